@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use serde_json::json;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::text::{Event, MAX_ABSENT_STEPS, VectorOptions, score_dialogue, utterances};
 use taonet_babelbit_text_runner::score_logs;
 use taonet_benches::{peak_memory, rate};
@@ -66,7 +67,7 @@ fn main() -> anyhow::Result<()> {
     let events = log(1, 1);
     let dialogues = rate(|| {
         let mut absent = MAX_ABSENT_STEPS;
-        utterances(&events, &mut absent).map(|found| score_dialogue(found, None, 1.0))
+        utterances(&events, &mut absent).map(|found| score_dialogue(found, None, 1.0, Rules::Reference))
     });
     let found = dialogues * UTTERANCES as f64;
     println!(
@@ -79,7 +80,7 @@ fn main() -> anyhow::Result<()> {
     let began = Instant::now();
     for dialogue in 0..DIALOGUES {
         let logs: Vec<_> = (0..MINERS).map(|miner| log(miner, dialogue)).collect();
-        black_box(score_logs("dialogue", &logs, &embedder, VectorOptions::default())?);
+        black_box(score_logs("dialogue", &logs, &embedder, VectorOptions::default(), Rules::Reference)?);
     }
     let seconds = began.elapsed().as_secs_f64();
     println!(

@@ -293,11 +293,11 @@ fn text_dialogues_are_scored_step_by_step() {
             "utterance_number": 0, "ground_truth": "the ferry leaves", "best_step": 0, "U_best": 0.6, "total_steps": 2,
             "steps": [
                 {
-                    "step": 0, "lexical_similarity": 0.3125, "semantic_cosine_raw": 0.6, "semantic_similarity": 0.6,
+                    "step": 0, "lexical_similarity": 0.0, "semantic_cosine_raw": 0.6, "semantic_similarity": 0.6,
                     "earliness": 1.0, "U_step": 0.6, "prediction": "the cat",
                 },
                 {
-                    "step": 1, "lexical_similarity": 1.0, "semantic_cosine_raw": 1.0, "semantic_similarity": 1.0,
+                    "step": 1, "lexical_similarity": 0.0, "semantic_cosine_raw": 1.0, "semantic_similarity": 1.0,
                     "earliness": 0.5, "U_step": 0.5, "prediction": "the ferry leaves",
                 },
             ],
@@ -306,6 +306,10 @@ fn text_dialogues_are_scored_step_by_step() {
     });
     assert_eq!(document(&run("score-text", &dialogue)), expected);
     assert_eq!(document(&run("score-text", &json!([dialogue]))), json!([expected]));
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&folder, "dialogue.json", &dialogue);
+    let strict = document(&bb().args(["score-text", "--rules", "strict"]).arg(file).output().unwrap());
+    assert_eq!(strict["utterances"][0]["steps"][0]["lexical_similarity"], 0.3125);
     for (path, value, says) in [
         ("/lex_weight", json!(1.5), "[0].lex_weight: expected a weight from 0 to 1"),
         ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: an utterance has at most 10000 steps"),

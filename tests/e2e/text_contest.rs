@@ -465,7 +465,7 @@ fn wrong_use_is_explained() {
         (&["miner", "--tts-url", "http://127.0.0.1:9/v1", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "hint: validators wait 3 s"),
         (&["miner", "--tts-timeout", "3", "--key-uri", "//Bob"], 2, "--tts-url <URL>"),
         (&["runner", "--contest", "text", "--once", "--metrics", "--key-uri", "//Alice"], 2, "--metrics with --once shows metrics of the speech contest"),
-        (&["runner", "--contest", "text", "--once", "--no-gates", "--key-uri", "//Alice"], 2, "are for the speech contest"),
+        (&["runner", "--contest", "text", "--once", "--no-gates", "--key-uri", "//Alice"], 2, "--no-gates is for the speech contest"),
         (&["text", "train", &cut, "--output", &output], 1, "cut.json: the file is truncated: EOF while parsing a string at line 1"),
         (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
         (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),

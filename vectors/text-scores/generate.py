@@ -32,8 +32,6 @@ def without_eof(text):
 
 
 def cosine(vectors, one, other):
-    if not one and not other:
-        return 0.0
     a, b = vectors[one], vectors[other]
     norms = math.sqrt(sum(x * x for x in a)), math.sqrt(sum(x * x for x in b))
     return sum(x * y for x, y in zip(a, b)) / (norms[0] * norms[1])

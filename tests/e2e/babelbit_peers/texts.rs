@@ -27,11 +27,15 @@ fn a_python_validator_plays_our_text_miner() {
             ["Yes,", "bus", 1, 0],
             ["it", "bus", 1, 1],
             ["is.", "bus", 1, 2],
-            ["EOF EOF", "bus", 1, 3],
+            ["EOF", "bus", 1, 3],
+            ["EOF EOF", "bus", 2, 0],
             ["Goodbye.", "end", 0, 0],
-            ["EOF EOF", "end", 0, 1],
+            ["EOF", "end", 0, 1],
+            ["EOF EOF", "end", 1, 0],
         ])
     );
+    // The reference's runner completes utterances at `EOF` only.
+    assert_eq!(found["complete"], json!(["Is this seat free?", "Yes, it is.", "Goodbye."]));
     assert_eq!(
         found["predictions"],
         json!([

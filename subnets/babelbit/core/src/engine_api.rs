@@ -93,7 +93,7 @@ pub struct TextToken {
     /// Position of the dialogue in the challenge, from 0.
     #[serde(default)]
     pub dialogue_index: u32,
-    /// Position of the utterance in the dialogue, from 0.
+    /// Position of the utterance in the dialogue, from 0; at the end of the dialogue, the number of its utterances.
     #[serde(default)]
     pub utterance_index: u32,
     /// Position of the token in the utterance, from 0.
@@ -102,9 +102,10 @@ pub struct TextToken {
 }
 
 impl TextToken {
-    /// Token that ends an utterance, except for a dialogue's last one.
+    /// Token that ends an utterance.
     pub const EOF: &'static str = "EOF";
-    /// Token that ends a dialogue's last utterance.
+    /// Token that ends a dialogue, after the [`EOF`](Self::EOF) of its last utterance. Some engines send it in place of
+    /// that `EOF`.
     pub const EOF_EOF: &'static str = "EOF EOF";
 
     /// Returns the token: `word`, else `token`.

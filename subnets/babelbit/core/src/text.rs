@@ -14,6 +14,14 @@
 //!
 //! `w` is the lexical weight. `b` is the mean cosine of pseudo-random pairs of the dialogue's ground truths, 100 by
 //! default ([`SentenceVectors::baseline`]).
+//!
+//! [`Rules`] decide the edge cases:
+//!
+//! | Case | `reference` | `strict` |
+//! |---|---|---|
+//! | a similarity whose weight is 0 | 0, also the baseline | computed, so that the files show it |
+//! | cosine of two empty texts | 1, like that of any two equal texts | 0, like the lexical similarity |
+//! | utterance without steps | scores -1 | scores 0 |
 
 mod log;
 mod vectors;
@@ -21,6 +29,7 @@ mod vectors;
 use rapidfuzz::distance::levenshtein::BatchComparator;
 use serde::Serialize;
 
+use crate::Rules;
 use crate::rounding::{round4, round6};
 
 pub use log::{Event, MAX_ABSENT_STEPS, MAX_STEPS, StepError, Utterance, utterances};
@@ -48,7 +57,7 @@ pub struct UtteranceScore {
     pub steps: Vec<StepScore>,
     /// The first step with the maximum score; 0 if there are no steps.
     pub best_step: usize,
-    /// Maximum score over the steps; 0 if there are no steps.
+    /// Maximum score over the steps. Without steps: -1 by the reference's rules, 0 by the strict ones.
     #[serde(rename = "U_best")]
     pub best: f64,
     /// Number of steps of the utterance.
@@ -60,9 +69,11 @@ pub struct UtteranceScore {
 pub struct StepScore {
     /// Number of revealed words, minus 1.
     pub step: usize,
-    /// Character-level similarity of the prediction and the ground truth, in `0..=1`.
+    /// Character-level similarity of the prediction and the ground truth, in `0..=1`; 0 if its weight is 0, unless the
+    /// rules are strict.
     pub lexical_similarity: f64,
-    /// Cosine of the sentence vectors of the prediction and the ground truth.
+    /// Cosine of the sentence vectors of the prediction and the ground truth; 0 if its weight is 0, unless the rules are
+    /// strict.
     pub semantic_cosine_raw: f64,
     /// The cosine, calibrated by the dialogue's baseline, in `0..=1`.
     pub semantic_similarity: f64,
@@ -85,7 +96,8 @@ pub struct DialogueSummary {
     pub semantic_baseline_b: f64,
 }
 
-/// Scores a dialogue's complete utterances with `lexical_weight` in `0..=1`. Without vectors, all cosines are 0.
+/// Scores a dialogue's complete utterances with `lexical_weight` in `0..=1`. Without vectors, all cosines are 0. The
+/// [module](self) lists the edge cases that `rules` decide.
 ///
 /// # Errors
 /// [`VectorError::Missing`] when a text has no vector.
@@ -93,10 +105,13 @@ pub fn score_dialogue(
     utterances: Vec<Utterance>,
     vectors: Option<&SentenceVectors>,
     lexical_weight: f64,
+    rules: Rules,
 ) -> Result<DialogueScore, VectorError> {
+    // The reference computes no similarity that has no weight.
+    let vectors = vectors.filter(|_| rules == Rules::Strict || lexical_weight < 1.0);
     let truths: Vec<_> = utterances.iter().map(|utterance| utterance.ground_truth.as_str()).collect();
     let baseline = vectors.map_or(Ok(0.0), |vectors| vectors.baseline(&truths))?;
-    let scorer = Scorer { vectors, baseline, lexical_weight };
+    let scorer = Scorer { vectors, baseline, lexical_weight, rules };
     let scored = utterances.into_iter().map(|utterance| scorer.utterance(utterance));
     let (best, utterances): (Vec<_>, Vec<_>) = scored.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
     let average = if best.is_empty() { 0.0 } else { best.iter().sum::<f64>() / best.len() as f64 };
@@ -108,6 +123,7 @@ struct Scorer<'a> {
     vectors: Option<&'a SentenceVectors>,
     baseline: f64,
     lexical_weight: f64,
+    rules: Rules,
 }
 
 impl Scorer<'_> {
@@ -120,9 +136,12 @@ impl Scorer<'_> {
         let mut steps = Vec::with_capacity(utterance.predictions.len());
         for (step, prediction) in utterance.predictions.into_iter().enumerate() {
             let longest = length.max(prediction.chars().count());
-            let distance = characters.distance(prediction.chars());
-            let lexical = if longest == 0 { 0.0 } else { (1.0 - distance as f64 / longest as f64).max(0.0) };
-            let cosine = self.vectors.map_or(Ok(0.0), |vectors| vectors.cosine(&prediction, &truth))?;
+            let lexical = if longest == 0 || !self.computes_lexical() {
+                0.0
+            } else {
+                (1.0 - characters.distance(prediction.chars()) as f64 / longest as f64).max(0.0)
+            };
+            let cosine = self.cosine(&prediction, &truth)?;
             let semantic = ((cosine - self.baseline) / (1.0 - self.baseline).max(1e-6)).clamp(0.0, 1.0);
             let earliness = 1.0 / (step + 1) as f64;
             let score = (lexical * self.lexical_weight + semantic * (1.0 - self.lexical_weight)) * earliness;
@@ -139,7 +158,10 @@ impl Scorer<'_> {
                 prediction,
             });
         }
-        let best = best.unwrap_or(0.0);
+        let best = best.unwrap_or(match self.rules {
+            Rules::Reference => -1.0,
+            Rules::Strict => 0.0,
+        });
         let total_steps = steps.len();
         let number = utterance.number;
         let scored = UtteranceScore {
@@ -151,6 +173,18 @@ impl Scorer<'_> {
             total_steps,
         };
         Ok((best, scored))
+    }
+
+    fn computes_lexical(&self) -> bool {
+        self.rules == Rules::Strict || self.lexical_weight > 0.0
+    }
+
+    fn cosine(&self, prediction: &str, truth: &str) -> Result<f64, VectorError> {
+        match self.vectors {
+            None => Ok(0.0),
+            Some(_) if self.rules == Rules::Strict && prediction.is_empty() && truth.is_empty() => Ok(0.0),
+            Some(vectors) => vectors.cosine(prediction, truth),
+        }
     }
 }
 
@@ -181,7 +215,7 @@ mod tests {
             ("", "word", 0.0),
             ("grün", "grun", 0.75),
         ] {
-            let scored = score_dialogue(vec![said(truth, &[prediction])], None, 1.0).unwrap();
+            let scored = score_dialogue(vec![said(truth, &[prediction])], None, 1.0, Rules::Reference).unwrap();
             let step = &scored.utterances[0].steps[0];
             assert_eq!((step.lexical_similarity, step.score), (expected, expected), "{prediction:?}, {truth:?}");
         }
@@ -191,7 +225,7 @@ mod tests {
     fn cosines_are_calibrated_by_the_baseline() {
         for (cosine, baseline, expected) in [(0.8, 0.4, 0.6667), (0.3, 0.4, 0.0), (1.0, 1.0, 0.0), (0.5, 0.0, 0.5)] {
             let vectors = vectors(&[("guess", cosine)], "truth");
-            let scorer = Scorer { vectors: Some(&vectors), baseline, lexical_weight: 0.0 };
+            let scorer = Scorer { vectors: Some(&vectors), baseline, lexical_weight: 0.0, rules: Rules::Reference };
             let (_, scored) = scorer.utterance(said("truth", &["guess"])).unwrap();
             assert_eq!(scored.steps[0].semantic_similarity, expected, "{cosine} over {baseline}");
         }
@@ -200,7 +234,8 @@ mod tests {
     #[test]
     fn the_best_step_weighs_meaning_by_earliness() {
         let vectors = vectors(&[("a", 0.3), ("b", 0.7), ("c", 0.95)], "truth");
-        let scored = score_dialogue(vec![said("truth", &["a", "b", "c"])], Some(&vectors), 0.0).unwrap();
+        let utterances = vec![said("truth", &["a", "b", "c"])];
+        let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
         let utterance = &scored.utterances[0];
         assert_eq!(utterance.steps.iter().map(|step| step.score).collect::<Vec<_>>(), [0.3, 0.35, 0.3167]);
         assert_eq!((utterance.best_step, utterance.best, utterance.total_steps), (1, 0.35, 3));
@@ -208,28 +243,83 @@ mod tests {
 
     #[test]
     fn the_first_maximum_wins() {
-        let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0).unwrap();
+        let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference).unwrap();
         assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
     }
 
     #[test]
     fn a_dialogue_is_the_mean_of_its_utterances() {
-        let utterances = vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &[])];
-        let scored = score_dialogue(utterances, None, 1.0).unwrap();
+        let utterances = vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &["none"])];
+        let scored = score_dialogue(utterances, None, 1.0, Rules::Reference).unwrap();
         let best: Vec<_> = scored.utterances.iter().map(|utterance| utterance.best).collect();
-        assert_eq!(best, [1.0, 0.5, 0.0]);
-        assert_eq!(scored.dialogue_summary, DialogueSummary { average_best: 0.5, semantic_baseline_b: 0.0 });
-        let none = score_dialogue(Vec::new(), None, 1.0).unwrap();
+        assert_eq!(best, [1.0, 0.5, 0.2]);
+        assert_eq!(scored.dialogue_summary, DialogueSummary { average_best: 0.5667, semantic_baseline_b: 0.0 });
+        let none = score_dialogue(Vec::new(), None, 1.0, Rules::Reference).unwrap();
         assert_eq!(none.dialogue_summary.average_best, 0.0);
+    }
+
+    /// Columns: rules · score of an utterance without steps, and its mean with a score of 1
+    #[test]
+    fn utterance_without_steps_scores_by_the_rules() {
+        for (rules, best, average_best) in [(Rules::Reference, -1.0, 0.0), (Rules::Strict, 0.0, 0.5)] {
+            let utterances = vec![said("one", &["one"]), said("two", &[])];
+            let scored = score_dialogue(utterances, None, 1.0, rules).unwrap();
+            let utterance = &scored.utterances[1];
+            assert_eq!((utterance.best, utterance.best_step, utterance.total_steps), (best, 0, 0), "{rules}");
+            assert_eq!(scored.dialogue_summary.average_best, average_best, "{rules}");
+        }
+    }
+
+    /// Columns: lexical weight · rules · lexical similarity, cosine, semantic similarity and score of a step · baseline
+    #[test]
+    fn similarity_without_weight_is_0_by_the_references_rules() {
+        for (weight, rules, expected, baseline) in [
+            (0.0, Rules::Reference, (0.0, 0.9, 0.75, 0.75), 0.6),
+            (0.0, Rules::Strict, (0.75, 0.9, 0.75, 0.75), 0.6),
+            (0.5, Rules::Reference, (0.75, 0.9, 0.75, 0.75), 0.6),
+            (1.0, Rules::Reference, (0.75, 0.0, 0.0, 0.75), 0.0),
+            (1.0, Rules::Strict, (0.75, 0.9, 0.75, 0.75), 0.6),
+        ] {
+            let vectors = vectors(&[("trut", 0.9), ("other", 0.6)], "true");
+            let utterances = vec![said("true", &["trut"]), said("other", &["other"])];
+            let scored = score_dialogue(utterances, Some(&vectors), weight, rules).unwrap();
+            let StepScore { lexical_similarity, semantic_cosine_raw, semantic_similarity, score, .. } =
+                scored.utterances[0].steps[0];
+            let found = (lexical_similarity, semantic_cosine_raw, semantic_similarity, score);
+            assert_eq!(found, expected, "{weight} {rules}");
+            assert_eq!(scored.dialogue_summary.semantic_baseline_b, baseline, "{weight} {rules}");
+        }
+    }
+
+    /// Columns: vector of the empty text, if any · rules · cosines of an empty and of another prediction
+    #[test]
+    fn empty_prediction_of_empty_utterance_has_cosine_1_by_the_references_rules() {
+        for (empty, rules, expected) in [
+            (Some([3.0, 4.0]), Rules::Reference, [1.0, 0.6]),
+            (None, Rules::Reference, [1.0, 0.0]),
+            (Some([3.0, 4.0]), Rules::Strict, [0.0, 0.6]),
+            (None, Rules::Strict, [0.0, 0.0]),
+        ] {
+            let vectors = empty.map(|vector| (String::new(), vector.to_vec()));
+            let vectors = vectors.into_iter().chain([("a".to_owned(), vec![1.0, 0.0])]).collect();
+            let vectors = SentenceVectors::new(vectors).unwrap();
+            let scored = score_dialogue(vec![said("", &["", "a"])], Some(&vectors), 0.0, rules).unwrap();
+            let utterance = &scored.utterances[0];
+            let cosines: Vec<_> = utterance.steps.iter().map(|step| step.semantic_cosine_raw).collect();
+            assert_eq!(cosines, expected, "{empty:?} {rules}");
+            assert_eq!(utterance.best, expected[0].max(expected[1] / 2.0), "{empty:?} {rules}");
+        }
     }
 
     #[test]
     fn every_text_needs_a_vector_but_an_empty_prediction() {
         let vectors = vectors(&[], "truth");
-        let scored = score_dialogue(vec![said("truth", &["", "truth"])], Some(&vectors), 0.0).unwrap();
+        let utterances = vec![said("truth", &["", "truth"])];
+        let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
         let cosines: Vec<_> = scored.utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect();
         assert_eq!(cosines, [0.0, 1.0]);
-        let missing = score_dialogue(vec![said("truth", &["other"])], Some(&vectors), 0.0).unwrap_err();
+        let utterances = vec![said("truth", &["other"])];
+        let missing = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap_err();
         assert_eq!(missing.to_string(), "no vector for \"other\"");
     }
 }

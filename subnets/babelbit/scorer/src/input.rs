@@ -253,11 +253,11 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
 /// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]},
 /// "lex_weight"}`; all fields except `events` are optional. A line is an object, or a string that contains it; blank
 /// lines are skipped. Without vectors, all cosines are 0. The result of a document is a
-/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
+/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore), with the edge cases that `rules` decide.
 ///
 /// # Errors
 /// [`InputError`] when the document is unusable.
-pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
+pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>, InputError> {
     let (documents, is_list) = match value {
         Value::Array(documents) => (documents, true),
         document => (vec![document], false),
@@ -268,7 +268,7 @@ pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
         let place = if is_list { format!("[{index}]") } else { String::new() };
         let mut own = Vec::new();
         let parsed = parse_lines(&mut document).and_then(|()| read::document("the dialogue", document, &mut own));
-        let score = parsed.and_then(|document: TextDocument| document.score(&mut absent));
+        let score = parsed.and_then(|document: TextDocument| document.score(&mut absent, rules));
         let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
         answers.push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));

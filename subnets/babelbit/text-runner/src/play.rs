@@ -122,7 +122,8 @@ pub(super) struct PlayedUtterance {
     pub(super) index: u32,
     /// The revealed words, which are incomplete if the session ended early.
     pub(super) words: Vec<String>,
-    /// Predictions by miner and step; an empty text for a failed prediction.
+    /// Predictions by miner and step; an empty text for a failed prediction. An inactive miner has no steps, unless no
+    /// miner is active.
     pub(super) predictions: Vec<Vec<String>>,
 }
 
@@ -160,7 +161,7 @@ pub(super) async fn play_up_to(
         open: None,
         prefix: String::new(),
         is_omitting: false,
-        first_position: first.token_index,
+        first_position: None,
         numbers_tokens: false,
         played: Played {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
@@ -217,8 +218,9 @@ struct Player<'a> {
     prefix: String,
     /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
     is_omitting: bool,
-    /// Position of an utterance's first token: 0, unless the engine counts from another number.
-    first_position: u32,
+    /// Position of an utterance's first word: 0, unless the engine counts from another number; `None` before the
+    /// session's first word. The reference's engine counts words from 1, and the `EOF` of an empty utterance from 0.
+    first_position: Option<u32>,
     /// Whether the engine numbers its tokens: it has sent a position other than 0, the default of a missing position.
     numbers_tokens: bool,
     played: Played,
@@ -247,7 +249,8 @@ impl Player<'_> {
             words: Vec::new(),
             predictions: vec![Vec::new(); self.miners.len()],
         });
-        let position = self.first_position as usize + open.words.len();
+        let first = *self.first_position.get_or_insert(token.token_index);
+        let position = first as usize + open.words.len();
         let is_next = !self.numbers_tokens || token.token_index as usize == position;
         if token.utterance_index != open.index || !is_next {
             return Err(PlayError::Skipped(word.chars().take(100).collect()));
@@ -270,13 +273,14 @@ impl Player<'_> {
         Ok(())
     }
 
-    /// Ends the utterance in progress at an `EOF` token, whose position must be at most that after the last word.
+    /// Ends the utterance in progress, if any, at an `EOF` or `EOF EOF` token, whose position must be at most that after
+    /// the last word.
     fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
         if std::mem::take(&mut self.is_omitting) {
             return Ok(());
         }
         let words = self.open.as_ref().map_or(0, |open| open.words.len());
-        if token.token_index as usize > self.first_position as usize + words {
+        if token.token_index as usize > self.first_position.unwrap_or(1) as usize + words {
             return Err(PlayError::Skipped(end.to_owned()));
         }
         self.close();
@@ -333,6 +337,7 @@ impl Player<'_> {
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
+        let is_alone = self.is_alone();
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
             let answer = answer.map(|answer| answer.and_then(|prediction| self.charge(position, prediction)));
@@ -344,21 +349,21 @@ impl Player<'_> {
             let prediction = match answer {
                 Some(Ok(prediction)) => {
                     *in_a_row = 0;
-                    prediction
+                    Some(prediction)
                 }
                 Some(Err(error)) => {
                     *in_a_row += 1;
                     *errors += 1;
                     tracing::debug!(position, step = request.step, %error, "miner failed to predict");
-                    String::new()
+                    Some(String::new())
                 }
-                None => String::new(),
+                None => is_alone.then(String::new),
             };
             predictions.push(prediction);
         }
         let Some(open) = &mut self.open else { return };
         for (of_miner, prediction) in open.predictions.iter_mut().zip(predictions) {
-            of_miner.push(prediction);
+            of_miner.extend(prediction);
         }
     }
 
@@ -415,7 +420,7 @@ mod tests {
             open: None,
             prefix: String::new(),
             is_omitting: false,
-            first_position: 0,
+            first_position: None,
             numbers_tokens: false,
             played: Played::default(),
         }
@@ -440,11 +445,8 @@ mod tests {
         ] {
             let options = PlayOptions::default();
             let [first, second, end, next] = positions;
-            let mut player = Player {
-                first_position: first,
-                numbers_tokens: positions.iter().any(|position| *position > 0),
-                ..player(&options)
-            };
+            let numbers_tokens = positions.iter().any(|position| *position > 0);
+            let mut player = Player { numbers_tokens, ..player(&options) };
             let outcome = player
                 .reveal("one", &token(0, first))
                 .and_then(|()| player.reveal("two", &token(0, second)))

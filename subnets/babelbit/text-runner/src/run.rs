@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text::{DialogueScore, Event, VectorOptions};
@@ -142,6 +143,9 @@ pub struct TextRunner {
     pub embedder: Arc<dyn SentenceEmbedder>,
     /// Options of the semantic similarity.
     pub vectors: VectorOptions,
+    /// Rules of logs and scores: the reference's leave out the steps of a miner that has dropped out of the round, the
+    /// strict ones count them as empty predictions.
+    pub rules: Rules,
 }
 
 impl std::fmt::Debug for TextRunner {
@@ -226,9 +230,9 @@ impl TextRunner {
         let mut results: Vec<Results> = miners.iter().enumerate().map(result).collect();
         let (mut written, mut unscored) = (Vec::new(), Vec::new());
         for dialogue in &played.dialogues {
-            let logs: Vec<_> = (0..miners.len()).map(|miner| events(dialogue, miner)).collect();
+            let logs: Vec<_> = (0..miners.len()).map(|miner| events(dialogue, miner, self.rules)).collect();
             let scored: Vec<Option<DialogueScore>> =
-                match score_logs(&dialogue.uid, &logs, &*self.embedder, self.vectors) {
+                match score_logs(&dialogue.uid, &logs, &*self.embedder, self.vectors, self.rules) {
                     Ok(scored) => scored.into_iter().map(Some).collect(),
                     Err(error) if unscored.len() + 1 == played.dialogues.len() => return Err(error),
                     Err(error) => {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroUsize;
 
 use serde_json::json;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::text::{
     DialogueScore, Event, MAX_ABSENT_STEPS, SentenceVectors, StepError, Utterance, VectorError, VectorOptions,
     score_dialogue, utterances,
@@ -33,8 +34,44 @@ pub enum ScoringError {
     Steps(#[from] StepError),
 }
 
+/// Steps of a miner in one utterance, and the utterance's text.
+struct LoggedUtterance<'a> {
+    index: u32,
+    predictions: Vec<&'a str>,
+    ground_truth: String,
+}
+
+/// Returns the utterances of a miner's log.
+///
+/// By the reference's rules, the log counts the utterances with steps of this miner. An utterance without such steps
+/// replaces the text of the one before: the reference's runner completes the miner's last step, whichever utterance it
+/// belongs to. By the strict rules, missing steps are empty predictions, and utterances have the engine's numbers.
+fn logged(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<LoggedUtterance<'_>> {
+    let mut logged: Vec<LoggedUtterance<'_>> = Vec::new();
+    for utterance in &dialogue.utterances {
+        let ground_truth = utterance.words.join(" ");
+        let steps = utterance.predictions.get(miner).into_iter().flatten();
+        let mut predictions: Vec<&str> = steps.map(String::as_str).collect();
+        let index = match rules {
+            Rules::Reference if predictions.is_empty() => {
+                if let Some(last) = logged.last_mut() {
+                    last.ground_truth = ground_truth;
+                }
+                continue;
+            }
+            Rules::Reference => logged.len() as u32,
+            Rules::Strict => {
+                predictions.resize(utterance.predictions.iter().map(Vec::len).max().unwrap_or(0), "");
+                utterance.index
+            }
+        };
+        logged.push(LoggedUtterance { index, predictions, ground_truth });
+    }
+    logged
+}
+
 /// Builds a miner's log of a dialogue: its predictions, then the complete utterance, for each utterance.
-pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
+pub(super) fn events(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<Event> {
     let event = |kind: &str, utterance: u32| Event {
         event: Some(kind.to_owned()),
         utterance_index: Some(i64::from(utterance)),
@@ -44,19 +81,19 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
         challenge_type: None,
     };
     let mut events = Vec::new();
-    for utterance in &dialogue.utterances {
-        for (step, prediction) in utterance.predictions.get(miner).into_iter().flatten().enumerate() {
-            let prediction = Some(prediction.clone());
-            events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", utterance.index) });
+    for LoggedUtterance { index, predictions, ground_truth } in logged(dialogue, miner, rules) {
+        for (step, prediction) in predictions.into_iter().enumerate() {
+            let prediction = Some(prediction.to_owned());
+            events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", index) });
         }
-        let ground_truth = Some(utterance.words.join(" "));
-        events.push(Event { ground_truth, ..event("utterance_complete", utterance.index) });
+        events.push(Event { ground_truth: Some(ground_truth), ..event("utterance_complete", index) });
     }
     events
 }
 
 /// Computes each miner's scores of a dialogue, in the order of `logs`. A prediction that cannot be embedded has a cosine
-/// of 0, so that it does not affect other miners. Blocks the calling thread.
+/// of 0, so that it does not affect other miners; so has an empty one by the strict rules, while the reference embeds it
+/// like any other. Blocks the calling thread.
 ///
 /// # Errors
 /// [`ScoringError`] when the embedder fails on an utterance, or a log has too many steps.
@@ -65,28 +102,32 @@ pub fn score_logs(
     logs: &[Vec<Event>],
     embedder: &dyn SentenceEmbedder,
     options: VectorOptions,
+    rules: Rules,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
     let mut absent = MAX_ABSENT_STEPS;
     let logs = logs.iter().map(|log| utterances(log, &mut absent)).collect::<Result<Vec<_>, _>>()?;
-    let vectors = SentenceVectors::with_options(vectors(&logs, embedder, options.dimensions)?, options)?;
+    let vectors = SentenceVectors::with_options(vectors(&logs, embedder, options.dimensions, rules)?, options)?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
         let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
-        let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT)?;
+        let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT, rules)?;
         Ok(DialogueScore { dialogue_uid: Some(dialogue_uid.to_owned()), ..scored })
     };
     logs.into_iter().map(score).collect()
 }
 
-/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all.
+/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all; the empty text by the reference's rules
+/// only.
 fn vectors(
     logs: &[Vec<Utterance>],
     embedder: &dyn SentenceEmbedder,
     dimensions: Option<NonZeroUsize>,
+    rules: Rules,
 ) -> Result<BTreeMap<String, Vec<f64>>, EmbedError> {
     let utterances = logs.iter().flatten();
     let truths: HashSet<&str> = utterances.clone().map(|utterance| utterance.ground_truth.as_str()).collect();
     let predictions = utterances.flat_map(|utterance| &utterance.predictions).map(String::as_str);
-    let mut texts: Vec<&str> = predictions.chain(truths.iter().copied()).filter(|text| !text.is_empty()).collect();
+    let mut texts: Vec<&str> = predictions.chain(truths.iter().copied()).collect();
+    texts.retain(|text| rules == Rules::Reference || !text.is_empty());
     texts.sort_unstable();
     texts.dedup();
     let dimensions = dimensions.map_or(usize::MAX, NonZeroUsize::get);
@@ -150,7 +191,9 @@ mod tests {
         };
         let utterances = vec![utterance(0, "one", "one"), utterance(1, "", "two"), utterance(2, "EOF", "two")];
         let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
-        let scored = score_logs("d", &[events(&dialogue, 0)], &WordVectors, VectorOptions::default()).unwrap();
+        let rules = Rules::Reference;
+        let logs = [events(&dialogue, 0, rules)];
+        let scored = score_logs("d", &logs, &WordVectors, VectorOptions::default(), rules).unwrap();
         let numbers: Vec<_> = scored[0].utterances.iter().map(|utterance| utterance.utterance_number).collect();
         assert_eq!((numbers, scored[0].dialogue_summary.average_best), (vec![0], 1.0));
     }
@@ -166,11 +209,74 @@ mod tests {
         let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
         let cosines = |dimensions| {
             let options = VectorOptions { dimensions: NonZeroUsize::new(dimensions), ..VectorOptions::default() };
-            let scored = score_logs("d", &[events(&dialogue, 0)], &WordVectors, options).unwrap();
+            let logs = [events(&dialogue, 0, Rules::Reference)];
+            let scored = score_logs("d", &logs, &WordVectors, options, Rules::Reference).unwrap();
             scored[0].utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect::<Vec<_>>()
         };
         assert_eq!(cosines(0), [0.5, 0.0]);
         assert_eq!(cosines(2), [1.0, 0.0]);
+    }
+
+    /// The vector of the empty text has a direction, as in sentence-transformers.
+    struct EmptyIsOne;
+
+    impl SentenceEmbedder for EmptyIsOne {
+        fn name(&self) -> &'static str {
+            "empty"
+        }
+
+        fn fingerprint(&self) -> &'static str {
+            "empty"
+        }
+
+        fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+            let texts: Vec<&str> = texts.iter().map(|text| if text.is_empty() { "one" } else { text }).collect();
+            WordVectors.embed(&texts)
+        }
+    }
+
+    /// Columns: rules · cosines of a failed and of a correct prediction
+    #[test]
+    fn empty_prediction_is_embedded_by_the_references_rules() {
+        for (rules, expected) in [(Rules::Reference, [0.5, 1.0]), (Rules::Strict, [0.0, 1.0])] {
+            let utterance = PlayedUtterance {
+                index: 0,
+                words: ["one", "two", "three", "four"].map(str::to_owned).to_vec(),
+                predictions: vec![vec![String::new(), "one two three four".to_owned()]],
+            };
+            let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
+            let logs = [events(&dialogue, 0, rules)];
+            let scored = score_logs("d", &logs, &EmptyIsOne, VectorOptions::default(), rules).unwrap();
+            let steps = scored[0].utterances[0].steps.iter();
+            assert_eq!(steps.map(|step| step.semantic_cosine_raw).collect::<Vec<_>>(), expected, "{rules}");
+        }
+    }
+
+    /// The second miner drops out after the first word, the third before the first.
+    #[test]
+    fn miner_that_dropped_out_has_no_further_steps_by_the_references_rules() {
+        let utterance = |index: u32, words: &str, predictions: [&[&str]; 3]| PlayedUtterance {
+            index,
+            words: words.split(' ').map(str::to_owned).collect(),
+            predictions: predictions.map(|steps| steps.iter().map(|&step| step.to_owned()).collect()).to_vec(),
+        };
+        let utterances =
+            vec![utterance(0, "one two", [&["a", "b"], &[""], &[]]), utterance(2, "three", [&["c"], &[], &[]])];
+        let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances };
+        let log = |miner, rules| {
+            let lines = events(&dialogue, miner, rules).into_iter();
+            let line = |event: Event| {
+                let text = event.prediction.or(event.ground_truth.map(|truth| format!("= {truth}")));
+                format!("{} {}", event.utterance_index.unwrap_or(-1), text.unwrap_or_default())
+            };
+            lines.map(line).collect::<Vec<_>>()
+        };
+        assert_eq!(log(0, Rules::Reference), ["0 a", "0 b", "0 = one two", "1 c", "1 = three"]);
+        assert_eq!(log(0, Rules::Strict), ["0 a", "0 b", "0 = one two", "2 c", "2 = three"]);
+        assert_eq!(log(1, Rules::Reference), ["0 ", "0 = three"]);
+        assert_eq!(log(1, Rules::Strict), ["0 ", "0 ", "0 = one two", "2 ", "2 = three"]);
+        assert_eq!(log(2, Rules::Reference), [""; 0]);
+        assert_eq!(log(2, Rules::Strict), log(1, Rules::Strict));
     }
 
     /// Fails on "bad", and gives no direction to "nan".
@@ -208,8 +314,8 @@ mod tests {
                 predictions: ["one", "bad", "nan"].map(|text| vec![text.to_owned()]).to_vec(),
             };
             let dialogue = PlayedDialogue { uid: "d".to_owned(), index: 0, utterances: vec![utterance] };
-            let logs: Vec<_> = (0..3).map(|miner| events(&dialogue, miner)).collect();
-            let scored = score_logs("d", &logs, &Unsteady, VectorOptions::default()).ok();
+            let logs: Vec<_> = (0..3).map(|miner| events(&dialogue, miner, Rules::Reference)).collect();
+            let scored = score_logs("d", &logs, &Unsteady, VectorOptions::default(), Rules::Reference).ok();
             let best = |scored: Vec<DialogueScore>| {
                 scored.iter().map(|one| one.dialogue_summary.average_best).collect::<Vec<_>>()
             };

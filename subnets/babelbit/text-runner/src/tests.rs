@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::TextChallenge;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_babelbit_core::text::VectorOptions;
@@ -24,6 +25,7 @@ use super::*;
 mod arena;
 mod budget;
 mod dialogues;
+mod reference;
 mod submission;
 
 pub(crate) const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
@@ -116,6 +118,7 @@ pub(crate) async fn runner(directory: &tempfile::TempDir) -> TextRunner {
         steps: None,
         embedder: Arc::new(WordVectors),
         vectors: VectorOptions::default(),
+        rules: Rules::Reference,
     }
 }
 
@@ -177,8 +180,8 @@ async fn files_have_the_names_and_fields_of_the_reference() {
             json!({"event": "predicted", "utterance_index": 0, "step": 2, "prediction": whole, "challenge_type": "main"}),
             json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two three",
                 "challenge_type": "main"}),
-            json!({"event": "predicted", "utterance_index": 2, "step": 0, "prediction": "four", "challenge_type": "main"}),
-            json!({"event": "utterance_complete", "utterance_index": 2, "ground_truth": "four", "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "four", "challenge_type": "main"}),
+            json!({"event": "utterance_complete", "utterance_index": 1, "ground_truth": "four", "challenge_type": "main"}),
         ]
     );
     assert_eq!(names(&runner.paths.logs).len(), 6, "a log for each miner and dialogue");

@@ -11,17 +11,21 @@ FIELDS = ["index", "step", "prefix", "context", "done", "prediction", "ground_tr
 
 
 def tokens(challenge):
-    """The token stream of a challenge: words, `EOF` after an utterance, `EOF EOF` after a dialogue."""
+    """The token stream of a challenge, as the reference's engine sends it: words, `EOF` after an utterance, `EOF EOF`
+    after a dialogue. Words count from 1, and an `EOF` has the number of its utterance's words."""
     for dialogue_index, dialogue in enumerate(challenge["dialogues"]):
-        last = len(dialogue["utterances"]) - 1
-        for utterance_index, utterance in enumerate(dialogue["utterances"]):
-            words = [*utterance.split(), "EOF EOF" if utterance_index == last else "EOF"]
-            for token_index, word in enumerate(words):
-                yield {
-                    "word": word, "done": False, "challenge_uid": challenge["challenge_uid"],
-                    "dialogue_uid": dialogue["dialogue_uid"], "dialogue_index": dialogue_index,
-                    "utterance_index": utterance_index, "token_index": token_index,
-                }
+        utterances = dialogue["utterances"]
+        stream = []
+        for utterance_index, utterance in enumerate(utterances):
+            words = utterance.split()
+            stream += [(word, utterance_index, token_index) for token_index, word in enumerate(words, 1)]
+            stream.append(("EOF", utterance_index, len(words)))
+        for word, utterance_index, token_index in [*stream, ("EOF EOF", len(utterances), 0)]:
+            yield {
+                "word": word, "done": False, "challenge_uid": challenge["challenge_uid"],
+                "dialogue_uid": dialogue["dialogue_uid"], "dialogue_index": dialogue_index,
+                "utterance_index": utterance_index, "token_index": token_index,
+            }
 
 
 class Engine(engine.Engine):
@@ -122,13 +126,16 @@ def play(client, question, headers):
         return dict(zip(FIELDS, values, strict=True))
 
     token = client.get(f"{base}/start", headers=headers).raise_for_status().json()
-    session, seen, words, earlier, predictions = token["session_id"], [], [], [], []
+    session, seen, words, earlier, predictions, complete = token["session_id"], [], [], [], [], []
     while not token["done"]:
         text = token.get("word") or token["token"]
         seen.append([text, token["dialogue_uid"], token["utterance_index"], token["token_index"]])
-        if text in ("EOF", "EOF EOF"):
-            earlier = [] if text == "EOF EOF" else [*earlier, " ".join(words)]
-            words = []
+        if text == "EOF":
+            complete.append(" ".join(words))
+            earlier, words = [*earlier, " ".join(words)], []
+        elif text == "EOF EOF":
+            # As in the reference's runner, the end of a dialogue completes no utterance.
+            earlier = []
         else:
             words.append(text)
             status, answer = ask(message(session, words, " EOF ".join(earlier)))
@@ -144,7 +151,7 @@ def play(client, question, headers):
 
     health = client.get(f"{url}/healthz").json()
     return {
-        "seen": seen, "predictions": predictions, "health": [health["status"], health["model_loaded"]],
+        "seen": seen, "complete": complete, "predictions": predictions, "health": [health["status"], health["model_loaded"]],
         "sessions": [refused({"session_id": "x", "prediction": ""}), refused({"prediction": ""})],
         "refused": {
             "unsigned": ask(message(session, ["a"]), signed=False)[0],

@@ -108,8 +108,8 @@ struct Setup {
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     check_metrics(args)?;
     if args.contest == Contest::Text {
-        if args.rules.is_some() || args.no_gates {
-            let message = "--rules and --no-gates are for the speech contest\nhint: omit them, or --contest text";
+        if args.no_gates {
+            let message = "--no-gates is for the speech contest\nhint: omit it, or --contest text";
             return Err(Classified::error(Failure::Usage, message));
         }
         return text::run(args, context);

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_scorer::score_text_document;
 
 use crate::commands::babelbit::score::{read_document, report};
 use crate::context::Context;
+use crate::settings;
 
 /// Score the predictions of text dialogues
 #[derive(Debug, Args)]
@@ -15,10 +17,15 @@ pub(crate) struct TextArgs {
     /// JSON file {"events": [lines of a dialogue's log], "vectors": {text: [numbers]}, "lex_weight": 0.0}, or an array
     /// of such documents; `-` is standard input. Without vectors, every cosine is 0
     file: PathBuf,
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
+    #[arg(long)]
+    rules: Option<Rules>,
 }
 
 /// Scores the predictions and prints the result as JSON, even without `--json`.
 pub(crate) fn run(args: &TextArgs, context: &Context) -> anyhow::Result<()> {
-    let outcome = score_text_document(read_document(&args.file)?).with_context(|| args.file.display().to_string())?;
+    let config = settings::load()?;
+    let outcome = score_text_document(read_document(&args.file)?, args.rules.unwrap_or(config.rules))
+        .with_context(|| args.file.display().to_string())?;
     context.print_json(&report(outcome))
 }

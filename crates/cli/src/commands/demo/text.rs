@@ -137,6 +137,7 @@ impl TextDemo {
             steps: None,
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
+            rules: config.rules,
         };
         let client = engine_client(&config, &self.validator)?;
         let miners = connect_text(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;

@@ -82,16 +82,15 @@ impl SentenceVectors {
         Ok(Self { vectors, options })
     }
 
-    /// Computes the cosine between the vectors of two texts. The cosine is 0 if both texts are empty, like their
-    /// lexical similarity, and for an empty text without a vector.
+    /// Computes the cosine between the vectors of two texts. An empty text without a vector has a cosine of 1 with
+    /// itself, and of 0 with other texts.
     ///
     /// # Errors
     /// [`VectorError::Missing`] when a non-empty text has no vector.
     pub fn cosine(&self, one: &str, other: &str) -> Result<f64, VectorError> {
-        if one.is_empty() && other.is_empty() {
-            return Ok(0.0);
-        }
-        let (Some(one), Some(other)) = (self.vector(one)?, self.vector(other)?) else { return Ok(0.0) };
+        let (Some(one), Some(other)) = (self.vector(one)?, self.vector(other)?) else {
+            return Ok(if one == other { 1.0 } else { 0.0 });
+        };
         Ok(one.iter().zip(other).map(|(one, other)| one * other).sum())
     }
 
@@ -188,12 +187,16 @@ mod tests {
 
     /// Columns: texts · cosine
     #[test]
-    fn two_empty_texts_are_not_similar() {
+    fn empty_texts_are_compared_by_their_vector_if_any() {
         let vectors = BTreeMap::from([(String::new(), vec![1.0, 0.0]), ("a".to_owned(), vec![3.0, 4.0])]);
         let vectors = SentenceVectors::new(vectors).unwrap();
-        for (one, other, expected) in [("", "", 0.0), ("", "a", 0.6), ("a", "", 0.6)] {
+        for (one, other, expected) in [("", "", 1.0), ("", "a", 0.6), ("a", "", 0.6)] {
             let cosine = vectors.cosine(one, other).unwrap();
             assert!((cosine - expected).abs() < 1e-12, "{one:?} {other:?}: {cosine}");
+        }
+        let vectors = SentenceVectors::new(BTreeMap::from([("a".to_owned(), vec![3.0, 4.0])])).unwrap();
+        for (one, other, expected) in [("", "", 1.0), ("", "a", 0.0), ("a", "", 0.0)] {
+            assert_eq!(vectors.cosine(one, other), Ok(expected), "{one:?} {other:?}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::scoring::Timeline;
 use taonet_babelbit_core::text::{self, DialogueScore, Event, SentenceVectors};
@@ -82,7 +83,7 @@ pub(super) struct TextDocument {
 
 impl TextDocument {
     /// Scores the dialogue. `absent` is the number of steps without an event that the documents may still have.
-    pub(super) fn score(self, absent: &mut i64) -> Result<DialogueScore, InputError> {
+    pub(super) fn score(self, absent: &mut i64, rules: Rules) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
             return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
@@ -90,7 +91,8 @@ impl TextDocument {
         let utterances = text::utterances(&self.events, absent)
             .map_err(|error| read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string()))?;
         let vectors = self.vectors.map(SentenceVectors::new).transpose();
-        let scored = vectors.and_then(|vectors| text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight));
+        let scored =
+            vectors.and_then(|vectors| text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight, rules));
         let scored = scored.map_err(|error| read::problem(NAME, "vectors", &error.to_string()))?;
         Ok(DialogueScore { dialogue_uid: self.dialogue_uid, ..scored })
     }

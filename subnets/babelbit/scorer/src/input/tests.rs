@@ -235,7 +235,7 @@ fn malformed_text_documents_are_named() {
             "the dialogue at vectors: the vector of \"b\" has 2 numbers, but the other vectors have 1",
         ),
     ] {
-        let error = score_text_document(document.clone()).unwrap_err().to_string();
+        let error = score_text_document(document.clone(), Rules::Reference).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{document}: {error}");
     }
 }
@@ -254,18 +254,20 @@ fn texts_without_words_or_vectors_score_0() {
         (json!([predicted(0, "a"), complete("a")]), json!({"a": [7.0]}), 1.0, 1),
         (json!([predicted(0, "a"), complete("a")]), json!({"a": [1e300, -1e300]}), 1.0, 1),
         (json!([unknown, revealed, complete("a")]), json!({"a": [7.0]}), 0.0, 2),
-        (json!([predicted(0, "EOF"), complete("")]), json!({}), 0.0, 1),
+        (json!([predicted(0, "EOF"), complete("")]), Value::Null, 0.0, 1),
+        (json!([predicted(0, "EOF"), complete("")]), json!({}), 1.0, 1),
         (json!([predicted(0, "a"), complete("EOF")]), json!({"a": [1.0], "": [1.0]}), 1.0, 1),
     ] {
-        let scored = score_text_document(json!({"events": events, "vectors": vectors})).unwrap().value;
+        let document = json!({"events": events, "vectors": vectors});
+        let scored = score_text_document(document, Rules::Reference).unwrap().value;
         let utterance = &scored["utterances"][0];
         assert_eq!((&utterance["U_best"], &utterance["total_steps"]), (&json!(expected), &json!(steps)), "{events}");
         assert_eq!(utterance["steps"][0]["semantic_cosine_raw"], json!(expected), "{events}");
     }
     let empty = json!({"dialogue_uid": null, "utterances": [],
         "dialogue_summary": {"average_U_best_early": 0.0, "semantic_baseline_b": 0.0}});
-    assert_eq!(score_text_document(json!({"events": []})).unwrap().value, empty);
-    assert_eq!(score_text_document(json!([])).unwrap().value, json!([]));
+    assert_eq!(score_text_document(json!({"events": []}), Rules::Reference).unwrap().value, empty);
+    assert_eq!(score_text_document(json!([]), Rules::Reference).unwrap().value, json!([]));
 }
 
 #[test]
@@ -275,7 +277,8 @@ fn lines_of_a_log_may_be_strings() {
         json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),
     ];
     let texts: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    let scored = |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}));
+    let scored =
+        |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}), Rules::Reference);
     let expected = scored(json!(lines)).unwrap().value;
     assert_eq!(expected["utterances"][0]["U_best"], 1.0);
     assert_eq!(scored(json!(texts)).unwrap().value, expected);
@@ -289,7 +292,8 @@ fn lines_of_a_log_may_be_strings() {
         (json!("[1]"), "another value"),
         (json!(7), "another value"),
     ] {
-        let error = score_text_document(json!([{"events": [lines[0], line]}])).unwrap_err().to_string();
+        let documents = json!([{"events": [lines[0], line]}]);
+        let error = score_text_document(documents, Rules::Reference).unwrap_err().to_string();
         let expected =
             "the dialogue at [0].events[1]: expected an object, or a string that contains a line of the log; found";
         assert!(error.starts_with(&format!("{expected} {found}")), "{error}");

@@ -11,7 +11,7 @@ const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often adm
 #[tokio::test]
 async fn an_arena_session_continues_without_an_active_miner_with_empty_predictions() {
     for (continues_alone, outcome, tokens, words) in
-        [(false, TextOutcome::EndedEarly, 7, vec![7]), (true, TextOutcome::Finished, 13, vec![10, 1])]
+        [(false, TextOutcome::EndedEarly, 7, vec![7]), (true, TextOutcome::Finished, 14, vec![10, 1])]
     {
         let directory = tempfile::tempdir().unwrap();
         let once = scripted(|request| match request.step {

@@ -58,6 +58,7 @@ struct TextSetup {
 
 fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
     let mut config = settings::load()?;
+    config.rules = args.rules.unwrap_or(config.rules);
     if let Some(engine) = &args.engine {
         config.engine_url = engine.clone();
     }
@@ -129,6 +130,7 @@ impl TextSetup {
             steps: self.steps(),
             embedder: Arc::clone(&self.embedder),
             vectors: config.text_vectors,
+            rules: config.rules,
         })
     }
 }

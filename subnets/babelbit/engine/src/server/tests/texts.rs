@@ -37,8 +37,8 @@ async fn words_are_revealed_one_by_one() {
     );
     #[rustfmt::skip]
     let table = [
-        ("it", "a", 0, 0, 1), ("free?", "a", 0, 0, 2), ("EOF", "a", 0, 0, 3), ("EOF EOF", "a", 0, 1, 0),
-        ("Bye.", "b", 1, 0, 0), ("EOF EOF", "b", 1, 0, 1),
+        ("it", "a", 0, 0, 1), ("free?", "a", 0, 0, 2), ("EOF", "a", 0, 0, 3), ("EOF", "a", 0, 1, 0),
+        ("EOF EOF", "a", 0, 2, 0), ("Bye.", "b", 1, 0, 0), ("EOF", "b", 1, 0, 1), ("EOF EOF", "b", 1, 1, 0),
     ];
     for (text, dialogue_uid, dialogue, utterance, index) in table {
         assert_eq!(
@@ -135,7 +135,7 @@ async fn the_client_plays_a_session() {
         }
         texts.push(token.text().unwrap().to_owned());
     }
-    assert_eq!(texts, ["Is", "it", "free?", "EOF", "EOF EOF", "Bye.", "EOF EOF"]);
+    assert_eq!(texts, ["Is", "it", "free?", "EOF", "EOF", "EOF EOF", "Bye.", "EOF", "EOF EOF"]);
     let error = client.next_text(ChallengeKind::Main, "nothing").await.unwrap_err();
     assert!(matches!(error, EngineError::InvalidSession), "{error}");
     assert_eq!(error.record(), "AudioChallengeError:Invalid session");
