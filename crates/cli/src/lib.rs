@@ -1,9 +1,8 @@
 //! The command line of taonet: arguments, configuration and output. The libraries implement everything else.
 //!
-//! Two binaries come from this crate: `tao` with all commands, and `bb` with the Babelbit commands under the names that
-//! validator operators know (`bb X` is `tao babelbit X`). Links to `tao` work as well: `bb`, `sn2-miner` (`tao proof
-//! miner`) and `sn2-validator` (`tao proof validator`). [`tao`] and [`bb`] are their entry points, and the only public
-//! items.
+//! The binary is `tao`, with all commands; [`tao`] is its entry point, and the only public item. Under other names, as
+//! links, it is `bb`, with the Babelbit commands under the names that validator operators know (`bb X` is `tao babelbit
+//! X`), `sn2-miner` (`tao proof miner`) and `sn2-validator` (`tao proof validator`).
 //!
 //! - `commands` has a module per noun; each verb has its arguments with their help, and a function `run`.
 //! - `help.md` has the description, the environment variables and the examples of every command; `help` adds them to
@@ -382,11 +381,6 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Completions(args) => completions::run(&args, command_line::<Tao>(), command_line::<Bb>(), &context),
         TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),
     })
-}
-
-/// Entry point of `bb`.
-pub fn bb() -> ExitCode {
-    run_bb(std::env::args_os().collect())
 }
 
 fn run_bb(arguments: Vec<OsString>) -> ExitCode {

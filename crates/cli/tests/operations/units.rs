@@ -63,7 +63,7 @@ fn systemd_takes_the_units() {
     let mut verify = Command::new("systemd-analyze");
     verify.args(["verify", "--man=no"]).env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
     for unit in units() {
-        let text = read(&format!("systemd/{unit}")).replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_bb"));
+        let text = read(&format!("systemd/{unit}")).replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_tao"));
         fs::write(folder.path().join(&unit), text).unwrap();
         verify.arg(folder.path().join(&unit));
     }
