@@ -137,13 +137,8 @@ impl Client {
     /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not match its
     /// types.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
-        self.inner
-            .rpc
-            .in_time("call", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.call(pallet, name, args)
-            })
-            .await
+        let read = async { self.inner.newest_runtime().await?.call(pallet, name, args) };
+        self.inner.rpc.in_time("call", read).await
     }
 
     /// Returns all calls of the newest runtime, by pallet.
@@ -151,13 +146,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn calls(&self) -> Result<Vec<CallInfo>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("calls", async {
-                let head = self.inner.head().await?;
-                Ok(self.inner.runtime(head.hash).await?.calls())
-            })
-            .await
+        let read = async { Ok(self.inner.newest_runtime().await?.calls()) };
+        self.inner.rpc.in_time("calls", read).await
     }
 
     /// Encodes a call for the newest runtime, and decodes it as signers and wallets see it.
@@ -165,13 +155,8 @@ impl Client {
     /// # Errors
     /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call.
     pub async fn decoded(&self, call: &Call) -> Result<DecodedCall, ChainError> {
-        self.inner
-            .rpc
-            .in_time("decoded call", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.decoded(call)
-            })
-            .await
+        let read = async { self.inner.newest_runtime().await?.decoded(call) };
+        self.inner.rpc.in_time("decoded call", read).await
     }
 
     /// Decodes an extrinsic with its length prefix, or a call, with the runtime of a block.
@@ -179,13 +164,11 @@ impl Client {
     /// # Errors
     /// [`ChainError::Undecodable`] if the bytes are neither, or another [`ChainError`] if the read fails.
     pub async fn inspect(&self, bytes: &[u8], at: At) -> Result<Decoded, ChainError> {
-        self.inner
-            .rpc
-            .in_time("inspect", async {
-                let block = self.inner.hash(at).await?;
-                self.inner.runtime(block).await?.inspect(bytes)
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            self.inner.runtime(block).await?.inspect(bytes)
+        };
+        self.inner.rpc.in_time("inspect", read).await
     }
 
     /// Returns the names of a call's arguments, in order; `None` if the newest runtime has no such call.
@@ -193,13 +176,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn call_fields(&self, pallet: &str, name: &str) -> Result<Option<Vec<String>>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("call fields", async {
-                let head = self.inner.head().await?;
-                Ok(self.inner.runtime(head.hash).await?.call_fields(pallet, name))
-            })
-            .await
+        let read = async { Ok(self.inner.newest_runtime().await?.call_fields(pallet, name)) };
+        self.inner.rpc.in_time("call fields", read).await
     }
 }
 
@@ -222,6 +200,11 @@ impl Inner {
             cache.versions.pop_front();
         }
         Ok(runtime)
+    }
+
+    /// Returns the runtime of the newest block.
+    async fn newest_runtime(&self) -> Result<Arc<Runtime>, ChainError> {
+        self.runtime(self.head().await?.hash).await
     }
 
     /// Fetches a runtime once for all concurrent callers. The fetch continues even after every caller has timed out,

@@ -49,6 +49,12 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
 }
 
+/// Returns the uids whose positive weights [`quantise`] rounded to 0, and left out of `row`.
+pub fn rounded_to_zero(weights: &[(Uid, f64)], row: &WeightRow) -> Vec<Uid> {
+    let is_in_row = |uid: &Uid| row.iter().any(|(known, _)| known == uid);
+    weights.iter().filter(|(uid, weight)| *weight > 0.0 && !is_in_row(uid)).map(|(uid, _)| *uid).collect()
+}
+
 /// Converts the scores of neurons to weights within a subnet's limits, without quantising them.
 ///
 /// Without a positive score, or with fewer neurons than `min_allowed_weights`, all neurons get equal weights. With

@@ -1,8 +1,8 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use crate::Variable;
 use crate::network::without_credentials;
+use crate::{Network, Variable, selected_network};
 
 /// Environment variables of a process that have a value; blank values count as unset.
 #[derive(Debug)]
@@ -36,6 +36,13 @@ impl Environment {
     /// Returns the value of a variable, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the network that the variables select; `None` if none of them is set.
+    pub fn network(&self) -> Option<Network> {
+        let text = selected_network(|name| self.get(name).map(str::to_owned))?;
+        let Ok(network) = text.parse();
+        Some(network)
     }
 
     /// Applies the variables to a configuration. Returns a warning for each unknown name that begins with one of

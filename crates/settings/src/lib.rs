@@ -10,7 +10,7 @@
 //! - [`file_variables`]: the variables of a file such as `.env`;
 //! - [`value`]: parsers of single values, whose errors state the expected form;
 //! - [`Secret`]: a value that is never printed and is zeroized on drop;
-//! - [`Network`]: the configured chain network, which decides whether development keys are allowed.
+//! - [`Network`]: the configured chain network, and the variables that select it.
 //!
 //! ```
 //! use taonet_settings::{Environment, Variable, value, variable};
@@ -45,6 +45,6 @@ mod variable;
 pub use environment::{ConfigError, Environment, Problem, Warning};
 pub use example::{Section, example};
 pub use file::{LineError, file_variables};
-pub use network::Network;
+pub use network::{NETWORK_VARIABLES, Network, selected_network};
 pub use secret::Secret;
 pub use variable::{Apply, Shown, Variable, replaced, unused};

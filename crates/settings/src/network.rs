@@ -1,22 +1,33 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The chain network configured by `BITTENSOR_SUBTENSOR_ENDPOINT`.
+/// Environment variables that select the network, in order of precedence.
+pub const NETWORK_VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
+
+/// Returns the network that the environment selects: the value of the first of [`NETWORK_VARIABLES`] that is not blank.
+/// `variable` returns the value of a variable.
+pub fn selected_network(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let values = NETWORK_VARIABLES.iter().filter_map(|name| variable(name));
+    values.map(|value| value.trim().to_owned()).find(|value| !value.is_empty())
+}
+
+/// The chain network that the environment selects; see [`selected_network`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// The main network.
     Finney,
     /// The public test network.
     Test,
-    /// A development chain, selected by the word `local`. A loopback endpoint is not enough: many validators run a node
-    /// of the main network on their own machine.
+    /// A chain on this machine, selected by the word `local`: its services have local defaults. A loopback endpoint is
+    /// not enough: many validators run a node of the main network on their own machine.
     Local,
     /// Any other endpoint.
     Other(String),
 }
 
 impl Network {
-    /// Whether development keys and the embedded recogniser are allowed.
+    /// Whether services default to addresses on this machine, and the embedded recogniser is allowed. Whether development
+    /// keys are allowed depends on the connected chain.
     pub const fn is_local(&self) -> bool {
         matches!(self, Self::Local)
     }
@@ -66,6 +77,21 @@ mod tests {
         {
             let Ok(network) = endpoint.parse::<Network>();
             assert_eq!(network.is_local(), local, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn first_variable_with_value_selects_network() {
+        let all = NETWORK_VARIABLES;
+        for (set, network) in [
+            (&[(all[0], "ws://a:1"), (all[1], "test"), (all[2], "local")][..], Some("ws://a:1")),
+            (&[(all[0], " "), (all[1], " test "), (all[2], "local")], Some("test")),
+            (&[(all[2], "local")], Some("local")),
+            (&[(all[1], "")], None),
+        ] {
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            assert_eq!(selected_network(variable).as_deref(), network, "{set:?}");
         }
     }
 

@@ -38,10 +38,8 @@ impl Chain for Client {
     }
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
-        self.inner
-            .rpc
-            .in_time("weight rules", async { self.inner.weight_rules(netuid, self.inner.hash(at).await?).await })
-            .await
+        let read = async { self.inner.weight_rules(netuid, self.inner.hash(at).await?).await };
+        self.inner.rpc.in_time("weight rules", read).await
     }
 
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
@@ -63,19 +61,13 @@ impl Chain for Client {
     }
 
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
-        self.inner
-            .rpc
-            .in_time("metagraph", async {
-                self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await
-            })
-            .await
+        let read = async { self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await };
+        self.inner.rpc.in_time("metagraph", read).await
     }
 
     async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
-        self.inner
-            .rpc
-            .in_time("weights", async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await })
-            .await
+        let read = async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await };
+        self.inner.rpc.in_time("weights", read).await
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
@@ -87,13 +79,8 @@ impl Chain for Client {
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
-        self.inner
-            .rpc
-            .in_time("spec version", async {
-                let head = self.inner.head().await?;
-                Ok(self.inner.runtime(head.hash).await?.spec_version)
-            })
-            .await
+        let read = async { Ok(self.inner.newest_runtime().await?.spec_version) };
+        self.inner.rpc.in_time("spec version", read).await
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
@@ -104,13 +91,11 @@ impl Chain for Client {
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
-        self.inner
-            .rpc
-            .in_time("sign", async {
-                let (head, birth) = tokio::try_join!(self.inner.head(), self.inner.finalized())?;
-                self.inner.runtime(head.hash).await?.sign(call, signer, options, birth, head.number)
-            })
-            .await
+        let read = async {
+            let (head, birth) = tokio::try_join!(self.inner.head(), self.inner.finalized())?;
+            self.inner.runtime(head.hash).await?.sign(call, signer, options, birth, head.number)
+        };
+        self.inner.rpc.in_time("sign", read).await
     }
 
     async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
@@ -118,16 +103,14 @@ impl Chain for Client {
     }
 
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("shield key", async {
-                let head = self.inner.head().await?;
-                match self.inner.value("MevShield", "NextKey", &[], head.hash).await {
-                    Err(ChainError::NotInRuntime { .. }) => Ok(None),
-                    key => key,
-                }
-            })
-            .await
+        let read = async {
+            let head = self.inner.head().await?;
+            match self.inner.value("MevShield", "NextKey", &[], head.hash).await {
+                Err(ChainError::NotInRuntime { .. }) => Ok(None),
+                key => key,
+            }
+        };
+        self.inner.rpc.in_time("shield key", read).await
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {

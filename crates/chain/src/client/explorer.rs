@@ -16,13 +16,11 @@ impl Client {
     /// # Errors
     /// [`ChainError::NoSuchBlock`], or another [`ChainError`] if the read fails.
     pub async fn header(&self, at: At) -> Result<BlockHeader, ChainError> {
-        self.inner
-            .rpc
-            .in_time("header", async {
-                let block = self.inner.hash(at).await?;
-                Ok(self.inner.header(block).await?.details())
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            Ok(self.inner.header(block).await?.details())
+        };
+        self.inner.rpc.in_time("header", read).await
     }
 
     /// Returns the nonce of an account's next extrinsic after a block, without the extrinsics in the pool; 0 for an
@@ -40,13 +38,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("storage items", async {
-                let head = self.inner.head().await?;
-                Ok(self.inner.runtime(head.hash).await?.storage_items())
-            })
-            .await
+        let read = async { Ok(self.inner.newest_runtime().await?.storage_items()) };
+        self.inner.rpc.in_time("storage items", read).await
     }
 
     /// Reads the first `count` entries of a map whose keys begin with `first_keys`, in the order of the node's storage
@@ -64,32 +57,30 @@ impl Client {
         max_bytes: usize,
         at: At,
     ) -> Result<(Vec<(Vec<Json>, Json)>, bool), ChainError> {
-        self.inner
-            .rpc
-            .in_time("storage entries", async {
-                let block = self.inner.hash(at).await?;
-                let runtime = self.inner.runtime(block).await?;
-                let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
-                let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
-                let found: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
-                // A node may ignore the count.
-                let keys: Vec<Vec<u8>> = found.iter().take(count).map(|key| key.0.clone()).collect();
-                let (mut entries, mut read) = (Vec::new(), 0_usize);
-                for part in keys.chunks(VALUES) {
-                    let values = self.inner.storage_batch(part, block).await?;
-                    for (key, bytes) in part.iter().filter_map(|key| Some((key, values.get(key)?))) {
-                        read = read.saturating_add(bytes.len());
-                        if read > max_bytes && !entries.is_empty() {
-                            return Ok((entries, true));
-                        }
-                        let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, key)?;
-                        let value = runtime.storage_value_json(pallet, item, Some(bytes))?;
-                        entries.push((keys, value.unwrap_or_default()));
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let runtime = self.inner.runtime(block).await?;
+            let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
+            let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
+            let found: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
+            // A node may ignore the count.
+            let keys: Vec<Vec<u8>> = found.iter().take(count).map(|key| key.0.clone()).collect();
+            let (mut entries, mut read) = (Vec::new(), 0_usize);
+            for part in keys.chunks(VALUES) {
+                let values = self.inner.storage_batch(part, block).await?;
+                for (key, bytes) in part.iter().filter_map(|key| Some((key, values.get(key)?))) {
+                    read = read.saturating_add(bytes.len());
+                    if read > max_bytes && !entries.is_empty() {
+                        return Ok((entries, true));
                     }
+                    let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, key)?;
+                    let value = runtime.storage_value_json(pallet, item, Some(bytes))?;
+                    entries.push((keys, value.unwrap_or_default()));
                 }
-                Ok((entries, found.len() > count))
-            })
-            .await
+            }
+            Ok((entries, found.len() > count))
+        };
+        self.inner.rpc.in_time("storage entries", read).await
     }
 }
 

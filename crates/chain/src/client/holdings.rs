@@ -22,32 +22,28 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn relatives(&self, hotkey: Hotkey, netuid: NetUid, at: At) -> Result<Relatives, ChainError> {
-        self.inner
-            .rpc
-            .in_time("children", async {
-                let block = self.inner.hash(at).await?;
-                let keys = [key(hotkey), number(netuid.0)];
-                let children: Option<Vec<(u64, Hotkey)>> =
-                    self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
-                let parents: Option<Vec<(u64, Hotkey)>> =
-                    self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
-                let take: Option<u16> = self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
-                let keys = [number(netuid.0), key(hotkey)];
-                let scheduled: Option<(Vec<(u64, Hotkey)>, u64)> =
-                    self.inner.value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
-                // Without scheduled children, the chain returns its default: no children from block 0.
-                let scheduled = scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
-                    children: relatives(children),
-                    from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
-                });
-                Ok(Relatives {
-                    children: relatives(children.unwrap_or_default()),
-                    parents: relatives(parents.unwrap_or_default()),
-                    scheduled,
-                    take: Share::new(take.unwrap_or_default()),
-                })
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let keys = [key(hotkey), number(netuid.0)];
+            let children: Option<Vec<(u64, Hotkey)>> = self.inner.value(SUBTENSOR, "ChildKeys", &keys, block).await?;
+            let parents: Option<Vec<(u64, Hotkey)>> = self.inner.value(SUBTENSOR, "ParentKeys", &keys, block).await?;
+            let take: Option<u16> = self.inner.value(SUBTENSOR, "ChildkeyTake", &keys, block).await?;
+            let keys = [number(netuid.0), key(hotkey)];
+            let scheduled: Option<(Vec<(u64, Hotkey)>, u64)> =
+                self.inner.value(SUBTENSOR, "PendingChildKeys", &keys, block).await?;
+            // Without scheduled children, the chain returns its default: no children from block 0.
+            let scheduled = scheduled.filter(|(_, from)| *from > 0).map(|(children, from)| ScheduledChildren {
+                children: relatives(children),
+                from: BlockNumber::new(u32::try_from(from).unwrap_or(u32::MAX)),
+            });
+            Ok(Relatives {
+                children: relatives(children.unwrap_or_default()),
+                parents: relatives(parents.unwrap_or_default()),
+                scheduled,
+                take: Share::new(take.unwrap_or_default()),
             })
-            .await
+        };
+        self.inner.rpc.in_time("children", read).await
     }
 
     /// Returns the value of the dividends that a coldkey's root stake has not claimed, on one or all validators.
@@ -93,21 +89,18 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn coldkey_swap(&self, coldkey: Coldkey, at: At) -> Result<Option<ColdkeySwap>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("coldkey swap", async {
-                let block = self.inner.hash(at).await?;
-                let keys = [key(coldkey)];
-                let announced: Option<(BlockNumber, BlockHash)> =
-                    self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
-                let Some((due, new_coldkey_hash)) = announced else { return Ok(None) };
-                let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
-                let delay: Option<u32> =
-                    self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
-                let replaceable = due.plus(delay.unwrap_or_default());
-                Ok(Some(ColdkeySwap { new_coldkey_hash, due, disputed, replaceable }))
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let keys = [key(coldkey)];
+            let announced: Option<(BlockNumber, BlockHash)> =
+                self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
+            let Some((due, new_coldkey_hash)) = announced else { return Ok(None) };
+            let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
+            let delay: Option<u32> = self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;
+            let replaceable = due.plus(delay.unwrap_or_default());
+            Ok(Some(ColdkeySwap { new_coldkey_hash, due, disputed, replaceable }))
+        };
+        self.inner.rpc.in_time("coldkey swap", read).await
     }
 
     /// Returns the number of blocks between the announcement of a coldkey swap and its execution.

@@ -21,18 +21,15 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn netuids(&self, at: At) -> Result<Vec<NetUid>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("netuids", async {
-                let block = self.inner.hash(at).await?;
-                let found: Vec<(LastKey<NetUid>, bool)> =
-                    self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
-                let mut netuids: Vec<_> =
-                    found.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
-                netuids.sort_unstable();
-                Ok(netuids)
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let found: Vec<(LastKey<NetUid>, bool)> = self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
+            let mut netuids: Vec<_> =
+                found.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
+            netuids.sort_unstable();
+            Ok(netuids)
+        };
+        self.inner.rpc.in_time("netuids", read).await
     }
 
     /// Returns where hotkeys are registered, ordered by subnet: netuid, hotkey and uid. Reads 512 pairs of hotkey and

@@ -24,16 +24,14 @@ impl Client {
     /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not match its types, or
     /// another [`ChainError`] if the read fails.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
-        self.inner
-            .rpc
-            .in_time("storage", async {
-                let block = self.inner.hash(at).await?;
-                let runtime = self.inner.runtime(block).await?;
-                let key = runtime.storage_key_of_json(pallet, item, keys)?;
-                let bytes = self.inner.storage_bytes(&key, block).await?;
-                Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let runtime = self.inner.runtime(block).await?;
+            let key = runtime.storage_key_of_json(pallet, item, keys)?;
+            let bytes = self.inner.storage_bytes(&key, block).await?;
+            Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
+        };
+        self.inner.rpc.in_time("storage", read).await
     }
 
     /// Encodes the storage key of an item, and its new value if given, with the newest runtime's metadata, for a
@@ -49,13 +47,8 @@ impl Client {
         keys: &[Json],
         value: Option<&Json>,
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
-        self.inner
-            .rpc
-            .in_time("storage types", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.storage_entry_of_json(pallet, item, keys, value)
-            })
-            .await
+        let read = async { self.inner.newest_runtime().await?.storage_entry_of_json(pallet, item, keys, value) };
+        self.inner.rpc.in_time("storage types", read).await
     }
 
     /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of the entry's keys and its value. The
@@ -88,16 +81,14 @@ impl Client {
     /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not match its
     /// types, or another [`ChainError`] if the read fails.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
-        self.inner
-            .rpc
-            .in_time("runtime API", async {
-                let block = self.inner.hash(at).await?;
-                let runtime = self.inner.runtime(block).await?;
-                let args = runtime.api_args_of_json(api, method, args)?;
-                let answer = self.inner.api_bytes(api, method, &args, block).await?;
-                runtime.api_answer_json(api, method, &answer)
-            })
-            .await
+        let read = async {
+            let block = self.inner.hash(at).await?;
+            let runtime = self.inner.runtime(block).await?;
+            let args = runtime.api_args_of_json(api, method, args)?;
+            let answer = self.inner.api_bytes(api, method, &args, block).await?;
+            runtime.api_answer_json(api, method, &answer)
+        };
+        self.inner.rpc.in_time("runtime API", read).await
     }
 
     /// Reads a constant of the newest runtime.
@@ -105,13 +96,8 @@ impl Client {
     /// # Errors
     /// [`ChainError::NotInRuntime`] for an unknown constant, or another [`ChainError`] if the read fails.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
-        self.inner
-            .rpc
-            .in_time("constant", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.constant_json(pallet, name)
-            })
-            .await
+        let read = async { self.inner.newest_runtime().await?.constant_json(pallet, name) };
+        self.inner.rpc.in_time("constant", read).await
     }
 }
 

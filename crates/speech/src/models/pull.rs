@@ -24,9 +24,10 @@ pub struct PullProgress {
 const SILENCE: Duration = Duration::from_secs(30);
 
 impl ModelStore {
-    /// Ensures that a model is present and verified, and downloads missing files from the hub.
+    /// Ensures that the first directory has a model, verified: copies missing files from the other directories, and
+    /// downloads the rest from the hub.
     ///
-    /// New files go to the first directory. A download is written to `<file>.part`, resumes where an earlier attempt
+    /// A download is written to `<file>.part`, resumes where an earlier attempt
     /// stopped, and is renamed only when its SHA-256 is correct; an existing file with a different hash is replaced.
     /// Returns the model's directory.
     ///
@@ -44,16 +45,12 @@ impl ModelStore {
             return Err(ModelError::BuiltIn { model: spec.name });
         };
         let dir = self.directory()?.join(spec.name);
-        let store = self.clone();
-        if let Ok(found) = blocking(&dir, move || store.verify(spec)).await {
-            return Ok(found);
-        }
         tokio::fs::create_dir_all(&dir).await.map_err(ModelError::io(&dir))?;
         let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE).build();
         let client = client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {
-            let target = dir.join(file.name);
-            if blocking(&dir, move || spec.verify_file(file, &target)).await.is_ok() {
+            let (store, target) = (self.clone(), dir.join(file.name));
+            if blocking(&dir, move || store.provide(spec, file, &target)).await? {
                 continue;
             }
             let url = format!("{}/{repository}/resolve/{}/{}", self.hub, spec.revision, file.name);
@@ -65,6 +62,17 @@ impl ModelStore {
 }
 
 impl ModelStore {
+    /// Whether a file is valid, after copying it from another directory of the store if necessary.
+    fn provide(&self, spec: &ModelSpec, file: &ModelFile, target: &Path) -> Result<bool, ModelError> {
+        if spec.verify_file(file, target).is_ok() {
+            return Ok(true);
+        }
+        let mut others = self.directories.iter().skip(1).map(|directory| directory.join(spec.name).join(file.name));
+        let Some(other) = others.find(|other| spec.verify_file(file, other).is_ok()) else { return Ok(false) };
+        copy(spec, file, &other, target)?;
+        Ok(true)
+    }
+
     /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
     /// [`Self::pull`], it writes to the first directory and returns the model's directory.
     ///
@@ -85,16 +93,21 @@ impl ModelStore {
                     continue;
                 }
                 spec.verify_file(file, &from)?;
-                let part = target.join(format!("{}.part", file.name));
-                std::fs::copy(&from, &part).map_err(ModelError::io(&part))?;
-                spec.verify_file(file, &part)?;
-                std::fs::rename(&part, &to).map_err(ModelError::io(&to))?;
+                copy(spec, file, &from, &to)?;
             }
             Ok(())
         })
         .await?;
         Ok(dir)
     }
+}
+
+/// Copies a file of a model, verifies the copy, and only then gives it its name.
+fn copy(spec: &ModelSpec, file: &ModelFile, from: &Path, to: &Path) -> Result<(), ModelError> {
+    let part = to.with_file_name(format!("{}.part", file.name));
+    std::fs::copy(from, &part).map_err(ModelError::io(&part))?;
+    spec.verify_file(file, &part)?;
+    std::fs::rename(&part, to).map_err(ModelError::io(to))
 }
 
 struct Download<'a> {

@@ -69,7 +69,8 @@ const MAX_SKIPPED_EPOCHS: u32 = 12;
 /// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Network of the chain; decides whether development keys and the embedded recogniser are allowed.
+    /// Network of the chain; decides whether services default to addresses on this machine, and the embedded recogniser
+    /// is allowed.
     pub network: Network,
     /// Netuid of the subnet; 59 by default.
     pub netuid: NetUid,
@@ -239,8 +240,12 @@ impl Config {
             .or_else(|| home.map(|home| home.join(".babelbit")))
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
         let mut config = Self::defaults(&cache_dir);
+        let network = environment.network();
         let mut problems = Vec::new();
         let warnings = environment.apply(variables(), &["BB_", "BABELBIT_"], &mut config, &mut problems);
+        if let Some(network) = network {
+            config.network = network;
+        }
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,

@@ -452,3 +452,16 @@ fn the_settings_of_the_references_guide_are_read() {
     assert_eq!(config.external_ip, Some("203.0.113.7".parse().unwrap()));
     assert_eq!(config.operator.wallet_hotkey, "my-hotkey");
 }
+
+#[test]
+fn every_network_variable_selects_network() {
+    for (pairs, network) in [
+        (&[("BT_NETWORK", "local")][..], Network::Local),
+        (&[("BT_CHAIN_ENDPOINT", "test"), ("BT_NETWORK", "local")], Network::Test),
+        (&[("BT_NETWORK", "local"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "finney")], Network::Local),
+        (&[("BT_NETWORK", " "), ("BITTENSOR_SUBTENSOR_ENDPOINT", "test")], Network::Test),
+        (&[], Network::Finney),
+    ] {
+        assert_eq!(read(pairs).unwrap().0.network, network, "{pairs:?}");
+    }
+}

@@ -55,7 +55,7 @@ fn blocks(text: &str) -> Result<u32, Expected> {
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub fn variables() -> &'static [Variable<Config>] {
     static VARIABLES: &[Variable<Config>] = &[
-        variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
+        variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL; BT_CHAIN_ENDPOINT and BT_NETWORK take precedence", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
         variable!("BABELBIT_NETUID", "Netuid of the subnet", netuid = |t: &str| whole(t).map(NetUid)),
         Variable {
             name: "BB_RULES",

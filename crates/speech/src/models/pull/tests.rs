@@ -91,6 +91,25 @@ async fn what_is_here_is_not_fetched_again() {
     assert_eq!(setup.requests().await, 0);
 }
 
+/// A damaged copy in another directory is not used.
+#[tokio::test]
+async fn given_directory_is_filled_from_cache() {
+    for (cached, requests) in [(CONTENT, 0), ("something else", 1)] {
+        let setup = Setup::new().await;
+        setup.answer(ok(CONTENT)).await;
+        setup.leave("weights.bin", cached);
+        let given = tempfile::tempdir().unwrap();
+        let directories = vec![given.path().to_owned(), setup.root.path().to_owned()];
+        let store = ModelStore::with(directories, &setup.server.uri());
+        let dir = store.pull(&SMALL, |_| {}).await.unwrap();
+        assert_eq!(dir, given.path().join("small"));
+        assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);
+        assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+        assert_eq!(setup.requests().await, requests, "{cached}");
+        assert_eq!(std::fs::read_to_string(setup.file("weights.bin")).unwrap(), cached, "the cache is unchanged");
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_file_is_replaced() {
     let setup = Setup::new().await;
