@@ -80,7 +80,7 @@ pub struct CausalModel {
 impl CausalModel {
     /// Loads a model from a GGUF file, or from a directory in Hugging Face's format: `config.json`, `model.safetensors`
     /// (or parts with an index) and `tokenizer.json`. The tokenizer of a GGUF file is the `tokenizer.json` beside it, or
-    /// the one in the file if that is byte-level BPE.
+    /// the one in the file: byte-level BPE with one of llama.cpp's pre-tokenizers, or SentencePiece.
     ///
     /// # Errors
     /// [`LoadError`], which names the file, field or tensor that is missing, malformed or unsupported.
@@ -98,12 +98,12 @@ impl CausalModel {
         let directory = path.parent().unwrap_or(Path::new(""));
         let is_beside = directory.join("tokenizer.json").exists();
         let vocabulary = match embedded {
-            Some(embedded) if !is_beside => {
+            Ok(embedded) if !is_beside => {
                 Vocabulary::parse(path, embedded.to_string(), network.vocabulary(), begin, ends)?
             }
-            None if !is_beside => {
-                let message = "no byte-level BPE tokenizer; hint: put the model's tokenizer.json beside the file";
-                return Err(LoadError::Tokenizer { path: path.to_owned(), message: message.to_owned() });
+            Err(reason) if !is_beside => {
+                let message = format!("{reason}; hint: put the model's tokenizer.json beside the file");
+                return Err(LoadError::Tokenizer { path: path.to_owned(), message });
             }
             _ => Vocabulary::open(directory, network.vocabulary(), begin, ends)?,
         };

@@ -81,6 +81,9 @@ pub enum LoadError {
         /// Error of the tensor library.
         source: candle_core::Error,
     },
+    /// A tensor has a number that is infinite or not a number.
+    #[error("tensor {0} has values that are not finite numbers; hint: download or convert the model again")]
+    NotFinite(String),
     /// A tensor is missing.
     #[error("tensor {0} is missing; hint: check that all files of the model are present")]
     Missing(String),
@@ -183,8 +186,8 @@ fn llama_of(directory: &Path, path: &Path, device: Device, bits: Option<Bits>) -
 /// A model from a GGUF file.
 pub(crate) struct GgufCheckpoint {
     pub(crate) checkpoint: Checkpoint<Network>,
-    /// The tokenizer in the file, if any, as the content of a `tokenizer.json`.
-    pub(crate) tokenizer: Option<serde_json::Value>,
+    /// The tokenizer in the file, as the content of a `tokenizer.json`; or why there is none.
+    pub(crate) tokenizer: Result<serde_json::Value, String>,
     /// Whether the file has quantised tensors.
     pub(crate) is_quantized: bool,
 }
@@ -193,7 +196,8 @@ pub(crate) struct GgufCheckpoint {
 pub(crate) fn load_gguf(path: &Path, device: Device, bits: Option<Bits>) -> Result<GgufCheckpoint, LoadError> {
     let file = Gguf::open(path)?;
     let is_quantized = file.is_quantized();
-    let begin = file.token("tokenizer.ggml.bos_token_id")?;
+    let begins = file.flag("tokenizer.ggml.add_bos_token") != Some(false);
+    let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
     let names = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
     let mut ends = BTreeSet::new();
     for name in names {

@@ -1,7 +1,9 @@
 //! GGUF files: metadata, and the positions of the tensors. Every length, offset and shape is checked against the size
 //! of the file before memory is allocated for it.
 
+mod pre_tokenizers;
 mod tokenizer;
+mod values;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -21,15 +23,20 @@ const ALIGNMENT: u64 = 32;
 /// Maximum number of dimensions of a tensor.
 const MAX_DIMENSIONS: u32 = 4;
 /// Arrays that are kept in memory. All others are skipped, whatever their length.
-const ARRAYS: [&str; 3] = ["tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.token_type"];
+const ARRAYS: [&str; 4] =
+    ["tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.scores", "tokenizer.ggml.token_type"];
+/// Maximum alignment of the tensors in bytes.
+const MAX_ALIGNMENT: i128 = 1 << 20;
 
 /// A value of the metadata. Types without a use here are skipped.
 #[derive(Debug, Clone, PartialEq)]
 enum Value {
+    Flag(bool),
     Integer(i128),
     Float(f64),
     Text(String),
     Texts(Vec<String>),
+    Floats(Vec<f32>),
     Integers(Vec<i32>),
     Unused,
 }
@@ -92,8 +99,14 @@ impl Gguf {
         let mut gguf = Self { path: path.to_owned(), file, metadata, tensors: HashMap::new() };
         let alignment = match gguf.metadata.get("general.alignment") {
             None => ALIGNMENT,
-            Some(Value::Integer(value)) if (1..=1 << 20).contains(value) => *value as u64,
-            Some(_) => return Err(gguf.wrong("general.alignment", "expected an integer from 1 to 1048576")),
+            Some(Value::Integer(value)) if (1..=MAX_ALIGNMENT).contains(value) && value.count_ones() == 1 => {
+                *value as u64
+            }
+            Some(value) => {
+                let found = if let Value::Integer(value) = value { value.to_string() } else { "no integer".to_owned() };
+                let message = format!("expected a power of two up to {MAX_ALIGNMENT}, found {found}");
+                return Err(gguf.wrong("general.alignment", message));
+            }
         };
         let base = read.next_multiple_of(alignment);
         entries.sort_by_key(|(_, entry): &(String, Entry)| entry.start);
@@ -160,6 +173,14 @@ impl Gguf {
         }
     }
 
+    /// Returns a truth value, if the file has it.
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match self.metadata.get(name) {
+            Some(Value::Flag(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.metadata.get(name) {
             Some(Value::Text(text)) => Some(text),
@@ -170,6 +191,13 @@ impl Gguf {
     pub(super) fn texts(&self, name: &str) -> Option<&[String]> {
         match self.metadata.get(name) {
             Some(Value::Texts(texts)) => Some(texts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Option<&[f32]> {
+        match self.metadata.get(name) {
+            Some(Value::Floats(values)) => Some(values),
             _ => None,
         }
     }
@@ -201,6 +229,9 @@ impl Gguf {
         let mut bytes = vec![0; entry.bytes];
         let read = self.file.seek(SeekFrom::Start(entry.start)).and_then(|_| self.file.read_exact(&mut bytes));
         read.map_err(|source| LoadError::Read { path: self.path.clone(), source })?;
+        if !values::are_finite(entry.format, &bytes) {
+            return Err(LoadError::NotFinite(name.to_owned()));
+        }
         if let Some(order) = order {
             let row = entry.bytes / order.len().max(1);
             bytes =
@@ -268,10 +299,7 @@ impl Header<'_> {
             4 => Value::Integer(self.u32()?.into()),
             5 => Value::Integer(i32::from_le_bytes(self.bytes()?).into()),
             6 => Value::Float(f32::from_le_bytes(self.bytes()?).into()),
-            7 => {
-                self.bytes::<1>()?;
-                Value::Unused
-            }
+            7 => Value::Flag(self.bytes::<1>()? != [0]),
             8 => Value::Text(self.text()?),
             9 => self.array()?,
             10 => Value::Integer(self.u64()?.into()),
@@ -291,10 +319,11 @@ impl Header<'_> {
             return Err(self.wrong(format!("{length} elements, but the file has only {} more bytes", self.left)));
         }
         let is_used = ARRAYS.contains(&self.field.as_str());
-        let (mut texts, mut integers) = (Vec::new(), Vec::new());
+        let (mut texts, mut floats, mut integers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..length {
             match self.value(kind)? {
                 Value::Text(text) if is_used => texts.push(text),
+                Value::Float(value) if is_used => floats.push(value as f32),
                 Value::Integer(value) if is_used => {
                     let value = i32::try_from(value);
                     integers.push(value.map_err(|_| self.wrong("an element is out of range"))?);
@@ -305,7 +334,8 @@ impl Header<'_> {
         Ok(match kind {
             _ if !is_used => Value::Unused,
             8 => Value::Texts(texts),
-            6 | 7 | 12 => Value::Unused,
+            6 | 12 => Value::Floats(floats),
+            7 => Value::Unused,
             _ => Value::Integers(integers),
         })
     }
@@ -361,3 +391,6 @@ const fn format(number: u32) -> Option<GgmlDType> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests;

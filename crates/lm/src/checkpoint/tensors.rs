@@ -53,8 +53,13 @@ impl Tensors {
             Source::Safetensors(tensors) => {
                 let Some(tensor) = tensors.remove(name) else { return Err(LoadError::Missing(name.to_owned())) };
                 check(name, tensor.dims(), shape)?;
-                let floats = tensor.to_dtype(DType::F32).and_then(|floats| floats.to_device(&self.device));
-                Ok(floats.map_err(ModelError::from)?)
+                let floats = tensor.to_dtype(DType::F32).map_err(ModelError::from)?;
+                // A sum is not finite if one of its terms is not.
+                let sum = floats.sum_all().and_then(|sum| sum.to_scalar::<f32>()).map_err(ModelError::from)?;
+                if !sum.is_finite() {
+                    return Err(LoadError::NotFinite(name.to_owned()));
+                }
+                Ok(floats.to_device(&self.device).map_err(ModelError::from)?)
             }
             Source::Gguf(file) => {
                 check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, shape)?;

@@ -199,6 +199,24 @@ fn foreign_models_are_named() {
 }
 
 #[test]
+fn tensor_with_non_finite_weights_is_named() {
+    for name in ["model.norm.weight", "model.layers.1.mlp.up_proj.weight", "model.embed_tokens.weight"] {
+        for value in [f32::NAN, f32::INFINITY] {
+            let folder = directory();
+            let mut changed = tensors();
+            let numbers = changed[name].to_dtype(DType::F32).unwrap();
+            let mut values = numbers.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            values[3] = value;
+            let values = Tensor::from_vec(values, numbers.shape(), &Device::Cpu).unwrap();
+            changed.insert(name.to_owned(), values.to_dtype(DType::BF16).unwrap());
+            candle_core::safetensors::save(&changed, folder.path().join("model.safetensors")).unwrap();
+            let error = open(folder.path()).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("tensor {name} has values that are not finite")), "{error}");
+        }
+    }
+}
+
+#[test]
 fn incomplete_directories_are_named() {
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
         let folder = directory();

@@ -1,55 +1,134 @@
 //! The tokenizer in a GGUF file, converted to the content of a `tokenizer.json`.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::Gguf;
+use super::pre_tokenizers::PreTokenizer;
 use crate::LoadError;
 
-/// Llama 3's regular expression, which splits a text before BPE.
-const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Type of a token without text, in `tokenizer.ggml.token_type`.
+const MODEL: &str = "tokenizer.ggml.model";
+const PRE: &str = "tokenizer.ggml.pre";
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const MERGES: &str = "tokenizer.ggml.merges";
+const SCORES: &str = "tokenizer.ggml.scores";
+/// Types of tokens in `tokenizer.ggml.token_type`.
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+/// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own limit is 16 characters
+/// by default; longer pieces, such as runs of spaces, are defined by the user.
+const MAX_MERGED: usize = 256;
 
 impl Gguf {
-    /// Returns the tokenizer; `None` if the file has none of a supported kind: byte-level BPE as in GPT-2 and Llama 3.
-    pub(in crate::checkpoint) fn tokenizer(&self) -> Result<Option<Value>, LoadError> {
-        let is_llama = match self.text("tokenizer.ggml.pre") {
-            None | Some("default" | "gpt-2") => false,
-            Some("llama-bpe" | "llama3") => true,
-            Some(_) => return Ok(None),
-        };
-        if self.text("tokenizer.ggml.model") != Some("gpt2") {
-            return Ok(None);
+    /// Returns the tokenizer: byte-level BPE, or SentencePiece's BPE. The inner error names what is not supported.
+    pub(in crate::checkpoint) fn tokenizer(&self) -> Result<Result<Value, String>, LoadError> {
+        let Some(tokens) = self.texts(TOKENS) else { return Ok(Err("the file has no tokenizer".to_owned())) };
+        match self.text(MODEL) {
+            Some("gpt2") => {
+                // llama.cpp treats files without a name as `default`, whose words are not those of GPT-2.
+                let unnamed = if self.text("general.architecture") == Some("gpt2") { "gpt-2" } else { "default" };
+                let name = self.text(PRE).unwrap_or(unnamed);
+                let Some(rule) = PreTokenizer::named(name) else {
+                    return Ok(Err(format!("{PRE} {name:?} is not supported")));
+                };
+                self.byte_level(tokens, rule).map(Ok)
+            }
+            Some("llama") => self.sentence_pieces(tokens).map(Ok),
+            Some(model) => Ok(Err(format!("{MODEL} {model:?} is not supported, only \"gpt2\" and \"llama\""))),
+            None => Ok(Err(format!("{MODEL} is missing"))),
         }
-        let Some(tokens) = self.texts("tokenizer.ggml.tokens") else { return Ok(None) };
-        let Some(merges) = self.texts("tokenizer.ggml.merges") else {
-            return Err(self.wrong("tokenizer.ggml.merges", "is missing"));
-        };
+    }
+
+    fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {
+        let Some(merges) = self.texts(MERGES) else { return Err(self.wrong(MERGES, "is missing")) };
+        let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+        let split = |pattern: &&str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let steps: Vec<Value> = rule.patterns.iter().map(split).chain([bytes.clone()]).collect();
+        Ok(json!({
+            "version": "1.0", "added_tokens": self.added_tokens(tokens),
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps}, "decoder": bytes,
+            "model": {"type": "BPE", "vocab": self.vocabulary(tokens)?, "merges": merges,
+                "ignore_merges": rule.ignores_merges},
+        }))
+    }
+
+    /// Spaces become U+2581, and the two neighbouring pieces whose union has the highest score are merged first.
+    fn sentence_pieces(&self, tokens: &[String]) -> Result<Value, LoadError> {
+        let Some(scores) = self.floats(SCORES) else { return Err(self.wrong(SCORES, "is missing")) };
+        if scores.len() != tokens.len() {
+            return Err(self.wrong(SCORES, format!("{} scores for {} tokens", scores.len(), tokens.len())));
+        }
+        if scores.iter().any(|score| score.is_nan()) {
+            return Err(self.wrong(SCORES, "a score is not a number"));
+        }
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
-        let special = tokens.iter().zip(kinds).enumerate().filter(|(_, (_, kind))| **kind == CONTROL);
-        let special: Vec<Value> = special
-            .map(|(id, (text, _))| {
-                json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
-                    "normalized": false, "special": true})
-            })
-            .collect();
-        let bytes = |splits: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": splits});
-        let splitter = if is_llama {
-            let pattern = json!({"Regex": LLAMA_3});
-            let split = json!({"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": false});
-            json!({"type": "Sequence", "pretokenizers": [split, bytes(false)]})
-        } else {
-            bytes(true)
+        let has_prefix = self.flag("tokenizer.ggml.add_space_prefix").unwrap_or(true);
+        let unknown = tokens.iter().zip(kinds).find(|(_, kind)| **kind == UNKNOWN).map(|(token, _)| token);
+        let prefix = has_prefix.then(|| json!({"type": "Prepend", "prepend": "\u{2581}"}));
+        let space = json!({"type": "Replace", "pattern": {"String": " "}, "content": "\u{2581}"});
+        let normalizers: Vec<Value> = prefix.into_iter().chain([space]).collect();
+        let strip = has_prefix.then(|| json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        let decoders = [
+            json!({"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "}),
+            json!({"type": "ByteFallback"}),
+            json!({"type": "Fuse"}),
+        ];
+        let decoders: Vec<Value> = decoders.into_iter().chain(strip).collect();
+        Ok(json!({
+            "version": "1.0", "added_tokens": self.added_tokens(tokens),
+            "normalizer": {"type": "Sequence", "normalizers": normalizers},
+            "decoder": {"type": "Sequence", "decoders": decoders},
+            "model": {"type": "BPE", "vocab": self.vocabulary(tokens)?, "merges": merges(tokens, scores, kinds),
+                "unk_token": unknown, "fuse_unk": true, "byte_fallback": true},
+        }))
+    }
+
+    /// Tokens that a text is split at before all other steps: those without text, and those that the user defines.
+    fn added_tokens(&self, tokens: &[String]) -> Vec<Value> {
+        let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
+        let added = tokens
+            .iter()
+            .zip(kinds)
+            .enumerate()
+            .filter(|(_, (text, kind))| matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !text.is_empty());
+        let token = |(id, (text, kind)): (usize, (&String, &i32))| {
+            json!({"id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": *kind != USER_DEFINED})
         };
+        added.map(token).collect()
+    }
+
+    fn vocabulary(&self, tokens: &[String]) -> Result<serde_json::Map<String, Value>, LoadError> {
         let vocabulary: serde_json::Map<String, Value> =
             tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
         if vocabulary.len() < tokens.len() {
-            return Err(self.wrong("tokenizer.ggml.tokens", "has a token twice"));
+            return Err(self.wrong(TOKENS, "has a token twice"));
         }
-        Ok(Some(json!({
-            "version": "1.0", "added_tokens": special, "pre_tokenizer": splitter, "decoder": bytes(true),
-            // Llama 3 takes whole words of the vocabulary as they are, without merges.
-            "model": {"type": "BPE", "vocab": vocabulary, "merges": merges, "ignore_merges": is_llama},
-        })))
+        Ok(vocabulary)
     }
+}
+
+/// Returns the merges that give the pieces of SentencePiece, in the order of their scores.
+fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> {
+    let normal = tokens.iter().zip(scores).enumerate();
+    let normal: HashMap<&str, f32> = normal
+        .filter(|(id, _)| kinds.get(*id).is_none_or(|kind| *kind == NORMAL))
+        .map(|(_, (token, score))| (token.as_str(), *score))
+        .collect();
+    let mut merges: Vec<(f32, &str, &str)> = Vec::new();
+    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
+        let splits = piece.char_indices().skip(1).map(|(place, _)| piece.split_at(place));
+        let known = splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
+        merges.extend(known.map(|(left, right)| (*score, left, right)));
+    }
+    // Lengths and texts only make the order of equal scores definite.
+    merges.sort_unstable_by(|(score, left, right), (other_score, other_left, other_right)| {
+        let key = (left.len(), right.len(), left, right);
+        let other_key = (other_left.len(), other_right.len(), other_left, other_right);
+        other_score.total_cmp(score).then_with(|| other_key.cmp(&key))
+    });
+    merges.into_iter().map(|(_, left, right)| [left.to_owned(), right.to_owned()]).collect()
 }
