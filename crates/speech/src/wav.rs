@@ -33,7 +33,7 @@ impl WavHeader {
     /// # Errors
     /// [`WavError`] naming the first invalid field.
     pub fn read(file: &[u8]) -> Result<Self, WavError> {
-        header::parse(file, true).map(|parsed| parsed.header)
+        header::parse(file).map(|parsed| parsed.header)
     }
 
     /// Returns the duration of the audio.
@@ -57,27 +57,14 @@ impl Wav {
     /// Unknown chunks are skipped. Bytes past the last complete frame are ignored. Integers are scaled to [-1, 1):
     /// `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN becomes 0.
     ///
-    /// A program that writes to a pipe cannot know the length and leaves a placeholder (0, `0x7fff....` or
-    /// `0xffffffff`): then the data chunk extends to the end of the file. Any other length beyond the end of the file
-    /// is an error.
+    /// If the data chunk declares more bytes than the file has, it extends to the end of the file, as in other
+    /// programs: the recording was interrupted, or a program that writes to a pipe left a placeholder, such as
+    /// `0xffffffff`. So does a data chunk with the length 0, if the RIFF chunk ends with the header.
     ///
     /// # Errors
     /// [`WavError`] naming the first invalid field. A file without samples is valid.
     pub fn decode(file: &[u8]) -> Result<Self, WavError> {
-        Self::decode_parsed(&header::parse(file, true)?)
-    }
-
-    /// Decodes the beginning of a file that was not received completely: like [`decode`](Self::decode), but the data
-    /// chunk may be shorter than its length states.
-    ///
-    /// # Errors
-    /// [`WavError`] when the header is invalid or incomplete. A file without samples is valid.
-    pub fn decode_prefix(file: &[u8]) -> Result<Self, WavError> {
-        Self::decode_parsed(&header::parse(file, false)?)
-    }
-
-    fn decode_parsed(parsed: &header::Parsed<'_>) -> Result<Self, WavError> {
-        let header::Parsed { header, data } = *parsed;
+        let header::Parsed { header, data } = header::parse(file)?;
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
         Ok(Self { pcm, format: header.format })
     }

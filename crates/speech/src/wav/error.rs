@@ -40,14 +40,6 @@ pub enum WavError {
         /// ID of the chunk.
         chunk: &'static str,
     },
-    /// The data chunk declares more bytes than the file has.
-    #[error("data length is {}, but only {available} remain in the file", counted(.declared, "byte"))]
-    DataLength {
-        /// The declared number of bytes.
-        declared: u64,
-        /// The number of bytes after the chunk header.
-        available: u64,
-    },
     /// The encoding of the samples is unsupported.
     #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM")]
     Encoding {

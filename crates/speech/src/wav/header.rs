@@ -61,8 +61,8 @@ struct Layout {
     rate: SampleRate,
 }
 
-/// Parses a file; unless `is_whole`, the data chunk may be incomplete.
-pub(super) fn parse(file: &[u8], is_whole: bool) -> Result<Parsed<'_>, WavError> {
+/// Parses a file, whose data chunk may be incomplete.
+pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
     let mut reader = Reader(file);
     reader.tag("RIFF id", *b"RIFF")?;
     let riff_length = reader.u32("RIFF length")?;
@@ -88,10 +88,7 @@ pub(super) fn parse(file: &[u8], is_whole: bool) -> Result<Parsed<'_>, WavError>
                 let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
                 let start = file.len() - reader.0.len();
                 let head_only = (riff_length as usize).saturating_add(8) <= start;
-                let available = u32::try_from(reader.0.len()).unwrap_or(u32::MAX);
-                let length = if is_whole || length == 0 { length } else { length.min(available) };
-                let data = data_bytes(reader.0, length, head_only)?;
-                return Ok(cut(data, &layout));
+                return Ok(cut(data_bytes(reader.0, length, head_only), &layout));
             }
             _ => {
                 let length = length as usize;
@@ -109,19 +106,13 @@ fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     }
 }
 
-/// Returns the bytes of the data chunk. `head_only` means that the RIFF length covers only the header, so a data length
-/// of 0 is a placeholder.
-fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> Result<&[u8], WavError> {
-    let streamed = match declared {
-        0 => head_only,
-        u32::MAX | 0x7fff_0000..=0x7fff_ffff => rest.len() < declared as usize,
-        _ => false,
-    };
-    if streamed {
-        return Ok(rest);
+/// Returns the bytes of the data chunk: those in the file, if it declares more. `head_only` means that the RIFF length
+/// covers only the header, so a data length of 0 is a placeholder.
+fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> &[u8] {
+    if declared == 0 && head_only {
+        return rest;
     }
-    rest.get(..declared as usize)
-        .ok_or(WavError::DataLength { declared: u64::from(declared), available: rest.len() as u64 })
+    rest.get(..declared as usize).unwrap_or(rest)
 }
 
 fn cut<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {

@@ -46,7 +46,7 @@ impl RemoteSynthesizer {
             Err(error) => {
                 let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
                 let is_used = self.fallback.is_none() && !is_endless;
-                (is_used.then(|| speech(Wav::decode_prefix(&file)).ok()).flatten(), Err(error.into()))
+                (is_used.then(|| speech(Wav::decode(&file)).ok()).flatten(), Err(error.into()))
             }
         }
     }
