@@ -10,6 +10,7 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use taonet_wallet::Keypair;
 
 use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+use crate::text_contest::text_miner;
 use toy::Toy;
 
 fn hotkey(uri: &str) -> String {
@@ -118,6 +119,22 @@ fn nobody_there_and_nonsense_are_told() {
     assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
     assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("not an http or https URL"));
     assert!(refusal(&test("127.0.0.1:1", "5Nobody", &[]), 2).contains("--miner-hotkey"));
+    let text = test("127.0.0.1:1", &bob, &["--contest", "text", "--challenge", "1"]);
+    assert!(refusal(&text, 2).contains("hint: play a text challenge with `bb engine`"));
+}
+
+#[test]
+fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let miner = text_miner(folder.path());
+    let output = test(miner.url(), &hotkey("//Bob"), &["--contest", "text"]);
+    let report = document(&output);
+    assert_eq!((&report["passed"], &report["contest_type"]), (&json!(true), &json!("text")), "{report:#}");
+    assert_eq!(with_verdict(&report, "passed").len(), 11, "{report:#}");
+    assert_eq!(report["timings"][0]["phase"], "step");
+    let live: Vec<_> =
+        stderr(&output).lines().filter_map(|line| line.strip_prefix("pass ").map(str::to_owned)).collect();
+    assert_eq!(live, with_verdict(&report, "passed"));
 }
 
 #[test]

@@ -236,6 +236,11 @@ impl Walkthrough {
                 let miner = self.serve_miner(line, "n-gram");
                 self.services.insert("miner", miner);
             }
+            ["bb", "test-miner", ..] => {
+                let line = line.replace("http://127.0.0.1:8091", self.services["miner"].url());
+                assert!(line.contains(BOB), "{line}");
+                self.run(&line);
+            }
             ["MINER_DEV_MODE=1", "bb", "miner", ..] => {
                 self.variables.insert("MINER_DEV_MODE".to_owned(), "1".to_owned());
                 let miner = self.serve_miner(line.trim_start_matches("MINER_DEV_MODE=1 "), "n-gram");

@@ -1,10 +1,12 @@
 //! Conformance tests of a miner: protocol violations, response times and expected scores, before the miner registers.
 //!
 //! [`check`] plays one utterance as a validator does and inspects every response, then sends requests that must be
-//! refused. It returns one verdict per [`Rule`]. [`play`] plays complete challenges with the runner and scores them.
+//! refused; [`check_text`] does the same with a miner of the text contest. Both return one verdict per [`Rule`], with a
+//! remedy for the kind of fault, and report each verdict as soon as it is final. [`play`] plays complete challenges with the runner and scores them.
 //! Both measure response times.
 
 mod contest;
+mod fault;
 mod probe;
 mod rules;
 mod timing;
@@ -21,7 +23,7 @@ use taonet_wire::PeerError;
 use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
 pub use contest::{ContestError, Played, play, speech};
-pub use probe::check;
+pub use probe::{check, check_text};
 pub use rules::{Rule, RuleReport, Verdict};
 pub use timing::{Phase, PhaseTiming, Timings};
 
@@ -50,10 +52,23 @@ pub enum TestError {
     Client(#[source] reqwest::Error),
 }
 
+/// An intermediate result of a test.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// The verdict of a rule is final.
+    Verdict(&'a RuleReport),
+    /// What the test is doing, for display.
+    Progress(&'a str),
+}
+
+/// A function that receives intermediate results.
+pub type Observer<'a> = dyn FnMut(Event<'_>) + Send + 'a;
+
 /// Report of the rule checks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RulesReport {
-    /// One entry per rule, in the order of [`Rule::ALL`].
+    /// One entry per rule, in the order of [`Rule::SPEECH`] or [`Rule::TEXT`].
     pub rules: Vec<RuleReport>,
     /// Response times of the miner.
     pub timings: Timings,
@@ -84,5 +99,6 @@ fn deadline(phase: Phase, settings: &PlaySettings) -> Duration {
         Phase::Init => settings.init_timeout,
         Phase::Frame => settings.chunk_timeout,
         Phase::FinalFrame | Phase::Drain => settings.drain_timeout,
+        Phase::Step => settings.miner_timeout,
     }
 }

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_babelbit_audit::conformance::{Played, RulesReport, Target, Timings, Verdict, check, play, speech, tone};
+use taonet_babelbit_audit::conformance::{
+    Event, Played, RulesReport, Target, Timings, Verdict, check, check_text, play, speech, tone,
+};
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
+use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -20,6 +23,7 @@ use taonet_wallet::{Keypair, Mnemonic, WordCount};
 
 use crate::commands::demo;
 use crate::commands::wallet::place::HotkeyArgs;
+use crate::contest::Contest as TestedContest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::leaderboard::late_by;
@@ -40,6 +44,9 @@ pub(crate) struct TestMinerArgs {
     /// Hotkey of the miner; requests are signed for this receiver
     #[arg(long, value_name = "HOTKEY")]
     miner_hotkey: Hotkey,
+    /// Contest of the miner: speech, or text, which tests the rules only and needs no models
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: TestedContest,
     /// Play only this shipped challenge (1 is the first) or challenge file; can be repeated
     #[arg(long, value_name = "N|FILE")]
     challenge: Vec<String>,
@@ -68,26 +75,48 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     // The user chose the address, so private addresses are allowed.
     let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
     let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let is_text = args.contest == TestedContest::Text;
+    if is_text && !args.challenge.is_empty() {
+        let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
+                       and `bb runner --contest text --once`";
+        return Err(Classified::error(Failure::Usage, message));
+    }
     let target = Target {
         address,
-        predict_path: config.predict_endpoint.clone(),
+        predict_path: if is_text { PREDICT_PATH.to_owned() } else { config.predict_endpoint.clone() },
         hotkey: args.miner_hotkey,
         validator: validator(args)?,
     };
-    let (rules, contest) = if args.rules_only {
-        (context.block_on(async { Ok(check(&target, &tone()?, &config.play).await?) })?, None)
+    let mut observe = |event: Event<'_>| context.say(&line(event));
+    let (rules, contest) = if is_text {
+        (context.block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?, None)
+    } else if args.rules_only {
+        (context.block_on(async { Ok(check(&target, &tone()?, &config.play, &mut observe).await?) })?, None)
     } else {
         let (rules, contest) = with_speech(args, &target, config, context)?;
         (rules, Some(contest))
     };
     if context.json {
-        context.print_json(&document(&target, &rules, contest.as_ref()))?;
+        context.print_json(&document(&target, &rules, contest.as_ref(), is_text))?;
     } else {
         context.print(&shown(&rules, contest.as_ref()))?;
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
     anyhow::ensure!(failed.is_empty(), "the miner breaks {}: {}", counted(failed.len(), "rule"), failed.join(", "));
     Ok(())
+}
+
+/// Formats an intermediate result.
+fn line(event: Event<'_>) -> String {
+    match event {
+        Event::Verdict(report) => match report.verdict {
+            Verdict::Passed => format!("pass {}", report.rule.name()),
+            Verdict::Failed => format!("FAIL {}: {}", report.rule.name(), printable(&report.seen)),
+            Verdict::NotTested => format!("not tested {}", report.rule.name()),
+        },
+        Event::Progress(text) => format!("{text} …"),
+        _ => String::new(),
+    }
 }
 
 /// Returns the signing key: a wallet's hotkey if one is selected, else a temporary key.
@@ -125,9 +154,13 @@ fn with_speech(
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
         context.say("checking the rules");
-        let rules = check(target, &source, &config.play).await?;
+        let mut observe = |event: Event<'_>| context.say(&line(event));
+        let rules = check(target, &source, &config.play, &mut observe).await?;
         context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
-        let (played, timings) = play(target, challenges, synthesizer, scorer, run, &language).await?;
+        let observe = |played: &Played| {
+            context.say(&format!("{}: {}", printable(&played.title), decimals(Some(played.miner.score), 3)));
+        };
+        let (played, timings) = play(target, challenges, synthesizer, scorer, run, &language, observe).await?;
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
     })
@@ -143,7 +176,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
 }
 
 /// Returns the report as JSON.
-fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> Value {
+fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>, is_text: bool) -> Value {
     let contest = contest.map(|contest| {
         json!({
             "recognizer": contest.recognizer,
@@ -158,6 +191,7 @@ fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> 
         "url": target.address.url().as_str(),
         "miner_hotkey": target.hotkey,
         "signed_by": target.validator.hotkey(),
+        "contest_type": if is_text { "text" } else { "speech" },
         "passed": rules.failed().count() == 0,
         "rules": rules.rules,
         "timings": rules.timings,
@@ -181,7 +215,7 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
         let mut parts = facts();
         parts.add_row(["expected", rule.expected]);
         parts.add_row(["seen", &printable(&rule.seen)]);
-        parts.add_row(["fix", rule.mend.unwrap_or_default()]);
+        parts.add_row(["fix", &printable(rule.mend.as_deref().unwrap_or_default())]);
         let _ = write!(text, "\n{}\n{parts}\n", rule.rule.name());
     }
     let timings = contest.map_or(&rules.timings, |contest| &contest.timings);

@@ -57,8 +57,8 @@ pub struct Played {
     pub miner: MinerReport,
 }
 
-/// Plays challenges one after the other to this miner alone, so that no duplication penalty applies. Files are written
-/// to the directories of `settings`.
+/// Plays challenges one after the other to this miner alone, so that no duplication penalty applies. Calls `observe`
+/// with each result. Files are written to the directories of `settings`.
 ///
 /// # Errors
 /// [`ContestError`] when a challenge cannot be synthesised or played.
@@ -69,6 +69,7 @@ pub async fn play(
     scorer: Arc<dyn ReplyScorer>,
     settings: RunnerSettings,
     target_language: &str,
+    mut observe: impl FnMut(&Played),
 ) -> Result<(Vec<Played>, Timings), ContestError> {
     let connection = Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
     let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
@@ -81,11 +82,11 @@ pub async fn play(
         let built = BuiltChallenge::build(Arc::new(challenge), Arc::clone(&synthesizer)).await?;
         let report = runner.play(prefetched(&built), std::slice::from_ref(&miner), Arc::new(())).await?;
         let challenge_uid = report.challenge_uid;
-        all.extend(report.miners.into_iter().map(|miner| Played {
-            challenge_uid: challenge_uid.clone(),
-            title: title.clone(),
-            miner,
-        }));
+        for miner in report.miners {
+            let played = Played { challenge_uid: challenge_uid.clone(), title: title.clone(), miner };
+            observe(&played);
+            all.push(played);
+        }
     }
     let watch = connection.watch.lock().unwrap_or_else(PoisonError::into_inner);
     Ok((all, watch.timings(&play)))

@@ -1,5 +1,6 @@
 //! Probe of a miner: plays one utterance as a validator does, and sends requests that must be refused.
 
+mod text;
 mod wire;
 
 use std::time::Duration;
@@ -11,38 +12,50 @@ use serde_json::{Map, Value, json};
 use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use tokio::time::Instant;
 
+use super::fault::{Failed, Fault, page_text};
 use super::rules::Findings;
 use super::timing::Stopwatch;
-use super::{Phase, Rule, RulesReport, Target, TestError, deadline};
+use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
 use taonet_babelbit_runner::{PlaySettings, Source};
-use wire::{Forgery, Reply, Wire};
+pub use text::check_text;
+pub(super) use wire::Reply;
+use wire::{Forgery, Wire};
 
 /// Challenge ID in the requests; no validator uses it.
 const CHALLENGE: &str = "taonet-test-miner";
 /// Maximum number of characters of a miner's response in reports.
 const SHOWN: usize = 200;
+/// Time between two reports of the progress of a slow session.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// Name of the messages in signed headers.
+const MESSAGE: &str = "BBAudioMinerInitPayload";
 
-/// Checks every rule that is observable from outside, with `source` as the speech to play.
+/// Checks every rule of the speech contest that is observable from outside, with `source` as the speech to play.
+/// Calls `observe` with each verdict as soon as it is final.
 ///
 /// # Errors
 /// [`TestError`] when no request can be sent.
-pub async fn check(target: &Target, source: &Source, settings: &PlaySettings) -> Result<RulesReport, TestError> {
-    let wire = Wire::new(target, settings)?;
-    let mut probe = Probe { wire, settings, findings: Findings::default(), watch: Stopwatch::default() };
+pub async fn check<'a>(
+    target: &Target,
+    source: &Source,
+    settings: &'a PlaySettings,
+    observe: &'a mut Observer<'a>,
+) -> Result<RulesReport, TestError> {
+    let mut probe = Probe::new(target, MESSAGE, settings, observe)?;
     probe.health().await;
     if let Some(session) = probe.open(source).await {
         probe.play(&session, source).await;
         probe.signed_body(source).await;
         probe.two_channels(source).await;
-        probe.forgeries(source).await;
+        probe.forgeries(&init(source, source.channels)).await;
     }
-    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.report() })
+    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.finish(&Rule::SPEECH) })
 }
 
 struct Probe<'a> {
     wire: Wire,
     settings: &'a PlaySettings,
-    findings: Findings,
+    findings: Findings<'a>,
     watch: Stopwatch,
 }
 
@@ -66,22 +79,36 @@ fn init(source: &Source, channels: u16) -> String {
     ])
 }
 
-/// Parses a response as a JSON object; otherwise the error describes the response.
-fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
+/// Parses a response as a JSON object.
+fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
-    if reply.status != 200 {
-        return Err(shown(reply));
+    let failed = |kind| Failed { kind, seen: shown(reply) };
+    if let Some(kind) = Fault::of(reply) {
+        return Err(failed(kind));
     }
     match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
-        _ => Err(shown(reply)),
+        _ => Err(failed(Fault::NotAnswer)),
     }
 }
 
-/// Returns the start of a response, for display.
+/// Returns the start of a response, for display: decompressed, and of a page only its text.
 fn shown(reply: &Reply) -> String {
-    let text: String = String::from_utf8_lossy(&reply.body).chars().take(SHOWN).collect();
-    format!("{} {}", reply.status, text.trim_end()).trim_end().to_owned()
+    let body = String::from_utf8_lossy(&reply.body);
+    let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
+    let mut shown = reply.status.to_string();
+    if let Some(location) = &reply.location {
+        shown = format!("{shown} to {location}");
+    }
+    if let Some(encoding) = &reply.encoding {
+        shown = format!("{shown} ({encoding})");
+    }
+    let text: String = text.chars().take(SHOWN).collect();
+    format!("{shown} {}", text.trim_end()).trim_end().to_owned()
+}
+
+fn described(reply: &Result<Reply, Failed>) -> String {
+    reply.as_ref().map_or_else(|failed| failed.seen.clone(), shown)
 }
 
 fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
@@ -92,23 +119,43 @@ fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    fn new(
+        target: &Target,
+        message: &'static str,
+        settings: &'a PlaySettings,
+        observe: &'a mut Observer<'a>,
+    ) -> Result<Self, TestError> {
+        let wire = Wire::new(target, message, settings)?;
+        Ok(Self { wire, settings, findings: Findings::new(observe), watch: Stopwatch::default() })
+    }
+
+    /// Reports that a request got no answer; `label` names the request, if there are several.
+    fn fail(&mut self, rule: Rule, label: &str, failed: &Failed) {
+        let remedy = failed.kind.remedy(rule, &self.wire.path);
+        let seen = if label.is_empty() { failed.seen.clone() } else { format!("{label}: {}", failed.seen) };
+        self.findings.fail_with(rule, seen, Some(remedy));
+    }
+
     async fn health(&mut self) {
         let mut seen = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
-            let keeps = object(&reply).is_ok_and(|health| {
-                health.get("status") == Some(&json!("healthy"))
-                    && health.get("model").is_some_and(Value::is_string)
-                    && health.get("model_loaded").is_some_and(Value::is_boolean)
-            });
-            let text = reply.as_ref().map_or_else(Clone::clone, shown);
+            let health = match object(&reply) {
+                Ok(health) => health,
+                Err(failed) => return self.fail(Rule::Health, route, &failed),
+            };
+            let keeps = health.get("status") == Some(&json!("healthy"))
+                && health.get("model").is_some_and(Value::is_string)
+                && health.get("model_loaded").is_some_and(Value::is_boolean);
+            let text = described(&reply);
             if !keeps {
                 return self.findings.fail(Rule::Health, format!("{route}: {text}"));
             }
             seen.push(format!("{route}: {text}"));
         }
         self.findings.pass(Rule::Health, seen.join("; "));
+        self.findings.settle(&[Rule::Health]);
     }
 
     /// Opens the session; returns its ID, or `None` if the miner opens none.
@@ -118,13 +165,21 @@ impl Probe<'_> {
         self.watch.add(Phase::Init, began.elapsed());
         let object = match object(&reply) {
             Ok(object) => object,
-            Err(seen) => {
-                self.findings.fail(Rule::SignedRequest, seen);
+            Err(failed) => {
+                self.fail(Rule::SignedRequest, "", &failed);
                 return None;
             }
         };
         self.findings.pass(Rule::SignedRequest, "200");
         self.session(&object, source, source.channels);
+        self.findings.settle(&[
+            Rule::SignedRequest,
+            Rule::Ready,
+            Rule::SessionId,
+            Rule::SameUtterance,
+            Rule::AudioFormat,
+            Rule::FrameGrid,
+        ]);
         let session = object.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty());
         session.map(str::to_owned)
     }
@@ -153,10 +208,11 @@ impl Probe<'_> {
     async fn play(&mut self, session: &str, source: &Source) {
         let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
-        let mut last_sent = Instant::now();
+        let (mut last_sent, mut reported) = (Instant::now(), Instant::now());
         for (number, frame) in (1..).zip(&source.frames_b64) {
             let label = format!("frame {number} of {frames}");
             last_sent = Instant::now();
+            self.progress(&mut reported, &label);
             let limit = deadline(Phase::of_predict(true, number == frames), self.settings);
             match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
                 Some(false) => {}
@@ -168,6 +224,7 @@ impl Probe<'_> {
         let over = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
+            self.progress(&mut reported, &label);
             let limit = over.saturating_duration_since(Instant::now());
             match self.predict(session, "", true, limit, &label, &mut heard).await {
                 Some(false) => {}
@@ -181,6 +238,14 @@ impl Probe<'_> {
             counted(self.settings.drain_max_requests, "empty request")
         );
         self.findings.fail(Rule::ReplyEnds, seen);
+    }
+
+    /// Reports the progress, at most once in [`PROGRESS`].
+    fn progress(&mut self, reported: &mut Instant, label: &str) {
+        if reported.elapsed() >= PROGRESS {
+            *reported = Instant::now();
+            self.findings.progress(label);
+        }
     }
 
     fn ended(&mut self, label: &str, heard: &Heard) {
@@ -222,8 +287,8 @@ impl Probe<'_> {
         let answer = match object(&reply) {
             Ok(answer) => answer,
             Err(_) if took > limit => return None,
-            Err(seen) => {
-                self.findings.fail(Rule::JsonAnswer, format!("{label}: {seen}"));
+            Err(failed) => {
+                self.fail(Rule::JsonAnswer, label, &failed);
                 return None;
             }
         };
@@ -274,21 +339,36 @@ impl Probe<'_> {
     }
 
     async fn signed_body(&mut self, source: &Source) {
+        // The session is over: its verdicts are final.
+        self.findings.settle(&Rule::SPEECH);
         let reply = self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;
-        let seen = reply.as_ref().map_or_else(Clone::clone, shown);
-        self.findings.judge(Rule::SignedBody, object(&reply).is_ok(), seen);
+        match object(&reply) {
+            Ok(_) => self.findings.pass(Rule::SignedBody, described(&reply)),
+            // Signed requests without a body hash were accepted: the hash makes the difference.
+            Err(failed) if failed.kind == Fault::Status(401) => self.findings.fail(Rule::SignedBody, failed.seen),
+            Err(failed) => self.fail(Rule::SignedBody, "", &failed),
+        }
+        self.findings.settle(&[Rule::SignedBody]);
     }
 
     async fn two_channels(&mut self, source: &Source) {
         let reply = self.wire.signed(init(source, 2), self.settings.miner_timeout).await;
-        let answer = object(&reply);
-        let keeps = answer.as_ref().is_ok_and(|answer| answer.get("channels") == Some(&json!(2)));
-        let seen = answer.map_or_else(|seen| seen, |answer| of(&answer, &["channels"]));
-        self.findings.judge(Rule::TwoChannels, keeps, seen);
+        match object(&reply) {
+            Ok(answer) => {
+                let keeps = answer.get("channels") == Some(&json!(2));
+                self.findings.judge(Rule::TwoChannels, keeps, of(&answer, &["channels"]));
+            }
+            // A miner may refuse the number of channels with any status.
+            Err(failed) if matches!(failed.kind, Fault::Status(400..) | Fault::NotAnswer) => {
+                self.findings.fail(Rule::TwoChannels, failed.seen);
+            }
+            Err(failed) => self.fail(Rule::TwoChannels, "", &failed),
+        }
+        self.findings.settle(&[Rule::TwoChannels]);
     }
 
-    /// Sends requests that must be refused.
-    async fn forgeries(&mut self, source: &Source) {
+    /// Sends requests with this body that must be refused.
+    async fn forgeries(&mut self, body: &str) {
         for (forgery, rule, must_be_401) in [
             (Forgery::Unsigned, Rule::UnsignedRefused, true),
             (Forgery::OtherReceiver, Rule::OtherReceiverRefused, true),
@@ -297,11 +377,22 @@ impl Probe<'_> {
             (Forgery::FutureNonce, Rule::FutureNonceRefused, false),
             (Forgery::Replay, Rule::ReplayRefused, false),
         ] {
-            let reply = self.wire.forged(forgery, init(source, source.channels), self.settings.miner_timeout).await;
+            let reply = self.wire.forged(forgery, body.to_owned(), self.settings.miner_timeout).await;
             // Other forged requests may be refused with any 4xx status.
             let refuses = |reply: &Reply| reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status));
-            let seen = reply.as_ref().map_or_else(Clone::clone, shown);
-            self.findings.judge(rule, reply.as_ref().is_ok_and(refuses), seen);
+            match &reply {
+                Ok(reply) if refuses(reply) => self.findings.pass(rule, shown(reply)),
+                // Accepted, or refused with another status.
+                Ok(reply) if reply.status < 300 || (400..500).contains(&reply.status) => {
+                    self.findings.fail(rule, shown(reply));
+                }
+                Ok(reply) => {
+                    let kind = Fault::of(reply).unwrap_or(Fault::NotAnswer);
+                    self.fail(rule, "", &Failed { kind, seen: shown(reply) });
+                }
+                Err(failed) => self.fail(rule, "", failed),
+            }
+            self.findings.settle(&[rule]);
         }
     }
 }
@@ -315,3 +406,6 @@ struct Heard {
 
 /// Margin by which a request's timeout exceeds the deadline, so that a late response is reported with its time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+
+use super::{Event, Observer};
 
 /// A rule of the protocol. The variants are in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,6 +44,12 @@ pub enum Rule {
     ReplyEnds,
     /// The reply is within the maximum length.
     ReplyLength,
+    /// A response to a text has a prediction.
+    Prediction,
+    /// A response to a text is within the maximum length.
+    PredictionLength,
+    /// Responses to a text meet the deadline.
+    StepDeadline,
     /// Unsigned requests are refused.
     UnsignedRefused,
     /// Requests signed for another receiver are refused.
@@ -64,8 +73,22 @@ struct Text {
 }
 
 impl Rule {
-    /// All rules, in the order of the checks.
-    pub const ALL: [Self; 23] = [
+    /// Rules of the text contest, in the order of the checks.
+    pub const TEXT: [Self; 11] = [
+        Self::Health,
+        Self::SignedRequest,
+        Self::Prediction,
+        Self::PredictionLength,
+        Self::StepDeadline,
+        Self::UnsignedRefused,
+        Self::OtherReceiverRefused,
+        Self::FalseSignatureRefused,
+        Self::OldNonceRefused,
+        Self::FutureNonceRefused,
+        Self::ReplayRefused,
+    ];
+    /// Rules of the speech contest, in the order of the checks.
+    pub const SPEECH: [Self; 23] = [
         Self::Health,
         Self::SignedRequest,
         Self::SignedBody,
@@ -129,7 +152,7 @@ impl Rule {
             Self::SignedRequest => text(
                 SIGNATURES,
                 "signed_request",
-                "an init request signed for the miner, with an empty body hash, gets status 200",
+                "a request signed for the miner, with an empty body hash, gets status 200",
                 "verify sr25519 over {nonce}.{validator}.{miner}.{uuid}. with --miner-hotkey as your own key; if \
                  only known validators are allowed, sign with one of them (--wallet-name)",
             ),
@@ -220,6 +243,24 @@ impl Rule {
                 "a reply to one utterance has at most 120 s of audio",
                 "limit the reply to roughly the duration of the source",
             ),
+            Self::Prediction => text(
+                MESSAGES,
+                "prediction",
+                "each predict request gets status 200 and a JSON object with a string as \"prediction\"",
+                "respond with {\"prediction\": \"…\"}: the complete utterance, or an empty string",
+            ),
+            Self::PredictionLength => text(
+                MESSAGES,
+                "prediction_length",
+                "a response has at most 8 KiB",
+                "predict the current utterance only",
+            ),
+            Self::StepDeadline => text(
+                DEADLINES,
+                "step_deadline",
+                "each word is answered within 10 s",
+                "limit the number of predicted words: five late predictions in a row end the round for the miner",
+            ),
             Self::UnsignedRefused => text(
                 SIGNATURES,
                 "unsigned_refused",
@@ -286,22 +327,38 @@ pub struct RuleReport {
     /// Observed behaviour.
     pub seen: String,
     /// Hint for fixing the violation, if there is one.
-    pub mend: Option<&'static str>,
+    pub mend: Option<Cow<'static, str>>,
 }
 
-/// Verdicts so far. Once a rule is violated, a later success does not change its verdict.
-#[derive(Debug, Default)]
-pub(super) struct Findings(BTreeMap<Rule, (Verdict, String)>);
+/// Verdict of a rule, what was seen, and a remedy other than the rule's own.
+type Finding = (Verdict, String, Option<Cow<'static, str>>);
 
-impl Findings {
+/// Verdicts so far. Once a rule is violated, a later success does not change its verdict.
+pub(super) struct Findings<'a> {
+    found: BTreeMap<Rule, Finding>,
+    reported: BTreeSet<Rule>,
+    observe: &'a mut Observer<'a>,
+}
+
+impl<'a> Findings<'a> {
+    pub(super) fn new(observe: &'a mut Observer<'a>) -> Self {
+        Self { found: BTreeMap::new(), reported: BTreeSet::new(), observe }
+    }
+
     pub(super) fn pass(&mut self, rule: Rule, seen: impl Into<String>) {
-        self.0.entry(rule).or_insert_with(|| (Verdict::Passed, seen.into()));
+        self.found.entry(rule).or_insert_with(|| (Verdict::Passed, seen.into(), None));
     }
 
     pub(super) fn fail(&mut self, rule: Rule, seen: impl Into<String>) {
-        let entry = self.0.entry(rule).or_insert_with(|| (Verdict::Passed, String::new()));
+        self.fail_with(rule, seen, None);
+    }
+
+    /// Reports a violation with a remedy of its own.
+    pub(super) fn fail_with(&mut self, rule: Rule, seen: impl Into<String>, remedy: Option<Cow<'static, str>>) {
+        let entry = self.found.entry(rule).or_insert_with(|| (Verdict::Passed, String::new(), None));
         if entry.0 == Verdict::Passed {
-            *entry = (Verdict::Failed, seen.into());
+            *entry = (Verdict::Failed, seen.into(), remedy);
+            self.settle(&[rule]);
         }
     }
 
@@ -309,43 +366,78 @@ impl Findings {
         if keeps { self.pass(rule, seen) } else { self.fail(rule, seen) }
     }
 
-    pub(super) fn report(mut self) -> Vec<RuleReport> {
-        let report = |rule: Rule| {
-            let untested = || (Verdict::NotTested, "an earlier failure prevented the test".to_owned());
-            let (verdict, seen) = self.0.remove(&rule).unwrap_or_else(untested);
-            let mend = (verdict == Verdict::Failed).then(|| rule.mend());
-            RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }
-        };
-        Rule::ALL.map(report).into()
+    /// Whether a rule was checked, and not violated so far.
+    pub(super) fn has_passed(&self, rule: Rule) -> bool {
+        self.found.get(&rule).is_some_and(|(verdict, ..)| *verdict == Verdict::Passed)
+    }
+
+    /// Reports what the test is doing.
+    pub(super) fn progress(&mut self, text: &str) {
+        (self.observe)(Event::Progress(text));
+    }
+
+    /// Reports the verdicts of these rules, which no later response changes, unless they are reported already.
+    pub(super) fn settle(&mut self, rules: &[Rule]) {
+        for rule in rules {
+            if self.found.contains_key(rule) && self.reported.insert(*rule) {
+                let report = self.report(*rule);
+                (self.observe)(Event::Verdict(&report));
+            }
+        }
+    }
+
+    fn report(&self, rule: Rule) -> RuleReport {
+        let (verdict, seen, remedy) = self
+            .found
+            .get(&rule)
+            .cloned()
+            .unwrap_or_else(|| (Verdict::NotTested, "an earlier failure prevented the test".to_owned(), None));
+        let mend = (verdict == Verdict::Failed).then(|| remedy.unwrap_or(Cow::Borrowed(rule.mend())));
+        RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }
+    }
+
+    /// Returns the report of each rule, after reporting the verdicts that were not reported yet.
+    pub(super) fn finish(mut self, rules: &[Rule]) -> Vec<RuleReport> {
+        self.settle(rules);
+        rules.iter().map(|rule| self.report(*rule)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
     fn every_rule_is_listed_once_under_the_name_that_json_has() {
-        assert!(Rule::ALL.is_sorted());
-        let names: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
-        assert_eq!(names.len(), Rule::ALL.len());
-        for rule in Rule::ALL {
-            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+        for rules in [&Rule::SPEECH[..], &Rule::TEXT] {
+            assert!(rules.is_sorted_by(|one, other| one < other));
+            let names: BTreeSet<_> = rules.iter().map(|rule| rule.name()).collect();
+            assert_eq!(names.len(), rules.len());
+            for rule in rules {
+                assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+            }
         }
     }
 
     #[test]
     fn a_rule_that_was_broken_once_is_broken() {
-        let mut findings = Findings::default();
+        let mut seen = Vec::new();
+        let mut observe = |event: Event<'_>| {
+            if let Event::Verdict(report) = event {
+                seen.push((report.rule, report.verdict));
+            }
+        };
+        let mut findings = Findings::new(&mut observe);
         findings.pass(Rule::Base64, "fine");
         findings.fail(Rule::Base64, "first");
         findings.fail(Rule::Base64, "second");
         findings.pass(Rule::Base64, "fine again");
-        let reports = findings.report();
+        findings.pass(Rule::Ready, "fine");
+        let reports = findings.finish(&[Rule::Ready, Rule::TwoChannels, Rule::Base64]);
         let report = |rule| reports.iter().find(|report| report.rule == rule).unwrap();
         assert_eq!((report(Rule::Base64).verdict, report(Rule::Base64).seen.as_str()), (Verdict::Failed, "first"));
-        assert_eq!((report(Rule::Ready).verdict, report(Rule::Ready).mend), (Verdict::NotTested, None));
+        assert_eq!((report(Rule::TwoChannels).verdict, &report(Rule::TwoChannels).mend), (Verdict::NotTested, &None));
+        // A violation is reported at once, and every verdict once.
+        assert_eq!(seen, [(Rule::Base64, Verdict::Failed), (Rule::Ready, Verdict::Passed)]);
     }
 }

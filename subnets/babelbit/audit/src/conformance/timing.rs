@@ -18,6 +18,8 @@ pub enum Phase {
     FinalFrame,
     /// Draining the reply with empty requests after the last frame.
     Drain,
+    /// Predicting an utterance of the text contest.
+    Step,
 }
 
 impl Phase {
@@ -28,6 +30,7 @@ impl Phase {
             Self::Frame => "frame",
             Self::FinalFrame => "final frame",
             Self::Drain => "drain",
+            Self::Step => "step",
         }
     }
 

@@ -1,8 +1,10 @@
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Response;
 use taonet_primitives::with_causes;
 use taonet_wallet::Keypair;
@@ -10,20 +12,34 @@ use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock}
 use url::Url;
 
 use super::PATIENCE;
+use crate::conformance::fault::{Failed, Fault, NoReply};
 use crate::conformance::{Target, TestError};
 use taonet_babelbit_runner::PlaySettings;
 use taonet_http::client::builder;
 
-const MESSAGE: &str = "BBAudioMinerInitPayload";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
 /// Clock offset outside any accepted window.
 const OFF: Duration = Duration::from_mins(2);
 
 /// A response with any status.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+#[derive(Debug, Default)]
+pub(in crate::conformance) struct Reply {
+    pub(in crate::conformance) status: u16,
+    /// The body, decompressed if it has a supported encoding.
+    pub(in crate::conformance) body: Vec<u8>,
+    /// `Content-Encoding`, if the body is compressed.
+    pub(in crate::conformance) encoding: Option<String>,
+    /// `Content-Type`.
+    pub(in crate::conformance) kind: String,
+    /// `Location`.
+    pub(in crate::conformance) location: Option<String>,
+}
+
+impl Reply {
+    /// Whether the body is a web page.
+    pub(in crate::conformance) fn is_page(&self) -> bool {
+        self.kind.starts_with("text/html") || self.body.trim_ascii_start().starts_with(b"<")
+    }
 }
 
 /// A forged request that must be refused.
@@ -42,7 +58,9 @@ pub(super) enum Forgery {
 pub(super) struct Wire {
     client: reqwest::Client,
     base: Url,
-    path: String,
+    pub(super) path: String,
+    /// Name of the message in signed headers.
+    message: &'static str,
     peer: Peer,
     validator: Keypair,
     signer: Signer,
@@ -54,7 +72,7 @@ pub(super) struct Wire {
 const UNKNOWN: &str = "0.0.0.0";
 
 impl Wire {
-    pub(super) fn new(target: &Target, settings: &PlaySettings) -> Result<Self, TestError> {
+    pub(super) fn new(target: &Target, message: &'static str, settings: &PlaySettings) -> Result<Self, TestError> {
         let client = builder().build().map_err(TestError::Client)?;
         let base = target.address.url().clone();
         let path = format!("{}/{}", base.path().trim_end_matches('/'), target.predict_path.trim_start_matches('/'));
@@ -62,6 +80,7 @@ impl Wire {
         Ok(Self {
             client,
             path,
+            message,
             base,
             peer: Peer::new(target.hotkey, target.address.host(), target.address.port())?,
             validator: target.validator.clone(),
@@ -72,7 +91,7 @@ impl Wire {
     }
 
     /// Gets a route below the miner's address.
-    pub(super) async fn get(&self, route: &str) -> Result<Reply, String> {
+    pub(super) async fn get(&self, route: &str) -> Result<Reply, Failed> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{route}", self.base.path().trim_end_matches('/')));
         let limit = Duration::from_secs(10);
@@ -81,19 +100,19 @@ impl Wire {
     }
 
     /// Sends a request as validators do to an axon: its body is not signed.
-    pub(super) async fn signed(&self, body: String, limit: Duration) -> Result<Reply, String> {
-        let headers = headers(&self.signer, &self.peer, &self.path, limit, &body)?;
+    pub(super) async fn signed(&self, body: String, limit: Duration) -> Result<Reply, Failed> {
+        let headers = self.headers(&self.signer, &self.peer, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
     /// Sends a request as validators do to a managed miner: the hash of its body is signed.
-    pub(super) async fn body_signed(&self, body: String, limit: Duration) -> Result<Reply, String> {
-        let headers = headers(&self.body_signer, &self.peer, &self.path, limit, &body)?;
+    pub(super) async fn body_signed(&self, body: String, limit: Duration) -> Result<Reply, Failed> {
+        let headers = self.headers(&self.body_signer, &self.peer, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
-    pub(super) async fn forged(&self, forgery: Forgery, body: String, limit: Duration) -> Result<Reply, String> {
-        let sign = |signer: &Signer, peer: &Peer| headers(signer, peer, &self.path, limit, &body);
+    pub(super) async fn forged(&self, forgery: Forgery, body: String, limit: Duration) -> Result<Reply, Failed> {
+        let sign = |signer: &Signer, peer: &Peer| self.headers(signer, peer, limit, &body);
         let dated = |now_ns: u64| {
             let clock = Arc::new(ManualClock::at(now_ns));
             Signer::with_clock(self.validator.clone(), UNKNOWN, BabelbitScheme::axon(), clock)
@@ -105,12 +124,12 @@ impl Wire {
             Forgery::OtherReceiver => {
                 // The validator's own hotkey, which no miner has.
                 let other = Peer::new(self.validator.hotkey(), self.peer.host(), self.peer.port());
-                sign(&self.signer, &other.map_err(|error| error.to_string())?)?
+                sign(&self.signer, &other.map_err(|error| unsent(&error))?)?
             }
             Forgery::FalseSignature => {
                 let mut headers = sign(&self.signer, &self.peer)?;
                 let signature = self.validator.sign(b"something else").to_string();
-                headers.insert(SIGNATURE, HeaderValue::try_from(signature).map_err(|error| error.to_string())?);
+                headers.insert(SIGNATURE, HeaderValue::try_from(signature).map_err(|error| unsent(&error))?);
                 headers
             }
             Forgery::OldNonce => sign(&dated(now.saturating_sub(off)), &self.peer)?,
@@ -118,8 +137,9 @@ impl Wire {
             Forgery::Replay => {
                 let headers = sign(&self.signer, &self.peer)?;
                 let first = self.post(headers.clone(), body.clone(), limit).await?;
-                if first.status != 200 {
-                    return Err(format!("the first of two identical requests returned status {}", first.status));
+                if let Some(kind) = Fault::of(&first) {
+                    let seen = format!("the first of two identical requests returned status {}", first.status);
+                    return Err(Failed { kind, seen });
                 }
                 headers
             }
@@ -127,39 +147,74 @@ impl Wire {
         self.post(headers, body, limit).await
     }
 
-    async fn post(&self, mut headers: HeaderMap, body: String, limit: Duration) -> Result<Reply, String> {
+    fn headers(&self, signer: &Signer, peer: &Peer, limit: Duration, body: &str) -> Result<HeaderMap, Failed> {
+        let headers = signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
+        headers.map_err(|error| unsent(&error))
+    }
+
+    async fn post(&self, mut headers: HeaderMap, body: String, limit: Duration) -> Result<Reply, Failed> {
         let mut url = self.base.clone();
         url.set_path(&self.path);
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = self.client.post(url).headers(headers).body(Bytes::from(body));
         within(limit + PATIENCE, async { self.read(request.send().await).await }).await
     }
 
-    async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, String> {
-        let mut response = response.map_err(told)?;
+    async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, Failed> {
+        let mut response = response.map_err(failed)?;
         let status = response.status().as_u16();
+        let text = |name: HeaderName| {
+            let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+            value.map(|value| value.trim().to_ascii_lowercase())
+        };
+        let encoding = text(header::CONTENT_ENCODING).filter(|encoding| encoding != "identity");
+        let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+        let location = response.headers().get(header::LOCATION);
+        let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(told)? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > self.limit {
-                return Err(format!("{status} with more than {} bytes", self.limit));
+                let seen = format!("{status} with more than {} bytes", self.limit);
+                return Err(Failed { kind: Fault::NoReply(NoReply::TooLarge), seen });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Reply { status, body })
+        if let Some(encoding) = &encoding {
+            body = decompressed(&body, encoding, self.limit).unwrap_or(body);
+        }
+        Ok(Reply { status, body, encoding, kind, location })
     }
 }
 
-fn headers(signer: &Signer, peer: &Peer, path: &str, limit: Duration, body: &str) -> Result<HeaderMap, String> {
-    let headers = signer.headers(peer, &Method::POST, path, MESSAGE, limit, body.as_bytes());
-    headers.map_err(|error| error.to_string())
+/// Decompresses up to `limit` bytes; `None` if the encoding is unsupported or the body is malformed.
+fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    let read = match encoding {
+        "gzip" | "x-gzip" => MultiGzDecoder::new(body).take(limit as u64).read_to_end(&mut text),
+        "deflate" => ZlibDecoder::new(body).take(limit as u64).read_to_end(&mut text),
+        _ => return None,
+    };
+    read.ok().map(|_| text)
 }
 
-async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, String>>) -> Result<Reply, String> {
-    let given_up = || format!("no response within {:.0} s", limit.as_secs_f64());
-    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(given_up()))
+async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, Failed>>) -> Result<Reply, Failed> {
+    let seen = || format!("no response within {:.0} s", limit.as_secs_f64());
+    let timed_out = || Failed { kind: Fault::NoReply(NoReply::TimedOut), seen: seen() };
+    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-/// Formats a connection error with its causes.
-fn told(error: reqwest::Error) -> String {
-    with_causes(&error.without_url())
+/// Describes a connection error with its causes.
+fn failed(error: reqwest::Error) -> Failed {
+    let kind = if error.is_connect() {
+        NoReply::Unreachable
+    } else if error.is_timeout() {
+        NoReply::TimedOut
+    } else {
+        NoReply::NotHttp
+    };
+    Failed { kind: Fault::NoReply(kind), seen: with_causes(&error.without_url()) }
+}
+
+fn unsent(error: &dyn std::error::Error) -> Failed {
+    Failed { kind: Fault::NoReply(NoReply::Unsent), seen: error.to_string() }
 }

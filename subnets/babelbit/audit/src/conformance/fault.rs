@@ -1,0 +1,136 @@
+//! Responses that are no answer of a miner, and the remedy for each kind.
+
+use std::borrow::Cow;
+
+use taonet_babelbit_core::text_api::PREDICT_PATH;
+
+use super::Rule;
+use super::probe::Reply;
+
+/// Why a request has no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoReply {
+    /// The connection failed.
+    Unreachable,
+    /// The peer does not speak HTTP, or the response is malformed.
+    NotHttp,
+    /// The response was not complete in time.
+    TimedOut,
+    /// The response exceeds the limit.
+    TooLarge,
+    /// The request could not be made.
+    Unsent,
+}
+
+/// A failed exchange: its kind, and a description for the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) kind: Fault,
+    pub(super) seen: String,
+}
+
+/// Kind of a response that is no answer of a miner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No response.
+    NoReply(NoReply),
+    /// A redirect.
+    Redirect,
+    /// A compressed body, although the request has no `Accept-Encoding`.
+    Compressed,
+    /// A web page, as proxies and web servers return.
+    Page,
+    /// A status of HTTP other than 200, without the kinds above.
+    Status(u16),
+    /// Status 200 without a JSON object, or with a JSON object that has the key `error`.
+    NotAnswer,
+}
+
+impl Fault {
+    /// Returns the kind of a response with this status and body; `None` if its status is 200 and it is no page.
+    pub(super) fn of(reply: &Reply) -> Option<Self> {
+        match reply.status {
+            300..400 => Some(Self::Redirect),
+            404 | 405 => Some(Self::Status(reply.status)),
+            _ if reply.encoding.is_some() => Some(Self::Compressed),
+            _ if reply.is_page() => Some(Self::Page),
+            200 => None,
+            status => Some(Self::Status(status)),
+        }
+    }
+
+    /// Returns the remedy. `rule` is the rule that the request checked, `path` the route of the request.
+    pub(super) fn remedy(&self, rule: Rule, path: &str) -> Cow<'static, str> {
+        let signature = Rule::SignedRequest.mend();
+        Cow::Borrowed(match self {
+            Self::NoReply(NoReply::Unreachable) => {
+                "start the miner, and check scheme, host, port and firewall: no connection can be opened"
+            }
+            Self::NoReply(NoReply::NotHttp) => {
+                "check scheme and port: the peer does not speak HTTP there, or closed the connection"
+            }
+            Self::NoReply(NoReply::TimedOut) => {
+                "respond in time: load models before the first request, and process audio in the background"
+            }
+            Self::NoReply(NoReply::TooLarge) => "limit the response: a validator reads no more bytes",
+            Self::NoReply(NoReply::Unsent) => "correct the address of the miner",
+            Self::Redirect => {
+                "serve the route itself: validators follow no redirects. If the new address is the miner's, use and \
+                 register that address"
+            }
+            Self::Compressed => {
+                "disable compression, in a proxy too: the request has no Accept-Encoding, and validators read JSON \
+                 as it is"
+            }
+            Self::Page => {
+                "a proxy or web server answered in place of the miner: start the miner behind it, and check the \
+                 proxy's upstream address and timeout"
+            }
+            Self::Status(404 | 405) if rule == Rule::Health => rule.mend(),
+            // The route of the text contest has no setting.
+            Self::Status(404 | 405) if path.ends_with(PREDICT_PATH) && !path.ends_with("v1/predict") => {
+                return Cow::Owned(format!("serve POST {path}"));
+            }
+            Self::Status(404 | 405) => {
+                return Cow::Owned(format!(
+                    "serve POST {path}, or set BB_MINER_PREDICT_ENDPOINT if the miner has another route"
+                ));
+            }
+            Self::Status(401) => signature,
+            Self::Status(403) => {
+                "allow the calling validator: sign with the hotkey of one that the miner knows (--wallet-name)"
+            }
+            Self::Status(400 | 422) => {
+                "accept the request's fields: the response names the field that the miner does not accept"
+            }
+            Self::Status(413) => "accept larger bodies: a frame of audio has about 10 kB per channel",
+            Self::Status(429) => "do not limit the rate of validators: they send a frame as soon as they can",
+            Self::Status(502 | 504) => {
+                "the miner did not answer its proxy: start it, and check the proxy's upstream address and timeout"
+            }
+            Self::Status(503) => "wait until the miner has loaded its model, or start it if it has ended",
+            Self::Status(500..) => "read the miner's log: its handler failed with this error",
+            Self::Status(_) => "respond with status 200",
+            Self::NotAnswer if rule == Rule::SignedRequest => "respond with a JSON object that has no key \"error\"",
+            Self::NotAnswer => rule.mend(),
+        })
+    }
+}
+
+/// Returns the text of a web page: without tags, and with single spaces.
+pub(super) fn page_text(page: &str) -> String {
+    let mut text = String::new();
+    let mut is_tag = false;
+    for character in page.chars() {
+        match character {
+            '<' => is_tag = true,
+            '>' if is_tag => {
+                is_tag = false;
+                text.push(' ');
+            }
+            _ if is_tag => {}
+            other => text.push(other),
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,207 @@
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use taonet_babelbit_runner::{AddressPolicy, MinerAddress};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Keypair;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::conformance::{Event, Verdict, tone};
+
+/// A server that sends the same bytes to every request, or never answers if there are none.
+async fn server(answer: Vec<u8>) -> MinerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 16_384]).await;
+                if answer.is_empty() {
+                    std::future::pending::<()>().await;
+                }
+                let _ = stream.write_all(&answer).await;
+            });
+        }
+    });
+    resolve(&address.to_string())
+}
+
+fn resolve(address: &str) -> MinerAddress {
+    AddressPolicy { dev_mode: true, ..AddressPolicy::default() }.resolve(address).unwrap()
+}
+
+fn target(address: MinerAddress, path: &str) -> Target {
+    let hotkey = Hotkey::from_bytes([7; 32]);
+    Target { address, predict_path: path.to_owned(), hotkey, validator: Keypair::from_uri("//Alice").unwrap() }
+}
+
+fn response(head: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><hr>nginx</body></html>";
+
+/// Columns: response to every request · what the report shows · beginning of the remedy
+#[tokio::test]
+async fn each_kind_of_fault_has_its_own_remedy() {
+    let json = "content-type: application/json";
+    let rows = [
+        (
+            response("307 Temporary Redirect\r\nlocation: https://miner.example/v1/predict", b""),
+            "307 to https://miner.example/v1/predict",
+            "serve the route itself: validators follow no redirects",
+        ),
+        (
+            response(&format!("200 OK\r\n{json}\r\ncontent-encoding: gzip"), &gzip(r#"{"ready": true}"#)),
+            r#"200 (gzip) {"ready": true}"#,
+            "disable compression",
+        ),
+        (
+            response("502 Bad Gateway\r\ncontent-type: text/html", PAGE.as_bytes()),
+            "502 502 Bad Gateway nginx",
+            "a proxy or web server answered in place of the miner",
+        ),
+        (
+            response("200 OK\r\ncontent-type: text/html", b"<h1>It works!</h1>"),
+            "200 It works!",
+            "a proxy or web server answered in place of the miner",
+        ),
+        (response("502 Bad Gateway", b"upstream"), "502 upstream", "the miner did not answer its proxy"),
+        (
+            response(&format!("404 Not Found\r\n{json}"), br#"{"detail":"Not Found"}"#),
+            r#"404 {"detail":"Not Found"}"#,
+            "serve POST /v1/predict, or set BB_MINER_PREDICT_ENDPOINT",
+        ),
+        (response("405 Method Not Allowed", b""), "405", "serve POST /v1/predict"),
+        (response("401 Unauthorized", b"no"), "401 no", "verify sr25519 over"),
+        (response("403 Forbidden", b"no"), "403 no", "allow the calling validator"),
+        (response("413 Payload Too Large", b""), "413", "accept larger bodies"),
+        (response("422 Unprocessable Entity", b"dtype"), "422 dtype", "accept the request's fields"),
+        (response("429 Too Many Requests", b""), "429", "do not limit the rate"),
+        (response("500 Internal Server Error", b"oops"), "500 oops", "read the miner's log"),
+        (response("503 Service Unavailable", b"loading"), "503 loading", "wait until the miner has loaded"),
+        (response(&format!("200 OK\r\n{json}"), br#"{"error": "x"}"#), r#"200 {"error": "x"}"#, "respond with a JSON"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), "invalid HTTP version", "check scheme and port"),
+        (Vec::new(), "no response within 3 s", "respond in time"),
+    ];
+    let settings = PlaySettings { init_timeout: Duration::from_secs(1), ..PlaySettings::default() };
+    let source = tone().unwrap();
+    for (answer, seen, remedy) in rows {
+        let target = target(server(answer).await, "v1/predict");
+        let mut live = Vec::new();
+        let mut observe = |event: Event<'_>| {
+            if let Event::Verdict(report) = event {
+                live.push(report.clone());
+            }
+        };
+        let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
+        assert_eq!(probe.open(&source).await, None);
+        let report = probe.findings.finish(&[Rule::SignedRequest]).remove(0);
+        assert_eq!((report.rule, report.verdict), (Rule::SignedRequest, Verdict::Failed), "{seen}");
+        assert!(report.seen.contains(seen), "{seen}: {}", report.seen);
+        let mend = report.mend.clone().unwrap();
+        assert!(mend.starts_with(remedy), "{seen}: {mend}");
+        assert_eq!(live, [report]);
+    }
+}
+
+#[tokio::test]
+async fn closed_port_has_its_own_remedy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let target = target(resolve(&address.to_string()), "v1/predict");
+    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+    let report = check(&target, &tone().unwrap(), &settings, &mut observe).await.unwrap();
+    let failed: Vec<_> = report.failed().collect();
+    assert_eq!(failed.iter().map(|report| report.rule).collect::<Vec<_>>(), [Rule::Health, Rule::SignedRequest]);
+    for report in failed {
+        assert!(report.mend.as_ref().unwrap().starts_with("start the miner, and check scheme, host"), "{report:?}");
+    }
+}
+
+/// A miner that answers health checks, and each prediction with this function of its number.
+async fn text_miner(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -> MinerAddress {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut predictions = 0;
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 16_384];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            let reply = if request[..read].starts_with(b"GET ") {
+                response("200 OK", br#"{"status": "healthy", "model": "m", "model_loaded": true}"#)
+            } else {
+                predictions += 1;
+                answer(predictions)
+            };
+            let _ = stream.write_all(&reply).await;
+        }
+    });
+    resolve(&address.to_string())
+}
+
+/// Columns: body of the fourth prediction · violated rules · beginning of the remedy. Forged requests are accepted.
+#[tokio::test]
+async fn text_miner_is_checked_word_by_word() {
+    const FORGERIES: [Rule; 6] = [
+        Rule::UnsignedRefused,
+        Rule::OtherReceiverRefused,
+        Rule::FalseSignatureRefused,
+        Rule::OldNonceRefused,
+        Rule::FutureNonceRefused,
+        Rule::ReplayRefused,
+    ];
+    let long = format!(r#"{{"prediction": "{}"}}"#, "x".repeat(9_000));
+    for (fourth, violated, remedy) in [
+        (r#"{"prediction": ""}"#.to_owned(), None, ""),
+        (r#"{"prediction": null}"#.to_owned(), Some(Rule::Prediction), "respond with {\"prediction\""),
+        ("[]".to_owned(), Some(Rule::Prediction), "respond with {\"prediction\""),
+        (long, Some(Rule::PredictionLength), "predict the current utterance only"),
+    ] {
+        let shown = fourth.clone();
+        let miner = text_miner(move |number| {
+            let body = if number == 4 { fourth.as_str() } else { r#"{"prediction": "Good morning"}"# };
+            response("200 OK", body.as_bytes())
+        });
+        let target = target(miner.await, "/predict");
+        let live = Arc::new(Mutex::new(Vec::new()));
+        let recorded = Arc::clone(&live);
+        let mut observe = move |event: Event<'_>| {
+            if let Event::Verdict(report) = event {
+                recorded.lock().unwrap().push(report.rule);
+            }
+        };
+        let settings = PlaySettings::default();
+        let report = check_text(&target, &settings, &mut observe).await.unwrap();
+        assert_eq!(report.rules.iter().map(|report| report.rule).collect::<Vec<_>>(), Rule::TEXT);
+        let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
+        let expected: Vec<_> = violated.into_iter().chain(FORGERIES).collect();
+        assert_eq!(failed, expected, "{shown}");
+        if let Some(rule) = violated {
+            let mend = report.rules.iter().find(|report| report.rule == rule).unwrap().mend.clone().unwrap();
+            assert!(mend.starts_with(remedy), "{mend}");
+        }
+        assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each verdict is reported once");
+        assert_eq!(report.timings.0[0].phase, Phase::Step);
+    }
+    let target = target(server(response("404 Not Found", b"")).await, "/predict");
+    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+    let report = check_text(&target, &settings, &mut observe).await.unwrap();
+    let signed = report.rules.iter().find(|report| report.rule == Rule::SignedRequest).unwrap();
+    assert_eq!(signed.mend.as_deref(), Some("serve POST /predict"));
+}

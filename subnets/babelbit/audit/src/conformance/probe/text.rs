@@ -1,0 +1,108 @@
+//! Probe of a miner of the text contest.
+
+use serde_json::Value;
+use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PREDICT_MESSAGE, PredictedUtterance};
+use taonet_babelbit_runner::PlaySettings;
+use tokio::time::Instant;
+
+use super::{CHALLENGE, Probe, object, of};
+use crate::conformance::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
+
+/// Utterances to predict: each with one that precedes it.
+const UTTERANCES: [&str; 2] = ["Good morning, is this seat still free?", "Yes, it is, please sit down."];
+/// Maximum size of a response in bytes, as for validators.
+const MAX_ANSWER: usize = 8 << 10;
+
+/// Checks every rule of the text contest that is observable from outside. Calls `observe` with each verdict as soon as
+/// it is final.
+///
+/// # Errors
+/// [`TestError`] when no request can be sent.
+pub async fn check_text<'a>(
+    target: &Target,
+    settings: &'a PlaySettings,
+    observe: &'a mut Observer<'a>,
+) -> Result<RulesReport, TestError> {
+    let mut probe = Probe::new(target, PREDICT_MESSAGE, settings, observe)?;
+    probe.health().await;
+    if probe.predictions().await {
+        probe.forgeries(&body(&["Good"], "")).await;
+    }
+    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.finish(&Rule::TEXT) })
+}
+
+/// Returns the request for a prediction after these words.
+fn body(words: &[&str], context: &str) -> String {
+    let request = PredictedUtterance {
+        index: CHALLENGE.to_owned(),
+        step: words.len().saturating_sub(1) as u32,
+        prefix: words.join(" "),
+        context: context.to_owned(),
+        done: false,
+        prediction: String::new(),
+        ground_truth: None,
+        evaluation: None,
+    };
+    serde_json::to_string(&request).unwrap_or_default()
+}
+
+impl Probe<'_> {
+    /// Reveals the utterances word by word; returns whether the miner answers signed requests.
+    async fn predictions(&mut self) -> bool {
+        let (mut context, mut reported) = (String::new(), Instant::now());
+        for utterance in UTTERANCES {
+            let words: Vec<&str> = utterance.split(' ').collect();
+            for count in 1..=words.len() {
+                let revealed = words.get(..count).unwrap_or_default();
+                let label = format!("word {count} of {}", words.len());
+                self.progress(&mut reported, &label);
+                if !self.predicted(body(revealed, &context), &label).await {
+                    break;
+                }
+            }
+            if !self.findings.has_passed(Rule::SignedRequest) {
+                return false;
+            }
+            if !context.is_empty() {
+                context.push_str(CONTEXT_SEPARATOR);
+            }
+            context.push_str(utterance);
+        }
+        self.findings.settle(&[Rule::SignedRequest, Rule::Prediction, Rule::PredictionLength, Rule::StepDeadline]);
+        true
+    }
+
+    /// Sends one request; returns whether the next one of the utterance is worth sending.
+    async fn predicted(&mut self, body: String, label: &str) -> bool {
+        let limit = deadline(Phase::Step, self.settings);
+        let began = Instant::now();
+        let reply = self.wire.signed(body, limit).await;
+        let took = began.elapsed();
+        self.watch.add(Phase::Step, took);
+        let is_first = !self.findings.has_passed(Rule::SignedRequest);
+        let answer = match object(&reply) {
+            Ok(answer) => answer,
+            Err(failed) => {
+                let late = if took > limit { Rule::StepDeadline } else { Rule::Prediction };
+                let rule = if is_first { Rule::SignedRequest } else { late };
+                self.fail(rule, label, &failed);
+                return false;
+            }
+        };
+        self.findings.pass(Rule::SignedRequest, "200");
+        let is_text = answer.get("prediction").is_some_and(Value::is_string);
+        let seen =
+            if is_text { "every response".to_owned() } else { format!("{label}: {}", of(&answer, &["prediction"])) };
+        self.findings.judge(Rule::Prediction, is_text, seen);
+        let bytes = reply.map_or(0, |reply| reply.body.len());
+        let seen = if bytes > MAX_ANSWER { format!("{label}: {bytes} bytes") } else { "every response".to_owned() };
+        self.findings.judge(Rule::PredictionLength, bytes <= MAX_ANSWER, seen);
+        let seen = if took > limit {
+            format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64())
+        } else {
+            "every response".to_owned()
+        };
+        self.findings.judge(Rule::StepDeadline, took <= limit, seen);
+        is_text && took <= limit
+    }
+}
