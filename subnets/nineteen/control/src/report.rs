@@ -420,7 +420,8 @@ mod tests {
             (ScoringProfile::Strict, [0.25, -0.25]),
             (ScoringProfile::LaterStrict, [0.25, -0.25]),
         ] {
-            let config = MarketConfig { scoring_profile: profile, ..MarketConfig::default() };
+            let mut config = MarketConfig::default();
+            config.scoring_profile = profile;
             let report = state.report(&config);
             let found = report.miners.iter().map(|miner| miner.tasks[0].bonus).collect::<Vec<_>>();
             assert_eq!(found, bonuses, "{profile:?}");

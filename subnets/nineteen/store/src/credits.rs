@@ -13,11 +13,17 @@
 //! Each transaction locks the API key before it reads or changes a balance, so that transactions on one key run one
 //! after the other.
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use taonet_database::{Row, Transaction, statement};
 
 use crate::keys::lock;
 use crate::till::Hold;
 use crate::{Store, StoreError};
+
+/// Maximum of all granted credits together, less withdrawn ones: the largest integer that every JSON reader represents
+/// exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not overflow.
+pub const MAX_CREDITS: i64 = 9_007_199_254_740_991;
 
 /// Usage of one request, and the charge for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,19 +75,15 @@ pub enum HoldRefusal {
 }
 
 impl Store {
-    /// Grants credits to a key, or revokes them if `amount` is negative; balances never become negative. Returns the
+    /// Grants credits to a key, or withdraws them if `amount` is negative; balances never become negative. Returns the
     /// new balance, or `None` if the key is unknown or has insufficient credits.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError::TooManyCredits`] when more than [`MAX_CREDITS`] would exist in total; another [`StoreError`] when
+    /// the database fails.
     pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let is_known = lock(&mut transaction, key).await?;
-        let account = format!("key:{key}");
-        let balance = statement("SELECT balance FROM account WHERE name = $1").bind(&account);
-        let balance = balance.value(&mut transaction).await?.unwrap_or(0_i64);
-        let Some(after) = balance.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
-        transfer(&mut transaction, "grant", why, now_ms, &[(&account, amount), ("issued", -amount)]).await?;
+        let Some(after) = grant(&mut transaction, key, amount, why, now_ms).await? else { return Ok(None) };
         transaction.commit().await?;
         Ok(Some(after.saturating_add(self.till.free(key))))
     }
@@ -99,7 +101,7 @@ impl Store {
         month: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let hold = Hold { key: key.to_owned(), amount, created_ms: now_ms, is_retried: false };
+        let hold = Hold { key: key.to_owned(), amount: amount.max(0), created_ms: now_ms, is_retried: false };
         self.till.hold(&self.database, request, hold, month).await
     }
 
@@ -127,7 +129,7 @@ impl Store {
     pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
         self.drop_claims(before_ms).await?;
         let rows = statement("SELECT request_id, key_id FROM hold WHERE created_ms < $1").bind(before_ms);
-        let mut released = 0;
+        let mut released = 0_usize;
         for row in rows.rows(&self.database).await? {
             let (id, key): (String, String) = (row.get("request_id")?, row.get("key_id")?);
             if self.till.has_leased(&id) {
@@ -138,12 +140,12 @@ impl Store {
             let lease = statement("DELETE FROM hold WHERE request_id = $1 AND created_ms < $2 RETURNING amount");
             if let Some(amount) = lease.bind(&id).bind(before_ms).value::<i64>(&mut transaction).await? {
                 let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-                transfer(&mut transaction, "hold", &id, now_ms, &[(&held, -amount), (&available, amount)]).await?;
+                transfer(&mut transaction, "hold", &id, now_ms, amount, &held, &available).await?;
                 transaction.commit().await?;
-                released += 1;
+                released = released.saturating_add(1);
             }
         }
-        Ok(released + self.till.release_holds(&self.database, before_ms).await)
+        Ok(released.saturating_add(self.till.release_holds(&self.database, before_ms).await))
     }
 
     /// Returns the usage by day, key and model; without `key`, of all keys.
@@ -196,8 +198,10 @@ impl Store {
         for faults in [
             "SELECT COUNT(*) FROM (SELECT SUM(balance) AS total FROM account) AS sums WHERE total <> 0",
             "SELECT COUNT(*) FROM (SELECT transfer_id FROM posting GROUP BY transfer_id HAVING SUM(amount) <> 0) AS odd",
+            // The upper and lower 32 bits are added separately, because partial sums can exceed 64 bits.
             "SELECT COUNT(*) FROM account WHERE balance <>
-             (SELECT COALESCE(SUM(amount), 0) FROM posting WHERE posting.account = account.name)",
+             (SELECT COALESCE(SUM(amount >> 32) * 4294967296 + SUM(amount & 4294967295), 0) FROM posting
+              WHERE posting.account = account.name)",
             "SELECT COUNT(*) FROM account WHERE name LIKE 'held:%' AND balance <>
              (SELECT COALESCE(SUM(amount), 0) FROM hold WHERE 'held:' || hold.key_id = account.name)",
             "SELECT COUNT(*) FROM account WHERE balance < 0 AND name <> 'issued'",
@@ -210,12 +214,46 @@ impl Store {
     }
 }
 
+/// Grants credits to a key; see [`Store::grant`].
+pub(crate) async fn grant(
+    transaction: &mut Transaction,
+    key: &str,
+    amount: i64,
+    why: &str,
+    now_ms: i64,
+) -> Result<Option<i64>, StoreError> {
+    let is_known = lock(transaction, key).await?;
+    let account = format!("key:{key}");
+    let of_key = balance(transaction, &account).await?;
+    if amount > MAX_CREDITS {
+        let left = MAX_CREDITS.saturating_add(balance(transaction, "issued").await?).max(0);
+        return Err(StoreError::TooManyCredits { amount, left });
+    }
+    let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
+    transfer(transaction, "grant", why, now_ms, amount, "issued", &account).await?;
+    // Read after the transfer, which locks the account: grants to other keys may run at the same time.
+    let issued = balance(transaction, "issued").await?;
+    if amount > 0 && issued < -MAX_CREDITS {
+        let left = MAX_CREDITS.saturating_add(issued).saturating_add(amount).max(0);
+        return Err(StoreError::TooManyCredits { amount, left });
+    }
+    Ok(Some(after))
+}
+
+async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {
+    let balance = statement("SELECT balance FROM account WHERE name = $1").bind(account);
+    Ok(balance.value(transaction).await?.unwrap_or(0))
+}
+
+/// Transfers credits from one account to another; a negative amount transfers in the other direction.
 async fn transfer(
     transaction: &mut Transaction,
     kind: &'static str,
     reference: &str,
     now_ms: i64,
-    postings: &[(&str, i64)],
+    amount: i64,
+    from: &str,
+    to: &str,
 ) -> Result<(), StoreError> {
     // A sequential ID would serialise all transfers.
     let id = i64::from_le_bytes(rand::random()) & i64::MAX;
@@ -226,19 +264,19 @@ async fn transfer(
         .bind(now_ms)
         .execute(&mut *transaction)
         .await?;
-    for (account, amount) in postings {
+    for (account, amount) in [(to, amount), (from, amount.saturating_neg())] {
         statement(
             "INSERT INTO account (name, balance) VALUES ($1, $2)
              ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
         )
-        .bind(*account)
-        .bind(*amount)
+        .bind(account)
+        .bind(amount)
         .execute(&mut *transaction)
         .await?;
         statement("INSERT INTO posting (transfer_id, account, amount) VALUES ($1, $2, $3)")
             .bind(id)
-            .bind(*account)
-            .bind(*amount)
+            .bind(account)
+            .bind(amount)
             .execute(&mut *transaction)
             .await?;
     }

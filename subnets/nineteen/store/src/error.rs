@@ -48,6 +48,17 @@ pub enum StoreError {
     /// A transaction for the holds of several requests failed.
     #[error("cannot reserve credits for the request")]
     Unreserved(#[source] Arc<StoreError>),
+    /// A grant would exceed the credits that can exist in total.
+    #[error(
+        "cannot grant {amount} credits; hint: grant at most {left}, since all keys together can have {}",
+        crate::MAX_CREDITS
+    )]
+    TooManyCredits {
+        /// Credits of the grant.
+        amount: i64,
+        /// Credits that can still be granted.
+        left: i64,
+    },
     /// The process exits.
     #[error("the process is shutting down")]
     Stopping,

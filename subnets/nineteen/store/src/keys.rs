@@ -9,6 +9,7 @@ use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::TaskName;
 use zeroize::Zeroizing;
 
+use crate::credits::grant;
 use crate::error::{invalid, number};
 use crate::{Store, StoreError};
 
@@ -109,10 +110,26 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
+        self.create_key_with_credits(terms, 0, random, now_ms).await
+    }
+
+    /// Creates an API key like [`Self::create_key`], with initial credits. If they cannot be granted, there is no key.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total; another [`StoreError`]
+    /// when the database fails.
+    pub async fn create_key_with_credits(
+        &self,
+        terms: &KeyTerms,
+        credits: u64,
+        random: &[u8; 40],
+        now_ms: i64,
+    ) -> Result<NewKey, StoreError> {
         let (id, secret) = random.split_at(8);
         let id = hex::encode(id);
         let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        let mut transaction = self.database.begin().await?;
         statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, created_ms)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -124,8 +141,13 @@ impl Store {
         .bind(models)
         .bind(terms.monthly_budget)
         .bind(now_ms)
-        .execute(&self.database)
+        .execute(&mut transaction)
         .await?;
+        if credits > 0 {
+            let credits = i64::try_from(credits).unwrap_or(i64::MAX);
+            grant(&mut transaction, &id, credits, "initial credits", now_ms).await?;
+        }
+        transaction.commit().await?;
         Ok(NewKey { id, secret })
     }
 

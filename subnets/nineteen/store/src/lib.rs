@@ -27,11 +27,13 @@
 //! of the period, with an update that changes nothing. One process at a time runs the periods
 //! ([`Store::lock_control`]).
 //!
-//! Credits are integers in double-entry bookkeeping: a request's maximum price is reserved ([`Store::hold`]), then the
-//! delivered work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit admissions of a
-//! busy API key for many requests in one step, and pending charges share one transaction. Callers pass times, in
-//! milliseconds since the Unix epoch. The secret of an API key is never stored. Only the owner can read the SQLite
-//! file, which contains the miners' session keys. The formulas of scores and prices are in `taonet-nineteen-core`.
+//! Credits are integers in double-entry bookkeeping, of which at most [`MAX_CREDITS`] can be
+//! granted in total: a request's maximum price is reserved ([`Store::hold`]), then the delivered
+//! work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit
+//! admissions of a busy API key for many requests in one step, and pending charges share one
+//! transaction. Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
+//! is never stored. Only the owner can read the SQLite file, which contains the miners' session
+//! keys. The formulas of scores and prices are in `taonet-nineteen-core`.
 //!
 //! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions), `taonet-wire` and
 //! `taonet-primitives`. Used by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-entry` and
@@ -58,7 +60,7 @@ use std::sync::{Arc, LazyLock};
 use taonet_database::{Database, Migrator, migrations};
 
 pub use control::ControlLock;
-pub use credits::{HoldRefusal, Usage, UsageRow};
+pub use credits::{HoldRefusal, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
 pub use idempotency::{Claim, StoredAnswer};
 pub use keys::{ApiKey, KeyTerms, NewKey};
@@ -70,17 +72,23 @@ pub use samples::{Reward, RewardRow, Sample};
 
 /// Name of the database file in its directory.
 const FILE: &str = "nineteen.sqlite";
-/// Migrations of the schema.
-static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    migrations(&[
-        (1, "market", include_str!("../migrations/0001_market.sql")),
-        (2, "credits", include_str!("../migrations/0002_credits.sql")),
-        (3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
-        (4, "rates", include_str!("../migrations/0004_rates.sql")),
-        (5, "parts", include_str!("../migrations/0005_parts.sql")),
-        (6, "config", include_str!("../migrations/0006_config.sql")),
-    ])
-});
+/// Version, name and SQL of a migration.
+type Sql = (i64, &'static str, &'static str);
+
+/// Migrations of the schema, for both databases.
+const MIGRATIONS: [Sql; 7] = [
+    (1, "market", include_str!("../migrations/0001_market.sql")),
+    (2, "credits", include_str!("../migrations/0002_credits.sql")),
+    (3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
+    (4, "rates", include_str!("../migrations/0004_rates.sql")),
+    (5, "parts", include_str!("../migrations/0005_parts.sql")),
+    (6, "config", include_str!("../migrations/0006_config.sql")),
+    (7, "credit_limit", include_str!("../migrations/0007_credit_limit.sql")),
+];
+/// Migration of SQLite only, whose columns otherwise have no fixed types.
+const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&MIGRATIONS));
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT]].concat()));
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]
@@ -102,7 +110,7 @@ impl Store {
         let path = directory.join(FILE);
         make_private(directory, &path)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        let database = Database::sqlite(&path, &MIGRATIONS).await;
+        let database = Database::sqlite(&path, &SQLITE).await;
         let database = database.map_err(|source| StoreError::File { path, source })?;
         Ok(Self::new(database))
     }
@@ -114,7 +122,7 @@ impl Store {
     /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable, has a newer schema, or belongs
     /// to another program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let database = Database::postgres(url, &MIGRATIONS).await.map_err(StoreError::Postgres)?;
+        let database = Database::postgres(url, &POSTGRES).await.map_err(StoreError::Postgres)?;
         Ok(Self::new(database))
     }
 

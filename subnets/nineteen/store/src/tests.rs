@@ -1,3 +1,4 @@
+mod credit_limit;
 mod credits;
 mod leases;
 mod market;
@@ -24,6 +25,17 @@ impl Home {
 
     fn postgres(server: &Postgres, name: &str) -> Self {
         Self { url: Some(server.create(name)), ..Self::sqlite() }
+    }
+
+    /// Opens the database with the schema of an earlier release, which had the first `count` migrations.
+    async fn open_old(&self, count: usize) -> Database {
+        let schema = migrations(&MIGRATIONS[..count]);
+        if let Some(url) = &self.url {
+            return Database::postgres(url, &schema).await.unwrap();
+        }
+        let directory = self.folder.path().join("deep/state");
+        std::fs::create_dir_all(&directory).unwrap();
+        Database::sqlite(&directory.join(FILE), &schema).await.unwrap()
     }
 
     /// Opens the database with separate connections, like another process.
@@ -72,6 +84,10 @@ on_both! {
     credits::budgets_are_of_a_month
     credits::books_that_were_tampered_with_do_not_balance
     credits::repeated_requests_run_once
+    credit_limit::grants_above_the_limit_are_refused
+    credit_limit::amounts_at_the_limits_never_overflow
+    credit_limit::integer_columns_stay_integers
+    credit_limit::overflowed_books_are_repaired
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
     leases::a_charge_is_repeated_once_the_database_is_back

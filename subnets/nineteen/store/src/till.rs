@@ -9,6 +9,8 @@
 //! Half of a reserve is left when it is refilled, so that requests of a busy key do not wait for the database. A reserve
 //! that is unused for a second is returned. The lease of a killed process is released like its holds.
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -113,7 +115,16 @@ impl Lease {
 
     /// Returns the credits that are available to further holds.
     fn free(&self) -> i64 {
-        if self.is_known { self.amount - self.held } else { 0 }
+        if self.is_known { self.amount.saturating_sub(self.held) } else { 0 }
+    }
+
+    // No sum overflows: amounts that exceed the lease are not held, and all leases together are at most `MAX_CREDITS`.
+    fn hold(&mut self, amount: i64) {
+        self.held = self.held.saturating_add(amount);
+    }
+
+    fn release(&mut self, amount: i64) {
+        self.held = self.held.saturating_sub(amount);
     }
 
     fn is_due(&self) -> bool {
@@ -134,7 +145,7 @@ impl State {
         if !lease.is_known || lease.free() < hold.amount {
             return Err(hold);
         }
-        lease.held += hold.amount;
+        lease.hold(hold.amount);
         let is_low = !lease.is_refilled && lease.free() < lease.reserve / 2;
         if is_low {
             lease.is_refilled = true;
@@ -148,7 +159,7 @@ impl State {
     fn release(&mut self, request: &str) -> Option<String> {
         let hold = self.holds.remove(request)?;
         if let Some(lease) = self.leases.get_mut(&hold.key) {
-            lease.held -= hold.amount;
+            lease.release(hold.amount);
         }
         Some(hold.key)
     }
@@ -180,18 +191,18 @@ impl State {
     fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<Settled>) {
         for ((key, plan), result) in plans.into_iter().zip(results) {
             let Some(lease) = self.leases.get_mut(&key) else { continue };
-            lease.held -= plan.set_aside;
+            lease.release(plan.set_aside);
             lease.is_refilled &= plan.refill.is_none();
             (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
             lease.reserve = result.reserve.unwrap_or(lease.reserve);
             for (due, charged) in plan.due.into_iter().zip(result.charges) {
-                lease.held -= due.hold.amount;
+                lease.release(due.hold.amount);
                 let _ = due.done.send(Ok(charged));
             }
             for (want, granted) in plan.wanted.into_iter().zip(result.granted) {
                 // A buyer that has disconnected gets no hold.
                 if want.done.send(Ok(granted)).is_ok() && granted.is_ok() {
-                    lease.held += want.hold.amount;
+                    lease.hold(want.hold.amount);
                     self.holds.insert(want.request, want.hold);
                 }
             }
@@ -205,7 +216,7 @@ impl State {
     fn fail(&mut self, plans: BTreeMap<String, Plan>, error: &Arc<StoreError>) {
         for (key, plan) in plans {
             if let Some(lease) = self.leases.get_mut(&key) {
-                lease.held -= plan.set_aside;
+                lease.release(plan.set_aside);
                 lease.is_refilled &= plan.refill.is_none();
                 lease.is_known = false;
             }

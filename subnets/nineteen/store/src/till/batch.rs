@@ -1,5 +1,7 @@
 //! One transaction for the pending holds and charges of many requests.
 
+#![deny(clippy::arithmetic_side_effects)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -48,6 +50,7 @@ static TRANSFERS: LazyLock<Inserts> =
 static POSTINGS: LazyLock<Inserts> =
     LazyLock::new(|| Inserts::new("INSERT INTO posting (transfer_id, account, amount) VALUES ", 3, ""));
 
+#[expect(clippy::arithmetic_side_effects, reason = "counts of rows and columns are small")]
 impl Inserts {
     /// Creates the statements, with static texts, so that the database prepares each only once.
     fn new(start: &str, columns: usize, end: &str) -> Self {
@@ -135,7 +138,8 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, month: Option<
     let row = row.bind(key).bind(id).bind(month.unwrap_or("none")).row(transaction).await?;
     let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budget: None }) };
     let (held, lease, spent): (i64, i64, i64) = (row.get("held")?, row.get("lease")?, row.get("spent")?);
-    let budget = row.get::<Option<i64>>("budget")?.map(|budget| budget.saturating_sub(spent) - (held - lease));
+    let others = held.saturating_sub(lease);
+    let budget = row.get::<Option<i64>>("budget")?.map(|budget| budget.saturating_sub(spent).saturating_sub(others));
     Ok(Found { available: row.get("available")?, lease, budget })
 }
 
@@ -171,21 +175,21 @@ impl<'a> Rows<'a> {
                 tracing::warn!(key, request_id = due.request, "the request's credits were released before its charge");
                 continue;
             };
-            left -= charge;
+            left = left.saturating_sub(charge);
             let sums = self.usages.entry((key, &due.usage.day, &due.usage.model)).or_default();
-            let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+            // No sum of a day's requests overflows.
+            let count = |count: u64| i64::from(u32::try_from(count).unwrap_or(u32::MAX));
             let added = [1, count(due.usage.input_tokens), count(due.usage.output_tokens), charge];
             for (sum, added) in sums.iter_mut().zip(added) {
                 *sum = sum.saturating_add(added);
             }
-            let postings = [(held.as_str(), -charge), ("revenue", charge)];
-            self.transfer(transfer_id(&due.request), "charge", &due.request, due.now_ms, postings);
+            self.transfer(transfer_id(&due.request), "charge", &due.request, due.now_ms, charge, &held, "revenue");
         }
-        let leased = settled.lease - left;
+        let leased = settled.lease.saturating_sub(left);
         if leased != 0 {
             // A sequential id would serialise all transfers.
             let number = i64::from_le_bytes(rand::random()) & i64::MAX;
-            self.transfer(number, "hold", id, plan.now_ms, [(&available, -leased), (&held, leased)]);
+            self.transfer(number, "hold", id, plan.now_ms, leased, &available, &held);
         }
         if settled.lease > 0 {
             self.leases.extend::<[Value; 4]>([id.into(), key.into(), settled.lease.into(), plan.now_ms.into()]);
@@ -194,10 +198,21 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn transfer(&mut self, id: i64, kind: &'static str, reference: &str, now_ms: i64, postings: [(&str, i64); 2]) {
+    #[expect(clippy::too_many_arguments, reason = "the columns of a transfer")]
+    fn transfer(
+        &mut self,
+        id: i64,
+        kind: &'static str,
+        reference: &str,
+        now_ms: i64,
+        amount: i64,
+        from: &str,
+        to: &str,
+    ) {
         self.transfers.extend::<[Value; 4]>([id.into(), kind.into(), reference.into(), now_ms.into()]);
-        for (account, amount) in postings {
-            *self.accounts.entry(account.to_owned()).or_default() += amount;
+        for (account, amount) in [(from, amount.saturating_neg()), (to, amount)] {
+            let change = self.accounts.entry(account.to_owned()).or_default();
+            *change = change.saturating_add(amount);
             self.postings.extend::<[Value; 3]>([id.into(), account.into(), amount.into()]);
         }
     }

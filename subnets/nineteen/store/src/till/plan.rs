@@ -1,4 +1,9 @@
 //! Arithmetic of leases: what one transaction changes for one API key.
+//!
+//! Prices and budgets can be any number up to `i64::MAX`. All balances together are at most
+//! [`crate::MAX_CREDITS`], so that the sums of held, leased and available credits are exact.
+
+#![deny(clippy::arithmetic_side_effects)]
 
 use super::{Due, Lease, Want};
 use crate::credits::HoldRefusal;
@@ -61,8 +66,8 @@ impl Plan {
     /// Prepares the transaction: sets aside the credits that it may return or use for wanted holds. Meanwhile, further
     /// requests may use the rest of the lease.
     pub(super) fn prepare(&mut self, lease: &mut Lease, returns_reserve: bool) {
-        let pending: i64 = self.due.iter().map(|due| due.hold.amount).sum();
-        self.running = lease.held - pending;
+        let pending = sum(self.due.iter().map(|due| due.hold.amount));
+        self.running = lease.held.saturating_sub(pending);
         let times = self.wanted.iter().map(|want| want.hold.created_ms).chain(self.due.iter().map(|due| due.now_ms));
         self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
         self.keeps_reserve = !returns_reserve;
@@ -70,14 +75,15 @@ impl Plan {
         if !self.wanted.is_empty() || returns_reserve || !lease.is_known || free < 0 {
             self.set_aside = free.max(0);
         } else {
-            let released = pending - self.due.iter().map(Due::charge).sum::<i64>();
-            let rest = free + released;
+            let released = pending.saturating_sub(sum(self.due.iter().map(Due::charge)));
+            let rest = free.saturating_add(released);
             let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
-            let change = if (smallest..=2 * lease.reserve).contains(&rest) { 0 } else { lease.reserve - rest };
-            self.set_aside = (-change - released).max(0);
+            let is_enough = (smallest..=lease.reserve.saturating_mul(2)).contains(&rest);
+            let change = if is_enough { 0 } else { lease.reserve.saturating_sub(rest) };
+            self.set_aside = change.saturating_add(released).saturating_neg().max(0);
             self.change = Some(change);
         }
-        lease.held += self.set_aside;
+        lease.hold(self.set_aside);
     }
 
     /// Returns the month of the wanted holds and of the refill; `None` without any.
@@ -88,7 +94,7 @@ impl Plan {
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
     /// outcome has written, in the order of [`Plan::due`].
     pub(super) fn settle(&self, found: &Found, earlier: &[Option<i64>]) -> Settled {
-        let (mut left, mut in_month) = (found.lease, 0);
+        let (mut left, mut in_month) = (found.lease, 0_i64);
         let mut charges = Vec::with_capacity(self.due.len());
         for (due, earlier) in self.due.iter().zip(earlier) {
             if earlier.is_some() {
@@ -96,48 +102,55 @@ impl Plan {
                 continue;
             }
             let charge = Some(due.charge()).filter(|charge| *charge <= left);
-            left -= charge.unwrap_or(0);
+            left = left.saturating_sub(charge.unwrap_or(0));
             if self.month().is_some_and(|month| due.usage.day.starts_with(month)) {
-                in_month += charge.unwrap_or(0);
+                in_month = in_month.saturating_add(charge.unwrap_or(0));
             }
             charges.push(charge);
         }
         if let Some(change) = self.change {
             let budget = found.budget.map_or(i64::MAX, |budget| budget.saturating_sub(in_month).saturating_sub(left));
             let most = (found.available.min(budget) / SHARE).max(0);
-            let lease = left + change.clamp(-left, most);
+            let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
             let reserve = (change > most).then_some(most);
             return Settled { lease, reserve, charges, granted: Vec::new() };
         }
         // Credits of the lease that neither running requests nor charges need.
-        let unused = left - self.running;
+        let unused = left.saturating_sub(self.running);
         let credits = found.available.saturating_add(unused);
         let budget = found.budget.map(|budget| budget.saturating_sub(in_month).saturating_sub(self.running));
-        let (mut granted, mut largest, mut results) = (0, 0, Vec::with_capacity(self.wanted.len()));
+        let (mut granted, mut largest, mut results) = (0_i64, 0, Vec::with_capacity(self.wanted.len()));
         for Want { hold, .. } in &self.wanted {
-            let (credits, budget) = (credits - granted, budget.map(|budget| budget.saturating_sub(granted)));
+            let credits = credits.saturating_sub(granted);
+            let budget = budget.map(|budget| budget.saturating_sub(granted));
             results.push(match budget {
                 _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
                 Some(budget) if budget < hold.amount => Err(HoldRefusal::Budget { left: budget.max(0) }),
                 _ => {
-                    granted += hold.amount;
+                    granted = granted.saturating_add(hold.amount);
                     largest = hold.amount.max(largest);
                     Ok(())
                 }
             });
         }
-        let rest = (credits - granted).min(budget.map_or(i64::MAX, |budget| budget.saturating_sub(granted)));
+        let rest =
+            budget.map_or(i64::MAX, |budget| budget.saturating_sub(granted)).min(credits.saturating_sub(granted));
         let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
-        let kept = (unused - granted).clamp(reserve, 2 * reserve);
+        let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
-        let lease = (self.running + granted + kept).min(left.saturating_add(found.available));
+        let lease = self.running.saturating_add(granted).saturating_add(kept).min(left.saturating_add(found.available));
         Settled { lease, reserve: Some(reserve), charges, granted: results }
     }
 }
 
+fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
+    amounts.fold(0, i64::saturating_add)
+}
+
 #[cfg(test)]
+#[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {
     use std::time::Instant;
 
@@ -145,6 +158,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::MAX_CREDITS;
     use crate::credits::Usage;
     use crate::till::Hold;
 
@@ -241,7 +255,46 @@ mod tests {
         assert_eq!((settled.lease, settled.charges), (0, vec![Some(4), Some(3)]));
     }
 
+    /// Credits, of which all together are at most the limit; prices can be larger.
+    fn credits() -> impl Strategy<Value = i64> {
+        prop_oneof![0..3_000_i64, 0..=MAX_CREDITS / 16, Just(MAX_CREDITS / 16)]
+    }
+
     proptest! {
+        /// Amounts up to the limit, prices above it, and any budget: nothing overflows, and credits are conserved.
+        #[test]
+        fn no_amount_overflows(
+            wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
+            dues in prop::collection::vec((credits(), any::<i64>()), 0..5),
+            (running, free, reserve, available) in (credits(), credits(), credits(), credits()),
+            budget in prop::option::of(any::<i64>()),
+            (returns, refills) in (any::<bool>(), any::<bool>()),
+        ) {
+            let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
+            let mut lease = lease(running + pending + free, running + pending, reserve);
+            let mut plan = Plan {
+                wanted: wanted.iter().map(|amount| want(*amount)).collect(),
+                due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
+                refill: refills.then(|| MONTH.to_owned()),
+                ..Plan::default()
+            };
+            plan.prepare(&mut lease, returns);
+            prop_assert!(lease.free() >= 0 && (0..=free).contains(&plan.set_aside));
+            let found = Found { available, lease: lease.amount, budget };
+            let settled = plan.settle(&found, &vec![None; dues.len()]);
+            let mut charged = 0;
+            for ((amount, charge), found) in dues.iter().zip(&settled.charges) {
+                prop_assert_eq!(*found, Some((*charge).clamp(0, *amount)));
+                charged += found.unwrap_or(0);
+            }
+            let granted = settled.granted.iter().zip(&wanted).filter(|(result, _)| result.is_ok());
+            let granted: i128 = granted.map(|(_, amount)| i128::from(*amount)).sum();
+            prop_assert!(granted <= i128::from(MAX_CREDITS));
+            let moved = settled.lease - (lease.amount - charged);
+            prop_assert!(moved <= available, "the key has {available}, {moved} are leased");
+            prop_assert!(i128::from(settled.lease) >= i128::from(running) + granted);
+        }
+
         /// Credits are neither created nor lost, and the lease covers all holds.
         #[test]
         fn leases_cover_holds(
