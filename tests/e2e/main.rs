@@ -34,6 +34,7 @@ mod scoring_api;
 mod scoring_tools;
 #[cfg(unix)]
 mod scripts;
+mod settings;
 mod speech;
 mod support;
 mod test_miner;

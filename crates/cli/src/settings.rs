@@ -1,4 +1,7 @@
 //! Settings from the environment, and for Babelbit's commands from the file `.env`.
+//!
+//! A command reads and validates only the settings that it uses, and a subnet never reads another's. Babelbit's commands
+//! read Babelbit's whole table ([`load`]); all other commands name their variables ([`load_only`]).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,9 +10,12 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use taonet_babelbit_config::Config;
-use taonet_settings::{ConfigError, Warning, file_variables};
+use taonet_settings::{ConfigError, NETWORK_VARIABLES, Warning, file_variables};
 
 use crate::exit::{Classified, Failure};
+
+/// Variables of the wallet whose hotkey signs.
+pub(crate) const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
 
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
@@ -41,9 +47,17 @@ pub(crate) fn text(name: &str) -> Option<String> {
     variable(name)?.into_string().ok()
 }
 
-/// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set.
+/// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set. The network's origin is the
+/// name of the variable that selects it, unless that is the variable itself.
 pub(crate) fn origin(name: &str) -> &'static str {
-    if text(name).is_none_or(|value| value.trim().is_empty()) {
+    let is_set = |name: &str| text(name).is_some_and(|value| !value.trim().is_empty());
+    if NETWORK_VARIABLES.contains(&name)
+        && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|known| is_set(known))
+        && selecting != name
+    {
+        return selecting;
+    }
+    if !is_set(name) {
         "default"
     } else if std::env::var_os(name).is_some() {
         "environment"
@@ -52,14 +66,26 @@ pub(crate) fn origin(name: &str) -> &'static str {
     }
 }
 
-/// Reads the configuration and its warnings.
+/// Reads Babelbit's configuration and its warnings.
 pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
-    let from_file = FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
-    let from_file = from_file.map(|(name, value)| (name.into(), value.into()));
-    Config::from_variables(std::env::vars_os().chain(from_file), dirs::home_dir().as_deref())
+    Config::from_variables(set(), dirs::home_dir().as_deref())
 }
 
-/// Reads the configuration and logs its warnings.
+/// Reads only the named variables; all other fields have their defaults. Invalid values of other variables are no error.
+pub(crate) fn load_only(names: &[&str]) -> anyhow::Result<Config> {
+    let named = set().filter(|(name, _)| names.iter().any(|known| name == known));
+    let read = Config::from_variables(named, dirs::home_dir().as_deref());
+    let (config, _) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    Ok(config)
+}
+
+/// Returns the variables that are set in the environment or the file.
+fn set() -> impl Iterator<Item = (OsString, OsString)> {
+    let from_file = FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
+    std::env::vars_os().chain(from_file.map(|(name, value)| (name.into(), value.into())))
+}
+
+/// Reads Babelbit's configuration and logs its warnings.
 pub(crate) fn load() -> anyhow::Result<Config> {
     let (config, warnings) = read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     for warning in warnings {

@@ -49,7 +49,8 @@ pub(crate) struct Place {
 
 impl Place {
     fn store(&self) -> anyhow::Result<ModelStore> {
-        Ok(ModelStore::new(self.models.clone().or(settings::load()?.models_dir)))
+        let config = settings::load_only(&["BB_MODELS_DIR"])?;
+        Ok(ModelStore::new(self.models.clone().or(config.models_dir)))
     }
 }
 
@@ -94,7 +95,7 @@ fn needed(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     if !names.is_empty() {
         return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
     }
-    let config = settings::load()?;
+    let config = settings::load_only(&["BB_AUDIO_SCORING_EMBEDDER", "BB_AUDIO_SCORING_STT_MODEL"])?;
     // The recogniser may be set to a directory, which is not a known model.
     let recognizer = config.recognizer.as_deref().and_then(|name| ModelSpec::find(name).ok());
     Ok(ModelSpec::find(&config.embedder).into_iter().chain(recognizer).collect())

@@ -59,7 +59,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
-    let recognizer = engines::transcribing_recognizer(&settings::load()?)?;
+    let config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
+    let recognizer = engines::transcribing_recognizer(&config)?;
     let mut documents = Vec::new();
     for file in files {
         let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
@@ -82,7 +83,7 @@ fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
 }
 
 fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow::Result<()> {
-    let config = settings::load()?;
+    let config = settings::load_only(&["BB_AUDIO_SCORING_EMBEDDER", "BB_MODELS_DIR"])?;
     let embedder = engines::embedder(&config.embedder, models.or(config.models_dir), context)?;
     let vectors = embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
     if context.json {

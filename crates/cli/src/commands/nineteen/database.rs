@@ -42,7 +42,8 @@ impl DatabaseArgs {
     }
 
     fn url(&self) -> anyhow::Result<Option<String>> {
-        let set = settings::load()?.submission.database_url.map(|url| url.expose().to_owned());
+        let config = settings::load_only(&["DATABASE_URL"])?;
+        let set = config.submission.database_url.map(|url| url.expose().to_owned());
         Ok(self.database.clone().or(set))
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::TaskName;
-use taonet_nineteen_store::{ApiKey, KeyTerms, Store};
+use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Store};
 use taonet_primitives::counted;
 use taonet_service::unix_time;
 
@@ -56,11 +56,11 @@ struct CreateArgs {
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
     /// Maximum credits per calendar month [default: no limit]
-    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
     budget: Option<i64>,
     /// Initial credits
-    #[arg(long, default_value = "0", value_parser = clap::value_parser!(i64).range(0..))]
-    credits: i64,
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(u64).range(..=MAX_CREDITS.unsigned_abs()))]
+    credits: u64,
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +80,12 @@ struct UpdateArgs {
     #[arg(long)]
     all_models: bool,
     /// Maximum credits per calendar month [default: unchanged]
-    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "no_budget")]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS),
+        conflicts_with = "no_budget"
+    )]
     budget: Option<i64>,
     /// Remove the monthly limit
     #[arg(long)]
@@ -92,7 +97,7 @@ struct GrantArgs {
     #[command(flatten)]
     key: KeyArg,
     /// Number of credits
-    #[arg(allow_negative_numbers = true)]
+    #[arg(allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-MAX_CREDITS..=MAX_CREDITS))]
     credits: i64,
     /// Reason, recorded in the ledger
     #[arg(long, default_value = "manual grant")]
@@ -143,10 +148,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     };
     let mut random = [0; 40];
     rand::rng().fill_bytes(&mut random);
-    let key = store.create_key(&terms, &random, now_ms()).await?;
-    if args.credits > 0 {
-        store.grant(&key.id, args.credits, "initial credits", now_ms()).await?;
-    }
+    let key = store.create_key_with_credits(&terms, args.credits, &random, now_ms()).await?;
     if context.json {
         return context.print_json(&json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }));
     }
