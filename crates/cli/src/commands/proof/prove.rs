@@ -60,7 +60,8 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
 /// Reads the integers of an input file.
 fn read_inputs(path: &Path) -> anyhow::Result<Vec<i64>> {
     let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let query: Value = serde_json::from_slice(bytes_without_bom(&text)).with_context(|| format!("{} is not JSON", path.display()))?;
+    let query: Value =
+        serde_json::from_slice(bytes_without_bom(&text)).with_context(|| format!("{} is not JSON", path.display()))?;
     let inputs = messages::input_of(&query).and_then(integers);
     inputs.with_context(|| format!("{} contains no list of integers", path.display()))
 }
