@@ -2,8 +2,7 @@
 //!
 //! Anybody submits pulses, free of charge and without an account: a pulse carries the beacon's signature, which the
 //! chain verifies. On the real chain the validators' nodes fetch the pulses; for this chain, `tao localnet --drand` does.
-//! With a stored pulse,
-//! [`crate::subtensor`] reveals weights and [`crate::commitments`] reveals commitments.
+//! With a stored pulse, [`crate::subtensor`] reveals weights and [`crate::commitments`] reveals commitments.
 
 mod submission;
 #[cfg(test)]

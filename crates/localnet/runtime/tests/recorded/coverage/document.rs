@@ -71,6 +71,34 @@ compares this list with the source code.
 |---|---|---|
 ";
 
+const SUITES: &str = "
+## The tools' own test suites
+
+The end-to-end suites of opentensor/bittensor (bb526e6d, with SDK 10.5.0) and opentensor/btcli (1e9bc8b6, with btcli
+9.23.2) run unmodified on `--genesis reference`, as [the guide](localnet.md#run-the-sdks-and-btclis-own-test-suites)
+describes. They are written for an older version of the chain than the main network's, and for a slower node. In a partial
+run without network access, on a busy machine with two cores, 52 of 96 tests of the SDK's suite passed, and 20 of 23 of
+btcli's. The others:
+
+| Suite | Tests | Reason |
+|---|---|---|
+| SDK | test_root_claim (14 tests) | the main network has removed `set_root_claim_type` |
+| SDK | test_commit_reveal, test_reveal_commitments | wait for drand's pulses: without `--drand` and access to drand's API they never end. They were not run with it |
+| SDK | test_axon, test_dendrite, test_incentive, test_root_set_weights, test_neuron_certificate, test_subtensor_extrinsics | clone a repository and ask a public service for the machine's address: not run successfully without network access |
+| SDK | test_metagraph | not run: imports a module that SDK 10.5.0 lacks |
+| SDK | test_commit_and_reveal_weights_legacy (2) | expects the number of a block in `WeightCommits`, where the chain has the index of the epoch, 0 for a new subnet |
+| SDK | test_crowdloan_with_call (2) | the chain refuses to finalize a crowdloan whose call does not spend all TAO (FundsNotSettled) |
+| SDK | test_change_take (2) | expects DelegateTxRateLimitExceeded from a block; the chain refuses the call before, with custom error 6, as the published source does |
+| SDK | test_batch_operations (2) | expects 0.1 TAO as the price of a registration on a new subnet; the chain begins with 1 TAO |
+| SDK | test_single_operation (2) | expects an epoch between two calls, which take longer on a node that finalizes blocks later |
+| SDK | test_blocks_async, test_hotkeys_async, test_children | exceeded a time limit, or missed a block, on the busy machine |
+| SDK | test_proxy, test_safe_swap_stake_scenarios, test_transfer_stake | not run again since the chain has the texts of errors that they compare, and no rate limit of subnets |
+| SDK | test_liquid_alpha, test_liquidity | not run |
+| btcli | test_coldkey_swap (1 of 3), test_hyperparams_setting, test_registration | not examined: they ran with the rate limit of subnets, on the busy machine |
+| btcli | test_liquidity, test_root, test_senate | skipped by the suite |
+| btcli | test_stake_burn, test_stake_movement, test_staking_sudo, test_unstaking, test_wallet_creations, test_wallet_interactions | not run |
+";
+
 const METHODS: &str = "
 ## JSON-RPC methods
 
@@ -130,6 +158,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page.extend(UNUSED.iter().map(listed));
     page += "\n## Unsupported items\n\n| Pallet or API | Items | Reason |\n|---|---|---|\n";
     page.extend(ABSENCES.iter().map(listed));
+    page += SUITES;
     page
 }
 
