@@ -8,6 +8,7 @@ mod proxied;
 mod report;
 mod shield;
 mod signer;
+mod spending;
 mod standings;
 mod submit;
 
@@ -15,6 +16,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Block, Chain as _, ChainError, Client, Network};
 use taonet_primitives::{BlockHash, BlockNumber};
+use taonet_settings::selected_network;
 
 use crate::exit::{Classified, Failure};
 use crate::settings;
@@ -24,15 +26,16 @@ pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use identity::{changes, print_identity};
 pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
 pub(crate) use report::impersonated;
-pub(crate) use signer::{AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
+pub(crate) use signer::{
+    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
+};
+pub(crate) use spending::Spending;
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
 
 /// Network name of the node that `tao localnet` runs.
 pub(crate) const LOCAL: &str = "local";
 const DEFAULT: &str = "finney";
-/// Environment variables that select the network; the first one that is set wins.
-const VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
 
 /// Arguments that select the network
 #[derive(Debug, Args)]
@@ -106,8 +109,7 @@ pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
 
 /// Returns the network name: from the option, the environment, or the default (finney).
 fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
-    let set = || VARIABLES.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
-    given.map(str::to_owned).or_else(set).unwrap_or_else(|| DEFAULT.to_owned())
+    given.map(str::to_owned).or_else(|| selected_network(variable)).unwrap_or_else(|| DEFAULT.to_owned())
 }
 
 /// Parses a network name or a list of node URLs.

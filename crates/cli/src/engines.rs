@@ -9,7 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
-use taonet_settings::Network;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
@@ -254,20 +253,6 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
         let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
         Classified::error(failure, format!("{error}. cannot download the model\nhint: {hint}"))
     })
-}
-
-/// Allows development keys on local networks only, since their secrets are public.
-pub(crate) fn check_development_key(network: &Network) -> anyhow::Result<()> {
-    if !network.is_local() {
-        return Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "--key-uri selects a development key, whose secret is public, and cannot be used on \
-                {network}\nhint: use --keyfile"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
 use taonet_babelbit_config::OperatorSettings;
-use taonet_settings::Network;
+use taonet_chain::Network;
 use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallets, expand_home};
 
-use crate::engines::check_development_key;
+use crate::chain::{NetworkArgs, check_development_before, set_network};
 use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
 use crate::settings;
@@ -49,7 +49,7 @@ struct SourceArgs {
     /// BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
-    /// Development key such as //Alice; local networks only
+    /// Development key such as //Alice; development chains only
     #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
     key_uri: Option<String>,
 }
@@ -72,8 +72,14 @@ impl TypedValueParser for DevelopmentUri {
 }
 
 impl NeuronKeyArgs {
-    pub(crate) fn load(&self, network: &Network) -> anyhow::Result<Keypair> {
-        self.key.load_from(network, |settings| self.select(settings))
+    /// Like [`KeyArgs::load`].
+    pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
+        self.key.load_from(Some(selected(network)?), |settings| self.select(settings))
+    }
+
+    /// Like [`Self::load`], for a service that connects to no chain: development keys are accepted.
+    pub(crate) fn load_offline(&self) -> anyhow::Result<Keypair> {
+        self.key.load_from(None, |settings| self.select(settings))
     }
 
     /// Replaces the configured wallet by the given names.
@@ -99,20 +105,28 @@ impl KeyArgs {
         self.source.keyfile.is_some() || self.source.key_uri.is_some()
     }
 
-    pub(crate) fn load(&self, network: &Network) -> anyhow::Result<Keypair> {
-        self.load_from(network, |_| ())
+    /// Opens the selected key for a service on the network that the command's arguments select, or without them the
+    /// environment. A development key is an error unless the network is a development chain.
+    pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
+        self.load_from(Some(selected(network)?), |_| ())
     }
 
-    /// Like [`Self::load`], with changes to the configured wallet.
-    fn load_from(&self, network: &Network, change: impl FnOnce(&mut OperatorSettings)) -> anyhow::Result<Keypair> {
+    /// Like [`Self::load`], with changes to the configured wallet. Without a network, development keys are accepted.
+    fn load_from(
+        &self,
+        network: Option<Network>,
+        change: impl FnOnce(&mut OperatorSettings),
+    ) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
-                check_development_key(network)?;
+                if let Some(network) = &network {
+                    check_development_before(network)?;
+                }
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
             (None, None) => {
-                let (mut config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
+                let mut config = settings::load_only(&settings::WALLET)?;
                 change(&mut config.operator);
                 self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref(), HINT)?)
             }
@@ -136,9 +150,14 @@ impl KeyArgs {
     }
 }
 
+/// Returns the network that the arguments select, or without them the environment.
+fn selected(network: Option<&NetworkArgs>) -> anyhow::Result<Network> {
+    network.map_or_else(|| set_network(None), NetworkArgs::network)
+}
+
 /// Hint of the error for a missing hotkey.
 const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
-    local network use a development key with --key-uri //Alice";
+    development chain use a development key with --key-uri //Alice";
 
 /// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
 /// hotkey ends with `hint`.

@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use taonet_chain::weights::RowError;
 use taonet_chain::{Block, ChainError};
-use taonet_primitives::{BlockNumber, NetUid};
+use taonet_primitives::{BlockNumber, MechId, NetUid};
 use taonet_timelock::{EncryptError, ScheduleError};
 
+use crate::form::MAX_CLOCK_DIFFERENCE;
 use crate::{LedgerError, State};
 
 /// Why weights were not submitted. A refusal by the chain is not an error: see [`Submission`](crate::Submission).
@@ -79,6 +82,46 @@ pub enum SubmitError {
         head: BlockNumber,
         /// The newest block seen.
         seen: BlockNumber,
+    },
+    /// The chain has newer weights of this hotkey than the ledger.
+    #[error(
+        "weights of this hotkey for the current epoch of subnet {netuid} (mechanism {mech}) are already on the chain, \
+         since block {block}, but not in the weight ledger: the ledger is an older copy, or another program signs with \
+         the hotkey; hint: use each hotkey with one ledger only; the next epoch's weights can be submitted"
+    )]
+    AlreadySubmitted {
+        /// The netuid of the subnet.
+        netuid: NetUid,
+        /// The mechanism of the subnet.
+        mech: MechId,
+        /// The block that includes the weights, or a commit to them.
+        block: BlockNumber,
+    },
+    /// The chain does not have the commit that a reveal is for.
+    #[error(
+        "the commit to the weights of epoch {epoch} of subnet {netuid} (mechanism {mech}) is no longer pending on the \
+         chain: another program, or another copy of the weight ledger, has revealed it; hint: use each hotkey with one \
+         ledger only"
+    )]
+    NotCommitted {
+        /// The netuid of the subnet.
+        netuid: NetUid,
+        /// The mechanism of the subnet.
+        mech: MechId,
+        /// The epoch of the commit.
+        epoch: u64,
+    },
+    /// The local clock and the chain's time differ too much to encrypt weights to a future time.
+    #[error(
+        "the clock of this machine is {} s {} the time of the chain's newest block, more than the {} s that are \
+         allowed for timelocked weights; hint: synchronise the clock, and check that the node has caught up",
+        difference.as_secs(), if *is_ahead { "ahead of" } else { "behind" }, MAX_CLOCK_DIFFERENCE.as_secs()
+    )]
+    ClockDifference {
+        /// The absolute difference.
+        difference: Duration,
+        /// Whether the local clock is ahead of the chain's time.
+        is_ahead: bool,
     },
     /// The ledger has no intent for the epoch.
     #[error("the ledger has no weights for epoch {0}; hint: submit them first")]

@@ -8,7 +8,7 @@ use codec::Encode as _;
 use rand::CryptoRng;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
-use taonet_chain::{Call, CommitReveal, WeightRules, calls};
+use taonet_chain::{Call, CommitReveal, HotkeyState, WeightRules, calls};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
 use taonet_timelock::{Beacon, EpochSchedule, Round, WeightsPayload, encrypt};
 
@@ -74,6 +74,10 @@ pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
     (0..SALT).map(|_| rng.random()).collect()
 }
 
+/// The maximum difference between the local clock and the timestamp of the newest block: 25 blocks of the main network.
+/// A synchronised clock is a few blocks ahead at most, even if authors miss their slots.
+pub(crate) const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_mins(5);
+
 /// The timing inputs of a timelocked commit.
 #[derive(Debug)]
 pub struct Sealing<'a> {
@@ -83,15 +87,32 @@ pub struct Sealing<'a> {
     pub head: BlockNumber,
     /// The chain's block time.
     pub block_time: Duration,
-    /// The current time, since the Unix epoch.
-    pub time: Duration,
+    /// The hotkey's state after that block. Its timestamp, not the local clock, determines the reveal round.
+    pub state: &'a HotkeyState,
+    /// The time of the local clock, since the Unix epoch.
+    pub local_time: Duration,
+}
+
+/// Returns the chain's time, by which reveals are scheduled. The local clock must agree with it: otherwise the clock is
+/// wrong or the node lags behind. The time of a development chain is exempt, since its user can advance it. Times are
+/// since the Unix epoch.
+///
+/// # Errors
+/// [`SubmitError::ClockDifference`] if the times differ by more than five minutes.
+pub fn chain_time(state: &HotkeyState, local_time: Duration) -> Result<Duration, SubmitError> {
+    let difference = local_time.abs_diff(state.time);
+    if difference > MAX_CLOCK_DIFFERENCE && !state.is_development {
+        return Err(SubmitError::ClockDifference { difference, is_ahead: local_time > state.time });
+    }
+    Ok(state.time)
 }
 
 /// Builds a timelocked commit that the chain reveals after `period_epochs` epochs, and returns the call with its beacon
 /// round.
 ///
 /// # Errors
-/// [`SubmitError::Schedule`] if the round cannot be computed, [`SubmitError::Encrypt`] if encryption fails.
+/// [`SubmitError::ClockDifference`] if the local clock differs from the chain's time by more than five minutes, except
+/// on a development chain, [`SubmitError::Schedule`] if the round cannot be computed, [`SubmitError::Encrypt`] if encryption fails.
 pub fn timelocked_commit(
     payload: &WeightsPayload,
     (netuid, mech): (NetUid, MechId),
@@ -100,7 +121,8 @@ pub fn timelocked_commit(
     sealing: &Sealing<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<(Call, Round), SubmitError> {
-    let Sealing { beacon, head, block_time, time } = *sealing;
+    let Sealing { beacon, head, block_time, state, local_time } = *sealing;
+    let time = chain_time(state, local_time)?;
     let round = schedule(rules, head, period_epochs).reveal_round(beacon, block_time, time)?;
     let commit = encrypt(&payload.to_bytes(), beacon, round, rng)?.to_bytes();
     Ok((calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED), round))
@@ -126,6 +148,15 @@ pub(crate) fn submit_call(
             timelocked_commit(&payload, (key.netuid, key.mech), rules, *period_epochs, sealing, rng)?.0
         }
     })
+}
+
+/// Returns the hash of an intent's hash commit; `None` for other forms.
+pub(crate) fn hash_of(intent: &Plan) -> Option<[u8; 32]> {
+    let Plan { key, weights, version_key, .. } = intent;
+    match &intent.form {
+        Form::Hash { salt, .. } => Some(commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key)),
+        Form::Plain | Form::Timelocked { .. } => None,
+    }
 }
 
 /// Builds the call that reveals an intent's weights; `None` if the form needs none.
@@ -186,6 +217,10 @@ mod tests {
         WeightRules { schedule: Schedule { last_epoch: BlockNumber::new(1000), ..rules.schedule }, ..rules }
     }
 
+    fn hotkey_state(time: Duration) -> HotkeyState {
+        HotkeyState { nonce: 0, last_update: None, commits: Vec::new(), time, is_development: false }
+    }
+
     fn intent(form: Form) -> Plan {
         let genesis = BlockHash::from_bytes([1; 32]);
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
@@ -241,7 +276,10 @@ mod tests {
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         // 260 blocks to the epoch at block 1360, plus 3, at one second per block.
         let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
-        let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), time };
+        // The local clock's error of a few seconds has no effect.
+        let state = hotkey_state(time);
+        let local_time = time + Duration::from_secs(40);
+        let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), state: &state, local_time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });
         let call = submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9)).unwrap();
 
@@ -252,6 +290,35 @@ mod tests {
         assert_eq!(call, calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4));
         let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
         assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));
+    }
+
+    #[test]
+    fn clock_difference_above_five_minutes_is_an_error() {
+        let (minutes, time) = (Duration::from_mins, Duration::from_secs(1_763_650_000));
+        let commit = |local_time, is_development| {
+            let state = HotkeyState { is_development, ..hotkey_state(time) };
+            let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
+            let sealing = Sealing { beacon, head, block_time: Duration::from_secs(12), state: &state, local_time };
+            let intent = intent(Form::Timelocked { period_epochs: 1 });
+            submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9))
+        };
+        let now = commit(time, false).unwrap();
+        for local_time in [time.saturating_sub(minutes(5)), time + minutes(5)] {
+            assert_eq!(commit(local_time, false).unwrap(), now, "the chain's time determines the round");
+        }
+        let day = minutes(24 * 60);
+        for (local_time, words) in [
+            (time + day, "86400 s ahead of the time of the chain's newest block, more than the 300 s"),
+            (time.saturating_sub(day), "86400 s behind the time of the chain's newest block"),
+            (time + minutes(5) + Duration::from_secs(1), "301 s ahead of"),
+        ] {
+            let error = commit(local_time, false).unwrap_err();
+            assert!(
+                matches!(error, SubmitError::ClockDifference { .. }) && error.to_string().contains(words),
+                "{error}"
+            );
+            assert_eq!(commit(local_time, true).unwrap(), now, "a development chain has its own time");
+        }
     }
 
     #[test]

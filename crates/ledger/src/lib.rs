@@ -85,11 +85,18 @@
 //!   none of the signed extrinsics can still take effect: each failed in a finalized block, or is superseded, expired
 //!   or withdrawn.
 //! - **After a start** the first weights are accepted only if they are based on state at most one tempo old.
+//! - **Before signing** the chain is compared with the ledger. If the chain has weights of the hotkey in this epoch that
+//!   the ledger does not know ([`SubmitError::AlreadySubmitted`]), or a commit is no longer pending
+//!   ([`SubmitError::NotCommitted`]), nothing is signed: the ledger may be a restored backup. While the pool has
+//!   extrinsics of the hotkey, nothing is signed either.
+//! - **Timelocked weights** are revealed by the chain's time. If the local clock differs from it by more than five
+//!   minutes, nothing is signed ([`SubmitError::ClockDifference`]).
 //!
 //! # Limits
 //!
-//! Use one ledger per hotkey: the crate does not know about ledgers in another directory or on another machine, nor
-//! about other programs that sign with the same hotkey. Two ledgers for one hotkey would submit twice. The
+//! Use one ledger per hotkey. The crate learns about other ledgers and programs that sign with the same hotkey from the
+//! chain only: two processes that sign in the same block have the same nonce, so that one of the two takes effect, but
+//! which one is left to chance. A restored ledger lacks the salts of newer hash commits, which it cannot reveal. The
 //! directory also contains unrevealed salts and weights; only its owner can read it.
 //!
 //! # Why a separate crate
@@ -108,7 +115,7 @@ mod store;
 mod submitter;
 
 pub use error::SubmitError;
-pub use form::{Form, Sealing, commit_hash, salt, timelocked_commit};
+pub use form::{Form, Sealing, chain_time, commit_hash, salt, timelocked_commit};
 pub use state::State;
 pub use store::{
     Intent, IntentKey, IntentState, Ledger, LedgerError, LedgerReader, Plan, Record, RecordedExtrinsic, Signed,

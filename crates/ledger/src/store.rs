@@ -33,6 +33,10 @@ const FILE: &str = "weights.sqlite";
 const LOCK: &str = "weights.lock";
 /// Maximum time to wait for the lock of an exiting process, and for a database that a concurrent reader has locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Result codes of SQLite: the file is damaged, the disk is full, and the file is not a database.
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_NOTADB: i32 = 26;
 /// The interval between two attempts to acquire the lock.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -88,9 +92,22 @@ pub enum LedgerError {
         /// The migration's error.
         source: sqlx::migrate::MigrateError,
     },
+    /// The database file is damaged, or is not a database.
+    #[error(
+        "the database of the weight ledger ({FILE}) is damaged, so nothing is signed: {0}; hint: move {FILE} and the \
+         files beside it away, and restore a backup or start without one: an epoch whose weights are on the chain is \
+         not submitted again, but hash commits of the lost ledger cannot be revealed"
+    )]
+    Corrupt(String),
+    /// The disk is full.
+    #[error("the disk of the weight ledger is full, so nothing is signed until it has space; hint: free disk space")]
+    Full(#[source] sqlx::Error),
     /// A database operation failed.
-    #[error("the weight ledger failed, so signing is disabled until it recovers; hint: check the free disk space")]
-    Database(#[from] sqlx::Error),
+    #[error(
+        "the weight ledger failed, so nothing is signed until it recovers; hint: check the owner of {FILE} and of its \
+         directory, and the health of the disk"
+    )]
+    Database(#[source] sqlx::Error),
     /// A row's JSON does not parse in this version.
     #[error(
         "malformed value in column {column} of the weight ledger; hint: a newer version of this program may have \
@@ -112,6 +129,19 @@ pub enum LedgerError {
     },
 }
 
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let extended: Option<i32> = code.and_then(|code| code.parse().ok());
+        // The low byte of an extended result code is the primary code.
+        match extended.map(|code| code & 0xff) {
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => Self::Corrupt(error.to_string()),
+            Some(SQLITE_FULL) => Self::Full(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
 /// The ledger: an open database of intents and signed extrinsics, locked by this process.
 #[derive(Debug)]
 pub struct Ledger {
@@ -124,8 +154,8 @@ impl Ledger {
     /// Opens the ledger in a directory, creating the directory and the ledger if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has the ledger open, or another [`LedgerError`] when opening it
-    /// fails.
+    /// [`LedgerError::Locked`] when another process has the ledger open, [`LedgerError::Corrupt`] when the file is
+    /// damaged, or another [`LedgerError`] when opening it fails.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         let unusable = |source| LedgerError::Directory { path: directory.to_owned(), source };
@@ -140,6 +170,7 @@ impl Ledger {
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let mut connection = SqliteConnection::connect_with(&options).await?;
+        check_integrity(&mut connection).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
         Ok(Self { connection: Mutex::new(connection), _lock: lock })
     }
@@ -161,6 +192,12 @@ impl Ledger {
             "UPDATE _sqlx_migrations SET version = ? WHERE version = (SELECT max(version) FROM _sqlx_migrations)";
         sqlx::query(forge).bind(version).execute(&mut *self.connection.lock().await).await.unwrap();
     }
+}
+
+/// Checks the whole database: a damaged index would hide an extrinsic, which would then be signed again.
+async fn check_integrity(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let problem: String = sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(connection).await?;
+    if problem == "ok" { Ok(()) } else { Err(LedgerError::Corrupt(problem)) }
 }
 
 /// Creates the directory and the file if missing. Only the owner can access the file, since it contains unrevealed
@@ -203,6 +240,50 @@ fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn damaged_database_is_reported_as_damaged() {
+        const PAGE: usize = 4096;
+        let directory = tempfile::tempdir().unwrap();
+        let (path, file) = (directory.path(), directory.path().join(FILE));
+        Ledger::open(path).await.unwrap().close().await.unwrap();
+        let sound = std::fs::read(&file).unwrap();
+        let mut truncated = sound.clone();
+        truncated.truncate(2 * PAGE);
+        let mut zeroed = sound.clone();
+        zeroed[PAGE..3 * PAGE].fill(0);
+        let no_database = b"not a database: ".repeat(PAGE);
+        for (name, bytes) in [("truncated", truncated), ("zeroed", zeroed), ("other", no_database)] {
+            std::fs::write(&file, bytes).unwrap();
+            let writer = Ledger::open(path).await.unwrap_err();
+            let reader = match LedgerReader::open(path).await {
+                Err(error) => error,
+                Ok(reader) => reader.latest(10).await.unwrap_err(),
+            };
+            for error in [writer, reader] {
+                let text = error.to_string();
+                assert!(matches!(error, LedgerError::Corrupt(_)), "{name}: {error:?}");
+                assert!(text.contains("weights.sqlite) is damaged") && !text.contains("disk space"), "{text}");
+            }
+        }
+        std::fs::write(&file, sound).unwrap();
+        Ledger::open(path).await.unwrap();
+    }
+
+    /// SQLite reports a full disk with the same code as a database that has reached its maximum number of pages.
+    #[tokio::test]
+    async fn full_disk_is_reported_as_full() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(directory.path()).await.unwrap();
+        let mut connection = ledger.connection.lock().await;
+        let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *connection).await.unwrap();
+        let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+        sqlx::query(limit).execute(&mut *connection).await.unwrap();
+        let fill = "CREATE TABLE filler AS SELECT randomblob(1000000) AS bytes";
+        let error = LedgerError::from(sqlx::query(fill).execute(&mut *connection).await.unwrap_err());
+        assert!(matches!(error, LedgerError::Full(_)), "{error:?}");
+        assert!(error.to_string().ends_with("hint: free disk space"), "{error}");
+    }
 
     #[tokio::test]
     async fn only_the_owner_reads_the_ledger() {

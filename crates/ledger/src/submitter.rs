@@ -179,8 +179,9 @@ impl Submitter {
     /// signed when [`Submitter::advance`] is called in that epoch.
     ///
     /// # Errors
-    /// [`SubmitError`] when the ledger or the chain fails, or when the chain in its current state would not accept the
-    /// weights.
+    /// [`SubmitError::AlreadySubmitted`] when the chain has weights of this hotkey for the epoch that the ledger does not
+    /// know, and other errors when the ledger or the chain fails, or when the chain in its current state would not
+    /// accept the weights.
     pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(weights.netuid, weights.mech).await;
         let now = self.now(weights.netuid).await?;
@@ -190,9 +191,11 @@ impl Submitter {
             key.epoch = key.epoch.saturating_add(1);
             bound = self.bound(&key, &now).await?;
         }
-        let mut intent = match bound {
-            Some(bound) => bound,
-            None => self.intend(key, weights, &now, &turn).await?,
+        let mut intent = if let Some(bound) = bound {
+            bound
+        } else {
+            self.check_not_submitted(&key, &now).await?;
+            self.intend(key, weights, &now, &turn).await?
         };
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
@@ -240,6 +243,17 @@ impl Submitter {
         self.check_chain(&intent, &now).await?;
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
+    }
+
+    /// Fails if the chain already has weights of the hotkey for the epoch, although the ledger has no extrinsic that may
+    /// have submitted them.
+    async fn check_not_submitted(&self, key: &IntentKey, now: &Now) -> Result<(), SubmitError> {
+        let IntentKey { netuid, mech, epoch, .. } = *key;
+        if epoch != now.epoch {
+            return Ok(());
+        }
+        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
+        now.update_in_epoch(&state).map_or(Ok(()), |block| Err(SubmitError::AlreadySubmitted { netuid, mech, block }))
     }
 
     /// Stores the intent, after checking that the chain would accept its weights.

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use taonet_chain::{At, Call, Chain as _, Client, Event, Follow, calls};
-use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, Step, Submitter};
+use serde_json::{Value, json};
+use taonet_chain::{At, Call, Chain as _, Client, Event, Follow, SignOptions, calls};
+use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, Step, SubmitError, Submitter};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
+use tempfile::TempDir;
 
 const NETUID: NetUid = NetUid(59);
 /// The client's timeouts are fractions of the block time: with faster blocks, busy machines would exceed them.
@@ -37,8 +38,7 @@ impl World {
             assert!(outcome.is_success(), "{call:?}: {outcome:?}");
         };
         // Long enough for a loaded machine.
-        let tempo = json!({ "call": { "AdminUtils": { "sudo_set_tempo": { "netuid": NETUID.0, "tempo": 200 } } } });
-        send(chain.call("Sudo", "sudo", &tempo).await.unwrap()).await;
+        send(setting(&chain, "sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await).await;
         send(calls::burned_register(NETUID, hotkey.hotkey())).await;
         send(calls::add_stake(hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000))).await;
         Self { node, chain, hotkey }
@@ -49,6 +49,14 @@ impl World {
         let rules = self.chain.weight_rules(NETUID, At::Head).await.unwrap();
         self.node.mine(u32::try_from(rules.rate_limit_blocks).unwrap()).await.unwrap();
         self.node.mine_to_epoch(NETUID.0).await.unwrap();
+    }
+
+    /// Makes a call of AdminUtils as root.
+    async fn set(&self, name: &str, arguments: Value) {
+        let call = setting(&self.chain, name, arguments).await;
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let outcome = self.chain.send(&call, &alice, Follow::default()).await.unwrap();
+        assert!(outcome.is_success(), "{name}: {outcome:?}");
     }
 
     async fn start(&self, directory: &Path) -> Submitter {
@@ -85,12 +93,107 @@ impl World {
         for number in block.plus(1).get()..=self.head().await.get() {
             let events = self.chain.events(BlockNumber::new(number).into()).await.unwrap();
             let is_ours = |event: &&Event| {
-                event.is("SubtensorModule", "WeightsSet") || event.is("SubtensorModule", "TimelockedWeightsCommitted")
+                ["WeightsSet", "WeightsCommitted", "TimelockedWeightsCommitted"]
+                    .iter()
+                    .any(|name| event.is("SubtensorModule", name))
             };
             times += events.iter().filter(is_ours).count();
         }
         times
     }
+}
+
+/// Builds a call of AdminUtils by root.
+async fn setting(chain: &Client, name: &str, arguments: Value) -> Call {
+    let call = json!({ "call": { "AdminUtils": { name: arguments } } });
+    chain.call("Sudo", "sudo", &call).await.unwrap()
+}
+
+/// A copy of a ledger that no process has open.
+fn copy(directory: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    copy
+}
+
+/// In every form, a ledger that is restored from a backup neither submits nor reveals again, and continues with the next
+/// epoch.
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_ledger_repeats_nothing_that_is_on_the_chain() {
+    let world = World::new().await;
+    for (name, version) in [("plain", None), ("timelocked", Some(4)), ("hash", Some(2))] {
+        if let Some(version) = version {
+            world.set("sudo_set_commit_reveal_version", json!({ "version": version })).await;
+        }
+        let enabled = json!({ "netuid": NETUID.0, "enabled": version.is_some() });
+        world.set("sudo_set_commit_reveal_weights_enabled", enabled).await;
+        world.next().await;
+        let directory = tempfile::tempdir().unwrap();
+        world.start(directory.path()).await.close().await.unwrap();
+        let (empty, begin) = (copy(directory.path()), world.head().await);
+        let submitter = world.start(directory.path()).await;
+        let key = submitter.submit(world.weights().await).await.unwrap().intent.plan.key;
+        submitter.close().await.unwrap();
+        let committed = copy(directory.path());
+
+        let submitter = world.start(empty.path()).await;
+        let error = submitter.submit(world.weights().await).await.unwrap_err();
+        assert!(matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }), "{name}: {error}");
+        assert_eq!(world.times_since(begin).await, 1, "{name}");
+        submitter.close().await.unwrap();
+
+        if name == "hash" {
+            world.node.mine_to_epoch(NETUID.0).await.unwrap();
+            let submitter = world.start(directory.path()).await;
+            world.finish(&submitter, &key).await;
+            submitter.close().await.unwrap();
+            let submitter = world.start(committed.path()).await;
+            let error = submitter.advance().await.unwrap().remove(0).1.unwrap_err();
+            assert!(matches!(error, SubmitError::NotCommitted { netuid: NETUID, .. }), "{error}");
+            submitter.close().await.unwrap();
+        }
+        world.next().await;
+        let begin = world.head().await;
+        let submitter = world.start(empty.path()).await;
+        submitter.submit(world.weights().await).await.unwrap();
+        assert_eq!(world.times_since(begin).await, 1, "{name}");
+        submitter.close().await.unwrap();
+    }
+    world.node.stop().await;
+}
+
+/// Weights that are in the pool, but not in the restored ledger, are waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
+    let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
+    world.next().await;
+    let weights = world.weights().await;
+    let call = calls::set_mechanism_weights(NETUID, MechId(0), &weights.weights, 0);
+    let lease = world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap();
+    let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
+    let extrinsic = world.chain.sign(&call, &world.hotkey, options).await.unwrap();
+    drop(lease);
+    let begin = world.head().await;
+    let submitter = world.start(directory.path()).await;
+    let chain = Arc::clone(&world.chain);
+    let sending = tokio::spawn(async move { chain.submit(&extrinsic, Follow::default()).await });
+    while world.chain.lease_nonce(world.hotkey.hotkey().into()).await.unwrap().nonce() == options.nonce {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let submission = submitter.submit(weights.clone()).await;
+    let sent = sending.await.unwrap();
+    assert!(sent.is_success(), "{sent:?}");
+    // Depending on when the block is made, the submission finds the weights in the pool or in the block.
+    if let Ok(submission) = submission {
+        assert_eq!(submission.submit, None);
+    }
+    let error = submitter.submit(weights).await.unwrap_err();
+    assert!(matches!(error, SubmitError::AlreadySubmitted { .. }), "{error}");
+    assert_eq!(world.times_since(begin).await, 1);
+    world.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

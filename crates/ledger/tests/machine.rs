@@ -90,7 +90,9 @@ impl Machine {
         self.chain.heads().borrow().unwrap().number
     }
 
+    /// Begins the next epoch with a new block.
     fn next_epoch(&mut self) {
+        self.chain.mine(1);
         self.rules.schedule.last_epoch = self.head();
         self.rules.schedule.epoch_index += 1;
         self.chain.set_weight_rules(NETUID, self.rules.clone());

@@ -69,6 +69,8 @@ pub(crate) struct ReadColdkeyArgs {
 impl ReadColdkeyArgs {
     /// Returns the selected coldkey; no password is needed.
     pub(crate) fn coldkey(&self) -> anyhow::Result<Coldkey> {
+        // An invalid network is reported before a missing wallet.
+        self.network.network()?;
         match self.account {
             Some(account) => Ok(account.coldkey()),
             None => Ok(self.wallet.wallet()?.coldkeypub()?.coldkey()),

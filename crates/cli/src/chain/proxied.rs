@@ -26,7 +26,7 @@ impl ProxyArgs {
     /// Replaces the plan's call with the proxy's call, if the arguments name an account.
     pub(super) async fn wrapped(&self, chain: &dyn Chain, signer: &Keypair, plan: Plan) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
-        let Plan { call, what, mut about, found } = plan;
+        let Plan { call, what, mut about, found, spending } = plan;
         if let Value::Object(fields) = &mut about {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
@@ -36,13 +36,14 @@ impl ProxyArgs {
             // The events are those of the announcement.
             let found: fn(&Inclusion) -> Value = |_| json!({});
             let what = format!("Announce for {real}: {what}");
-            return Ok(Plan { call: calls::announce_call(real, hash), what, about, found });
+            // The announced call spends its TAO later.
+            return Ok(Plan { call: calls::announce_call(real, hash), what, about, found, spending: None });
         }
         let call = if self.announced {
             calls::proxy_announced(signer.coldkey().into(), real, call)
         } else {
             calls::proxy(real, call)
         };
-        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found })
+        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found, spending })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use taonet_chain::{DispatchError, DryRun, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
-use taonet_primitives::AccountId;
+use taonet_primitives::{AccountId, Coldkey};
 
 use super::block_json;
 use crate::context::Context;
@@ -62,8 +62,32 @@ const HINTS: [(&str, &str); 43] = [
     ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 
-/// Custom error code of a ciphertext for a key that has been replaced.
-const OLD_SHIELD_KEY: u8 = 24;
+/// Hints for refusals of the transaction pool, by custom error code.
+const CUSTOM_HINTS: [(u8, &str); 14] = [
+    (0, "this coldkey's swap is announced; see `tao wallet swap-coldkey status`"),
+    (1, "stake more with `tao stake add`; setting weights requires a minimum stake"),
+    (2, "check the coldkey's balance with `tao balance`"),
+    (4, "the hotkey is unknown to the chain; register it with `tao register --netuid N`"),
+    (5, "check the stake with `tao stake list`"),
+    (
+        6,
+        "wait for the rate limit of this call: weights_rate_limit in `tao subnets hyperparameters N` for weights, 150 \
+         blocks (30 minutes) between changes of children, 5 days between swaps of a coldkey's hotkeys",
+    ),
+    (8, "change --tolerance or --limit, or allow a partial trade with --partial"),
+    (10, "register the hotkey with `tao register --netuid N`"),
+    (
+        12,
+        "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`; its default is 50 blocks (10 \
+         minutes)",
+    ),
+    (15, "the clock of this machine or of the node is wrong; run the command again"),
+    (16, "the commit was revealed, or its epoch is over; commit again"),
+    (17, "reveal in the epoch that follows the commit by commit_reveal_period, see `tao subnets hyperparameters N`"),
+    // A ciphertext for a key that has been replaced.
+    (24, "the key changes with every block; retry"),
+    (25, "sign with the coldkey that owns the hotkey"),
+];
 
 /// Returns the JSON document of a submission, with the same keys for every outcome.
 pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
@@ -83,6 +107,22 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
         "index": inclusion.map(|inclusion| inclusion.index),
         "fee_rao": inclusion.and_then(|inclusion| inclusion.fee),
         "events": inclusion.map(|inclusion| &inclusion.events),
+    })
+}
+
+/// Returns the JSON document of a call that was not sent, with the keys of [`document`].
+pub(super) fn unsent(signer: Coldkey, error: &Value) -> Value {
+    json!({
+        "success": false,
+        "outcome": "unsent",
+        "error": error,
+        "extrinsic": null,
+        "signer": signer,
+        "nonce": null,
+        "block": null,
+        "index": null,
+        "fee_rao": null,
+        "events": null,
     })
 }
 
@@ -271,10 +311,13 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     let is_bad_signature = matches!(because, RefusedBecause::BadSignature);
     let failure = if is_bad_signature { Failure::Authentication } else { Failure::Rejected };
     let hint = match because {
-        RefusedBecause::Payment => "\nhint: check the account with `tao balance`",
-        RefusedBecause::Custom { code: OLD_SHIELD_KEY, .. } => "\nhint: the key changes with every block; retry",
-        _ => "",
+        RefusedBecause::Payment => Some("check the account with `tao balance`"),
+        RefusedBecause::Custom { code, .. } => {
+            CUSTOM_HINTS.iter().find(|(known, _)| known == code).map(|(_, hint)| *hint)
+        }
+        _ => None,
     };
+    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
     Classified::error(failure, format!("the node rejected the call: {}{hint}", printable(&because.to_string())))
 }
 

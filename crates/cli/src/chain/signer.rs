@@ -1,13 +1,17 @@
 //! Signer selection: wallet keys and development keys.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::OperatorSettings;
-use taonet_chain::{Client, Network};
-use taonet_primitives::{BlockHash, Hotkey};
+use taonet_chain::{ChainError, Client, Network};
+use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
 
-use super::{Account, NetworkArgs};
+use super::{Account, failed};
 use crate::commands::wallet::place::{self, HotkeyArgs, WalletArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::DevelopmentUri;
@@ -18,7 +22,7 @@ use crate::password::PasswordArgs;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 struct DevelopmentArgs {
-    /// Sign with a development key such as //Alice instead of the wallet's key; localnets on this machine only
+    /// Sign with a development key such as //Alice instead of the wallet's key; development chains only
     #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
     key_uri: Option<String>,
 }
@@ -72,22 +76,28 @@ pub(crate) struct PairArgs {
 
 /// Arguments that select the key that signs a call.
 pub(crate) trait SigningKey: Args {
-    /// Opens the selected key, or the development key.
-    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair>;
+    /// Whether the arguments select a development key.
+    fn is_development(&self) -> bool;
+
+    /// Opens the selected key. The caller checks that the chain accepts a development key: see [`check_development`].
+    fn unlock(&self) -> anyhow::Result<Keypair>;
 }
 
 impl DevelopmentArgs {
     /// Returns the development key, if the arguments select one.
-    fn key(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Option<Keypair>> {
+    fn key(&self) -> anyhow::Result<Option<Keypair>> {
         memory::protect();
-        let Some(uri) = &self.key_uri else { return Ok(None) };
-        development_key(uri, network, chain).map(Some)
+        self.key_uri.as_deref().map(|uri| Keypair::from_uri(uri).context("invalid key URI")).transpose()
     }
 }
 
 impl SigningKey for ColdkeyArgs {
-    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
-        match self.development.key(network, chain)? {
+    fn is_development(&self) -> bool {
+        self.development.key_uri.is_some()
+    }
+
+    fn unlock(&self) -> anyhow::Result<Keypair> {
+        match self.development.key()? {
             Some(key) => Ok(key),
             None => place::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
         }
@@ -95,8 +105,12 @@ impl SigningKey for ColdkeyArgs {
 }
 
 impl SigningKey for SigningHotkeyArgs {
-    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
-        match self.development.key(network, chain)? {
+    fn is_development(&self) -> bool {
+        self.development.key_uri.is_some()
+    }
+
+    fn unlock(&self) -> anyhow::Result<Keypair> {
+        match self.development.key()? {
             Some(key) => Ok(key),
             None => self.hotkey.unlock(&self.password),
         }
@@ -105,13 +119,8 @@ impl SigningKey for SigningHotkeyArgs {
 
 impl SigningHotkeyArgs {
     /// Like [`SigningKey::unlock`], but by default with the hotkey in Babelbit's settings.
-    pub(crate) fn unlock_configured(
-        &self,
-        network: &NetworkArgs,
-        chain: &Client,
-        settings: &OperatorSettings,
-    ) -> anyhow::Result<Keypair> {
-        match self.development.key(network, chain)? {
+    pub(crate) fn unlock_configured(&self, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
+        match self.development.key()? {
             Some(key) => Ok(key),
             None => self.hotkey.unlock_configured(settings.clone(), &self.password),
         }
@@ -119,8 +128,12 @@ impl SigningHotkeyArgs {
 }
 
 impl SigningKey for AnyKeyArgs {
-    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
-        match self.development.key(network, chain)? {
+    fn is_development(&self) -> bool {
+        self.development.key_uri.is_some()
+    }
+
+    fn unlock(&self) -> anyhow::Result<Keypair> {
+        match self.development.key()? {
             Some(key) => Ok(key),
             None => self.key.unlock(&self.password),
         }
@@ -128,8 +141,12 @@ impl SigningKey for AnyKeyArgs {
 }
 
 impl SigningKey for PairArgs {
-    fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
-        match self.development.key(network, chain)? {
+    fn is_development(&self) -> bool {
+        self.development.key_uri.is_some()
+    }
+
+    fn unlock(&self) -> anyhow::Result<Keypair> {
+        match self.development.key()? {
             Some(key) => Ok(key),
             None => place::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
         }
@@ -151,29 +168,62 @@ impl PairArgs {
     }
 }
 
-/// Derives a development key; an error unless the chain is a localnet.
-pub(crate) fn development_key(uri: &str, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
-    check_development(&network.network()?, chain.genesis())?;
-    Keypair::from_uri(uri).context("invalid key URI")
+/// Timeout of the question whether a chain is a development chain, when a key is opened before its command connects.
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Refuses development keys on chains other than development chains, because the secrets of these keys are public. The
+/// chain itself decides, not its address: many operators run a node of the main network on their machine.
+pub(crate) async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
+    if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(refused(network)) }
 }
 
-/// Refuses development keys on chains other than a localnet, because the secrets of these keys are public.
-fn check_development(network: &Network, genesis: BlockHash) -> anyhow::Result<()> {
-    let is_main = super::parse_network("finney")?.genesis() == Some(genesis);
-    if network.nodes().iter().all(|node| is_on_this_machine(&node.to_string())) && !is_main {
-        return Ok(());
+/// Like [`check_development`], for a key that is opened before its command connects, if it connects at all. If no node
+/// responds at an address of this machine, the key is accepted.
+pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
+    if network.genesis().is_some() {
+        return Err(refused(network));
     }
-    let text = format!("development keys are public and cannot sign on {network}\nhint: sign with a wallet's key");
-    Err(Classified::error(Failure::Usage, text))
+    let ask = async {
+        match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
+            Ok(Ok(chain)) => check_development(&chain, network).await,
+            Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
+                tracing::warn!(%network, "no node responds, so a development key is accepted without asking the chain");
+                Ok(())
+            }
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => {
+                let text = format!(
+                    "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \
+                     --network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"
+                );
+                Err(Classified::error(Failure::Network, text))
+            }
+        }
+    };
+    // Callers can be in an asynchronous runtime, in which another one cannot block.
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    let asked = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(ask)).join());
+    asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
 
-fn is_on_this_machine(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    })
+fn refused(network: &Network) -> anyhow::Error {
+    let text = format!(
+        "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
+         a wallet's key, or select a development chain with --network or BT_NETWORK"
+    );
+    Classified::error(Failure::Usage, text)
+}
+
+fn is_on_this_machine(network: &Network) -> bool {
+    let is_loopback = |url: String| {
+        url::Url::parse(&url).is_ok_and(|url| match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(address)) => address.is_loopback(),
+            Some(url::Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        })
+    };
+    network.nodes().iter().all(|node| is_loopback(node.to_string()))
 }
 
 #[cfg(test)]
@@ -181,20 +231,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn development_keys_sign_on_development_chains_of_this_machine() {
-        let main = super::super::parse_network("finney").unwrap().genesis().unwrap();
-        let other = BlockHash::from_bytes([7; 32]);
-        for (network, genesis, signs) in [
-            ("local", other, true),
-            ("ws://localhost:1,ws://[::1]:2", other, true),
-            // Loopback is not enough: many operators run a main-network node on their machine.
-            ("local", main, false),
-            ("ws://127.0.0.1:9944,wss://node.example", other, false),
-            ("ws://localhost.example:1", other, false),
-            ("test", other, false),
+    fn development_keys_need_development_chain() {
+        for (network, is_accepted) in [
+            // Nothing listens at port 1.
+            ("ws://localhost:1,ws://[::1]:1", true),
+            ("ws://127.0.0.1:1", true),
+            ("finney", false),
+            ("ws://127.0.0.1:1,archive", false),
+            ("ws://192.0.2.1:1", false),
         ] {
-            let result = check_development(&network.parse().unwrap(), genesis);
-            assert_eq!(result.is_ok(), signs, "{network} {genesis}");
+            let result = check_development_before(&network.parse().unwrap());
+            assert_eq!(result.is_ok(), is_accepted, "{network}: {result:?}");
         }
     }
 }

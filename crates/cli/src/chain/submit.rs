@@ -12,8 +12,8 @@ use taonet_wallet::Keypair;
 
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
-use super::signer::SigningKey;
-use super::{Account, NetworkArgs, failed, report};
+use super::signer::{PairArgs, SigningKey, check_development};
+use super::{Account, NetworkArgs, Spending, failed, report, spending};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::prompt;
@@ -54,14 +54,26 @@ pub(crate) struct TxArgs<K: SigningKey> {
 }
 
 impl<K: SigningKey> TxArgs<K> {
-    /// Connects to the selected network.
+    /// Connects to the selected network. A development key is an error unless it is a development chain.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
-        self.network.connect().await
+        let chain = self.network.connect().await?;
+        if self.key.is_development() {
+            check_development(&chain, &self.network.network()?).await?;
+        }
+        Ok(chain)
     }
 
-    /// Opens the key that signs the call.
-    pub(crate) fn unlock(&self, chain: &Client) -> anyhow::Result<Keypair> {
-        self.key.unlock(&self.network, chain)
+    /// Opens the key that signs the call. A development key is checked by [`Self::connect`].
+    pub(crate) fn unlock(&self) -> anyhow::Result<Keypair> {
+        self.key.unlock()
+    }
+}
+
+impl TxArgs<PairArgs> {
+    /// Returns the address of the selected hotkey. An invalid network is reported before a missing wallet.
+    pub(crate) fn hotkey(&self) -> anyhow::Result<Hotkey> {
+        self.network.network()?;
+        self.key.hotkey()
     }
 }
 
@@ -82,12 +94,19 @@ pub(crate) struct Plan {
     pub(crate) about: Value,
     /// Extracts further JSON fields from the events of a successful call, such as a new uid.
     pub(crate) found: fn(&Inclusion) -> Value,
+    /// TAO that the call takes, checked before the call is sent.
+    pub(crate) spending: Option<Spending>,
 }
 
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
     pub(crate) fn new(call: Call, what: String, about: Value) -> Self {
-        Self { call, what, about, found: |_| json!({}) }
+        Self { call, what, about, found: |_| json!({}), spending: None }
+    }
+
+    /// Sets the TAO that the call takes.
+    pub(crate) fn spending(self, spending: Spending) -> Self {
+        Self { spending: Some(spending), ..self }
     }
 }
 
@@ -148,15 +167,25 @@ impl SubmitArgs {
         context: &Context,
     ) -> anyhow::Result<()> {
         let plan = self.proxy.wrapped(chain, signer, plan).await?;
-        if self.dry_run || ask {
+        let is_unseen = self.mev_shield && !self.dry_run && !ask;
+        let preview = if self.dry_run || ask || plan.spending.is_some() && !is_unseen {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
             // end.
-            let preview = preview(chain, signer, &plan.call, self.mev_shield).await?;
-            if self.dry_run {
-                return report_dry_run(&preview, plan, context);
+            Some(preview(chain, signer, &plan.call, self.mev_shield).await?)
+        } else {
+            None
+        };
+        // The fee is unknown if no node may see the call before it is in a block.
+        let fee = preview.as_ref().map_or(Rao::ZERO, Preview::total_fee);
+        let shortfall = plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
+        match (preview, shortfall) {
+            (Some(preview), shortfall) if self.dry_run => return report_dry_run(&preview, shortfall, plan, context),
+            (_, Some(shortfall)) => return report_shortfall(signer, &shortfall, plan, context),
+            (Some(preview), None) if ask => {
+                report::check_dry_run(&preview.dry)?;
+                prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
             }
-            report::check_dry_run(&preview.dry)?;
-            prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
+            _ => {}
         }
         let follow = Follow { until: self.until(), ..Follow::default() };
         let sent = if self.mev_shield {
@@ -188,6 +217,10 @@ struct Preview {
 }
 
 impl Preview {
+    fn total_fee(&self) -> Rao {
+        Rao::new(self.dry.fee.get().saturating_add(self.shield_fee.unwrap_or_default().get()))
+    }
+
     /// Describes the fees for prompts and reports.
     fn fees(&self) -> String {
         let fee = self.dry.fee;
@@ -256,21 +289,30 @@ async fn send_shielded(
     Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
 }
 
-fn report_dry_run(preview: &Preview, plan: Plan, context: &Context) -> anyhow::Result<()> {
+/// Reports that a call was not sent, because the balance does not suffice.
+fn report_shortfall(signer: &Keypair, shortfall: &str, plan: Plan, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        context.print_json(&merged([plan.about, report::unsent(signer.coldkey(), &spending::error(shortfall))]))?;
+    }
+    Err(Classified::error(Failure::Rejected, format!("the call was not sent: {shortfall}")))
+}
+
+fn report_dry_run(preview: &Preview, shortfall: Option<String>, plan: Plan, context: &Context) -> anyhow::Result<()> {
     let dry = &preview.dry;
+    let would_succeed = shortfall.is_none() && report::would_succeed(dry);
     if context.json {
         let shield = preview.shield_fee.map_or_else(|| json!({}), |fee| json!({ "mev_shield": { "fee_rao": fee } }));
         let result = json!({
             "dry_run": true,
-            "valid": report::would_succeed(dry),
-            "error": report::dry_run_error(dry),
+            "valid": would_succeed,
+            "error": shortfall.as_deref().map_or_else(|| report::dry_run_error(dry), spending::error),
             "fee_rao": dry.fee,
             "decoded_call": dry.call,
             "simulated": dry.effect.is_some(),
             "events": dry.effect.as_ref().map(|effect| &effect.events),
         });
         context.print_json(&merged([plan.about, result, shield]))?;
-    } else if report::would_succeed(dry) {
+    } else if would_succeed {
         let DecodedCall { pallet, name, args, .. } = &dry.call;
         let (result, events) = match &dry.effect {
             Some(Effect { events, .. }) => {
@@ -282,7 +324,10 @@ fn report_dry_run(preview: &Preview, plan: Plan, context: &Context) -> anyhow::R
         let result = format!("{}: {result}, fee {} (dry run, not sent)", plan.what, preview.fees());
         context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
-    report::check_dry_run(dry)
+    match shortfall {
+        Some(shortfall) => Err(Classified::error(Failure::Rejected, format!("the call would fail: {shortfall}"))),
+        None => report::check_dry_run(dry),
+    }
 }
 
 fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> anyhow::Result<()> {

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let arguments = args.arguments()?;
         let chain = args.tx.connect().await?;
         let (call, arguments) = build(&chain, pallet, name, arguments).await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let about = json!({
             "call": format!("{pallet}.{name}"),

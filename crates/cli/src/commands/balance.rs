@@ -28,6 +28,8 @@ pub(crate) struct BalanceArgs {
 }
 
 pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let accounts = match args.accounts.as_slice() {
         [] => vec![args.wallet.wallet()?.coldkeypub()?.coldkey().into()],
         given => given.to_vec(),

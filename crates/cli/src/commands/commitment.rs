@@ -56,7 +56,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let call = calls::set_commitment(args.netuid, &args.text);
         let about = json!({ "netuid": args.netuid, "hotkey": args.tx.submit.hotkey(&key), "text": args.text.as_str() });
         let what = format!(

@@ -13,7 +13,9 @@ use taonet_chain::calls::{self, CrowdloanPurpose};
 use taonet_chain::{At, Call, Chain as _, Client, Crowdloan, CrowdloanTerms, Inclusion};
 use taonet_primitives::{BlockNumber, Rao};
 
-use crate::chain::{Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, TxArgs, block_json, failed};
+use crate::chain::{
+    Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, Spending, TxArgs, block_json, failed,
+};
 use crate::context::Context;
 use crate::table::{facts, table};
 use crate::tables::{CONTRIBUTORS, CROWDLOANS};
@@ -290,7 +292,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let head = chain.head().await.map_err(failed)?;
         let terms = CrowdloanTerms {
             deposit: args.deposit,
@@ -326,7 +328,8 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
             "Create a crowdloan of {} TAO {target}, open until block {}, with a deposit of {} TAO",
             terms.cap, terms.end, terms.deposit
         );
-        let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), what, about);
+        let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
+        let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), what, about).spending(spending);
         plan.found = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -342,14 +345,15 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let left = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
         let about =
             json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key), "amount_rao": args.amount, "left_rao": left });
         // The chain takes at most what is left.
         let accepted = args.amount.min(left);
         let what = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {left} TAO", args.id);
-        let mut plan = Plan::new(calls::contribute(args.id, args.amount), what, about);
+        let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), accepted).await?;
+        let mut plan = Plan::new(calls::contribute(args.id, args.amount), what, about).spending(spending);
         plan.found = contributed;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -365,7 +369,7 @@ fn own(args: &IdArgs, verb: &str, call: fn(u32) -> Call, context: &Context) -> a
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let crowdloan = existing(&chain, args.id, At::Head).await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
         let what = format!("{verb} crowdloan {}, with {} of {} TAO raised", args.id, crowdloan.raised, crowdloan.cap);
         let mut plan = Plan::new(call(args.id), what, about);
@@ -397,7 +401,7 @@ fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         existing(&chain, id, At::Head).await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({
             "id": id,
             "coldkey": args.tx.submit.coldkey(&key),

@@ -148,7 +148,7 @@ impl SignedArgs {
             return Ok(SignedServices::default());
         }
         let config = settings::load()?;
-        let keypair = Arc::new(self.key.load(&config.network)?);
+        let keypair = Arc::new(self.key.load(None)?);
         let scores = self.scoring_api.as_ref().map(|url| ScoresClient::new(url, Arc::clone(&keypair))).transpose()?;
         let visitors = self.miners.as_deref().map(|file| visitors(file, &keypair, &config)).transpose()?;
         Ok(SignedServices { scores, visitors })

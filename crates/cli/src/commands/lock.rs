@@ -191,10 +191,10 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = calls::lock_stake(hotkey, netuid, amount);
         let (call, mode) = match args.mode {
@@ -220,7 +220,7 @@ fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, mode) = (args.netuid, args.mode);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
         let call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
@@ -234,7 +234,7 @@ fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, to) = (args.netuid, args.to.hotkey());
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let lock = existing(&chain, coldkey, netuid).await?;
         let about = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });

@@ -6,12 +6,12 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{At, Client, Inclusion, blake2_256};
-use taonet_primitives::AccountId;
+use taonet_primitives::{AccountId, Rao};
 
 use super::any_call::{self, Target};
 use super::proxy::CallHash;
 use crate::chain::{
-    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, TxArgs, block_json, failed, hex_text,
+    Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
 };
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -214,7 +214,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let (call, _) = any_call::build(&chain, pallet, name, arguments.clone()).await?;
         let decoded = chain.decoded(&call).await.map_err(failed)?;
         let hash = hex_text(&decoded.hash());
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let others = group.others(args.tx.submit.coldkey(&key).into())?;
         let found = waiting(&chain, account, &hash).await?;
         let approvals = found["approvals"].as_array().map_or(0, Vec::len);
@@ -247,6 +247,12 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             group.threshold
         );
         let mut plan = Plan::new(call, what, about);
+        if found.is_null() && group.threshold > 1 {
+            // The first signatory pays a deposit until the call is made or withdrawn.
+            let (depositor, threshold) = (args.tx.submit.coldkey(&key), usize::from(group.threshold));
+            let deposit = Spending::deposit(&chain, depositor, (PALLET, "Deposit"), threshold, Rao::ZERO).await?;
+            plan = plan.spending(deposit);
+        }
         plan.found = progress;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -272,7 +278,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
     let hash = hex_text(&args.hash.0);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let others = group.others(args.tx.submit.coldkey(&key).into())?;
         let found = waiting(&chain, account, &hash).await?;
         if found.is_null() {

@@ -12,10 +12,11 @@ mod table;
 mod validator;
 
 use clap::Subcommand;
-use taonet_settings::Network;
+use taonet_wallet::Keypair;
 
+use crate::chain::NetworkArgs;
 use crate::context::Context;
-use crate::settings;
+use crate::keys::NeuronKeyArgs;
 use store::CatalogueArgs;
 
 #[derive(Debug, Subcommand)]
@@ -47,7 +48,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the network for which a key is used: with `--loopback` there is no chain, so development keys are allowed.
-fn key_network(is_loopback: bool) -> anyhow::Result<Network> {
-    if is_loopback { Ok(Network::Local) } else { Ok(settings::load()?.network) }
+/// Opens the key of a neuron: with `--loopback` there is no chain, so development keys are accepted.
+fn load_key(key: &NeuronKeyArgs, network: &NetworkArgs, is_loopback: bool) -> anyhow::Result<Keypair> {
+    if is_loopback { key.load_offline() } else { key.load(Some(network)) }
 }

@@ -8,14 +8,19 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use taonet_chain::{Call, Inclusion, ProxyType, calls};
-use taonet_primitives::{AccountId, BlockNumber, Coldkey};
+use taonet_chain::{At, Call, Inclusion, ProxyType, calls};
+use taonet_primitives::{AccountId, BlockNumber, Coldkey, Rao};
 
-use crate::chain::{Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, TxArgs, block_json, failed, hex_text};
+use crate::chain::{
+    Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, Spending, TxArgs, block_json, failed, hex_text,
+};
 use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::{ANNOUNCEMENTS, PROXIES};
+
+/// Pallet and prefix of the constants for the deposit of an account's proxies.
+const DEPOSIT: (&str, &str) = ("Proxy", "ProxyDeposit");
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -227,7 +232,7 @@ fn submit(
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = tx.connect().await?;
-        let key = tx.unlock(&chain)?;
+        let key = tx.unlock()?;
         let (call, what, about) = plan(tx.submit.coldkey(&key));
         tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
@@ -241,6 +246,8 @@ fn account_or_coldkey(account: Option<Account>, wallet: &WalletArgs) -> anyhow::
 }
 
 fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let account = account_or_coldkey(args.account, &args.wallet)?;
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -269,7 +276,10 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (delegate, kind, delay) = (args.delegate, args.kind.kind, args.delay);
     let call = calls::add_proxy(delegate.id(), kind, delay);
-    submit(&args.tx, context, |coldkey| {
+    context.block_on(async {
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock()?;
+        let coldkey = args.tx.submit.coldkey(&key);
         let after = if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
         let what = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
         let about = json!({
@@ -278,22 +288,25 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "proxy_type": kind.name(),
             "delay": delay,
         });
-        (call, what, about)
+        let held = chain.proxies(coldkey.into(), At::Head).await.map_err(failed)?;
+        let deposit = Spending::deposit(&chain, coldkey, DEPOSIT, held.proxies.len() + 1, held.deposit).await?;
+        let plan = Plan::new(call, what, about).spending(deposit);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let account: AccountId = args.tx.submit.coldkey(&key).into();
         let (call, what, removed) = match args.delegate {
             None => {
-                let found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?;
+                let found = chain.proxies(account, At::Head).await.map_err(failed)?;
                 (calls::remove_proxies(), format!("Remove all proxies of {account}"), found.proxies)
             }
             Some(delegate) => {
-                let mut found = chain.proxies(account, taonet_chain::At::Head).await.map_err(failed)?.proxies;
+                let mut found = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
                 found.retain(|proxy| {
                     let is_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
                     proxy.delegate == delegate.id() && is_kind
@@ -324,11 +337,12 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
     let (kind, delay) = (args.kind.kind, args.delay);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let spawner = args.tx.submit.coldkey(&key);
         let about = json!({ "spawner": spawner, "proxy_type": kind.name(), "delay": delay, "index": args.index });
         let what = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
-        let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about);
+        let deposit = Spending::deposit(&chain, spawner, DEPOSIT, 1, Rao::ZERO).await?;
+        let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), what, about).spending(deposit);
         plan.found = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -353,6 +367,8 @@ fn kill_pure(args: &KillPureArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let delegate = account_or_coldkey(args.delegate, &args.wallet)?;
     context.block_on(async {
         let chain = args.network.connect().await?;

@@ -6,11 +6,11 @@ mod pow;
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_chain::{At, Inclusion, calls};
+use taonet_chain::{At, Chain as _, Inclusion, calls};
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{PairArgs, Plan, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -37,7 +37,7 @@ pub(crate) struct RegisterArgs {
 }
 
 pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
     let is_root = netuid == NetUid(0);
     if is_root && args.limit.is_some() {
         let text = "the chain has no price limit for registrations on root\nhint: register without --limit";
@@ -50,6 +50,10 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         }
         // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
         chain.subnet(netuid, At::Head).await.map_err(failed)?;
+        if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
+            let text = format!("{hotkey} is already registered on subnet {netuid}, with uid {uid}");
+            return Err(Classified::error(Failure::Rejected, text));
+        }
         let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
         let (call, cost) = if is_root {
             (calls::root_register(hotkey), format!("{price} TAO"))
@@ -57,10 +61,11 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
             (calls::register_limit(netuid, hotkey, limit), format!("{price} TAO, at most {limit}"))
         };
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
-        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about);
+        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about)
+            .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?);
         plan.found = registered;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

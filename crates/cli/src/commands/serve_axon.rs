@@ -53,28 +53,28 @@ pub(crate) struct Endpoint {
 
 impl EndpointArgs {
     /// Opens the signing hotkey, by default the one in Babelbit's settings.
-    pub(crate) fn unlock_configured(&self, chain: &Client, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
-        self.tx.key.unlock_configured(&self.tx.network, chain, settings)
+    pub(crate) fn unlock_configured(&self, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
+        self.tx.key.unlock_configured(settings)
     }
 }
 
 pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
     let endpoint = Endpoint { netuid: args.netuid, port: args.port, ip: None };
-    publish(endpoint, &args.endpoint, |chain| args.endpoint.tx.unlock(chain), context)
+    publish(endpoint, &args.endpoint, || args.endpoint.tx.unlock(), context)
 }
 
 /// Publishes the endpoint, unless the chain already has it. `open_key` opens the hotkey.
 pub(crate) fn publish(
     Endpoint { netuid, port, ip }: Endpoint,
     args: &EndpointArgs,
-    open_key: impl FnOnce(&Client) -> anyhow::Result<Keypair>,
+    open_key: impl FnOnce() -> anyhow::Result<Keypair>,
     context: &Context,
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let ip = args.external.resolve(ip).await?;
         let address = SocketAddr::new(ip, port);
         let chain = args.tx.connect().await?;
-        let key = open_key(&chain)?;
+        let key = open_key()?;
         let hotkey = args.tx.submit.hotkey(&key);
         if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
             bail!(

@@ -100,7 +100,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let arguments = arguments(&fields, args.netuid, &args.values)?;
         let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
         let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
         let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));

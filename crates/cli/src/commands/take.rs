@@ -19,7 +19,7 @@ pub(crate) struct TakeArgs {
 }
 
 pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let now = chain.take(hotkey, At::Head).await.map_err(failed)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
                 context.print(&format!("take of {hotkey}: {now}"))
             };
         };
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "hotkey": hotkey, "coldkey": coldkey, "take_before_parts": now, "take_parts": new });

@@ -6,7 +6,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::Rao;
 
-use crate::chain::{Account, ColdkeyArgs, Plan, TxArgs};
+use crate::chain::{Account, ColdkeyArgs, Plan, Spending, TxArgs};
 use crate::context::Context;
 
 /// Send TAO to another account
@@ -38,10 +38,16 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
     };
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let from = args.tx.submit.coldkey(&key);
         let about = json!({ "from": from, "to": to.id(), "amount_rao": args.amount });
         let what = format!("Transfer {amount} from {from} to {to}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let mut plan = Plan::new(call, what, about);
+        // Without an amount, the chain transfers what is left after the fee.
+        if let Some(amount) = args.amount.filter(|_| !args.all) {
+            let spending = Spending::read(&chain, from, amount).await?;
+            plan = plan.spending(if args.allow_death { spending } else { spending.keeping_account(&chain).await? });
+        }
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use taonet_settings::NETWORK_VARIABLES;
+
 /// The functions of the source and the settings table, indexed by name.
 pub(super) struct Source {
     functions: Vec<Function>,
@@ -167,6 +169,10 @@ impl Source {
             }
         }
         reads.extend(body.split('"').skip(1).step_by(2).filter(|text| is_variable(text)).map(str::to_owned));
+        // The names are in `taonet-settings`.
+        if body.contains("selected_network(") {
+            reads.extend(NETWORK_VARIABLES.map(str::to_owned));
+        }
         if !["babelbit_config", "settings::", "setup.config"].iter().any(|part| text.contains(part)) && !is_settings {
             return;
         }

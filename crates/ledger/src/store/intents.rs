@@ -30,7 +30,7 @@ pub enum IntentState {
     Open,
     /// The weights are in a finalized block; for a hash commit, so is the reveal.
     Done,
-    /// The epoch for the submission or the reveal ended before it succeeded.
+    /// The epoch for the submission or the reveal ended before it succeeded, or another ledger carried it out.
     Missed,
 }
 
@@ -84,7 +84,7 @@ impl Ledger {
              ON CONFLICT (genesis, hotkey, netuid, mech, epoch) DO UPDATE SET
                  anchor_number = excluded.anchor_number, anchor_hash = excluded.anchor_hash,
                  state_block = excluded.state_block, form = excluded.form, weights = excluded.weights,
-                 version_key = excluded.version_key
+                 version_key = excluded.version_key, state = 'open'
              WHERE NOT EXISTS (SELECT 1 FROM extrinsic WHERE intent_id = intent.id AND state NOT IN
                                ('failed', 'superseded', 'expired', 'withdrawn'))",
         )

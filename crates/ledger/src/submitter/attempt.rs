@@ -1,15 +1,16 @@
 //! Signs, stores and sends one extrinsic, and records its outcome.
 
-use taonet_chain::{ChainError, Follow, NonceLease, Outcome, SignOptions};
+use taonet_chain::{ChainError, Follow, HotkeyState, NonceLease, Outcome, SignOptions};
 
 use super::now::Now;
 use super::{Moment, Step, Submitter, Turn};
-use crate::form::{Sealing, reveal_call, submit_call};
-use crate::{Intent, Signed, State, SubmitError};
+use crate::form::{Sealing, hash_of, reveal_call, submit_call};
+use crate::{Intent, IntentKey, IntentState, Signed, State, SubmitError};
 
 impl Submitter {
     /// Signs an extrinsic for a step, stores its bytes and sends them. Returns `None` without signing if the epoch has
-    /// too few blocks left, or if an extrinsic signed earlier may still take effect. Earlier extrinsics with the same
+    /// too few blocks left, if an extrinsic signed earlier may still take effect, or while extrinsics of the hotkey are in
+    /// the pool. Earlier extrinsics with the same
     /// nonce do not matter: at most one of them is ever included.
     pub(super) async fn sign(
         &self,
@@ -19,15 +20,27 @@ impl Submitter {
         turn: &mut Turn,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(era) = now.era() else { return Ok(None) };
+        if step == Step::Submit {
+            now.check_age(intent.plan.state_block, turn)?;
+        }
+        let lease = self.chain.lease_nonce(self.hotkey().into()).await?;
+        let mut earlier = self.ledger.extrinsics(intent, step).await?;
+        earlier.retain(|signed| !signed.state.is_void());
+        if earlier.iter().any(|signed| signed.extrinsic.nonce != lease.nonce()) {
+            return Ok(None);
+        }
+        let IntentKey { netuid, mech, .. } = intent.plan.key;
+        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
+        // An extrinsic that is only in the pool may be one that the ledger does not know: wait for its block.
+        if state.nonce != lease.nonce() {
+            return Ok(None);
+        }
+        self.check_chain_state(intent, step, now, &state).await?;
         let call = match step {
             Step::Submit => {
-                now.check_age(intent.plan.state_block, turn)?;
-                let sealing = Sealing {
-                    beacon: &self.beacon,
-                    head: now.head.number,
-                    block_time: self.chain.block_time(),
-                    time: self.time(),
-                };
+                let (beacon, block_time) = (&self.beacon, self.chain.block_time());
+                let (head, local_time) = (now.head.number, self.time());
+                let sealing = Sealing { beacon, head, block_time, state: &state, local_time };
                 submit_call(&intent.plan, &now.rules, &sealing, &mut rand::rng())?
             }
             Step::Reveal => match reveal_call(&intent.plan) {
@@ -35,12 +48,6 @@ impl Submitter {
                 None => return Ok(None),
             },
         };
-        let lease = self.chain.lease_nonce(self.hotkey().into()).await?;
-        let mut earlier = self.ledger.extrinsics(intent, step).await?;
-        earlier.retain(|signed| !signed.state.is_void());
-        if earlier.iter().any(|signed| signed.extrinsic.nonce != lease.nonce()) {
-            return Ok(None);
-        }
         let options = SignOptions { nonce: lease.nonce(), era, ..SignOptions::default() };
         let extrinsic = match self.chain.sign(&call, &self.signer, options).await {
             Err(ChainError::TooLate(_)) => return Ok(None),
@@ -55,6 +62,36 @@ impl Submitter {
         self.notify(intent, step, Moment::Stored);
         self.send(intent, step, &mut signed, Some(lease)).await?;
         Ok(Some(signed))
+    }
+
+    /// Fails if the chain shows that another ledger, such as the one that this ledger is an old copy of, has already
+    /// carried out the step. The intent is then over, unless a fork may still revert the other extrinsic.
+    async fn check_chain_state(
+        &self,
+        intent: &mut Intent,
+        step: Step,
+        now: &Now,
+        state: &HotkeyState,
+    ) -> Result<(), SubmitError> {
+        let IntentKey { netuid, mech, epoch, .. } = intent.plan.key;
+        let (error, is_final) = match step {
+            Step::Submit => match now.update_in_epoch(state) {
+                Some(block) => (SubmitError::AlreadySubmitted { netuid, mech, block }, block <= now.finalized.number),
+                None => return Ok(()),
+            },
+            Step::Reveal => match hash_of(&intent.plan) {
+                Some(hash) if !state.commits.contains(&hash) => {
+                    let commit = self.latest(intent, Step::Submit).await?;
+                    let is_final = commit.is_some_and(|commit| commit.state == State::Finalized);
+                    (SubmitError::NotCommitted { netuid, mech, epoch }, is_final)
+                }
+                _ => return Ok(()),
+            },
+        };
+        if is_final {
+            self.ledger.set_state(intent, IntentState::Missed).await?;
+        }
+        Err(error)
     }
 
     /// Sends stored bytes, for the first time or again, and records the outcome.

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use taonet_chain::{At, Block, Chain, DEFAULT_ERA_BLOCKS, Era, Schedule, WeightRules};
+use taonet_chain::{At, Block, Chain, DEFAULT_ERA_BLOCKS, Era, HotkeyState, Schedule, WeightRules};
 use taonet_primitives::{BlockNumber, NetUid};
 
 use super::Turn;
@@ -20,7 +20,9 @@ pub(super) struct Now {
     pub(super) rules: WeightRules,
     /// The epoch of the next block.
     pub(super) epoch: u64,
-    /// The last block of the epoch of the next block.
+    /// The first block of that epoch.
+    first: BlockNumber,
+    /// The last block of that epoch.
     last: BlockNumber,
 }
 
@@ -33,7 +35,14 @@ impl Now {
         // If the next block begins an epoch, `epoch` is that epoch.
         let is_new = next == head.number.plus(1);
         let end = if is_new { next.plus(u32::from(rules.schedule.tempo)) } else { next };
-        Ok(Self { head, finalized, rules, epoch, last: end.minus(1) })
+        let first = if is_new { next } else { rules.schedule.last_epoch };
+        Ok(Self { head, finalized, rules, epoch, first, last: end.minus(1) })
+    }
+
+    /// Returns the block in which the hotkey last set or committed weights, if it is in the epoch of the next block.
+    /// The chain begins an epoch before it executes the extrinsics of the epoch's first block.
+    pub(super) fn update_in_epoch(&self, state: &HotkeyState) -> Option<BlockNumber> {
+        state.last_update.filter(|block| *block >= self.first)
     }
 
     /// Refuses the first weights after a start if they are based on state older than one tempo: a validator that was

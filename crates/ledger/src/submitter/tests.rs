@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod copies;
 mod epochs;
 mod forks;
 mod outcomes;
@@ -17,6 +18,8 @@ mod upgrades;
 const NETUID: NetUid = NetUid(59);
 const MECH: MechId = MechId(0);
 const TEMPO: u16 = 100;
+/// The time of the chain and of the local clock, in seconds since the Unix epoch.
+const TIME: u64 = 1_763_650_000;
 
 /// A chain and a ledger's directory, which outlive the submitter.
 struct World {
@@ -30,6 +33,7 @@ impl World {
         let rules = WeightRules { version_key: 3, ..weight_rules(TEMPO, commit_reveal) };
         let chain = MockChain::default();
         chain.set_weight_rules(NETUID, rules.clone());
+        chain.set_time(Duration::from_secs(TIME));
         chain.mine(10);
         Self { directory: tempfile::tempdir().unwrap(), chain, rules }
     }
@@ -49,7 +53,7 @@ impl World {
     async fn start(&self) -> Submitter {
         let ledger = Ledger::open(self.path()).await.unwrap();
         let alice = Keypair::from_uri("//Alice").unwrap();
-        let clock: Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_650_000));
+        let clock: Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(TIME));
         Submitter::new(ledger, Arc::new(self.chain.clone()), alice).await.unwrap().with_clock(clock)
     }
 
@@ -76,8 +80,9 @@ impl World {
         assert!(ended.is_err_and(|error| error.is_panic()), "the process survived {step:?} {at:?}");
     }
 
-    /// Begins the next epoch with the next block.
+    /// Begins the next epoch with a new block.
     async fn next_epoch(&mut self) {
+        self.chain.mine(1);
         self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
         self.rules.schedule.epoch_index += 1;
         self.chain.set_weight_rules(NETUID, self.rules.clone());

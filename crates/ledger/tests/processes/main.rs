@@ -37,7 +37,9 @@ impl World {
         Self { chain, rules, server, directory: tempfile::tempdir().unwrap() }
     }
 
+    /// Begins the next epoch with a new block.
     async fn next_epoch(&mut self) {
+        self.chain.mine(1);
         self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
         self.rules.schedule.epoch_index += 1;
         self.chain.set_weight_rules(NETUID, self.rules.clone());

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_chain::testing::MockChain;
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, Metagraph, NonceLease, Outcome,
-    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Metagraph, NonceLease,
+    Outcome, SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
@@ -26,6 +26,7 @@ enum Question {
     BlockHash(BlockNumber),
     WeightRules(NetUid),
     SpecVersion,
+    HotkeyState { netuid: NetUid, mech: MechId, hotkey: Hotkey },
     Nonce(AccountId),
     Submit(SignedExtrinsic),
     Lookup { hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber },
@@ -74,6 +75,21 @@ async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
     }
 }
 
+/// Adds the calls that other processes signed, which the mock cannot decode: their bytes begin with the call as text.
+fn with_foreign_calls(mut state: HotkeyState, chain: &MockChain) -> HotkeyState {
+    for extrinsic in chain.included() {
+        let text = String::from_utf8_lossy(&extrinsic.bytes).into_owned();
+        if text.contains("reveal_mechanism_weights") {
+            state.commits.remove(0);
+        } else if let Some((_, hash)) = text.split_once("commit_hash") {
+            let numbers = hash.split("U128(").skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+            let bytes: Vec<u8> = numbers.collect();
+            state.commits.push(bytes.try_into().unwrap());
+        }
+    }
+    state
+}
+
 async fn answer(chain: &MockChain, question: Question) -> Value {
     let json = match question {
         Question::Head => serde_json::to_value(chain.head().await.unwrap()),
@@ -81,6 +97,10 @@ async fn answer(chain: &MockChain, question: Question) -> Value {
         Question::BlockHash(number) => serde_json::to_value(chain.block_hash(number).await.unwrap()),
         Question::WeightRules(netuid) => serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap()),
         Question::SpecVersion => serde_json::to_value(chain.spec_version().await.unwrap()),
+        Question::HotkeyState { netuid, mech, hotkey } => {
+            let state = chain.hotkey_state(netuid, mech, &hotkey, At::Head).await.unwrap();
+            serde_json::to_value(with_foreign_calls(state, chain))
+        }
         Question::Nonce(account) => serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce()),
         Question::Submit(extrinsic) => serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await),
         Question::Lookup { hash, from, to } => serde_json::to_value(chain.lookup(hash, from, to).await.unwrap()),
@@ -139,6 +159,16 @@ impl Chain for RemoteChain {
 
     async fn uid(&self, _: NetUid, _: &Hotkey, _: At) -> Result<Option<Uid>, ChainError> {
         unimplemented!()
+    }
+
+    async fn hotkey_state(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        hotkey: &Hotkey,
+        _: At,
+    ) -> Result<HotkeyState, ChainError> {
+        Ok(self.ask(&Question::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
     }
 
     async fn metagraph(&self, _: NetUid, _: MechId, _: Detail, _: At) -> Result<Metagraph, ChainError> {

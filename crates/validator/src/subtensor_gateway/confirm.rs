@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::api::WeightsRequest;
 use serde_json::{Value, json};
-use taonet_chain::weights::{WeightError, quantise, within_limits};
+use taonet_chain::weights::{WeightError, quantise, rounded_to_zero, within_limits};
 use taonet_chain::{ChainError, Inclusion, Outcome, WeightRow};
 use taonet_ledger::{Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError};
 use taonet_primitives::{BlockNumber, MechId, Uid};
@@ -103,7 +103,12 @@ async fn once(
         if scores.iter().all(|(_, weight)| *weight <= 0.0) {
             return Err(AttemptError::Nothing);
         }
-        let weights = quantise(&within_limits(&scores, &rules)?)?;
+        let limited = within_limits(&scores, &rules)?;
+        let weights = quantise(&limited)?;
+        let zeros = rounded_to_zero(&limited, &weights);
+        if !zeros.is_empty() {
+            tracing::warn!(netuid = request.netuid.0, uids = ?zeros, "weights that round to 0 of 65535 are left out");
+        }
         report.asked.clone_from(&weights);
         let new = NewWeights {
             netuid: request.netuid,
@@ -208,7 +213,11 @@ impl Report {
                         fields.insert("reveal_round".into(), round);
                     }
                 } else if let Some(outcome) = &signed.outcome {
-                    fields.insert("message".into(), json!(format!("{outcome:?}")));
+                    let message = match outcome {
+                        Outcome::Invalid(because) => because.to_string(),
+                        outcome => format!("{outcome:?}"),
+                    };
+                    fields.insert("message".into(), json!(message));
                 }
             }
         }

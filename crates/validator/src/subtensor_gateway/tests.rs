@@ -136,8 +136,10 @@ async fn an_epoch_has_one_submission() {
     let (status, answer) = world.set(&[9.0, 1.0]).await;
     assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(true)));
     assert_eq!(world.chain.submitted().len(), 1);
+    // The next epoch begins in the block after that of the submission.
+    world.chain.mine(1);
     world.chain.set_weight_rules(NETUID, {
-        let schedule = Schedule { epoch_index: 8, last_epoch: BlockNumber::new(11), ..rules(None).schedule };
+        let schedule = Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
     let (status, answer) = world.set(&[9.0, 1.0]).await;

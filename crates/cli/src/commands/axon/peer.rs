@@ -10,7 +10,6 @@ use taonet_wire::{ClientConfig, Peer, SignedClient, SynapseClass};
 use super::SchemeName;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::settings;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -39,7 +38,7 @@ impl PeerArgs {
 
     /// Builds a client with the echo neuron's synapses and `synapse`.
     pub(super) fn client(&self, key: &KeyArgs, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
-        let keypair = key.load(&settings::load()?.network)?;
+        let keypair = key.load(None)?;
         Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
     }
 }

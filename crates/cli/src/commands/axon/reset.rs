@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     let netuid = args.netuid;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
         let about = json!({ "netuid": netuid, "hotkey": hotkey });
         let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");

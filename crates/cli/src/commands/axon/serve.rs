@@ -15,7 +15,6 @@ use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::settings;
 
 /// Serve an echo neuron.
 ///
@@ -64,7 +63,7 @@ struct ReachArgs {
 }
 
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
+    let hotkey = args.key.load(None)?.hotkey();
     if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
         let text = "--upnp cannot map a loopback address\nhint: use another --listen address, such as 0.0.0.0:8091";
         return Err(Classified::error(Failure::Usage, text));

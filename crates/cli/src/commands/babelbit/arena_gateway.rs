@@ -83,7 +83,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         );
         return Err(Classified::error(Failure::Usage, message));
     }
-    let keypair = Arc::new(args.key.load(&config.network)?);
+    let keypair = Arc::new(args.key.load(None)?);
     let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));
     let members = args.members(&config)?;
     let results = args.qualifying.then(|| args.results(&config, &keypair)).transpose()?;

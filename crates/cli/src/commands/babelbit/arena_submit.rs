@@ -34,7 +34,7 @@ pub(crate) struct ArenaSubmitArgs {
 pub(crate) fn run(args: &ArenaSubmitArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let gateway = args.gateway.clone().unwrap_or_else(|| config.arena_gateway_url());
-    let keypair = args.key.load(&config.network)?;
+    let keypair = args.key.load(None)?;
     let submission = Submission { endpoint_url: args.url.clone(), uid: args.uid.0 };
     let answer = context
         .block_on(async { submit(&gateway, args.gateway_hotkey, &keypair, &submission).await.map_err(classify) })?;

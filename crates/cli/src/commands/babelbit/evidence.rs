@@ -63,7 +63,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 
 fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let validator = args.key.load(&config.network)?;
+    let validator = args.key.load(None)?;
     let paths = args.kept.paths(&config);
     let record = args.kept.record(&args.challenge, &config, context)?;
     let mut refused = None;

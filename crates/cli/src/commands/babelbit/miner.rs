@@ -110,7 +110,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     if args.servers.has_backend() && config.language_model.path.is_some() {
         tracing::warn!("MINER_MODEL_ID has no effect with --backend-url");
     }
-    let hotkey = args.key.load(&config.network)?.hotkey();
+    let hotkey = args.key.load(None)?.hotkey();
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
@@ -157,7 +157,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     if config.unsigned_requests {
         tracing::warn!("MINER_DEV_MODE is for text miners: requests to this miner need a signature");
     }
-    let hotkey = args.key.load(&config.network)?.hotkey();
+    let hotkey = args.key.load(None)?.hotkey();
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
         miner_id: Some(format!("taonet {name}")),

@@ -139,7 +139,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     if let Some(rules) = args.rules {
         (config.rules, config.scoring.rules) = (rules, rules);
     }
-    let keypair = Arc::new(args.key.load(&config.network)?);
+    let keypair = Arc::new(args.key.load(None)?);
     let miners = miners(args, &config)?;
     let scorer = Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
     if let Some(directory) = &args.keep {

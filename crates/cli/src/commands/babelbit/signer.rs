@@ -45,7 +45,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let listen = args.listen.unwrap_or_else(|| config.signer_listen());
     let token = args.access.token(&config, listen)?;
-    let keypair = Arc::new(args.key.load(&config.network)?);
+    let keypair = Arc::new(args.key.load(None)?);
     let hotkey = keypair.hotkey();
     let path = args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
     let named = || format!("cannot write the audit log {}\nhint: choose another file with --audit-log", path.display());

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let listen = args.listen.unwrap_or_else(|| config.gateway_listen());
     let token = args.access.token(&config, listen)?;
-    let keypair = args.key.load(&config.network)?;
+    let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
     let network = args.network.network_with_fallback(fallback(&config))?;
     let state = args.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"));

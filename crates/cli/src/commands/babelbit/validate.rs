@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
             tracing::warn!("{name} has no effect");
         }
     }
-    let keypair = Arc::new(args.key.load(&config.network)?);
+    let keypair = Arc::new(args.key.load(None)?);
     let hotkey = keypair.hotkey();
     let state = args
         .state

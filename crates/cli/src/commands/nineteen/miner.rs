@@ -23,8 +23,8 @@ use url::Url;
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
-use crate::keys::KeyArgs;
 use crate::input;
+use crate::keys::KeyArgs;
 
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -135,9 +135,7 @@ impl MinerArgs {
             return Ok(Backend::new(&url.join("/v1")?, None)?);
         }
         let url = self.backend_url.as_ref().context("--backend-url is required without --model")?;
-        let token = self.backend_token_file.as_ref().map(|file| {
-            anyhow::Ok(input::read_text(file)?.into())
-        });
+        let token = self.backend_token_file.as_ref().map(|file| anyhow::Ok(input::read_text(file)?.into()));
         let backend = Backend::new(url, token.transpose()?.as_ref())?;
         Ok(if self.image_protocol == ImageProtocol::Openai { backend.with_openai_images() } else { backend })
     }

@@ -1,6 +1,6 @@
 //! The `tao nineteen query` command.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -14,7 +14,6 @@ use super::shared::SharedArgs;
 use crate::context::Context;
 use crate::daemon::serve_metrics_or_warn;
 use crate::keys::KeyArgs;
-use crate::settings;
 
 /// Default metrics port; transcription workers use 8012.
 const METRICS_PORT: u16 = 8014;
@@ -30,7 +29,7 @@ pub(crate) struct QueryArgs {
     /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
-    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8014, or 127.0.0.1:8014]
+    /// Listen address of /metrics and /readyz [default: 127.0.0.1:8014]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
@@ -38,12 +37,11 @@ pub(crate) struct QueryArgs {
 }
 
 pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
-    let config = settings::load()?;
-    let keypair = args.key.load(&config.network)?;
+    let keypair = args.key.load(None)?;
     context.say(&format!("hotkey {}", keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let usual = SocketAddr::new(config.operator.metrics_addr, METRICS_PORT);
+        let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
         let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = args.shared.connect().await?;

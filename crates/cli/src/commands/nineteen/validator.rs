@@ -24,8 +24,8 @@ use super::shared::TasksArgs;
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
-use crate::keys::KeyArgs;
 use crate::input;
+use crate::keys::KeyArgs;
 
 /// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
@@ -96,9 +96,7 @@ enum TrustArg {
 
 impl ValidatorArgs {
     fn references(&self) -> anyhow::Result<References> {
-        let token = self.checker_token_file.as_ref().map(|file| {
-            anyhow::Ok(Zeroizing::new(input::read_text(file)?))
-        });
+        let token = self.checker_token_file.as_ref().map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?)));
         let token = token.transpose()?;
         let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
         let mut references = References::default();

@@ -16,7 +16,7 @@ use taonet_service::Shutdown;
 use taonet_wire::{StandingTable, Standings};
 
 use super::probe::ProbeArgs;
-use super::{CatalogueArgs, key_network};
+use super::{CatalogueArgs, load_key};
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
@@ -74,7 +74,7 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(&key_network(args.loopback)?)?;
+    let keypair = load_key(&args.key, &args.network, args.loopback)?;
     let hotkey = keypair.hotkey();
     if args.probe.self_probe {
         return context.block_on(args.probe.probe(&keypair, &args.listen().to_string(), context));

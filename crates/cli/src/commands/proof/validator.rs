@@ -25,7 +25,7 @@ use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
 
 use super::api::ApiArgs;
-use super::{CatalogueArgs, key_network, table};
+use super::{CatalogueArgs, load_key, table};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
@@ -223,7 +223,7 @@ pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let is_idle = args.disable_benchmark && !args.api.serves_users();
     anyhow::ensure!(!is_idle, "--disable-benchmark requires --api or --relay-url: there would be no requests");
-    let keypair = Arc::new(args.key.load(&key_network(args.loopback)?)?);
+    let keypair = Arc::new(load_key(&args.key, &args.network, args.loopback)?);
     let hotkey = keypair.hotkey();
     let catalogue = args.catalogue.open(context)?;
     let directory = args.state.clone();

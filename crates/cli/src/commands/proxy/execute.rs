@@ -78,7 +78,7 @@ pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let (call, name, arguments) = args.built(&chain).await?;
         let hash = hex_text(&chain.call_hash(&call).await.map_err(failed)?);
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let delegate: AccountId = args.delegate.map_or_else(|| args.tx.submit.coldkey(&key).into(), Account::id);
         let announced = chain.announcements(delegate, At::Head).await.map_err(failed)?;
         if !announced.iter().any(|announcement| announcement.real == real && announcement.call_hash == hash) {

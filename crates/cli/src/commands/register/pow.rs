@@ -23,12 +23,12 @@ const BLOCKS: u32 = 3;
 const REFRESH: Duration = Duration::from_millis(200);
 
 pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
     check(chain, netuid, hotkey).await?;
     // Before the password prompt: there may be no such device.
     let searcher = open(args.device).await?;
     let device = searcher.name().to_owned();
-    let key = args.tx.unlock(chain)?;
+    let key = args.tx.unlock()?;
     let timeout = Duration::from_secs(args.timeout);
     let Found { block, solution, difficulty, hashes } =
         search(chain, netuid, hotkey, args.tx.submit.coldkey(&key), searcher, timeout).await?;

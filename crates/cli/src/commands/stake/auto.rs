@@ -58,10 +58,10 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "coldkey": args.tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid });
         let what =
             format!("Stake the mining emission of {} on subnet {netuid} on {hotkey}", args.tx.submit.coldkey(&key));

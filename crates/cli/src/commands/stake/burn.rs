@@ -9,7 +9,7 @@ use taonet_primitives::{NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, described};
 use super::trade::LimitArgs;
-use crate::chain::{PairArgs, Plan, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -29,7 +29,7 @@ pub(crate) struct StakeBurnArgs {
 }
 
 pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
         return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));
     }
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()>
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
         let limit = args.limit.tolerance.of_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
@@ -49,7 +49,8 @@ pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()>
         });
         let limit = described(limit, "most", TAO_PER_ALPHA);
         let what = format!("Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it");
-        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about);
+        let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
+        let mut plan = Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), what, about).spending(spending);
         plan.found = burned;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -109,6 +109,8 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let hotkey = match args.address {
         Some(account) => account.hotkey(),
         None => args.hotkey.wallet()?.hotkeypub(&args.hotkey.name()?)?.hotkey(),
@@ -163,7 +165,7 @@ fn document(relative: &Relative) -> Value {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
     check(hotkey, &children)?;
     let list: Vec<String> = children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
@@ -172,7 +174,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn revoke(args: &RevokeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     let what = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
     submit((hotkey, args.netuid, &[]), what, &args.tx, context)
 }
@@ -185,7 +187,7 @@ fn submit(
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = tx.connect().await?;
-        let key = tx.unlock(&chain)?;
+        let key = tx.unlock()?;
         let list: Vec<Value> = children.iter().map(document).collect();
         let about = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
         let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about);
@@ -223,7 +225,7 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
 }
 
 fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.key.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
@@ -237,7 +239,7 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
                 context.print(&format!("childkey take of {hotkey} on subnet {netuid}: {now}"))
             };
         };
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({
             "hotkey": hotkey,
             "netuid": netuid,

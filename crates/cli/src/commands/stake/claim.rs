@@ -22,7 +22,7 @@ pub(crate) struct ClaimArgs {
 pub(super) fn run(args: &ClaimArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let (coldkey, hotkey) = (args.tx.submit.coldkey(&key), args.hotkey.map(Account::hotkey));
         let owed = chain.root_dividends(hotkey, coldkey, At::Head).await.map_err(failed)?;
         let (call, place) = match hotkey {

@@ -7,7 +7,7 @@ use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
-use super::trade::staked;
+use super::trade::{check_stake, staked};
 use crate::chain::{Account, PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -26,7 +26,7 @@ struct AmountArgs {
 impl AmountArgs {
     async fn amount(&self, chain: &Client, hotkey: Hotkey, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<Alpha> {
         match self.amount {
-            Some(amount) => Ok(amount),
+            Some(amount) => check_stake(chain, hotkey, coldkey, netuid, amount).await.map(|()| amount),
             None => staked(chain, hotkey, coldkey, netuid).await,
         }
     }
@@ -102,7 +102,7 @@ pub(crate) struct TransferArgs {
 }
 
 pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, to_hotkey) = (args.tx.key.hotkey()?, args.to_hotkey.hotkey());
+    let (hotkey, to_hotkey) = (args.tx.hotkey()?, args.to_hotkey.hotkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if hotkey == to_hotkey {
         return Err(Classified::error(
@@ -120,7 +120,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
@@ -144,13 +144,13 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
 }
 
 pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, from, to) = (args.tx.key.hotkey()?, args.netuid, args.to_netuid);
+    let (hotkey, from, to) = (args.tx.hotkey()?, args.netuid, args.to_netuid);
     if from == to {
         return Err(Classified::error(Failure::Usage, "--to-netuid is the subnet of the stake"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
@@ -173,7 +173,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, receiver) = (args.tx.key.hotkey()?, args.to.coldkey());
+    let (hotkey, receiver) = (args.tx.hotkey()?, args.to.coldkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if from != to && !args.no_limit {
         return Err(Classified::error(
@@ -184,7 +184,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({

@@ -6,7 +6,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
 use super::unstake_all;
-use crate::chain::{PairArgs, Plan, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -54,7 +54,7 @@ pub(crate) struct RemoveArgs {
 }
 
 pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.key.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
@@ -63,7 +63,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
             None => calls::add_stake(hotkey, netuid, amount),
         };
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": hotkey,
@@ -75,19 +75,21 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let limit = described(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
         let what = format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), amount).await?;
+        let plan = Plan::new(call, what, about).spending(spending);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if args.netuid.is_none() && is_limited {
         return Err(Classified::error(Failure::Usage, "a price limit requires --netuid: prices differ by subnet"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let plan = match args.netuid {
             Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
@@ -105,7 +107,9 @@ async fn remove_on(
     let amount = if args.all {
         staked(chain, hotkey, coldkey, netuid).await?
     } else {
-        args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?
+        let amount = args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?;
+        check_stake(chain, hotkey, coldkey, netuid, amount).await?;
+        amount
     };
     let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
     // The chain reads the whole stake itself, with the emission up to the block of the call; it has no partial form.
@@ -128,6 +132,25 @@ async fn remove_on(
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
     let what = format!("Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
     Ok(Plan::new(call, what, about))
+}
+
+/// Returns an error if the stake of a coldkey on a hotkey on a subnet is less than `amount`.
+pub(super) async fn check_stake(
+    chain: &Client,
+    hotkey: Hotkey,
+    coldkey: Coldkey,
+    netuid: NetUid,
+    amount: Alpha,
+) -> anyhow::Result<()> {
+    let staked = staked(chain, hotkey, coldkey, netuid).await?;
+    if amount <= staked {
+        return Ok(());
+    }
+    let text = format!(
+        "{coldkey} has {staked} alpha on {hotkey} on subnet {netuid}, less than {amount}\nhint: pass at most this amount, \
+         or --all"
+    );
+    Err(Classified::error(Failure::Rejected, text))
 }
 
 /// Returns the whole stake of a coldkey on a hotkey on a subnet.

@@ -23,10 +23,10 @@ pub(crate) struct UnstakeAllArgs {
 }
 
 pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let plan = plan(&chain, hotkey, args.tx.submit.coldkey(&key), args.to_root).await?;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -76,7 +76,7 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let now = chain.subnet(netuid, At::Head).await.map_err(failed)?.identity.unwrap_or_default();
         let identity = args.over(now.clone());
         let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
         let what = format!("Publish the identity of subnet {netuid} with {changed}");
         let plan = Plan::new(calls::set_subnet_identity(netuid, &identity), what, about);

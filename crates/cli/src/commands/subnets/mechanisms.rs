@@ -82,7 +82,7 @@ impl OwnerArgs {
         if let Value::Object(fields) = &mut about {
             fields.insert("as_root".to_owned(), json!(self.sudo));
         }
-        let key = self.tx.unlock(chain)?;
+        let key = self.tx.unlock()?;
         let call = if self.sudo { calls::sudo(call) } else { call };
         self.tx.submit.confirm_and_submit(chain, &key, Plan::new(call, what, about), context).await
     }

@@ -6,7 +6,7 @@ use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::NetUid;
 
 use super::mechanisms::OwnerArgs;
-use crate::chain::{ColdkeyArgs, PairArgs, Plan, TxArgs, failed};
+use crate::chain::{ColdkeyArgs, PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 
 /// Create a subnet
@@ -38,15 +38,16 @@ pub(crate) struct SetSymbolArgs {
 }
 
 pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
         let what = format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
-        let mut plan = Plan::new(calls::register_network(hotkey), what, about);
+        let mut plan = Plan::new(calls::register_network(hotkey), what, about)
+            .spending(Spending::read(&chain, coldkey, cost).await?);
         plan.found = created;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -61,7 +62,7 @@ fn created(inclusion: &Inclusion) -> Value {
 pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
         args.tx.submit.submit(&chain, &key, plan, context).await

@@ -23,7 +23,7 @@ pub(crate) struct TriggerEpochArgs {
 pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let about = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let what = format!("Trigger an epoch of subnet {}", args.netuid);
         let mut plan = Plan::new(calls::trigger_epoch(args.netuid), what, about);

@@ -29,7 +29,7 @@ pub(super) fn run(args: &TrimArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await.map_err(failed)?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let arguments = json!({ "netuid": netuid, "max_n": max });
         let call = chain.call("AdminUtils", "sudo_trim_to_max_allowed_uids", &arguments).await.map_err(failed)?;
         let call = if args.owner { call } else { calls::sudo(call) };

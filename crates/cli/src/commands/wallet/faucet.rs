@@ -4,9 +4,10 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::Rao;
+use taonet_wallet::Keypair;
 
 use super::place::WalletArgs;
-use crate::chain::{Account, NetworkArgs, Plan, SubmitArgs, development_key};
+use crate::chain::{Account, NetworkArgs, Plan, SubmitArgs, check_development};
 use crate::context::Context;
 
 /// The account that funds the faucet: it holds most of the TAO on a development chain.
@@ -33,13 +34,16 @@ pub(crate) struct FaucetArgs {
 }
 
 pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let to = match args.to {
         Some(account) => account,
         None => args.wallet.wallet()?.coldkeypub()?.coldkey().into(),
     };
     context.block_on(async {
         let chain = args.network.connect().await?;
-        let rich = development_key(FUNDED, &args.network, &chain)?;
+        check_development(&chain, &args.network.network()?).await?;
+        let rich = Keypair::from_uri(FUNDED)?;
         let amount = args.amount;
         let about = json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(

@@ -63,7 +63,7 @@ impl SetIdentityArgs {
 pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let now = chain.identity(coldkey, taonet_chain::At::Head).await.map_err(failed)?.unwrap_or_default();
         let identity = args.over(now.clone());

@@ -37,6 +37,8 @@ struct Named {
 }
 
 pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> {
+    // An invalid network is reported before a missing wallet.
+    args.network.network()?;
     let wallet = args.wallet.wallet()?;
     let coldkey = wallet.coldkeypub()?.coldkey();
     let listed = wallet.list().into_iter().flat_map(|listed| listed.hotkeys);

@@ -8,7 +8,7 @@ use taonet_primitives::{Hotkey, NetUid, Rao, counted};
 use taonet_wallet::Name;
 
 use super::place::HotkeyArgs;
-use crate::chain::{Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
+use crate::chain::{Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::facts;
@@ -68,13 +68,13 @@ pub(crate) struct OwnArgs {
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) = (args.tx.key.hotkey()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
+    let (old, new, netuid) = (args.tx.hotkey()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
     if old == new {
         return Err(Classified::error(Failure::Usage, "the new hotkey is the old one"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
         let about = json!({
             "coldkey": args.tx.submit.coldkey(&key),
@@ -87,7 +87,8 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         let place = netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
         let without = if args.keep_stake { ", without its stake" } else { "" };
         let what = format!("Replace {old} by {new} on {place}{without}, for {cost} TAO");
-        let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about);
+        let plan = Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), what, about)
+            .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -102,10 +103,10 @@ fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
 }
 
 pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.key.hotkey()?;
+    let hotkey = args.tx.hotkey()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey, "hotkey": hotkey });
         let what = format!("Record {coldkey} as the owner of {hotkey}");
@@ -127,7 +128,7 @@ pub(super) fn coldkey(command: &Command, context: &Context) -> anyhow::Result<()
 fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
         if old == new {
             return Err(Classified::error(Failure::Usage, "the new coldkey is the old one"));
@@ -140,7 +141,8 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
             "Announce for {cost} TAO that {new} replaces {old} in {}; until then, {old} can make no other calls",
             counted(delay, "block")
         );
-        let plan = Plan::new(calls::announce_coldkey_swap(new), what, about);
+        let plan = Plan::new(calls::announce_coldkey_swap(new), what, about)
+            .spending(Spending::read(&chain, old, cost).await?);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
@@ -148,7 +150,7 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
 fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
         let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(failed)? else {
             bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
@@ -168,7 +170,7 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
 fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey });
         let what = format!(
@@ -182,7 +184,7 @@ fn dispute(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
 fn clear(args: &OwnArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let about = json!({ "coldkey": coldkey });
         let what = format!("Withdraw the announced swap of {coldkey}");

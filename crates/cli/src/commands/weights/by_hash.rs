@@ -6,13 +6,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taonet_chain::{At, Chain as _, calls};
+use taonet_chain::{Chain as _, calls};
 use taonet_ledger::{commit_hash, salt};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, row};
+use super::pairs::{Pair, check_rate_limit, rounded_to_zero, row, warn_of_zeros};
 use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -71,6 +71,8 @@ impl Secret {
 pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
+    let zeros = rounded_to_zero(&args.weights, &weights);
+    warn_of_zeros(&zeros, context);
     if args.save.exists() {
         let text = format!(
             "{} already exists and may belong to a different commit\nhint: choose a new \
@@ -81,12 +83,20 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let rules = chain.weight_rules(netuid, At::Head).await.map_err(failed)?;
+        let head = chain.head().await.map_err(failed)?;
+        let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.tx.unlock()?;
+        let hotkey = args.tx.submit.hotkey(&key);
+        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
+            bail!(
+                "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`"
+            );
+        };
+        check_rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
-        let secret = Secret { netuid, mech, hotkey: args.tx.submit.hotkey(&key), uids, values, salt, version_key };
+        let secret = Secret { netuid, mech, hotkey, uids, values, salt, version_key };
         if !args.tx.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
@@ -99,6 +109,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "mech": mech,
             "hotkey": secret.hotkey,
             "commit_hash": format!("0x{}", hex::encode(hash)),
+            "rounded_to_zero": zeros,
             "file": args.save,
         });
         let what = format!(

@@ -3,10 +3,13 @@
 use std::str::FromStr;
 
 use anyhow::bail;
-use taonet_chain::weights::{WeightError, quantise, refusal};
-use taonet_chain::{WeightRow, WeightRules};
-use taonet_primitives::{MechId, Uid, counted};
+use serde_json::{Value, json};
+use taonet_chain::weights::{self, WeightError, quantise, refusal};
+use taonet_chain::{Chain as _, Client, WeightRow, WeightRules};
+use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
+use crate::chain::failed;
+use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
 /// A uid and its weight, such as `3:0.5`.
@@ -43,6 +46,63 @@ pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
     Ok(row)
 }
 
+/// Returns the uids whose positive weights round to 0 parts of 65535, so that they get nothing.
+pub(super) fn rounded_to_zero(pairs: &[Pair], row: &WeightRow) -> Vec<Uid> {
+    let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
+    weights::rounded_to_zero(&weights, row)
+}
+
+/// Prints a warning that names the uids of [`rounded_to_zero`].
+pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
+    if uids.is_empty() {
+        return;
+    }
+    let names: Vec<_> = uids.iter().map(ToString::to_string).collect();
+    context.say(&format!(
+        "warning: {} {} no weight: the weights given round to 0 of 65535\nhint: the largest weight becomes 65535; pass at \
+         least 1/131070 of it",
+        if uids.len() == 1 { "uid" } else { "uids" },
+        format_args!("{} {}", names.join(", "), if uids.len() == 1 { "gets" } else { "get" }),
+    ));
+}
+
+/// Returns an error if the rate limit does not let the neuron set or commit weights in the next block.
+pub(super) async fn check_rate_limit(
+    chain: &Client,
+    (netuid, mech, uid): (NetUid, MechId, Uid),
+    rules: &WeightRules,
+    head: BlockNumber,
+) -> anyhow::Result<()> {
+    let index = json!(mech.storage_index(netuid));
+    let updates = chain.storage("SubtensorModule", "LastUpdate", &[index], head.into()).await.map_err(failed)?;
+    let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).and_then(|block| u32::try_from(block).ok());
+    let Some(wait) = blocks_to_wait(last.unwrap_or_default(), rules.rate_limit_blocks, head.get()) else {
+        return Ok(());
+    };
+    let seconds = chain.block_time().as_secs_f64() * wait as f64;
+    let text = format!(
+        "the rate limit of subnet {netuid} is {} between two submissions of weights, and the last one (or the \
+         registration) of uid {uid} is in block {}\nhint: wait {}, about {}",
+        counted(rules.rate_limit_blocks, "block"),
+        last.unwrap_or_default(),
+        counted(wait, "block"),
+        minutes(seconds)
+    );
+    Err(Classified::error(Failure::Rejected, text))
+}
+
+/// Returns the number of blocks until the rate limit allows weights; `None` if it allows them in the next block. The
+/// chain treats block 0 as "never".
+fn blocks_to_wait(last: u32, limit: u64, head: u32) -> Option<u64> {
+    let wait = (u64::from(last) + limit).saturating_sub(u64::from(head) + 1);
+    (last > 0 && wait > 0).then_some(wait)
+}
+
+/// Formats a duration: minutes, or seconds below two minutes.
+fn minutes(seconds: f64) -> String {
+    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} minutes", seconds / 60.0) }
+}
+
 /// Validates the weights of `uid` against the subnet's limits before submission.
 pub(super) fn check(row: &WeightRow, uid: Uid, mech: MechId, rules: &WeightRules) -> anyhow::Result<()> {
     if mech.0 >= rules.mechanisms {
@@ -74,6 +134,34 @@ mod tests {
             let expected: Vec<_> = expected.iter().map(|&(uid, parts)| (Uid(uid), parts)).collect();
             assert_eq!(row(&pairs).unwrap(), expected, "{texts:?}");
         }
+    }
+
+    #[test]
+    fn positive_weights_that_round_to_zero_are_named() {
+        for (texts, uids) in [
+            (&["0:1", "1:0.000001", "2:0.5"][..], &[1][..]),
+            (&["0:1", "1:0.0000077", "2:0"], &[]),
+            (&["3:0.0000001", "0:1", "1:0.0000001"], &[3, 1]),
+        ] {
+            let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let expected: Vec<Uid> = uids.iter().copied().map(Uid).collect();
+            assert_eq!(rounded_to_zero(&pairs, &row(&pairs).unwrap()), expected, "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn rate_limit_counts_from_last_update() {
+        for (last, limit, head, wait) in [
+            (40, 100, 100, Some(39)),
+            (40, 100, 138, Some(1)),
+            (40, 100, 139, None),
+            (40, 0, 40, None),
+            (0, 100, 5, None),
+            (u32::MAX, u64::from(u32::MAX), u32::MAX, Some(u64::from(u32::MAX) - 1)),
+        ] {
+            assert_eq!(blocks_to_wait(last, limit, head), wait, "{last} {limit} {head}");
+        }
+        assert_eq!((minutes(36.4), minutes(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use taonet_ledger::{Form, Sealing, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, check, row};
+use super::pairs::{Pair, check, check_rate_limit, rounded_to_zero, row, warn_of_zeros};
 use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 
@@ -31,12 +31,14 @@ pub(crate) struct SetArgs {
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
+    let zeros = rounded_to_zero(&args.weights, &weights);
+    warn_of_zeros(&zeros, context);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let head = chain.head().await.map_err(failed)?;
         let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
-        let key = args.tx.unlock(&chain)?;
+        let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
         let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
             bail!(
@@ -45,14 +47,16 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             );
         };
         check(&weights, uid, mech, &rules)?;
+        check_rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let rng = &mut rand::rng();
         let (form, call, round) = match Form::of(netuid, &rules, rng)? {
             Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
             Form::Timelocked { period_epochs } => {
-                let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let time = time.context("the system clock is before 1970")?;
+                let local_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let local_time = local_time.context("the system clock is before 1970")?;
+                let state = chain.hotkey_state(netuid, mech, &hotkey, head.into()).await.map_err(failed)?;
                 let (beacon, block_time) = (Beacon::quicknet(), chain.block_time());
-                let sealing = Sealing { beacon, head: head.number, block_time, time };
+                let sealing = Sealing { beacon, head: head.number, block_time, state: &state, local_time };
                 let (uids, values) = weights.iter().copied().unzip();
                 let payload = WeightsPayload { hotkey, uids, values, version_key };
                 let (call, round) = timelocked_commit(&payload, (netuid, mech), &rules, period_epochs, &sealing, rng)?;
@@ -80,6 +84,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "reveal_round": round,
             "uids": weights.iter().map(|(uid, _)| uid).collect::<Vec<_>>(),
             "values": weights.iter().map(|(_, value)| value).collect::<Vec<_>>(),
+            "rounded_to_zero": zeros,
             "version_key": version_key,
         });
         args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await

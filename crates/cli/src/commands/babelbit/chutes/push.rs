@@ -1,7 +1,7 @@
 //! `bb push`: model to the hub, chute to Chutes, commitment to the chain.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use axum::http::StatusCode;
@@ -14,7 +14,8 @@ use taonet_babelbit_chutes::{
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_chain::{At, Call, Chain as _, Client};
-use taonet_primitives::{Hotkey, counted};
+use taonet_ledger::chain_time;
+use taonet_primitives::{Hotkey, MechId, counted};
 use taonet_timelock::{Beacon, encrypt};
 use taonet_wallet::Keypair;
 
@@ -97,7 +98,7 @@ pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
         config,
     };
     // The wallet is opened first: without it, an upload of gigabytes would be in vain.
-    let key = if args.no_commit { None } else { Some(args.key.load(&push.config.network)?) };
+    let key = if args.no_commit { None } else { Some(args.key.load(None)?) };
     let files = args.model_path.as_deref().map(LocalModel::read).transpose()?;
     if args.dry_run {
         return context.print_json(&push.dry_run(files.as_ref(), key.as_ref().map(Keypair::hotkey).as_ref())?);
@@ -207,7 +208,7 @@ impl Push<'_> {
                 );
             };
             let made = self.commitment(&revision, chute, key.hotkey());
-            let call = self.commitment_call(&made.text(), client.block_time())?;
+            let call = self.commitment_call(&made.text(), &client, key.hotkey()).await?;
             outcome = publish(&client, key, &call, context).await.with_context(rerun)?;
             context.say(&format!("published the commitment on subnet {netuid}"));
             commitment = Some(made);
@@ -317,20 +318,21 @@ impl Push<'_> {
         }
     }
 
-    /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted on a local network,
-    /// which has no drand beacon.
-    fn commitment_call(&self, text: &str, block_time: Duration) -> anyhow::Result<Call> {
-        let text = CommitmentText::new(text)?;
-        if self.config.network.is_local() {
-            return Ok(calls::set_commitment(self.config.netuid, &text));
+    /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted on a development
+    /// chain, which has no drand beacon. The reveal is scheduled by the chain's time.
+    async fn commitment_call(&self, text: &str, chain: &Client, hotkey: Hotkey) -> anyhow::Result<Call> {
+        let (text, netuid) = (CommitmentText::new(text)?, self.config.netuid);
+        let state = chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_failed)?;
+        if state.is_development {
+            return Ok(calls::set_commitment(netuid, &text));
         }
-        let now =
+        let local_time =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the system clock is before 1970")?;
-        let reveal = now + block_time * BLOCKS_UNTIL_REVEAL;
+        let reveal = chain_time(&state, local_time)? + chain.block_time() * BLOCKS_UNTIL_REVEAL;
         let round = Beacon::quicknet().round_at(reveal).context("the system clock is before the beacon's start")?;
         let plaintext = calls::timelocked_plaintext(&text);
         let ciphertext = encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
-        Ok(calls::set_timelocked_commitment(self.config.netuid, &ciphertext, round.0))
+        Ok(calls::set_timelocked_commitment(netuid, &ciphertext, round.0))
     }
 }
 

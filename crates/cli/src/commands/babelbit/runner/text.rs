@@ -62,7 +62,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
     if let Some(engine) = &args.engine {
         config.engine_url = engine.clone();
     }
-    let keypair = Arc::new(args.key.load(&config.network)?);
+    let keypair = Arc::new(args.key.load(None)?);
     let models = args.models.clone().or_else(|| config.models_dir.clone());
     let chain = Arc::new(chain(args, &config)?);
     let axons = AxonMiners {

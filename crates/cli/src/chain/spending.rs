@@ -1,0 +1,121 @@
+//! The TAO that a call takes, compared with the account's balance before the call is sent.
+//!
+//! The chain's transaction pool checks the fee only: a call above the balance is included, fails and costs its fee.
+
+use anyhow::Context as _;
+use serde_json::json;
+use taonet_chain::{At, Client};
+use taonet_primitives::{AccountId, Rao};
+
+use super::failed;
+
+/// Name of the error in JSON documents.
+pub(super) const NAME: &str = "InsufficientBalance";
+
+/// TAO that a call takes from an account, besides its fee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spending {
+    account: AccountId,
+    /// The balance that can leave the account.
+    available: Rao,
+    amount: Rao,
+    /// The balance that must remain; 0 if the call may close the account.
+    remainder: Rao,
+}
+
+impl Spending {
+    /// Reads the balance of the account that pays `amount`.
+    pub(crate) async fn read(chain: &Client, account: impl Into<AccountId>, amount: Rao) -> anyhow::Result<Self> {
+        let account = account.into();
+        let balance = chain.balance(account, At::Head).await.map_err(failed)?;
+        let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
+        Ok(Self { account, available, amount, remainder: Rao::ZERO })
+    }
+
+    /// Requires that the account stays open: its existential deposit must remain.
+    pub(crate) async fn keeping_account(self, chain: &Client) -> anyhow::Result<Self> {
+        Ok(Self { remainder: amount(chain, "Balances", "ExistentialDeposit").await?, ..self })
+    }
+
+    /// Reads the balance of the account that pays a deposit: the pallet's constants `{prefix}Base`, and `{prefix}Factor`
+    /// for each item, without the part that the pallet already holds.
+    pub(crate) async fn deposit(
+        chain: &Client,
+        account: impl Into<AccountId>,
+        (pallet, prefix): (&str, &str),
+        items: usize,
+        held: Rao,
+    ) -> anyhow::Result<Self> {
+        let base = amount(chain, pallet, &format!("{prefix}Base")).await?.get();
+        let factor = amount(chain, pallet, &format!("{prefix}Factor")).await?.get();
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        let total = base.saturating_add(factor.saturating_mul(items));
+        Self::read(chain, account, Rao::new(total.saturating_sub(held.get()))).await
+    }
+
+    /// Returns why the balance does not suffice for the amount and the fee, which `signer` pays; `None` if it does.
+    pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<String> {
+        let Self { account, available, amount, remainder } = *self;
+        let fee = if signer == account { fee } else { Rao::ZERO };
+        let needed = [fee.get(), remainder.get()].into_iter().fold(amount.get(), u64::saturating_add);
+        if available.get() >= needed {
+            return None;
+        }
+        let fee_text = if fee == Rao::ZERO { String::new() } else { format!(", the fee is {fee} TAO") };
+        let remainder_text = if remainder == Rao::ZERO {
+            String::new()
+        } else {
+            format!(", and {remainder} TAO must remain in the account")
+        };
+        let hint = if available >= amount && remainder > Rao::ZERO {
+            "spend less, or close the account with --all or --allow-death"
+        } else {
+            "check the account with `tao balance`"
+        };
+        Some(format!(
+            "the call takes {amount} TAO{fee_text}{remainder_text}, but {account} has only {available} TAO to \
+             spend\nhint: {hint}"
+        ))
+    }
+}
+
+/// Reads a constant that is an amount.
+async fn amount(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<Rao> {
+    let value = chain.constant(pallet, name).await.map_err(failed)?;
+    serde_json::from_value(value).with_context(|| format!("malformed constant {pallet}.{name}"))
+}
+
+/// Returns the JSON error of a shortfall.
+pub(super) fn error(shortfall: &str) -> serde_json::Value {
+    let message = shortfall.split("\nhint: ").next().unwrap_or_default();
+    json!({ "name": NAME, "message": message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fee_and_remainder_count() {
+        let (account, other) = (AccountId::from_bytes([1; 32]), AccountId::from_bytes([2; 32]));
+        for (available, amount, remainder, signer, fee, words) in [
+            (100, 90, 0, account, 10, None),
+            (100, 91, 0, account, 10, Some("the fee is 0.00000001 TAO, but")),
+            (100, 100, 0, other, 10, None),
+            (100, 101, 0, other, 10, Some("takes 0.000000101 TAO, but")),
+            (100, 85, 5, account, 10, None),
+            (100, 86, 5, account, 10, Some("0.000000005 TAO must remain in the account, but")),
+            (100, 86, 5, account, 10, Some("close the account with --all")),
+            (0, 1, 0, account, 0, Some("has only 0 TAO to spend\nhint: check the account")),
+            (u64::MAX, u64::MAX, 5, account, 10, Some("must remain")),
+        ] {
+            let [available, amount, remainder] = [available, amount, remainder].map(Rao::new);
+            let spending = Spending { account, available, amount, remainder };
+            let shortfall = spending.shortfall(signer, Rao::new(fee));
+            match words {
+                None => assert_eq!(shortfall, None, "{spending:?}"),
+                Some(words) => assert!(shortfall.as_ref().is_some_and(|text| text.contains(words)), "{shortfall:?}"),
+            }
+        }
+    }
+}
