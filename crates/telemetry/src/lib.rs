@@ -149,7 +149,9 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             let histogram = metrics::histogram!("taonet_test_seconds");
             for _ in 0..ROUNDS {
-                (0..SAMPLES).for_each(|_| histogram.record(0.01));
+                for _ in 0..SAMPLES {
+                    histogram.record(0.01);
+                }
                 is_ready.recv().unwrap();
                 start.send(()).unwrap();
             }
