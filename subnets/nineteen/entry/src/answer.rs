@@ -142,7 +142,7 @@ impl Events for Chunks {
     /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
     fn relay(&mut self, chunk: &Chunk, events: &mut String) {
         // The parts of a character are tokens without text.
-        if !chunk.is_content && !(self.head.wants_logprobs && chunk.entries > 0) {
+        if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
         let start = events.len();

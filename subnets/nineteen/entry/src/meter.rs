@@ -56,7 +56,9 @@ impl TokenMeter {
             let parts = pending.min(bytes - characters);
             self.counted = self.counted.saturating_add(chunk.entries.saturating_add(parts).min(bytes));
         } else {
-            texts.iter().for_each(|text| self.estimated.add(text));
+            for text in &texts {
+                self.estimated.add(text);
+            }
         }
         if self.tokenizer.is_some() && self.text.len() + bytes <= LONGEST_TEXT {
             self.text.extend(texts);

@@ -25,7 +25,9 @@ pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
 /// Estimates the tokens of texts, rounded up.
 pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
     let mut size = TextSize::default();
-    texts.iter().for_each(|text| size.add(text));
+    for text in texts {
+        size.add(text);
+    }
     size.tokens()
 }
 
