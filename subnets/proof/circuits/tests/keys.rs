@@ -1,6 +1,6 @@
 //! Circuits whose verification key is that of another network: a proof verifies for a key, so such a circuit proves
 //! outputs that its network does not have.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +19,9 @@ use taonet_proof_core::{Binding, Digest};
 const FALSE_OUTPUT: i64 = 4242;
 /// What a circuit with the key of another network is refused with.
 const REFUSAL: &str = "the verification key does not match the network";
+
+/// Changes a circuit.
+type Change = fn(&mut Compiled);
 
 fn honest(backend: &str) -> Compiled {
     ShippedModel::DiabetesRegression.compile(backend).unwrap()
@@ -150,7 +153,7 @@ fn honest_bundle_is_verified_for_its_circuit() {
 #[test]
 fn metadata_of_another_network_is_refused() {
     let place = tempfile::tempdir().unwrap();
-    let changes: [(&str, fn(&mut Compiled)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("output", |compiled| compiled.metadata.output.scale += 1),
         ("output", |compiled| compiled.metadata.output.shape.channels += 1),
         ("output", |compiled| compiled.metadata.output.range.high += 1),
