@@ -74,7 +74,7 @@ impl TypedValueParser for DevelopmentUri {
 impl NeuronKeyArgs {
     /// Like [`KeyArgs::load`].
     pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
-        self.key.load_from(Some(selected(network)?), |settings| self.select(settings))
+        self.key.load_from(Some(&selected(network)?), |settings| self.select(settings))
     }
 
     /// Like [`Self::load`], for a service that connects to no chain: development keys are accepted.
@@ -108,19 +108,19 @@ impl KeyArgs {
     /// Opens the selected key for a service on the network that the command's arguments select, or without them the
     /// environment. A development key is an error unless the network is a development chain.
     pub(crate) fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
-        self.load_from(Some(selected(network)?), |_| ())
+        self.load_from(Some(&selected(network)?), |_| ())
     }
 
     /// Like [`Self::load`], with changes to the configured wallet. Without a network, development keys are accepted.
     fn load_from(
         &self,
-        network: Option<Network>,
+        network: Option<&Network>,
         change: impl FnOnce(&mut OperatorSettings),
     ) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
-                if let Some(network) = &network {
+                if let Some(network) = network {
                     check_development_before(network)?;
                 }
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")

@@ -62,14 +62,13 @@ async fn submit_next(
     // The first pulse may be of any round.
     let first = if stored == 0 { newest } else { stored.saturating_add(1) };
     for round in first..=newest.min(first.saturating_add(AT_ONCE)) {
-        let signature = match fetched.get(&round) {
-            Some(signature) => *signature,
-            None => {
-                let (found, signature) = fetch(client, url, &round.to_string()).await?;
-                ensure!(found == round, "the beacon answered with round {found} in place of {round}");
-                fetched.insert(round, signature);
-                signature
-            }
+        let signature = if let Some(signature) = fetched.get(&round) {
+            *signature
+        } else {
+            let (found, signature) = fetch(client, url, &round.to_string()).await?;
+            ensure!(found == round, "the beacon answered with round {found} in place of {round}");
+            fetched.insert(round, signature);
+            signature
         };
         match node.submit(pulse_extrinsic(round, signature)).await {
             // Submitted before, and not in a block yet, or just included.

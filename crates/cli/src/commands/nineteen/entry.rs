@@ -32,7 +32,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         taonet_nineteen_query::describe_metrics();
         taonet_nineteen_entry::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let (store, queue) = args.shared.connect().await?;
+        let (store, queue) = Box::pin(args.shared.connect()).await?;
         let (floor, market) = (Market::default(), MarketFile::followed());
         // Until the validator opens the next period, the tasks are those of the last one.
         if let Some(config) = store.config(None).await? {

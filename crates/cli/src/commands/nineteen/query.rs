@@ -44,7 +44,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
         let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
         taonet_nineteen_query::describe_metrics();
-        let (store, queue) = args.shared.connect().await?;
+        let (store, queue) = Box::pin(args.shared.connect()).await?;
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
         let (querier, recorder) = follower(&keypair, store, deadlines, &shutdown)?;
         let worker = Worker::new(queue, querier, usize::from(args.concurrency));
