@@ -11,7 +11,10 @@ use taonet_nineteen_query::testing::{documents, encoded_again, parse_stream};
 use taonet_nineteen_query::{Chunk, QueryError};
 use taonet_nineteen_transport::FernetKey;
 
-fn events(parts: &[&[u8]]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EventTooLong> {
+/// Names and data of events.
+type Events = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn events(parts: &[&[u8]]) -> Result<Events, EventTooLong> {
     let (mut stream, mut events) = (EventStream::default(), Vec::new());
     let mut take = |event: ServerEvent<'_>| {
         events.push((event.kind.to_vec(), event.data.to_vec()));

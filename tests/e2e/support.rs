@@ -5,6 +5,7 @@ mod run_files;
 mod terminal;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
@@ -82,7 +83,7 @@ const PREFIXES: [&str; 16] = [
 ];
 
 /// Returns a program with a clean environment.
-pub(crate) fn program(path: &str) -> Command {
+pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

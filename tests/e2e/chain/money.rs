@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{ALICE, AS_ALICE, BOB, Chain, failure};
+use super::{ALICE, AS_ALICE, BABELBIT, BOB, Chain, failure};
 use crate::support::{document, refusal, stderr};
 
 #[test]
@@ -63,9 +63,9 @@ fn what_cannot_be_paid_is_refused() {
         ]
         .concat(),
     ] {
-        let (code, told) = failure(&chain.tao(&[arguments, &["--yes"]].concat(), &AS_ALICE));
+        let (code, told) = failure(&chain.tao(&[arguments, &["--yes"][..]].concat(), &AS_ALICE));
         assert_eq!((code, &told["outcome"]), (5, &json!("unsent")), "{arguments:?}: {told}");
-        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
+        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"][..]].concat(), &AS_ALICE));
         assert_eq!((code, &dry["valid"]), (5, &json!(false)), "{arguments:?}: {dry}");
         for document in [told, dry] {
             assert_eq!(document["error"]["name"], "InsufficientBalance", "{document}");
