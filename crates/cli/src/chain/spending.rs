@@ -57,8 +57,8 @@ impl Spending {
     pub(super) fn shortfall(&self, signer: AccountId, fee: Rao) -> Option<String> {
         let Self { account, available, amount, remainder } = *self;
         let fee = if signer == account { fee } else { Rao::ZERO };
-        let needed = [fee.get(), remainder.get()].into_iter().fold(amount.get(), u64::saturating_add);
-        if available.get() >= needed {
+        let needed: u128 = [amount, fee, remainder].into_iter().map(|part| u128::from(part.get())).sum();
+        if u128::from(available.get()) >= needed {
             return None;
         }
         let fee_text = if fee == Rao::ZERO { String::new() } else { format!(", the fee is {fee} TAO") };

@@ -71,7 +71,7 @@ impl<K: SigningKey> TxArgs<K> {
 
 impl TxArgs<PairArgs> {
     /// Returns the address of the selected hotkey. An invalid network is reported before a missing wallet.
-    pub(crate) fn hotkey(&self) -> anyhow::Result<Hotkey> {
+    pub(crate) fn hotkey_address(&self) -> anyhow::Result<Hotkey> {
         self.network.network()?;
         self.key.hotkey()
     }

@@ -191,7 +191,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;

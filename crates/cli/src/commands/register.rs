@@ -37,7 +37,7 @@ pub(crate) struct RegisterArgs {
 }
 
 pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     let is_root = netuid == NetUid(0);
     if is_root && args.limit.is_some() {
         let text = "the chain has no price limit for registrations on root\nhint: register without --limit";

@@ -19,7 +19,7 @@ pub(crate) struct TakeArgs {
 }
 
 pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let now = chain.take(hotkey, At::Head).await.map_err(failed)?;

@@ -23,7 +23,7 @@ const BLOCKS: u32 = 3;
 const REFRESH: Duration = Duration::from_millis(200);
 
 pub(super) async fn register(args: &RegisterArgs, chain: &Client, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     check(chain, netuid, hotkey).await?;
     // Before the password prompt: there may be no such device.
     let searcher = open(args.device).await?;

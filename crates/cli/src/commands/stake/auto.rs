@@ -58,7 +58,7 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;

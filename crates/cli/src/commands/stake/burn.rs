@@ -29,7 +29,7 @@ pub(crate) struct StakeBurnArgs {
 }
 
 pub(crate) fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     if args.limit.tolerance.is_partial() {
         return Err(Classified::error(Failure::Usage, "--partial is not allowed: the chain burns all or nothing"));
     }

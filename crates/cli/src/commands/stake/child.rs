@@ -165,7 +165,7 @@ fn document(relative: &Relative) -> Value {
 }
 
 fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     let children: Vec<Relative> = args.children.iter().map(|Child(child)| *child).collect();
     check(hotkey, &children)?;
     let list: Vec<String> = children.iter().map(|child| format!("{} of {}", child.proportion, child.hotkey)).collect();
@@ -174,7 +174,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn revoke(args: &RevokeArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     let what = format!("Remove all children of {hotkey} on subnet {}", args.netuid);
     submit((hotkey, args.netuid, &[]), what, &args.tx, context)
 }
@@ -225,7 +225,7 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
 }
 
 fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid) = (args.tx.hotkey()?, args.netuid);
+    let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let now = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;

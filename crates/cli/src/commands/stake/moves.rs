@@ -102,7 +102,7 @@ pub(crate) struct TransferArgs {
 }
 
 pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, to_hotkey) = (args.tx.hotkey()?, args.to_hotkey.hotkey());
+    let (hotkey, to_hotkey) = (args.tx.hotkey_address()?, args.to_hotkey.hotkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if hotkey == to_hotkey {
         return Err(Classified::error(
@@ -144,7 +144,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
 }
 
 pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, from, to) = (args.tx.hotkey()?, args.netuid, args.to_netuid);
+    let (hotkey, from, to) = (args.tx.hotkey_address()?, args.netuid, args.to_netuid);
     if from == to {
         return Err(Classified::error(Failure::Usage, "--to-netuid is the subnet of the stake"));
     }
@@ -173,7 +173,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, receiver) = (args.tx.hotkey()?, args.to.coldkey());
+    let (hotkey, receiver) = (args.tx.hotkey_address()?, args.to.coldkey());
     let (from, to) = (args.netuid, args.to_netuid.unwrap_or(args.netuid));
     if from != to && !args.no_limit {
         return Err(Classified::error(

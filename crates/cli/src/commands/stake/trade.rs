@@ -54,7 +54,7 @@ pub(crate) struct RemoveArgs {
 }
 
 pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
-    let (hotkey, netuid, amount) = (args.tx.hotkey()?, args.netuid, args.amount);
+    let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
@@ -82,7 +82,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     let is_limited = args.limit.limit.is_some() || args.limit.tolerance.are_set();
     if args.netuid.is_none() && is_limited {
         return Err(Classified::error(Failure::Usage, "a price limit requires --netuid: prices differ by subnet"));

@@ -23,7 +23,7 @@ pub(crate) struct UnstakeAllArgs {
 }
 
 pub(super) fn run(args: &UnstakeAllArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;

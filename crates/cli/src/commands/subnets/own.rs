@@ -38,7 +38,7 @@ pub(crate) struct SetSymbolArgs {
 }
 
 pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;

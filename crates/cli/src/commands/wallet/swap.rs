@@ -68,7 +68,7 @@ pub(crate) struct OwnArgs {
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) = (args.tx.hotkey()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
+    let (old, new, netuid) = (args.tx.hotkey_address()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
     if old == new {
         return Err(Classified::error(Failure::Usage, "the new hotkey is the old one"));
     }
@@ -103,7 +103,7 @@ fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
 }
 
 pub(super) fn associate(args: &AssociateHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.tx.hotkey()?;
+    let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
