@@ -4,6 +4,9 @@ use std::fmt;
 use crate::network::without_credentials;
 use crate::{Network, Variable, selected_network};
 
+/// The variable that selects a node of the network.
+const ENDPOINT: &str = "BT_CHAIN_ENDPOINT";
+
 /// Environment variables of a process that have a value; blank values count as unset.
 #[derive(Debug)]
 pub struct Environment {
@@ -38,9 +41,12 @@ impl Environment {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the network that the variables select; `None` if none of them is set.
+    /// Returns the network that the variables name; `None` if none of them is set. `BT_CHAIN_ENDPOINT` selects a node,
+    /// and names the network only if no other variable does.
     pub fn network(&self) -> Option<Network> {
-        let text = selected_network(|name| self.get(name).map(str::to_owned))?;
+        let variable = |name: &str| self.get(name).map(str::to_owned);
+        let named = selected_network(|name| variable(name).filter(|_| name != ENDPOINT));
+        let text = named.or_else(|| selected_network(variable))?;
         let Ok(network) = text.parse();
         Some(network)
     }

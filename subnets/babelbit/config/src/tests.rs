@@ -457,7 +457,8 @@ fn the_settings_of_the_references_guide_are_read() {
 fn every_network_variable_selects_network() {
     for (pairs, network) in [
         (&[("BT_NETWORK", "local")][..], Network::Local),
-        (&[("BT_CHAIN_ENDPOINT", "test"), ("BT_NETWORK", "local")], Network::Test),
+        (&[("BT_CHAIN_ENDPOINT", "test")], Network::Test),
+        (&[("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9955"), ("BT_NETWORK", "local")], Network::Local),
         (&[("BT_NETWORK", "local"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "finney")], Network::Local),
         (&[("BT_NETWORK", " "), ("BITTENSOR_SUBTENSOR_ENDPOINT", "test")], Network::Test),
         (&[], Network::Finney),
