@@ -19,12 +19,8 @@ pub fn check(bytes: &[u8]) {
     for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
         let _ = period_scores(&document, profile);
     }
-    let profiles = [
-        ScoringProfile::Reference,
-        ScoringProfile::Later,
-        ScoringProfile::Strict,
-        ScoringProfile::LaterStrict,
-    ];
+    let profiles =
+        [ScoringProfile::Reference, ScoringProfile::Later, ScoringProfile::Strict, ScoringProfile::LaterStrict];
     for profile in profiles.map(Some).into_iter().chain([None]) {
         let Ok(found) = weights(&document, profile) else { continue };
         let length = |name: &str| found.get(name).and_then(serde_json::Value::as_array).map(Vec::len);

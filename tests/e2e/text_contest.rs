@@ -23,7 +23,9 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use crate::axon;
 use crate::chain::BOB;
 use crate::kill::address;
-use crate::support::{Daemon, assert_described, bb, document, free_address, local_bb, refusal, repository, require_models, tao};
+use crate::support::{
+    Daemon, assert_described, bb, document, free_address, local_bb, refusal, repository, require_models, tao,
+};
 
 const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
     {"dialogue_uid": "bus", "utterances": ["Is this seat free?", "Yes, it is."]},

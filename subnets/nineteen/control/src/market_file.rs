@@ -155,7 +155,8 @@ impl MarketFile {
 fn read(path: &Path) -> Result<MarketConfig, MarketFileError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| MarketFileError::Read { path: path.to_owned(), source })?;
-    MarketConfig::from_toml(without_bom(&text)).map_err(|source| MarketFileError::Config { path: path.to_owned(), source })
+    MarketConfig::from_toml(without_bom(&text))
+        .map_err(|source| MarketFileError::Config { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -7,11 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::Stream;
 use http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::routes::Running;
-use crate::sse::{EventFilter, StreamFault};
+use crate::sse::{Accepted, EventFilter, StreamFault};
 use crate::{Deadlines, measures};
+
+/// Maximum time from `[DONE]` to the end of the backend's response.
+const AFTER_DONE: Duration = Duration::from_millis(100);
 
 /// Warning about a backend that does not send the log-probabilities that validators check.
 static WARNING: Once = Once::new();
@@ -40,14 +43,6 @@ impl RelayError {
     }
 }
 
-/// What a validator accepts of a stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Accepted {
-    pub(crate) wants_logprobs: bool,
-    /// Whether the validator accepts chunks without text, such as that with the finish reason.
-    pub(crate) relays_end: bool,
-}
-
 /// A backend's stream, read on demand. Dropping the relay cancels the backend's request.
 pub(crate) struct Relay {
     answer: Option<reqwest::Response>,
@@ -70,7 +65,7 @@ impl Relay {
         running: Running,
     ) -> Result<Self, RelayError> {
         let until = began + deadlines.total;
-        let filter = EventFilter::new(accepted.wants_logprobs, accepted.relays_end);
+        let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
         let mut relay = Self { answer: Some(answer), filter, ready, fault, deadlines, until, _running: running };
         let first = began + deadlines.first;
@@ -144,6 +139,9 @@ impl Relay {
             if !self.filter.is_done() {
                 return Ok(true);
             }
+            // A response that was read to its end leaves its connection to the next request.
+            let end = async { while let Ok(Some(_)) = answer.chunk().await {} };
+            let _ended_or_not = timeout(AFTER_DONE, end).await;
         }
         self.filter.finish(&mut self.ready)?;
         Ok(false)

@@ -18,8 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::capacity::announce;
-use crate::relay::{Accepted, Relay};
-use crate::sse::{StreamFault, reported};
+use crate::relay::Relay;
+use crate::sse::{Accepted, StreamFault, reported};
 use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.

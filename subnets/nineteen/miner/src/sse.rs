@@ -66,18 +66,40 @@ pub(crate) struct EventFilter {
 }
 
 /// State of the answer in a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Answer {
-    wants_logprobs: bool,
-    relays_end: bool,
-    has_chunk: bool,
-    is_chat: bool,
+    accepted: Accepted,
+    /// Kind of the chunks; `None` before the first one.
+    kind: Option<ChunkKind>,
+    end: End,
     /// Whether any event was passed on.
     has_event: bool,
-    has_finished: bool,
-    is_done: bool,
     /// Whether a text lacked log-probabilities, of which validators ask for all.
     lacks_logprobs: bool,
+}
+
+/// What a validator accepts of a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    pub(crate) wants_logprobs: bool,
+    /// Whether the validator accepts chunks without text, such as that with the finish reason.
+    pub(crate) relays_end: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ChunkKind {
+    Chat,
+    Completion,
+}
+
+/// How far a stream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// A chunk had a finish reason; usage may follow.
+    Finished,
+    /// The stream has sent `[DONE]`.
+    Done,
 }
 
 #[derive(Deserialize)]
@@ -120,8 +142,8 @@ struct Delta<'a> {
 impl EventFilter {
     /// Creates a filter for responses with or without log-probabilities, for a validator that accepts the end of a
     /// stream or not.
-    pub(crate) fn new(wants_logprobs: bool, relays_end: bool) -> Self {
-        let answer = Answer { wants_logprobs, relays_end, ..Answer::default() };
+    pub(crate) fn new(accepted: Accepted) -> Self {
+        let answer = Answer { accepted, kind: None, end: End::Open, has_event: false, lacks_logprobs: false };
         Self { stream: EventStream::default(), answer }
     }
 
@@ -134,15 +156,15 @@ impl EventFilter {
     /// Ends the stream, and appends its last events to `ready`.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
-        if !answer.is_done {
+        if answer.end != End::Done {
             stream.finish(|event| answer.take(event, ready))?;
         }
         answer.end(ready)
     }
 
     /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
-    pub(crate) const fn is_done(&self) -> bool {
-        self.answer.is_done
+    pub(crate) fn is_done(&self) -> bool {
+        self.answer.end == End::Done
     }
 
     /// Returns whether a text came without the log-probabilities that the validator requested.
@@ -169,9 +191,11 @@ impl Answer {
 
     fn take_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let json = json.trim_ascii();
-        self.is_done |= json == "[DONE]";
+        if json == "[DONE]" {
+            self.end = End::Done;
+        }
         // Servers and proxies keep a connection alive with empty events.
-        if self.is_done || json.is_empty() {
+        if self.end == End::Done || json.is_empty() {
             return Ok(());
         }
         let chunk: Chunk<'_> = serde_json::from_str(json)
@@ -182,14 +206,15 @@ impl Answer {
         let choices = chunk.choices.unwrap_or_default();
         // Only one choice was requested.
         let Some(choice) = choices.iter().find(|choice| choice.index.unwrap_or(0) == 0) else { return Ok(()) };
-        self.has_chunk = true;
-        self.is_chat = choice.delta.is_some();
+        self.kind = Some(if choice.delta.is_some() { ChunkKind::Chat } else { ChunkKind::Completion });
         let finish = choice.finish_reason.as_deref().unwrap_or_default();
         if matches!(finish, "error" | "abort") {
             let message = format!("finish_reason {finish:?}");
             return Err(StreamFault::Reported { status: None, message });
         }
-        self.has_finished |= !finish.is_empty();
+        if !finish.is_empty() {
+            self.end = End::Finished;
+        }
         if self.is_wanted(choice, !finish.is_empty())? {
             self.has_event = true;
             ready.push_back(event(json));
@@ -218,31 +243,32 @@ impl Answer {
             let is_cut = finishes
                 && choice.logprobs.is_none()
                 && text.is_some_and(|text| text.chars().all(|letter| letter == char::REPLACEMENT_CHARACTER));
-            self.lacks_logprobs |= self.wants_logprobs && choice.logprobs.is_none() && !is_cut;
-            return Ok(self.relays_end || !is_cut);
+            self.lacks_logprobs |= self.accepted.wants_logprobs && choice.logprobs.is_none() && !is_cut;
+            return Ok(self.accepted.relays_end || !is_cut);
         }
         // A token that is the beginning of a character has a log-probability, but no text.
-        if text.is_some() && self.wants_logprobs && choice.logprobs.is_some_and(has_entry) {
+        if text.is_some() && self.accepted.wants_logprobs && choice.logprobs.is_some_and(has_entry) {
             return Ok(true);
         }
         let has_more = delta.is_some_and(|delta| {
             let more = [delta.reasoning_content, delta.reasoning, delta.refusal];
             more.into_iter().flatten().any(|text| text.get().starts_with('"') && text.get() != "\"\"")
         });
-        Ok(self.relays_end && (has_more || finishes))
+        Ok(self.accepted.relays_end && (has_more || finishes))
     }
 
     /// Checks that the stream is complete. An answer without text becomes a chunk without text.
     fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
-        if !self.has_chunk {
-            return Err(StreamFault::Empty);
-        }
-        if !self.has_finished && !self.is_done {
+        let kind = self.kind.ok_or(StreamFault::Empty)?;
+        if self.end == End::Open {
             return Err(StreamFault::Truncated);
         }
         if !self.has_event {
             self.has_event = true;
-            ready.push_back(event(if self.is_chat { EMPTY_CHAT } else { EMPTY_COMPLETION }));
+            ready.push_back(event(match kind {
+                ChunkKind::Chat => EMPTY_CHAT,
+                ChunkKind::Completion => EMPTY_COMPLETION,
+            }));
         }
         Ok(())
     }

@@ -277,8 +277,7 @@ fn lines_of_a_log_may_be_strings() {
         json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two"}),
     ];
     let texts: Vec<String> = lines.iter().map(ToString::to_string).collect();
-    let scored =
-        |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}), Rules::Reference);
+    let scored = |events: Value| score_text_document(json!({"events": events, "lex_weight": 1.0}), Rules::Reference);
     let expected = scored(json!(lines)).unwrap().value;
     assert_eq!(expected["utterances"][0]["U_best"], 1.0);
     assert_eq!(scored(json!(texts)).unwrap().value, expected);

@@ -25,7 +25,7 @@ const FINISH: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
 
 /// Returns the events of a stream, and its fault.
 fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
-    let (mut filter, mut ready) = (EventFilter::new(true, relays_end), VecDeque::new());
+    let (mut filter, mut ready) = (EventFilter::new(Accepted { wants_logprobs: true, relays_end }), VecDeque::new());
     let mut result = pieces.iter().try_for_each(|piece| filter.push(piece, &mut ready));
     if result.is_ok() {
         result = filter.finish(&mut ready);
@@ -35,7 +35,7 @@ fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFa
 }
 
 fn of_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
-    let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    let stream = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
     let (events, fault) = filtered(&[stream.as_bytes()], relays_end);
     (events.iter().map(|event| event["data: ".len()..].trim_end().to_owned()).collect(), fault)
 }
@@ -146,7 +146,7 @@ fn texts_without_log_probabilities_are_noted() {
     for (logprobs, lacks) in [("null", true), ("{\"content\":[]}", false)] {
         let chunk = format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}},\"logprobs\":{logprobs}}}]}}\n\n");
         for wants_logprobs in [false, true] {
-            let mut filter = EventFilter::new(wants_logprobs, false);
+            let mut filter = EventFilter::new(Accepted { wants_logprobs, relays_end: false });
             filter.push(chunk.as_bytes(), &mut VecDeque::new()).unwrap();
             assert_eq!(filter.lacks_logprobs(), lacks && wants_logprobs);
         }
@@ -155,7 +155,7 @@ fn texts_without_log_probabilities_are_noted() {
 
 #[test]
 fn endless_lines_are_refused() {
-    let mut filter = EventFilter::new(false, false);
+    let mut filter = EventFilter::new(Accepted { wants_logprobs: false, relays_end: false });
     let piece = vec![b'x'; 1 << 18];
     let results: Vec<_> = (0..5).map(|_| filter.push(&piece, &mut VecDeque::new()).is_ok()).collect();
     assert_eq!(results, [true, true, true, true, false]);
