@@ -137,7 +137,9 @@ mod tests {
 
     fn counted(chunks: &[Chunk], max_tokens: u64) -> u64 {
         let mut meter = TokenMeter::new(max_tokens, None);
-        chunks.iter().for_each(|chunk| meter.add(chunk));
+        for chunk in chunks {
+            meter.add(chunk);
+        }
         meter.tokens()
     }
 

@@ -122,8 +122,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        taonet_validator::Gateway::describe_metrics();
-        taonet_validator::Signer::describe_metrics();
+        taonet_validator::subtensor_gateway::Gateway::describe_metrics();
+        taonet_validator::signer::Signer::describe_metrics();
         taonet_nineteen_query::describe_metrics();
         taonet_nineteen_control::describe_metrics();
         taonet_nineteen_entry::describe_metrics();

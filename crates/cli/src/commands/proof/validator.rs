@@ -252,8 +252,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let readiness = serve_metrics(Some(args.metrics()), &shutdown).await?;
         describe_metrics();
         taonet_validator::describe_metrics();
-        taonet_validator::Gateway::describe_metrics();
-        taonet_validator::Signer::describe_metrics();
+        taonet_validator::subtensor_gateway::Gateway::describe_metrics();
+        taonet_validator::signer::Signer::describe_metrics();
         let update = args.update.start(&shutdown)?;
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
         args.api.follow_relay(&examiner, &keypair, &shutdown)?;
