@@ -247,8 +247,8 @@ fn every_command_line_parses() {
     let lines = lines_with_our_programs();
     assert!(lines.len() > 80, "{lines:#?}");
     for line in lines {
-        // Redirections and pipes are not part of the command.
-        let mut words = shlex::split(line.split(['|', '>']).next().unwrap()).unwrap();
+        // Redirections, pipes and the mark of a background process are not part of the command.
+        let mut words = shlex::split(line.trim_end_matches(" &").split(['|', '>']).next().unwrap()).unwrap();
         // Arguments that PM2 passes on.
         if let Some(end) = words.iter().position(|word| word == "--") {
             words.drain(1..=end);

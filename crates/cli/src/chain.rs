@@ -5,6 +5,7 @@ mod arguments;
 mod identity;
 mod locks;
 mod proxied;
+mod rate_limit;
 mod report;
 mod shield;
 mod signer;
@@ -16,7 +17,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Block, Chain as _, ChainError, Client, Network};
 use taonet_primitives::{BlockHash, BlockNumber};
-use taonet_settings::selected_network;
+use taonet_settings::{NETWORK_VARIABLES, selected_network};
 
 use crate::exit::{Classified, Failure};
 use crate::settings;
@@ -25,11 +26,12 @@ pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use identity::{changes, print_identity};
 pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
+pub(crate) use rate_limit::{RateLimit, blocks_to_wait, stored_blocks, wait_hint};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
 };
-pub(crate) use spending::Spending;
+pub(crate) use spending::{Obstacle, Spending};
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
 
@@ -59,7 +61,7 @@ pub(crate) struct AtArgs {
 impl NetworkArgs {
     /// Returns the selected network.
     pub(crate) fn network(&self) -> anyhow::Result<Network> {
-        parse_network(&chosen(self.network.as_deref(), settings::text))
+        self.network.as_deref().map_or_else(|| set_network(None), parse_network)
     }
 
     /// Returns the selected network; unless `--network` is set, with a fallback node appended.
@@ -104,7 +106,10 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
 /// Returns the network that the environment selects, with a fallback node appended.
 pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, settings::text);
-    parse_network(&further.map_or_else(|| text.clone(), |further| format!("{text},{further}")))
+    let text = further.map_or_else(|| text.clone(), |further| format!("{text},{further}"));
+    let is_set = |name: &&str| settings::text(name).is_some_and(|value| !value.trim().is_empty());
+    let name = NETWORK_VARIABLES.into_iter().find(is_set).unwrap_or("--network");
+    parse_named(name, &text)
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).
@@ -114,7 +119,12 @@ fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> Str
 
 /// Parses a network name or a list of node URLs.
 pub(crate) fn parse_network(text: &str) -> anyhow::Result<Network> {
-    text.parse().map_err(|error| Classified::error(Failure::Usage, format!("--network: {error}")))
+    parse_named("--network", text)
+}
+
+/// Like [`parse_network`], with an error that names the variable in place of `--network`.
+fn parse_named(name: &str, text: &str) -> anyhow::Result<Network> {
+    text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{name}: {error}")))
 }
 
 /// Parses a block number, hash or tag.

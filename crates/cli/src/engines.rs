@@ -64,7 +64,7 @@ fn network_name(config: &Config) -> anyhow::Result<&str> {
             format!(
                 "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
                  synthesised English speech only, and its scores differ from those of other validators\nhint: set \
-                 BITTENSOR_SUBTENSOR_ENDPOINT=local, or another BB_AUDIO_SCORING_STT_MODEL",
+                 BT_NETWORK=local, or another BB_AUDIO_SCORING_STT_MODEL",
                 config.netuid, config.network
             ),
         ));

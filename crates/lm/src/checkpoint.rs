@@ -246,7 +246,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
-    serde_json::from_slice(&read(path)?).map_err(|source| LoadError::Json { path: path.to_owned(), source })
+    let bytes = read(path)?;
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    serde_json::from_slice(text).map_err(|source| LoadError::Json { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

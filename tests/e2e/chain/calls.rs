@@ -55,14 +55,18 @@ fn a_dry_run_tells_that_a_call_would_fail() {
     let events = dry["events"].as_array().unwrap();
     assert!(events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"), "{dry}");
     // The transaction pool accepts both calls. Alice has a million TAO.
-    for (arguments, name) in [
-        (&["transfer", BOB, "2000000"][..], "Token(FundsUnavailable)"),
-        (&["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB], "SubtensorModule.SubtokenDisabled"),
+    for (arguments, name, expected) in [
+        (&["transfer", BOB, "2000000"][..], "InsufficientBalance", "the call was not sent"),
+        (
+            &["stake", "add", "1", "--netuid", "1", "--hotkey-ss58", BOB],
+            "SubtensorModule.SubtokenDisabled",
+            "the call would fail",
+        ),
     ] {
         let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
         assert_eq!((code, &dry["valid"], &dry["error"]["name"]), (5, &json!(false), &json!(name)), "{dry}");
         let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 5);
-        assert!(error.contains("the call would fail"), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
     assert_eq!(chain.free(BOB), bob);
 }
@@ -131,14 +135,17 @@ fn a_batch_succeeds_or_fails_as_a_whole() {
     );
     assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
 
-    // The second call fails.
+    // The second call fails, or exceeds the balance.
     let file = chain.path("calls");
-    let too_much = json!({ "dest": BOB, "value": 9_000_000_000_000_000_000_u64 });
-    std::fs::write(&file, format!("# Dave and Bob\n{first}\n\n{TRANSFER} {too_much}\n")).unwrap();
-    let from_file = ["batch", "--file", file.to_str().unwrap(), "--yes"];
-    let (code, told) = failure(&chain.tao(&from_file, &AS_ALICE));
-    assert_eq!((code, &told["success"]), (5, &json!(false)), "{told}");
-    assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
+    let missing = format!("AdminUtils.sudo_set_tempo {}", json!({ "netuid": 77, "tempo": 1 }));
+    let too_much = format!("{TRANSFER} {}", json!({ "dest": BOB, "value": 9_000_000_000_000_000_000_u64 }));
+    for (second, is_unsent) in [(missing, false), (too_much, true)] {
+        std::fs::write(&file, format!("# Dave and Bob\n{first}\n\n{second}\n")).unwrap();
+        let from_file = ["batch", "--file", file.to_str().unwrap(), "--yes"];
+        let (code, told) = failure(&chain.tao(&from_file, &AS_ALICE));
+        assert_eq!((code, &told["success"], told["outcome"] == "unsent"), (5, &json!(false), is_unsent), "{told}");
+        assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
+    }
 
     chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--yes"]);
     let before = chain.free(BOB);

@@ -24,9 +24,13 @@ fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
         chain.tao(&arguments, options)
     };
     let (code, told) = failure(&add("1000000", &[]));
-    assert_eq!((code, &told["success"], lock()), (5, &json!(false), json!(null)), "{told}");
+    assert_eq!((code, &told["outcome"], lock()), (5, &json!("unsent"), json!(null)), "{told}");
+    assert_eq!(told["error"]["name"], "SubtensorModule.InsufficientStakeForLock", "{told}");
     assert!(add("5", &["--mode", "perpetual"]).status.success());
     assert!(add("1", &[]).status.success());
+    let (code, told) = failure(&add("1", &["--hotkey-ss58", BOB]));
+    assert_eq!((code, &told["outcome"]), (5, &json!("unsent")), "{told}");
+    assert_eq!(told["error"]["name"], "SubtensorModule.LockHotkeyMismatch", "{told}");
     let listed = chain.ask(&["lock", "list"])["locks"].clone();
     assert_eq!(
         (listed.as_array().unwrap().len(), &listed[0]["hotkey"], &listed[0]["locked_rao"], &listed[0]["mode"]),

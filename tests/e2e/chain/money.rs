@@ -57,6 +57,12 @@ fn what_cannot_be_paid_is_refused() {
         &["transfer", BOB, "10000000"][..],
         &[&["stake", "add", "10000000"][..], &hotkey].concat(),
         &[&["sudo", "stake-burn", "10000000"][..], &hotkey].concat(),
+        &["call", "Balances.transfer_keep_alive", "dest=//Bob", "value=10000000tao"],
+        &[
+            "batch",
+            "Balances.transfer_keep_alive dest=//Bob value=9999999tao",
+            "Balances.burn value=1tao keep_alive=true",
+        ],
         &[
             &["crowdloan", "create", "--deposit", "10000000", "--min-contribution", "1", "--cap", "20000000"][..],
             &["--duration", "50400", "--target", BOB],

@@ -33,9 +33,27 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
+    // Another port has to wait for the rate limit.
+    let set_rate_limit = |blocks: &str| {
+        let set =
+            ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", blocks, "--network", chain.url()];
+        document(&tao().args(set).arg("--json").output().unwrap());
+    };
+    set_rate_limit("100000");
+    for arguments in [&["serve-axon", "--external-ip", "8.8.4.4", "--port", "8093"][..], &["axon", "reset"]] {
+        let output = chain.tao(&[arguments, &["--netuid", BABELBIT, "--json"]].concat(), &[]);
+        let (code, told) = failure(&output);
+        let error = (&told["outcome"], &told["error"]["name"]);
+        assert_eq!(
+            (code, error),
+            (5, (&json!("unsent"), &json!("SubtensorModule.ServingRateLimitExceeded"))),
+            "{told}"
+        );
+        assert!(stderr(&output).contains("the rate limit is 100000 blocks"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("hint: wait 999"), "{}", stderr(&output));
+    }
     // The same with `bb register-axon`, which then publishes another port.
-    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "0", "--network", chain.url()];
-    document(&tao().args(set).arg("--json").output().unwrap());
+    set_rate_limit("0");
     let register = ["register-axon", "--external-ip", "8.8.4.4", "--json", "--yes", "--port"];
     assert_eq!(document(&chain.bb(&register, &["8091"]))["outcome"], "unchanged");
     let published = document(&chain.bb(&register, &["8092"]));

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_chain::{Chain, Inclusion, calls};
+use taonet_chain::{Chain, calls};
 use taonet_wallet::Keypair;
 
 use super::{Account, Plan, failed, hex_text};
@@ -26,24 +26,23 @@ impl ProxyArgs {
     /// Replaces the plan's call with the proxy's call, if the arguments name an account.
     pub(super) async fn wrapped(&self, chain: &dyn Chain, signer: &Keypair, plan: Plan) -> anyhow::Result<Plan> {
         let Some(real) = self.proxy_for.map(Account::id) else { return Ok(plan) };
-        let Plan { call, what, mut about, found, spending } = plan;
+        let Plan { call, what, mut about, found, spending, obstacle } = plan;
         if let Value::Object(fields) = &mut about {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
         if self.announce {
             let hash = chain.call_hash(&call).await.map_err(failed)?;
             tracing::info!(hash = hex_text(&hash), "announcing a call");
-            // The events are those of the announcement.
-            let found: fn(&Inclusion) -> Value = |_| json!({});
             let what = format!("Announce for {real}: {what}");
-            // The announced call spends its TAO later.
-            return Ok(Plan { call: calls::announce_call(real, hash), what, about, found, spending: None });
+            // The events are those of the announcement. When the announced call is executed, the account may have the
+            // TAO, and the rate limit may be over.
+            return Ok(Plan::new(calls::announce_call(real, hash), what, about));
         }
         let call = if self.announced {
             calls::proxy_announced(signer.coldkey().into(), real, call)
         } else {
             calls::proxy(real, call)
         };
-        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found, spending })
+        Ok(Plan { call, what: format!("{what}, as a proxy of {real}"), about, found, spending, obstacle })
     }
 }

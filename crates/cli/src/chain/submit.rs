@@ -13,7 +13,7 @@ use taonet_wallet::Keypair;
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
 use super::signer::{PairArgs, SigningKey, check_development};
-use super::{Account, NetworkArgs, Spending, failed, report, spending};
+use super::{Account, NetworkArgs, Obstacle, Spending, failed, report};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::prompt;
@@ -96,17 +96,24 @@ pub(crate) struct Plan {
     pub(crate) found: fn(&Inclusion) -> Value,
     /// TAO that the call takes, checked before the call is sent.
     pub(crate) spending: Option<Spending>,
+    /// Why the call is not sent.
+    pub(crate) obstacle: Option<Obstacle>,
 }
 
 impl Plan {
     /// Creates a plan whose JSON document has no fields from events.
     pub(crate) fn new(call: Call, what: String, about: Value) -> Self {
-        Self { call, what, about, found: |_| json!({}), spending: None }
+        Self { call, what, about, found: |_| json!({}), spending: None, obstacle: None }
     }
 
     /// Sets the TAO that the call takes.
     pub(crate) fn spending(self, spending: Spending) -> Self {
         Self { spending: Some(spending), ..self }
+    }
+
+    /// Sets why the call is not sent, if there is a reason.
+    pub(crate) fn obstacle(self, obstacle: Option<Obstacle>) -> Self {
+        Self { obstacle, ..self }
     }
 }
 
@@ -166,7 +173,7 @@ impl SubmitArgs {
         ask: bool,
         context: &Context,
     ) -> anyhow::Result<()> {
-        let plan = self.proxy.wrapped(chain, signer, plan).await?;
+        let mut plan = self.proxy.wrapped(chain, signer, plan).await?;
         let is_unseen = self.mev_shield && !self.dry_run && !ask;
         let preview = if self.dry_run || ask || plan.spending.is_some() && !is_unseen {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce, and the era can
@@ -177,10 +184,11 @@ impl SubmitArgs {
         };
         // The fee is unknown if no node may see the call before it is in a block.
         let fee = preview.as_ref().map_or(Rao::ZERO, Preview::total_fee);
-        let shortfall = plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
-        match (preview, shortfall) {
-            (Some(preview), shortfall) if self.dry_run => return report_dry_run(&preview, shortfall, plan, context),
-            (_, Some(shortfall)) => return report_shortfall(signer, &shortfall, plan, context),
+        let shortfall = || plan.spending.and_then(|spending| spending.shortfall(signer.coldkey().into(), fee));
+        let obstacle = plan.obstacle.take().or_else(shortfall);
+        match (preview, obstacle) {
+            (Some(preview), obstacle) if self.dry_run => return report_dry_run(&preview, obstacle, plan, context),
+            (_, Some(obstacle)) => return report_unsent(signer, &obstacle, plan, context),
             (Some(preview), None) if ask => {
                 report::check_dry_run(&preview.dry)?;
                 prompt::confirm(&format!("{}? The fee is {}.", plan.what, preview.fees()), false)?;
@@ -289,23 +297,23 @@ async fn send_shielded(
     Ok(Sent { extrinsic: shielded.inner, outcome, shield: Some((shielded.outer, outer)) })
 }
 
-/// Reports that a call was not sent, because the balance does not suffice.
-fn report_shortfall(signer: &Keypair, shortfall: &str, plan: Plan, context: &Context) -> anyhow::Result<()> {
+/// Reports that a call was not sent, because the chain would refuse it.
+fn report_unsent(signer: &Keypair, obstacle: &Obstacle, plan: Plan, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        context.print_json(&merged([plan.about, report::unsent(signer.coldkey(), &spending::error(shortfall))]))?;
+        context.print_json(&merged([plan.about, report::unsent(signer.coldkey(), &obstacle.error())]))?;
     }
-    Err(Classified::error(Failure::Rejected, format!("the call was not sent: {shortfall}")))
+    Err(Classified::error(Failure::Rejected, format!("the call was not sent: {}", obstacle.text)))
 }
 
-fn report_dry_run(preview: &Preview, shortfall: Option<String>, plan: Plan, context: &Context) -> anyhow::Result<()> {
+fn report_dry_run(preview: &Preview, obstacle: Option<Obstacle>, plan: Plan, context: &Context) -> anyhow::Result<()> {
     let dry = &preview.dry;
-    let would_succeed = shortfall.is_none() && report::would_succeed(dry);
+    let would_succeed = obstacle.is_none() && report::would_succeed(dry);
     if context.json {
         let shield = preview.shield_fee.map_or_else(|| json!({}), |fee| json!({ "mev_shield": { "fee_rao": fee } }));
         let result = json!({
             "dry_run": true,
             "valid": would_succeed,
-            "error": shortfall.as_deref().map_or_else(|| report::dry_run_error(dry), spending::error),
+            "error": obstacle.as_ref().map_or_else(|| report::dry_run_error(dry), Obstacle::error),
             "fee_rao": dry.fee,
             "decoded_call": dry.call,
             "simulated": dry.effect.is_some(),
@@ -324,8 +332,10 @@ fn report_dry_run(preview: &Preview, shortfall: Option<String>, plan: Plan, cont
         let result = format!("{}: {result}, fee {} (dry run, not sent)", plan.what, preview.fees());
         context.print(&format!("{result}\ncall: {pallet}.{name} {args}{events}"))?;
     }
-    match shortfall {
-        Some(shortfall) => Err(Classified::error(Failure::Rejected, format!("the call would fail: {shortfall}"))),
+    match obstacle {
+        Some(Obstacle { text, .. }) => {
+            Err(Classified::error(Failure::Rejected, format!("the call would fail: {text}")))
+        }
         None => report::check_dry_run(dry),
     }
 }

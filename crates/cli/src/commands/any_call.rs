@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
 
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, TxArgs, failed};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::table;
@@ -67,8 +67,14 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let (call, arguments) = build(&chain, pallet, name, arguments).await?;
         let key = args.tx.unlock()?;
         let call = if args.sudo { calls::sudo(call) } else { call };
+        let target = format!("{pallet}.{name}");
+        let spending = if args.sudo {
+            None
+        } else {
+            Spending::of_calls(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)]).await?
+        };
         let about = json!({
-            "call": format!("{pallet}.{name}"),
+            "call": target,
             "arguments": arguments,
             "signer": key.coldkey(),
             "as_root": args.sudo,
@@ -76,7 +82,8 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         });
         let as_root = if args.sudo { " as root" } else { "" };
         let what = format!("Call {pallet}.{name} {arguments}{as_root}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan { spending, ..Plan::new(call, what, about) };
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -10,7 +10,7 @@ use taonet_chain::calls;
 use taonet_primitives::counted;
 
 use super::any_call::{self, Target};
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, TxArgs};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, Spending, TxArgs};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -84,18 +84,22 @@ pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
     let batched = args.calls()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (mut built, mut list, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut built, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for BatchedCall { pallet, name, arguments } in batched {
-            let named = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
-            let (call, arguments) = any_call::build(&chain, &pallet, &name, arguments).await.with_context(named)?;
+            let place = || format!("call {} of the batch, {pallet}.{name}", built.len() + 1);
+            let (call, arguments) = any_call::build(&chain, &pallet, &name, arguments).await.with_context(place)?;
             built.push(call);
             texts.push(format!("{pallet}.{name} {arguments}"));
-            list.push(json!({ "call": format!("{pallet}.{name}"), "arguments": arguments }));
+            named.push((format!("{pallet}.{name}"), arguments));
         }
         let key = args.tx.unlock()?;
+        let pairs = named.iter().map(|(name, arguments)| (name.as_str(), arguments));
+        let spending = Spending::of_calls(&chain, args.tx.submit.coldkey(&key), pairs).await?;
+        let list: Vec<Value> =
+            named.into_iter().map(|(name, arguments)| json!({ "call": name, "arguments": arguments })).collect();
         let about = json!({ "calls": list, "signer": key.coldkey() });
         let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
-        let plan = Plan::new(calls::batch_all(built), what, about);
+        let plan = Plan { spending, ..Plan::new(calls::batch_all(built), what, about) };
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

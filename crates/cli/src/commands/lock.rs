@@ -4,10 +4,11 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client, calls};
-use taonet_primitives::{Alpha, Coldkey, NetUid};
+use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
 use crate::chain::{
-    Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json, failed, lock_on, locks_of,
+    Account, ColdkeyArgs, Obstacle, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs, block_json, failed, lock_on,
+    locks_of,
 };
 use crate::context::Context;
 use crate::table::{facts, table};
@@ -190,6 +191,37 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
+/// Returns why a coldkey cannot lock `amount` to a hotkey: its lock is to another hotkey, or its stake on the subnet does
+/// not suffice.
+async fn obstacle(
+    chain: &Client,
+    coldkey: Coldkey,
+    (hotkey, netuid, amount): (Hotkey, NetUid, Alpha),
+) -> anyhow::Result<Option<Obstacle>> {
+    let block = chain.head().await.map_err(failed)?;
+    let lock = lock_on(chain, coldkey, netuid, block.into()).await?;
+    if let Some(lock) = lock.filter(|lock| lock.hotkey != hotkey) {
+        let text = format!(
+            "the lock of {coldkey} on subnet {netuid} is to {}\nhint: lock to that hotkey, or move the lock with `tao lock \
+             move`",
+            lock.hotkey
+        );
+        return Ok(Some(Obstacle { name: "SubtensorModule.LockHotkeyMismatch", text }));
+    }
+    let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
+    let on_subnet = stakes.iter().filter(|stake| stake.netuid == netuid).map(|stake| stake.stake.get());
+    let staked = Alpha::new(on_subnet.fold(0, u64::saturating_add));
+    let locked = lock.map_or(Alpha::ZERO, |lock| lock.locked);
+    if locked.checked_add(amount).is_some_and(|total| total <= staked) {
+        return Ok(None);
+    }
+    let text = format!(
+        "{coldkey} has {staked} alpha on subnet {netuid}, of which {locked} are locked, too few to lock {amount} \
+         more\nhint: stake more with `tao stake add`, or lock less"
+    );
+    Ok(Some(Obstacle { name: "SubtensorModule.InsufficientStakeForLock", text }))
+}
+
 fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     context.block_on(async {
@@ -212,7 +244,8 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "mode": args.mode.map(Mode::name),
         });
         let what = format!("Lock {amount} alpha of {coldkey} on subnet {netuid} to {hotkey}{mode}");
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(obstacle(&chain, coldkey, (hotkey, netuid, amount)).await?);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

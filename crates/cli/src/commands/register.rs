@@ -10,7 +10,7 @@ use taonet_chain::{At, Chain as _, Inclusion, calls};
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
+use crate::chain::{Obstacle, PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -50,10 +50,12 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         }
         // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
         chain.subnet(netuid, At::Head).await.map_err(failed)?;
-        if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
-            let text = format!("{hotkey} is already registered on subnet {netuid}, with uid {uid}");
-            return Err(Classified::error(Failure::Rejected, text));
-        }
+        let obstacle = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.map(|uid| Obstacle {
+            name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet",
+            text: format!(
+                "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
+            ),
+        });
         let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
         let (call, cost) = if is_root {
             (calls::root_register(hotkey), format!("{price} TAO"))
@@ -65,7 +67,8 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         let about =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), about)
-            .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?);
+            .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?)
+            .obstacle(obstacle);
         plan.found = registered;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -14,7 +14,7 @@ use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
 
 use super::axon::external::ExternalIpArgs;
-use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use crate::chain::{Obstacle, Plan, RateLimit, SigningHotkeyArgs, TxArgs, failed, stored_blocks};
 use crate::context::Context;
 
 /// Publish a neuron's endpoint
@@ -91,7 +91,8 @@ pub(crate) fn publish(
         }
         let call = calls::serve_axon(netuid, version(), address);
         let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, hotkey).await?);
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 
@@ -102,6 +103,18 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
         return context.print_json(&about);
     }
     context.print(&format!("{address} is already published; nothing to do"))
+}
+
+/// Returns why the rate limit does not let the hotkey change its endpoint in the next block; `None` if it does.
+pub(crate) async fn rate_limited(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<Option<Obstacle>> {
+    let head = chain.head().await.map_err(failed)?;
+    let keys = [json!(netuid), json!(hotkey)];
+    let axon = chain.storage("SubtensorModule", "Axons", &keys, head.into()).await.map_err(failed)?;
+    let last = axon["block"].as_u64().unwrap_or_default();
+    let blocks = stored_blocks(chain, "ServingRateLimit", &[json!(netuid)], head.into()).await?;
+    let limit =
+        RateLimit { error: "SubtensorModule.ServingRateLimitExceeded", actions: "two changes of a hotkey's endpoint" };
+    Ok(limit.obstacle(chain, last, blocks, head.number))
 }
 
 /// Returns whether the chain already has this endpoint for the hotkey.

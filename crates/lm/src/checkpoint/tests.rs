@@ -170,6 +170,14 @@ fn rotations_are_those_of_the_configuration() {
 }
 
 #[test]
+fn byte_order_mark_of_configuration_is_ignored() {
+    let folder = directory();
+    let expected = next(&open(folder.path()).unwrap());
+    fs::write(folder.path().join("config.json"), format!("\u{feff}{}", config())).unwrap();
+    assert_eq!(next(&open(folder.path()).unwrap()), expected);
+}
+
+#[test]
 fn foreign_models_are_named() {
     for (field, value, named) in [
         ("model_type", json!("gpt2"), "model_type \"gpt2\""),

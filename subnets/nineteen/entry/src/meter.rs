@@ -101,6 +101,10 @@ impl Tokenizers {
 fn load(path: &Path) -> Option<Tokenizer> {
     let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
     if !file.is_file() {
+        if path.is_absolute() || path.extension().is_some_and(|extension| extension == "json") {
+            let path = file.display();
+            tracing::warn!(%path, "a task's tokenizer does not exist; answers are billed by log-probabilities");
+        }
         return None;
     }
     let loaded = Tokenizer::from_file(&file).and_then(|mut tokenizer| {

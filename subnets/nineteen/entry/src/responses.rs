@@ -23,7 +23,7 @@ pub(crate) async fn whole(head: Head, echo: Echo, answer: Reply, bill: Bill) -> 
     })
     .await?;
     output.finish();
-    let state = State::ended(head.finish_reason(&end, tokens.1) == "length");
+    let state = State::ended(&head.finish_reason(&end, tokens.1));
     Ok(Json(echo.document(&head, state, output.items(), Some(tokens))).into_response())
 }
 
@@ -32,20 +32,26 @@ pub(crate) async fn whole(head: Head, echo: Echo, answer: Reply, bill: Bill) -> 
 pub(crate) enum State {
     InProgress,
     Completed,
-    Incomplete,
+    /// Incomplete, with the reason.
+    Incomplete(&'static str),
     Failed,
 }
 
 impl State {
-    const fn ended(is_cut: bool) -> Self {
-        if is_cut { Self::Incomplete } else { Self::Completed }
+    /// Returns the status of a finished answer with this finish reason.
+    fn ended(finish_reason: &str) -> Self {
+        match finish_reason {
+            "length" => Self::Incomplete("max_output_tokens"),
+            "content_filter" => Self::Incomplete("content_filter"),
+            _ => Self::Completed,
+        }
     }
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::InProgress => "in_progress",
             Self::Completed => "completed",
-            Self::Incomplete => "incomplete",
+            Self::Incomplete(_) => "incomplete",
             Self::Failed => "failed",
         }
     }
@@ -107,7 +113,7 @@ impl Events for Typed {
     fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
         let last = self.output.finish();
         let mut events = self.events(last);
-        let state = State::ended(self.head.finish_reason(end, tokens.1) == "length");
+        let state = State::ended(&self.head.finish_reason(end, tokens.1));
         let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
         events.push(self.event(&format!("response.{}", state.as_str()), json!({ "response": response })));
         events

@@ -29,7 +29,7 @@ pub(crate) enum RelayError {
     Silent(Duration),
     #[error("backend timed out: response incomplete after {0:?}")]
     TooLong(Duration),
-    #[error("backend's stream refused: {0}")]
+    #[error(transparent)]
     Stream(#[from] StreamFault),
 }
 

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, bytes_without_bom};
 use taonet_proof_backends::Statement;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
@@ -86,8 +86,8 @@ impl Bundle {
     /// When the text is too long, malformed or of an unsupported version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         check_length(text)?;
-        let bundle: Self =
-            serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "bundle", source })?;
+        let bundle: Self = serde_json::from_slice(bytes_without_bom(text))
+            .map_err(|source| CircuitError::Json { what: "bundle", source })?;
         if is_supported(bundle.version) { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, bytes_without_bom};
 use taonet_proof_core::Digest;
 use taonet_proof_core::slices::{FILE, SlicedModel};
 
@@ -153,6 +153,7 @@ impl ModelBundle {
             slices: Option<serde::de::IgnoredAny>,
         }
         crate::bundle::check_length(text)?;
+        let text = bytes_without_bom(text);
         let malformed = |source| CircuitError::Json { what: "bundle", source };
         let form: Form = serde_json::from_slice(text).map_err(malformed)?;
         if form.slices.is_none() {

@@ -71,6 +71,8 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = Bundle::from_json(&text).unwrap();
     assert_eq!(read, bundle);
+    let marked = [&b"\xef\xbb\xbf"[..], &text].concat();
+    assert_eq!(Bundle::from_json(&marked).unwrap(), bundle, "a byte order mark is ignored");
     read.verify().unwrap();
     for change in [
         |bundle: &mut Bundle| bundle.outputs[0] += 1,

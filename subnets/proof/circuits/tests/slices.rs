@@ -36,6 +36,8 @@ fn a_chain_of_slices_proves_the_lenet() {
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = ModelBundle::from_json(&text).unwrap();
     assert_eq!(read, ModelBundle::Sliced(Box::new(bundle.clone())));
+    let marked = [&b"\xef\xbb\xbf"[..], &text].concat();
+    assert_eq!(ModelBundle::from_json(&marked).unwrap(), read, "a byte order mark is ignored");
     assert_eq!(read.id().unwrap(), bundle.model_id().unwrap());
 
     let refused = |change: &dyn Fn(&mut SlicedBundle)| {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use taonet_primitives::bytes_without_bom;
 use thiserror::Error;
 
 use crate::circuit::Circuit;
@@ -131,6 +132,7 @@ impl CircuitMetadata {
         struct Version {
             version: u32,
         }
+        let text = bytes_without_bom(text);
         // Other versions may have other fields.
         let Version { version } = serde_json::from_slice(text)?;
         if version != VERSION {
@@ -220,6 +222,7 @@ mod tests {
     fn metadata_of_other_programs_and_versions_says_what_to_do() {
         for (text, expected) in [
             (r#"{"version": 2, "renamed": 1}"#, "unsupported circuit metadata version 2, expected 1"),
+            ("\u{feff}{\"version\": 2}", "unsupported circuit metadata version 2, expected 1"),
             (r#"{"name": "x", "proof_system": "EZKL"}"#, "malformed circuit metadata"),
         ] {
             let error = CircuitMetadata::from_json(text.as_bytes()).unwrap_err().to_string();

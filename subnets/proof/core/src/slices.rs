@@ -7,6 +7,7 @@
 //! proves the whole model.
 
 use serde::{Deserialize, Serialize};
+use taonet_primitives::bytes_without_bom;
 use thiserror::Error;
 
 use crate::circuit::StageKind;
@@ -71,7 +72,7 @@ impl SlicedModel {
     /// # Errors
     /// When the text is malformed, has an unsupported version, or has no slices or too many.
     pub fn from_json(text: &[u8]) -> Result<Self, SliceError> {
-        let model: Self = serde_json::from_slice(text)?;
+        let model: Self = serde_json::from_slice(bytes_without_bom(text))?;
         if model.version != VERSION {
             return Err(SliceError::Version(model.version));
         }

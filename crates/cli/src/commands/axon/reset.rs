@@ -8,6 +8,7 @@ use taonet_chain::calls;
 use taonet_primitives::NetUid;
 
 use crate::chain::{Plan, SigningHotkeyArgs, TxArgs};
+use crate::commands::serve_axon::rate_limited;
 use crate::context::Context;
 
 /// Withdraw a neuron's published endpoint
@@ -30,6 +31,7 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
         // The chain accepts the address 0, but not the port 0.
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, hotkey).await?);
+        args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }

@@ -97,7 +97,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     if config.unsigned_requests && !config.network.is_local() {
         let message = format!(
             "MINER_DEV_MODE answers unsigned requests, and cannot be used on {}\nhint: unset it, or set \
-             BITTENSOR_SUBTENSOR_ENDPOINT=local",
+             BT_NETWORK=local",
             config.network
         );
         return Err(Classified::error(Failure::Usage, message));

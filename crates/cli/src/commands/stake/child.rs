@@ -7,10 +7,12 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use taonet_chain::{At, Inclusion, Proportion, Relative, Share, calls};
+use taonet_chain::{At, Chain as _, Inclusion, Proportion, Relative, Share, calls};
 use taonet_primitives::{Hotkey, NetUid, counted};
 
-use crate::chain::{Account, AtArgs, NetworkArgs, PairArgs, Plan, TxArgs, block_json, failed};
+use crate::chain::{
+    Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, failed, stored_blocks,
+};
 use crate::commands::wallet::place::HotkeyArgs;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -19,6 +21,10 @@ use crate::tables::RELATIVES;
 
 /// Maximum number of children of a hotkey on a subnet.
 const MAX_CHILDREN: usize = 5;
+/// Minimum number of blocks between two changes of a hotkey's children on a subnet. The chain has no constant for it.
+const CHANGE_BLOCKS: u64 = 150;
+/// Number of this action in `TransactionKeyLastBlock`.
+const CHANGE: u16 = 0;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -190,7 +196,15 @@ fn submit(
         let key = tx.unlock()?;
         let list: Vec<Value> = children.iter().map(document).collect();
         let about = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
-        let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about);
+        let head = chain.head().await.map_err(failed)?;
+        let keys = [json!(hotkey), json!(netuid), json!(CHANGE)];
+        let last = stored_blocks(&chain, "TransactionKeyLastBlock", &keys, head.into()).await?;
+        let limit = RateLimit {
+            error: "SubtensorModule.TxRateLimitExceeded",
+            actions: "changes of the hotkey's children on the subnet",
+        };
+        let obstacle = limit.obstacle(&chain, last, CHANGE_BLOCKS, head.number);
+        let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about).obstacle(obstacle);
         plan.found = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })

@@ -12,7 +12,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, check_rate_limit, rounded_to_zero, row, warn_of_zeros};
+use super::pairs::{Pair, rate_limit, rounded_to_zero, row, warn_of_zeros};
 use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -93,11 +93,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`"
             );
         };
-        check_rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        let obstacle = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey, uids, values, salt, version_key };
-        if !args.tx.submit.is_dry_run() {
+        if obstacle.is_none() && !args.tx.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
             atomic_write(&args.save, &text, Access::Owner)?;
@@ -117,7 +117,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             counted(weights.len(), "weight"),
             args.save.display()
         );
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about).obstacle(obstacle), context).await
     })
 }
 

@@ -5,10 +5,10 @@ use std::str::FromStr;
 use anyhow::bail;
 use serde_json::{Value, json};
 use taonet_chain::weights::{self, WeightError, quantise, refusal};
-use taonet_chain::{Chain as _, Client, WeightRow, WeightRules};
+use taonet_chain::{Client, WeightRow, WeightRules};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
-use crate::chain::failed;
+use crate::chain::{Obstacle, blocks_to_wait, failed, wait_hint};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -30,8 +30,7 @@ impl FromStr for Pair {
         if weight.is_finite() && weight >= 0.0 {
             Ok(Self { uid, weight })
         } else {
-            Err("expected a weight of 0 or \
-            more")
+            Err("expected a weight of 0 or more")
         }
     }
 }
@@ -66,41 +65,24 @@ pub(super) fn warn_of_zeros(uids: &[Uid], context: &Context) {
     ));
 }
 
-/// Returns an error if the rate limit does not let the neuron set or commit weights in the next block.
-pub(super) async fn check_rate_limit(
+/// Returns why the rate limit does not let the neuron set or commit weights in the next block; `None` if it does.
+pub(super) async fn rate_limit(
     chain: &Client,
     (netuid, mech, uid): (NetUid, MechId, Uid),
     rules: &WeightRules,
     head: BlockNumber,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Obstacle>> {
     let index = json!(mech.storage_index(netuid));
     let updates = chain.storage("SubtensorModule", "LastUpdate", &[index], head.into()).await.map_err(failed)?;
-    let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).and_then(|block| u32::try_from(block).ok());
-    let Some(wait) = blocks_to_wait(last.unwrap_or_default(), rules.rate_limit_blocks, head.get()) else {
-        return Ok(());
-    };
-    let seconds = chain.block_time().as_secs_f64() * wait as f64;
+    let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
+    let Some(wait) = blocks_to_wait(last, rules.rate_limit_blocks, head) else { return Ok(None) };
     let text = format!(
         "the rate limit of subnet {netuid} is {} between two submissions of weights, and the last one (or the \
-         registration) of uid {uid} is in block {}\nhint: wait {}, about {}",
+         registration) of uid {uid} is in block {last}\nhint: {}",
         counted(rules.rate_limit_blocks, "block"),
-        last.unwrap_or_default(),
-        counted(wait, "block"),
-        minutes(seconds)
+        wait_hint(chain, wait)
     );
-    Err(Classified::error(Failure::Rejected, text))
-}
-
-/// Returns the number of blocks until the rate limit allows weights; `None` if it allows them in the next block. The
-/// chain treats block 0 as "never".
-fn blocks_to_wait(last: u32, limit: u64, head: u32) -> Option<u64> {
-    let wait = (u64::from(last) + limit).saturating_sub(u64::from(head) + 1);
-    (last > 0 && wait > 0).then_some(wait)
-}
-
-/// Formats a duration: minutes, or seconds below two minutes.
-fn minutes(seconds: f64) -> String {
-    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} minutes", seconds / 60.0) }
+    Ok(Some(Obstacle { name: "SubtensorModule.SettingWeightsTooFast", text }))
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.
@@ -147,21 +129,6 @@ mod tests {
             let expected: Vec<Uid> = uids.iter().copied().map(Uid).collect();
             assert_eq!(rounded_to_zero(&pairs, &row(&pairs).unwrap()), expected, "{texts:?}");
         }
-    }
-
-    #[test]
-    fn rate_limit_counts_from_last_update() {
-        for (last, limit, head, wait) in [
-            (40, 100, 100, Some(39)),
-            (40, 100, 138, Some(1)),
-            (40, 100, 139, None),
-            (40, 0, 40, None),
-            (0, 100, 5, None),
-            (u32::MAX, u64::from(u32::MAX), u32::MAX, Some(u64::from(u32::MAX) - 1)),
-        ] {
-            assert_eq!(blocks_to_wait(last, limit, head), wait, "{last} {limit} {head}");
-        }
-        assert_eq!((minutes(36.4), minutes(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
     }
 
     #[test]

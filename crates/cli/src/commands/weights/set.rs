@@ -9,7 +9,7 @@ use taonet_ledger::{Form, Sealing, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, check, check_rate_limit, rounded_to_zero, row, warn_of_zeros};
+use super::pairs::{Pair, check, rate_limit, rounded_to_zero, row, warn_of_zeros};
 use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
 use crate::context::Context;
 
@@ -47,7 +47,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             );
         };
         check(&weights, uid, mech, &rules)?;
-        check_rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
+        let obstacle = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let rng = &mut rand::rng();
         let (form, call, round) = match Form::of(netuid, &rules, rng)? {
             Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
@@ -87,6 +87,6 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "rounded_to_zero": zeros,
             "version_key": version_key,
         });
-        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
+        args.tx.submit.submit(&chain, &key, Plan::new(call, what, about).obstacle(obstacle), context).await
     })
 }

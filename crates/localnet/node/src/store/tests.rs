@@ -107,12 +107,8 @@ fn stored(store: &Store) -> BTreeSet<Vec<u8>> {
 /// Returns the rows of all nodes that are reachable from the retained states.
 fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
     let stored = stored(store);
-    let kept: Vec<u32> = {
-        let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();
-        bodies.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
-    };
     let mut rows = BTreeSet::new();
-    for number in kept {
+    for number in store.oldest_state().unwrap()..=store.head().unwrap().number() {
         let head = find_head(&store.database.begin_read().unwrap(), store.hash(number).unwrap().unwrap());
         let head = head.unwrap().unwrap();
         let values: sp_core::storage::Storage = {

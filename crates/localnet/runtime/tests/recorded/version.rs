@@ -13,8 +13,8 @@ use crate::vectors;
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
     1_000_013,
-    "9cf39cca073d24aad4c17a78ae0b6d828bdc5295cca0393110042ff2a648588b",
-    "a9b63e5af68c91e9d673751d3952d5678efcc5e4989623e0715d61b0d62ed150",
+    "6781de7a80c756f871d92bb0eb3ab47fc5618ae26a44ab8e74421aa0e4ca75d4",
+    "d2aaace31d63228b0fcce6e089b1b071e690ebb496167993bce86b4c9642c115",
 );
 
 #[test]

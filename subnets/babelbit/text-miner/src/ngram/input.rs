@@ -114,8 +114,8 @@ pub fn read_utterances(
 ) -> Result<u64, InputError> {
     let named = |source| InputError::Read { file: path.to_owned(), source };
     let mut inner = File::open(path).map_err(named)?;
-    skip_bom(&mut inner).map_err(named)?;
-    let file = Counted { inner, bytes: 0, progress };
+    let bytes = skip_bom(&mut inner).map_err(named)?;
+    let file = Counted { inner, bytes, progress };
     let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
     let each = |text: &str| {
@@ -130,16 +130,16 @@ pub fn read_utterances(
     if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
 }
 
-/// Skips a byte order mark at the beginning of a file. What cannot be sought, such as a pipe, is read as it is.
-fn skip_bom(file: &mut File) -> io::Result<()> {
+/// Skips a byte order mark at the beginning of a file, and returns its length. Input that cannot be sought, such as a
+/// pipe, is read as it is.
+fn skip_bom(file: &mut File) -> io::Result<u64> {
     if file.stream_position().is_err() {
-        return Ok(());
+        return Ok(0);
     }
     let mut start = Vec::new();
     file.take(3).read_to_end(&mut start)?;
     let mark = start.len() - bytes_without_bom(&start).len();
-    file.seek(SeekFrom::Start(mark as u64))?;
-    Ok(())
+    file.seek(SeekFrom::Start(mark as u64))
 }
 
 /// A reader that reports its progress.

@@ -24,7 +24,10 @@ impl Echo {
                 "total_tokens": input.saturating_add(answer),
             })
         });
-        let reason = (state == State::Incomplete).then(|| json!({"reason": "max_output_tokens"}));
+        let reason = match state {
+            State::Incomplete(reason) => json!({ "reason": reason }),
+            _ => Value::Null,
+        };
         let mut document = self.0.clone();
         for (name, value) in [
             ("id", json!(head.id)),
@@ -32,7 +35,7 @@ impl Echo {
             ("created_at", json!(head.created)),
             ("status", json!(state.as_str())),
             ("error", Value::Null),
-            ("incomplete_details", json!(reason)),
+            ("incomplete_details", reason),
             ("model", json!(head.model)),
             ("output", output.into()),
             ("usage", json!(usage)),

@@ -241,6 +241,18 @@ async fn whole(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
     compare(Complete(content, choice["finish_reason"].as_str().unwrap(), charged));
 }
 
+/// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its requests. A rate limit
+/// pauses them for a second.
+async fn succeed(shop: &Shop, after: &str) {
+    for _ in 0..50 {
+        if buy(shop, "plain", false).await.status() == 200 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("no answer within 5 s after {after}");
+}
+
 #[tokio::test]
 async fn streams_of_backends_arrive_or_fail() {
     let shop = shop().await;
@@ -252,10 +264,10 @@ async fn streams_of_backends_arrive_or_fail() {
             }
         };
         stream(&shop, name, |found| compare("stream", found, *expected)).await;
+        succeed(&shop, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
         whole(&shop, name, |found| compare("document", found, expected)).await;
-        // Resets the miner's failures in succession, which would stop its requests.
-        assert_eq!(buy(&shop, "plain", false).await.status(), 200, "after {name}");
+        succeed(&shop, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
@@ -304,4 +316,22 @@ async fn reasoning_is_relayed() {
     assert_eq!(answer["choices"][0]["message"]["reasoning_content"], "hm so");
     let stream = text(buy(&shop, "reasoning", true).await).await;
     assert!(stream.contains(r#""delta":{"reasoning_content":"hm"}"#), "{stream}");
+}
+
+/// `/v1/responses` reports why an answer is incomplete.
+#[tokio::test]
+async fn responses_relay_finish_reasons() {
+    let shop = shop().await;
+    for (name, status, details) in [
+        ("plain", "completed", Value::Null),
+        ("length", "incomplete", json!({"reason": "max_output_tokens"})),
+        ("content_filter", "incomplete", json!({"reason": "content_filter"})),
+    ] {
+        let mut body = json!({"model": TASK, "input": name, "max_output_tokens": 100});
+        let answer = document(shop.send("/v1/responses", &body, None).await).await;
+        assert_eq!((&answer["status"], &answer["incomplete_details"]), (&json!(status), &details), "{name}");
+        body["stream"] = json!(true);
+        let stream = text(shop.send("/v1/responses", &body, None).await).await;
+        assert!(stream.contains(&format!("event: response.{status}\n")), "{name}: {stream}");
+    }
 }

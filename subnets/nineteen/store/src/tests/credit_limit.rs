@@ -126,6 +126,11 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
         let sql = format!("UPDATE {table} SET {name} = 9223372036854775807 + {name} WHERE {name} > 0");
         assert!(statement(&*sql.leak()).execute(&store.database).await.is_err(), "{column}");
     }
+    if !store.is_shared() {
+        let lenient = "SELECT COUNT(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0
+                       AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%sqlx%'";
+        assert_eq!(statement(lenient).number(&store.database).await.unwrap(), 0, "tables that are not STRICT");
+    }
     assert!(store.is_balanced().await.unwrap());
 }
 

@@ -76,27 +76,33 @@ const SUITES: &str = "
 
 The end-to-end suites of opentensor/bittensor (bb526e6d, with SDK 10.5.0) and opentensor/btcli (1e9bc8b6, with btcli
 9.23.2) run unmodified on `--genesis reference`, as [the guide](localnet.md#run-the-sdks-and-btclis-own-test-suites)
-describes. They are written for an older version of the chain than the main network's, and for a slower node. In a partial
-run without network access, on a busy machine with two cores, 52 of 96 tests of the SDK's suite passed, and 20 of 23 of
-btcli's. The others:
+describes. They are written for an older version of the chain than the main network's, and for a slower node. `./test`
+does not run them, only some operations of the SDK's suite that depend on the genesis block.
+
+There was no complete run. In partial runs without network access, on a busy machine with two cores, 77 of the SDK's 129
+tests passed, 35 failed, and 17 did not run to their end; of btcli's 37, 30 passed, 2 failed, 2 did not run to their end,
+and the suite skips 3. With `tao` and the script of the guide, at most 60 s for each run, 20 of these 77 tests and 10 of
+these 30 passed; the others passed before, with an earlier program of the node:
 
 | Suite | Tests | Reason |
 |---|---|---|
-| SDK | test_root_claim (14 tests) | the main network has removed `set_root_claim_type` |
-| SDK | test_commit_reveal, test_reveal_commitments | wait for drand's pulses: without `--drand` and access to drand's API they never end. They were not run with it |
-| SDK | test_axon, test_dendrite, test_incentive, test_root_set_weights, test_neuron_certificate, test_subtensor_extrinsics | clone a repository and ask a public service for the machine's address: not run successfully without network access |
-| SDK | test_metagraph | not run: imports a module that SDK 10.5.0 lacks |
-| SDK | test_commit_and_reveal_weights_legacy (2) | expects the number of a block in `WeightCommits`, where the chain has the index of the epoch, 0 for a new subnet |
-| SDK | test_crowdloan_with_call (2) | the chain refuses to finalize a crowdloan whose call does not spend all TAO (FundsNotSettled) |
-| SDK | test_change_take (2) | expects DelegateTxRateLimitExceeded from a block; the chain refuses the call before, with custom error 6, as the published source does |
-| SDK | test_batch_operations (2) | expects 0.1 TAO as the price of a registration on a new subnet; the chain begins with 1 TAO |
-| SDK | test_single_operation (2) | expects an epoch between two calls, which take longer on a node that finalizes blocks later |
-| SDK | test_blocks_async, test_hotkeys_async, test_children | exceeded a time limit, or missed a block, on the busy machine |
-| SDK | test_proxy, test_safe_swap_stake_scenarios, test_transfer_stake | not run again since the chain has the texts of errors that they compare, and no rate limit of subnets |
-| SDK | test_liquid_alpha, test_liquidity | not run |
-| btcli | test_coldkey_swap (1 of 3), test_hyperparams_setting, test_registration | not examined: they ran with the rate limit of subnets, on the busy machine |
+| SDK | test_root_claim (14) | failed: the main network has removed `set_root_claim_type` |
+| SDK | test_commit_and_reveal_weights_legacy (2) | failed: expects the number of a block in `WeightCommits`, where the chain has the index of the epoch, 0 for a new subnet |
+| SDK | test_crowdloan_with_call (2) | failed: the chain refuses to finalize a crowdloan whose call does not spend all TAO (FundsNotSettled) |
+| SDK | test_change_take (2) | failed: expects DelegateTxRateLimitExceeded from a block; the chain refuses the call before, with custom error 6, as the published source does |
+| SDK | test_batch_operations (2) | failed: expects 0.1 TAO as the price of a registration on a new subnet; the chain begins with 1 TAO, as the published source does (`DefaultNeuronBurnCost`) |
+| SDK | test_single_operation (2) | failed: expects an epoch between two calls, which take longer on a node that finalizes blocks later |
+| SDK | test_neuron_certificate (2) | failed: asks a public service for the machine's address |
+| SDK | test_axon, test_dendrite, test_root_set_weights, test_subtensor_extrinsics (2 each) | failed without network access; the cause was not examined further |
+| SDK | test_children (2) | one failed in an earlier run and exceeded the limit in a later one, the other did not run to its end: not examined |
+| SDK | test_commit_reveal, test_reveal_commitments (2 each) | not run to their end: wait for drand's pulses, which need `--drand` and access to drand's API |
+| SDK | test_liquidity (2) | one exceeded the limit, the other was not run |
+| SDK | test_incentive (2) | not run |
+| SDK | test_metagraph (8) | not run: imports a module that SDK 10.5.0 lacks |
+| btcli | test_hyperparams_setting | failed: btcli 9.23.2 itself refuses to set `activity_cutoff`, which the suite sets |
+| btcli | test_staking_sudo | failed: expects the price 0 on a subnet that is not started; the pool of a new subnet has a price, as in the published source (`current_price`) |
+| btcli | test_stake_movement, test_unstaking | exceeded the limit |
 | btcli | test_liquidity, test_root, test_senate | skipped by the suite |
-| btcli | test_stake_burn, test_stake_movement, test_staking_sudo, test_unstaking, test_wallet_creations, test_wallet_interactions | not run |
 ";
 
 const METHODS: &str = "

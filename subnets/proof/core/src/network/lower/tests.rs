@@ -60,6 +60,24 @@ fn small_file_of_a_large_circuit_is_refused() {
     }
 }
 
+/// A file of 29 kB: a convolution with 28 561 weights, and a maximum over 22×22 values at each position.
+#[test]
+fn file_with_few_parameters_takes_little_memory() {
+    let side = 169;
+    let convolution = Operation::Convolution {
+        window: Window { kernel: [side; 2], stride: [512; 2], padding: [0; 4] },
+        groups: 1,
+        weights: vec![0; side * side],
+        bias: vec![0],
+    };
+    let mut network = network([1, 512, 512], convolution);
+    let window = Window { kernel: [22; 2], stride: [1; 2], padding: [0; 4] };
+    let operation = Operation::MaxPool { window };
+    network.layers.push(Layer { inputs: vec![0], operation, rescale: None, scale: 0 });
+    let Err(NetworkError::Memory(error)) = network.lower() else { panic!("refused") };
+    assert!(error.limit < 1 << 29 && error.needed > 3 * error.limit, "{error}");
+}
+
 #[test]
 fn number_of_layers_is_checked_before_they_are_decoded() {
     let good = Network::from_bytes(&BOMB).unwrap().to_bytes().unwrap();

@@ -1,0 +1,75 @@
+//! Rate limits of calls, compared with the chain before a call is sent.
+
+use serde_json::Value;
+use taonet_chain::{At, Chain as _, Client};
+use taonet_primitives::{BlockNumber, counted};
+
+use super::{Obstacle, failed};
+
+/// A rate limit: the name of the chain's error, and what it limits, such as `changes of children`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RateLimit {
+    pub(crate) error: &'static str,
+    pub(crate) actions: &'static str,
+}
+
+impl RateLimit {
+    /// Returns why the limit does not allow another action in the next block; `None` if it does. `last` is the block of
+    /// the last action.
+    pub(crate) fn obstacle(self, chain: &Client, last: u64, blocks: u64, head: BlockNumber) -> Option<Obstacle> {
+        let wait = blocks_to_wait(last, blocks, head)?;
+        let text = format!(
+            "the rate limit is {} between {}, and the last one is in block {last}\nhint: {}",
+            counted(blocks, "block"),
+            self.actions,
+            wait_hint(chain, wait)
+        );
+        Some(Obstacle { name: self.error, text })
+    }
+}
+
+/// Reads a block number or a number of blocks; 0 if there is none.
+pub(crate) async fn stored_blocks(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<u64> {
+    let value = chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)?;
+    Ok(value.as_u64().unwrap_or_default())
+}
+
+/// Returns the number of blocks until a rate limit allows an action; `None` if it allows one in the next block. The
+/// chain treats block 0 as "never".
+pub(crate) fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
+    let wait = last.saturating_add(limit).saturating_sub(u64::from(head.get()) + 1);
+    (last > 0 && wait > 0).then_some(wait)
+}
+
+/// Formats how long to wait, such as `wait 39 blocks, about 8 minutes`.
+pub(crate) fn wait_hint(chain: &Client, blocks: u64) -> String {
+    let seconds = chain.block_time().as_secs_f64() * blocks as f64;
+    format!("wait {}, about {}", counted(blocks, "block"), duration(seconds))
+}
+
+/// Formats a duration: minutes, or seconds below two minutes.
+fn duration(seconds: f64) -> String {
+    if seconds < 120.0 { format!("{seconds:.0} s") } else { format!("{:.0} minutes", seconds / 60.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_limit_counts_from_last_action() {
+        let max = u64::from(u32::MAX);
+        for (last, limit, head, wait) in [
+            (40, 100, 100, Some(39)),
+            (40, 100, 138, Some(1)),
+            (40, 100, 139, None),
+            (40, 0, 40, None),
+            (0, 100, 5, None),
+            (max, max, u32::MAX, Some(max - 1)),
+            (max, u64::MAX, 0, Some(u64::MAX - 1)),
+        ] {
+            assert_eq!(blocks_to_wait(last, limit, BlockNumber::new(head)), wait, "{last} {limit} {head}");
+        }
+        assert_eq!((duration(36.4), duration(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
+    }
+}
