@@ -39,7 +39,7 @@ fn submit(gateway: &str, uid: u16, url: &str) -> Value {
 
 /// Lists the arena's miners with the runner's client.
 async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
-    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let policy = AddressPolicy::private();
     let entry = |uid: &u16| MinerEntry {
         uid: Uid(*uid),
         hotkey: key(*uid).hotkey(),

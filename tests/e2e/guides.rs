@@ -233,7 +233,9 @@ fn lines_with_our_programs() -> Vec<String> {
             let line = line.split_once(" > ").map_or(line, |(line, _)| line);
             let line = line.strip_prefix("pm2 start ").map_or(line, |line| line);
             let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
-            let line = line.replace("--circuit CIRCUIT", &format!("--circuit {}", "0".repeat(64)));
+            let line = ["--circuit", "--additional-circuits"].iter().fold(line, |line, option| {
+                line.replace(&format!("{option} CIRCUIT"), &format!("{option} {}", "0".repeat(64)))
+            });
             if line.starts_with("bb ") || line.starts_with("tao ") {
                 lines.push(line);
             }

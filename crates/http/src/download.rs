@@ -14,6 +14,7 @@ use futures::stream::{self, BoxStream};
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
+use taonet_primitives::Backoff;
 use tokio::fs::OpenOptions;
 use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
@@ -96,7 +97,8 @@ impl Download<'_> {
         origin: &O,
         mut progress: impl FnMut(u64, Option<u64>),
     ) -> Result<(), DownloadError<O::Error>> {
-        let (mut attempts, mut pause) = (0, self.pause);
+        let backoff = Backoff::new(self.pause, Duration::MAX);
+        let mut attempts = 0;
         loop {
             let before = length(self.file).map_err(DownloadError::File)?;
             match self.append(origin, before, &mut progress).await {
@@ -108,15 +110,15 @@ impl Download<'_> {
                 }
                 Err(DownloadError::Origin(error)) if O::is_retryable(&error) => {
                     if length(self.file).map_err(DownloadError::File)? > before {
-                        (attempts, pause) = (0, self.pause);
+                        attempts = 0;
                     }
+                    let delay = backoff.delay(attempts);
                     attempts += 1;
                     if attempts >= self.attempts {
                         return Err(DownloadError::Origin(error));
                     }
                     tracing::debug!(%error, "download interrupted, resuming");
-                    tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2);
+                    tokio::time::sleep(delay).await;
                 }
                 result => return result,
             }

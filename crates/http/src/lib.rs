@@ -41,7 +41,7 @@
 //! The crate neither signs requests nor terminates TLS: `taonet-wire` does the former, the caller of [`serve_over`] the
 //! latter.
 //!
-//! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys). Used by
+//! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys, backoff). Used by
 //! `taonet-wire`, which adds signatures, by `taonet-validator`, `taonet-localnet`, `taonet-dashboard` and
 //! `taonet-update`, and by nearly every service of the subnets.
 

@@ -9,6 +9,7 @@
 //! - blocks: [`BlockNumber`], [`BlockHash`] and [`ExtrinsicHash`];
 //! - speech: [`Seconds`], [`SampleRate`], and a [`Transcript`] with the times of its [`Word`]s;
 //! - network addresses: [`is_public`];
+//! - retries: [`Backoff`];
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
 //!   [`without_bom`], a text without its byte order mark;
 //!   [`with_causes`] and [`innermost_cause`] of an error.
@@ -26,6 +27,7 @@
 
 mod account;
 mod amount;
+mod backoff;
 mod block;
 mod byte_order_mark;
 mod causes;
@@ -42,6 +44,7 @@ mod weights;
 
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
+pub use backoff::Backoff;
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
 pub use byte_order_mark::{bytes_without_bom, without_bom};
 pub use causes::{HINT, innermost_cause, with_causes};

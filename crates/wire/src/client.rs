@@ -18,6 +18,7 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use taonet_primitives::Backoff;
 use tokio::time::Instant;
 
 use crate::Peer;
@@ -185,15 +186,16 @@ impl SignedClient {
 
     /// Makes the attempts that the call's [`Retry`] allows and returns the last result.
     async fn attempts(&self, peer: &Peer, call: &Call, until: Instant) -> Result<AnswerStream, CallError> {
-        let (mut pause, mut left) = (self.config.pause, call.deadline);
-        for _ in 1..self.config.attempts {
+        let backoff = Backoff::new(self.config.pause, Duration::MAX);
+        let mut left = call.deadline;
+        for retry in 0..self.config.attempts.saturating_sub(1) {
             let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
             // If the deadline leaves no time for another attempt, this error is more informative than a timeout.
-            if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= pause {
+            let delay = backoff.delay(retry);
+            if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= delay {
                 return result;
             }
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2);
+            tokio::time::sleep(delay).await;
             left = until.saturating_duration_since(Instant::now());
         }
         self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await

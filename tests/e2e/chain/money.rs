@@ -83,8 +83,11 @@ fn what_cannot_be_paid_is_refused() {
     document(&chain.tao(&register, &AS_ALICE));
     let paid = chain.free(ALICE);
     for further in [&[][..], &["--dry-run"]] {
-        let error = refusal(&chain.tao(&[&register[..], further].concat(), &AS_ALICE), 5);
-        assert!(error.contains("already registered on subnet 59, with uid"), "{error}");
+        let (code, told) = failure(&chain.tao(&[&register[..], further].concat(), &AS_ALICE));
+        let name = &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet");
+        assert_eq!((code, &told["error"]["name"]), (5, name), "{told}");
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.contains("already registered on subnet 59, with uid"), "{message}");
     }
     let error = refusal(&chain.tao(&[&["stake", "remove", "1", "--yes"][..], &hotkey].concat(), &AS_ALICE), 1);
     assert!(error.contains("has no stake on"), "{error}");

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sp_core::H256;
 use taonet_localnet_runtime::VERSION;
+use taonet_primitives::Backoff;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -26,10 +27,8 @@ use crate::store::{First, Head, History, StoreError};
 pub(crate) use leader::Leader;
 use leader::{Link, PAGE};
 
-/// The first pause before a reconnect, doubled with every failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause before a reconnect.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Pauses before a reconnect.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 /// The pause after the leader's chain changed while it was read.
 const CHANGED_PAUSE: Duration = Duration::from_millis(50);
 /// Maximum number of blocks that are imported at once.
@@ -198,11 +197,11 @@ impl Follower {
 
     /// Follows the leader, and reconnects when it is lost.
     async fn run(self) -> Infallible {
-        let (mut pause, mut told) = (FIRST_PAUSE, None);
+        let (mut failures, mut told) = (0_u32, None);
         loop {
             let Err(error) = self.follow().await;
             if self.leader.is_followed() {
-                (pause, told) = (FIRST_PAUSE, None);
+                (failures, told) = (0, None);
             }
             let error = error.to_string();
             if told.as_ref() != Some(&error) {
@@ -210,8 +209,8 @@ impl Follower {
             }
             self.leader.lost(&error);
             told = Some(error);
-            sleep(pause).await;
-            pause = pause.saturating_mul(2).min(MAX_PAUSE);
+            sleep(BACKOFF.delay(failures)).await;
+            failures = failures.saturating_add(1);
         }
     }
 

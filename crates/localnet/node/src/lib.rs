@@ -29,9 +29,9 @@
 //! With [`NodeConfig::follow`], the node follows another one in place of producing blocks: `follow` fetches its blocks,
 //! and the author executes them and checks the results.
 //!
-//! Uses `taonet-localnet-runtime` (the pallets), `taonet-localnet-trie` (state roots) and `taonet-http` (bounded
-//! connections). Used by `tao localnet`, the demonstrations, and the tests of all chain clients: `taonet-chain`,
-//! `taonet-ledger` and `taonet-validator`.
+//! Uses `taonet-localnet-runtime` (the pallets), `taonet-localnet-trie` (state roots), `taonet-http` (bounded
+//! connections) and `taonet-primitives` (backoff). Used by `tao localnet`, the demonstrations, and the tests of all
+//! chain clients: `taonet-chain`, `taonet-ledger` and `taonet-validator`.
 
 mod author;
 mod chain;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rand::Rng as _;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::Value;
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_http::Fault;
 use taonet_http::client::{bearer, below, builder, fault, read_capped};
+use taonet_primitives::Backoff;
 use taonet_service::{Sleeper, sleeper};
 use taonet_settings::Secret;
 use tokio::time::timeout;
@@ -23,10 +23,8 @@ const MAX_ANSWER: usize = 64 << 10;
 const RETURNED: usize = 6;
 /// Maximum number of characters of a chute's error.
 const KEPT: usize = 300;
-/// First pause before a retry; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// Relative deviation of a pause, so that calls that failed together are not retried together.
-const JITTER: f64 = 0.15;
+/// Pauses before retries. [`SLACK`] limits their sum.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::MAX);
 /// Total time budget for the pauses between the attempts of a call.
 const SLACK: Duration = Duration::from_secs(5);
 /// Maximum length of a slug, which is a label of a domain name.
@@ -166,9 +164,7 @@ impl ChuteClient {
         loop {
             match self.post(self.predict.clone(), body.to_owned(), each).await.and_then(|answer| prediction(&answer)) {
                 Err(error) if attempt < self.retries && error.is_retryable() => {
-                    let pause = FIRST_PAUSE.saturating_mul(1 << attempt.min(10));
-                    let pause = pause.mul_f64(rand::rng().random_range(1.0 - JITTER..=1.0 + JITTER));
-                    (self.sleeper)(pause).await;
+                    (self.sleeper)(BACKOFF.jittered(attempt, rand::random())).await;
                     attempt += 1;
                 }
                 outcome => return outcome,

@@ -16,6 +16,7 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taonet_babelbit_core::engine_api::{TranscriptionPayload, UtterancePayload};
+use taonet_primitives::Backoff;
 use taonet_wallet::Keypair;
 use url::Url;
 
@@ -36,6 +37,9 @@ pub enum ChallengeKind {
     /// The challenge of the solo contest.
     Solo,
 }
+
+/// Pauses between attempts to start a session.
+const START_BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::MAX);
 
 /// Limits, timeouts and sources of time of an [`EngineClient`].
 #[derive(Clone)]
@@ -128,7 +132,7 @@ impl EngineClient {
     /// # Errors
     /// [`EngineError::PermanentAuth`] after a permanent refusal, else the last attempt's error.
     pub async fn authenticate_with_retry(&self) -> Result<(), EngineError> {
-        let mut backoff = self.options.auth_backoff;
+        let backoff = Backoff::new(self.options.auth_backoff, self.options.max_backoff);
         let mut attempt = 1;
         loop {
             let error = match self.authenticate().await {
@@ -141,10 +145,10 @@ impl EngineClient {
             if attempt >= self.options.auth_attempts {
                 return Err(error);
             }
-            let delay = backoff.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
+            let delay =
+                backoff.delay(attempt - 1).max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
             tracing::warn!(attempt, delay_s = delay.as_secs_f64(), %error, "engine authentication failed, retrying");
             (self.options.sleeper)(delay).await;
-            backoff = backoff.saturating_mul(2);
             attempt += 1;
         }
     }
@@ -167,14 +171,12 @@ impl EngineClient {
     /// # Errors
     /// [`EngineError`] of the last attempt.
     pub async fn start_with_retry(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
-        let mut delay = Duration::from_secs(1);
         let mut attempt = 1;
         loop {
             match self.start(kind).await {
                 Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
                     tracing::warn!(attempt, %error, "cannot start an engine session, retrying");
-                    (self.options.sleeper)(delay).await;
-                    delay = delay.saturating_mul(2);
+                    (self.options.sleeper)(START_BACKOFF.delay(attempt - 1)).await;
                     attempt += 1;
                 }
                 outcome => return outcome,

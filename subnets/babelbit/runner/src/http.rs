@@ -15,7 +15,8 @@ use taonet_wire::{Peer, PeerError, SignedClient};
 use url::Url;
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::miners::{MinerAddress, MinerEntry};
+use super::miners::MinerEntry;
+use taonet_neuron::MinerAddress;
 
 /// Message name of an init request in signatures.
 pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";

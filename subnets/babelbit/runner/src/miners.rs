@@ -3,11 +3,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use taonet_neuron::{AddressError, AddressPolicy, MinerAddress};
 use taonet_primitives::{Hotkey, Uid, bytes_without_bom};
-
-mod address;
-
-pub use address::{AddressError, AddressPolicy, MinerAddress};
 
 /// Identity and address of a miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +43,7 @@ pub enum MinersError {
         source: serde_json::Error,
     },
     /// An entry's address is not allowed.
-    #[error("miner {position} of the miners file (uid {uid}): {source}")]
+    #[error("miner {position} of the miners file (uid {uid}): {source}{}", remedy(source))]
     Address {
         /// Position in the list, from 1.
         position: usize,
@@ -65,6 +62,11 @@ pub enum MinersError {
         /// The duplicate value.
         value: String,
     },
+}
+
+/// Returns the hint for a forbidden address.
+const fn remedy(error: &AddressError) -> &'static str {
+    if error.is_forbidden() { "; hint: development mode, BB_DEV_MODE=1, allows it" } else { "" }
 }
 
 #[derive(Deserialize)]
@@ -127,7 +129,7 @@ mod tests {
     const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
     fn parse(list: &Value) -> Result<Vec<MinerEntry>, MinersError> {
-        parse_miners(list.to_string().as_bytes(), &AddressPolicy { dev_mode: true, ..AddressPolicy::default() }, 256)
+        parse_miners(list.to_string().as_bytes(), &AddressPolicy::private(), 256)
     }
 
     #[test]
@@ -146,7 +148,7 @@ mod tests {
     #[test]
     fn byte_order_mark_is_ignored() {
         let list = json!([{"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101"}]).to_string();
-        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let policy = AddressPolicy::private();
         let miners = parse_miners(format!("\u{feff}{list}").as_bytes(), &policy, 10).unwrap();
         assert_eq!(miners[0].uid, Uid(1));
     }
@@ -190,7 +192,7 @@ mod tests {
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"},
             {"uid": 2, "hotkey": BOB, "address": "127.0.0.1:2"},
         ]);
-        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let policy = AddressPolicy::private();
         let miners = parse_miners(list.to_string().as_bytes(), &policy, 1).unwrap();
         assert_eq!(miners.iter().map(|miner| miner.uid).collect::<Vec<_>>(), [Uid(1)]);
     }

@@ -14,8 +14,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::Rng as _;
 use taonet_babelbit_core::submission_api::ResultFile;
+use taonet_primitives::Backoff;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::task::JoinSet;
@@ -256,11 +256,8 @@ impl Outbox {
         self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)
     }
 
-    /// Returns the exponential backoff with a random factor of 0.5 to 1, so that files that failed together are not
-    /// retried together.
     fn pause(&self, attempts: u32) -> Duration {
-        let doubled = self.settings.first_pause.saturating_mul(1 << attempts.min(20));
-        doubled.min(self.settings.longest_pause).mul_f64(rand::rng().random_range(0.5..=1.0))
+        Backoff::new(self.settings.first_pause, self.settings.longest_pause).jittered(attempts, rand::random())
     }
 
     fn until(&self, due_unix_ms: i64) -> Duration {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use taonet_neuron::AddressPolicy;
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_query::{Querier, Recorder, Roster, sessions};
@@ -13,7 +14,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use taonet_wire::Peer;
 
-use crate::nodes::{AddressRules, NodeSource, NodesError};
+use crate::nodes::{NodeSource, NodesError};
 use crate::onboarding::{HandshakeLog, Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
 use crate::synthetic::Drafts;
@@ -34,7 +35,7 @@ pub struct ControlSettings {
     /// Maximum age of the list of miners, after which the controller refreshes it from the chain.
     pub refresh: Duration,
     /// Rules for miners' addresses.
-    pub addresses: AddressRules,
+    pub addresses: AddressPolicy,
     /// Delay before a retry after an error, and while no miner offers capacity.
     pub pause: Duration,
     /// Seed of the random draws, for tests and demonstrations.
@@ -48,7 +49,7 @@ impl Default for ControlSettings {
     fn default() -> Self {
         Self {
             refresh: Duration::from_mins(30),
-            addresses: AddressRules::default(),
+            addresses: AddressPolicy::default(),
             pause: PAUSE,
             seed: None,
             drafts: Drafts::default(),
@@ -258,7 +259,8 @@ impl Controller {
             }
             Err(error) => return Err(error.into()),
         };
-        let peer = |node: &crate::FoundNode| Some((node.uid, self.settings.addresses.peer(node)?));
+        let peer =
+            |node: &crate::FoundNode| Some((node.uid, self.settings.addresses.peer(node.hotkey, node.address).ok()?));
         let nodes: Vec<(_, Peer)> = found.iter().filter(|node| node.hotkey != self.me).filter_map(peer).collect();
         Ok(self.store.replace_nodes(&nodes, now).await?)
     }

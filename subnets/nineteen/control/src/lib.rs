@@ -43,15 +43,16 @@
 //! If a check fails, for example because the checking server is down, the answer stays in the queue and the check is
 //! retried; an answer that the model rejects is removed from the queue without a quality. If the configuration file
 //! becomes invalid, the error is logged, and the last valid configuration remains in effect. A miner's address must be
-//! public unless [`AddressRules`] allow others. Rewards and closed periods are stored for seven days, unchecked answers
-//! for five hours.
+//! public unless the [`AddressPolicy`](taonet_neuron::AddressPolicy) permits others. Rewards and closed periods are
+//! stored for seven days, unchecked answers for five hours.
 //!
 //! The formulas are in `taonet-nineteen-core`, so that recorded inputs reproduce the weights. The crate serves no
 //! buyers.
 //!
 //! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`, `taonet-nineteen-transport` and
-//! `taonet-nineteen-core`, `taonet-validator` (trait `Subnet`), `taonet-chain`, `taonet-http`, `taonet-wire`,
-//! `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and `tao nineteen`.
+//! `taonet-nineteen-core`, `taonet-neuron` (miners' addresses), `taonet-validator` (trait `Subnet`), `taonet-chain`,
+//! `taonet-http`, `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and
+//! `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -71,7 +72,7 @@ mod votes;
 pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
 pub use measures::describe as describe_metrics;
-pub use nodes::{AddressRules, ChainNodes, FoundNode, NodeSource, NodesError};
+pub use nodes::{ChainNodes, FoundNode, NodeSource, NodesError};
 pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};

@@ -11,6 +11,7 @@ use taonet_database::testing::Postgres;
 use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
+use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
@@ -138,7 +139,7 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
     let querier = Querier::new(client.clone(), floor.clone(), QueryDeadlines::default(), 8, clocks, sender);
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
-        addresses: AddressRules { allow_private: true, ..AddressRules::default() },
+        addresses: AddressPolicy::private(),
         pause: Duration::from_millis(20),
         seed: Some(4),
         ..ControlSettings::default()

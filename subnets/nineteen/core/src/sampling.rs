@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value};
+use taonet_primitives::Backoff;
 
 use crate::task::{Endpoint, TaskType};
 
@@ -30,10 +31,8 @@ const MOST_RESULTS: usize = 1_010;
 const EVICTED: usize = 10;
 /// Maximum number of stored results of a task with weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;
-/// Initial pause after a failed check; doubles with each further failure.
-const PAUSE: Duration = Duration::from_mins(1);
-/// Maximum pause.
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// Pauses after failed checks.
+const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_mins(5));
 
 /// Returns whether the checker can reproduce an answer to this request.
 ///
@@ -84,10 +83,7 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
 
 /// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or 0 without failures.
 pub fn pause(failures: u32) -> Duration {
-    match failures.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(further) => PAUSE.saturating_mul(2_u32.saturating_pow(further)).min(LONGEST_PAUSE),
-    }
+    failures.checked_sub(1).map_or(Duration::ZERO, |further| BACKOFF.delay(further))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_query::Chunk;
 use taonet_nineteen_store::{HoldRefusal, Store, Usage};
+use taonet_primitives::Backoff;
 use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
@@ -14,8 +15,8 @@ use crate::meter::TokenMeter;
 const SETTLE: Duration = Duration::from_secs(5);
 /// Timeout for the retries of a failed charge; `abandoned` releases the hold afterwards.
 const CHARGE: Duration = Duration::from_mins(10);
-/// Minimum and maximum pause between two attempts to charge a request.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+/// Pauses between the attempts to charge a request.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
 
 /// Price of a task, by unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +149,7 @@ impl Drop for Bill {
 }
 
 async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
-    let (began, (mut pause, longest)) = (Instant::now(), PAUSES);
+    let (began, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {
         if began.elapsed() > CHARGE {
@@ -156,8 +157,8 @@ async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
             return;
         }
         tracing::warn!(error = &error as &dyn std::error::Error, request_id, "charge failed; retrying");
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(longest);
+        tokio::time::sleep(BACKOFF.delay(retries)).await;
+        retries = retries.saturating_add(1);
     }
 }
 

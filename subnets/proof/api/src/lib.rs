@@ -23,8 +23,8 @@
 //! a restart.
 //!
 //! Uses `taonet-proof-validator` (dispatch and verification), `taonet-proof-circuits`, `taonet-proof-core`,
-//! `taonet-http` (rate limits), `taonet-wallet` and `taonet-service`. Used by `tao proof validator` and
-//! `tao proof demo`.
+//! `taonet-http` (rate limits), `taonet-primitives` (backoff), `taonet-wallet` and `taonet-service`. Used by
+//! `tao proof validator` and `tao proof demo`.
 
 mod jobs;
 mod keys;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls_platform_verifier::BuilderVerifierExt as _;
+use taonet_primitives::Backoff;
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -27,14 +28,12 @@ const RUNNING: usize = 64;
 const KEPT: usize = 256;
 /// Maximum number of queued messages to the relay.
 const QUEUED: usize = 256;
-/// Initial pause before a reconnection; doubles with each failure.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses before a reconnection.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 /// Maximum time at shutdown for proofs in progress, which end within 8 s, and for the last messages to be sent.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Time at shutdown for queued messages to be sent.
 const FLUSH: Duration = Duration::from_millis(100);
-/// Maximum pause before a reconnection.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Client of a relay, which forwards users' requests to this validator. `docs/proof.md` describes the protocol.
 pub struct Relay {
@@ -125,7 +124,7 @@ impl Relay {
     pub async fn run(self, stop: &Shutdown) {
         let relay = Arc::new(self);
         let (outbound, mut queue) = mpsc::channel(QUEUED);
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0_u32;
         for session in 0_u64.. {
             let mut is_authenticated = false;
             let ended = tokio::select! {
@@ -133,7 +132,7 @@ impl Relay {
                 ended = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => ended,
             };
             if is_authenticated {
-                pause = FIRST_PAUSE;
+                failures = 0;
             }
             match ended {
                 Ok(End::Superseded) => {
@@ -148,9 +147,9 @@ impl Relay {
             }
             tokio::select! {
                 () = stop.requested() => return,
-                () = tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))) => {}
+                () = tokio::time::sleep(BACKOFF.jittered(failures, rand::random())) => {}
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            failures = failures.saturating_add(1);
         }
     }
 

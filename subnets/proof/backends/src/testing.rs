@@ -96,6 +96,42 @@ pub(crate) fn wide_border() -> Network {
     Network { format: FORMAT, input, layers }
 }
 
+/// Creates a network of a convolution and a maximum, in which some windows of the convolution cover padding only.
+pub(crate) fn wide_padding() -> Network {
+    let mut generator = generator(11);
+    let convolution = Operation::Convolution {
+        window: window(2, 1, 3),
+        groups: 1,
+        weights: weights(&mut generator, 3 * 2 * 4),
+        bias: vec![-500, 0, 1234],
+    };
+    let rescale = Some(Rescale { shift: 7, clamp: Clamp::Signed(8) });
+    let layers = vec![
+        Layer { inputs: vec![0], operation: convolution, rescale, scale: 4 },
+        Layer { inputs: vec![1], operation: Operation::MaxPool { window: window(2, 2, 0) }, rescale: None, scale: 4 },
+    ];
+    let shape = Shape::new(2, 3, 3).unwrap();
+    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+}
+
+/// Creates a network of 8 filters of 3×3 and a pool on an image of 128×128, which has few parameters for its size.
+pub(crate) fn large_image() -> Network {
+    let mut generator = generator(12);
+    let convolution = Operation::Convolution {
+        window: window(3, 1, 1),
+        groups: 1,
+        weights: weights(&mut generator, 8 * 9),
+        bias: vec![0; 8],
+    };
+    let rescale = Some(Rescale { shift: 7, clamp: Clamp::Unsigned(8) });
+    let layers = vec![
+        Layer { inputs: vec![0], operation: convolution, rescale, scale: 4 },
+        Layer { inputs: vec![1], operation: Operation::MaxPool { window: window(2, 2, 0) }, rescale: None, scale: 4 },
+    ];
+    let shape = Shape::new(1, 128, 128).unwrap();
+    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+}
+
 /// Creates a network of a single dense layer with this rescale.
 pub(crate) fn one_layer(rescale: Option<Rescale>, weights: Vec<i32>, bias: Vec<i64>, range: Range) -> Network {
     let inputs = weights.len() / bias.len();

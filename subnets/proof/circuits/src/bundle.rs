@@ -172,7 +172,12 @@ impl Bundle {
         let network = Network::from_bytes(&contents)?;
         let circuit = network.lower()?;
         self.circuit.check_description(&network, &circuit)?;
-        check::check_key(id, &self.circuit, &circuit, key)
+        check::check_key(&self.circuit, &circuit, key)?;
+        // The bundle has no transcript of a trusted setup.
+        if check::follows_from_network(&self.circuit.backend) {
+            check::remember(id);
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::CircuitError;
 /// Maximum number of identities that are remembered.
 const MAX_CHECKED: usize = 10_000;
 
-/// Identities of circuits whose key was compared with their network. An identity covers the hashes of both.
+/// Identities of circuits whose files were compared with each other. An identity covers the hashes of all files.
 static CHECKED: Mutex<BTreeSet<Digest>> = Mutex::new(BTreeSet::new());
 
 /// Returns whether the keys of a backend can be computed from the network.
@@ -24,7 +24,7 @@ pub(crate) fn follows_from_network(backend: &str) -> bool {
     backend == stark::ID
 }
 
-/// Returns whether the circuit with this identity has passed [`check_key`] in this process.
+/// Returns whether the circuit with this identity was remembered in this process; see [`remember`].
 pub(crate) fn is_checked(id: &Digest) -> bool {
     checked().contains(id)
 }
@@ -32,25 +32,22 @@ pub(crate) fn is_checked(id: &Digest) -> bool {
 /// Checks that a circuit's verification key follows from its network, as far as the backend can compare them. The keys
 /// of unknown backends and of the backend `external` are not compared.
 ///
-/// The caller has checked both files against the metadata, whose identity is `id`.
-pub(crate) fn check_key(
-    id: &Digest,
-    metadata: &CircuitMetadata,
-    circuit: &Circuit,
-    key: &[u8],
-) -> Result<(), CircuitError> {
-    if is_checked(id) {
-        return Ok(());
+/// The caller has checked both files against the metadata.
+pub(crate) fn check_key(metadata: &CircuitMetadata, circuit: &Circuit, key: &[u8]) -> Result<(), CircuitError> {
+    match backend(&metadata.backend) {
+        Some(backend) => Ok(backend.check_key(circuit, key)?),
+        None => Ok(()),
     }
-    if let Some(backend) = backend(&metadata.backend) {
-        backend.check_key(circuit, key)?;
-    }
+}
+
+/// Remembers that every file of the circuit with this identity was checked: the network, the verification key and, for a
+/// trusted setup, the transcript.
+pub(crate) fn remember(id: &Digest) {
     let mut checked = checked();
     if checked.len() >= MAX_CHECKED {
         checked.clear();
     }
     checked.insert(*id);
-    Ok(())
 }
 
 fn checked() -> MutexGuard<'static, BTreeSet<Digest>> {

@@ -147,7 +147,9 @@ impl CircuitDirectory {
         if let (Some(transcript), Some(proving_key)) = (self.transcript()?, self.metadata.files.get(PROVING_KEY)) {
             ceremony::check_transcript(proving_key, &transcript)?;
         }
-        check::check_key(&self.id, &self.metadata, &self.circuit, &key)
+        check::check_key(&self.metadata, &self.circuit, &key)?;
+        check::remember(&self.id);
+        Ok(())
     }
 
     /// Returns the circuit's backend.

@@ -190,3 +190,19 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+/// A bundle has no transcript, so the circuit's transcript is compared although the bundle's key was.
+#[test]
+fn groth16_bundle_with_a_network_does_not_skip_the_transcript() {
+    let place = tempfile::tempdir().unwrap();
+    let mut circuit = honest("groth16");
+    replace(&mut circuit, TRANSCRIPT, honest("groth16").files[TRANSCRIPT].clone());
+    let path = place.path().join("circuit");
+    let directory = CircuitDirectory::create(&path, &circuit).unwrap();
+    let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
+    let bundle = Bundle::prove(&directory, inputs, Digest::of(b"a request"), Hotkey::from_bytes([5; 32])).unwrap();
+    let bundle = Bundle { network: Some(hex::encode(&circuit.files[NETWORK])), ..bundle };
+    bundle.verify().unwrap();
+    let error = CircuitDirectory::open(&path).unwrap_err().to_string();
+    assert!(error.contains("the proving key does not match the transcript"), "{error}");
+}

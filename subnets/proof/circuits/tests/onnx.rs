@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use taonet_proof_circuits::{Backends, CircuitError, CompileOptions, Compiled, ShippedModel, compile};
+use taonet_proof_core::metadata::NETWORK;
+use taonet_proof_core::network::Network;
 use taonet_proof_core::onnx::{Model, OnnxError};
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample, compare, quantise};
 
@@ -35,6 +37,32 @@ fn files_with_another_meaning_are_refused() {
     ] {
         let error = compile_files(model, sample).err().map(|error| error.to_string()).unwrap_or_default();
         assert!(error.contains(expected), "{model}: {error}");
+    }
+}
+
+/// A small classifier as `onnxconverter-common` 1.16 converts it to half precision: entirely, and with batch norm and
+/// addition kept in single precision. The expected values are the arguments of its softmax in onnxruntime 1.32.
+#[test]
+fn half_precision_exports_are_compiled() {
+    let expected = [[-50.843_75, -18.921_875, 27.171_875], [-95.5625, 6.429_687_5, 87.25]];
+    let sample: Sample = serde_json::from_slice(&std::fs::read(place("fp16.json")).unwrap()).unwrap();
+    for name in ["fp16.onnx", "fp16-mixed.onnx"] {
+        let compiled = compile_files(name, "fp16.json").unwrap();
+        assert_eq!(compiled.metadata.notes.len(), 1, "{name}: the softmax is omitted");
+        let model = Model::decode(&std::fs::read(place(name)).unwrap()).unwrap();
+        let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
+        let (circuit, unit) = (network.lower().unwrap(), f64::from(-network.output_scale()).exp2());
+        for (row, expected) in sample.inputs.iter().zip(expected) {
+            let input: Vec<f32> = row.iter().map(|&value| value as f32).collect();
+            let evaluation = model.evaluate(&input).unwrap();
+            let integers = circuit.execute(row).unwrap().outputs(&circuit);
+            for ((file, integer), expected) in evaluation.outputs.iter().zip(integers).zip(expected) {
+                // Half precision has 11 bits.
+                let rounding = evaluation.magnitude / 2048.0;
+                assert!((file - expected).abs() < rounding, "{name}: {file} {expected}");
+                assert!((integer as f64 * unit - expected).abs() < 16.0 * rounding, "{name}: {integer} {expected}");
+            }
+        }
     }
 }
 

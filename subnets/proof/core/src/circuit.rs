@@ -5,7 +5,7 @@ mod execute;
 
 pub use execute::{Execution, ExecutionError};
 
-use crate::{Range, Rescale};
+use crate::{MemoryBudget, Range, Rescale};
 
 /// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
 /// previous stages, and each cell is written once.
@@ -22,6 +22,8 @@ pub struct Circuit {
     pub stages: Vec<Stage>,
     /// Cells of the output, in order.
     pub outputs: Vec<Cell>,
+    /// Memory of the circuit when it is executed. Backends add that of their tables or constraints.
+    pub memory: MemoryBudget,
 }
 
 /// One step of a circuit: writes `count` cells from `first` on.
@@ -118,11 +120,6 @@ impl Circuit {
             .flat_map(|linear| &linear.jobs)
             .map(|job| job.taps.len() as u64 * job.outputs.len() as u64)
             .sum()
-    }
-
-    /// Returns the number of weights.
-    pub fn parameters(&self) -> u64 {
-        self.linear_stages().flat_map(|linear| &linear.kernels).map(|kernel| kernel.weights.len() as u64).sum()
     }
 
     /// Returns the interval of every output. The outputs are the cells of one stage or, without stages, the inputs.

@@ -29,9 +29,9 @@
 //!
 //! The integer network's arithmetic is exact: lowering computes the interval of every value, and refuses a network in
 //! which a value could overflow. It also refuses a network whose memory or work is out of proportion to its file
-//! ([`MemoryBudget`]), before it allocates anything. Values beyond an activation's range saturate and never wrap. Files and messages are
-//! untrusted: their sizes are limited, and an unsupported feature is an error that names its location. The crate
-//! creates no keys and no proofs, which `taonet-proof-backends` does, and reads no files.
+//! ([`MemoryBudget`]), before it allocates anything. Values beyond an activation's range saturate and never wrap. Files
+//! and messages are untrusted: their sizes are limited, and an unsupported feature is an error that names its location.
+//! The crate creates no keys and no proofs, which `taonet-proof-backends` does, and reads no files.
 //!
 //! Uses `taonet-primitives`. Used by every crate of the subnet: `taonet-proof-backends`, `taonet-proof-circuits`,
 //! `taonet-proof-store`, `taonet-proof-miner`, `taonet-proof-validator` and `taonet-proof-api`, and by `tao proof`.

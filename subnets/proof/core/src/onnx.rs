@@ -3,7 +3,8 @@
 //! The reader does not trust the file. It accepts one input, supported operators sorted as required by the ONNX
 //! standard, and weights within the file; everything else is an error that names the node. An attribute or input that is
 //! not listed in the reader's rules is refused, because it could change the meaning of its node. [`Model::evaluate`]
-//! computes the file's outputs node by node, independently of the network that [`Model::network`] builds.
+//! computes the file's outputs node by node, independently of the network that [`Model::network`] builds. Both compute
+//! with more precision than a file in half precision: neither rounds where such a file would.
 
 mod dims;
 mod evaluate;
@@ -146,6 +147,12 @@ enum Value {
     Constant(Arc<Constant>),
 }
 
+impl Value {
+    fn is_integers(&self) -> bool {
+        matches!(self, Self::Constant(constant) if constant.integers().is_some())
+    }
+}
+
 /// A decoded ONNX model with one input and one output.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -252,11 +259,22 @@ impl Model {
     }
 
     /// Returns the name of the tensor that the compiled network outputs: the graph's output or, since a final softmax is
-    /// omitted, its input.
+    /// omitted, its input. After the softmax, its values may be given another type or other dimensions.
     fn target(&self) -> &str {
-        let last = self.nodes.iter().find(|node| node.output.first() == Some(&self.output));
-        let softmax = last.filter(|node| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax"));
-        softmax.and_then(|node| node.input.first()).unwrap_or(&self.output)
+        let mut name = &self.output;
+        // At most as many steps as there are nodes, should they form a cycle.
+        for _ in &self.nodes {
+            let producer = self.nodes.iter().find(|node| node.output.first() == Some(name));
+            let Some((node, input)) = producer.and_then(|node| node.input.first().map(|input| (node, input))) else {
+                break;
+            };
+            match node.op_type.as_str() {
+                "Softmax" | "LogSoftmax" => return input,
+                "Cast" | "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => name = input,
+                _ => break,
+            }
+        }
+        &self.output
     }
 }
 

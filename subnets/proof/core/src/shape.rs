@@ -31,10 +31,10 @@ pub enum ShapeError {
         /// Number of columns.
         width: usize,
     },
-    /// A padding is not smaller than its kernel, so that some windows would cover padding only.
+    /// A padding of a pool is not smaller than its kernel. A window that covers padding only has no maximum and no mean.
     #[error(
-        "padding {padding:?} (top, left, bottom, right) is not smaller than the {kernel:?} kernel, which is unsupported: \
-         some windows would cover padding only"
+        "padding {padding:?} (top, left, bottom, right) is not smaller than the {kernel:?} kernel: a pool over padding only \
+         has no value"
     )]
     Padding {
         /// Rows and columns of the kernel.
@@ -42,7 +42,8 @@ pub enum ShapeError {
         /// Padding: top, left, bottom, right.
         padding: [usize; 4],
     },
-    /// A kernel or stride is zero or too large, or the kernel is larger than the padded input.
+    /// A kernel or stride is zero, a kernel, stride or padding is too large, or the kernel is larger than the padded
+    /// input.
     #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit a {height}×{width} input")]
     Window {
         /// Rows and columns of the kernel.
@@ -110,11 +111,11 @@ pub struct Window {
 }
 
 impl Window {
-    /// Returns the rows and columns of the output for an input of this shape.
+    /// Returns the rows and columns of a convolution's output for an input of this shape. Where the window covers padding
+    /// only, the output is the bias.
     ///
     /// # Errors
-    /// When a kernel or stride is zero, a padding is not smaller than its kernel, or the kernel is larger than the
-    /// padded input.
+    /// When a kernel or stride is zero, an extent is too large, or the kernel is larger than the padded input.
     pub fn output(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
         let error = ShapeError::Window {
             kernel: self.kernel,
@@ -125,13 +126,9 @@ impl Window {
         };
         let [top, left, bottom, right] = self.padding;
         let [kernel_rows, kernel_columns] = self.kernel;
-        let sides = [(top, kernel_rows), (bottom, kernel_rows), (left, kernel_columns), (right, kernel_columns)];
-        if sides.iter().any(|&(padding, kernel)| kernel > 0 && padding >= kernel) {
-            return Err(ShapeError::Padding { kernel: self.kernel, padding: self.padding });
-        }
         let axis = |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
             let bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
-            if !bounded {
+            if !bounded || before.max(after) > MAX_EXTENT {
                 return None;
             }
             (extent + before + after).checked_sub(kernel).map(|rest| rest / stride + 1)
@@ -140,6 +137,20 @@ impl Window {
         let rows = axis(input.height, kernel_rows, stride_rows, top, bottom);
         let columns = axis(input.width, kernel_columns, stride_columns, left, right);
         rows.zip(columns).map(|(rows, columns)| [rows, columns]).ok_or(error)
+    }
+
+    /// Returns the rows and columns of a pool's output for an input of this shape.
+    ///
+    /// # Errors
+    /// As [`Self::output`], and when a padding is not smaller than its kernel: then some windows could cover padding
+    /// only.
+    pub fn pooled(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
+        let output = self.output(input)?;
+        let ([rows, columns], [top, left, bottom, right]) = (self.kernel, self.padding);
+        if top.max(bottom) >= rows || left.max(right) >= columns {
+            return Err(ShapeError::Padding { kernel: self.kernel, padding: self.padding });
+        }
+        Ok(output)
     }
 
     /// Iterates over the elements of a channel that the window covers at an output position, as pairs of the index
@@ -178,9 +189,21 @@ mod tests {
     #[test]
     fn windows_that_do_not_fit_are_refused() {
         let input = Shape::new(1, 4, 4).unwrap();
-        for bad in [window(5, 1, 0), window(0, 1, 0), window(2, 0, 0), window(2, 1, 2), window(usize::MAX, 1, 1)] {
-            assert!(bad.output(&input).is_err(), "{bad:?}");
+        for bad in
+            [window(5, 1, 0), window(0, 1, 0), window(2, 0, 0), window(usize::MAX, 1, 1), window(2, 1, usize::MAX)]
+        {
+            assert!(bad.output(&input).is_err() && bad.pooled(&input).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn only_convolutions_may_cover_padding_only() {
+        let input = Shape::new(1, 2, 2).unwrap();
+        let wide = window(2, 1, 2);
+        assert_eq!(wide.output(&input), Ok([5, 5]));
+        assert_eq!(wide.taps(&input, 0, 0).count(), 0);
+        assert_eq!(wide.pooled(&input), Err(ShapeError::Padding { kernel: wide.kernel, padding: wide.padding }));
+        assert_eq!(window(2, 1, 1).pooled(&input), Ok([3, 3]));
     }
 
     #[test]

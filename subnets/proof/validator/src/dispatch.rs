@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use taonet_neuron::Backoff;
 use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 use tokio::sync::Notify;
@@ -11,10 +12,8 @@ use tokio::sync::Notify;
 use crate::MinerEntry;
 use crate::capacity::{Performance, Saved, Times};
 
-/// Maximum pause after consecutive failures.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// Initial pause after a failure.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// Pauses after consecutive failures.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
 
 /// Requests in flight and measured performance, by miner.
 #[derive(Debug)]
@@ -313,12 +312,11 @@ impl Assignment {
             }
             Ended::Busy => {
                 load.performance.busy(self.in_flight);
-                SHORTEST_PAUSE
+                BACKOFF.delay(0)
             }
             Ended::Failed => {
                 load.performance.failed();
-                let doublings = load.performance.failures().saturating_sub(1).min(16);
-                SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+                BACKOFF.delay(load.performance.failures().saturating_sub(1))
             }
         };
         let ready_at = Instant::now() + pause.max(self.of.limits.interval);

@@ -43,9 +43,9 @@
 //! those.
 //!
 //! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification), `taonet-wire` and
-//! `taonet-wallet` (signed requests), `taonet-validator` (trait `Subnet`), `taonet-service`, `taonet-primitives` and
-//! the published crate `btlightning` (messages and frames over QUIC). Used by `taonet-proof-api`, `tao proof validator`
-//! and `tao proof demo`.
+//! `taonet-wallet` (signed requests), `taonet-neuron` (miners' addresses, backoff), `taonet-validator` (trait `Subnet`),
+//! `taonet-service`, `taonet-primitives` and the published crate `btlightning` (messages and frames over QUIC). Used by
+//! `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
 
 mod benchmark;
 mod book;
@@ -64,7 +64,7 @@ pub use book::{Book, BookError};
 pub use delivery::{Delivery, DeliveryError, Progress, Served};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
-pub use miners::{AddressRule, MinerEntry, Wire, public_only, registered_miners};
+pub use miners::{MinerEntry, Wire, registered_miners};
 pub use quic::{QuicClient, QuicError};
 pub use request::Clients;
 pub use subnet::ProofSubnet;

@@ -1,9 +1,9 @@
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_validator::api::MetagraphSnapshot;
-use taonet_wire::{Peer, is_public};
+use taonet_wire::Peer;
 
 /// A miner that receives requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,15 +33,7 @@ impl MinerEntry {
     }
 }
 
-/// Rule that admits announced addresses and maps each to the address that is called.
-pub type AddressRule = Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>;
-
-/// Admits public addresses only: signed requests to internal ones could be used to attack the local network.
-pub fn public_only() -> AddressRule {
-    Arc::new(|address| is_public(address.ip()).then_some(address))
-}
-
-/// Returns the miners of a metagraph: neurons without a validator permit whose announced address the rule admits.
+/// Returns the miners of a metagraph: neurons without a validator permit whose announced address the policy permits.
 /// `targets` limits them to some uids; `me` is never included. All of them are called over `wire`, because the chain
 /// does not record the protocol: every miner announces protocol number 4. Over QUIC, only those with an IPv4 address can
 /// be called.
@@ -49,7 +41,7 @@ pub fn registered_miners(
     snapshot: &MetagraphSnapshot,
     me: &Hotkey,
     targets: &[Uid],
-    addresses: &AddressRule,
+    policy: &AddressPolicy,
     wire: Wire,
 ) -> Vec<MinerEntry> {
     let neurons = (0_u16..).zip(snapshot.hotkeys.iter().zip(&snapshot.axons));
@@ -58,10 +50,10 @@ pub fn registered_miners(
         let has_permit = snapshot.validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
         let is_target = targets.is_empty() || targets.contains(&Uid(uid));
         let ip: IpAddr = axon.ip.parse().ok()?;
-        let address = Some(SocketAddr::new(ip, axon.port)).filter(|_| axon.port > 0 && !has_permit && is_target)?;
-        let address = addresses(address).filter(|address| wire == Wire::Http || address.is_ipv4())?;
-        let peer = Peer::new(hotkey, address.ip().to_string(), address.port()).ok()?;
-        Some(MinerEntry { uid: Some(Uid(uid)), peer, wire })
+        let address = Some(SocketAddr::new(ip, axon.port)).filter(|_| !has_permit && is_target)?;
+        let peer = policy.peer(hotkey, address).ok()?;
+        let is_callable = wire == Wire::Http || peer.host().parse::<Ipv4Addr>().is_ok();
+        is_callable.then_some(MinerEntry { uid: Some(Uid(uid)), peer, wire })
     };
     neurons.filter_map(miner).collect()
 }
@@ -92,7 +84,7 @@ mod tests {
             stake: vec![0; 6],
         };
         let uids = |targets: &[Uid], me| {
-            let found = registered_miners(&snapshot, &key(me), targets, &public_only(), Wire::Quic);
+            let found = registered_miners(&snapshot, &key(me), targets, &AddressPolicy::default(), Wire::Quic);
             assert!(found.iter().all(|miner| miner.wire == Wire::Quic));
             found.iter().filter_map(|miner| miner.uid).map(|uid| uid.0).collect::<Vec<_>>()
         };
@@ -102,7 +94,7 @@ mod tests {
         let mut over_ipv6 = snapshot.clone();
         over_ipv6.axons[1] = axon("2606:4700:4700::1111", 2);
         for (wire, expected) in [(Wire::Http, 2), (Wire::Quic, 1)] {
-            let found = registered_miners(&over_ipv6, &key(99), &[], &public_only(), wire);
+            let found = registered_miners(&over_ipv6, &key(99), &[], &AddressPolicy::default(), wire);
             assert_eq!(found.len(), expected, "{wire:?}: {found:?}");
         }
     }

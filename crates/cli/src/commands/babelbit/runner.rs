@@ -196,9 +196,9 @@ fn outbox(
 /// Returns the policy that admits miners' addresses.
 pub(crate) fn address_policy(config: &Config) -> AddressPolicy {
     AddressPolicy {
-        dev_mode: config.dev_mode,
+        allow_private: config.dev_mode,
         in_container: in_container(),
-        local_miner_ip: config.local_miner_ip.clone(),
+        local_miner_ip: config.local_miner_ip.clone().filter(|_| config.dev_mode),
     }
 }
 
@@ -337,7 +337,7 @@ mod tests {
     fn first_head(external_ip: IpAddr) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
-        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let policy = AddressPolicy::private();
         let entry = MinerEntry {
             uid: Uid(1),
             hotkey: keypair.hotkey(),

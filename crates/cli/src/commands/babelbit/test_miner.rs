@@ -73,7 +73,7 @@ struct Contest {
 pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     // The user chose the address, so private addresses are allowed.
-    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let policy = AddressPolicy::private();
     let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let is_text = args.contest == TestedContest::Text;
     if is_text && !args.challenge.is_empty() {

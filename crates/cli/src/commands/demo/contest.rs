@@ -202,7 +202,7 @@ impl Contest {
     }
 
     fn policy(&self) -> AddressPolicy {
-        AddressPolicy { dev_mode: true, in_container: false, local_miner_ip: self.config.local_miner_ip.clone() }
+        AddressPolicy { local_miner_ip: self.config.local_miner_ip.clone(), ..AddressPolicy::private() }
     }
 
     /// Serves one miner per profile, each with its own key, registers them, and reads them back from the metagraph.

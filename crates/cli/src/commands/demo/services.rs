@@ -67,7 +67,7 @@ impl Services {
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
         let scoring_url = start_scoring_api(&kept.join("scoring-api"), gateway.clone(), &owner, page, shutdown).await?;
         let config = ArenaGatewayConfig {
-            policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
+            policy: AddressPolicy::private(),
             wins_needed: true,
             ..ArenaGatewayConfig::new(Arc::clone(&owner))
         };

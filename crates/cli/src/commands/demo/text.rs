@@ -190,8 +190,7 @@ impl TextDemo {
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             names.insert(keypair.hotkey(), name);
         }
-        let policy =
-            AddressPolicy { dev_mode: true, in_container: false, local_miner_ip: self.config.local_miner_ip.clone() };
+        let policy = AddressPolicy { local_miner_ip: self.config.local_miner_ip.clone(), ..AddressPolicy::private() };
         let view = ChainView::new(services.gateway.clone(), NETUID, None);
         let mut entries = registered_miners(&view, &policy).await?;
         for entry in &mut entries {

@@ -12,8 +12,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_lm::LanguageModel;
+use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::LocalReference;
-use taonet_nineteen_control::{AddressRules, ControlSettings, MarketFile, Nineteen, References, market_report};
+use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::Store;
@@ -143,9 +144,8 @@ fn operation<'a>(
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<Operation>> + 'a> {
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).context("the demo's task file is invalid")?);
     let references = References::for_all(Arc::new(LocalReference::new(model)));
-    let here = [(ANNOUNCED.into(), std::net::Ipv4Addr::LOCALHOST.into())];
     let control = ControlSettings {
-        addresses: AddressRules { substitutes: here.to_vec(), allow_private: false },
+        addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
         seed: Some(seed),
         ..ControlSettings::default()
     };

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_http::Readiness;
+use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::CheckingServer;
-use taonet_nineteen_control::{AddressRules, ControlSettings, Nineteen, References, VotesFeed};
+use taonet_nineteen_control::{ControlSettings, Nineteen, References, VotesFeed};
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_transport::Trust;
@@ -144,7 +145,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             }
         });
         let control = ControlSettings {
-            addresses: AddressRules { substitutes: Vec::new(), allow_private: args.allow_private },
+            addresses: AddressPolicy { allow_private: args.allow_private, ..AddressPolicy::default() },
             ..ControlSettings::default()
         };
         let trust = match args.trust {

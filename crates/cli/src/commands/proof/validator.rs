@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_validator::{
     Book, Clients, Examiner, ExaminerSettings, MinerEntry, ProofSubnet, QuicClient, Wire, describe_metrics,
-    public_only, registered_miners,
+    registered_miners,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::api::DEFAULT_RETRIES;
@@ -326,7 +327,7 @@ async fn follow_metagraph(
     loop {
         match gateway.snapshot(asked.netuid).await {
             Ok(snapshot) => {
-                let miners = registered_miners(&snapshot, me, &asked.targets, &public_only(), asked.wire);
+                let miners = registered_miners(&snapshot, me, &asked.targets, &AddressPolicy::default(), asked.wire);
                 tracing::info!(miners = miners.len(), block = snapshot.block, "metagraph read");
                 list.send_replace(miners);
             }

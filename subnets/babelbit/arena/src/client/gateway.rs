@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use taonet_babelbit_core::arena_api::{RunsyncInput, RunsyncRequest};
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, MinerRequest, PredictResponse};
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Backoff, Hotkey, Uid};
 use taonet_wire::{CallError as WireError, Peer, PeerError, SignedClient};
 use url::Url;
 use uuid::Uuid;
@@ -29,7 +29,7 @@ use taonet_http::client::{bearer, below};
 
 mod retry;
 
-use retry::{Backoff, is_retryable};
+use retry::{is_retryable, pause};
 
 /// Minimum total timeout of a call: a managed miner may have to be started first.
 pub(super) const MIN_TOTAL: Duration = Duration::from_mins(10);
@@ -92,7 +92,7 @@ impl GatewayMiner {
             // The gateway knows the miner's address; the headers omit it.
             peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
             scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
-            backoff: Backoff { base: settings.retry_base_delay, max: settings.retry_max_delay },
+            backoff: Backoff::new(settings.retry_base_delay, settings.retry_max_delay),
             total: settings.gateway_timeout.max(MIN_TOTAL),
             client,
             tokens,
@@ -154,7 +154,7 @@ impl GatewayMiner {
                 _ => return Err(failure.into()),
             }
             let left = until.saturating_duration_since(self.time.now());
-            let Some(pause) = self.backoff.pause(repeats, left) else { return Err(failure.into()) };
+            let Some(pause) = pause(self.backoff, repeats, left) else { return Err(failure.into()) };
             repeats += 1;
             tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "retrying gateway call");
             self.time.sleep(pause).await;

@@ -143,7 +143,7 @@ impl Endpoints<'_> {
             if origin == ours {
                 return Ok(Target::Gateway { url: row.endpoint.clone(), is_ours: true });
             }
-            if !self.policy.dev_mode {
+            if !self.policy.allow_private {
                 let (origin, ours) = (origin.ascii_serialization(), ours.ascii_serialization());
                 return Err(RouteError::ForeignGateway { origin, ours });
             }

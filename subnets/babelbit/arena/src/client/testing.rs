@@ -28,8 +28,8 @@ pub(super) fn hotkey(uid: u16) -> String {
     miner_key(uid).hotkey().to_string()
 }
 
-pub(super) fn policy(dev_mode: bool) -> AddressPolicy {
-    AddressPolicy { dev_mode, ..AddressPolicy::default() }
+pub(super) fn policy(allow_private: bool) -> AddressPolicy {
+    AddressPolicy { allow_private, ..AddressPolicy::default() }
 }
 
 /// Returns miners with these uids, as in the metagraph.

@@ -30,10 +30,7 @@ pub(crate) fn miner_key(uid: u16) -> Keypair {
 }
 
 pub(crate) fn config() -> ArenaGatewayConfig {
-    ArenaGatewayConfig {
-        policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
-        ..ArenaGatewayConfig::new(Arc::new(key("//gateway")))
-    }
+    ArenaGatewayConfig { policy: AddressPolicy::private(), ..ArenaGatewayConfig::new(Arc::new(key("//gateway"))) }
 }
 
 /// The system's time plus an offset set by the test.

@@ -47,7 +47,7 @@ fn arena(running: &Running) -> Arena {
         gateway: running.url.clone(),
         keypair: Arc::new(key("//Alice")),
         external_ip: "203.0.113.7".to_owned(),
-        policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
+        policy: AddressPolicy::private(),
         predict_path: "v1/predict".to_owned(),
         max_answer_bytes: 1 << 20,
     };
@@ -58,7 +58,7 @@ async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
     let entry = |uid: &u16| MinerEntry {
         uid: taonet_primitives::Uid(*uid),
         hotkey: miner_key(*uid).hotkey(),
-        address: AddressPolicy { dev_mode: true, ..AddressPolicy::default() }.resolve("127.0.0.1:9").unwrap(),
+        address: AddressPolicy::private().resolve("127.0.0.1:9").unwrap(),
         name: None,
     };
     arena(running).miners(&uids.iter().map(entry).collect::<Vec<_>>()).await.unwrap()

@@ -1,10 +1,8 @@
-use std::time::Duration;
-
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use taonet_babelbit_core::engine_api::TextToken;
 
-use super::{Call, ChallengeKind, EngineClient, EngineError};
+use super::{Call, ChallengeKind, EngineClient, EngineError, START_BACKOFF};
 
 impl EngineClient {
     /// Starts a text session and returns its first token, which also names the current text challenge. Makes, by
@@ -35,7 +33,6 @@ impl EngineClient {
     }
 
     async fn text_call(&self, call: Call, body: Option<Value>) -> Result<TextToken, EngineError> {
-        let mut delay = Duration::from_secs(1);
         let mut attempt = 1;
         loop {
             match self.call(call, body.clone()).await {
@@ -44,9 +41,9 @@ impl EngineClient {
                 }
                 Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
                     tracing::warn!(attempt, %error, "text request to the engine failed, retrying");
+                    let delay = START_BACKOFF.delay(attempt - 1);
                     let wait = delay.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
                     (self.options.sleeper)(wait).await;
-                    delay = delay.saturating_mul(2);
                     attempt += 1;
                 }
                 outcome => return outcome,

@@ -8,7 +8,7 @@ use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::miners::AddressPolicy;
+use taonet_neuron::AddressPolicy;
 
 const LIMIT: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ fn connect_from(external_ip: &str, address: &str) -> HttpMiner {
     let keypair = Keypair::from_uri("//Alice").unwrap();
     let config = ClientConfig { max_response_bytes: LIMIT, ..ClientConfig::default() };
     let client = SignedClient::new(Signer::new(keypair, external_ip, BabelbitScheme::axon()), config).unwrap();
-    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let policy = AddressPolicy::private();
     let miner = MinerEntry {
         uid: Uid(1),
         hotkey: Hotkey::from_bytes([7; 32]),

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_validator::api::{AxonSnapshot, MetagraphSnapshot};
 
-use crate::miners::{AddressPolicy, MinerEntry};
+use crate::miners::MinerEntry;
 
 /// Miners of a metagraph, and the number of skipped neurons.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ mod tests {
         ]);
         let found = announced(&snapshot(&axons), &AddressPolicy::default());
         assert_eq!((found.miners.len(), found.refused, found.malformed), (1, 4, 1));
-        let development = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let development = AddressPolicy::private();
         let found = announced(&snapshot(&axons), &development);
         assert_eq!((found.miners.len(), found.refused, found.malformed), (5, 0, 1));
     }
@@ -99,7 +100,7 @@ mod tests {
     fn the_address_that_stands_for_this_machine_becomes_loopback() {
         let axons = json!([{ "ip": "192.0.2.1", "port": 8101 }]);
         let local_miner_ip = Some("192.0.2.1".to_owned());
-        let policy = AddressPolicy { dev_mode: true, in_container: false, local_miner_ip };
+        let policy = AddressPolicy { local_miner_ip, ..AddressPolicy::private() };
         let found = announced(&snapshot(&axons), &policy);
         assert_eq!(found.miners[0].address.url().as_str(), "http://127.0.0.1:8101/");
     }

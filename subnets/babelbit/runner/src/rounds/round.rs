@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_engine::client::EngineClient;
+use taonet_neuron::AddressPolicy;
 use taonet_validator::api::MetagraphSnapshot;
 
 use super::chain_view::{ChainView, ChainViewError};
@@ -16,7 +17,7 @@ use super::metagraph::announced;
 use super::schedule::{Due, Retry};
 use super::{ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle, auth_pause};
 use crate::events::RunObserver;
-use crate::miners::{AddressPolicy, MinerEntry};
+use crate::miners::MinerEntry;
 use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_core::records::MinerKey;
 

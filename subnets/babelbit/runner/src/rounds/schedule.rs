@@ -4,14 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_primitives::Backoff;
 
 use crate::ledger::{RoundEnd, RoundRow};
 use taonet_service::{BLOCK_TIME, unix_time};
 
-/// Backoff before the first retry of a failed round; it doubles with each retry.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// Maximum backoff.
-const MAX_PAUSE: Duration = Duration::from_mins(10);
+/// Pauses before the retries of a failed round.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_mins(10));
 
 /// Settings of the round schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -241,8 +240,7 @@ impl Schedule {
                     self.end(due, challenge_uid, now);
                     return Some(row(due.contest, due.epoch, RoundEnd::Failed, challenge_uid.map(str::to_owned), now));
                 }
-                let doubled = 1_u32.checked_shl(due.attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-                FIRST_PAUSE.saturating_mul(doubled).min(MAX_PAUSE)
+                BACKOFF.delay(due.attempt.saturating_sub(1))
             }
         };
         track.pause = Some((now, pause));

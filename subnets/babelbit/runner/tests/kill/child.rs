@@ -124,7 +124,7 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
 
 fn entry(uid: u8) -> MinerEntry {
     let MinerKey { uid, hotkey } = key(uid);
-    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let policy = AddressPolicy::private();
     MinerEntry { uid, hotkey, address: policy.resolve("127.0.0.1:9").unwrap(), name: None }
 }
 

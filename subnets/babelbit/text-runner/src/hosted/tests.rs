@@ -15,7 +15,7 @@ fn key(uid: u16) -> MinerKey {
 }
 
 fn policy() -> AddressPolicy {
-    AddressPolicy { dev_mode: true, ..AddressPolicy::default() }
+    AddressPolicy::private()
 }
 
 fn axon(uid: u16) -> MinerEntry {

@@ -163,7 +163,7 @@ async fn each_round_has_its_own_startup_budget() {
         ..Waking::default()
     };
     let waking = Arc::new(waking);
-    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let policy = AddressPolicy::private();
     let entry = MinerEntry {
         uid: taonet_primitives::Uid(1),
         hotkey: taonet_primitives::Hotkey::from_bytes([1; 32]),

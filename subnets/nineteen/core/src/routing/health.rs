@@ -1,15 +1,17 @@
 //! Health of a miner: latency and success rate of the latest requests, and circuit breaker.
 
+use std::time::Duration;
+
+use taonet_primitives::Backoff;
+
 /// Weight of the newest value in an average.
 const NEWEST: f64 = 0.2;
 /// Initial latency of a new miner, in seconds.
 const EXPECTED_LATENCY: f64 = 1.0;
 /// Consecutive failures that open the circuit breaker.
 const FAILURES: u32 = 5;
-/// Initial pause of an open circuit breaker, in seconds; doubles with each further failure.
-const PAUSE: f64 = 5.0;
-/// Maximum pause, in seconds.
-const LONGEST_PAUSE: f64 = 120.0;
+/// Pauses of an open circuit breaker.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 /// Pause after a rate limit (429), in seconds.
 const LIMIT_PAUSE: f64 = 1.0;
 
@@ -57,8 +59,7 @@ impl Breaker {
     fn failed(&mut self, now: f64) {
         self.failures = self.failures.saturating_add(1);
         if let Some(further) = self.failures.checked_sub(FAILURES) {
-            let pause = PAUSE * 2.0_f64.powi(further.min(10).cast_signed());
-            self.pause(now, pause.min(LONGEST_PAUSE));
+            self.pause(now, BACKOFF.delay(further).as_secs_f64());
         }
     }
 

@@ -10,7 +10,7 @@
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
 use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Stage, StageKind};
-use taonet_proof_core::{Digest, MemoryBudget, Range};
+use taonet_proof_core::{Digest, Range};
 
 use super::gadgets::{self, Width, power};
 use super::poseidon;
@@ -28,9 +28,10 @@ const SUMS: Range = Range { low: -MAX_MAGNITUDE.cast_signed(), high: MAX_MAGNITU
 /// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
 
-/// Memory of a term of a linear combination, of which each multiply-add has one, in bytes.
-const TERM_BYTES: u64 = 40;
-/// Least memory of the constraints of an activation or maximum, in bytes: one for each bit of its numbers, about 40.
+/// Memory of a term of a linear combination, in bytes, with spare capacity.
+const TERM_BYTES: u64 = 80;
+/// Memory of the constraints of an activation, maximum or hashed input, in bytes: one for each bit of its numbers, about
+/// 40.
 const ACTIVATION_BYTES: u64 = 4 << 10;
 
 /// Public form of the inputs or outputs.
@@ -146,8 +147,11 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
-    MemoryBudget::new(circuit.parameters()).spend(least_memory(circuit))?;
+    let mut memory = circuit.memory.clone();
     let Layout { inputs, outputs } = layout;
+    if inputs.hashed {
+        memory.spend(ACTIVATION_BYTES.saturating_mul(inputs.count as u64))?;
+    }
     let mut cs = R1cs::new(1 + outputs.values() + inputs.values());
     // Variable 1 is the binding. This constraint uses it, in addition to those that the key generator adds for all
     // public inputs.
@@ -160,6 +164,7 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         (0..inputs.count).map(|index| Lc::var(first_input + index)).collect()
     };
     for stage in &circuit.stages {
+        memory.spend(stage_bytes(stage, &cells))?;
         constrain_stage(&mut cs, stage, &mut cells);
         check_size(&cs)?;
     }
@@ -196,14 +201,24 @@ fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
     inputs
 }
 
-/// Returns how much memory the constraints of a circuit take at least, in bytes.
-fn least_memory(circuit: &Circuit) -> u64 {
-    let activations = circuit.stages.iter().map(|stage| match &stage.kind {
-        StageKind::Linear(linear) => linear.rescale.map_or(0, |_| stage.count as u64),
-        StageKind::Max(Max { groups, .. }) => groups.iter().map(|group| group.len() as u64).sum(),
-    });
-    let activations = activations.sum::<u64>().saturating_mul(ACTIVATION_BYTES);
-    circuit.multiply_adds().saturating_mul(TERM_BYTES).saturating_add(activations)
+/// Returns the memory of a stage's constraints, in bytes. A cell that is not rescaled has as many terms as the cells that
+/// it adds up, so their number can grow with every stage.
+fn stage_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
+    let terms_of = |cell: Cell| cells.get(cell as usize).map_or(0, |cell| cell.0.len() as u64);
+    let (terms, activations) = match &stage.kind {
+        StageKind::Linear(linear) => {
+            let terms = linear.jobs.iter().map(|job| {
+                let terms: u64 = job.taps.iter().map(|tap| terms_of(tap.cell)).sum();
+                terms.saturating_mul(job.outputs.len() as u64)
+            });
+            (terms.fold(0, u64::saturating_add), linear.rescale.map_or(0, |_| stage.count as u64))
+        }
+        StageKind::Max(Max { groups, .. }) => {
+            let terms: u64 = groups.iter().flatten().map(|&cell| terms_of(cell)).sum();
+            (terms, groups.iter().map(|group| group.len() as u64).sum())
+        }
+    };
+    terms.saturating_mul(TERM_BYTES).saturating_add(activations.saturating_mul(ACTIVATION_BYTES))
 }
 
 fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {

@@ -4,8 +4,8 @@ use ark_ff::One as _;
 use ark_groth16::Proof;
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize};
 use taonet_primitives::Hotkey;
-use taonet_proof_core::network::{Network, NetworkError};
-use taonet_proof_core::{Clamp, Range, Rescale};
+use taonet_proof_core::network::{FORMAT, Input, Layer, Network, NetworkError, Operation};
+use taonet_proof_core::{Clamp, Range, Rescale, Shape};
 
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
@@ -14,6 +14,28 @@ use crate::{Statement, VerifyError};
 #[test]
 fn proofs_verify_for_their_statement_only() {
     check_binding(&Bench::new(&Groth16, &testing::network(1)));
+}
+
+#[test]
+fn convolutions_over_padding_only_are_proven() {
+    check_binding(&Bench::new(&Groth16, &testing::wide_padding()));
+}
+
+/// Without rescales, each sum of the second layer has as many terms as the two layers have multiply-adds for it.
+#[test]
+fn terms_of_sums_have_a_memory_limit() {
+    let side = 400;
+    let layer = |tensor| Layer {
+        inputs: vec![tensor],
+        operation: Operation::Dense { weights: vec![1; side * side], bias: vec![0; side] },
+        rescale: None,
+        scale: 0,
+    };
+    let input = Input { shape: Shape::vector(side).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+    let circuit = Network { format: FORMAT, input, layers: vec![layer(0), layer(1)] }.lower().unwrap();
+    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
+    assert_eq!(error.limit, circuit.memory.limit());
+    assert!(error.needed > 2 * error.limit, "{error}");
 }
 
 #[test]

@@ -24,8 +24,9 @@ const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
 
-/// Memory of each fixed column of an activation or maximum, in bytes: an integer in the layout, and a field element.
-const COLUMN_BYTES: u64 = 12;
+/// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its copy for the
+/// commitment, and two elements of its codeword. The layout takes less, and is dropped before.
+const COLUMN_BYTES: u64 = 16;
 
 /// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +68,10 @@ struct Layout {
     stages: u32,
     maxima: Vec<[i64; MAX_FIXED]>,
     functions: Functions,
-    /// Memory of the fixed columns: their number of rows depends on the sizes of tensors and windows.
+    /// Memory of the circuit and the fixed columns, whose number of rows depends on the sizes of tensors and windows.
     memory: MemoryBudget,
+    /// Number of values in fixed columns so far.
+    values: u64,
 }
 
 impl Plan {
@@ -132,8 +135,16 @@ impl Layout {
             stages: 0,
             maxima: Vec::new(),
             functions: Functions::new(circuit)?,
-            memory: MemoryBudget::new(circuit.parameters()),
+            memory: circuit.memory.clone(),
+            values: 0,
         })
+    }
+
+    /// Adds values in fixed columns, before they are allocated. The columns of the function table are not counted: its
+    /// number of entries has a limit of its own.
+    fn spend(&mut self, values: usize) -> Result<(), BackendError> {
+        self.values += values as u64;
+        Ok(self.memory.spend(COLUMN_BYTES * values as u64)?)
     }
 
     fn allocate(&mut self) -> u32 {
@@ -176,7 +187,7 @@ impl Layout {
             let place = match linear.rescale {
                 None if bias == 0 || !inner => Place { address: sum, bias },
                 _ => {
-                    self.memory.spend(COLUMN_BYTES * ACTIVATION_FIXED as u64)?;
+                    self.spend(ACTIVATION_FIXED)?;
                     let address = self.allocate();
                     self.read(sum);
                     let (quotient, remainder, divisor, half) =
@@ -199,7 +210,7 @@ impl Layout {
                 group.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?.into_iter();
             let mut larger = addresses.next().ok_or_else(|| BackendError::Internal("an empty group".to_owned()))?;
             for other in addresses {
-                self.memory.spend(COLUMN_BYTES * MAX_FIXED as u64)?;
+                self.spend(MAX_FIXED)?;
                 let address = self.allocate();
                 self.read(larger);
                 self.read(other);
@@ -227,6 +238,10 @@ impl Layout {
         let activations = lanes(self.activations.len(), ACTIVATION_LANES);
         // A circuit without maxima has no table of maxima.
         let maxima = if self.maxima.is_empty() { 0 } else { lanes(self.maxima.len(), MAX_LANES) };
+        let public_rows = rows(public.len());
+        let values =
+            3 * public_rows + tile.fixed() * product_rows + ACTIVATION_FIXED * activations + MAX_FIXED * maxima;
+        self.spend(values - self.values as usize)?;
         let zeros = self.products.zeros(product_rows)
             + (activations - self.activations.len())
             + 2 * (maxima - self.maxima.len());
@@ -249,7 +264,6 @@ impl Layout {
         let has_maxima = !lanes_of_maxima.is_empty();
         lanes_of_activations.resize(activations, idle);
         lanes_of_maxima.resize(maxima, [0; MAX_FIXED]);
-        let public_rows = rows(public.len());
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish();
         let products = self.products.finish(&self.reads, product_rows);

@@ -3,7 +3,8 @@ use p3_matrix::dense::RowMajorMatrix;
 use rand::Rng as _;
 use taonet_primitives::Hotkey;
 use taonet_proof_core::circuit::{Execution, StageKind};
-use taonet_proof_core::{Clamp, Range, Rescale};
+use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, Tile};
 use super::*;
@@ -12,6 +13,38 @@ use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 #[test]
 fn proofs_verify_for_their_statement_only() {
     check_binding(&Bench::new(&Stark, &testing::network(1)));
+}
+
+#[test]
+fn convolutions_over_padding_only_are_proven() {
+    check_binding(&Bench::new(&Stark, &testing::wide_padding()));
+}
+
+/// The circuit and its columns have one limit. Here each fits on its own: 10×10 maxima at 93×93 positions take 16 MB in
+/// the circuit and 67 MB in the columns, and each pool of 1×1 takes 2 MB in the circuit.
+#[test]
+fn circuit_and_columns_share_one_memory_limit() {
+    let pool = |tensor: u32, side: usize| Layer {
+        inputs: vec![tensor],
+        operation: Operation::MaxPool { window: Window { kernel: [side; 2], stride: [1; 2], padding: [0; 4] } },
+        rescale: None,
+        scale: 0,
+    };
+    let network = |pools: u32| {
+        let input = Input { shape: Shape::new(1, 102, 102).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+        let layers = std::iter::once(pool(0, 10)).chain((1..=pools).map(|tensor| pool(tensor, 1)));
+        Network { format: FORMAT, input, layers: layers.collect() }
+    };
+    Stark.estimate(&network(2).lower().unwrap()).unwrap();
+    Stark.estimate(&testing::large_image().lower().unwrap()).unwrap();
+    let circuit = network(30).lower().unwrap();
+    let limit = circuit.memory.limit();
+    assert!(circuit.memory.used() < limit / 4 * 3);
+    let Err(BackendError::Memory(error)) = Stark.estimate(&circuit) else { panic!("refused") };
+    assert_eq!(error.limit, limit);
+    assert!(error.needed > limit && error.to_string().contains(&format!("the limit of {limit} bytes")), "{error}");
+    let key = Stark.setup(&testing::network(1).lower().unwrap()).unwrap().verification;
+    assert!(matches!(Stark.check_key(&circuit, &key), Err(BackendError::Memory(_))));
 }
 
 #[test]

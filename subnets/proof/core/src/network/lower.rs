@@ -40,14 +40,12 @@ impl Network {
             return Err(NetworkError::InputRange(range));
         }
         let shape = self.input.shape.checked().map_err(|source| NetworkError::Shape { layer: 0, source })?;
-        let mut memory = MemoryBudget::new(self.parameters());
-        memory.spend(VALUE_BYTES.saturating_mul(shape.elements() as u64))?;
+        // Rejects the whole network before any layer is allocated.
+        let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
             tensors: vec![Placed { first: 0, shape, range }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
-            work: 0,
-            memory,
         };
         for (index, layer) in self.layers.iter().enumerate() {
             lowering.layer(index, layer)?;
@@ -59,7 +57,36 @@ impl Network {
             input_range: range,
             stages: lowering.stages,
             outputs: outputs.collect(),
+            memory,
         })
+    }
+
+    /// Returns the memory of the lowered network.
+    ///
+    /// # Errors
+    /// When a layer does not fit its inputs, or the memory, or the number of multiply-adds or cells, exceeds its limit.
+    fn check_cost(&self, input: Shape) -> Result<MemoryBudget, NetworkError> {
+        let mut memory = MemoryBudget::new(self.parameters());
+        memory.spend(VALUE_BYTES.saturating_mul(input.elements() as u64))?;
+        let mut shapes = vec![input];
+        let (mut work, mut cells) = (0_u64, input.elements());
+        for (index, layer) in self.layers.iter().enumerate() {
+            let inputs = layer.inputs.iter().map(|&tensor| {
+                shapes.get(tensor as usize).copied().ok_or(NetworkError::Order { layer: index, tensor })
+            });
+            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+            let output = layer.shape(index, &inputs)?;
+            let (jobs, taps) = layer.jobs(index, &inputs, output)?;
+            let elements = output.elements() as u64;
+            memory.spend(lowered_bytes(jobs, taps, elements))?;
+            work = work.saturating_add(taps.saturating_mul(elements));
+            cells += output.elements();
+            if work > MAX_MULTIPLY_ADDS || cells > Cell::MAX as usize / 2 {
+                return Err(NetworkError::Work(work));
+            }
+            shapes.push(output);
+        }
+        Ok(memory)
     }
 
     /// Returns the shapes of all tensors: the input's, then each layer's.
@@ -97,10 +124,26 @@ impl Layer {
                 Shape::new(bias.len(), rows, columns).map_err(refuse)
             }
             Operation::MaxPool { window } => {
-                let [rows, columns] = window.output(&first).map_err(refuse)?;
+                let [rows, columns] = window.pooled(&first).map_err(refuse)?;
                 Shape::new(first.channels, rows, columns).map_err(refuse)
             }
         }
+    }
+
+    /// Returns the number of jobs or groups of the lowered layer, and the largest number of taps of each.
+    fn jobs(&self, index: usize, inputs: &[Shape], output: Shape) -> Result<(u64, u64), NetworkError> {
+        let read = inputs.first().map_or(0, Shape::elements) as u64;
+        let (elements, plane) = (output.elements() as u64, (output.height * output.width) as u64);
+        Ok(match &self.operation {
+            Operation::Dense { .. } => (1, read),
+            Operation::Convolution { window, groups, .. } => {
+                let channels = inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
+                let channels = channels.ok_or(NetworkError::Weights(index))? as u64;
+                (plane.saturating_mul(*groups as u64), channels.saturating_mul(area(window)))
+            }
+            Operation::Sum { factors } => (elements, factors.len() as u64),
+            Operation::MaxPool { window } => (elements, area(window)),
+        })
     }
 }
 
@@ -108,8 +151,6 @@ struct Lowering {
     tensors: Vec<Placed>,
     stages: Vec<Stage>,
     next: usize,
-    work: u64,
-    memory: MemoryBudget,
 }
 
 impl Lowering {
@@ -123,7 +164,6 @@ impl Lowering {
         if layer.rescale.is_some_and(|rescale| !rescale.is_valid()) {
             return Err(NetworkError::Rescale(index));
         }
-        self.spend(index, layer, &shapes, shape)?;
         let (kind, range) = if let Operation::MaxPool { window } = &layer.operation {
             if layer.rescale.is_some() {
                 return Err(NetworkError::Rescale(index));
@@ -147,30 +187,6 @@ impl Lowering {
         self.next += shape.elements();
         self.tensors.push(Placed { first, shape, range });
         self.stages.push(Stage { first, count: shape.elements(), range, kind });
-        Ok(())
-    }
-
-    /// Adds a layer's multiply-adds and memory to the totals. Rejects the layer, before any allocation for it, if the
-    /// total number of multiply-adds or cells, or the memory, exceeds its limit.
-    fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
-        let read = inputs.first().map_or(0, Shape::elements) as u64;
-        let (elements, plane) = (output.elements() as u64, (output.height * output.width) as u64);
-        // Jobs or groups, and the taps of each.
-        let (jobs, taps) = match &layer.operation {
-            Operation::Dense { .. } => (1, read),
-            Operation::Convolution { window, groups, .. } => {
-                let channels = inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
-                let channels = channels.ok_or(NetworkError::Weights(index))? as u64;
-                (plane.saturating_mul(*groups as u64), channels.saturating_mul(area(window)))
-            }
-            Operation::Sum { factors } => (elements, factors.len() as u64),
-            Operation::MaxPool { window } => (elements, area(window)),
-        };
-        self.work = self.work.saturating_add(taps.saturating_mul(elements));
-        self.memory.spend(lowered_bytes(jobs, taps, elements))?;
-        if self.work > MAX_MULTIPLY_ADDS || self.next + output.elements() > Cell::MAX as usize / 2 {
-            return Err(NetworkError::Work(self.work));
-        }
         Ok(())
     }
 }

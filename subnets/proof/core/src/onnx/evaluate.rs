@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::proto::NodeProto;
+use super::proto::{DataType, NodeProto};
 use super::{Model, OnnxError, dims, unsupported};
 
 /// Outputs of a model for one input.
@@ -98,6 +98,7 @@ impl Operands<'_> {
                 Ok(Tensor { dims: constant.dims.clone(), values })
             }
             "Identity" | "Dropout" => self.get(0),
+            "Cast" => self.cast(),
             "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
             "Reshape" => {
                 let target = self.integers(1).ok_or_else(|| self.refuse("the new shape is missing"))?;
@@ -124,6 +125,17 @@ impl Operands<'_> {
             "MaxPool" | "AveragePool" | "GlobalAveragePool" => self.pool(),
             _ => Err(self.refuse("the operator is unsupported")),
         }
+    }
+
+    /// Returns the operand of a conversion unchanged: an evaluation computes in double precision, and does not round as
+    /// the types of the file do. Values that half precision would turn into infinities are refused.
+    fn cast(&self) -> Result<Tensor, OnnxError> {
+        let tensor = self.get(0)?;
+        let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
+        if self.node.float_type()? == DataType::Float16 && tensor.values.iter().any(overflows) {
+            return Err(self.refuse("a value exceeds the range of half precision"));
+        }
+        Ok(tensor)
     }
 
     fn reshaped(&self, change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>) -> Result<Tensor, OnnxError> {

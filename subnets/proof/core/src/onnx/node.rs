@@ -7,7 +7,7 @@ use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{OnnxError, Reader, Value, dims, rules, unsupported};
 use crate::float::{FloatNode, FloatOperation};
-use crate::{Shape, Window};
+use crate::{Shape, ShapeError, Window};
 
 /// A computed tensor that a node reads.
 struct Operand {
@@ -25,6 +25,7 @@ impl Reader {
         match node.op_type.as_str() {
             "Constant" => self.constant(node),
             "Identity" => self.rename(node, None),
+            "Cast" => self.cast(node),
             "Dropout" => self.dropout(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
@@ -141,15 +142,31 @@ impl Reader {
 
     /// Gives the first input another name and, unless they are unchanged, other dimensions.
     fn rename(&mut self, node: &NodeProto, dims: Option<Vec<usize>>) -> Result<(), OnnxError> {
-        let value = node.input.first().and_then(|name| self.values.get(name)).cloned();
+        let name = node.input.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+        let value = self.values.get(name).cloned();
         let mut value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         if let Value::Tensor(index, old) = &mut value {
-            self.renamed.insert(*index);
+            // Otherwise nothing reads the old name any more.
+            if self.reads.get(name) != Some(&1) {
+                self.renamed.insert(*index);
+            }
             if let Some(dims) = dims {
                 *old = dims;
             }
         }
+        if self.softmax.as_ref() == Some(name) {
+            self.softmax = Some(output(node)?.to_owned());
+        }
         super::define(&mut self.values, output(node)?, value)
+    }
+
+    /// Omits a conversion between floating-point types: networks and evaluations compute with more precision than half.
+    fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        node.float_type()?;
+        if node.input.first().and_then(|name| self.values.get(name)).is_some_and(Value::is_integers) {
+            return Err(unsupported(node, "a conversion of integers is unsupported".to_owned()));
+        }
+        self.rename(node, None)
     }
 
     /// Omits a dropout, which changes values in training only.
@@ -215,7 +232,7 @@ impl Reader {
         #[expect(clippy::float_cmp, reason = "any factor other than exactly 1 would change the outputs")]
         let plain = node.float("alpha", 1.0) == 1.0 && node.float("beta", 1.0) == 1.0 && node.int("transA", 0) == 0;
         if !plain {
-            return Err(unsupported(node, "alpha, beta and transA must have their default values".to_owned()));
+            return Err(unsupported(node, "an alpha or beta other than 1, or transA, is unsupported".to_owned()));
         }
         let input = self.tensor(node, 0)?;
         if input.dims.len() != 2 {
@@ -287,7 +304,7 @@ impl Reader {
         let weights = self.floats(node, 1, &dims)?;
         let bias =
             if self.weights(node, 2)?.is_some() { self.floats(node, 2, &[outputs])? } else { vec![0.0; outputs] };
-        let shape = pooled(node, &window, shape, outputs)?;
+        let shape = image_shape(node, window.output(&shape), outputs)?;
         let operation = FloatOperation::Convolution { window, groups, weights, bias };
         self.push_image(node, &input, shape, operation)
     }
@@ -305,7 +322,7 @@ impl Reader {
         if padded && node.op_type == "AveragePool" && node.int("count_include_pad", 0) == 0 {
             return Err(unsupported(node, "average pooling with excluded padding is unsupported".to_owned()));
         }
-        let shape = pooled(node, &window, shape, shape.channels)?;
+        let shape = image_shape(node, window.pooled(&shape), shape.channels)?;
         self.push_image(node, &input, shape, operation(window))
     }
 
@@ -419,8 +436,9 @@ fn has_more_outputs(node: &NodeProto) -> bool {
     node.output.iter().skip(1).any(|name| !name.is_empty())
 }
 
-fn pooled(node: &NodeProto, window: &Window, input: Shape, channels: usize) -> Result<Shape, OnnxError> {
-    let shape = window.output(&input).and_then(|[rows, columns]| Shape::new(channels, rows, columns));
+/// Returns the shape of an output with these rows and columns.
+fn image_shape(node: &NodeProto, extents: Result<[usize; 2], ShapeError>, channels: usize) -> Result<Shape, OnnxError> {
+    let shape = extents.and_then(|[rows, columns]| Shape::new(channels, rows, columns));
     shape.map_err(|source| OnnxError::Shape { node: node.describe(), source })
 }
 

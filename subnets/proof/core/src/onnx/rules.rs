@@ -34,6 +34,8 @@ fn of(operator: &str) -> Option<(usize, Attributes)> {
         ),
         "Identity" | "Relu" | "GlobalAveragePool" => (1, &[]),
         "Dropout" => (3, &[("ratio", Float), ("seed", Int)]),
+        // `saturate` and `round_mode` apply to types of 8 bits and less, which are refused.
+        "Cast" => (1, &[("to", Int), ("saturate", Int), ("round_mode", String)]),
         "Flatten" | "Softmax" | "LogSoftmax" => (1, AXIS),
         "Reshape" => (2, &[("allowzero", Int)]),
         "Squeeze" | "Unsqueeze" => (2, &[("axes", Ints)]),

@@ -63,6 +63,20 @@ fn with_text(mut node: NodeProto, name: &str, value: &str) -> NodeProto {
     node
 }
 
+/// A conversion of the elements' type.
+fn cast(input: &str, output: &str, kind: DataType) -> NodeProto {
+    with_int(node("Cast", &[input], output, &[]), "to", i64::from(kind as i32))
+}
+
+/// A weight in half precision.
+fn halves(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+    TensorProto {
+        data_type: DataType::Float16 as i32,
+        raw_data: values.iter().flat_map(|&value| half::f16::from_f32(value).to_le_bytes()).collect(),
+        ..floats(name, dims, &[])
+    }
+}
+
 fn integers(name: &str, values: &[i64]) -> TensorProto {
     TensorProto {
         dims: vec![values.len().cast_signed() as i64],
@@ -271,7 +285,25 @@ fn nodes_with_another_meaning_are_refused() {
             image,
             vec![node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[2, 2, 2, 2])])],
             vec![],
-            "is not smaller than the [2, 2] kernel",
+            "is not smaller than the [2, 2] kernel: a pool over padding only has no value",
+        ),
+        (image, vec![cast("x", "y", DataType::Int64)], vec![], "a conversion to element type 7 is unsupported"),
+        (
+            &[1, 3],
+            vec![cast("axes", "k", DataType::Float), node("Add", &["x", "k"], "y", &[])],
+            vec![integers("axes", &[1, 2, 3])],
+            "a conversion of integers is unsupported",
+        ),
+        // The ranking of these sums is not that of the softmax's arguments.
+        (
+            &[1, 3],
+            vec![
+                node("Softmax", &["x"], "s", &[]),
+                cast("s", "c", DataType::Float),
+                node("Add", &["s", "x"], "y", &[]),
+            ],
+            vec![],
+            "only a softmax at the end",
         ),
     ] {
         let error = read(&model(small(dims, nodes, weights))).unwrap_err().to_string();
@@ -313,7 +345,7 @@ fn valid_forms_are_read() {
     }
     assert_eq!(outputs(gemm(floats("b", &[1, 3], &[1.0, 2.0, 3.0])), &[1.0, 0.0]), [2.0, 4.0, 6.0]);
     // Half precision: 1.5 is 0x3e00, 1.0 is 0x3f80 as bfloat16.
-    let halves = |kind: DataType, raw_data: Vec<u8>, int32_data: Vec<i32>| TensorProto {
+    let weights_of = |kind: DataType, raw_data: Vec<u8>, int32_data: Vec<i32>| TensorProto {
         dims: vec![2, 1],
         data_type: kind as i32,
         name: "w".to_owned(),
@@ -322,9 +354,9 @@ fn valid_forms_are_read() {
         ..TensorProto::default()
     };
     for (weights, expected) in [
-        (halves(DataType::Float16, vec![0x00, 0x3e, 0x00, 0x3e], vec![]), 3.0),
-        (halves(DataType::Float16, vec![], vec![0x3e00; 2]), 3.0),
-        (halves(DataType::Bfloat16, vec![0x80, 0x3f, 0x80, 0x3f], vec![]), 2.0),
+        (weights_of(DataType::Float16, vec![0x00, 0x3e, 0x00, 0x3e], vec![]), 3.0),
+        (weights_of(DataType::Float16, vec![], vec![0x3e00; 2]), 3.0),
+        (weights_of(DataType::Bfloat16, vec![0x80, 0x3f, 0x80, 0x3f], vec![]), 2.0),
     ] {
         let graph = small(&[1, 2], vec![node("MatMul", &["x", "w"], "y", &[])], vec![weights]);
         assert_eq!(outputs(graph, &[1.0, 1.0]), [expected]);
@@ -370,6 +402,84 @@ fn valid_forms_are_read() {
     ];
     let axes = integers("axes", &[0]);
     assert_eq!(outputs(small(&[1, 1, 2, 3], nodes, vec![axes]), &[1.0, 3.0, 5.0, 1.0, 3.0, 5.0]), [2.0, 4.0]);
+}
+
+/// Weights in half precision, with conversions wherever exporters put them.
+#[test]
+fn half_precision_with_conversions_is_read() {
+    let nodes = || {
+        vec![
+            cast("x", "h", DataType::Float16),
+            node("Conv", &["h", "w"], "c", &[("pads", &[1, 1, 1, 1])]),
+            cast("c", "c32", DataType::Float),
+            node("BatchNormalization", &["c32", "s", "z", "z", "s"], "n", &[]),
+            cast("n", "n16", DataType::Float16),
+            node("Relu", &["n16"], "r", &[]),
+            node("Flatten", &["r"], "f", &[]),
+            cast("d", "d16", DataType::Float16),
+            node("MatMul", &["f", "d16"], "q", &[]),
+            cast("q", "q32", DataType::Double),
+            node("Add", &["q32", "e"], "a", &[]),
+            node("Softmax", &["a"], "p", &[]),
+            cast("p", "y", DataType::Float),
+        ]
+    };
+    let weights = || {
+        vec![
+            halves("w", &[1, 1, 3, 3], &[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
+            floats("s", &[1], &[1.0]),
+            floats("z", &[1], &[0.0]),
+            floats("d", &[4, 2], &[1.0, -1.0, 0.5, 0.0, 0.25, 0.0, 0.0, 3.0]),
+            halves("e", &[2], &[0.5, -0.5]),
+        ]
+    };
+    let graph = small(&[1, 1, 2, 2], nodes(), weights());
+    let compiled = read(&model(graph.clone())).unwrap();
+    // Batch norm and addition are folded although a conversion precedes them.
+    assert_eq!((compiled.nodes.len(), compiled.notes.len()), (3, 1), "{compiled:?}");
+    let factor = 2.0 / f64::from(1.0_f32 + 1e-5).sqrt();
+    let evaluation = Model::decode(&model(graph)).unwrap().evaluate(&[1.0, -2.0, 4.0, 8.0]).unwrap();
+    for (output, expected) in evaluation.outputs.iter().zip([2.0 * factor + 0.5, 23.0 * factor - 0.5]) {
+        assert!((output - expected).abs() < 1e-6, "{evaluation:?}");
+    }
+    let network = compiled.run(&[1.0, -2.0, 4.0, 8.0]).unwrap().pop().unwrap();
+    for (output, expected) in network.iter().zip(&evaluation.outputs) {
+        assert!((f64::from(*output) - expected).abs() < 1e-4, "{network:?}");
+    }
+    // A tensor that is also read under its old name is not folded.
+    let mut shared = small(&[1, 1, 2, 2], nodes(), weights());
+    shared.node.truncate(4);
+    shared.node.push(node("Add", &["c", "n"], "y", &[]));
+    assert_eq!(read(&model(shared)).unwrap().nodes.len(), 3);
+    // 65 504 is the largest number of half precision.
+    let graph = small(&[1, 1], vec![node("Relu", &["x"], "r", &[]), cast("r", "y", DataType::Float16)], vec![]);
+    let model = Model::decode(&model(graph)).unwrap();
+    assert_eq!(model.evaluate(&[65_504.0]).unwrap().outputs, [65_504.0]);
+    let refused = model.evaluate(&[65_520.0]).unwrap_err().to_string();
+    assert!(refused.contains("a value exceeds the range of half precision"), "{refused}");
+}
+
+/// A convolution's window may cover padding only: its output is then the bias.
+#[test]
+fn convolution_with_padding_as_large_as_the_kernel_is_read() {
+    let graph = |kernel: i64, pads: &[i64], strides: &[i64]| {
+        let weights: Vec<f32> = (1..=kernel * kernel).map(|index| index as f32).collect();
+        let node = node("Conv", &["x", "w", "b"], "y", &[("pads", pads), ("strides", strides)]);
+        small(
+            &[1, 1, 2, 2],
+            vec![node],
+            vec![floats("w", &[1, 1, kernel, kernel], &weights), floats("b", &[1], &[0.5])],
+        )
+    };
+    let input = [1.0, 2.0, 3.0, 4.0];
+    assert_eq!(outputs(graph(1, &[0, 1, 0, 1], &[1, 1]), &input), [0.5, 1.5, 2.5, 0.5, 0.5, 3.5, 4.5, 0.5]);
+    // The window is at rows and columns -3, -1, 1 and 3 of the input; the first and the last cover padding only.
+    assert_eq!(
+        outputs(graph(2, &[3, 3, 3, 3], &[2, 2]), &input),
+        [0.5, 0.5, 0.5, 0.5, 0.5, 4.5, 6.5, 0.5, 0.5, 6.5, 4.5, 0.5, 0.5, 0.5, 0.5, 0.5]
+    );
+    let huge = read(&model(graph(1, &[i64::MAX, 0, 0, 0], &[1, 1])));
+    assert!(matches!(huge, Err(OnnxError::Shape { .. })), "{huge:?}");
 }
 
 /// The evaluation and the network compute the same for a model with every kind of layer.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint};
+use taonet_neuron::Backoff;
 use taonet_primitives::Hotkey;
 use taonet_proof_core::scoring::Fault;
 use taonet_wallet::Keypair;
@@ -14,10 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::handshake::authenticate;
 use crate::request::Missing;
 
-/// Pause after a failed attempt. It doubles with each further one.
-const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
-/// Maximum pause after a failed attempt.
-const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
+/// Pauses after failed attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
 
 pub(super) struct Connections {
     endpoint: Endpoint,
@@ -34,8 +33,8 @@ struct Link {
     connection: Option<Connection>,
     /// Hotkeys with an accepted handshake on the connection.
     authenticated: HashSet<Hotkey>,
-    connecting: Backoff,
-    handshakes: HashMap<Hotkey, Backoff>,
+    connecting: Pauses,
+    handshakes: HashMap<Hotkey, Pauses>,
 }
 
 impl Link {
@@ -44,27 +43,26 @@ impl Link {
     }
 
     /// Returns the pauses of the next step: the connection, or the handshake with this miner.
-    fn backoff(&mut self, miner: &Hotkey) -> &mut Backoff {
+    fn pauses(&mut self, miner: &Hotkey) -> &mut Pauses {
         if self.connection.is_none() { &mut self.connecting } else { self.handshakes.entry(*miner).or_default() }
     }
 }
 
 /// Pauses after failed attempts.
 #[derive(Default)]
-struct Backoff {
+struct Pauses {
     failures: u32,
     until: Option<Instant>,
 }
 
-impl Backoff {
+impl Pauses {
     fn is_over(&self) -> bool {
         self.until.is_none_or(|until| until <= Instant::now())
     }
 
     fn fail(&mut self) {
-        let pause = SHORTEST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(LONGEST_BACKOFF);
+        self.until = Some(Instant::now() + BACKOFF.delay(self.failures));
         self.failures = self.failures.saturating_add(1);
-        self.until = Some(Instant::now() + pause);
     }
 }
 
@@ -99,14 +97,14 @@ impl Connections {
             return Err(Missing::Fault(Fault::Unreachable));
         };
         link.connection.take_if(|connection| connection.close_reason().is_some());
-        if !link.is_authenticated(miner) && !link.backoff(miner).is_over() {
+        if !link.is_authenticated(miner) && !link.pauses(miner).is_over() {
             let is_connected = link.connection.is_some();
             return Err(Missing::Fault(if is_connected { Fault::Refused } else { Fault::Unreachable }));
         }
         let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
         let connected = connected.unwrap_or(Err(Missing::Fault(Fault::Unreachable)));
         if connected.is_err() {
-            link.backoff(miner).fail();
+            link.pauses(miner).fail();
         }
         connected
     }
@@ -122,7 +120,7 @@ impl Connections {
                 tracing::debug!(%address, %error, "cannot open a QUIC connection");
                 Missing::Fault(Fault::Unreachable)
             })?;
-            link.connecting = Backoff::default();
+            link.connecting = Pauses::default();
             link.connection.insert(connection).clone()
         };
         if !link.is_authenticated(miner) {

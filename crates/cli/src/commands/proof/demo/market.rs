@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, Uid, counted};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{AddressRule, Book, Examiner, ExaminerSettings, ProofSubnet, Wire, registered_miners};
+use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofSubnet, Wire, registered_miners};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::{EpochReport, Services, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
@@ -110,10 +110,7 @@ impl Market {
         let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
         let snapshot = services.gateway.snapshot(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
-        let here: AddressRule = Arc::new(|address| {
-            let is_here = address.ip() == IpAddr::V4(ANNOUNCED);
-            is_here.then(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()))
-        });
+        let here = AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() };
         let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here, Wire::Http);
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let (list, listed) = watch::channel(miners.clone());

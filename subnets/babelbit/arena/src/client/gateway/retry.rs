@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use taonet_primitives::Backoff;
+
 /// Markers of transient failures of the gateway, or of the miner behind it.
 const PASSING: [&str; 12] = [
     "endpoint_not_found",
@@ -38,20 +40,10 @@ pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     }
 }
 
-/// Backoff between attempts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Backoff {
-    pub(super) base: Duration,
-    pub(super) max: Duration,
-}
-
-impl Backoff {
-    /// Returns the pause after this many retries; `None` if no time is left for another attempt.
-    pub(super) fn pause(&self, repeats: u32, left: Duration) -> Option<Duration> {
-        let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
-        let doubled = self.base.saturating_mul(2_u32.saturating_pow(repeats));
-        Some(doubled.min(self.max).max(MIN_PAUSE).min(left))
-    }
+/// Returns the pause after this many retries; `None` if no time is left for another attempt.
+pub(super) fn pause(backoff: Backoff, retries: u32, left: Duration) -> Option<Duration> {
+    let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
+    Some(backoff.delay(retries).max(MIN_PAUSE).min(left))
 }
 
 #[cfg(test)]
@@ -94,15 +86,15 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
-        let backoff = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(10) };
-        let pauses = |left| (0..5).map(move |repeats| backoff.pause(repeats, left).map(|pause| pause.as_millis()));
+        let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(10));
+        let pauses = |left| (0..5).map(move |repeats| pause(backoff, repeats, left).map(|pause| pause.as_millis()));
         let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();
         assert_eq!(plenty, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));
         let little: Vec<_> = pauses(Duration::from_millis(3_500)).collect();
         assert_eq!(little, [2_000, 3_000, 3_000, 3_000, 3_000].map(Some));
-        assert_eq!(backoff.pause(0, Duration::from_millis(500)), None);
-        assert_eq!(backoff.pause(u32::MAX, Duration::from_mins(10)), Some(Duration::from_secs(10)));
-        let hasty = Backoff { base: Duration::ZERO, max: Duration::ZERO };
-        assert_eq!(hasty.pause(0, Duration::from_mins(1)), Some(MIN_PAUSE));
+        assert_eq!(pause(backoff, 0, Duration::from_millis(500)), None);
+        assert_eq!(pause(backoff, u32::MAX, Duration::from_mins(10)), Some(Duration::from_secs(10)));
+        let hasty = Backoff::new(Duration::ZERO, Duration::ZERO);
+        assert_eq!(pause(hasty, 0, Duration::from_mins(1)), Some(MIN_PAUSE));
     }
 }

@@ -33,7 +33,7 @@ async fn server(answer: Vec<u8>) -> MinerAddress {
 }
 
 fn resolve(address: &str) -> MinerAddress {
-    AddressPolicy { dev_mode: true, ..AddressPolicy::default() }.resolve(address).unwrap()
+    AddressPolicy::private().resolve(address).unwrap()
 }
 
 fn target(address: MinerAddress, path: &str) -> Target {

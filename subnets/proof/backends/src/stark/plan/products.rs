@@ -122,8 +122,7 @@ impl Layout {
         let mut sums = vec![None; stage.count];
         for jobs in linear.jobs.chunks(together) {
             let block = Block::of(linear, jobs);
-            // Weights in the layout, and field elements.
-            self.memory.spend(8 * block.rows(tile) as u64 * tile.fixed() as u64)?;
+            self.spend(block.rows(tile) * tile.fixed())?;
             let addresses = block.cells.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?;
             for outputs in block.outputs.chunks(tile.outputs) {
                 let mut first = None;

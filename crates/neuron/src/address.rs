@@ -1,11 +1,13 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use taonet_wire::{Peer, is_public};
+use taonet_primitives::{Hotkey, is_public};
+use taonet_wire::Peer;
 use url::{Host, Url};
 
 /// Host name of the Docker host, as seen from a container.
 const HOST_OF_CONTAINER: &str = "host.docker.internal";
-const LOOPBACK: &str = "127.0.0.1";
+/// Published address that represents this machine on Nineteen's development networks.
+const THIS_MACHINE: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
 /// Address of a miner: a base URL with a known host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,18 +34,20 @@ impl MinerAddress {
     }
 }
 
-/// Policy that decides which miner addresses are permitted.
+/// Policy that decides which miner addresses are permitted, and maps each to the address that is called.
 ///
-/// Outside development mode, only public IP addresses are permitted: signed requests to internal addresses could attack
-/// the operator's network, and a host name can resolve to any address.
+/// By default, only public IP addresses are permitted: signed requests to internal addresses could attack the operator's
+/// network, and a host name can resolve to any address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
-    /// Whether loopback, private and link-local addresses and host names are allowed.
-    pub dev_mode: bool,
-    /// Whether this process runs in a container. With `dev_mode`, loopback addresses then map to the container's host.
+    /// Whether loopback, private and link-local addresses and host names are permitted. If so, a miner can make the
+    /// caller send requests to hosts in the caller's own network. The address 0.0.0.1 then represents this machine.
+    pub allow_private: bool,
+    /// Whether this process runs in a container, which reaches the programs of this machine at the container's host.
     pub in_container: bool,
-    /// In development mode, an additional address of this machine, which is replaced by the container's host or,
-    /// outside containers, by loopback. Chains reject loopback addresses, so local miners announce this address.
+    /// Address that represents this machine, as IP address or host name: it is replaced by loopback or, in a container,
+    /// by the container's host. Chains reject loopback addresses, so miners of a development chain publish this one.
+    /// Set it for development chains only: every miner of a chain can publish it.
     pub local_miner_ip: Option<String>,
 }
 
@@ -72,21 +76,26 @@ pub enum AddressError {
     #[error("invalid host in `{0}`; hint: host names have letters, digits, `.`, `-` and `_`")]
     Host(String),
     /// The address is loopback, private or otherwise not public.
-    #[error("`{0}` is not a public address; hint: development mode, BB_DEV_MODE=1, allows it")]
+    #[error("`{0}` is not a public address")]
     NotPublic(IpAddr),
     /// The host is a name instead of an IP address.
-    #[error("`{0}` is a host name, expected an IP address; hint: development mode, BB_DEV_MODE=1, allows host names")]
+    #[error("`{0}` is a host name, expected an IP address")]
     Name(String),
 }
 
 impl AddressError {
-    /// Whether the address is well-formed, but forbidden by the policy.
-    pub(crate) const fn is_forbidden(&self) -> bool {
+    /// Returns whether the address is well-formed, but forbidden by the policy.
+    pub const fn is_forbidden(&self) -> bool {
         matches!(self, Self::NotPublic(_) | Self::Name(_))
     }
 }
 
 impl AddressPolicy {
+    /// Returns the policy of development networks, which permits private addresses and host names.
+    pub fn private() -> Self {
+        Self { allow_private: true, ..Self::default() }
+    }
+
     /// Resolves an `ip:port`, an `[ip]:port` or a URL to a permitted address.
     ///
     /// # Errors
@@ -104,9 +113,25 @@ impl AddressPolicy {
         self.address(text, true)
     }
 
+    /// Returns the peer to call for a miner that published `address` on the chain.
+    ///
+    /// # Errors
+    /// [`AddressError`] when the port is 0 or the address is not allowed.
+    pub fn peer(&self, hotkey: Hotkey, address: SocketAddr) -> Result<Peer, AddressError> {
+        if address.port() == 0 {
+            return Err(AddressError::Port(address.to_string()));
+        }
+        let published = match address.ip() {
+            IpAddr::V4(ip) => Host::Ipv4(ip),
+            IpAddr::V6(ip) => Host::Ipv6(ip),
+        };
+        let host = self.called_host(published, false)?;
+        Peer::new(hotkey, without_brackets(&host), address.port()).map_err(|_| AddressError::Host(address.to_string()))
+    }
+
     /// Returns a predicate that decides to which IP addresses host names may resolve.
     pub fn permitted(&self) -> fn(IpAddr) -> bool {
-        if self.dev_mode { |_| true } else { is_public }
+        if self.allow_private { |_| true } else { is_public }
     }
 
     fn address(&self, text: &str, names: bool) -> Result<MinerAddress, AddressError> {
@@ -121,23 +146,11 @@ impl AddressPolicy {
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
-        let ip = match url.host() {
-            Some(Host::Ipv4(ip)) => Ok(IpAddr::V4(ip)),
-            Some(Host::Ipv6(ip)) => Ok(IpAddr::V6(ip)),
-            Some(Host::Domain(name)) => Err(name.to_owned()),
-            None => return Err(malformed(url::ParseError::EmptyHost)),
-        };
-        if !self.dev_mode {
-            match ip {
-                Ok(ip) if is_public(ip) => {}
-                Ok(ip) => return Err(AddressError::NotPublic(ip)),
-                Err(name) if names && is_public_name(&name) => {}
-                Err(name) => return Err(AddressError::Name(name)),
-            }
-        } else if self.in_container && self.means_own_machine(&ip) {
-            url.set_host(Some(HOST_OF_CONTAINER)).map_err(malformed)?;
-        } else if self.is_local_miner_ip(&ip) {
-            url.set_host(Some(LOOPBACK)).map_err(malformed)?;
+        let Some(published) = url.host() else { return Err(malformed(url::ParseError::EmptyHost)) };
+        let published = published.to_owned();
+        let called = self.called_host(published.clone(), names)?;
+        if called != published {
+            url.set_host(Some(&called.to_string())).map_err(malformed)?;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         if !Peer::can_be_at(&host) {
@@ -146,20 +159,49 @@ impl AddressPolicy {
         Ok(MinerAddress { url, host, port })
     }
 
-    fn means_own_machine(&self, host: &Result<IpAddr, String>) -> bool {
-        match host {
-            Ok(ip) if ip.is_loopback() || ip.is_unspecified() => true,
-            Err(name) if name == "localhost" => true,
-            _ => self.is_local_miner_ip(host),
+    /// Returns the host to call for a published one. `names` permits public host names.
+    fn called_host(&self, published: Host, names: bool) -> Result<Host, AddressError> {
+        let is_here = self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
+        if is_here || self.allow_private && is_loopback(&published) {
+            return Ok(match published {
+                _ if self.in_container => Host::Domain(HOST_OF_CONTAINER.to_owned()),
+                _ if is_here => Host::Ipv4(Ipv4Addr::LOCALHOST),
+                published => published,
+            });
         }
+        let ip = match published {
+            _ if self.allow_private => return Ok(published),
+            Host::Domain(name) if names && is_public_name(&name) => return Ok(Host::Domain(name)),
+            Host::Domain(name) => return Err(AddressError::Name(name)),
+            Host::Ipv4(ip) => IpAddr::V4(ip),
+            Host::Ipv6(ip) => IpAddr::V6(ip),
+        };
+        if is_public(ip) { Ok(published) } else { Err(AddressError::NotPublic(ip)) }
     }
 
-    fn is_local_miner_ip(&self, host: &Result<IpAddr, String>) -> bool {
-        let text = match host {
-            Ok(ip) => ip.to_string(),
-            Err(name) => name.clone(),
-        };
-        self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == text)
+    fn is_local_miner(&self, host: &Host) -> bool {
+        self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == without_brackets(host))
+    }
+}
+
+fn without_brackets(host: &Host) -> String {
+    match host {
+        Host::Ipv4(ip) => ip.to_string(),
+        Host::Ipv6(ip) => ip.to_string(),
+        Host::Domain(name) => name.clone(),
+    }
+}
+
+fn is_placeholder(host: &Host) -> bool {
+    matches!(host, Host::Ipv4(ip) if *ip == THIS_MACHINE)
+}
+
+/// Whether a host is loopback, or unspecified, which connects to loopback.
+fn is_loopback(host: &Host) -> bool {
+    match host {
+        Host::Ipv4(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Host::Ipv6(ip) => ip.is_loopback() || ip.is_unspecified(),
+        Host::Domain(name) => name == "localhost",
     }
 }
 
@@ -253,7 +295,7 @@ mod tests {
         assert!(matches!(policy.resolve_managed("127.0.0.1:80"), Err(AddressError::NotPublic(_))));
         assert!(!(policy.permitted())("10.0.0.1".parse().unwrap()));
         assert!((policy.permitted())("8.8.8.8".parse().unwrap()));
-        let dev = AddressPolicy { dev_mode: true, ..policy };
+        let dev = AddressPolicy { allow_private: true, ..policy };
         assert!((dev.permitted())("10.0.0.1".parse().unwrap()) && dev.resolve_managed("localhost:80").is_ok());
     }
 
@@ -273,7 +315,7 @@ mod tests {
     fn development_mode_permits_them_and_a_container_calls_its_host() {
         let host = |in_container, text: &str| {
             let local_miner_ip = Some("192.168.7.7".to_owned());
-            let policy = AddressPolicy { dev_mode: true, in_container, local_miner_ip };
+            let policy = AddressPolicy { allow_private: true, in_container, local_miner_ip };
             policy.resolve(text).unwrap().host().to_owned()
         };
         for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1", "192.168.7.7:1"] {
@@ -282,11 +324,52 @@ mod tests {
         for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1"] {
             assert_eq!(host(false, own), own.trim_end_matches(":1"));
         }
-        assert_eq!(host(false, "192.168.7.7:1"), LOOPBACK);
+        assert_eq!(host(false, "192.168.7.7:1"), "127.0.0.1");
         assert_eq!(host(true, "192.168.7.8:1"), "192.168.7.8");
         // Outside of development, a container makes no difference.
         let policy = AddressPolicy { in_container: true, ..AddressPolicy::default() };
         assert!(policy.resolve("127.0.0.1:1").is_err());
         assert_eq!(policy.resolve("8.8.8.8:1").unwrap().host(), "8.8.8.8");
+    }
+
+    fn called(policy: &AddressPolicy, address: &str) -> Option<String> {
+        let peer = policy.peer(Hotkey::from_bytes([1; 32]), address.parse().unwrap());
+        peer.ok().map(|peer| peer.host().to_owned())
+    }
+
+    #[test]
+    fn private_addresses_are_not_called() {
+        let policy = AddressPolicy::default();
+        for address in ["8.8.8.8:1", "[2001:4860::1]:1"] {
+            assert!(called(&policy, address).is_some(), "{address}");
+        }
+        for address in [
+            "127.0.0.1:1",
+            "10.0.0.1:1",
+            "192.168.1.1:1",
+            "169.254.169.254:80",
+            "100.64.0.1:1",
+            "0.0.0.0:1",
+            "0.0.0.1:1",
+            "224.0.0.1:1",
+            "192.0.2.1:1",
+            "[::1]:1",
+            "[fd00::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:127.0.0.1]:1",
+            "8.8.8.8:0",
+        ] {
+            assert_eq!(called(&policy, address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn development_networks_have_their_own_rules() {
+        let policy = AddressPolicy { local_miner_ip: Some("192.0.2.1".to_owned()), ..AddressPolicy::default() };
+        assert_eq!(called(&policy, "192.0.2.1:7").as_deref(), Some("127.0.0.1"));
+        assert_eq!(called(&policy, "192.0.2.2:7"), None);
+        let policy = AddressPolicy::private();
+        assert_eq!(called(&policy, "0.0.0.1:7").as_deref(), Some("127.0.0.1"));
+        assert_eq!(called(&policy, "10.0.0.1:7").as_deref(), Some("10.0.0.1"));
     }
 }
