@@ -17,10 +17,9 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use crate::support::{
-    Daemon, RunFiles, document, free_address, local_bb, repository, require_models, stderr, terminate,
+    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, require_models, stderr, terminate,
 };
 
-const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 
@@ -121,7 +120,7 @@ fn results(report: &Value) -> Value {
 }
 
 #[test]
-fn fifty_kills_lose_and_repeat_nothing() {
+fn kills_lose_and_repeat_nothing() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
 
@@ -136,7 +135,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     // Each directory goes through kills until a runner completes; all results are equal.
     let mut kills = 0;
     let mut directories = 0;
-    while kills < KILLS {
+    while kills < kill_count() {
         let directory = network.directory(&format!("killed-{directories}"));
         directories += 1;
         // An engine allows 30 authentications per minute, fewer than the restarts in this test.
@@ -144,7 +143,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
         let mut moments = Vec::new();
         let report = loop {
             // Includes times after the usual end, since a run writes its files last.
-            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
+            let moment = (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
             let began = Instant::now();
             match run_until(network.runner(&engine, &directory), moment) {
                 Some(output) => {

@@ -17,15 +17,13 @@ use taonet_nineteen_store::{PeriodId, Store};
 use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, assert_described, document, free_address, refusal, tao};
+use crate::support::{Daemon, assert_described, document, free_address, kill_count, refusal, tao};
 
 /// Address that means this machine, for validators with --allow-private: the chain rejects loopback addresses.
 const HERE: &str = "0.0.0.1";
 const TASK: &str = "chat-a";
 /// Credits of the buyer.
 const CREDITS: i64 = 1_000_000;
-/// Number of times that the validator is killed.
-const KILLS: u32 = 50;
 /// Minimum number of periods over which the kills are spread.
 const PERIODS: i64 = 10;
 /// Length of a period, in seconds.
@@ -384,12 +382,13 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     }
     let startup = u64::try_from(began.elapsed().as_millis()).unwrap();
     let mut losses = Vec::new();
-    for kill in 1..=KILLS {
+    let kills = kill_count();
+    for kill in 1..=kills {
         std::thread::sleep(Duration::from_millis(random.random_range(0..startup + 3_000)));
         let period = newest();
         drop(validator.take());
         losses.push(period);
-        validator = (kill < KILLS).then(|| Killed(start()));
+        validator = (kill < kills).then(|| Killed(start()));
     }
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
     let (received, counted) = network.settled(&store);

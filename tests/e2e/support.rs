@@ -276,3 +276,8 @@ impl Drop for Daemon {
         let _ = self.child.wait();
     }
 }
+
+/// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12 times.
+pub(crate) fn kill_count() -> u32 {
+    if std::env::var_os("TAONET_TEST_ALL").is_some() { 50 } else { 12 }
+}

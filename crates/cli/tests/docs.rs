@@ -81,7 +81,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Crate prefixes of test paths in the documents, and the directories of their modules.
-const CRATES: [(&str, &str); 28] = [
+const CRATES: [(&str, &str); 29] = [
     ("arena", "subnets/babelbit/arena/src"),
     ("audit", "subnets/babelbit/audit/src"),
     ("babelbit_validator", "subnets/babelbit/validator/src"),
@@ -97,6 +97,7 @@ const CRATES: [(&str, &str); 28] = [
     ("ledger", "crates/ledger/src"),
     ("lm", "crates/lm/src"),
     ("miner", "subnets/babelbit/miner/src"),
+    ("neuron", "crates/neuron/src"),
     ("objects", "crates/objects/src"),
     ("operations", "crates/cli/tests/operations"),
     ("runner", "subnets/babelbit/runner/src"),
@@ -141,7 +142,7 @@ fn is_in(mut place: PathBuf, path: &str) -> bool {
 #[test]
 fn paths_are_looked_up_in_their_module() {
     assert!(exists("core::weights::tests::the_arena_has_one_winner"));
-    assert!(exists("runner::miners::address::tests::public_addresses_are_called"));
+    assert!(exists("neuron::address::tests::public_addresses_are_called"));
     assert!(!exists("core::weights::the_arena_has_one_winner"));
     assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
     assert!(!exists("the_arena_has_one_winner"));

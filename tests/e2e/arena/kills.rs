@@ -13,9 +13,8 @@ use taonet_babelbit_core::arena_api::Submission;
 use taonet_wallet::Keypair;
 
 use super::{gateway, key, miners};
-use crate::support::{Daemon, free_address};
+use crate::support::{Daemon, free_address, kill_count};
 
-const KILLS: u32 = 50;
 const MINERS: u16 = 12;
 
 /// The last acknowledged submission of each miner.
@@ -54,7 +53,7 @@ fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
 }
 
 #[test]
-fn fifty_kills_lose_no_submission() {
+fn kills_lose_no_submission() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
@@ -79,8 +78,8 @@ fn fifty_kills_lose_no_submission() {
     let state = folder.path().join("arena.json");
     // On a busy machine there are few submissions between two kills.
     let mut kill = 0;
-    while kill < KILLS || count.load(Ordering::SeqCst) <= u64::from(KILLS) {
-        assert!(kill < 20 * KILLS, "{count:?} submissions acknowledged");
+    while kill < kill_count() || count.load(Ordering::SeqCst) <= u64::from(kill_count()) {
+        assert!(kill < 20 * kill_count(), "{count:?} submissions acknowledged");
         let running = start();
         std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
         // Dropping a daemon kills it.

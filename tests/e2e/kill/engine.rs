@@ -9,9 +9,8 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use super::{Network, random_seed, results};
-use crate::support::{Daemon, RunFiles, document, free_address, local_bb, repository, stderr};
+use crate::support::{Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, stderr};
 
-const KILLS: usize = 50;
 /// Number of concurrent challenges, each with its own engine, since runners pause before retries.
 const LANES: u64 = 3;
 
@@ -41,7 +40,7 @@ struct Tally {
 }
 
 #[test]
-fn fifty_kills_of_engines_lose_and_repeat_nothing() {
+fn kills_of_engines_lose_and_repeat_nothing() {
     let seed = random_seed();
     // The others would only take longer.
     let network = Network::of(&["parrot"], false);
@@ -67,7 +66,7 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
             scope.spawn(move || {
                 let mut random = StdRng::seed_from_u64(seed.wrapping_add(lane));
                 for round in 0.. {
-                    if tally.lock().unwrap().kills.len() >= KILLS {
+                    if tally.lock().unwrap().kills.len() >= kill_count() as usize {
                         return;
                     }
                     let directory = network.directory(&format!("lane-{lane}-{round}"));

@@ -10,9 +10,8 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Peer, Signer};
 
 use super::{Network, PROFILES, engine, random_seed};
-use crate::support::{Daemon, RunFiles, document, stderr};
+use crate::support::{Daemon, RunFiles, document, kill_count, stderr};
 
-const KILLS: u32 = 50;
 /// Index in [`PROFILES`] of the miner that is not killed.
 const UNTOUCHED: usize = 1;
 
@@ -82,7 +81,7 @@ fn reply(utterance: &Value) -> [&Value; 3] {
 }
 
 #[test]
-fn fifty_kills_of_miners_cost_only_what_they_were_asked() {
+fn kills_of_miners_cost_only_what_they_were_asked() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let mut network = Network::of(&PROFILES, true);
     let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
@@ -92,11 +91,11 @@ fn fifty_kills_of_miners_cost_only_what_they_were_asked() {
     let reference = RunFiles::read(&network.directory("reference"));
 
     let (mut kills, mut rounds, mut failed) = (0, 0, 0);
-    while kills < KILLS {
+    while kills < kill_count() {
         let name = format!("killed-{rounds}");
         rounds += 1;
         let mut child = start(&network, &engine, &name);
-        while kills < KILLS && child.try_wait().unwrap().is_none() {
+        while kills < kill_count() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(random.random_range(0..300)));
             let which = if random.random() { 0 } else { 2 };
             kills += 1;

@@ -346,7 +346,7 @@ def prefix(pallet, item):
 BLOCKS = [prefix("System", item) for item in ("BlockHash", "ParentHash", "Digest", "Events")]
 ACCOUNTS = prefix("System", "Account")
 # The author of all blocks, who receives the fees.
-AUTHOR = public("//Alice")
+AUTHOR = public("//One")
 
 
 def free(value):

@@ -18,9 +18,8 @@ use tempfile::TempDir;
 
 use super::{BOB, compile, examined, miner, validator};
 use crate::kill::random_seed;
-use crate::support::Daemon;
+use crate::support::{Daemon, kill_count};
 
-const KILLS: usize = 50;
 /// Time without open requests after which all requests of a killed validator count as ended.
 const QUIET: Duration = Duration::from_millis(250);
 
@@ -161,7 +160,8 @@ fn kills_lose_and_double_no_outcome() {
 
     let mut random = StdRng::seed_from_u64(random_seed());
     let (mut before, mut unrecorded) = (Recorded::default(), 0);
-    for round in 0..KILLS {
+    let runs = kill_count() as usize;
+    for round in 0..runs {
         wire.round.store(round, Ordering::SeqCst);
         let mut command = validator("//Alice", &circuits, &state);
         // One request at a time, so that the order on the wire is the order of the records.
@@ -201,7 +201,7 @@ fn kills_lose_and_double_no_outcome() {
     nonces.sort_unstable();
     nonces.dedup();
     assert_eq!(nonces.len(), sent, "no request is sent twice");
-    assert!(delivered > KILLS, "{delivered} proofs in {KILLS} runs");
+    assert!(delivered > runs, "{delivered} proofs in {runs} runs");
     assert_eq!(before.verified as usize, delivered - unrecorded);
     drop(exchanges);
     // The next validator begins with these scores.

@@ -10,9 +10,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::{ChallengeState, Ledger, RoundEnd};
 
 use super::{Loop, Network, PROFILES};
-use crate::support::RunFiles;
-
-const KILLS: u32 = 50;
+use crate::support::{RunFiles, kill_count};
 
 /// Runs a loop until its main and solo rounds are complete, or kills it after a delay; returns whether it completed.
 fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after: Option<Duration>) -> bool {
@@ -65,7 +63,7 @@ async fn check_ledger(directory: &std::path::Path) {
 }
 
 #[test]
-fn fifty_kills_lose_and_repeat_nothing() {
+fn kills_lose_and_repeat_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);
@@ -81,14 +79,14 @@ fn fifty_kills_lose_and_repeat_nothing() {
 
     // Each directory goes through kills until a loop completes; all results are equal.
     let (mut kills, mut directories) = (0, 0);
-    while kills < KILLS {
+    while kills < kill_count() {
         let directory = network.path(&format!("killed-{directories}"));
         directories += 1;
         // An engine allows 30 authentications per minute, fewer than the restarts in this test.
         let engine = network.engine();
         let mut moments = Vec::new();
         loop {
-            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
+            let moment = (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let began = Instant::now();
             if play(&network, engine.url(), &directory, moment) {
                 if moments.is_empty() {

@@ -15,10 +15,9 @@ use taonet_primitives::BlockNumber;
 
 use super::Network;
 use crate::kill::random_seed;
-use crate::support::{Daemon, free_address, terminate};
+use crate::support::{Daemon, free_address, kill_count, terminate};
 
 /// Kills per process.
-const KILLS: u32 = 50;
 
 struct Running<'a> {
     network: &'a Network,
@@ -93,12 +92,12 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn fifty_kills_of_each_double_no_submission() {
+fn kills_of_each_double_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
     let mut running = Running { network: &network, addresses, gateway: None, signer: None, validator: None };
-    let mut turns: Vec<u32> = (0..3).cycle().take(3 * KILLS as usize).collect();
+    let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
     for which in turns {
         running.mend();
@@ -122,6 +121,6 @@ fn fifty_kills_of_each_double_no_submission() {
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let counts = runtime.block_on(submissions(&network));
-    println!("{KILLS} kills of each; submissions by epoch: {counts:?}");
+    println!("{} kills of each; submissions by epoch: {counts:?}", kill_count());
     assert!(counts.len() > 1 && counts.values().all(|count| *count <= 1), "{counts:?}");
 }

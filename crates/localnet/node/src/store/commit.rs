@@ -155,7 +155,8 @@ impl Store {
             History::Archive => (0, 0),
         };
         let mut moved = Vec::new();
-        for number in oldest..bound.min(oldest.saturating_add(most)) {
+        let oldest_kept = oldest.max(bound.min(oldest.saturating_add(most)));
+        for number in oldest..oldest_kept {
             meta.insert(OLDEST_KEY, u64::from(number) + 1)?;
             let rows = deaths.remove(number + 1)?;
             let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
@@ -168,9 +169,9 @@ impl Store {
                 nodes.remove(row.as_slice())?;
             }
         }
-        // The genesis block stays, because clients identify the chain by it.
+        // The genesis block stays, because clients identify the chain by it. So do blocks whose states are kept.
         let oldest = headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value());
-        for number in oldest..block_bound.min(oldest.saturating_add(most)) {
+        for number in oldest..block_bound.min(oldest_kept).min(oldest.saturating_add(most)) {
             bodies.remove(number)?;
             let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
             let head = decode_head(head.value())?;
