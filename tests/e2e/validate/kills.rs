@@ -17,8 +17,6 @@ use super::Network;
 use crate::kill::random_seed;
 use crate::support::{Daemon, free_address, kill_count, terminate};
 
-/// Kills per process.
-
 struct Running<'a> {
     network: &'a Network,
     addresses: [String; 2],
