@@ -114,10 +114,10 @@ const STREAMS: &[(&str, Outcome<'_>)] = &[
     ("two_choices", Complete("A", "stop", 1)),
     ("reasoning", Complete("one", "stop", 3)),
     // Tool calls.
-    ("tools", Complete("", "tool_calls", 6)),
+    ("tools", Complete("", "tool_calls", 5)),
     ("tools_without_index", Complete("", "tool_calls", 1)),
     ("tools_with_null_arguments", Complete("", "tool_calls", 1)),
-    ("two_tools", Complete("", "tool_calls", 5)),
+    ("two_tools", Complete("", "tool_calls", 4)),
 ];
 
 /// Answers a request with the stream that its message names.
