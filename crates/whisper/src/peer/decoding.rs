@@ -61,7 +61,7 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str], tolerance: f32) -> Aligned {
 /// does not reproduce its own positions either.
 #[test]
 fn tokens_are_aligned_as_by_the_reference() {
-    let Some(peer) = Peer::find() else { return };
+    let Some(peer) = Peer::with_exact_products() else { return };
     for size in ["tiny", "small"] {
         let Aligned { close, total, .. } = aligned(&peer, size, &["--layers", "1"], 0.1);
         for close in close {
@@ -158,7 +158,7 @@ fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patie
 
 #[test]
 fn beams_end_as_by_the_reference() {
-    let Some(peer) = Peer::find() else { return };
+    let Some(peer) = Peer::with_exact_products() else { return };
     for (extra, least) in [(["--layers", "1"].as_slice(), 12), (&[], 1)] {
         let folder = peer.model("tiny", extra);
         let (mut equal, mut own) = (0, 0);

@@ -73,7 +73,7 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
 /// verify the complete encoder. The limits leave room for other orders of the sums, on CPUs with and without AMX.
 #[test]
 fn the_encoder_equals_the_reference() {
-    let Some(peer) = Peer::find() else { return };
+    let Some(peer) = Peer::with_exact_products() else { return };
     check_encoder(&peer, "micro", &["--quantization", "float32"], 2e-3);
     check_encoder(&peer, "micro", &["--quantization", "int8"], 2e-3);
     check_encoder(&peer, "small", &["--layers", "1"], 3e-3);
@@ -84,7 +84,7 @@ fn the_encoder_equals_the_reference() {
 
 #[test]
 fn the_trained_encoder_equals_the_reference() {
-    let Some(peer) = Peer::find() else { return };
+    let Some(peer) = Peer::with_exact_products() else { return };
     let windows = speech_windows(4);
     for gemm in kernels() {
         for (difference, sensitivity) in encoder_differences(&peer, "trained", &trained_model(), &windows, &gemm) {
@@ -229,7 +229,7 @@ fn check_random_steps(peer: &Peer, size: &str, extra: &[&str], count: u32, steps
 
 #[test]
 fn next_tokens_equal_the_reference() {
-    let Some(peer) = Peer::find() else { return };
+    let Some(peer) = Peer::with_exact_products() else { return };
     check_random_steps(&peer, "tiny", &[], 4, 100, Repetition::Forbidden);
     check_random_steps(&peer, "large-v3-turbo", &["--layers", "1"], 2, 50, Repetition::Forbidden);
     check_random_steps(&peer, "small", &[], 10, 200, Repetition::Allowed);
