@@ -149,10 +149,11 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             let histogram = metrics::histogram!("taonet_test_seconds");
             for _ in 0..ROUNDS {
+                // metrics-util 0.20.4 can lose the samples since the last upkeep if a thread records during an upkeep.
+                is_ready.recv().unwrap();
                 for _ in 0..SAMPLES {
                     histogram.record(0.01);
                 }
-                is_ready.recv().unwrap();
                 start.send(()).unwrap();
             }
         });
@@ -161,10 +162,6 @@ mod tests {
         let grown = resident().saturating_sub(before);
         assert!(grown < 100 << 20, "{grown} bytes for {ROUNDS} rounds of {SAMPLES} samples");
         let page = metrics.render();
-        let count = page.lines().find_map(|line| line.strip_prefix("taonet_test_seconds_count "));
-        let count: u64 = count.unwrap().parse().unwrap();
-        // Not always all: metrics-util 0.20.4 loses the samples since the last upkeep if an upkeep begins while a thread
-        // has set a new block of samples but not yet its link to the previous one.
-        assert!((ROUNDS * SAMPLES / 2..=ROUNDS * SAMPLES).contains(&count), "{page}");
+        assert!(page.contains(&format!("taonet_test_seconds_count {}\n", ROUNDS * SAMPLES)), "{page}");
     }
 }

@@ -48,7 +48,7 @@ fn vectors_are_those_of_sentence_transformers() {
         assert!(cosine(&ours.0, &entry.vector) >= 0.99999, "{text:?}: {}", cosine(&ours.0, &entry.vector));
         assert!(largest_difference(&ours.0, &entry.vector) < 1e-5, "{text:?}");
         let square: f64 = ours.0.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        assert!((square - 1.0).abs() < 2e-6, "{text:?}: {square}");
+        assert!((square - 1.0).abs() < 1e-6, "{text:?}: {square}");
     }
 }
 
