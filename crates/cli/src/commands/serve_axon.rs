@@ -8,7 +8,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_config::OperatorSettings;
-use taonet_chain::{At, Chain as _, Client, calls};
+use taonet_chain::{At, Block, Chain as _, Client, calls};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
@@ -86,12 +86,14 @@ pub(crate) fn publish(
             bail!("the chain rejects the loopback address {ip}\nhint: pass the external address, or `auto`");
         }
         let about = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
-        if !args.force && is_published(&chain, netuid, hotkey, address).await? {
+        let head = chain.head().await.map_err(failed)?;
+        let axon = stored_axon(&chain, netuid, hotkey, head).await?;
+        if !args.force && is_published(&axon, address) {
             return unchanged(about, address, context);
         }
         let call = calls::serve_axon(netuid, version(), address);
         let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, hotkey).await?);
+        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
@@ -105,11 +107,18 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
     context.print(&format!("{address} is already published; nothing to do"))
 }
 
-/// Returns why the rate limit does not let the hotkey change its endpoint in the next block; `None` if it does.
-pub(crate) async fn rate_limited(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<Option<Obstacle>> {
-    let head = chain.head().await.map_err(failed)?;
-    let keys = [json!(netuid), json!(hotkey)];
-    let axon = chain.storage("SubtensorModule", "Axons", &keys, head.into()).await.map_err(failed)?;
+/// Reads the endpoint that the chain has for a hotkey, with the block of its last change; `null` if there is none.
+pub(crate) async fn stored_axon(chain: &Client, netuid: NetUid, hotkey: Hotkey, at: Block) -> anyhow::Result<Value> {
+    chain.storage("SubtensorModule", "Axons", &[json!(netuid), json!(hotkey)], at.into()).await.map_err(failed)
+}
+
+/// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block; `None` if it does.
+pub(crate) async fn rate_limited(
+    chain: &Client,
+    netuid: NetUid,
+    axon: &Value,
+    head: Block,
+) -> anyhow::Result<Option<Obstacle>> {
     let last = axon["block"].as_u64().unwrap_or_default();
     let blocks = stored_blocks(chain, "ServingRateLimit", &[json!(netuid)], head.into()).await?;
     let limit =
@@ -117,19 +126,17 @@ pub(crate) async fn rate_limited(chain: &Client, netuid: NetUid, hotkey: Hotkey)
     Ok(limit.obstacle(chain, last, blocks, head.number))
 }
 
-/// Returns whether the chain already has this endpoint for the hotkey.
-async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: SocketAddr) -> anyhow::Result<bool> {
-    let keys = [json!(netuid), json!(hotkey)];
-    let axon = chain.storage("SubtensorModule", "Axons", &keys, At::Head).await.map_err(failed)?;
+/// Returns whether this is the endpoint that the chain already has.
+fn is_published(axon: &Value, address: SocketAddr) -> bool {
     // Large numbers are serialised as text.
     let number = |field: &str| match &axon[field] {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().map(u128::from),
     };
     let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
-    Ok(number("ip") == Some(ip)
+    number("ip") == Some(ip)
         && number("ip_type") == Some(ip_type.into())
-        && number("port") == Some(address.port().into()))
+        && number("port") == Some(address.port().into())
 }
 
 /// Returns the version number of this program: major × 1 000 000 + minor × 1 000 + patch.

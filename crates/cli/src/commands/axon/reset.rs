@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use clap::Args;
 use serde_json::json;
-use taonet_chain::calls;
+use taonet_chain::{Chain as _, calls};
 use taonet_primitives::NetUid;
 
-use crate::chain::{Plan, SigningHotkeyArgs, TxArgs};
-use crate::commands::serve_axon::rate_limited;
+use crate::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use crate::commands::serve_axon::{rate_limited, stored_axon};
 use crate::context::Context;
 
 /// Withdraw a neuron's published endpoint
@@ -31,7 +31,9 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let what = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
         // The chain accepts the address 0, but not the port 0.
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
-        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, hotkey).await?);
+        let head = chain.head().await.map_err(failed)?;
+        let axon = stored_axon(&chain, netuid, hotkey, head).await?;
+        let plan = Plan::new(call, what, about).obstacle(rate_limited(&chain, netuid, &axon, head).await?);
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
