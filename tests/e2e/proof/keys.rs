@@ -154,5 +154,5 @@ fn network_that_takes_too_much_memory_is_refused() {
     let tao = env!("CARGO_BIN_EXE_tao");
     command.args(["-c", "ulimit -v 2000000; exec \"$0\" proof inspect \"$1\"", tao, text(&circuit)]);
     let error = refusal(&command.output().unwrap(), 1);
-    assert!(error.contains("more than the limit of 67108864 bytes for 0 parameters"), "{error}");
+    assert!(error.contains("more than the limit of 134217728 bytes for 0 parameters"), "{error}");
 }
