@@ -45,27 +45,27 @@ pub(crate) fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity
 
 /// Returns the name or directory of the recogniser on the configured network.
 fn network_name(config: &Config) -> anyhow::Result<&str> {
-    let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
+    let default = if config.operator.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
-    if is_directory(name) && !config.network.is_local() {
+    if is_directory(name) && !config.operator.network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
             format!(
                 "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
                  those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={PRODUCTION}; `tao models pull \
                  {PRODUCTION} --from {name}` installs it from a directory",
-                config.netuid, config.network
+                config.netuid, config.operator.network
             ),
         ));
     }
-    if name == EMBEDDED && !config.network.is_local() {
+    if name == EMBEDDED && !config.operator.network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
             format!(
                 "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
                  synthesised English speech only, and its scores differ from those of other validators\nhint: set \
                  BT_NETWORK=local, or another BB_AUDIO_SCORING_STT_MODEL",
-                config.netuid, config.network
+                config.netuid, config.operator.network
             ),
         ));
     }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
-use taonet_babelbit_config::OperatorSettings;
 use taonet_chain::Network;
+use taonet_neuron::WalletSettings;
 use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallets, expand_home};
 
 use crate::chain::{NetworkArgs, check_development_before, set_network};
@@ -83,18 +83,18 @@ impl NeuronKeyArgs {
     }
 
     /// Replaces the configured wallet by the given names.
-    fn select(&self, settings: &mut OperatorSettings) {
+    fn select(&self, settings: &mut WalletSettings) {
         if let Some(path) = &self.wallet_path {
-            settings.wallet_path = Some(path.clone());
+            settings.path = Some(path.clone());
         } else if self.wallet_name.is_some() || self.wallet_hotkey.is_some() {
             // A configured path of a key file would take precedence over the names, so it is dropped.
-            settings.wallet_path = settings.wallet_path.take().filter(|path| !path.is_file());
+            settings.path = settings.path.take().filter(|path| !path.is_file());
         }
         if let Some(name) = &self.wallet_name {
-            settings.wallet_name = name.to_string();
+            settings.name = name.to_string();
         }
         if let Some(hotkey) = &self.wallet_hotkey {
-            settings.wallet_hotkey = hotkey.to_string();
+            settings.hotkey = hotkey.to_string();
         }
     }
 }
@@ -115,7 +115,7 @@ impl KeyArgs {
     fn load_from(
         &self,
         network: Option<&Network>,
-        change: impl FnOnce(&mut OperatorSettings),
+        change: impl FnOnce(&mut WalletSettings),
     ) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
@@ -126,9 +126,9 @@ impl KeyArgs {
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
             (None, None) => {
-                let mut config = settings::load_only(&settings::WALLET)?;
-                change(&mut config.operator);
-                self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref(), HINT)?)
+                let mut settings = settings::wallet()?;
+                change(&mut settings);
+                self.unlock(&stored_hotkey(&settings, dirs::home_dir().as_deref(), HINT)?)
             }
         }
     }
@@ -161,17 +161,17 @@ const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD
 
 /// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
 /// hotkey ends with `hint`.
-pub(crate) fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
-    let path = settings.wallet_path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+pub(crate) fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
+    let path = settings.path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
     if path.is_file() {
         return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
     }
     let name =
         |variable: &str, text: &str| text.parse::<Name>().map_err(|error| usage(format!("{variable}={text}: {error}")));
-    let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.wallet_name)?);
+    let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.name)?);
     wallet
-        .hotkey(&name("BITTENSOR_WALLET_HOT", &settings.wallet_hotkey)?)
+        .hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?)
         .map_err(|error| anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}")))
 }
 
@@ -182,7 +182,7 @@ fn usage(message: String) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use taonet_babelbit_config::Config;
+    use taonet_neuron::OperatorConfig;
     use taonet_wallet::Keyfile;
 
     use super::*;
@@ -217,8 +217,8 @@ mod tests {
             (&[("BITTENSOR_WALLET_PATH", file), ("BITTENSOR_WALLET_COLD", "vali")], "//Dave"),
         ] {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-            let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
-            let stored = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap();
+            let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
+            let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
             let found = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
@@ -231,16 +231,16 @@ mod tests {
             (None, &["--wallet-path", elsewhere], "//Charlie"),
         ] {
             let pairs = path.map(|path| ("BITTENSOR_WALLET_PATH".into(), path.into()));
-            let (mut config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
+            let mut settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
             let line = Line::try_parse_from([&["program"][..], words].concat()).unwrap();
-            line.key.select(&mut config.operator);
-            let stored = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap();
+            line.key.select(&mut settings);
+            let stored = stored_hotkey(&settings, Some(home.path()), HINT).unwrap();
             let found = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(found.hotkey(), pair(uri).hotkey(), "{path:?} {words:?}");
         }
         let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
-        let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
-        let error = stored_hotkey(&config.operator, Some(home.path()), HINT).unwrap_err().to_string();
+        let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
+        let error = stored_hotkey(&settings, Some(home.path()), HINT).unwrap_err().to_string();
         assert!(error.contains("--keyfile"), "{error}");
     }
 }

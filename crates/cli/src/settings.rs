@@ -1,7 +1,8 @@
 //! Settings from the environment, and for Babelbit's commands from the file `.env`.
 //!
 //! A command reads and validates only the settings that it uses, and a subnet never reads another's. Babelbit's commands
-//! read Babelbit's whole table ([`load`]); all other commands name their variables ([`load_only`]).
+//! read Babelbit's whole table ([`load`]); all other commands name the variables of the operator that they use
+//! ([`operator`]), or of a model ([`load_only`]).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,12 +11,13 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use taonet_babelbit_config::Config;
+use taonet_neuron::{OperatorConfig, WalletSettings};
 use taonet_settings::{ConfigError, NETWORK_VARIABLES, Warning, file_variables};
 
 use crate::exit::{Classified, Failure};
 
 /// Variables of the wallet whose hotkey signs.
-pub(crate) const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
+const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
 
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
@@ -71,12 +73,31 @@ pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_variables(set(), dirs::home_dir().as_deref())
 }
 
-/// Reads only the named variables; all other fields have their defaults. Invalid values of other variables are no error.
+/// Reads only the named variables of Babelbit; all other fields have their defaults. Invalid values of other variables
+/// are no error.
 pub(crate) fn load_only(names: &[&str]) -> anyhow::Result<Config> {
-    let named = set().filter(|(name, _)| names.iter().any(|known| name == known));
-    let read = Config::from_variables(named, dirs::home_dir().as_deref());
-    let (config, _) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let (config, _) =
+        Config::from_variables(named(names), dirs::home_dir().as_deref()).map_err(|error| usage(&error))?;
     Ok(config)
+}
+
+/// Reads only the named variables of the operator, as [`load_only`] does.
+pub(crate) fn operator(names: &[&str]) -> anyhow::Result<OperatorConfig> {
+    OperatorConfig::from_variables(named(names)).map_err(|error| usage(&error))
+}
+
+/// Reads the wallet whose hotkey signs.
+pub(crate) fn wallet() -> anyhow::Result<WalletSettings> {
+    Ok(operator(&WALLET)?.wallet)
+}
+
+/// Returns those of the named variables that are set.
+fn named(names: &[&str]) -> impl Iterator<Item = (OsString, OsString)> {
+    set().filter(|(name, _)| names.iter().any(|known| name == known))
+}
+
+fn usage(error: &ConfigError) -> anyhow::Error {
+    Classified::error(Failure::Usage, error.to_string())
 }
 
 /// Returns the variables that are set in the environment or the file.
@@ -87,7 +108,7 @@ fn set() -> impl Iterator<Item = (OsString, OsString)> {
 
 /// Reads Babelbit's configuration and logs its warnings.
 pub(crate) fn load() -> anyhow::Result<Config> {
-    let (config, warnings) = read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let (config, warnings) = read().map_err(|error| usage(&error))?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -55,7 +55,7 @@ impl Environment {
     /// `prefixes`, and for each variable without effect. Invalid values are added to `problems`.
     pub fn apply<C>(
         self,
-        variables: &'static [Variable<C>],
+        variables: &[Variable<C>],
         prefixes: &[&str],
         config: &mut C,
         problems: &mut Vec<Problem>,
@@ -82,7 +82,7 @@ impl Environment {
 }
 
 /// Returns the known name most similar to `name`, for a "did you mean" hint.
-fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static str> {
+fn nearest<C>(name: &str, variables: &[Variable<C>]) -> Option<&'static str> {
     variables
         .iter()
         .map(|variable| (strsim::damerau_levenshtein(variable.name, name), variable.name))

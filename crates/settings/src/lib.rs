@@ -31,8 +31,8 @@
 //! [`ConfigError`] reports all problems together, without the credentials of URLs. The crate opens no files and has
 //! no precedence rules: a caller that also has files or flags applies them in its own order.
 //!
-//! Uses `taonet-primitives` only. Used by `taonet-babelbit-config`, which has the table of Babelbit's variables, and by
-//! crates whose settings hold secrets: `taonet-objects`, `taonet-babelbit-arena` and `taonet-babelbit-chutes`.
+//! Uses `taonet-primitives` only. Used by `taonet-neuron` and `taonet-babelbit-config`, which have tables of variables,
+//! and by crates whose settings hold secrets: `taonet-objects`, `taonet-babelbit-arena` and `taonet-babelbit-chutes`.
 
 mod environment;
 mod example;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_config::OperatorSettings;
 use taonet_chain::{ChainError, Client, Network};
+use taonet_neuron::WalletSettings;
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use tokio::runtime::Builder;
@@ -118,8 +118,8 @@ impl SigningKey for SigningHotkeyArgs {
 }
 
 impl SigningHotkeyArgs {
-    /// Like [`SigningKey::unlock`], but by default with the hotkey in Babelbit's settings.
-    pub(crate) fn unlock_configured(&self, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
+    /// Like [`SigningKey::unlock`], but by default with the hotkey in the operator's settings.
+    pub(crate) fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         match self.development.key()? {
             Some(key) => Ok(key),
             None => self.hotkey.unlock_configured(settings.clone(), &self.password),

@@ -88,7 +88,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
 /// Returns the settings of the environment, on the demonstration's own network.
 fn local_config(rules: Option<Rules>) -> anyhow::Result<Config> {
     let mut config = settings::load()?;
-    config.network = Network::Local;
+    config.operator.network = Network::Local;
     config.netuid = NETUID;
     config.dev_mode = true;
     config.local_miner_ip = Some(ANNOUNCED.to_string());

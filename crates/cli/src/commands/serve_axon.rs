@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_babelbit_config::OperatorSettings;
 use taonet_chain::{At, Block, Chain as _, Client, calls};
+use taonet_neuron::WalletSettings;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
@@ -52,8 +52,8 @@ pub(crate) struct Endpoint {
 }
 
 impl EndpointArgs {
-    /// Opens the signing hotkey, by default the one in Babelbit's settings.
-    pub(crate) fn unlock_configured(&self, settings: &OperatorSettings) -> anyhow::Result<Keypair> {
+    /// Opens the signing hotkey, by default the one in the operator's settings.
+    pub(crate) fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         self.tx.key.unlock_configured(settings)
     }
 }

@@ -38,6 +38,7 @@ impl Source {
     /// Reads the sources of the commands, and of the settings for the methods of `Config`.
     pub(super) fn open(root: &Path, variables: &[&'static str]) -> Self {
         let settings = root.join("../../subnets/babelbit/config/src");
+        let operator = root.join("../neuron/src/operator.rs");
         let mut source = Self { functions: Vec::new(), files: BTreeMap::new(), fields: BTreeMap::new() };
         let mut folders = vec![root.join("src"), settings.clone()];
         while let Some(folder) = folders.pop() {
@@ -55,10 +56,15 @@ impl Source {
                 }
             }
         }
-        let table = fs::read_to_string(settings.join("variables.rs")).unwrap();
+        let own = fs::read_to_string(settings.join("variables.rs")).unwrap();
+        let operator = fs::read_to_string(operator).unwrap();
         for name in variables {
-            let (_, row) = table.split_once(&format!("\"{name}\"")).unwrap();
-            source.fields.extend(field(row).map(|field| (field, *name)));
+            let name_in = |table: &'_ str| Some(table.split_once(&format!("\"{name}\""))?.1.to_owned());
+            let fields = match name_in(&own) {
+                Some(row) => field(&row),
+                None => field(&name_in(&operator).unwrap()).map(|field| format!("operator.{field}")),
+            };
+            source.fields.extend(fields.map(|field| (field, *name)));
         }
         // Settings that `Config::from_variables` copies from others.
         let settings = fs::read_to_string(settings.join("lib.rs")).unwrap();
@@ -182,11 +188,11 @@ impl Source {
             Some("RoundSettings") => named.push(("self.", "rounds.")),
             _ => {}
         }
-        if body.contains("settings: &OperatorSettings") || body.contains("settings: &mut OperatorSettings") {
-            named.push(("settings.", "operator."));
+        if body.contains("settings: &WalletSettings") || body.contains("settings: &mut WalletSettings") {
+            named.push(("settings.", "operator.wallet."));
         }
-        if body.contains("let operator = &") {
-            named.push(("operator.", "operator."));
+        if body.contains("let services = &") {
+            named.push(("services.", "services."));
         }
         for (root, prefix) in named {
             for (path, rest) in after(&body, root) {
@@ -203,8 +209,8 @@ impl Source {
         for (field, name) in &self.fields {
             let is_field =
                 *field == whole || path.strip_prefix(field.as_str()).is_some_and(|rest| rest.starts_with('.'));
-            // The switch of the uploads has no effect on the storage; functions read single fields of the operator's part.
-            let is_below = field.starts_with(&below) && whole != "operator" && field != "s3.enabled";
+            // The switch of the uploads has no effect on the storage; functions read single fields of the services' part.
+            let is_below = field.starts_with(&below) && whole != "services" && field != "operator.s3.enabled";
             if !is_assigned && (is_field || is_below) {
                 reads.insert((*name).to_owned());
             }
@@ -364,7 +370,7 @@ pub(super) fn is_variable(text: &str) -> bool {
 /// Returns the field that a row of the settings table writes: after its name, the first `FIELD =` or `config.FIELD`.
 fn field(row: &str) -> Option<String> {
     // A row ends where the next begins.
-    let row = row.split("variable!(").next()?.split("Variable {").next()?;
+    let row = row.split("variable!(").next()?.split("shared!(").next()?.split("Variable {").next()?;
     let (before, _) = row.split_once(" = ")?;
     let start = before.rfind(|c: char| !is_word(c) && c != '.').map_or(0, |last| last + 1);
     let field = before[start..].trim_start_matches("config.");

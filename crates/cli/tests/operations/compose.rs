@@ -93,16 +93,16 @@ fn daemons_listen_where_others_look_for_them() {
     assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
     // The default addresses, with the host names of compose.yml.
     let defaults = Config::from_variables([], None).unwrap().0;
-    assert_eq!(gateway.operator.gateway_port, defaults.operator.gateway_port);
-    assert_eq!(signer.operator.signer_port, defaults.operator.signer_port);
-    assert_eq!(validator.operator.metrics_port, defaults.operator.metrics_port);
+    assert_eq!(gateway.services.gateway_port, defaults.services.gateway_port);
+    assert_eq!(signer.services.signer_port, defaults.services.signer_port);
+    assert_eq!(validator.services.metrics_port, defaults.services.metrics_port);
     for config in [&signer, &validator, &runner] {
         assert_eq!(config.gateway_url(), defaults.gateway_url());
     }
     assert_eq!(validator.signer_url(), defaults.signer_url());
     for name in DAEMONS {
         let config = services[name].config();
-        assert_eq!(config.operator.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
+        assert_eq!(config.services.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
         assert!(services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"), "{name}");
         let health = services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
         // The gateway's own port serves liveness only.
@@ -138,8 +138,8 @@ fn workers_find_their_services() {
     let scorer = &services["scorer"];
     let config = scorer.config();
     let url = |secret: &Option<taonet_settings::Secret>| secret.as_ref().unwrap().expose().to_owned();
-    assert_eq!(url(&config.nats_url), "nats://nats:4222");
-    assert_eq!(url(&config.submission.database_url), "postgres://postgres@postgres/postgres");
+    assert_eq!(url(&config.operator.nats_url), "nats://nats:4222");
+    assert_eq!(url(&config.operator.database_url), "postgres://postgres@postgres/postgres");
     for name in ["scorer", "nats", "postgres"] {
         assert_eq!(services[name].value("profiles"), Some("[scale]"), "{name}");
         assert_eq!(services[name].block("ports").next(), None, "{name}");

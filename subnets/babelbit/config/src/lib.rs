@@ -8,7 +8,7 @@
 //!   `bb config show`, the help of the commands and the warnings about unknown names all come from it.
 //! - [`Config::from_variables`] reads `(name, value)` pairs. It reports all invalid values together, with the expected
 //!   form, and returns a warning for unknown `BB_*` and `BABELBIT_*` names and for names without effect.
-//! - [`OperatorSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
+//! - [`ServiceSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
 //!   parts of the configuration. Methods such as [`Config::gateway_url`] derive a value that depends on others.
 //!
 //! ```
@@ -31,11 +31,12 @@
 //! commands that read it are updated.
 //!
 //! Uses `taonet-settings` (tables of variables, parsers), and the crates whose settings it contains:
-//! `taonet-babelbit-arena`, `taonet-babelbit-chutes`, `taonet-babelbit-core`, `taonet-babelbit-runner`, `taonet-objects`
-//! and `taonet-validator`; also `taonet-primitives`. Used by the `bb` commands, and by the other commands that open a key or a model.
+//! `taonet-babelbit-arena`, `taonet-babelbit-chutes`, `taonet-babelbit-core`, `taonet-babelbit-runner`, `taonet-neuron`
+//! and `taonet-validator`; also `taonet-primitives`. Used by the `bb` commands, and by the other commands that open a
+//! model.
 
-mod operator;
 mod rounds;
+mod services;
 mod submission;
 mod variables;
 
@@ -52,13 +53,13 @@ use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_core::text::VectorOptions;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::PlaySettings;
-use taonet_objects::S3Settings;
+use taonet_neuron::OperatorConfig;
 use taonet_primitives::{NetUid, Uid};
-use taonet_settings::{ConfigError, Environment, Network, Problem, Secret, Warning};
+use taonet_settings::{ConfigError, Environment, Problem, Secret, Warning};
 use url::Url;
 
-pub use operator::OperatorSettings;
 pub use rounds::{ArenaRoundSettings, RoundSettings};
+pub use services::ServiceSettings;
 pub use submission::SubmissionSettings;
 pub use variables::variables;
 
@@ -69,9 +70,9 @@ const MAX_SKIPPED_EPOCHS: u32 = 12;
 /// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Network of the chain; decides whether services default to addresses on this machine, and the embedded recogniser
-    /// is allowed.
-    pub network: Network,
+    /// Settings that are the same for every subnet. The network decides whether services default to addresses on this
+    /// machine, and whether the embedded recogniser is allowed.
+    pub operator: OperatorConfig,
     /// Netuid of the subnet; 59 by default.
     pub netuid: NetUid,
     /// Scoring rules: reference (compatible) or strict.
@@ -120,10 +121,6 @@ pub struct Config {
     pub submit_api_url: Option<Url>,
     /// Submission of results to the scoring API.
     pub submission: SubmissionSettings,
-    /// Object storage for result files.
-    pub s3: S3Settings,
-    /// URL of the NATS server of the transcription workers; if unset, the runner transcribes replies itself.
-    pub nats_url: Option<Secret>,
     /// API keys of a miner's inference servers, and of the hub of its language model.
     pub model_keys: ModelKeys,
     /// Language model of a text miner.
@@ -135,7 +132,7 @@ pub struct Config {
     /// Whether a text miner on a local network answers unsigned requests.
     pub unsigned_requests: bool,
     /// Settings of validator, signer and subtensor gateway.
-    pub operator: OperatorSettings,
+    pub services: ServiceSettings,
     /// Settings of the runner's loop.
     pub rounds: RoundSettings,
     /// Accounts and addresses of Chutes and of the Hugging Face hub, for text miners.
@@ -178,12 +175,24 @@ pub struct ModelKeys {
     pub hub: Option<Secret>,
 }
 
+impl AsRef<OperatorConfig> for Config {
+    fn as_ref(&self) -> &OperatorConfig {
+        &self.operator
+    }
+}
+
+impl AsMut<OperatorConfig> for Config {
+    fn as_mut(&mut self) -> &mut OperatorConfig {
+        &mut self.operator
+    }
+}
+
 impl Config {
     /// Creates the default settings, with cache paths below `cache_dir` (`~/.babelbit` in the reference).
     fn defaults(cache_dir: &Path) -> Self {
         let audio = cache_dir.join("audio_scoring");
         Self {
-            network: Network::Finney,
+            operator: OperatorConfig::default(),
             netuid: NetUid(59),
             rules: Rules::Reference,
             #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
@@ -209,14 +218,12 @@ impl Config {
             burn_uid: Uid(248),
             submit_api_url: None,
             submission: SubmissionSettings::defaults(),
-            s3: S3Settings::default(),
-            nats_url: None,
             model_keys: ModelKeys::default(),
             language_model: LanguageModelSettings::default(),
             axon_port: None,
             external_ip: None,
             unsigned_requests: false,
-            operator: OperatorSettings::defaults(),
+            services: ServiceSettings::defaults(),
             rounds: RoundSettings::defaults(),
             chutes: ChutesSettings::default(),
             arena: ArenaSettings::default(),
@@ -244,7 +251,7 @@ impl Config {
         let mut problems = Vec::new();
         let warnings = environment.apply(variables(), &["BB_", "BABELBIT_"], &mut config, &mut problems);
         if let Some(network) = network {
-            config.network = network;
+            config.operator.network = network;
         }
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {

@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use taonet_objects::S3Addressing;
-use taonet_settings::{Secret, file_variables};
+use taonet_settings::{Network, Secret, file_variables};
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn nothing_set_gives_the_reference_defaults() {
     assert_eq!(config.play.chunk_timeout, Duration::from_secs(3));
     assert_eq!(config.recognizer, None);
     assert_eq!(config.transcript_cache, Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl"));
-    assert!(!config.network.is_local());
+    assert!(!config.operator.network.is_local());
     assert_eq!(config.burn_uid, Uid(248));
     assert!((config.arena_share.get() - 0.9).abs() < 1e-12);
 }
@@ -39,7 +39,7 @@ fn values_reach_their_fields() {
     ])
     .unwrap();
     assert!(warnings.is_empty());
-    assert!(config.network.is_local());
+    assert!(config.operator.network.is_local());
     assert_eq!(config.play.chunk_timeout, Duration::from_millis(500));
     assert!(config.dev_mode);
     assert_eq!(config.scoring.rules, Rules::Strict);
@@ -164,16 +164,16 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
         let (config, _) = read(pairs).unwrap();
         assert_eq!(config.set_weights_retries(), (retries, Duration::from_secs_f64(delay)), "{pairs:?}");
     }
-    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.operator.max_skipped_epochs, 12);
-    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.operator.max_skipped_epochs, 3);
+    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.services.max_skipped_epochs, 12);
+    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.services.max_skipped_epochs, 3);
 }
 
 #[test]
 fn buckets_and_submissions_are_set_by_the_reference_names() {
     let (config, _) = read(&[]).unwrap();
-    assert!(config.submits() && !config.s3.enabled);
+    assert!(config.submits() && !config.operator.s3.enabled);
     assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
-    assert_eq!((config.s3.region.as_str(), config.s3.addressing), ("us-east-1", S3Addressing::Path));
+    assert_eq!((config.operator.s3.region.as_str(), config.operator.s3.addressing), ("us-east-1", S3Addressing::Path));
     let (config, warnings) = read(&[
         ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"),
         ("BB_SUBMIT_TIMEOUT_S", "10"),
@@ -191,11 +191,11 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
     ])
     .unwrap();
     assert_eq!(warnings, []);
-    assert!(!config.submits() && config.s3.enabled);
-    assert_eq!(config.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
-    assert_eq!((config.s3.log_dir.as_str(), config.s3.addressing), ("a/b", S3Addressing::Virtual));
-    assert_eq!(config.submission.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
-    assert_eq!(config.nats_url.as_ref().map(Secret::expose), Some("tls://me:hunter2@queue:4222"));
+    assert!(!config.submits() && config.operator.s3.enabled);
+    assert_eq!(config.operator.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
+    assert_eq!((config.operator.s3.log_dir.as_str(), config.operator.s3.addressing), ("a/b", S3Addressing::Virtual));
+    assert_eq!(config.operator.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
+    assert_eq!(config.operator.nats_url.as_ref().map(Secret::expose), Some("tls://me:hunter2@queue:4222"));
     let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
     assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
     for (name, value, expected) in [
@@ -447,10 +447,10 @@ fn the_settings_of_the_references_guide_are_read() {
     assert_eq!(warnings, ["S3_SUBMISSIONS_DIR has no effect in this version"]);
     let model = &config.language_model;
     assert_eq!((model.path.as_deref(), model.device.as_deref()), (Some(Path::new("gpt2")), Some("cpu")));
-    assert!(!model.in_8_bits && !model.in_4_bits && config.unsigned_requests && config.s3.enabled);
+    assert!(!model.in_8_bits && !model.in_4_bits && config.unsigned_requests && config.operator.s3.enabled);
     assert_eq!(config.axon_port.map(NonZeroU16::get), Some(8091));
     assert_eq!(config.external_ip, Some("203.0.113.7".parse().unwrap()));
-    assert_eq!(config.operator.wallet_hotkey, "my-hotkey");
+    assert_eq!(config.operator.wallet.hotkey, "my-hotkey");
 }
 
 #[test]
@@ -463,6 +463,6 @@ fn every_network_variable_selects_network() {
         (&[("BT_NETWORK", " "), ("BITTENSOR_SUBTENSOR_ENDPOINT", "test")], Network::Test),
         (&[], Network::Finney),
     ] {
-        assert_eq!(read(pairs).unwrap().0.network, network, "{pairs:?}");
+        assert_eq!(read(pairs).unwrap().0.operator.network, network, "{pairs:?}");
     }
 }

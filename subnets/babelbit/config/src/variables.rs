@@ -1,12 +1,13 @@
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use taonet_babelbit_core::weights::ArenaShare;
-use taonet_objects::settings as s3;
+use taonet_neuron::OperatorConfig;
 use taonet_primitives::{NetUid, Uid};
 use taonet_settings::value::{Expected, address, any, flag, http_url, number, seconds, secret, whole};
-use taonet_settings::{Network, Shown, Variable, replaced, unused, variable};
+use taonet_settings::{Shown, Variable, replaced, unused, variable};
 
 use super::{Config, MAX_SKIPPED_EPOCHS, submission};
 
@@ -50,12 +51,17 @@ fn blocks(text: &str) -> Result<u32, Expected> {
     text.parse().ok().filter(|blocks| *blocks > 0).ok_or("a number of blocks, at least 1")
 }
 
-/// Returns the table of all known variables.
+/// Returns the table of all known variables: those of every operator, then Babelbit's own.
+pub fn variables() -> &'static [Variable<Config>] {
+    static VARIABLES: LazyLock<Vec<Variable<Config>>> =
+        LazyLock::new(|| OperatorConfig::variables().into_iter().chain(own()).collect());
+    &VARIABLES
+}
+
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn variables() -> &'static [Variable<Config>] {
-    static VARIABLES: &[Variable<Config>] = &[
-        variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL; BT_CHAIN_ENDPOINT and BT_NETWORK take precedence", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
+fn own() -> Vec<Variable<Config>> {
+    vec![
         variable!("BABELBIT_NETUID", "Netuid of the subnet", netuid = |t: &str| whole(t).map(NetUid)),
         Variable {
             name: "BB_RULES",
@@ -132,11 +138,8 @@ pub fn variables() -> &'static [Variable<Config>] {
         variable!("BB_DEFAULT_FALLBACK_UID", "Uid that receives unearned weight", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Also read before all other variables, since default paths depend on it.
 variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
-        variable!("BITTENSOR_WALLET_COLD", "Name of the wallet whose hotkey signs when no option names a key", operator.wallet_name = any),
-        variable!("BITTENSOR_WALLET_HOT", "Name of the hotkey in the wallet BITTENSOR_WALLET_COLD", operator.wallet_hotkey = any),
-        variable!("BITTENSOR_WALLET_PATH", "Directory of wallets, or path of a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
         variable!("BITTENSOR_SUBTENSOR_FALLBACK",
-            "Fallback node of the subtensor gateway, used when the nodes of the network fail", operator.fallback_node = |t: &str| any(t).map(Some)),
+            "Fallback node of the subtensor gateway, used when the nodes of the network fail", services.fallback_node = |t: &str| any(t).map(Some)),
         variable!("BB_SUBMIT_API_URL",
             "URL of the scoring API; default: this machine on local networks, otherwise https://scoring.babelbit.ai", submit_api_url = |t: &str| http_url(t).map(Some)),
         Variable {
@@ -150,45 +153,28 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         },
         variable!("BB_SUBMIT_TIMEOUT_S", "Timeout of a submission, in seconds", submission.timeout = seconds),
         variable!("BB_SUBMIT_CONCURRENCY", "Maximum number of concurrent submissions", submission.concurrency = submission::concurrency),
-        variable!("NATS_URL", "NATS server of bb runner and its transcription workers, or of tao nineteen's entry processes and query workers; default: none", nats_url = submission::queue),
-        variable!("DATABASE_URL",
-            "Database of bb scoring-api (postgres://… or sqlite:FILE), of bb runner with its transcription workers (postgres://…), or of tao nineteen (postgres://…); each of the three needs its own", submission.database_url = submission::database),
-        variable!("BB_ENABLE_S3_UPLOADS", "Upload result files to the S3 bucket before they are submitted", s3.enabled = flag),
-        variable!("S3_ENDPOINT_URL", "URL of the S3 service; default: AWS", s3.endpoint_url = s3::endpoint),
-        variable!("S3_REGION", "Region of the S3 service", s3.region = any),
-        variable!("S3_ACCESS_KEY_ID", "Access key of the S3 service; default: the credentials of the machine's role", s3.access_key_id = secret),
-        variable!("S3_SECRET_ACCESS_KEY", "Secret key of the S3 service", s3.secret_access_key = secret),
-        variable!("S3_BUCKET_NAME", "Name of the bucket", s3.bucket = any),
-        variable!("S3_LOG_DIR", "Prefix of run logs in the bucket", s3.log_dir = s3::folder),
-        variable!("S3_ADDRESSING_STYLE", "Bucket addressing in URLs: path or virtual", s3.addressing = s3::addressing),
-        variable!("S3_USE_SSL", "Use TLS when S3_ENDPOINT_URL has no scheme", s3.use_ssl = flag),
-        Variable {
-            name: "S3_SIGNATURE_VERSION",
-            help: "Signature version of S3 requests; only s3v4 is supported",
-            apply: Some(|_, text| s3::signature_version(text)),
-            show: |_| "s3v4".to_owned(),
-        },
+        variable!("BB_ENABLE_S3_UPLOADS", "Upload result files to the S3 bucket before they are submitted", operator.s3.enabled = flag),
         variable!("SIGNER_URL",
-            "URL of the signer; default: this machine on local networks, otherwise http://signer:8080", operator.signer_url = |t: &str| http_url(t).map(Some)),
-        variable!("SIGNER_HOST", "Address that the signer listens on", operator.signer_host = address),
-        variable!("SIGNER_PORT", "Port that the signer listens on", operator.signer_port = whole),
-        variable!("SIGNER_RETRIES", "Maximum number of the gateway's attempts to confirm weights that the signer submits", operator.signer_retries = attempts),
-        variable!("SIGNER_RETRY_DELAY", "Delay between the gateway's attempts to confirm weights that the signer submits, in seconds", operator.signer_retry_delay = pause),
+            "URL of the signer; default: this machine on local networks, otherwise http://signer:8080", services.signer_url = |t: &str| http_url(t).map(Some)),
+        variable!("SIGNER_HOST", "Address that the signer listens on", services.signer_host = address),
+        variable!("SIGNER_PORT", "Port that the signer listens on", services.signer_port = whole),
+        variable!("SIGNER_RETRIES", "Maximum number of the gateway's attempts to confirm weights that the signer submits", services.signer_retries = attempts),
+        variable!("SIGNER_RETRY_DELAY", "Delay between the gateway's attempts to confirm weights that the signer submits, in seconds", services.signer_retry_delay = pause),
         variable!("BB_SET_WEIGHTS_RETRIES",
-            "Maximum number of the gateway's attempts to confirm weights that the validator submits without the signer; default: SIGNER_RETRIES", operator.set_weights_retries = |t: &str| attempts(t).map(Some)),
+            "Maximum number of the gateway's attempts to confirm weights that the validator submits without the signer; default: SIGNER_RETRIES", services.set_weights_retries = |t: &str| attempts(t).map(Some)),
         variable!("BB_SET_WEIGHTS_RETRY_DELAY",
-            "Delay between the gateway's attempts to confirm weights that the validator submits without the signer, in seconds; default: SIGNER_RETRY_DELAY", operator.set_weights_retry_delay = |t: &str| pause(t).map(Some)),
+            "Delay between the gateway's attempts to confirm weights that the validator submits without the signer, in seconds; default: SIGNER_RETRY_DELAY", services.set_weights_retry_delay = |t: &str| pause(t).map(Some)),
         variable!("SUBTENSOR_GATEWAY_URL",
             "URL of the subtensor gateway; default: this machine on local networks, otherwise \
-             http://subtensor-gateway:8090", operator.gateway_url = |t: &str| http_url(t).map(Some)),
-        variable!("SUBTENSOR_GATEWAY_HOST", "Address that the subtensor gateway listens on", operator.gateway_host = address),
-        variable!("SUBTENSOR_GATEWAY_PORT", "Port that the subtensor gateway listens on", operator.gateway_port = whole),
-        variable!("SUBTENSOR_GATEWAY_TIMEOUT_S", "Timeout of a call to the subtensor gateway, in seconds", operator.gateway_timeout = seconds),
-        variable!("BB_API_TOKEN_FILE", "File with the access token of signer and subtensor gateway", operator.token_file = |t: &str| any(t).map(Some)),
+             http://subtensor-gateway:8090", services.gateway_url = |t: &str| http_url(t).map(Some)),
+        variable!("SUBTENSOR_GATEWAY_HOST", "Address that the subtensor gateway listens on", services.gateway_host = address),
+        variable!("SUBTENSOR_GATEWAY_PORT", "Port that the subtensor gateway listens on", services.gateway_port = whole),
+        variable!("SUBTENSOR_GATEWAY_TIMEOUT_S", "Timeout of a call to the subtensor gateway, in seconds", services.gateway_timeout = seconds),
+        variable!("BB_API_TOKEN_FILE", "File with the access token of signer and subtensor gateway", services.token_file = |t: &str| any(t).map(Some)),
         variable!("BB_MAX_SKIPPED_WEIGHT_EPOCHS",
-            "Consecutive epochs without scores after which all weight goes to BB_DEFAULT_FALLBACK_UID", operator.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(MAX_SKIPPED_EPOCHS))),
-        variable!("BABELBIT_METRICS_ADDR", "Address that bb validate and bb runner serve metrics on", operator.metrics_addr = address),
-        variable!("BABELBIT_METRICS_PORT", "Port that bb validate serves metrics on", operator.metrics_port = whole),
+            "Consecutive epochs without scores after which all weight goes to BB_DEFAULT_FALLBACK_UID", services.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(MAX_SKIPPED_EPOCHS))),
+        variable!("BABELBIT_METRICS_ADDR", "Address that bb validate and bb runner serve metrics on", services.metrics_addr = address),
+        variable!("BABELBIT_METRICS_PORT", "Port that bb validate serves metrics on", services.metrics_port = whole),
         variable!("BABELBIT_RUNNER_TEMPO", "Blocks between two main rounds", rounds.tempo = blocks),
         variable!("BB_RUNNER_ON_STARTUP", "Play a main round when bb runner starts", rounds.on_startup = flag),
         variable!("BB_ENABLE_SOLO_CHALLENGE", "Play a solo round after each main round", rounds.solo = flag),
@@ -251,6 +237,5 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         replaced("CHUTE_TEMPERATURE", "only the script of a chute reads it; bb miner predicts the likeliest words"),
         replaced("CHUTE_TOP_P", "only the script of a chute reads it; bb miner predicts the likeliest words"),
         replaced("CHUTE_TOP_K", "only the script of a chute reads it; bb miner predicts the likeliest words"),
-    ];
-    VARIABLES
+    ]
 }

@@ -32,7 +32,7 @@ pub(super) struct AccessArgs {
 impl TokenArgs {
     /// Reads the token, if a file is configured.
     pub(super) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
-        let named = self.token_file.as_deref().or(config.operator.token_file.as_deref());
+        let named = self.token_file.as_deref().or(config.services.token_file.as_deref());
         named.map(secret_file::read_token).transpose()
     }
 }

@@ -128,7 +128,7 @@ impl ArenaGatewayArgs {
             return Ok(None);
         }
         let token = self.token.token(config)?;
-        let chain = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+        let chain = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
         Ok(Some(Members::new(chain, config.netuid)))
     }
 

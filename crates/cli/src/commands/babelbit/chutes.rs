@@ -136,7 +136,7 @@ fn model(config: &Config, args: &ModelArgs) -> anyhow::Result<String> {
         return Ok(model.clone());
     }
     let owner = given(&config.chutes.hub_username, "HUGGINGFACE_USERNAME")?;
-    let text = format!("{owner}/Babelbit-{}", config.operator.wallet_hotkey);
+    let text = format!("{owner}/Babelbit-{}", config.operator.wallet.hotkey);
     repository(&text).map_err(|_| {
         let message = format!("{text} is no name of a repository\nhint: name it with --model OWNER/NAME");
         Classified::error(Failure::Usage, message)

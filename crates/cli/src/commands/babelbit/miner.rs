@@ -94,11 +94,11 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let uses_lm = !args.servers.has_backend() && args.language_model.is_given(&config);
     args.servers.check_text(uses_lm || args.model.is_some(), uses_lm)?;
     args.language_model.check_text(uses_lm)?;
-    if config.unsigned_requests && !config.network.is_local() {
+    if config.unsigned_requests && !config.operator.network.is_local() {
         let message = format!(
             "MINER_DEV_MODE answers unsigned requests, and cannot be used on {}\nhint: unset it, or set \
              BT_NETWORK=local",
-            config.network
+            config.operator.network
         );
         return Err(Classified::error(Failure::Usage, message));
     }

@@ -183,7 +183,7 @@ fn outbox(
     if !config.submits() {
         return Ok(None);
     }
-    let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+    let storage = config.operator.s3.enabled.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
     let settings = OutboxSettings {
         timeout: config.submission.timeout,
         concurrency: config.submission.concurrency,
@@ -215,7 +215,7 @@ fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
 /// Creates the chain access: the subtensor gateway, with the network's nodes as fallback.
 fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
-    let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+    let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
     let network = set_network(fallback(config))?;
     let connect: ConnectChain = Arc::new(move || {
         let network = network.clone();

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("worker {name}, recogniser {} {}", recognizer.name(), recognizer.fingerprint()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let usual = SocketAddr::new(config.operator.metrics_addr, METRICS_PORT);
+        let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
         let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
@@ -71,19 +71,19 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
 /// # Errors
 /// If only some of the services are configured.
 pub(super) fn services(config: &Config) -> anyhow::Result<Option<Services>> {
-    let Some(nats_url) = &config.nats_url else { return Ok(None) };
-    let database = config.submission.database_url.as_ref().map(|url| url.expose().to_owned());
+    let Some(nats_url) = &config.operator.nats_url else { return Ok(None) };
+    let database = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
     let database_url = database.filter(|url| url.starts_with("postgres")).ok_or_else(|| {
         let message = "NATS_URL is set, and DATABASE_URL is not a PostgreSQL database\nhint: transcription workers need \
                        both: DATABASE_URL=postgres://USER:PASSWORD@HOST/DATABASE";
         Classified::error(Failure::Usage, message)
     })?;
-    if config.s3.bucket.trim().is_empty() {
+    if config.operator.s3.bucket.trim().is_empty() {
         let message = "NATS_URL is set, and S3_BUCKET_NAME is empty\nhint: transcription workers receive audio through \
                        a bucket; see the S3_ settings";
         return Err(Classified::error(Failure::Usage, message));
     }
-    let bucket = ObjectStorage::open(&config.s3)?;
+    let bucket = ObjectStorage::open(&config.operator.s3)?;
     Ok(Some(Services { nats_url: nats_url.expose().to_owned(), database_url, bucket, pace: Pace::default() }))
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     let state = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
     std::fs::create_dir_all(&state)
         .with_context(|| format!("cannot create {}\nhint: choose another directory with --state", state.display()))?;
-    let bucket = args.artifacts_in_s3.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+    let bucket = args.artifacts_in_s3.then(|| ObjectStorage::open(&config.operator.s3)).transpose()?;
     let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
     let limits = ScoringLimits {
         window: Duration::from_secs(args.window),
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         readers: args.reader.iter().copied().collect(),
         ..ScoringLimits::default()
     };
-    let set = config.submission.database_url.as_ref().map(|url| url.expose().to_owned());
+    let set = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
     let database = args.database.clone().or(set);
     let database = database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
     context.block_on(async {
@@ -94,10 +94,10 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
     let usage = |message: String| Classified::error(Failure::Usage, message);
     let permits = || -> anyhow::Result<Admission> {
         let token = args.token.token(config)?;
-        let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+        let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
         Ok(Admission::Permits { gateway, netuid: config.netuid })
     };
-    let is_local = config.network.is_local();
+    let is_local = config.operator.network.is_local();
     match args.validators.as_slice() {
         [] if is_local => Ok(Admission::Open),
         [] => permits(),

@@ -52,13 +52,13 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(named)?;
     }
-    let operator = &config.operator;
+    let services = &config.services;
     let signer = Signer::new(SignerConfig {
         keypair,
         netuid: config.netuid,
-        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), operator.gateway_timeout)?,
-        retries: operator.signer_retries,
-        retry_delay: operator.signer_retry_delay,
+        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), services.gateway_timeout)?,
+        retries: services.signer_retries,
+        retry_delay: services.signer_retry_delay,
         policy: Box::new(PayloadPolicy {
             prefixes: args.allow_prefix.clone(),
             any: args.sign_anything,

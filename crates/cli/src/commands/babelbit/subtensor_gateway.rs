@@ -88,7 +88,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the configured fallback node, else the reference's for the main network.
 pub(super) fn fallback(config: &Config) -> Option<&str> {
-    match (&config.network, config.operator.fallback_node.as_deref()) {
+    match (&config.operator.network, config.services.fallback_node.as_deref()) {
         // A development chain has no fallback nodes.
         (Network::Local, _) => None,
         (Network::Finney, None) => Some(FINNEY_FALLBACK),

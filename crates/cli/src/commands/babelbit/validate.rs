@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         netuid: config.netuid,
         tempo: args.tempo,
         burn_uid: config.burn_uid,
-        max_skipped_epochs: config.operator.max_skipped_epochs,
+        max_skipped_epochs: config.services.max_skipped_epochs,
         retries,
         retry_delay,
     };
@@ -140,7 +140,7 @@ fn babelbit(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> any
 fn services(args: &ValidateArgs, config: &Config) -> anyhow::Result<Services> {
     let token = args.token.token(config)?;
     Ok(Services {
-        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?,
+        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?,
         signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
     })
 }

@@ -27,7 +27,7 @@ pub(super) async fn set_weights(
         netuid: NETUID,
         tempo: REFERENCE_TEMPO,
         burn_uid: config.burn_uid,
-        max_skipped_epochs: config.operator.max_skipped_epochs,
+        max_skipped_epochs: config.services.max_skipped_epochs,
         retries,
         retry_delay,
     };

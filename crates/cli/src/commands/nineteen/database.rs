@@ -42,8 +42,7 @@ impl DatabaseArgs {
     }
 
     fn url(&self) -> anyhow::Result<Option<String>> {
-        let config = settings::load_only(&["DATABASE_URL"])?;
-        let set = config.submission.database_url.map(|url| url.expose().to_owned());
+        let set = settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
         Ok(self.database.clone().or(set))
     }
 }

@@ -38,8 +38,7 @@ pub(super) struct SharedArgs {
 impl SharedArgs {
     /// Opens the validator's PostgreSQL database, and the queue of `NATS_URL`.
     pub(super) async fn connect(&self) -> anyhow::Result<(Store, Queue)> {
-        let config = settings::load_only(&["NATS_URL"])?;
-        let Some(nats) = config.nats_url else {
+        let Some(nats) = settings::operator(&["NATS_URL"])?.nats_url else {
             let message = "NATS_URL is not set\nhint: NATS_URL=nats://HOST:4222, the same for entry processes and query \
                            workers; without them, the validator itself serves buyers";
             return Err(Classified::error(Failure::Usage, message));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_config::OperatorSettings;
+use taonet_neuron::WalletSettings;
 use taonet_wallet::{DEFAULT_ROOT, Keypair, Name, PublicKey, StoredKey, Wallet, Wallets, expand_home};
 
 use crate::exit::{Classified, Failure};
@@ -101,10 +101,10 @@ impl HotkeyArgs {
         unlock(&self.wallet()?.hotkey(&self.name()?)?, password)
     }
 
-    /// Opens the hotkey that an option or its variable selects, or else the one in Babelbit's settings.
+    /// Opens the hotkey that an option or its variable selects, or else the one in the operator's settings.
     pub(crate) fn unlock_configured(
         &self,
-        mut settings: OperatorSettings,
+        mut settings: WalletSettings,
         password: &PasswordArgs,
     ) -> anyhow::Result<Keypair> {
         let home = dirs::home_dir();
@@ -115,20 +115,20 @@ impl HotkeyArgs {
     }
 
     /// Replaces the parts of the configured wallet that options or their variables select.
-    fn select(&self, settings: &mut OperatorSettings, home: Option<&Path>) -> anyhow::Result<()> {
+    fn select(&self, settings: &mut WalletSettings, home: Option<&Path>) -> anyhow::Result<()> {
         let (wallet, hotkey) = (self.wallet.chosen_wallet()?, self.chosen_hotkey()?);
         if let Some(root) = self.wallet.root.chosen_root() {
-            settings.wallet_path = Some(root);
+            settings.path = Some(root);
         } else if wallet.is_some() || hotkey.is_some() {
             // A configured path of a key file would take precedence over the names, so it is dropped.
-            let path = settings.wallet_path.take().map(|path| expand_home(path, home)).transpose()?;
-            settings.wallet_path = path.filter(|path| !path.is_file());
+            let path = settings.path.take().map(|path| expand_home(path, home)).transpose()?;
+            settings.path = path.filter(|path| !path.is_file());
         }
         if let Some(name) = wallet {
-            settings.wallet_name = name.to_string();
+            settings.name = name.to_string();
         }
         if let Some(name) = hotkey {
-            settings.wallet_hotkey = name.to_string();
+            settings.hotkey = name.to_string();
         }
         Ok(())
     }

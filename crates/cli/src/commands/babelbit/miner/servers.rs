@@ -256,7 +256,7 @@ impl ServerArgs {
             return engines::hearing_whisper(config);
         }
         let Some(url) = &self.stt_url else { return engines::network_recognizer(config) };
-        let has_fallback = config.network.is_local() || config.recognizer.is_some();
+        let has_fallback = config.operator.network.is_local() || config.recognizer.is_some();
         let fallback = has_fallback.then(|| engines::network_recognizer(config)).transpose()?;
         if fallback.is_none() {
             tracing::warn!("phrases are lost when --stt-url fails; BB_AUDIO_SCORING_STT_MODEL selects a fallback");

@@ -42,7 +42,7 @@ pub(super) async fn serve_loop_metrics(
     config: &Config,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Readiness>> {
-    let usual = SocketAddr::new(config.operator.metrics_addr, METRICS_PORT);
+    let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
     let readiness = serve_metrics_or_warn(args.metrics.flatten(), usual, shutdown).await?;
     Rounds::describe_metrics();
     Outbox::describe_metrics();

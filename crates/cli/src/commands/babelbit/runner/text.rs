@@ -113,7 +113,7 @@ impl TextSetup {
             let chain = Arc::clone(&chain);
             Box::pin(async move { Ok(chain.block().await?) })
         });
-        Some(BlockSteps { chain: self.config.network.to_string(), blocks, height, sleeper: sleeper() })
+        Some(BlockSteps { chain: self.config.operator.network.to_string(), blocks, height, sleeper: sleeper() })
     }
 
     async fn runner(&self, solo: bool) -> anyhow::Result<TextRunner> {
@@ -198,7 +198,8 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
 /// Creates a reader of the subnet's commitments, which keeps its connection to the chain. On a local network, which has
 /// no drand beacon to reveal timelocked commitments, it also reads unencrypted ones.
 fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
-    let (network, netuid, is_local) = (set_network(fallback(config))?, config.netuid, config.network.is_local());
+    let (network, netuid, is_local) =
+        (set_network(fallback(config))?, config.netuid, config.operator.network.is_local());
     let connection = Arc::new(OnceCell::<Client>::new());
     let read: ReadCommitments = Arc::new(move || {
         let (network, connection) = (network.clone(), Arc::clone(&connection));

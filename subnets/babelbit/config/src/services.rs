@@ -9,13 +9,7 @@ use super::Config;
 
 /// Settings of validator, signer and subtensor gateway.
 #[derive(Debug, Clone)]
-pub struct OperatorSettings {
-    /// Name of the wallet.
-    pub wallet_name: String,
-    /// Name of the hotkey in the wallet.
-    pub wallet_hotkey: String,
-    /// Path of the directory of wallets, or of a keyfile.
-    pub wallet_path: Option<PathBuf>,
+pub struct ServiceSettings {
     /// Fallback chain endpoint, used when the network's own endpoints fail.
     pub fallback_node: Option<String>,
     /// URL of the signer; see [`Config::signer_url`].
@@ -51,13 +45,10 @@ pub struct OperatorSettings {
     pub metrics_port: u16,
 }
 
-impl OperatorSettings {
+impl ServiceSettings {
     pub(super) fn defaults() -> Self {
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         Self {
-            wallet_name: "default".to_owned(),
-            wallet_hotkey: "default".to_owned(),
-            wallet_path: None,
             fallback_node: None,
             signer_url: None,
             signer_host: loopback,
@@ -82,8 +73,8 @@ impl Config {
     /// Returns the URL of the signer: the configured URL, else loopback on a local network, else the host in the
     /// compose file.
     pub fn signer_url(&self) -> Url {
-        let operator = &self.operator;
-        self.service_url(operator.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
+        let services = &self.services;
+        self.service_url(services.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
     }
 
     /// Returns the URL of the scoring API: the configured URL, else loopback on a local network, else the URL of the
@@ -95,8 +86,8 @@ impl Config {
     /// Returns the URL of the gateway: the configured URL, else loopback on a local network, else the host in the
     /// compose file.
     pub fn gateway_url(&self) -> Url {
-        let operator = &self.operator;
-        self.service_url(operator.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
+        let services = &self.services;
+        self.service_url(services.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
     }
 
     /// Returns the URL of the arena gateway: the configured URL, else loopback on a local network, else the URL of the
@@ -106,30 +97,30 @@ impl Config {
     }
 
     fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
-        set.cloned().unwrap_or_else(|| constant(if self.network.is_local() { local } else { compose }))
+        set.cloned().unwrap_or_else(|| constant(if self.operator.network.is_local() { local } else { compose }))
     }
 
     /// Returns the listen address and port of the signer.
     pub const fn signer_listen(&self) -> SocketAddr {
-        SocketAddr::new(self.operator.signer_host, self.operator.signer_port)
+        SocketAddr::new(self.services.signer_host, self.services.signer_port)
     }
 
     /// Returns the listen address and port of the gateway.
     pub const fn gateway_listen(&self) -> SocketAddr {
-        SocketAddr::new(self.operator.gateway_host, self.operator.gateway_port)
+        SocketAddr::new(self.services.gateway_host, self.services.gateway_port)
     }
 
     /// Returns the listen address and port of the validator's metrics.
     pub const fn metrics_listen(&self) -> SocketAddr {
-        SocketAddr::new(self.operator.metrics_addr, self.operator.metrics_port)
+        SocketAddr::new(self.services.metrics_addr, self.services.metrics_port)
     }
 
     /// Returns the gateway's maximum number of attempts for a request from the validator, and the delay between them.
     pub fn set_weights_retries(&self) -> (u32, Duration) {
-        let operator = &self.operator;
+        let services = &self.services;
         (
-            operator.set_weights_retries.unwrap_or(operator.signer_retries),
-            operator.set_weights_retry_delay.unwrap_or(operator.signer_retry_delay),
+            services.set_weights_retries.unwrap_or(services.signer_retries),
+            services.set_weights_retry_delay.unwrap_or(services.signer_retry_delay),
         )
     }
 }
