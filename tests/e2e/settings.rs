@@ -3,14 +3,10 @@
 use std::process::{Command, Output};
 
 use taonet_babelbit_config::variables;
-use taonet_settings::NETWORK_VARIABLES;
+use taonet_neuron::OperatorConfig;
 use tempfile::TempDir;
 
 use crate::support::{bb, refusal, repository, tao};
-
-/// Variables in Babelbit's table that several subnets use.
-const SHARED: [&str; 5] =
-    ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH", "DATABASE_URL", "NATS_URL"];
 
 fn with_arguments(mut command: Command, arguments: &[&str]) -> Command {
     command.args(arguments);
@@ -19,8 +15,9 @@ fn with_arguments(mut command: Command, arguments: &[&str]) -> Command {
 
 /// Sets all of Babelbit's own settings to nonsense.
 fn with_nonsense(mut command: Command) -> Command {
+    let shared = OperatorConfig::variables::<OperatorConfig>();
     let names = variables().iter().map(|variable| variable.name);
-    for name in names.filter(|name| !NETWORK_VARIABLES.contains(name) && !SHARED.contains(name)) {
+    for name in names.filter(|name| shared.iter().all(|variable| variable.name != *name)) {
         command.env(name, "abc def");
     }
     command

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_core::H256;
-use taonet_localnet_runtime::AccountId;
 use taonet_localnet_runtime::dev::StorageEntry;
+use taonet_localnet_runtime::{AccountId, Header};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
@@ -64,6 +65,8 @@ pub(crate) struct Chain {
     pub(crate) genesis: H256,
     /// The node that this one follows, if any.
     pub(crate) leader: Option<Arc<Leader>>,
+    /// The number of newest blocks that are not finalized.
+    pub(crate) finality_lag: u32,
     head: RwLock<Head>,
     /// Whether [`Self::restart`] is running.
     is_restarting: AtomicBool,
@@ -79,12 +82,47 @@ impl Chain {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
         let is_restarting = AtomicBool::new(false);
-        (Self { store, pool, genesis, leader: None, head, is_restarting, news, _closed: closing }, closed)
+        let chain =
+            Self { store, pool, genesis, leader: None, finality_lag: 0, head, is_restarting, news, _closed: closing };
+        (chain, closed)
     }
 
     /// Returns the newest committed block.
     pub(crate) fn head(&self) -> Head {
         self.head.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the newest finalized block.
+    pub(crate) fn finalized(&self) -> Result<Header, StoreError> {
+        self.finalized_at(&self.head())
+    }
+
+    /// Returns the newest finalized block while `head` is the newest committed one. If the chain begins later, as a
+    /// fork does, that is its first block.
+    pub(crate) fn finalized_at(&self, head: &Head) -> Result<Header, StoreError> {
+        for number in head.number().saturating_sub(self.finality_lag)..head.number() {
+            if let Some(hash) = self.store.hash(number)?
+                && let Some(header) = self.store.header(hash)?
+            {
+                return Ok(header);
+            }
+        }
+        Ok(head.header.clone())
+    }
+
+    /// Waits until a committed block is finalized; returns false if it is reverted before.
+    pub(crate) async fn becomes_final(&self, hash: H256) -> bool {
+        loop {
+            let (head, mut news) = self.follow();
+            match self.store.header(hash) {
+                Ok(Some(header)) if header.number.saturating_add(self.finality_lag) <= head.number() => return true,
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+            if let Err(RecvError::Closed) = news.recv().await {
+                return false;
+            }
+        }
     }
 
     /// Returns the newest committed block, and subscribes to the events after it.

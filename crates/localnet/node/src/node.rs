@@ -72,6 +72,9 @@ pub struct NodeConfig {
     /// block is stamped at least one slot later, and the chain's clock runs from there. If set, a chain on the manual
     /// clock is the same on every run.
     pub start: Option<u64>,
+    /// The number of newest blocks that are not finalized, as on a real chain, whose validators vote on blocks; 0
+    /// finalizes each block at once.
+    pub finality_lag: u32,
 }
 
 impl NodeConfig {
@@ -90,6 +93,7 @@ impl NodeConfig {
             pool: PoolLimits::default(),
             follow: None,
             start: None,
+            finality_lag: 0,
         }
     }
 }
@@ -170,6 +174,7 @@ impl Node {
         let pool = Pool::new(head.clone(), config.pool);
         let (mut chain, closed) = Chain::new(store, pool, genesis, head);
         chain.leader.clone_from(&leader);
+        chain.finality_lag = config.finality_lag;
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author =
@@ -292,7 +297,7 @@ impl NodeHandle {
         self.chain.leader.as_ref().is_some_and(|leader| leader.is_connected())
     }
 
-    /// Returns the newest committed block, which is also finalized.
+    /// Returns the newest committed block.
     pub fn head(&self) -> Head {
         self.chain.head()
     }

@@ -61,6 +61,9 @@ pub(super) struct StartArgs {
         conflicts_with = "follow"
     )]
     drand: Option<String>,
+    /// Number of newest blocks that are not finalized. On the real chain, whose validators vote on blocks, it is 2 or more
+    #[arg(long, value_name = "BLOCKS", default_value = "0", value_parser = clap::value_parser!(u32).range(..=100))]
+    finality_lag: u32,
     /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -165,6 +168,7 @@ impl StartArgs {
         }
         let mut config = NodeConfig::new(genesis);
         config.start = self.at;
+        config.finality_lag = self.finality_lag;
         config.follow.clone_from(&self.follow);
         config.directory = directory.map(Path::to_owned);
         config.clock = self.block_time.map(|BlockTime(clock)| clock);

@@ -13,7 +13,7 @@ pub enum TxEvent {
     Ready,
     /// The extrinsic is included in this block.
     InBlock(H256),
-    /// The block of the extrinsic is finalized. This is the last event.
+    /// The block of the extrinsic is finalized, or will be when enough blocks follow it. This is the last event.
     Finalized(H256),
     /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. This is the last
     /// event.

@@ -61,7 +61,8 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
             Err(error) => asked.reject(submit(&error)).await,
         };
     }
-    let submitted = asked.pace.heavy(context.workers.run(move || chain.submit(bytes, watcher))).await;
+    let submitting = chain.clone();
+    let submitted = asked.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
     match submitted {
         Some(Ok(_)) => context.control.submitted(context.clock),
         Some(Err(error)) => return asked.reject(submit(&error)).await,
@@ -73,7 +74,16 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
             () = feed.sink.closed() => return Ok(()),
             event = events.recv() => event,
         };
-        let Some(event) = event else { return Ok(()) };
+        let Some(mut event) = event else { return Ok(()) };
+        if let TxEvent::Finalized(hash) = event {
+            let is_final = tokio::select! {
+                () = feed.sink.closed() => return Ok(()),
+                is_final = chain.becomes_final(hash) => is_final,
+            };
+            if !is_final {
+                event = TxEvent::Dropped;
+            }
+        }
         feed.send(&to_json(event)).await?;
         if event.is_last() {
             return Ok(());

@@ -87,10 +87,13 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     for names in [
         ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"],
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
-        ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
     ] {
         methods.subscription(names, |_, asked, context| Box::pin(heads(asked, context)))?;
     }
+    methods.subscription(
+        ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
+        |_, asked, context| Box::pin(finalized_heads(asked, context)),
+    )?;
     for (alias, name) in [
         ("chain_subscribeNewHead", "chain_subscribeNewHeads"),
         ("subscribe_newHead", "chain_subscribeNewHeads"),
@@ -119,6 +122,25 @@ async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionEr
         let Received::News(news) = received else { continue };
         match &*news {
             News::Block(NewBlock { head, .. }) | News::Reverted(head) => feed.send(&head.header).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn finalized_heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
+    let chain = &context.chain;
+    let (head, mut news) = chain.follow();
+    let feed = asked.accept().await?;
+    let mut newest = chain.finalized_at(&head)?;
+    feed.send(&newest).await?;
+    while let Some(received) = feed.next(&mut news).await {
+        let Received::News(news) = received else { continue };
+        let (News::Block(NewBlock { head, .. }) | News::Reverted(head)) = &*news;
+        let finalized = chain.finalized_at(head)?;
+        // The first blocks of a chain finalize none.
+        if finalized != newest || chain.finality_lag == 0 {
+            feed.send(&finalized).await?;
+            newest = finalized;
         }
     }
     Ok(())

@@ -6,10 +6,10 @@ use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
 use jsonrpsee::rpc_params;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use serde_json::{Value, json};
-use taonet_localnet::NodeHandle;
+use taonet_localnet::{Node, NodeHandle};
 use tokio::time::timeout;
 
-use crate::support::{Signing, account_key, get, hex, node, remark, signed, transfer};
+use crate::support::{Signing, account_key, config, get, hex, node, remark, signed, transfer};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -129,6 +129,37 @@ async fn heads_come_one_after_another() {
         }
         heads.unsubscribe().await.unwrap();
     }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn finality_lag_delays_finalized_heads_and_events() {
+    let mut config = config();
+    config.finality_lag = 2;
+    let node = Node::start(config).await.unwrap();
+    let client = client(&node).await;
+    let (subscribe, unsubscribe) = ("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads");
+    let mut heads: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+    assert_eq!(next(&mut heads).await["number"], "0x0");
+    let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("final"))).await;
+    assert_eq!(next(&mut events).await, "ready");
+    let block = node.mine(1).await.unwrap();
+    assert_eq!(next(&mut events).await, json!({"inBlock": block.hash}));
+    node.mine(1).await.unwrap();
+    assert_eq!(get(&node, "chain_getFinalizedHead", json!([])).await, json!(node.genesis()));
+    node.mine(1).await.unwrap();
+    assert_eq!(next(&mut events).await, json!({"finalized": block.hash}));
+    assert_eq!(next(&mut heads).await["number"], "0x1");
+    assert_eq!(get(&node, "chain_getFinalizedHead", json!([])).await, json!(block.hash));
+    // A revert deletes a block that is not final: its extrinsic is dropped.
+    let mut events = watch(&client, &signed(&node, "Alice", 1, &remark("reverted"))).await;
+    assert_eq!(next(&mut events).await, "ready");
+    node.take_snapshot("before").unwrap();
+    let block = node.mine(1).await.unwrap();
+    assert_eq!(next(&mut events).await, json!({"inBlock": block.hash}));
+    node.revert("before").await.unwrap();
+    node.mine(3).await.unwrap();
+    assert_eq!(next(&mut events).await, "dropped");
     node.stop().await;
 }
 
