@@ -52,15 +52,17 @@ const fn sold(
 }
 
 /// HTTP statuses of errors, with their descriptions.
-const REFUSALS: [(&str, &str); 11] = [
+const REFUSALS: [(&str, &str); 10] = [
     ("400", "A field is invalid; `error.param` names it"),
     ("401", "The API key is missing, unknown or revoked"),
-    ("402", "The key has too few credits, or its monthly budget is exhausted"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "The model does not exist"),
     ("409", "A request with this Idempotency-Key is in progress"),
     ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
-    ("429", "The API key exceeds its rate limit"),
+    (
+        "429",
+        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or its monthly budget is exhausted",
+    ),
     ("500", "Internal error"),
     ("502", "No miner answered"),
     ("503", "No miner has remaining capacity"),

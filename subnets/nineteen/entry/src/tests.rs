@@ -146,9 +146,9 @@ async fn every_refusal_has_openais_form() {
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &chat("unknown"), 404, json!("model_not_found"), json!("model")).await;
     expect(&key.secret, &chat("chat-llama-3-1-8b"), 403, json!("model_not_allowed"), json!("model")).await;
-    expect(&key.secret, &chat("llama-3-2-3b"), 402, json!("insufficient_quota"), json!(null)).await;
+    expect(&key.secret, &chat("llama-3-2-3b"), 429, json!("insufficient_quota"), json!(null)).await;
     store.grant(&key.id, 1_000, "test", 0).await.unwrap();
-    expect(&key.secret, &chat("chat_llama_3_2_3b"), 402, json!("budget_exceeded"), json!(null)).await;
+    expect(&key.secret, &chat("chat_llama_3_2_3b"), 429, json!("budget_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { monthly_budget: None, ..terms.clone() }).await.unwrap();
     expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 404, json!("model_not_found"), json!("model")).await;
     assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "without an open period, nothing is charged");

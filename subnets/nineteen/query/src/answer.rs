@@ -64,6 +64,15 @@ impl AttemptError {
         }
     }
 
+    /// Whether the request itself may be the cause: the miner rejected it as malformed, or its model's server failed at it.
+    fn may_be_the_requests(&self) -> bool {
+        match self {
+            Self::Status(status) => self.refused().is_some() || status.is_server_error(),
+            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) => true,
+            _ => false,
+        }
+    }
+
     /// Returns the HTTP status if the miner rejected the request as malformed.
     pub(crate) fn refused(&self) -> Option<u16> {
         match self {
@@ -76,9 +85,9 @@ impl AttemptError {
 /// A failed attempt.
 pub(crate) struct FailedAttempt {
     pub(crate) error: AttemptError,
-    /// The attempt, if the miner rejected a buyer's request as malformed: it depends on the other attempts whether the
-    /// miner or the buyer is at fault. Dropping it counts nothing.
-    pub(crate) refusal: Option<Attempt>,
+    /// The attempt, if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the
+    /// buyer is at fault. Dropping it counts nothing.
+    pub(crate) disputed: Option<Attempt>,
 }
 
 /// The answer was interrupted after its first chunk.
@@ -131,6 +140,8 @@ pub(crate) struct Attempt {
     /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled,
     /// or rightly refused.
     outcome: Option<RequestOutcome>,
+    /// Whether a failure leaves the contender's circuit breaker as it is.
+    spares_breaker: bool,
     job_id: String,
 }
 
@@ -173,6 +184,7 @@ impl Attempt {
             latency: None,
             began: Instant::now(),
             outcome: None,
+            spares_breaker: false,
             job_id: uuid::Uuid::new_v4().simple().to_string(),
         }
     }
@@ -184,20 +196,26 @@ impl Attempt {
                 let ended = stream.is_none();
                 Ok(Answer { stream, ready, ended, attempt: self })
             }
-            // A test is well-formed: only a buyer's request can be rejected rightly.
-            Err(error) if error.refused().is_some() && self.kind == RequestKind::Organic => {
-                Err(FailedAttempt { error, refusal: Some(self) })
+            // A test is well-formed: only a buyer's request can be the cause of a failure.
+            Err(error) if error.may_be_the_requests() && self.kind == RequestKind::Organic => {
+                Err(FailedAttempt { error, disputed: Some(self) })
             }
             Err(error) => {
                 self.outcome = Some(error.outcome());
-                Err(FailedAttempt { error, refusal: None })
+                Err(FailedAttempt { error, disputed: None })
             }
         }
     }
 
-    /// Counts a refusal as a failure of the miner.
+    /// Counts a disputed attempt as a failure of the miner.
     pub(crate) fn fail(mut self) {
         self.outcome = Some(RequestOutcome::Failed);
+    }
+
+    /// Like [`Self::fail`], but leaves the circuit breaker as it is, because no other miner has tried the request.
+    pub(crate) fn fail_alone(mut self) {
+        self.spares_breaker = true;
+        self.fail();
     }
 
     async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {
@@ -341,7 +359,7 @@ impl Drop for Attempt {
         let now = self.inner.now();
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
         let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
-        self.contender.leave(self.outcome, self.latency.or(slow), now);
+        self.contender.leave(self.outcome, self.latency.or(slow), now, self.spares_breaker);
         measures::outcome(self.contender.offer.task.as_str(), self.kind.as_str(), self.outcome);
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;

@@ -22,6 +22,13 @@ use crate::{Market, QueryDeadlines, measures};
 /// Maximum number of attempts of an organic request.
 const ATTEMPTS: usize = 5;
 
+/// Number of miners that must reject a buyer's request as malformed until the request is at fault.
+const REJECTIONS: usize = 2;
+
+/// Number of miners that must fail at a buyer's request, as their model's server did, until the request is at fault. More
+/// than rejections, because servers also fail by themselves.
+const SERVER_ERRORS: usize = 3;
+
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
@@ -179,8 +186,10 @@ impl Querier {
             Some(attempt.start(&request))
         };
         let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
-        // The first attempt that a miner rejected as malformed, which does not count until another miner has decided.
-        let mut refusal: Option<Attempt> = None;
+        // Attempts whose failure the request itself may have caused. One miner may fail at a valid request; if several do,
+        // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
+        // for others.
+        let (mut disputed, mut rejections) = (Vec::new(), 0);
         let mut running: FuturesUnordered<_> = start().into_iter().collect();
         let hedge = self.inner.deadlines.hedge.filter(|_| request.kind == RequestKind::Organic);
         let mut hedge = std::pin::pin!(hedge.map(tokio::time::sleep));
@@ -202,10 +211,10 @@ impl Querier {
                 None => break,
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {
-                    refusal.into_iter().for_each(Attempt::fail);
+                    disputed.into_iter().for_each(Attempt::fail);
                     return Ok(answer);
                 }
-                Some(Err(FailedAttempt { error, refusal: rejected })) => {
+                Some(Err(FailedAttempt { error, disputed: attempt })) => {
                     match error.outcome() {
                         RequestOutcome::RateLimited => attempts.limited += 1,
                         _ => attempts.failed += 1,
@@ -213,12 +222,9 @@ impl Querier {
                     refused = error.refused();
                     tracing::debug!(task = %request.task, %error, "attempt failed");
                     last = Some(error);
-                    // One miner may reject a valid request. If two do, the request is malformed, and neither has failed:
-                    // otherwise buyers could lower the miners' scores.
-                    if let Some(rejected) = rejected
-                        && refusal.replace(rejected).is_some()
-                    {
-                        refusal = None;
+                    rejections += usize::from(refused.is_some());
+                    disputed.extend(attempt);
+                    if rejections == REJECTIONS || disputed.len() == SERVER_ERRORS {
                         break;
                     }
                     if running.is_empty() {
@@ -227,7 +233,9 @@ impl Querier {
                 }
             }
         }
-        refusal.into_iter().for_each(Attempt::fail);
+        if disputed.len() == 1 {
+            disputed.into_iter().for_each(Attempt::fail_alone);
+        }
         Err(match last {
             None => QueryError::NoContender(request.task.clone()),
             Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),

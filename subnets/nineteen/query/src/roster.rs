@@ -160,11 +160,11 @@ impl Contender {
     }
 
     /// Releases the slot and counts the outcome. An `outcome` of `None` means that the attempt was cancelled after
-    /// `latency` seconds without an answer.
-    pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
+    /// `latency` seconds without an answer. With `spares_breaker`, a failure does not count for the circuit breaker.
+    pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64, spares_breaker: bool) {
         let mut live = self.live();
         if let Some(next) = self.next.get() {
-            return next.leave(outcome, latency, now);
+            return next.leave(outcome, latency, now, spares_breaker);
         }
         live.running = live.running.saturating_sub(1);
         let Some(outcome) = outcome else {
@@ -180,6 +180,7 @@ impl Contender {
                 live.health.succeeded(latency);
             }
             RequestOutcome::RateLimited => live.health.limited(now),
+            RequestOutcome::Failed if spares_breaker => live.health.failed_alone(),
             RequestOutcome::Failed => live.health.failed(now),
         }
     }

@@ -407,7 +407,7 @@ fn what_was_learnt_outlives_the_period() {
     let contender = &first.floors()[0].contenders()[0];
     contender.set_quality(0.9);
     assert!(contender.enter(1, 0.0) && !contender.enter(1, 0.0));
-    contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0);
+    contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0, false);
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
     let heir = &second.floors()[0].contenders()[0];

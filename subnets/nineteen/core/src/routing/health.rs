@@ -97,6 +97,12 @@ impl Health {
         self.breaker.failed(now);
     }
 
+    /// Records a failed request that no other miner has tried: the request itself may be the cause, so that it lowers the
+    /// success rate, but does not open the circuit breaker.
+    pub fn failed_alone(&mut self) {
+        self.success.push(0.0);
+    }
+
     /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a failure.
     pub fn limited(&mut self, now: f64) {
         self.breaker.pause(now, LIMIT_PAUSE);
@@ -157,6 +163,15 @@ mod tests {
         }
         assert_eq!((health.breaker().allows(50.9), health.breaker().allows(51.0)), (false, true));
         assert_eq!(health.success(), 1.0);
+    }
+
+    #[test]
+    fn failures_alone_never_open_the_breaker() {
+        let mut health = Health::default();
+        for _ in 0..100 {
+            health.failed_alone();
+        }
+        assert!(health.breaker().allows(0.0) && health.success() < 1e-9);
     }
 
     #[test]

@@ -37,10 +37,45 @@ async fn what_one_miner_refuses_counts_against_it() {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
     }
     assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
-    let broken = || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
-    let bench = self::bench(vec![refusing(400), broken(), broken()], QueryDeadlines::default()).await;
-    bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
-    assert_eq!(counted(&bench), (3.0, 3.0));
+}
+
+/// A prompt at which every miner's server fails closes the market for nobody: no miner fails, and no breaker opens.
+#[tokio::test]
+async fn poison_prompt_counts_against_no_miner() {
+    let reported = "data: {\"error\":{\"message\":\"bad prompt\"}}\n\n".to_owned();
+    let poisoned = || vec![refusing(500), refusing(502), says(reported.clone()), refusing(500), refusing(500)];
+    let bench = bench(poisoned(), QueryDeadlines::default()).await;
+    for _ in 0..20 {
+        let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        let QueryError::Failed { attempts, refused: None, .. } = error else { panic!("{error:?}") };
+        assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
+    }
+    assert_eq!(counted(&bench), (0.0, 0.0));
+    assert!(bench.querier.is_served(TASK));
+    // Alone, a miner has failed, but its breaker stays closed for other buyers.
+    let bench = self::bench(vec![refusing(500)], QueryDeadlines::default()).await;
+    for _ in 0..20 {
+        bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    }
+    assert_eq!(counted(&bench), (20.0, 20.0));
+    assert!(bench.querier.is_served(TASK));
+    // No prompt is the cause of a malformed stream.
+    let bench = self::bench(vec![says("data: garbage\n\n".to_owned())], QueryDeadlines::default()).await;
+    for _ in 0..5 {
+        bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    }
+    assert!(!bench.querier.is_served(TASK));
+}
+
+/// A server that fails at requests which another miner answers is at fault.
+#[tokio::test]
+async fn broken_server_among_others_counts_as_failure() {
+    let bench = bench(vec![refusing(500), says(chunk("a"))], QueryDeadlines::default()).await;
+    for _ in 0..100 {
+        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+    }
+    let counts = bench.contenders[0].counts();
+    assert!(counts.total_requests > 0.0 && counts.total_requests == counts.requests_500);
 }
 
 /// Malformed answers of a miner: each ends the attempt with the reason, and counts as a failure.

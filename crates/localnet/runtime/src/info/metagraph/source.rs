@@ -63,17 +63,18 @@ impl Source {
         compact(owners.map(|owner| states.get(&owner).map_or(AlphaBalance::ZERO, &amount)))
     }
 
-    /// Returns the uids of the neurons with a validator permit and enough stake to set weights, by descending stake.
+    /// Returns the uids of the neurons with a validator permit and more stake than the threshold, by ascending stake, then
+    /// by the bytes of the uid, as the storage map of hotkeys is read (`get_validators` in the published source).
     pub(super) fn validators<T: Config>(&self) -> Vec<Compact<u16>> {
         let threshold = StakeThreshold::<T>::get();
         let stakes = self.neurons.stakes::<T>().total.iter();
         let mut validators: Vec<_> = (0_u16..)
             .zip(ValidatorPermit::<T>::get(self.netuid))
             .zip(stakes)
-            .filter(|((_, permit), stake)| *permit && stake.0 >= threshold)
+            .filter(|((_, permit), stake)| *permit && stake.0 > threshold)
             .map(|((uid, _), stake)| (uid, *stake))
             .collect();
-        validators.sort_by(|(_, left), (_, right)| right.cmp(left));
+        validators.sort_by_key(|(uid, stake)| (*stake, uid.to_le_bytes()));
         compact(validators.into_iter().map(|(uid, _)| uid))
     }
 
@@ -81,5 +82,42 @@ impl Source {
     pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
         let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
         statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Runtime;
+    use crate::subtensor::{Call, MaxBurn};
+    use crate::testing::{BABELBIT, account, chain, jump_to, key, send};
+
+    #[test]
+    fn validators_are_listed_by_ascending_stake_above_the_threshold() {
+        chain(|| {
+            let bob = account("Bob");
+            MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(1_000_000_000));
+            // Neurons with 30, 10, 20 and no TAO of stake.
+            for (hotkey, tao) in [(1, 30), (2, 10), (3, 20), (4, 0)] {
+                jump_to(u32::from(hotkey as u16) * 1_000);
+                send(&bob, Call::burned_register { netuid: BABELBIT, hotkey: key(hotkey) }).unwrap();
+                if tao > 0 {
+                    let amount_staked = TaoBalance(tao * 1_000_000_000);
+                    send(&bob, Call::add_stake { hotkey: key(hotkey), netuid: BABELBIT, amount_staked }).unwrap();
+                }
+            }
+            let uids = || {
+                let source = Source::of::<Runtime>(BABELBIT, MechId(0)).unwrap();
+                source.validators::<Runtime>().into_iter().map(|uid| uid.0).collect::<Vec<_>>()
+            };
+            let count = Neurons::of(BABELBIT).hotkeys::<Runtime>().len();
+            ValidatorPermit::<Runtime>::insert(BABELBIT, vec![true; count]);
+            let first = u16::try_from(count).unwrap() - 4;
+            assert_eq!(uids(), [first + 1, first + 2, first]);
+            // The threshold itself is not enough.
+            let stake = Neurons::of(BABELBIT).stakes::<Runtime>().total[usize::from(first) + 1];
+            StakeThreshold::<Runtime>::put(stake.0);
+            assert_eq!(uids(), [first + 2, first]);
+        });
     }
 }
