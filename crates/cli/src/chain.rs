@@ -28,7 +28,7 @@ pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use identity::{changes, print_identity};
 pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
 pub(crate) use obstacle::Obstacle;
-pub(crate) use rate_limit::{RateLimit, blocks_to_wait, stored_blocks, wait_hint};
+pub(crate) use rate_limit::{RateLimit, stored_blocks};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
