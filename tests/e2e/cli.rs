@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_settings::NETWORK_VARIABLES;
 
 use crate::support::{Daemon, bb, document, refusal, repository, require_models, stderr, tao};
 
@@ -159,6 +160,16 @@ fn a_variable_that_is_not_text_hinders_nobody() {
     assert_eq!(document(&show("X"))["warnings"], json!([]));
     let error = refusal(&show("BB_MODELS_DIR"), 2);
     assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
+}
+
+#[test]
+fn config_check_validates_every_network_variable() {
+    for name in NETWORK_VARIABLES {
+        let error = refusal(&config(&["check"], &[(name, "locall")]), 2);
+        let line = format!("{name}=locall: expected finney, test, archive, local, or URLs of nodes (ws://HOST:PORT");
+        assert!(error.contains(&line), "{error}");
+        assert!(config(&["check"], &[(name, "local")]).status.success(), "{name}");
+    }
 }
 
 #[test]
