@@ -352,6 +352,23 @@ fn models_are_copied_from_a_directory() {
 }
 
 #[test]
+fn model_in_cache_is_copied_and_not_downloaded() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let pull = || {
+        let mut pull = tao();
+        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(folder.path());
+        let output = pull.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = pull();
+    assert!(said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"), "{said}");
+    let said = pull();
+    assert!(!said.contains("copying") && !said.contains("downloading"), "already there: {said}");
+}
+
+#[test]
 fn missing_and_damaged_models_are_told() {
     let home = tempfile::tempdir().unwrap();
     let verify = || {
