@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_settings::NETWORK_VARIABLES;
 
 use crate::support::{Daemon, bb, document, refusal, repository, require_models, stderr, tao};
 
@@ -159,6 +160,16 @@ fn a_variable_that_is_not_text_hinders_nobody() {
     assert_eq!(document(&show("X"))["warnings"], json!([]));
     let error = refusal(&show("BB_MODELS_DIR"), 2);
     assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
+}
+
+#[test]
+fn config_check_validates_every_network_variable() {
+    for name in NETWORK_VARIABLES {
+        let error = refusal(&config(&["check"], &[(name, "locall")]), 2);
+        let line = format!("{name}=locall: expected finney, test, archive, local, or URLs of nodes (ws://HOST:PORT");
+        assert!(error.contains(&line), "{error}");
+        assert!(config(&["check"], &[(name, "local")]).status.success(), "{name}");
+    }
 }
 
 #[test]
@@ -338,6 +349,23 @@ fn models_are_copied_from_a_directory() {
     assert_eq!(verified(&["faster-whisper-small"]).status.code(), Some(1));
     assert_eq!(verified(&["tiny-ctc"]).status.code(), Some(0));
     assert!(stderr(&verified(&["tiny"])).contains("unknown model `tiny`"));
+}
+
+#[test]
+fn model_in_cache_is_copied_and_not_downloaded() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let pull = || {
+        let mut pull = tao();
+        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(folder.path());
+        let output = pull.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output)
+    };
+    let said = pull();
+    assert!(said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"), "{said}");
+    let said = pull();
+    assert!(!said.contains("copying") && !said.contains("downloading"), "already there: {said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod account;
 mod arguments;
 mod identity;
 mod locks;
+mod obstacle;
 mod proxied;
 mod rate_limit;
 mod report;
@@ -26,12 +27,13 @@ pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use identity::{changes, print_identity};
 pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
-pub(crate) use rate_limit::{RateLimit, blocks_to_wait, stored_blocks, wait_hint};
+pub(crate) use obstacle::Obstacle;
+pub(crate) use rate_limit::{RateLimit, stored_blocks};
 pub(crate) use report::impersonated;
 pub(crate) use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
 };
-pub(crate) use spending::{Obstacle, Spending};
+pub(crate) use spending::Spending;
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
 

@@ -2,14 +2,14 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
-use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullProgress};
+use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullEvent, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
@@ -233,14 +233,23 @@ pub(crate) fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(bytes).with_style(style))
 }
 
-/// Downloads a model, with a progress bar.
+/// Copies a model from the cache or downloads it, with a progress bar, unless it is there.
 pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
-    context.say(&format!("downloading {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
     let bar = download_bar(spec.bytes())?;
-    let result = store.pull(spec, |progress: PullProgress| {
-        bar.set_message(progress.file);
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+    let (copying, downloading) = (Once::new(), Once::new());
+    let result = store.pull(spec, |event: PullEvent<'_>| match event {
+        PullEvent::Copy { from, .. } => {
+            copying.call_once(|| context.say(&format!("copying {} from {}", spec.name, from.display())));
+        }
+        PullEvent::Download(PullProgress { file, done, total }) => {
+            downloading.call_once(|| {
+                context.say(&format!("downloading {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
+            });
+            bar.set_message(file);
+            bar.set_length(total);
+            bar.set_position(done);
+        }
+        _ => {}
     });
     let result = result.await;
     bar.finish_and_clear();

@@ -11,13 +11,21 @@ use std::sync::OnceLock;
 
 use anyhow::Context as _;
 use taonet_babelbit_config::Config;
+use taonet_chain::Network;
 use taonet_neuron::{OperatorConfig, WalletSettings};
-use taonet_settings::{ConfigError, NETWORK_VARIABLES, Warning, file_variables};
+use taonet_settings::{ConfigError, NETWORK_VARIABLES, Problem, Warning, file_variables};
 
 use crate::exit::{Classified, Failure};
 
 /// Variables of the wallet whose hotkey signs.
 const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
+
+/// Variable of the node that is appended to the network, as a fallback.
+const FALLBACK: &str = "BITTENSOR_SUBTENSOR_FALLBACK";
+
+/// Expected form of the variables that select the network.
+const NETWORK_FORM: &str =
+    "finney, test, archive, local, or URLs of nodes (ws://HOST:PORT or wss://HOST:PORT), separated by commas";
 
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
@@ -73,6 +81,33 @@ pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_variables(set(), dirs::home_dir().as_deref())
 }
 
+/// Like [`read`], and also validates the network, which other commands validate when they connect to it.
+pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError> {
+    let further = network_problems(text);
+    match read() {
+        Ok(read) if further.is_empty() => Ok(read),
+        Ok(_) => Err(ConfigError { problems: further }),
+        Err(ConfigError { mut problems }) => {
+            problems.extend(further);
+            Err(ConfigError { problems })
+        }
+    }
+}
+
+/// Returns the variables that do not name a network. `variable` returns the value of a variable.
+fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
+    let values = NETWORK_VARIABLES.into_iter().chain([FALLBACK]).filter_map(|name| Some((name, variable(name)?)));
+    let set = values.map(|(name, value)| (name, value.trim().to_owned())).filter(|(_, value)| !value.is_empty());
+    let invalid = set.filter(|(_, value)| value.parse::<Network>().is_err());
+    invalid
+        .map(|(name, value)| {
+            // A malformed URL can contain credentials that no parser finds.
+            let value = if value.contains('@') { "…".to_owned() } else { value };
+            Problem { name: name.to_owned(), value, expected: NETWORK_FORM }
+        })
+        .collect()
+}
+
 /// Reads only the named variables of Babelbit; all other fields have their defaults. Invalid values of other variables
 /// are no error.
 pub(crate) fn load_only(names: &[&str]) -> anyhow::Result<Config> {
@@ -113,4 +148,37 @@ pub(crate) fn load() -> anyhow::Result<Config> {
         tracing::warn!("{warning}");
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variable_that_names_no_network_is_problem() {
+        for (set, expected) in [
+            (&[][..], &[][..]),
+            (&[("BT_NETWORK", "local"), ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944, finney")], &[]),
+            (&[("BT_NETWORK", " test "), ("BT_CHAIN_ENDPOINT", " ")], &[]),
+            (&[("BT_NETWORK", "locall")], &["BT_NETWORK=locall"]),
+            (&[("BT_CHAIN_ENDPOINT", "127.0.0.1:9944")], &["BT_CHAIN_ENDPOINT=127.0.0.1:9944"]),
+            (&[("BT_CHAIN_ENDPOINT", "http://node.example")], &["BT_CHAIN_ENDPOINT=http://node.example"]),
+            (&[("BT_CHAIN_ENDPOINT", "ws://me:hunter2@node.example:x")], &["BT_CHAIN_ENDPOINT=…"]),
+            // Also variables that another one overrides.
+            (
+                &[("BT_NETWORK", "local"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "Finney")],
+                &["BITTENSOR_SUBTENSOR_ENDPOINT=Finney"],
+            ),
+            (&[("BITTENSOR_SUBTENSOR_FALLBACK", "lite")], &["BITTENSOR_SUBTENSOR_FALLBACK=lite"]),
+        ] {
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let problems = network_problems(variable);
+            let shown: Vec<_> = problems.iter().map(|problem| format!("{}={}", problem.name, problem.value)).collect();
+            assert_eq!(shown, expected, "{set:?}");
+            assert!(
+                problems.iter().all(|problem| problem.expected.starts_with("finney, test, archive, local, or URLs"))
+            );
+        }
+    }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use taonet_primitives::bytes_without_bom;
 
 use crate::linear::Bits;
 use crate::network::Network;
@@ -247,8 +248,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
     let bytes = read(path)?;
-    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-    serde_json::from_slice(text).map_err(|source| LoadError::Json { path: path.to_owned(), source })
+    serde_json::from_slice(bytes_without_bom(&bytes))
+        .map_err(|source| LoadError::Json { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@
 //! context. The crate does not train or download models. The server has no authentication: it is meant for loopback
 //! addresses.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker` and `tao nineteen`.
+//! Uses `taonet-primitives` only. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker` and `tao nineteen`.
 
 mod attention;
 mod cache;

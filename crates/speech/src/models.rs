@@ -13,7 +13,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ModelError;
-pub use self::pull::PullProgress;
+pub use self::pull::{PullEvent, PullProgress};
 pub use self::store::{ModelState, ModelStatus, ModelStore};
 
 /// A file of a model.

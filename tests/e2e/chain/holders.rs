@@ -83,8 +83,8 @@ fn stake_goes_to_other_hotkeys_subnets_and_coldkeys() {
     assert_eq!(staked(&chain, &coldkey, &hotkey, 0), 0);
 
     for (arguments, code, words) in [
-        (&["stake", "unstake-all"][..], 1, "has no stake to sell"),
-        (&["stake", "move", "--all", "--netuid", BABELBIT, "--to-hotkey", ALICE], 1, "tao stake list"),
+        (&["stake", "unstake-all"][..], 5, "has no stake to sell"),
+        (&["stake", "move", "--all", "--netuid", BABELBIT, "--to-hotkey", ALICE], 5, "tao stake list"),
         (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", &hotkey], 2, "tao stake swap"),
         (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--limit", "1"], 2, "pass --to-netuid"),
         (&["stake", "move", "1", "--netuid", BABELBIT, "--to-hotkey", BOB, "--partial"], 2, "pass --to-netuid"),

@@ -89,8 +89,20 @@ fn what_cannot_be_paid_is_refused() {
         let message = told["error"]["message"].as_str().unwrap();
         assert!(message.contains("already registered on subnet 59, with uid"), "{message}");
     }
-    let error = refusal(&chain.tao(&[&["stake", "remove", "1", "--yes"][..], &hotkey].concat(), &AS_ALICE), 1);
-    assert!(error.contains("has no stake on"), "{error}");
+    let to_root = ["--to-netuid", "0"];
+    for (arguments, further) in [
+        (&["stake", "remove", "1"][..], &[][..]),
+        (&["stake", "remove", "--all"], &[]),
+        (&["stake", "swap", "1"], &to_root),
+        (&["stake", "move", "1", "--to-hotkey", ALICE], &[]),
+        (&["stake", "transfer", BOB, "1"], &[]),
+    ] {
+        let all = [arguments, &["--yes"], &hotkey, further].concat();
+        let (code, told) = failure(&chain.tao(&all, &AS_ALICE));
+        let name = &json!("SubtensorModule.NotEnoughStakeToWithdraw");
+        assert_eq!((code, &told["outcome"], &told["error"]["name"]), (5, &json!("unsent"), name), "{told}");
+        assert!(told["error"]["message"].as_str().unwrap().contains("has no stake on"), "{told}");
+    }
     assert!(paid < before && chain.free(ALICE) == paid, "no further fees");
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, told) = failure(&chain.tao(&poor, &[]));
@@ -131,6 +143,23 @@ fn stake_is_bought_and_sold() {
     };
     let alpha = staked();
     assert!(alpha > 0);
+    // More than the stake is not sent, so that it costs no fee.
+    let (free, excessive) = (chain.free(&coldkey), ["1000000", "--netuid", "59", "--json"]);
+    for (arguments, further) in [
+        (&["stake", "remove"][..], &[][..]),
+        (&["stake", "swap"], &["--to-netuid", "0"]),
+        (&["stake", "move"], &["--to-hotkey", BOB]),
+        (&["stake", "transfer", BOB], &[]),
+    ] {
+        for (option, field, value) in [("--yes", "outcome", json!("unsent")), ("--dry-run", "valid", json!(false))] {
+            let (code, told) = failure(&chain.tao(&[arguments, &excessive, further].concat(), &[option]));
+            assert_eq!((code, &told[field]), (5, &value), "{arguments:?}: {told}");
+            assert_eq!(told["amount_rao"], json!(1_000_000_000_000_000_u64), "{told}");
+            assert_eq!(told["error"]["name"], "SubtensorModule.NotEnoughStakeToWithdraw", "{told}");
+            assert!(told["error"]["message"].as_str().unwrap().contains("less than 1000000"), "{told}");
+        }
+    }
+    assert_eq!((staked(), chain.free(&coldkey)), (alpha, free));
     let removed = chain.ask(&["stake", "remove", "1.5", "--netuid", "59", "--yes"]);
     assert_eq!((&removed["success"], &removed["amount_rao"]), (&json!(true), &json!(1_500_000_000)));
     assert!(staked() < alpha);

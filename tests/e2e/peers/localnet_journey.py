@@ -77,11 +77,40 @@ def compact(data, at):
     return int.from_bytes(data[at:at + size], "little") >> 2, at + size
 
 
+def prefix(pallet, item):
+    """Prefix of a storage item's keys."""
+    return "0x" + b"".join(
+        xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little")
+        for name in (pallet, item)
+        for seed in (0, 1)
+    ).hex()
+
+
+EVENTS = prefix("System", "Events")
+# Index of the pallet TransactionPayment, and of its event TransactionFeePaid: account, fee, tip.
+FEE_PAID = bytes([6, 0])
+
+
+def fee_paid(events, index):
+    """Account that paid the fee of a transaction, and the fee in rao; 0 if it was free of charge.
+
+    The event begins with its phase: 0, and the index of the transaction in the block.
+    """
+    event = bytes([0]) + index.to_bytes(4, "little") + FEE_PAID
+    at = events.rfind(event)
+    if at < 0:
+        return None, 0
+    at += len(event)
+    return events[at:at + 32].hex(), int.from_bytes(events[at + 32:at + 40], "little")
+
+
 def signed(url, since):
-    """Signer, length and call of each signed transaction of the blocks after one."""
+    """Signer, fee and call of each signed transaction of the blocks after one."""
     for number in range(since + 1, height(url) + 1):
-        block = rpc(url, "chain_getBlock", rpc(url, "chain_getBlockHash", number))["block"]
-        for extrinsic in block["extrinsics"]:
+        block_hash = rpc(url, "chain_getBlockHash", number)
+        extrinsics = rpc(url, "chain_getBlock", block_hash)["block"]["extrinsics"]
+        events = bytes.fromhex(rpc(url, "state_getStorage", EVENTS, block_hash)[2:])
+        for index, extrinsic in enumerate(extrinsics):
             data = bytes.fromhex(extrinsic[2:])
             _, start = compact(data, 0)
             if data[start] != 0x84:
@@ -90,19 +119,23 @@ def signed(url, since):
             at += 1 if data[at] == 0 else 2
             _, at = compact(data, at)
             _, at = compact(data, at)
-            yield {"signer": data[start + 2:start + 34].hex(), "length": len(data), "call": data[at + 1:].hex()}
+            yield {
+                "signer": data[start + 2:start + 34].hex(),
+                "fee": fee_paid(events, index),
+                "call": data[at + 1:].hex(),
+            }
 
 
 # Printed for an account without an identity.
 NO_IDENTITY = re.compile("❌ Existing (subnet )?identity not found")
-# Rao that each account paid more with btcli than with tao: the fee has 1 rao per byte.
+# Rao that each account paid more with btcli than with tao, for fees: they have 1 rao per byte.
 more_paid = {}
 
 
-def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=None, costs=True):
+def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=None):
     """Runs an operation with both tools. The calls in the blocks must be equal, unless a reason is given.
 
-    The arguments of tao can depend on btcli's calls. Some calls cost no fee.
+    The arguments of tao can depend on btcli's calls.
     """
 
     @operation(name)
@@ -130,8 +163,9 @@ def both(name, btcli, own, who="alice", hotkey="default", answers="", differs=No
             account = theirs["signer"]
             if account != ours["signer"]:
                 raise Failed(f"signed by {account} and {ours['signer']}")
-            if costs:
-                more_paid[account] = more_paid.get(account, 0) + theirs["length"] - ours["length"]
+            for (payer, fee), sign in ((theirs["fee"], 1), (ours["fee"], -1)):
+                if payer:
+                    more_paid[payer] = more_paid.get(payer, 0) + sign * fee
             if theirs["call"] != ours["call"]:
                 report["differences"][name] = [differs, theirs["call"], ours["call"]]
                 if not differs:
@@ -311,7 +345,7 @@ both("trigger an epoch", ["sudo trigger-epoch", "--netuid", CALM],
 # tao serve-axon states the version of taonet, btcli none.
 both("axon", ["axon set", "--netuid", NETUID, "--ip", "203.0.113.7", "--port", "8099"],
      ["call", "SubtensorModule.serve_axon", f"netuid={NETUID}", "version=0", f"ip={0xcb007107}", "port=8099",
-      "ip_type=4", "protocol=4", "placeholder1=0", "placeholder2=0", "--use-hotkey"], costs=False)
+      "ip_type=4", "protocol=4", "placeholder1=0", "placeholder2=0", "--use-hotkey"])
 mine(30)
 
 
@@ -333,17 +367,8 @@ def public(uri):
     return Keypair.create_from_uri(uri).public_key.hex()
 
 
-def prefix(pallet, item):
-    """Prefix of a storage item's keys."""
-    return "0x" + b"".join(
-        xxhash.xxh64_intdigest(name.encode(), seed).to_bytes(8, "little")
-        for name in (pallet, item)
-        for seed in (0, 1)
-    ).hex()
-
-
 # Items that differ with the signatures (hashes of blocks and transactions) and the events of the last block.
-BLOCKS = [prefix("System", item) for item in ("BlockHash", "ParentHash", "Digest", "Events")]
+BLOCKS = [EVENTS, *(prefix("System", item) for item in ("BlockHash", "ParentHash", "Digest"))]
 ACCOUNTS = prefix("System", "Account")
 # The author of all blocks, who receives the fees.
 AUTHOR = public("//One")
@@ -358,8 +383,6 @@ def free(value):
 theirs, ours = storage(URL), storage(TAO_URL)
 more_received = sum(paid for account, paid in more_paid.items() if account != AUTHOR)
 expected = {**more_paid, AUTHOR: -more_received}
-# Some calls of Alice are free of charge if they succeed, so that their lengths do not count for her and the author.
-INEXACT = {public("//Alice"), AUTHOR}
 # Dave swapped his coldkey: the new one holds the balance.
 expected[public("//DaveFresh")] = expected.pop(public("//Dave"))
 accounts = {}
@@ -371,8 +394,7 @@ for key in sorted(theirs.keys() | ours.keys()):
     if key[:66] == ACCOUNTS and None not in pair:
         (btcli_free, btcli_rest), (tao_free, tao_rest) = map(free, pair)
         accounts[account] = tao_free - btcli_free
-        error = abs(tao_free - btcli_free - expected.get(account, 0))
-        if error <= (1_000 if account in INEXACT else 0) and btcli_rest == tao_rest:
+        if tao_free - btcli_free == expected.get(account, 0) and btcli_rest == tao_rest:
             continue
     report["other"].append([key, *pair])
 report.update(items=len(theirs), accounts=accounts, more_paid=more_paid)

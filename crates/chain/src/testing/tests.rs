@@ -1,5 +1,7 @@
+use taonet_wallet::Keypair;
+
 use super::*;
-use crate::{Until, calls};
+use crate::{Chain as _, Follow, SignOptions, Until, calls};
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()

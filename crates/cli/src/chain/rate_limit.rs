@@ -1,5 +1,7 @@
 //! Rate limits of calls, compared with the chain before a call is sent.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use taonet_chain::{At, Chain as _, Client};
 use taonet_primitives::{BlockNumber, counted};
@@ -18,13 +20,19 @@ impl RateLimit {
     /// the last action.
     pub(crate) fn obstacle(self, chain: &Client, last: u64, blocks: u64, head: BlockNumber) -> Option<Obstacle> {
         let wait = blocks_to_wait(last, blocks, head)?;
+        Some(self.refusal(last, blocks, wait, chain.block_time()))
+    }
+
+    /// Returns the obstacle of an action that has to wait for `wait` more blocks.
+    fn refusal(self, last: u64, blocks: u64, wait: u64, block_time: Duration) -> Obstacle {
         let text = format!(
-            "the rate limit is {} between {}, and the last one is in block {last}\nhint: {}",
+            "the rate limit is {} between {}, and the last one is in block {last}\nhint: wait {}, about {}",
             counted(blocks, "block"),
             self.actions,
-            wait_hint(chain, wait)
+            counted(wait, "block"),
+            duration(block_time.as_secs_f64() * wait as f64)
         );
-        Some(Obstacle { name: self.error, text })
+        Obstacle { name: self.error, text }
     }
 }
 
@@ -36,15 +44,9 @@ pub(crate) async fn stored_blocks(chain: &Client, item: &str, keys: &[Value], at
 
 /// Returns the number of blocks until a rate limit allows an action; `None` if it allows one in the next block. The
 /// chain treats block 0 as "never".
-pub(crate) fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
+fn blocks_to_wait(last: u64, limit: u64, head: BlockNumber) -> Option<u64> {
     let wait = last.saturating_add(limit).saturating_sub(u64::from(head.get()) + 1);
     (last > 0 && wait > 0).then_some(wait)
-}
-
-/// Formats how long to wait, such as `wait 39 blocks, about 8 minutes`.
-pub(crate) fn wait_hint(chain: &Client, blocks: u64) -> String {
-    let seconds = chain.block_time().as_secs_f64() * blocks as f64;
-    format!("wait {}, about {}", counted(blocks, "block"), duration(seconds))
 }
 
 /// Formats a duration: minutes, or seconds below two minutes.
@@ -71,5 +73,17 @@ mod tests {
             assert_eq!(blocks_to_wait(last, limit, BlockNumber::new(head)), wait, "{last} {limit} {head}");
         }
         assert_eq!((duration(36.4), duration(468.0)), ("36 s".to_owned(), "8 minutes".to_owned()));
+    }
+
+    #[test]
+    fn obstacle_names_limit_and_wait() {
+        let limit = RateLimit { error: "SubtensorModule.SettingWeightsTooFast", actions: "two submissions of weights" };
+        let Obstacle { name, text } = limit.refusal(40, 100, 39, Duration::from_secs(12));
+        assert_eq!(name, limit.error);
+        assert_eq!(
+            text,
+            "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40\nhint: wait \
+             39 blocks, about 8 minutes"
+        );
     }
 }

@@ -3,11 +3,11 @@
 //! The chain's transaction pool checks the fee only: a call above the balance is included, fails and costs its fee.
 
 use anyhow::Context as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 use taonet_chain::{At, Client};
 use taonet_primitives::{AccountId, Rao};
 
-use super::failed;
+use super::{Obstacle, failed};
 
 /// Name of the error in JSON documents.
 pub(super) const NAME: &str = "InsufficientBalance";
@@ -20,23 +20,6 @@ const AMOUNTS: [(&str, &str); 5] = [
     ("SubtensorModule.add_stake", "amount_staked"),
     ("SubtensorModule.add_stake_limit", "amount_staked"),
 ];
-
-/// A reason, known before a call is sent, for which the chain would refuse the call or execute it without effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Obstacle {
-    /// Name of the error in JSON documents: that of the chain, if it has one.
-    pub(crate) name: &'static str,
-    /// Message and hint.
-    pub(crate) text: String,
-}
-
-impl Obstacle {
-    /// Returns the JSON error.
-    pub(super) fn error(&self) -> Value {
-        let message = self.text.split("\nhint: ").next().unwrap_or_default();
-        json!({ "name": self.name, "message": message })
-    }
-}
 
 /// TAO that a call takes from an account, besides its fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +120,8 @@ fn total<'a>(calls: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Rao {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

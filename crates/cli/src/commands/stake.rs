@@ -9,6 +9,7 @@ mod list;
 mod moves;
 mod trade;
 mod unstake_all;
+mod withdrawal;
 
 use clap::Subcommand;
 

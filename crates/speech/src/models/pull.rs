@@ -20,6 +20,21 @@ pub struct PullProgress {
     pub total: u64,
 }
 
+/// What [`ModelStore::pull`] does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PullEvent<'a> {
+    /// It copies a file from another directory of the store.
+    Copy {
+        /// Name of the file.
+        file: &'static str,
+        /// The model's directory with the original.
+        from: &'a Path,
+    },
+    /// It downloads a file.
+    Download(PullProgress),
+}
+
 /// The idle timeout: a download without data for this long fails.
 const SILENCE: Duration = Duration::from_secs(30);
 
@@ -29,7 +44,8 @@ impl ModelStore {
     ///
     /// A download is written to `<file>.part`, resumes where an earlier attempt
     /// stopped, and is renamed only when its SHA-256 is correct; an existing file with a different hash is replaced.
-    /// Returns the model's directory.
+    /// Calls `observe` before each copy, and at the start and the progress of each download. Returns the model's
+    /// directory.
     ///
     /// # Errors
     /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub fails,
@@ -39,7 +55,7 @@ impl ModelStore {
     pub async fn pull(
         &self,
         spec: &'static ModelSpec,
-        progress: impl Fn(PullProgress) + Send + Sync,
+        observe: impl Fn(PullEvent<'_>) + Send + Sync,
     ) -> Result<PathBuf, ModelError> {
         let Some(repository) = spec.repository else {
             return Err(ModelError::BuiltIn { model: spec.name });
@@ -50,27 +66,41 @@ impl ModelStore {
         let client = client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {
             let (store, target) = (self.clone(), dir.join(file.name));
-            if blocking(&dir, move || store.provide(spec, file, &target)).await? {
-                continue;
+            match blocking(&dir, move || Ok(store.source(spec, file, &target))).await? {
+                FileSource::Present => continue,
+                FileSource::Directory(from) => {
+                    observe(PullEvent::Copy { file: file.name, from: &from });
+                    let (from, target) = (from.join(file.name), dir.join(file.name));
+                    blocking(&dir, move || copy(spec, file, &from, &target)).await?;
+                    continue;
+                }
+                FileSource::Hub => {}
             }
             let url = format!("{}/{repository}/resolve/{}/{}", self.hub, spec.revision, file.name);
             let download = Download { client: &client, url, file, part: dir.join(format!("{}.part", file.name)) };
-            download.run(&dir, &progress).await?;
+            download.run(&dir, &|progress| observe(PullEvent::Download(progress))).await?;
         }
         Ok(dir)
     }
 }
 
+/// Where a file of a model comes from.
+enum FileSource {
+    /// It is in its place, and valid.
+    Present,
+    /// Another directory of the store has it, in this directory of the model.
+    Directory(PathBuf),
+    Hub,
+}
+
 impl ModelStore {
-    /// Whether a file is valid, after copying it from another directory of the store if necessary.
-    fn provide(&self, spec: &ModelSpec, file: &ModelFile, target: &Path) -> Result<bool, ModelError> {
+    fn source(&self, spec: &ModelSpec, file: &ModelFile, target: &Path) -> FileSource {
         if spec.verify_file(file, target).is_ok() {
-            return Ok(true);
+            return FileSource::Present;
         }
-        let mut others = self.directories.iter().skip(1).map(|directory| directory.join(spec.name).join(file.name));
-        let Some(other) = others.find(|other| spec.verify_file(file, other).is_ok()) else { return Ok(false) };
-        copy(spec, file, &other, target)?;
-        Ok(true)
+        let mut others = self.directories.iter().skip(1).map(|directory| directory.join(spec.name));
+        let valid = others.find(|other| spec.verify_file(file, &other.join(file.name)).is_ok());
+        valid.map_or(FileSource::Hub, FileSource::Directory)
     }
 
     /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
@@ -149,6 +179,7 @@ impl Download<'_> {
         mut done: u64,
         progress: &(impl Fn(PullProgress) + Send + Sync),
     ) -> Result<(), ModelError> {
+        progress(PullProgress { file: self.file.name, done, total: self.file.bytes });
         let mut request = self.client.get(&self.url);
         if done > 0 {
             request = request.header(RANGE, format!("bytes={done}-"));

@@ -132,9 +132,10 @@ async fn what_is_no_answer_has_no_quality() {
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }
 
-/// A busy or broken checking server yields an error, never a score (spec §11.1).
+/// A busy or broken checking server yields an error, never a score: the reference's busy server returns the ID of the
+/// running job, whose score then counts for another miner.
 #[tokio::test]
-async fn issue_11_1_a_busy_server_gives_no_result() {
+async fn busy_server_gives_no_score() {
     let chunks = answer(&model(2, 1), Endpoint::Chat);
     for status in [409, 429, 500, 503] {
         let status = axum::http::StatusCode::from_u16(status).unwrap();

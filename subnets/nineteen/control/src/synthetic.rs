@@ -137,9 +137,9 @@ mod tests {
 
     use super::*;
 
-    /// Each synthetic request is unique (spec §11.19).
+    /// Each synthetic request is unique: miners cannot cache answers.
     #[test]
-    fn issue_11_19_no_request_comes_twice() {
+    fn synthetic_requests_are_unique() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-1-8b").unwrap();
         let mut random = StdRng::seed_from_u64(1);
@@ -155,9 +155,9 @@ mod tests {
         assert_eq!(most_chunks(&payloads[0]) as u64, payloads[0]["max_tokens"].as_u64().unwrap() + 1);
     }
 
-    /// The parameters of image requests vary like those of buyers (spec §11.19).
+    /// The parameters of image requests vary like those of buyers.
     #[test]
-    fn issue_11_19_images_have_no_fixed_parameters() {
+    fn image_parameters_vary() {
         let config = MarketConfig::default();
         let task = config.task("proteus-text-to-image").unwrap();
         let mut random = StdRng::seed_from_u64(5);

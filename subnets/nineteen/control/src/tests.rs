@@ -216,9 +216,9 @@ async fn tasks_that_a_reload_adds_are_checked() {
 }
 
 /// A hotkey that has signed an encryption key must sign every later one, even if the validator also accepts miners that
-/// sign nothing (spec §11.17).
+/// sign nothing.
 #[tokio::test]
-async fn issue_11_17_a_removed_signature_is_noticed() {
+async fn removed_key_signature_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = Arc::new(SystemClock);
@@ -264,9 +264,9 @@ async fn issue_11_17_a_removed_signature_is_noticed() {
     assert_eq!(offering().await, [1, 2]);
 }
 
-/// The model that checks the answers writes the synthetic texts (spec §11.19).
+/// The model that checks the answers writes the synthetic texts.
 #[tokio::test(flavor = "multi_thread")]
-async fn issue_11_19_the_checking_model_writes_the_tests() {
+async fn checking_model_writes_synthetic_texts() {
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let seen = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&seen);
@@ -422,9 +422,9 @@ async fn resumes_its_period(store: Store) {
     shutdown.request();
 }
 
-/// The loops of a validator continue when the chain, the miners or the checked answers fail (spec §11.20).
+/// The loops of a validator continue when the chain, the miners or the checked answers fail.
 #[tokio::test(flavor = "multi_thread")]
-async fn issue_11_20_loops_survive_failures() {
+async fn loops_survive_failures() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());

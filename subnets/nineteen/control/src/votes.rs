@@ -88,9 +88,9 @@ mod tests {
 
     use super::*;
 
-    /// A vote of 0 disables a task; while votes fail, the last ones remain (spec §11.12).
+    /// A vote of 0 disables a task; while votes fail, the last ones remain.
     #[tokio::test]
-    async fn issue_11_12_the_last_good_votes_apply_at_each_period() {
+    async fn last_valid_votes_apply_while_votes_fail() {
         let replies = [
             (200, "{\"avatar\": 0, \"chat-llama-3-1-8b\": 0.5, \"unknown\": 1}"),
             (503, "{\"avatar\": 1}"),

@@ -85,9 +85,9 @@ mod tests {
 
     use super::*;
 
-    /// Contenders receive requests in proportion to their allowances (spec §11.15).
+    /// Contenders receive requests in proportion to their allowances: the reference sends equal numbers to all.
     #[test]
-    fn issue_11_15_small_allowances_get_few_requests() {
+    fn small_allowances_get_few_requests() {
         let mut allowances = [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
         let mut counts = [0; 3];
         while let Some(place) = synthetic_order(&allowances).first() {

@@ -327,9 +327,9 @@ mod tests {
         }
     }
 
-    /// The public view leaves the checker's configuration unchanged (spec §11.9).
+    /// The public view omits how the checker loads a model, and leaves the checker's configuration unchanged.
     #[test]
-    fn issue_11_9_miners_are_not_told_how_we_load_a_model() {
+    fn public_view_keeps_checker_configuration() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-2-3b").unwrap();
         let public = serde_json::to_value(task.public()).unwrap();

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn issue_11_18_private_hosts_are_not_called() {
+    async fn private_hosts_are_not_called() {
         let (url, rules) = (server().await, rules());
         let download = async |rules: Downloads, url: &str| rules.download(url).await;
         assert_eq!(download(rules, &format!("{url}/image")).await.unwrap(), b"image");

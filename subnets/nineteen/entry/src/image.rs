@@ -247,9 +247,9 @@ mod tests {
         }
     }
 
-    /// A null prompt is absent, and avatars and inpainting have no model (spec §11.8).
+    /// A null prompt is absent, and avatars and inpainting have no model.
     #[test]
-    fn issue_11_8_nulls_are_absent_and_some_routes_have_no_model() {
+    fn null_prompt_is_absent_and_some_routes_have_no_model() {
         let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap();
         let body = json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
         let request = read(Endpoint::ImageToImage, body);

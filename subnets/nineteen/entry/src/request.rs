@@ -323,9 +323,9 @@ mod tests {
         TextRequest::chat(body.to_string().as_bytes())
     }
 
-    /// The buyer's temperature reaches the miner unchanged (spec §11.7).
+    /// The buyer's temperature reaches the miner unchanged.
     #[test]
-    fn issue_11_7_the_callers_temperature_holds() {
+    fn temperature_of_buyer_is_kept() {
         let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
         let map = request.payload.into_map();
         assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(7), &json!(9)));

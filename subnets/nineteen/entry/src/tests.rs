@@ -20,9 +20,9 @@ use tower::ServiceExt as _;
 
 use crate::bill::today;
 
-/// Days end at midnight in UTC, regardless of the local time (spec §11.13).
+/// Days end at midnight in UTC, regardless of the local time.
 #[test]
-fn issue_11_13_days_are_utc() {
+fn days_are_utc() {
     let at = |seconds: u64| {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         today(&(Arc::new(move || time) as taonet_service::Clock))
@@ -166,9 +166,9 @@ async fn every_refusal_has_openais_form() {
     assert_eq!(status, 401, "bodies of unauthenticated requests are not read");
 }
 
-/// `/v1/models` has OpenAI's format (spec §11.7).
+/// `/v1/models` has OpenAI's format.
 #[tokio::test]
-async fn issue_11_7_models_are_listed_as_openai_does() {
+async fn models_are_listed_as_openai_does() {
     let (router, _, _folder) = gateway().await;
     let get = async |path: &str| {
         let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();

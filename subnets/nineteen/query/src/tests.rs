@@ -149,9 +149,9 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
     assert!(!TaskFloor::new(Arc::new(task), Vec::new(), 0).keeps_samples());
 }
 
-/// Status 429 of a stream counts as a rate limit (spec §11.2).
+/// Status 429 of a stream counts as a rate limit: the reference checks only the body.
 #[tokio::test]
-async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
+async fn status_429_of_stream_is_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
     let bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
@@ -162,9 +162,9 @@ async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
     }
 }
 
-/// There is no failover after the first chunk (spec §11.4).
+/// There is no failover after the first chunk: another miner's text would corrupt the buyer's answer.
 #[tokio::test]
-async fn issue_11_4_no_failover_after_the_first_byte() {
+async fn no_failover_after_first_chunk() {
     // Only the wait after the first chunk ends soon.
     let deadlines = QueryDeadlines { first: None, ..short() };
     let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], deadlines).await;
@@ -209,9 +209,9 @@ async fn before_the_first_byte_the_next_one_answers() {
     assert!(failures < 24.0, "{failures}");
 }
 
-/// Each of the timeouts ends an attempt (spec §11.14).
+/// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the complete answer.
 #[tokio::test]
-async fn issue_11_14_each_deadline_holds() {
+async fn each_timeout_ends_attempt() {
     let total = Duration::from_secs(3);
     let deadlines = QueryDeadlines { total, ..short() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
@@ -458,9 +458,9 @@ async fn requests_count_in_the_period_in_which_they_end() {
     assert_eq!((total(&fourth), fourth.take_changes().unwrap().1.total_requests), (2.0, 2.0));
 }
 
-/// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none (spec §11.10).
+/// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none.
 #[tokio::test(flavor = "multi_thread")]
-async fn issue_11_10_budgets_are_spent_atomically() {
+async fn budgets_are_spent_atomically() {
     let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
     let roster = bench.querier.market().roster().unwrap();
     let spenders: Vec<_> = (0..8)

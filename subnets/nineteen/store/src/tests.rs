@@ -74,9 +74,9 @@ macro_rules! on_both {
 }
 
 on_both! {
-    market::issue_11_11_keys_outlive_a_refresh_of_the_nodes
+    market::session_keys_survive_refresh_of_nodes
     market::a_period_is_counted_once
-    market::issue_11_1_results_are_keyed_by_job
+    market::rewards_are_keyed_by_job
     market::tasks_keep_as_many_answers_as_their_weight_allows
     market::rows_are_in_the_same_order
     credits::keys_are_found_by_their_text_alone
@@ -98,7 +98,7 @@ on_both! {
     leases::no_sequence_of_operations_overdraws
     shared::busy_keys_reserve_admissions
     shared::reserved_admissions_never_exceed_the_limit
-    shared::issue_11_6_rates_hold_over_processes
+    shared::rate_limits_hold_across_processes
     shared::rates_slide
     shared::counters_of_a_closed_period_stay
     shared::parts_of_processes_add_up

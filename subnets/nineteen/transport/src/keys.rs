@@ -80,9 +80,9 @@ mod tests {
         FernetKey::from_bytes([byte; 32])
     }
 
-    /// Keys expire after five hours (spec §11.16).
+    /// Keys expire after five hours, also while they are used.
     #[test]
-    fn issue_11_16_keys_end_after_five_hours() {
+    fn keys_expire_after_five_hours() {
         let store = KeyStore::default();
         let bytes = |id, now| store.get(&validator(1), id, now).map(|key| key.as_bytes().to_vec());
         store.insert(validator(1), "a".into(), key(1), NOW).unwrap();

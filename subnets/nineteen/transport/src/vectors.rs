@@ -137,7 +137,7 @@ async fn our_miner_answers_as_fibers_does() {
 
 /// By default, requests for other miners are rejected, and a body that cannot be decrypted is a client error.
 #[tokio::test]
-async fn issue_11_16_our_own_rules_differ_in_four_exchanges() {
+async fn strict_rules_differ_in_four_exchanges() {
     let expected =
         HashMap::from([("other receiver", 401), ("other key", 400), ("body no token", 400), ("token of no JSON", 400)]);
     let mut differing = 0;

@@ -19,7 +19,8 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    let (config, warnings) = settings::read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let read = settings::read_with_network();
+    let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     match command {
         Command::Check if context.json => context.print_json(&json!({ "warnings": warnings })),

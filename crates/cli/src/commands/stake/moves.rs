@@ -4,10 +4,10 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
-use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
+use taonet_primitives::{Alpha, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
-use super::trade::{check_stake, staked};
+use super::withdrawal::Withdrawal;
 use crate::chain::{Account, PairArgs, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -21,15 +21,6 @@ struct AmountArgs {
     /// Move the whole stake on the hotkey and subnet
     #[arg(long)]
     all: bool,
-}
-
-impl AmountArgs {
-    async fn amount(&self, chain: &Client, hotkey: Hotkey, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<Alpha> {
-        match self.amount {
-            Some(amount) => check_stake(chain, hotkey, coldkey, netuid, amount).await.map(|()| amount),
-            None => staked(chain, hotkey, coldkey, netuid).await,
-        }
-    }
 }
 
 /// Arguments for the price limit of a trade between two subnets
@@ -121,11 +112,13 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
+        let coldkey = args.tx.submit.coldkey(&key);
+        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let about = json!({
-            "coldkey": args.tx.submit.coldkey(&key),
+            "coldkey": coldkey,
             "hotkey": hotkey,
             "to_hotkey": to_hotkey,
             "netuid": from,
@@ -139,7 +132,8 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
             None => calls::move_stake((hotkey, from), (to_hotkey, to), amount),
         };
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -151,7 +145,9 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
+        let coldkey = args.tx.submit.coldkey(&key);
+        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.of_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
@@ -159,7 +155,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             None => calls::swap_stake(hotkey, from, to, amount),
         };
         let about = json!({
-            "coldkey": args.tx.submit.coldkey(&key),
+            "coldkey": coldkey,
             "hotkey": hotkey,
             "netuid": from,
             "to_netuid": to,
@@ -168,7 +164,8 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": limit.map(|limit| limit.price),
         });
         let what = format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -185,10 +182,12 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let amount = args.amount.amount(&chain, hotkey, args.tx.submit.coldkey(&key), from).await?;
+        let coldkey = args.tx.submit.coldkey(&key);
+        let withdrawal = Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
+        let Withdrawal { amount, obstacle } = withdrawal;
         let expected = expected(&chain, from, to, amount).await?;
         let about = json!({
-            "coldkey": args.tx.submit.coldkey(&key),
+            "coldkey": coldkey,
             "to": receiver,
             "hotkey": hotkey,
             "netuid": from,
@@ -198,7 +197,8 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         });
         let what = format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
-        args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
+        let plan = Plan::new(call, what, about).obstacle(obstacle);
+        args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 

@@ -1,4 +1,3 @@
-use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
@@ -6,6 +5,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
 use super::unstake_all;
+use super::withdrawal::Withdrawal;
 use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -104,13 +104,7 @@ async fn remove_on(
     chain: &Client,
     (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
 ) -> anyhow::Result<Plan> {
-    let amount = if args.all {
-        staked(chain, hotkey, coldkey, netuid).await?
-    } else {
-        let amount = args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?;
-        check_stake(chain, hotkey, coldkey, netuid, amount).await?;
-        amount
-    };
+    let Withdrawal { amount, obstacle } = Withdrawal::read(chain, (hotkey, coldkey, netuid), args.amount).await?;
     let limit = args.limit.tolerance.of_sale(chain, netuid, args.limit.limit).await?;
     // The chain reads the whole stake itself, with the emission up to the block of the call; it has no partial form.
     let is_full = args.all && !args.limit.tolerance.is_partial();
@@ -131,34 +125,5 @@ async fn remove_on(
     let whole = if is_full { "everything, now " } else { "" };
     let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
     let what = format!("Unstake {whole}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}");
-    Ok(Plan::new(call, what, about))
-}
-
-/// Returns an error if the stake of a coldkey on a hotkey on a subnet is less than `amount`.
-pub(super) async fn check_stake(
-    chain: &Client,
-    hotkey: Hotkey,
-    coldkey: Coldkey,
-    netuid: NetUid,
-    amount: Alpha,
-) -> anyhow::Result<()> {
-    let staked = staked(chain, hotkey, coldkey, netuid).await?;
-    if amount <= staked {
-        return Ok(());
-    }
-    let text = format!(
-        "{coldkey} has {staked} alpha on {hotkey} on subnet {netuid}, less than {amount}\nhint: pass at most this amount, \
-         or --all"
-    );
-    Err(Classified::error(Failure::Rejected, text))
-}
-
-/// Returns the whole stake of a coldkey on a hotkey on a subnet.
-pub(super) async fn staked(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<Alpha> {
-    let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
-    let staked = stake.map(|stake| stake.stake).unwrap_or_default();
-    if staked == Alpha::ZERO {
-        bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}\nhint: list the stake with `tao stake list`");
-    }
-    Ok(staked)
+    Ok(Plan::new(call, what, about).obstacle(obstacle))
 }

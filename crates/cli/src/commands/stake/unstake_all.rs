@@ -1,10 +1,10 @@
-use anyhow::bail;
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
+use super::withdrawal::no_stake;
 use crate::chain::{PairArgs, Plan, TxArgs, failed};
 use crate::commands::balance::value;
 use crate::context::Context;
@@ -38,9 +38,7 @@ pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_ro
     let prices = chain.prices(At::Head).await.map_err(failed)?;
     let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
     let sold: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
-    if sold.is_empty() {
-        bail!("{coldkey} has no stake to sell on {hotkey}\nhint: list the stake with `tao stake list`");
-    }
+    let obstacle = sold.is_empty().then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
     let sales: Vec<_> = sold.iter().map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head)).collect();
     let sales: Vec<_> = stream::iter(sales).buffered(CONCURRENT).try_collect().await.map_err(failed)?;
     let total = |amounts: &mut dyn Iterator<Item = Rao>| {
@@ -69,5 +67,5 @@ pub(super) async fn plan(chain: &Client, hotkey: Hotkey, coldkey: Coldkey, to_ro
          slippage, at any price{then}",
         list.join(", ")
     );
-    Ok(Plan::new(call, what, about))
+    Ok(Plan::new(call, what, about).obstacle(obstacle))
 }

@@ -8,9 +8,15 @@ use taonet_chain::weights::{self, WeightError, quantise, refusal};
 use taonet_chain::{Client, WeightRow, WeightRules};
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
-use crate::chain::{Obstacle, blocks_to_wait, failed, wait_hint};
+use crate::chain::{Obstacle, RateLimit, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+
+/// The rate limit of weights: the chain counts from the neuron's last submission, or from its registration.
+const RATE_LIMIT: RateLimit = RateLimit {
+    error: "SubtensorModule.SettingWeightsTooFast",
+    actions: "two submissions of a neuron's weights (its registration counts as one)",
+};
 
 /// A uid and its weight, such as `3:0.5`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,14 +81,7 @@ pub(super) async fn rate_limit(
     let index = json!(mech.storage_index(netuid));
     let updates = chain.storage("SubtensorModule", "LastUpdate", &[index], head.into()).await.map_err(failed)?;
     let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
-    let Some(wait) = blocks_to_wait(last, rules.rate_limit_blocks, head) else { return Ok(None) };
-    let text = format!(
-        "the rate limit of subnet {netuid} is {} between two submissions of weights, and the last one (or the \
-         registration) of uid {uid} is in block {last}\nhint: {}",
-        counted(rules.rate_limit_blocks, "block"),
-        wait_hint(chain, wait)
-    );
-    Ok(Some(Obstacle { name: "SubtensorModule.SettingWeightsTooFast", text }))
+    Ok(RATE_LIMIT.obstacle(chain, last, rules.rate_limit_blocks, head))
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.

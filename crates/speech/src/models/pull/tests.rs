@@ -67,6 +67,14 @@ impl Setup {
     }
 }
 
+/// Returns the progress of a download.
+fn progress(event: PullEvent<'_>) -> PullProgress {
+    match event {
+        PullEvent::Download(progress) => progress,
+        PullEvent::Copy { .. } => panic!("{event:?}"),
+    }
+}
+
 fn ok(body: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_bytes(body)
 }
@@ -76,11 +84,12 @@ async fn a_model_is_fetched_with_progress() {
     let setup = Setup::new().await;
     setup.answer(ok(CONTENT)).await;
     let seen = Mutex::new(Vec::new());
-    let dir = setup.store.pull(&SMALL, |progress| seen.lock().unwrap().push(progress)).await.unwrap();
+    let dir = setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event))).await.unwrap();
     assert_eq!(dir, setup.root.path().join("small"));
     setup.assert_complete();
-    let last = seen.into_inner().unwrap().pop().unwrap();
-    assert_eq!(last, PullProgress { file: "weights.bin", done: 10, total: 10 });
+    let seen = seen.into_inner().unwrap();
+    let expected = |done| PullProgress { file: "weights.bin", done, total: 10 };
+    assert_eq!((seen.first(), seen.last()), (Some(&expected(0)), Some(&expected(10))));
 }
 
 #[tokio::test]
@@ -101,8 +110,16 @@ async fn given_directory_is_filled_from_cache() {
         let given = tempfile::tempdir().unwrap();
         let directories = vec![given.path().to_owned(), setup.root.path().to_owned()];
         let store = ModelStore::with(directories, &setup.server.uri());
-        let dir = store.pull(&SMALL, |_| {}).await.unwrap();
+        let copied = Mutex::new(Vec::new());
+        let observe = |event: PullEvent<'_>| {
+            if let PullEvent::Copy { file, from } = event {
+                copied.lock().unwrap().push((file, from.to_owned()));
+            }
+        };
+        let dir = store.pull(&SMALL, observe).await.unwrap();
         assert_eq!(dir, given.path().join("small"));
+        let expected = (requests == 0).then(|| ("weights.bin", setup.root.path().join("small")));
+        assert_eq!(copied.into_inner().unwrap(), Vec::from_iter(expected), "{cached}");
         assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
         assert_eq!(setup.requests().await, requests, "{cached}");
@@ -126,7 +143,7 @@ async fn a_download_goes_on_where_it_ended() {
     let rest = ResponseTemplate::new(206).insert_header("Content-Range", "bytes 4-9/10").set_body_bytes("456789");
     Mock::given(header("Range", "bytes=4-")).respond_with(rest).expect(1).mount(&setup.server).await;
     let seen = Mutex::new(Vec::new());
-    setup.store.pull(&SMALL, |progress| seen.lock().unwrap().push(progress.done)).await.unwrap();
+    setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event).done)).await.unwrap();
     setup.assert_complete();
     assert_eq!(seen.into_inner().unwrap().last(), Some(&10));
 }

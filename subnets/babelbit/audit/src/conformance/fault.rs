@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use taonet_babelbit_core::text_api::PREDICT_PATH;
-
 use super::Rule;
 use super::probe::Reply;
 
@@ -59,8 +57,9 @@ impl Fault {
         }
     }
 
-    /// Returns the remedy. `rule` is the rule that the request checked, `path` the route of the request.
-    pub(super) fn remedy(&self, rule: Rule, path: &str) -> Cow<'static, str> {
+    /// Returns the remedy. `rule` is the rule that the request checked, `path` the route of the request; `is_text` tells
+    /// the text contest, which has neither audio nor frames, from the speech contest.
+    pub(super) fn remedy(&self, rule: Rule, path: &str, is_text: bool) -> Cow<'static, str> {
         let signature = Rule::SignedRequest.mend();
         Cow::Borrowed(match self {
             Self::NoReply(NoReply::Unreachable) => {
@@ -69,6 +68,7 @@ impl Fault {
             Self::NoReply(NoReply::NotHttp) => {
                 "check scheme and port: the peer does not speak HTTP there, or closed the connection"
             }
+            Self::NoReply(NoReply::TimedOut) if is_text => "respond in time: load models before the first request",
             Self::NoReply(NoReply::TimedOut) => {
                 "respond in time: load models before the first request, and process audio in the background"
             }
@@ -88,9 +88,7 @@ impl Fault {
             }
             Self::Status(404 | 405) if rule == Rule::Health => rule.mend(),
             // The route of the text contest has no setting.
-            Self::Status(404 | 405) if path.ends_with(PREDICT_PATH) && !path.ends_with("v1/predict") => {
-                return Cow::Owned(format!("serve POST {path}"));
-            }
+            Self::Status(404 | 405) if is_text => return Cow::Owned(format!("serve POST {path}")),
             Self::Status(404 | 405) => {
                 return Cow::Owned(format!(
                     "serve POST {path}, or set BB_MINER_PREDICT_ENDPOINT if the miner has another route"
@@ -103,7 +101,11 @@ impl Fault {
             Self::Status(400 | 422) => {
                 "accept the request's fields: the response names the field that the miner does not accept"
             }
+            Self::Status(413) if is_text => "accept larger bodies: a request repeats the dialogue up to its last word",
             Self::Status(413) => "accept larger bodies: a frame of audio has about 10 kB per channel",
+            Self::Status(429) if is_text => {
+                "do not limit the rate of validators: they send a request for each word as soon as they can"
+            }
             Self::Status(429) => "do not limit the rate of validators: they send a frame as soon as they can",
             Self::Status(502 | 504) => {
                 "the miner did not answer its proxy: start it, and check the proxy's upstream address and timeout"

@@ -132,7 +132,7 @@ impl<'a> Probe<'a> {
 
     /// Reports that a request got no answer; `label` names the request, if there are several.
     fn fail(&mut self, rule: Rule, label: &str, failed: &Failed) {
-        let remedy = failed.kind.remedy(rule, &self.wire.path);
+        let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
         let seen = if label.is_empty() { failed.seen.clone() } else { format!("{label}: {}", failed.seen) };
         self.findings.fail_with(rule, seen, Some(remedy));
     }

@@ -185,9 +185,9 @@ mod tests {
         }
     }
 
-    /// A list of phrases does not suffice to recognise a synthetic text (spec §11.19).
+    /// A list of phrases does not suffice to recognise a synthetic text.
     #[test]
-    fn issue_11_19_texts_have_no_fixed_phrases() {
+    fn texts_have_no_fixed_phrases() {
         let mut random = StdRng::seed_from_u64(1);
         let texts: Vec<_> = (0..2_000).map(|_| text(Part::Message, 30, &mut random)).collect();
         assert!(texts.iter().all(|text| !text.contains(['{', '}', '|']) && text.split(' ').count() <= 30));

@@ -102,9 +102,9 @@ fn errors_name_the_field() {
     assert_eq!(error, "tasks is a list with a total weight of 0; hint: enable a task with a weight above 0");
 }
 
-/// A vote of 0 disables a task; a failed vote has no effect (spec §11.12).
+/// A vote of 0 disables a task; a failed vote has no effect.
 #[test]
-fn issue_11_12_votes_count_and_failed_votes_do_not() {
+fn votes_count_and_failed_votes_do_not() {
     let config = MarketConfig::default();
     let mut votes = Votes::default();
     let weights = |votes: &Votes| {

@@ -29,7 +29,7 @@ fn periods<'a>(task: &'a str, hotkey: &'a str, score: f64) -> Vec<PeriodRow<&'a 
     vec![PeriodRow { task, hotkey, score: Some(score), volume: 1_000.0 }; 9]
 }
 
-/// Input of the worked example (spec §4.7): A, B and C serve X, A and D serve Y.
+/// Input of an example with two tasks: A, B and C serve X, A and D serve Y.
 fn example() -> ScoringInput<&'static str, &'static str> {
     // In Y, D is faster: 1.25 · 0.72 · 800 = 720; A has 0.75 · 0.5333 · 1000 = 400. Fifty rows avoid fill rows.
     let repeated = |qualities: &[f64]| qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>();
@@ -175,9 +175,9 @@ fn the_thirtieth_percentile() {
     assert_eq!(percentile(vec![], 0.3), None);
 }
 
-/// Each row counts once, and speeds of other tasks are not ranked (spec §11.3).
+/// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
-fn issue_11_3_rows_count_once_and_units_do_not_mix() {
+fn rows_count_once_and_units_do_not_mix() {
     let mut input = example();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y, does not serve X.
     input.rewards.retain(|reward| reward.hotkey != "B");
@@ -211,7 +211,7 @@ fn the_newest_rewards_fill_up_to_fifty() {
     assert_eq!((quality.rewards, quality.filled, quality.average), (15, 35, 20.0 / 50.0));
 }
 
-/// The reference's rows are those of the task, then the newest of any task up to 50 (spec §4.5).
+/// The reference's rows are those of the task, then the newest of any task up to 50.
 #[test]
 fn reference_counts_rows_twice() {
     let mut input = ScoringInput {
@@ -241,7 +241,7 @@ fn reference_counts_rows_twice() {
     assert_eq!((quality.rewards, quality.filled), (49, 0));
 }
 
-/// The reference ranks all registered miners with any reward, by speeds in whatever units (spec §4.5).
+/// The reference ranks all registered miners with any reward, by speeds in whatever units.
 #[test]
 fn reference_ranks_miners_that_never_served_the_task() {
     let mut input = example();

@@ -112,9 +112,9 @@ fn endless(
     })
 }
 
-/// No chunk is lost, however early it comes (spec §11.5).
+/// No chunk is lost, however early it comes: the reference subscribes to the answer after the request is queued.
 #[tokio::test(flavor = "multi_thread")]
-async fn issue_11_5_answers_and_errors_cross_the_queue() {
+async fn answers_and_errors_cross_the_queue() {
     let Some(net) = net().await else { return };
     let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
     for (handlers, expected) in [

@@ -19,8 +19,9 @@ pub(super) fn offer(uri: &str, name: &str) -> NewContender {
     NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity }
 }
 
-/// Session keys survive a refresh of the list of miners (spec §11.11).
-pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) {
+/// Session keys survive a refresh of the list of miners: the reference deletes them, and has no miners to query until
+/// the next handshakes.
+pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     let store = home.open().await;
     let peer = |uri: &str, port| Peer::new(hotkey(uri), "192.0.2.1", port).unwrap();
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
@@ -128,8 +129,8 @@ fn reward(quality: f64) -> Reward {
     Reward { quality: Some(quality), metric: Some(25.0), reason: "equal".to_owned(), created_ms: 500 }
 }
 
-/// Each answer has at most one reward, keyed by its job (spec §11.1).
-pub(super) async fn issue_11_1_results_are_keyed_by_job(home: Home) {
+/// Each answer has at most one reward, keyed by its job.
+pub(super) async fn rewards_are_keyed_by_job(home: Home) {
     let store = home.open().await;
     for (job, uri, created) in [("1", "//Alice", 1), ("2", "//Alice", 2), ("3", "//Bob", 3)] {
         assert!(store.put_sample(&sample(job, uri, created), 1.0).await.unwrap());

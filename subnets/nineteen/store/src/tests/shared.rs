@@ -97,8 +97,8 @@ pub(super) async fn budgets_hold_over_processes(home: Home) {
     assert!(stores[0].is_balanced().await.unwrap());
 }
 
-/// Rate limits are atomic, and their counters expire (spec §11.6).
-pub(super) async fn issue_11_6_rates_hold_over_processes(home: Home) {
+/// Rate limits are atomic, and their counters expire.
+pub(super) async fn rate_limits_hold_across_processes(home: Home) {
     let stores = processes(&home).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)

@@ -67,9 +67,9 @@ async fn a_session_is_made_and_used() {
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
-/// The handshake rejects keys that the miner's hotkey did not sign (spec §11.17).
+/// The handshake rejects keys that the miner's hotkey did not sign: the exchange uses plain HTTP.
 #[tokio::test]
-async fn issue_11_17_keys_of_others_are_refused() {
+async fn unsigned_key_of_miner_is_rejected() {
     let clock = Arc::new(ManualClock::at(NOW));
     let bob = miner("//Bob", &clock).await;
     let shake = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;

@@ -1,9 +1,11 @@
+mod refusals;
+
 use proptest::prelude::*;
 use prost::Message as _;
 
 use super::proto::{
-    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto,
-    StringStringEntryProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    AttributeKind, AttributeProto, DimensionProto, DimensionValue, GraphProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto,
 };
 use super::*;
 
@@ -122,12 +124,6 @@ fn graph() -> GraphProto {
     }
 }
 
-fn refuse(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
-    let mut graph = graph();
-    change(&mut graph);
-    read(&model(graph)).unwrap_err()
-}
-
 #[test]
 fn a_small_network_is_read_and_folded() {
     let network = read(&model(graph())).unwrap();
@@ -158,169 +154,6 @@ fn a_shared_layer_keeps_its_weights() {
     assert_eq!(network.nodes.len(), 3);
     let FloatOperation::Convolution { weights, .. } = &network.nodes[0].operation else { panic!("a convolution") };
     assert!((weights[0] - 0.5).abs() < f32::EPSILON);
-}
-
-#[test]
-fn cycles_and_missing_tensors_are_named() {
-    let cycle = refuse(|graph| graph.node[0].input[0] = "a".to_owned());
-    assert!(matches!(&cycle, OnnxError::Cycle { tensor, .. } if tensor == "a"), "{cycle}");
-    let itself = refuse(|graph| graph.node[2].input[0] = "r".to_owned());
-    assert!(matches!(itself, OnnxError::Cycle { .. }), "{itself}");
-    let missing = refuse(|graph| graph.node[2].input[0] = "nowhere".to_owned());
-    assert!(matches!(&missing, OnnxError::Missing { tensor, .. } if tensor == "nowhere"), "{missing}");
-    let weight = refuse(|graph| drop(graph.initializer.remove(5)));
-    assert!(matches!(weight, OnnxError::Interface { .. } | OnnxError::Missing { .. }), "{weight}");
-    let output = refuse(|graph| graph.output[0].name = "nowhere".to_owned());
-    assert!(matches!(output, OnnxError::Missing { .. }), "{output}");
-}
-
-#[test]
-fn weights_that_lie_about_their_size_are_refused() {
-    for dims in [vec![i64::MAX, i64::MAX], vec![1 << 40], vec![-1, 8], vec![2, 1, 3, 4], vec![]] {
-        let error = refuse(|graph| graph.initializer[0].dims.clone_from(&dims));
-        assert!(matches!(error, OnnxError::Weight { .. } | OnnxError::Unsupported { .. }), "{dims:?}: {error}");
-    }
-    let truncated = refuse(|graph| graph.initializer[0].raw_data.truncate(71));
-    assert!(matches!(truncated, OnnxError::Weight { .. }), "{truncated}");
-    let infinite = refuse(|graph| graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]));
-    assert!(matches!(infinite, OnnxError::Weight { .. }), "{infinite}");
-    let halves = refuse(|graph| graph.initializer[0].data_type = 10);
-    assert!(halves.to_string().contains("72 bytes do not match"), "{halves}");
-    assert!(matches!(halves, OnnxError::Weight { .. }), "{halves}");
-}
-
-#[test]
-fn weights_in_other_files_are_refused() {
-    let external = refuse(|graph| graph.initializer[0].data_location = 1);
-    assert_eq!(external, OnnxError::External("w".to_owned()));
-    let path = StringStringEntryProto { key: "location".to_owned() };
-    let external = refuse(|graph| graph.initializer[1].external_data.push(path));
-    assert_eq!(external, OnnxError::External("s".to_owned()));
-}
-
-#[test]
-fn unsupported_graphs_are_refused() {
-    let operator = refuse(|graph| graph.node[2].op_type = "Sigmoid".to_owned());
-    assert!(matches!(operator, OnnxError::Operator(_)), "{operator}");
-    let domain = refuse(|graph| graph.node[2].domain = "com.example".to_owned());
-    assert!(matches!(domain, OnnxError::Operator(_)), "{domain}");
-    let batch = refuse(|graph| graph.input[0] = value("x", &[32, 1, 4, 4]));
-    assert!(matches!(batch, OnnxError::InputShape(_)), "{batch}");
-    let huge = refuse(|graph| graph.input[0] = value("x", &[1, 1 << 40, 1 << 40, 4]));
-    assert!(matches!(huge, OnnxError::Shape { .. }), "{huge}");
-    let softmax = refuse(|graph| graph.node[2].op_type = "Softmax".to_owned());
-    assert!(matches!(softmax, OnnxError::Unsupported { .. }), "{softmax}");
-    let stride = refuse(|graph| graph.node[3].attribute[1].ints = vec![0, 0]);
-    assert!(matches!(stride, OnnxError::Shape { .. }), "{stride}");
-    let twice = refuse(|graph| graph.node[1].output[0] = "c".to_owned());
-    assert!(matches!(twice, OnnxError::Duplicate(_) | OnnxError::Cycle { .. }), "{twice}");
-    assert!(matches!(read(b"not a model"), Err(OnnxError::Malformed(_))));
-    assert!(matches!(read(&[]), Err(OnnxError::Malformed(_))));
-}
-
-/// What the file means is not what the reader would compile.
-#[test]
-fn nodes_with_another_meaning_are_refused() {
-    let pool = || node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[1, 1, 1, 1])]);
-    let norm = || node("BatchNormalization", &["x", "s", "s", "s", "s"], "y", &[]);
-    let more_outputs = |mut node: NodeProto| {
-        node.output.push("mean".to_owned());
-        node
-    };
-    let with_input = |mut node: NodeProto, name: &str| {
-        node.input.push(name.to_owned());
-        node
-    };
-    let image: &[i64] = &[1, 2, 4, 4];
-    let s = || floats("s", &[2], &[1.0; 2]);
-    let dense = || floats("w", &[3, 4], &[0.5; 12]);
-    for (dims, nodes, weights, expected) in [
-        (image, vec![with_text(pool(), "auto_pad", "VALID")], vec![], "auto_pad VALID and pads"),
-        (image, vec![with_int(pool(), "surprise", 1)], vec![], "attribute 'surprise' is unsupported"),
-        (image, vec![with_int(pool(), "strides", 2)], vec![], "not of the kind Ints"),
-        (image, vec![with_int(with_int(pool(), "ceil_mode", 0), "ceil_mode", 0)], vec![], "repeated"),
-        (image, vec![with_int(norm(), "training_mode", 1)], vec![s()], "training mode"),
-        (image, vec![more_outputs(norm())], vec![s()], "training mode"),
-        (image, vec![with_input(node("Relu", &["x"], "y", &[]), "s")], vec![s()], "2 inputs, expected at most 1"),
-        // A softmax over the channels of each pixel does not keep the ranking of all outputs.
-        (image, vec![with_int(node("Softmax", &["x"], "y", &[]), "axis", 1)], vec![], "does not cover all outputs"),
-        (image, vec![node("Softmax", &["x"], "y", &[])], vec![], "does not cover all outputs"),
-        (&[1, 3], vec![with_int(node("Softmax", &["x"], "y", &[]), "axis", 0)], vec![], "does not cover all outputs"),
-        // [1, 4] becomes [1, 1, 1, 4]: one channel, not four.
-        (
-            &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("GlobalAveragePool", &["u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[1, 2])],
-            "a window over a reshaped input",
-        ),
-        // [1, 4] + [1, 4, 1, 1] is [1, 4, 1, 4].
-        (
-            &[1, 3],
-            vec![
-                node("Gemm", &["x", "w"], "g", &[]),
-                node("Unsqueeze", &["g", "axes"], "u", &[]),
-                node("Add", &["g", "u"], "y", &[]),
-            ],
-            vec![dense(), integers("axes", &[2, 3])],
-            "the operands differ in dimensions",
-        ),
-        // [1, 4] + [1, 1, 4] has another rank.
-        (
-            &[1, 3],
-            vec![node("MatMul", &["x", "w"], "g", &[]), node("Add", &["g", "b"], "y", &[])],
-            vec![dense(), floats("b", &[1, 1, 4], &[1.0; 4])],
-            "cannot be repeated",
-        ),
-        (
-            &[1, 2, 4, 4],
-            vec![with_int(node("Flatten", &["x"], "f", &[]), "axis", 2), node("MatMul", &["f", "k"], "y", &[])],
-            vec![floats("k", &[16, 1], &[1.0; 16])],
-            "do not match an input of [2, 16]",
-        ),
-        (
-            image,
-            vec![node("MaxPool", &["x"], "y", &[("kernel_shape", &[2, 2]), ("pads", &[2, 2, 2, 2])])],
-            vec![],
-            "is not smaller than the [2, 2] kernel: a pool over padding only has no value",
-        ),
-        (image, vec![cast("x", "y", DataType::Int64)], vec![], "a conversion to element type 7 is unsupported"),
-        (
-            &[1, 3],
-            vec![cast("axes", "k", DataType::Float), node("Add", &["x", "k"], "y", &[])],
-            vec![integers("axes", &[1, 2, 3])],
-            "a conversion of integers is unsupported",
-        ),
-        // The ranking of these sums is not that of the softmax's arguments.
-        (
-            &[1, 3],
-            vec![
-                node("Softmax", &["x"], "s", &[]),
-                cast("s", "c", DataType::Float),
-                node("Add", &["s", "x"], "y", &[]),
-            ],
-            vec![],
-            "only a softmax at the end",
-        ),
-    ] {
-        let error = read(&model(small(dims, nodes, weights))).unwrap_err().to_string();
-        assert!(error.contains(expected), "{expected}: {error}");
-    }
-    let graph = || small(image, vec![node("Relu", &["x"], "y", &[])], vec![]);
-    for opset in [0, 6, 26] {
-        assert_eq!(read(&model_of(opset, graph())), Err(OnnxError::Opset(opset)));
-    }
-    let mut sparse = graph();
-    sparse.sparse_initializer.push(vec![]);
-    assert!(matches!(read(&model(sparse)), Err(OnnxError::Feature(_))));
-    let mut whole_numbers = graph();
-    whole_numbers.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Int64 as i32;
-    assert!(matches!(read(&model(whole_numbers)), Err(OnnxError::InputShape(_))));
-    let functions = ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
-    assert!(matches!(read(&functions.encode_to_vec()), Err(OnnxError::Feature(_))));
 }
 
 /// Returns the outputs of the network and of the evaluation, which must be equal.

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::conformance::fault::NoReply;
 use crate::conformance::{Event, Verdict, tone};
 
 /// A server that sends the same bytes to every request, or never answers if there are none.
@@ -199,9 +200,29 @@ async fn text_miner_is_checked_word_by_word() {
         assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each verdict is reported once");
         assert_eq!(report.timings.0[0].phase, Phase::Step);
     }
-    let target = target(server(response("404 Not Found", b"")).await, "/predict");
-    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
-    let report = check_text(&target, &settings, &mut observe).await.unwrap();
-    let signed = report.rules.iter().find(|report| report.rule == Rule::SignedRequest).unwrap();
-    assert_eq!(signed.mend.as_deref(), Some("serve POST /predict"));
+}
+
+/// The text contest has neither audio nor frames, and no setting for its route. Columns: status · remedy.
+#[tokio::test]
+async fn remedies_fit_the_text_contest() {
+    for (head, remedy) in [
+        ("404 Not Found", "serve POST /predict"),
+        ("413 Payload Too Large", "accept larger bodies: a request repeats the dialogue up to its last word"),
+        (
+            "429 Too Many Requests",
+            "do not limit the rate of validators: they send a request for each word as soon as they can",
+        ),
+    ] {
+        let target = target(server(response(head, b"")).await, "/predict");
+        let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+        let report = check_text(&target, &settings, &mut observe).await.unwrap();
+        let signed = report.rules.iter().find(|report| report.rule == Rule::SignedRequest).unwrap();
+        assert_eq!(signed.mend.as_deref(), Some(remedy), "{head}");
+        for report in report.failed() {
+            let mend = report.mend.as_deref().unwrap_or_default();
+            assert!(!mend.contains("frame") && !mend.contains("audio"), "{head}: {mend}");
+        }
+    }
+    let timed_out = Fault::NoReply(NoReply::TimedOut).remedy(Rule::SignedRequest, "/predict", true);
+    assert_eq!(timed_out, "respond in time: load models before the first request");
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Response;
+use taonet_babelbit_core::text_api::PREDICT_MESSAGE;
 use taonet_primitives::with_causes;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
@@ -88,6 +89,11 @@ impl Wire {
             body_signer: signer(BabelbitScheme::managed()),
             limit: settings.max_answer_bytes(2),
         })
+    }
+
+    /// Whether the requests are those of the text contest.
+    pub(super) fn is_text(&self) -> bool {
+        self.message == PREDICT_MESSAGE
     }
 
     /// Gets a route below the miner's address.

@@ -1,0 +1,20 @@
+//! Reasons, known before a call is sent, for which it is not sent.
+
+use serde_json::{Value, json};
+
+/// A reason, known before a call is sent, for which the chain would refuse the call or execute it without effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    /// Name of the error in JSON documents: that of the chain, if it has one.
+    pub(crate) name: &'static str,
+    /// Message and hint.
+    pub(crate) text: String,
+}
+
+impl Obstacle {
+    /// Returns the JSON error.
+    pub(super) fn error(&self) -> Value {
+        let message = self.text.split("\nhint: ").next().unwrap_or_default();
+        json!({ "name": self.name, "message": message })
+    }
+}

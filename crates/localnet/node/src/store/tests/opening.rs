@@ -1,0 +1,156 @@
+//! Chains that a killed process left, that are damaged, or that are of another build; and chains that begin anew.
+
+use super::*;
+
+#[test]
+fn blocks_that_are_not_committed_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    let head = grow(&store, 3, &[1]);
+    let staged = advance(&store, &head);
+    let lost = staged.head.clone();
+    assert!(store.tip(&lost).unwrap().storage(b"a").unwrap().is_some());
+    drop(store);
+    let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
+    assert_eq!(store.head().unwrap(), head);
+    assert!(store.header(lost.hash).unwrap().is_none());
+    // The same block again has the same hash.
+    assert_eq!(advance(&store, &head).head, lost);
+}
+
+#[test]
+fn what_a_killed_load_left_is_not_mixed_with_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let (saved, target) = (directory.path().join("saved"), directory.path().join("target"));
+    let short = Store::open(None, Some(genesis()), History::Archive).unwrap();
+    let head = grow(&short, 5, &[1]);
+    short.save(&saved).unwrap();
+    let long = Store::open(Some(&target), Some(genesis()), History::Archive).unwrap();
+    grow(&long, 50, &[10]);
+    drop(long);
+    fs::rename(target.join(FILE), target.join(format!("{FILE}.loading"))).unwrap();
+
+    load_snapshot(&saved, &target).unwrap();
+    let loaded = Store::open(Some(&target), None, History::Archive).unwrap();
+    assert_eq!(loaded.head().unwrap(), head);
+    assert_eq!(loaded.node_count().unwrap(), short.node_count().unwrap());
+    assert!(!target.join(format!("{FILE}.loading")).exists());
+}
+
+#[test]
+fn a_chain_of_another_build_is_refused() {
+    for (key, found) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+        let write = store.database.begin_write().unwrap();
+        write.open_table(META).unwrap().insert(key, found).unwrap();
+        write.commit().unwrap();
+        drop(store);
+        let error = Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
+        assert!(error.to_string().contains("tao localnet reset"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_whose_making_was_killed_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for left in [0, 4, 1 << 20] {
+        let chain = directory.path().join(left.to_string());
+        fs::create_dir(&chain).unwrap();
+        fs::write(chain.join(FILE), vec![0; left]).unwrap();
+        let missing = Store::open(Some(&chain), None, History::Archive);
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{left}");
+        let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
+        assert_eq!(store.head().unwrap().number(), 0);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE), b"no database").unwrap();
+    assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());
+}
+
+#[test]
+fn a_damaged_chain_is_an_error_with_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    grow(&store, 3, &[1]);
+    let write = store.database.begin_write().unwrap();
+    write.open_table(RECENT).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
+    write.commit().unwrap();
+    // A revert to a block with a malformed row has no effect.
+    let target = find_head(&store.database.begin_read().unwrap(), store.hash(2).unwrap().unwrap()).unwrap().unwrap();
+    let error = store.revert(&target, Time::default()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert_eq!(store.head().unwrap().number(), 3);
+    drop(store);
+    let error = Store::open(Some(directory.path()), None, History::Archive).err().unwrap().to_string();
+    let path = directory.path().join(FILE).display().to_string();
+    assert!(error.contains(&path) && error.contains("hint: reset the chain, or load a snapshot"), "{error}");
+}
+
+#[test]
+fn a_file_with_only_its_header_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    grow(&store, 3, &[1]);
+    drop(store);
+    let whole = fs::read(directory.path().join(FILE)).unwrap();
+    let mut overwritten = whole.clone();
+    overwritten[4_096..].fill(0xa5);
+    for (name, left) in [("truncated", &whole[..4_096]), ("overwritten", &overwritten[..])] {
+        let chain = directory.path().join(name);
+        fs::create_dir(&chain).unwrap();
+        fs::write(chain.join(FILE), left).unwrap();
+        let error = Store::open(Some(&chain), None, History::Archive).err().unwrap();
+        assert!(matches!(error, StoreError::Unreadable { .. }), "{name}: {error}");
+    }
+}
+
+/// Returns block 7 of another chain with this state, and its genesis block.
+fn leader_block(state: &Storage) -> (Head, Head) {
+    let trie: MemoryState<BlakeTwo256> = (state.clone(), StateVersion::V1).into();
+    let genesis = Header::new(0, H256::zero(), H256::repeat_byte(1), H256::zero(), Digest::default());
+    let header = Header::new(7, H256::zero(), *trie.root(), H256::repeat_byte(6), Digest::default());
+    (Head::of(genesis), Head::of(header))
+}
+
+#[test]
+fn a_chain_begins_anew_with_another_block() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    store.take("mark").unwrap();
+    let left = grow(&store, 20, &[3]);
+    assert!(!store.is_follower().unwrap());
+    // A value that differs, and one that both chains have.
+    let mut state = genesis();
+    state.top.insert(b"a".to_vec(), vec![7; 70]);
+    let (other, head) = leader_block(&state);
+    let first = |state: &Storage| First::of_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone());
+    let wrong = first(&genesis()).err().unwrap();
+    assert_ne!(wrong, *head.header.state_root());
+    store.restart(first(&state).ok().unwrap()).unwrap();
+    assert!(store.is_follower().unwrap());
+    assert_eq!((store.head().unwrap(), store.oldest_state().unwrap()), (head.clone(), 7));
+    assert_eq!((store.hash(0).unwrap(), store.header(left.hash).unwrap()), (Some(other.hash), None));
+    assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));
+    assert!(store.snapshots().unwrap().is_empty());
+    let kept: Vec<_> = state.top.clone().into_iter().collect();
+    assert_eq!(pairs(&store, &head), kept);
+    // The chain continues, and survives a restart.
+    let newest = grow(&store, 10, &[2, 3]);
+    assert_eq!(newest.number(), 17);
+    let reached = reachable(&store);
+    assert_eq!(stored(&store), reached, "nodes of the earlier chain");
+    let kept = pairs(&store, &newest);
+    drop(store);
+    let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
+    assert_eq!((store.head().unwrap(), pairs(&store, &newest)), (newest.clone(), kept));
+    assert!(store.is_follower().unwrap());
+    store.set_own().unwrap();
+    assert!(!store.is_follower().unwrap());
+    // A named snapshot can be taken again.
+    assert_eq!(store.take("mark").unwrap().hash, newest.hash);
+}

@@ -1,0 +1,170 @@
+//! Leaders whose responses are falsified.
+
+use jsonrpsee::core::client::{ClientT as _, Subscription, SubscriptionClientT as _};
+use jsonrpsee::server::{Server, ServerHandle};
+use jsonrpsee::{RpcModule, rpc_params};
+use serde_json::{Value, json};
+use taonet_localnet::{Node, NodeHandle};
+
+use super::{caught_up, following, leader_error};
+use crate::support::{config, node};
+use crate::watch::client;
+
+/// The methods with which a follower reads its leader.
+const READ: [&str; 7] = [
+    "system_name",
+    "system_nodeRoles",
+    "state_getRuntimeVersion",
+    "state_getKeysPaged",
+    "state_queryStorageAt",
+    "chain_getHeader",
+    "chain_getBlockHash",
+];
+
+/// Falsifies the parameters of a request, and the response to it.
+struct Lie {
+    ask: fn(&str, &mut Vec<Value>),
+    answer: fn(&str, &[Value], &mut Value),
+}
+
+/// Serves falsified responses of a node; returns the URL.
+async fn liar(node: &NodeHandle, lie: &'static Lie) -> (String, ServerHandle) {
+    let mut module = RpcModule::new(client(node).await);
+    for method in READ.into_iter().chain(["chain_getBlock"]) {
+        let answered = module.register_async_method(method, move |params, client, _| async move {
+            let mut params: Vec<Value> = params.parse().unwrap_or_default();
+            (lie.ask)(method, &mut params);
+            let mut answer: Value = client.request(method, params.as_slice()).await.unwrap();
+            (lie.answer)(method, &params, &mut answer);
+            answer
+        });
+        answered.unwrap();
+    }
+    let names = ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads");
+    let subscribed = module.register_subscription(names.0, names.1, names.2, |_, pending, client, _| async move {
+        let mut heads: Subscription<Value> =
+            client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+        let sink = pending.accept().await.unwrap();
+        while let Some(Ok(head)) = heads.next().await {
+            if sink.send(serde_json::value::to_raw_value(&head).unwrap()).await.is_err() {
+                break;
+            }
+        }
+    });
+    subscribed.unwrap();
+    let server = Server::builder().build("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", server.local_addr().unwrap());
+    (url, server.start(module))
+}
+
+const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Falsifies the state root of the newest block, and thereby its hash.
+static OTHER_STATE: Lie = Lie {
+    ask: |method, params| {
+        if method == "chain_getBlock" {
+            params.clear();
+        }
+    },
+    answer: |method, params, answer| match method {
+        "chain_getHeader" if params.is_empty() => answer["stateRoot"] = json!(ZERO),
+        "chain_getBlock" => answer["block"]["header"]["stateRoot"] = json!(ZERO),
+        _ => {}
+    },
+};
+
+/// Falsifies the headers of blocks, but not their hashes.
+static OTHER_HEADER: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "chain_getBlock" {
+            answer["block"]["header"]["stateRoot"] = json!(ZERO);
+        }
+    },
+};
+
+/// Removes the extrinsics of blocks.
+static NO_EXTRINSICS: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "chain_getBlock" {
+            answer["block"]["extrinsics"] = json!([]);
+        }
+    },
+};
+
+static OTHER_VALUES: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "state_queryStorageAt" {
+            answer[0]["changes"][0][1] = json!("0x1234");
+        }
+    },
+};
+
+/// Repeats the first page of keys.
+static SAME_KEYS: Lie = Lie {
+    ask: |method, params| {
+        if method == "state_getKeysPaged" {
+            params[2] = Value::Null;
+        }
+    },
+    answer: |_, _, _| {},
+};
+
+static OTHER_SOFTWARE: Lie = Lie {
+    ask: |_, _| {},
+    answer: |method, _, answer| {
+        if method == "system_name" {
+            *answer = json!("Subtensor");
+        }
+    },
+};
+
+#[tokio::test]
+async fn a_leader_that_lies_is_refused() {
+    let leader = node().await;
+    leader.mine(2).await.unwrap();
+    for (lie, expected) in [
+        (&OTHER_STATE, format!("its state root is {ZERO}")),
+        (&OTHER_HEADER, "has the hash".to_owned()),
+        (&NO_EXTRINSICS, "cannot execute block".to_owned()),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut config = following(&leader);
+        config.directory = Some(directory.path().to_owned());
+        let follower = Node::start(config.clone()).await.unwrap();
+        caught_up(&follower, &leader).await;
+        let head = follower.head();
+        follower.stop().await;
+        let newest = leader.mine(1).await.unwrap();
+        let (url, server) = liar(&leader, lie).await;
+        config.follow = Some(url);
+        let follower = Node::start(config.clone()).await.unwrap();
+        let error = leader_error(&follower).await;
+        assert!(error.contains(&expected), "{expected}: {error}");
+        assert!(expected == "has the hash" || error.contains(&format!("block {}", newest.number())), "{error}");
+        assert_eq!(follower.head(), head, "{expected}");
+        assert!(!follower.is_following());
+        follower.stop().await;
+        server.stop().unwrap();
+        // The follower continues with the real leader.
+        config.follow = Some(leader.url());
+        let follower = Node::start(config).await.unwrap();
+        caught_up(&follower, &leader).await;
+        follower.stop().await;
+    }
+    for (lie, expected) in [
+        (&OTHER_VALUES, "its state root"),
+        (&SAME_KEYS, "the keys are not in ascending order"),
+        (&OTHER_SOFTWARE, "the node at"),
+    ] {
+        let (url, server) = liar(&leader, lie).await;
+        let mut config = config();
+        config.follow = Some(url);
+        let error = Node::start(config).await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+        server.stop().unwrap();
+    }
+    leader.stop().await;
+}
