@@ -1,28 +1,46 @@
 //! What the operators of every subnet's miners and validators share.
 //!
-//! - [`AddressPolicy`] decides which addresses of miners a validator calls. By default these are public IP addresses: a
-//!   signed request to an internal address could attack the operator's network. By option, private addresses and host
-//!   names are permitted, and on development chains an address that the chain accepts stands for this machine.
+//! - [`Neurons`] are the neurons of a subnet at one block, from a node's metagraph or the subtensor gateway.
+//! - [`MinerDirectory`] selects the miners among them that a validator calls, each as a [`MinerEntry`].
+//! - [`AddressPolicy`] decides which addresses of miners are called. By default these are public IP addresses: a signed
+//!   request to an internal address could attack the operator's network. By option, private addresses and host names
+//!   are permitted, and on development chains an address that the chain accepts stands for this machine.
 //! - [`Backoff`] computes the pauses between retries.
 //!
 //! ```
-//! use taonet_neuron::AddressPolicy;
+//! use taonet_neuron::{AddressPolicy, MinerDirectory, Neuron, Neurons};
+//! use taonet_primitives::{BlockNumber, Hotkey, Uid};
 //!
-//! let policy = AddressPolicy::default();
-//! assert_eq!(policy.resolve("8.8.8.8:8092")?.url().as_str(), "http://8.8.8.8:8092/");
-//! assert!(policy.resolve("192.168.0.7:8092").is_err());
-//! assert!(AddressPolicy::private().resolve("192.168.0.7:8092").is_ok());
-//! # Ok::<(), taonet_neuron::AddressError>(())
+//! let neuron = |uid: u8, address: &str| Neuron {
+//!     uid: Uid(uid.into()),
+//!     hotkey: Hotkey::from_bytes([uid; 32]),
+//!     address: address.parse().ok(),
+//!     validator_permit: Some(false),
+//!     stake: None,
+//!     last_update: None,
+//! };
+//! let list = vec![neuron(0, "8.8.8.8:8092"), neuron(1, "192.168.0.7:8092")];
+//! let neurons = Neurons { block: BlockNumber::new(1), registered: 2, malformed: 0, list };
+//!
+//! let selected = MinerDirectory::default().select(&neurons);
+//! assert_eq!(selected.miners[0].address.url().as_str(), "http://8.8.8.8:8092/");
+//! assert_eq!((selected.miners.len(), selected.forbidden), (1, 1));
+//! assert_eq!(MinerDirectory::new(AddressPolicy::private()).select(&neurons).miners.len(), 2);
 //! ```
 //!
 //! The crate knows no subnet, and does not call the miners: `taonet-wire` has the client. A policy decides about an
 //! address as it is published. Host names resolve later: give the client [`AddressPolicy::permitted`], which it applies
 //! to each resolved IP address.
 //!
-//! Uses `taonet-primitives` (public addresses, backoff) and `taonet-wire` (peers). Used by `taonet-babelbit-runner`,
+//! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff) and `taonet-wire` (peers). Used
+//! by `taonet-validator` for the neurons that the subtensor gateway reports, and by `taonet-babelbit-runner`,
 //! `taonet-nineteen-control` and `taonet-proof-validator` for the miners of the metagraph.
 
 mod address;
+mod directory;
+mod neurons;
 
 pub use address::{AddressError, AddressPolicy, MinerAddress};
+pub use directory::{MinerDirectory, MinerEntry, SelectedMiners};
+pub use neurons::{Neuron, Neurons};
 pub use taonet_primitives::Backoff;
