@@ -98,15 +98,10 @@ mod tests {
     /// Returns neurons with the hotkeys 0, 1, …; those at even uids have a permit.
     fn neurons(addresses: &[Option<&str>]) -> Neurons {
         let neuron = |(uid, address): (u8, Option<&str>)| Neuron {
-            uid: Uid(uid.into()),
-            hotkey: key(uid),
-            address: address.map(|address| address.parse().unwrap()),
             validator_permit: Some(uid % 2 == 0),
-            stake: None,
-            last_update: None,
+            ..Neuron::new(Uid(uid.into()), key(uid), address.map(|address| address.parse().unwrap()))
         };
-        let list: Vec<_> = (0..).zip(addresses.iter().copied()).map(neuron).collect();
-        Neurons { block: BlockNumber::new(7), registered: list.len(), malformed: 0, list }
+        Neurons::new(BlockNumber::new(7), (0..).zip(addresses.iter().copied()).map(neuron).collect())
     }
 
     /// Columns: published address · URL called by default · with private addresses · on a development chain whose

@@ -11,16 +11,10 @@
 //! use taonet_neuron::{AddressPolicy, MinerDirectory, Neuron, Neurons};
 //! use taonet_primitives::{BlockNumber, Hotkey, Uid};
 //!
-//! let neuron = |uid: u8, address: &str| Neuron {
-//!     uid: Uid(uid.into()),
-//!     hotkey: Hotkey::from_bytes([uid; 32]),
-//!     address: address.parse().ok(),
-//!     validator_permit: Some(false),
-//!     stake: None,
-//!     last_update: None,
-//! };
+//! let neuron =
+//!     |uid: u8, address: &str| Neuron::new(Uid(uid.into()), Hotkey::from_bytes([uid; 32]), address.parse().ok());
 //! let list = vec![neuron(0, "8.8.8.8:8092"), neuron(1, "192.168.0.7:8092")];
-//! let neurons = Neurons { block: BlockNumber::new(1), registered: 2, malformed: 0, list };
+//! let neurons = Neurons::new(BlockNumber::new(1), list);
 //!
 //! let selected = MinerDirectory::default().select(&neurons);
 //! assert_eq!(selected.miners[0].address.url().as_str(), "http://8.8.8.8:8092/");

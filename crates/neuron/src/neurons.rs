@@ -33,7 +33,19 @@ pub struct Neuron {
     pub last_update: Option<BlockNumber>,
 }
 
+impl Neuron {
+    /// Creates a neuron whose source reports neither permit, stake nor last update.
+    pub const fn new(uid: Uid, hotkey: Hotkey, address: Option<SocketAddr>) -> Self {
+        Self { uid, hotkey, address, validator_permit: None, stake: None, last_update: None }
+    }
+}
+
 impl Neurons {
+    /// Creates the list of all registered neurons, in the order of their uids.
+    pub const fn new(block: BlockNumber, list: Vec<Neuron>) -> Self {
+        Self { block, registered: list.len(), malformed: 0, list }
+    }
+
     /// Reads the neurons of a subnet at the newest block of a node.
     ///
     /// # Errors
@@ -56,18 +68,11 @@ impl Neurons {
 impl From<&Metagraph> for Neurons {
     fn from(metagraph: &Metagraph) -> Self {
         let neuron = |neuron: &taonet_chain::Neuron| Neuron {
-            uid: neuron.uid,
-            hotkey: neuron.hotkey,
-            address: neuron.axon.map(|axon| axon.address),
             validator_permit: Some(neuron.validator_permit),
             stake: Some(neuron.total_stake),
             last_update: Some(neuron.last_update),
+            ..Neuron::new(neuron.uid, neuron.hotkey, neuron.axon.map(|axon| axon.address))
         };
-        Self {
-            block: metagraph.block.number,
-            registered: metagraph.neurons.len(),
-            malformed: 0,
-            list: metagraph.neurons.iter().map(neuron).collect(),
-        }
+        Self::new(metagraph.block.number, metagraph.neurons.iter().map(neuron).collect())
     }
 }

@@ -53,8 +53,7 @@ struct Listed(Vec<Neuron>);
 #[async_trait]
 impl NodeSource for Listed {
     async fn nodes(&self) -> Result<Neurons, NodesError> {
-        let list = self.0.clone();
-        Ok(Neurons { block: BlockNumber::new(1), registered: list.len(), malformed: 0, list })
+        Ok(Neurons::new(BlockNumber::new(1), self.0.clone()))
     }
 }
 
@@ -77,14 +76,7 @@ fn key(uri: &str) -> Keypair {
 }
 
 fn neuron(uid: u16, keypair: &Keypair, address: SocketAddr) -> Neuron {
-    Neuron {
-        uid: Uid(uid),
-        hotkey: keypair.hotkey(),
-        address: Some(address),
-        validator_permit: None,
-        stake: None,
-        last_update: None,
-    }
+    Neuron::new(Uid(uid), keypair.hotkey(), Some(address))
 }
 
 /// Starts a miner that offers the maximum capacity and answers with a model.

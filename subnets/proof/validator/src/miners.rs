@@ -55,16 +55,12 @@ mod tests {
     fn miners_have_a_public_address_and_no_permit() {
         let key = |byte| Hotkey::from_bytes([byte; 32]);
         let neuron = |uid: u8, address: Option<&str>| Neuron {
-            uid: Uid(uid.into()),
-            hotkey: key(uid + 1),
-            address: address.map(|address| address.parse().unwrap()),
             validator_permit: Some(uid == 0),
-            stake: None,
-            last_update: None,
+            ..Neuron::new(Uid(uid.into()), key(uid + 1), address.map(|address| address.parse().unwrap()))
         };
         let addresses = [Some("8.8.8.8:1"), Some("8.8.8.8:2"), Some("10.0.0.1:3"), None, Some("[2606:4700::1111]:5")];
-        let list: Vec<_> = (0..).zip(addresses).map(|(uid, address)| neuron(uid, address)).collect();
-        let neurons = Neurons { block: BlockNumber::new(1), registered: list.len(), malformed: 0, list };
+        let list = (0..).zip(addresses).map(|(uid, address)| neuron(uid, address)).collect();
+        let neurons = Neurons::new(BlockNumber::new(1), list);
         let hotkeys = |targets: &[Uid], me, wire| {
             let directory = miner_directory(key(me), targets.to_vec(), AddressPolicy::default());
             let selected = directory.select(&neurons).miners;

@@ -78,16 +78,8 @@ mod tests {
         let book = Arc::new(Book::open(place.path()).await.unwrap());
         let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
         let key = |byte| Hotkey::from_bytes([byte; 32]);
-        let neuron = |(uid, byte)| Neuron {
-            uid: Uid(uid),
-            hotkey: key(byte),
-            address: None,
-            validator_permit: None,
-            stake: None,
-            last_update: None,
-        };
-        let list = (0..).zip([3, 2, 1]).map(neuron).collect();
-        let neurons = Neurons { block: BlockNumber::new(1), registered: 3, malformed: 0, list };
+        let list = (0..).zip([3, 2, 1]).map(|(uid, byte)| Neuron::new(Uid(uid), key(byte), None)).collect();
+        let neurons = Neurons::new(BlockNumber::new(1), list);
         let scores = async || subnet.scores(&neurons, false).await.unwrap().scores;
         assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "no miner was queried");
         let event = |miner, outcome| Event {
