@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use taonet_http::{ServeLimits, serve};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_miner::{Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, MinerEntry, Wire};
+use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -85,7 +85,7 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     let mut miners = Vec::new();
     for (number, port) in ports.lines().take(count).enumerate() {
         let peer = Peer::new(key(number)?.hotkey(), "127.0.0.1", port?.parse()?)?;
-        miners.push(MinerEntry { uid: None, peer, wire: Wire::Http });
+        miners.push(ProofMiner { peer, wire: Wire::Http });
     }
     assert_eq!(miners.len(), count, "every miner listens");
     let book = Arc::new(Book::open(&place.path().join("scores")).await?);

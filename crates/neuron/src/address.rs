@@ -1,7 +1,7 @@
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use taonet_primitives::{Hotkey, is_public};
-use taonet_wire::Peer;
+use taonet_wire::{Peer, PeerError};
 use url::{Host, Url};
 
 /// Host name of the Docker host, as seen from a container.
@@ -31,6 +31,14 @@ impl MinerAddress {
     /// Returns the port of the URL, explicit or implied by the scheme.
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Returns the peer at this address, for signed requests.
+    ///
+    /// # Errors
+    /// [`PeerError`] when requests to the host cannot be signed.
+    pub fn peer(&self, hotkey: Hotkey) -> Result<Peer, PeerError> {
+        Peer::new(hotkey, self.host.as_str(), self.port)
     }
 }
 
@@ -111,22 +119,6 @@ impl AddressPolicy {
     /// [`AddressError`] when the text is malformed or the address is not allowed.
     pub fn resolve_managed(&self, text: &str) -> Result<MinerAddress, AddressError> {
         self.address(text, true)
-    }
-
-    /// Returns the peer to call for a miner that published `address` on the chain.
-    ///
-    /// # Errors
-    /// [`AddressError`] when the port is 0 or the address is not allowed.
-    pub fn peer(&self, hotkey: Hotkey, address: SocketAddr) -> Result<Peer, AddressError> {
-        if address.port() == 0 {
-            return Err(AddressError::Port(address.to_string()));
-        }
-        let published = match address.ip() {
-            IpAddr::V4(ip) => Host::Ipv4(ip),
-            IpAddr::V6(ip) => Host::Ipv6(ip),
-        };
-        let host = self.called_host(published, false)?;
-        Peer::new(hotkey, without_brackets(&host), address.port()).map_err(|_| AddressError::Host(address.to_string()))
     }
 
     /// Returns a predicate that decides to which IP addresses host names may resolve.
@@ -330,46 +322,5 @@ mod tests {
         let policy = AddressPolicy { in_container: true, ..AddressPolicy::default() };
         assert!(policy.resolve("127.0.0.1:1").is_err());
         assert_eq!(policy.resolve("8.8.8.8:1").unwrap().host(), "8.8.8.8");
-    }
-
-    fn called(policy: &AddressPolicy, address: &str) -> Option<String> {
-        let peer = policy.peer(Hotkey::from_bytes([1; 32]), address.parse().unwrap());
-        peer.ok().map(|peer| peer.host().to_owned())
-    }
-
-    #[test]
-    fn private_addresses_are_not_called() {
-        let policy = AddressPolicy::default();
-        for address in ["8.8.8.8:1", "[2001:4860::1]:1"] {
-            assert!(called(&policy, address).is_some(), "{address}");
-        }
-        for address in [
-            "127.0.0.1:1",
-            "10.0.0.1:1",
-            "192.168.1.1:1",
-            "169.254.169.254:80",
-            "100.64.0.1:1",
-            "0.0.0.0:1",
-            "0.0.0.1:1",
-            "224.0.0.1:1",
-            "192.0.2.1:1",
-            "[::1]:1",
-            "[fd00::1]:1",
-            "[fe80::1]:1",
-            "[::ffff:127.0.0.1]:1",
-            "8.8.8.8:0",
-        ] {
-            assert_eq!(called(&policy, address), None, "{address}");
-        }
-    }
-
-    #[test]
-    fn development_networks_have_their_own_rules() {
-        let policy = AddressPolicy { local_miner_ip: Some("192.0.2.1".to_owned()), ..AddressPolicy::default() };
-        assert_eq!(called(&policy, "192.0.2.1:7").as_deref(), Some("127.0.0.1"));
-        assert_eq!(called(&policy, "192.0.2.2:7"), None);
-        let policy = AddressPolicy::private();
-        assert_eq!(called(&policy, "0.0.0.1:7").as_deref(), Some("127.0.0.1"));
-        assert_eq!(called(&policy, "10.0.0.1:7").as_deref(), Some("10.0.0.1"));
     }
 }

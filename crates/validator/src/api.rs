@@ -1,8 +1,12 @@
 //! Messages between validator, signer and subtensor gateway.
 
-use serde::{Deserialize, Deserializer, Serialize};
+mod snapshot;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_primitives::{BlockNumber, NetUid, Uid};
+
+pub(crate) use snapshot::MetagraphSnapshot;
 
 /// Default number of attempts to confirm weights, as in the reference.
 pub const DEFAULT_RETRIES: u32 = 20;
@@ -165,55 +169,6 @@ impl WeightsAnswer {
 pub struct BlockAnswer {
     /// The height of the newest block.
     pub block: u32,
-}
-
-/// Snapshot of a subnet's neurons from `POST /v1/metagraph/snapshot`; neuron `i` has uid `i`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MetagraphSnapshot {
-    /// The height of the block at which the snapshot was taken.
-    pub block: u32,
-    /// Hotkeys of the neurons.
-    pub hotkeys: Vec<String>,
-    /// Block at which each neuron last set weights.
-    pub last_update: Vec<u32>,
-    /// Announced endpoint of each neuron.
-    pub axons: Vec<AxonSnapshot>,
-    /// Whether each neuron has a validator permit. The reference's gateway omits this field.
-    #[serde(default)]
-    pub validator_permit: Vec<bool>,
-    /// Stake of each neuron in rao. The reference's gateway omits this field.
-    #[serde(default)]
-    pub stake: Vec<u64>,
-}
-
-/// Announced endpoint of a neuron. If the neuron announced none, the address is `0.0.0.0` or empty, and the port is 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AxonSnapshot {
-    /// IP address of the endpoint.
-    #[serde(default, deserialize_with = "text_or_nothing")]
-    pub ip: String,
-    /// TCP port of the endpoint.
-    #[serde(default, deserialize_with = "port_or_nothing")]
-    pub port: u16,
-}
-
-/// Deserialises a string; returns an empty one for any other type, so that one neuron's malformed address does not fail
-/// the whole snapshot.
-fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => text,
-        _ => String::new(),
-    })
-}
-
-/// Deserialises a port; returns 0 for a malformed one.
-fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::Number(number) => number.as_u64().and_then(|port| port.try_into().ok()),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    }
-    .unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -14,17 +14,17 @@
 //! ```
 //! use std::convert::Infallible;
 //!
-//! use taonet_primitives::{Uid, Weights};
+//! use taonet_primitives::{Hotkey, Uid, Weights};
 //! use taonet_validator::{Neurons, RoundScores, Subnet};
 //!
 //! /// Gives all weight to one hotkey.
-//! struct Favourite(String);
+//! struct Favourite(Hotkey);
 //!
 //! impl Subnet for Favourite {
 //!     type Scores = Option<Uid>;
 //!     type Error = Infallible;
 //!
-//!     async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
+//!     async fn scores(&self, neurons: &Neurons, _is_late: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
 //!         Ok(RoundScores { round: None, scores: neurons.uid_of(&self.0) })
 //!     }
 //!
@@ -49,11 +49,11 @@
 //! The HTTP interfaces are those of the reference stack of Babelbit, so that each of the three processes can be
 //! replaced independently. The crate computes no scores and contains nothing specific to a subnet.
 //!
-//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-chain`, `taonet-wallet`, `taonet-http`,
-//! `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`, `taonet-nineteen-control` and
-//! `taonet-proof-validator`; by `taonet-babelbit-runner`, `taonet-babelbit-scoring-api` and `taonet-babelbit-arena` for
-//! the client of the subtensor gateway; and by `taonet-babelbit-config` for default settings. With the feature
-//! `testing`, `testing` starts an in-process development chain.
+//! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's neurons), `taonet-chain`,
+//! `taonet-wallet`, `taonet-http`, `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`,
+//! `taonet-nineteen-control` and `taonet-proof-validator`; by `taonet-babelbit-runner`, `taonet-babelbit-scoring-api`
+//! and `taonet-babelbit-arena` for the client of the subtensor gateway; and by `taonet-babelbit-config` for default
+//! settings. With the feature `testing`, `testing` starts an in-process development chain.
 
 pub mod api;
 pub mod operator_http;
@@ -65,7 +65,8 @@ pub mod subtensor_gateway;
 pub mod testing;
 mod validator;
 
-pub use subnet::{Neurons, RoundScores, Subnet};
+pub use subnet::{RoundScores, Subnet};
+pub use taonet_neuron::Neurons;
 pub use validator::{
     EpochError, EpochReport, Services, StateError, StateFile, Validator, ValidatorSettings, describe_metrics,
 };

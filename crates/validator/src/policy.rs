@@ -32,10 +32,10 @@ pub(crate) struct Previous {
 }
 
 impl Previous {
-    /// Creates the record of submitted weights; `hotkeys` is indexed by uid.
-    pub(crate) fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
+    /// Creates the record of submitted weights; `hotkey_of` maps a uid to its hotkey.
+    pub(crate) fn new(weights: &Weights, hotkey_of: impl Fn(Uid) -> Option<String>, block: BlockNumber) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
-        let known = pairs.filter_map(|(uid, weight)| Some((hotkeys.get(usize::from(uid.0))?.clone(), *weight)));
+        let known = pairs.filter_map(|(uid, weight)| Some((hotkey_of(*uid)?, *weight)));
         let (hotkeys, weights) = known.unzip();
         Self { hotkeys, weights, block }
     }

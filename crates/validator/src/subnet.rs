@@ -1,9 +1,7 @@
-use std::collections::HashMap;
 use std::error::Error;
 
+use taonet_neuron::Neurons;
 use taonet_primitives::{Uid, Weights};
-
-use crate::api::MetagraphSnapshot;
 
 /// A subnet's contribution to its [`Validator`](crate::Validator): the scores of the current round, and the weights
 /// derived from them.
@@ -21,7 +19,7 @@ pub trait Subnet: Send + Sync {
     /// When required scores are unavailable and there is time for a retry.
     fn scores(
         &self,
-        neurons: &Neurons<'_>,
+        neurons: &Neurons,
         is_late: bool,
     ) -> impl Future<Output = Result<RoundScores<Self::Scores>, Self::Error>> + Send;
 
@@ -43,24 +41,4 @@ pub struct RoundScores<T> {
     pub round: Option<String>,
     /// Scores of the round, possibly empty.
     pub scores: T,
-}
-
-/// Neurons of a subnet by hotkey.
-#[derive(Debug)]
-pub struct Neurons<'a>(HashMap<&'a str, Uid>);
-
-impl<'a> Neurons<'a> {
-    /// Creates an index of the neurons of a snapshot; a hotkey with several uids maps to the lowest.
-    pub fn new(snapshot: &'a MetagraphSnapshot) -> Self {
-        let mut uids = HashMap::new();
-        for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
-            uids.entry(hotkey.as_str()).or_insert(Uid(uid));
-        }
-        Self(uids)
-    }
-
-    /// Returns the uid of a hotkey, if it is registered.
-    pub fn uid_of(&self, hotkey: &str) -> Option<Uid> {
-        self.0.get(hotkey).copied()
-    }
 }

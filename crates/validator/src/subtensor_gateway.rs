@@ -20,9 +20,9 @@ mod routes;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::api::{AxonSnapshot, MetagraphSnapshot};
+use crate::api::MetagraphSnapshot;
 use axum::Router;
-use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
+use taonet_chain::{At, Chain, ChainError, Detail};
 use taonet_ledger::Submitter;
 use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::Shutdown;
@@ -146,24 +146,7 @@ impl Inner {
 
 impl Connected {
     async fn snapshot(&self, netuid: NetUid) -> Result<MetagraphSnapshot, ChainError> {
-        Ok(snapshot_of(&self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await?))
-    }
-}
-
-/// Converts a metagraph to the API's snapshot.
-pub fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
-    let axon = |address: Option<std::net::SocketAddr>| match address {
-        Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },
-        None => AxonSnapshot { ip: "0.0.0.0".to_owned(), port: 0 },
-    };
-    let neurons = &metagraph.neurons;
-    MetagraphSnapshot {
-        block: metagraph.block.number.get(),
-        hotkeys: neurons.iter().map(|neuron| neuron.hotkey.to_string()).collect(),
-        last_update: neurons.iter().map(|neuron| neuron.last_update.get()).collect(),
-        axons: neurons.iter().map(|neuron| axon(neuron.axon.map(|axon| axon.address))).collect(),
-        validator_permit: neurons.iter().map(|neuron| neuron.validator_permit).collect(),
-        stake: neurons.iter().map(|neuron| neuron.total_stake.get()).collect(),
+        Ok((&self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await?).into())
     }
 }
 

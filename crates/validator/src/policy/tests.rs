@@ -11,8 +11,9 @@ fn uids(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
     scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
 }
 
-fn hotkeys() -> Vec<String> {
-    (0..300).map(|uid| format!("hk{uid}")).collect()
+#[expect(clippy::unnecessary_wraps, reason = "the signature of the argument of `Previous::new`")]
+fn hotkey_of(uid: Uid) -> Option<String> {
+    Some(format!("hk{uid}"))
 }
 
 fn policy() -> WeightPolicy {
@@ -52,7 +53,7 @@ fn without_scores_the_previous_weights_are_set_for_ever() {
     let weights = Weights { uids: vec![Uid(1), Uid(248)], weights: vec![0.1, 0.9] };
     let decision = policy.decide(&mut state, Some("c"), Some(weights.clone()), uid_of);
     assert_eq!(decision, Decision::Scored(weights.clone()));
-    state.previous = Some(Previous::new(&weights, &hotkeys(), BlockNumber::new(5)));
+    state.previous = Some(Previous::new(&weights, hotkey_of, BlockNumber::new(5)));
     for epoch in 1..30 {
         assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Previous(weights.clone()));
         assert_eq!(state.epochs_without_scores, epoch);
@@ -88,7 +89,7 @@ fn the_state_of_older_versions_is_read() {
 #[test]
 fn weights_that_are_set_again_follow_their_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
-    let previous = Previous::new(&set, &hotkeys(), BlockNumber::new(5));
+    let previous = Previous::new(&set, hotkey_of, BlockNumber::new(5));
     for (now, burn_uid, expected) in [
         (&["hk0", "hk1", "hk2", "hk3"][..], BURN, Some(&[(1, 0.3), (2, 0.1), (3, 0.6)][..])),
         (&["hk3", "hk2", "hk1"], BURN, Some(&[(2, 0.3), (1, 0.1), (0, 0.6)])),
@@ -121,7 +122,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
 fn weights_of_long_ago_are_forgotten() {
     for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
-        let previous = Some(Previous::new(&set, &hotkeys(), BlockNumber::new(10_000)));
+        let previous = Some(Previous::new(&set, hotkey_of, BlockNumber::new(10_000)));
         let mut state = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous };
         state.drop_stale(BlockNumber::new(block), 1_200);
         let counted = if is_kept { 3 } else { 0 };

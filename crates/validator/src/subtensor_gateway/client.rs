@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use serde_json::{Value, json};
+use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, NetUid};
 use url::Url;
 
@@ -69,13 +70,14 @@ impl GatewayClient {
         }
     }
 
-    /// Fetches a snapshot of a subnet's neurons.
+    /// Fetches a subnet's neurons.
     ///
     /// # Errors
     /// [`GatewayError`] when the call fails.
-    pub async fn snapshot(&self, netuid: NetUid) -> Result<MetagraphSnapshot, GatewayError> {
+    pub async fn neurons(&self, netuid: NetUid) -> Result<Neurons, GatewayError> {
         let body = json!({ "netuid": netuid, "lite": true });
-        self.call("/v1/metagraph/snapshot", &body, self.timeout).await
+        let snapshot: MetagraphSnapshot = self.call("/v1/metagraph/snapshot", &body, self.timeout).await?;
+        Ok(snapshot.into())
     }
 
     /// Submits weights, and waits until they are confirmed or rejected.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
 use taonet_ledger::{Ledger, Moment};
-use taonet_primitives::{BlockNumber, Uid};
+use taonet_neuron::{Neuron, Neurons};
+use taonet_primitives::{BlockNumber, Rao, Uid};
 use tempfile::TempDir;
 use url::Url;
 
@@ -333,19 +334,27 @@ async fn a_real_chain_is_read_and_written() {
     let miner = &chain.miners[1];
     let address = "203.0.113.7:9000".parse().unwrap();
     chain.send(calls_serve(address), miner).await;
-    let snapshot = client.snapshot(NETUID).await.unwrap();
-    let uid = usize::from(chain.uid(miner).await.0);
-    assert_eq!(snapshot.hotkeys[uid], miner.hotkey().to_string());
-    assert_eq!(snapshot.axons[uid], AxonSnapshot { ip: "203.0.113.7".into(), port: 9000 });
-    let validator = usize::from(chain.uid(&chain.validator).await.0);
-    assert_eq!(snapshot.axons[validator], AxonSnapshot { ip: "0.0.0.0".into(), port: 0 });
-    assert!(snapshot.validator_permit[validator] && snapshot.stake[validator] > 0, "{snapshot:?}");
-    assert_eq!((snapshot.validator_permit[uid], snapshot.stake[uid]), (false, 0));
-    assert_eq!((snapshot.last_update.len(), snapshot.axons.len()), (snapshot.hotkeys.len(), snapshot.hotkeys.len()));
+    let neurons = client.neurons(NETUID).await.unwrap();
+    let neuron_of = |hotkey| *neurons.list.iter().find(|neuron| neuron.hotkey == hotkey).unwrap();
+    let (served, own) = (neuron_of(miner.hotkey()), neuron_of(chain.validator.hotkey()));
+    assert_eq!((served.uid, served.address), (chain.uid(miner).await, Some(address)));
+    assert_eq!((served.validator_permit, served.stake), (Some(false), Some(Rao::new(0))));
+    assert_eq!((own.uid, own.address), (chain.uid(&chain.validator).await, None));
+    assert!(own.validator_permit == Some(true) && own.stake > Some(Rao::new(0)), "{own:?}");
+    let from_node = Neurons::read(&*chain.client, NETUID).await.unwrap();
+    let fields = |neuron: &Neuron| (neuron.uid, neuron.hotkey, neuron.address, neuron.validator_permit);
+    assert!(neurons.list.iter().map(fields).eq(from_node.list.iter().map(fields)), "{neurons:?} {from_node:?}");
+    assert_eq!((neurons.registered, neurons.malformed), (from_node.registered, 0));
     let router = gateway.router(OperatorLimits::new(None));
     let (status, context) = post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;
     assert_eq!((status, &context["commitments"]), (200, &json!({})));
-    assert_eq!(context["metagraph"]["hotkeys"], json!(snapshot.hotkeys));
+    let (metagraph, uid, validator) = (&context["metagraph"], usize::from(served.uid.0), usize::from(own.uid.0));
+    assert_eq!(metagraph["hotkeys"][uid], json!(miner.hotkey()));
+    assert_eq!(metagraph["axons"][uid], json!({ "ip": "203.0.113.7", "port": 9000 }));
+    assert_eq!(metagraph["axons"][validator], json!({ "ip": "0.0.0.0", "port": 0 }));
+    for list in ["hotkeys", "last_update", "axons", "validator_permit", "stake"] {
+        assert_eq!(metagraph[list].as_array().map(Vec::len), Some(neurons.registered), "{list}");
+    }
     assert_eq!(post(&router, "/v1/metagraph/snapshot", &json!({ "netuid": 700 })).await.0, 404);
 
     let others: Vec<Uid> = [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
@@ -353,8 +362,8 @@ async fn a_real_chain_is_read_and_written() {
     let answer = client.set_and_confirm(&request).await.unwrap();
     assert!(answer.success, "{answer:?}");
     assert_eq!(chain.weights().await, [(others[0], 21_845), (others[1], 65_535)]);
-    let after = client.snapshot(NETUID).await.unwrap().last_update[validator];
-    assert!(u64::from(after) >= answer.details["ref_block"].as_u64().unwrap(), "{after} {}", answer.details);
+    let after = client.neurons(NETUID).await.unwrap().list[validator].last_update.unwrap();
+    assert!(u64::from(after.get()) >= answer.details["ref_block"].as_u64().unwrap(), "{after} {}", answer.details);
     chain.node.stop().await;
 }
 
@@ -387,15 +396,15 @@ async fn the_client_says_what_went_wrong() {
     };
     let first = |error: GatewayError| error.to_string();
     let plain = client(&answers(500, "Internal Server Error".into()).await);
-    let error = first(plain.snapshot(NETUID).await.unwrap_err());
+    let error = first(plain.neurons(NETUID).await.unwrap_err());
     assert_eq!(error, "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error");
     let error = first(client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err());
     assert_eq!(error, format!("gateway /v1/block/current failed status=503 body={}", "x".repeat(300)));
     for body in ["[1]", "7", "{", "", "<html>"] {
-        let error = first(client(&answers(200, body.into()).await).snapshot(NETUID).await.unwrap_err());
+        let error = first(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
         assert_eq!(error, "gateway /v1/metagraph/snapshot returned invalid json", "{body}");
     }
-    let error = first(client(&answers(200, "{}".into()).await).snapshot(NETUID).await.unwrap_err());
+    let error = first(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
     assert!(error.contains("missing field"), "{error}");
     let error = first(client(&nowhere()).current_block(Duration::from_secs(5)).await.unwrap_err());
     assert!(error.contains("refused"), "{error}");

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, Weights, counted};
 use taonet_service::{BLOCK_TIME, unix_time};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
-use crate::api::{MetagraphSnapshot, WeightsAnswer};
+use crate::api::WeightsAnswer;
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
-use crate::subnet::{Neurons, RoundScores, Subnet};
+use crate::subnet::{RoundScores, Subnet};
 
 /// Divisor that defines the last third of an epoch, in which the validator does not wait for unavailable scores: a
 /// retry takes minutes when services hang, and submitting weights takes a few blocks.
@@ -49,18 +50,18 @@ impl<S: Subnet> Validator<S> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
         let is_late = left <= (self.settings.tempo / LATE).max(1);
-        let snapshot = self.services.gateway.snapshot(self.settings.netuid).await?;
-        let neurons = Neurons::new(&snapshot);
+        let neurons = self.services.gateway.neurons(self.settings.netuid).await?;
         let found = self.subnet.scores(&neurons, is_late).await;
         let RoundScores { round, scores } = found.map_err(|missing| EpochError::Scores(missing.into()))?;
-        let policy = self.policy(&snapshot);
+        let policy = self.policy(&neurons);
         let mut state = self.state.saved().policy.clone();
-        let now = BlockNumber::new(snapshot.block);
+        let now = neurons.block;
         if !self.has_decided {
             state.drop_stale(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
         }
         let scored = self.subnet.weights(&scores, policy.burn_uid);
-        let decision = policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(hotkey));
+        let decision =
+            policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(&hotkey.parse().ok()?));
         self.has_decided = true;
         measure(&decision, &state, began);
         self.subnet.measure(&scores);
@@ -90,7 +91,7 @@ impl<S: Subnet> Validator<S> {
         let mut last_set = self.state.saved().last_set;
         if let (true, Some(weights)) = (is_set, decision.weights()) {
             if state_block.is_none() {
-                state.previous = Some(Previous::new(weights, &snapshot.hotkeys, now));
+                state.previous = Some(Previous::new(weights, |uid| Some(neurons.hotkey_of(uid)?.to_string()), now));
             }
             let now = unix_time((self.clock)());
             last_set = Some(now.as_secs());
@@ -117,15 +118,15 @@ impl<S: Subnet> Validator<S> {
     }
 
     /// Creates the policy for the current metagraph: an unregistered burn uid cannot receive weight.
-    fn policy(&self, snapshot: &MetagraphSnapshot) -> WeightPolicy {
+    fn policy(&self, neurons: &Neurons) -> WeightPolicy {
         let uid = self.settings.burn_uid;
-        let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
+        let is_there = usize::from(uid.0) < neurons.registered;
         if !is_there {
             tracing::warn!(
                 "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
                  with scores, and without scores no weights are submitted; hint: configure another burn uid",
                 self.settings.netuid,
-                counted(snapshot.hotkeys.len(), "neuron")
+                counted(neurons.registered, "neuron")
             );
         }
         WeightPolicy { burn_uid: is_there.then_some(uid), max_skipped_epochs: self.settings.max_skipped_epochs }

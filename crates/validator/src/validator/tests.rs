@@ -6,24 +6,28 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Json};
 use serde_json::{Value, json};
-use taonet_primitives::Weights;
+use taonet_neuron::Neurons;
+use taonet_primitives::{Hotkey, Weights};
 use taonet_service::{sleeper, system_clock};
 use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::subnet::{Neurons, RoundScores};
+use crate::subnet::RoundScores;
 use crate::testing::{NETUID, listen, silent};
 
-/// A subnet whose only miner is `a`.
+/// Hotkey of the only miner.
+const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
+
+/// A subnet with one miner.
 struct OneMiner;
 
 impl Subnet for OneMiner {
     type Scores = Option<Uid>;
     type Error = Infallible;
 
-    async fn scores(&self, neurons: &Neurons<'_>, _: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
-        Ok(RoundScores { round: Some("r".into()), scores: neurons.uid_of("a") })
+    async fn scores(&self, neurons: &Neurons, _: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
+        Ok(RoundScores { round: Some("r".into()), scores: neurons.uid_of(&MINER) })
     }
 
     fn weights(&self, scores: &Option<Uid>, _: Option<Uid>) -> Option<Weights> {
@@ -48,7 +52,8 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
             match path.as_str() {
                 "/v1/metagraph/snapshot" => {
-                    Json(json!({ "block": 700, "hotkeys": ["b", "a"], "last_update": [], "axons": [] })).into_response()
+                    let hotkeys = [Hotkey::from_bytes([2; 32]), MINER];
+                    Json(json!({ "block": 700, "hotkeys": hotkeys, "last_update": [], "axons": [] })).into_response()
                 }
                 "/set_weights" => {
                     notes.lock().unwrap().push(serde_json::from_slice(&body).unwrap());

@@ -15,8 +15,7 @@ use taonet_wire::{Peer, PeerError, SignedClient};
 use url::Url;
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::miners::MinerEntry;
-use taonet_neuron::MinerAddress;
+use taonet_neuron::{MinerAddress, MinerEntry};
 
 /// Message name of an init request in signatures.
 pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
@@ -72,8 +71,7 @@ impl HttpMiner {
     /// # Errors
     /// [`PeerError`] when requests to the address cannot be signed.
     pub fn at(client: SignedClient, hotkey: Hotkey, address: &MinerAddress, url: Url) -> Result<Self, PeerError> {
-        let peer = Peer::new(hotkey, address.host(), address.port())?;
-        Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
+        Ok(Self { client, peer: address.peer(hotkey)?, path: url.path().to_owned(), url: url.into() })
     }
 
     /// Sends `body` as the signed message `message`; returns the parsed response, which may have at most

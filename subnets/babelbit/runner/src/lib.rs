@@ -18,9 +18,9 @@
 //! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-babelbit-core` (protocol, rules and
 //! records), `taonet-wire` and `taonet-wallet` (signed requests), `taonet-http`, `taonet-objects` (uploads),
 //! `taonet-chain` and `taonet-validator` (the metagraph, from the nodes or the subtensor gateway), `taonet-neuron`
-//! (miners' addresses), `taonet-speech`, `taonet-service` and `taonet-primitives`. Used by `bb runner` and `tao demo`;
-//! `taonet-babelbit-arena`, `taonet-babelbit-audit`, `taonet-babelbit-dashboard` and `taonet-babelbit-text-runner` use
-//! its ledger, files and connections, `taonet-babelbit-config` its settings.
+//! (miners of the metagraph), `taonet-speech`, `taonet-service` and `taonet-primitives`. Used by `bb runner` and
+//! `tao demo`; `taonet-babelbit-arena`, `taonet-babelbit-audit`, `taonet-babelbit-dashboard` and
+//! `taonet-babelbit-text-runner` use its ledger, files and connections, `taonet-babelbit-config` its settings.
 
 mod artifacts;
 #[cfg(test)]
@@ -63,7 +63,7 @@ pub use ledger::{
     TextChallenge, TextFile, UtteranceRow, WrittenFiles,
 };
 pub use live::LiveUtterance;
-pub use miners::{MinerEntry, MinersError, read_miners};
+pub use miners::{MinersError, read_miners};
 pub use names::read_names;
 pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
@@ -77,4 +77,4 @@ pub use rounds::{
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};
 pub use source::{Source, SourceError, read_source};
-pub use taonet_neuron::{AddressError, AddressPolicy, MinerAddress};
+pub use taonet_neuron::{AddressError, AddressPolicy, MinerAddress, MinerEntry};

@@ -3,21 +3,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
-use taonet_neuron::{AddressError, AddressPolicy, MinerAddress};
+use taonet_neuron::{AddressError, AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, bytes_without_bom};
-
-/// Identity and address of a miner.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MinerEntry {
-    /// Uid of the miner.
-    pub uid: Uid,
-    /// Hotkey of the miner.
-    pub hotkey: Hotkey,
-    /// Address of the miner.
-    pub address: MinerAddress,
-    /// Display name; not part of result files.
-    pub name: Option<String>,
-}
 
 /// Why a list of miners is invalid.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,6 @@
 
 mod chain_view;
 mod measure;
-mod metagraph;
 mod round;
 mod schedule;
 
@@ -34,11 +33,10 @@ use taonet_wire::PeerError;
 use super::connection::MinerConnection;
 use super::events::RunObserver;
 use super::ledger::{Ledger, LedgerError, RoundRow};
-use super::miners::MinerEntry;
 use super::run::{Miner, Runner};
 use super::settings::PlaySettings;
 use taonet_babelbit_engine::client::{EngineClient, EngineError};
-use taonet_neuron::AddressPolicy;
+use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_service::Clock;
 use taonet_service::Sleeper;
 

@@ -99,15 +99,11 @@ impl CommittedMiners {
     }
 
     async fn list(&self) -> Result<Vec<TextMiner>, RoundError> {
-        let snapshot = self.axons.chain.metagraph().await?;
-        let axons = announced_miners(&snapshot, &self.policy);
-        let hotkeys = snapshot
-            .hotkeys
-            .iter()
-            .zip(0_u16..)
-            .filter_map(|(hotkey, uid)| Some(MinerKey { uid: Uid(uid), hotkey: hotkey.parse().ok()? }));
+        let neurons = self.axons.chain.neurons().await?;
+        let axons = announced_miners(&neurons, &self.policy);
+        let keys = neurons.list.iter().map(|neuron| MinerKey { uid: neuron.uid, hotkey: neuron.hotkey });
         let texts = (self.read)().await.map_err(RoundError::Contest)?;
-        let mut found = candidates(hotkeys, &axons, &texts);
+        let mut found = candidates(keys, &axons, &texts);
         if self.settings.api_key.is_none() {
             found = without_chutes(found);
         }
@@ -118,7 +114,7 @@ impl CommittedMiners {
         });
         let mut valid: Vec<Candidate> = checks.buffered(CHECKED_AT_ONCE).filter_map(std::future::ready).collect().await;
         valid = earliest(valid, Candidate::model);
-        tracing::info!(neurons = snapshot.hotkeys.len(), candidates = all, miners = valid.len(), "commitments read");
+        tracing::info!(neurons = neurons.registered, candidates = all, miners = valid.len(), "commitments read");
         Ok(self.axons.choice.of(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
     }
 

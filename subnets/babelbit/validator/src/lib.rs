@@ -98,8 +98,8 @@ impl Subnet for Babelbit {
     type Scores = ContestScores;
     type Error = MissingScores;
 
-    async fn scores(&self, neurons: &Neurons<'_>, is_late: bool) -> Result<RoundScores<ContestScores>, MissingScores> {
-        let uid_of = |hotkey: &str| neurons.uid_of(hotkey);
+    async fn scores(&self, neurons: &Neurons, is_late: bool) -> Result<RoundScores<ContestScores>, MissingScores> {
+        let uid_of = |hotkey: &str| neurons.uid_of(&hotkey.parse().ok()?);
         let mut rows = self.rows().await;
         rows.check(is_late)?;
         let mut scores = rows.scores(uid_of);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taonet_neuron::AddressPolicy;
+use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_query::{Querier, Recorder, Roster, sessions};
@@ -12,7 +12,6 @@ use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Sto
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
-use taonet_wire::Peer;
 
 use crate::nodes::{NodeSource, NodesError};
 use crate::onboarding::{HandshakeLog, Offer, offers};
@@ -71,7 +70,7 @@ pub enum ControlError {
 
 /// Runs a validator's scoring periods one after the other.
 pub struct Controller {
-    me: Hotkey,
+    directory: MinerDirectory,
     store: Store,
     recorder: Recorder,
     querier: Querier,
@@ -100,7 +99,9 @@ impl Controller {
         let random = random(settings.seed);
         let recorder = Recorder::new(store.clone(), querier.market().clone());
         let handshakes = HandshakeLog::default();
-        Self { me, store, recorder, querier, client, nodes, market, settings, clock, random, handshakes }
+        let policy = settings.addresses.clone();
+        let directory = MinerDirectory { own_hotkey: Some(me), ..MinerDirectory::new(policy) };
+        Self { directory, store, recorder, querier, client, nodes, market, settings, clock, random, handshakes }
     }
 
     /// Runs periods until shutdown, then writes the counters. The next start resumes the open period.
@@ -250,8 +251,8 @@ impl Controller {
         {
             return Ok(());
         }
-        let found = match self.nodes.nodes().await {
-            Ok(found) => found,
+        let neurons = match self.nodes.nodes().await {
+            Ok(neurons) => neurons,
             // Keep the last list while the chain is unreachable.
             Err(error) if age.is_some() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "list of miners not refreshed");
@@ -259,9 +260,8 @@ impl Controller {
             }
             Err(error) => return Err(error.into()),
         };
-        let peer =
-            |node: &crate::FoundNode| Some((node.uid, self.settings.addresses.peer(node.hotkey, node.address).ok()?));
-        let nodes: Vec<(_, Peer)> = found.iter().filter(|node| node.hotkey != self.me).filter_map(peer).collect();
+        let miners = self.directory.select(&neurons).miners;
+        let nodes: Vec<_> = miners.iter().filter_map(|miner| Some((miner.uid, miner.peer().ok()?))).collect();
         Ok(self.store.replace_nodes(&nodes, now).await?)
     }
 

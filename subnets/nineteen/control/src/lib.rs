@@ -50,9 +50,9 @@
 //! buyers.
 //!
 //! Uses `taonet-nineteen-query`, `taonet-nineteen-checker`, `taonet-nineteen-store`, `taonet-nineteen-transport` and
-//! `taonet-nineteen-core`, `taonet-neuron` (miners' addresses), `taonet-validator` (trait `Subnet`), `taonet-chain`,
-//! `taonet-http`, `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by `taonet-nineteen-entry` and
-//! `tao nineteen`.
+//! `taonet-nineteen-core`, `taonet-neuron` (miners of the metagraph), `taonet-validator` (trait `Subnet`),
+//! `taonet-chain`, `taonet-http`, `taonet-wire`, `taonet-service` and `taonet-primitives`. Used by
+//! `taonet-nineteen-entry` and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -72,7 +72,7 @@ mod votes;
 pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
 pub use measures::describe as describe_metrics;
-pub use nodes::{ChainNodes, FoundNode, NodeSource, NodesError};
+pub use nodes::{ChainNodes, NodeSource, NodesError};
 pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};

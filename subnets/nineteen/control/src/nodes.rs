@@ -1,22 +1,11 @@
 //! Neurons of the subnet in the metagraph.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use taonet_chain::{At, Chain, ChainError, Detail};
-use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
-
-/// A neuron with a published address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FoundNode {
-    /// Uid of the neuron.
-    pub uid: Uid,
-    /// Hotkey of the neuron.
-    pub hotkey: Hotkey,
-    /// Published address of the neuron.
-    pub address: SocketAddr,
-}
+use taonet_chain::{Chain, ChainError};
+use taonet_neuron::Neurons;
+use taonet_primitives::NetUid;
 
 /// The subnet's neurons cannot be read from the chain.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +15,8 @@ pub struct NodesError(#[from] ChainError);
 /// Source of a subnet's neurons.
 #[async_trait]
 pub trait NodeSource: Send + Sync {
-    /// Returns all neurons that publish an address.
-    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError>;
+    /// Returns the subnet's neurons.
+    async fn nodes(&self) -> Result<Neurons, NodesError>;
 }
 
 /// Source of a subnet's neurons that reads the metagraph from the chain.
@@ -45,12 +34,7 @@ impl ChainNodes {
 
 #[async_trait]
 impl NodeSource for ChainNodes {
-    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError> {
-        let metagraph = self.chain.metagraph(self.netuid, MechId(0), Detail::Lite, At::Head).await?;
-        let node = |neuron: &taonet_chain::Neuron| {
-            let address = neuron.axon.as_ref()?.address;
-            Some(FoundNode { uid: neuron.uid, hotkey: neuron.hotkey, address })
-        };
-        Ok(metagraph.neurons.iter().filter_map(node).collect())
+    async fn nodes(&self) -> Result<Neurons, NodesError> {
+        Ok(Neurons::read(&*self.chain, self.netuid).await?)
     }
 }

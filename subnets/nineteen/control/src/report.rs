@@ -316,12 +316,12 @@ impl Subnet for Nineteen {
     type Scores = MarketReport;
     type Error = StoreError;
 
-    async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
+    async fn scores(&self, neurons: &Neurons, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
         // The miner's uid may have changed or been reassigned since the period began.
         report.miners.retain_mut(|miner| {
-            let uid = neurons.uid_of(&miner.hotkey.to_string());
+            let uid = neurons.uid_of(&miner.hotkey);
             miner.uid = uid.unwrap_or(miner.uid);
             uid.is_some()
         });

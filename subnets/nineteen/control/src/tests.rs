@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,14 +12,14 @@ use taonet_database::testing::Postgres;
 use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
-use taonet_neuron::AddressPolicy;
+use taonet_neuron::{AddressPolicy, Neuron, Neurons};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
-use taonet_primitives::{NetUid, Uid};
+use taonet_primitives::{BlockNumber, NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
@@ -47,12 +48,12 @@ checking_function = "check_text_result"
 load_model_config = { model = "m" }
 "#;
 
-struct Listed(Vec<FoundNode>);
+struct Listed(Vec<Neuron>);
 
 #[async_trait]
 impl NodeSource for Listed {
-    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError> {
-        Ok(self.0.clone())
+    async fn nodes(&self) -> Result<Neurons, NodesError> {
+        Ok(Neurons::new(BlockNumber::new(1), self.0.clone()))
     }
 }
 
@@ -61,7 +62,7 @@ struct Flaky(AtomicU32, Listed);
 
 #[async_trait]
 impl NodeSource for Flaky {
-    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError> {
+    async fn nodes(&self) -> Result<Neurons, NodesError> {
         let fails = |left: u32| left.checked_sub(1);
         match self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails) {
             Ok(_) => Err(ChainError::NoSuchSubnet(NetUid(19)).into()),
@@ -74,8 +75,12 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
+fn neuron(uid: u16, keypair: &Keypair, address: SocketAddr) -> Neuron {
+    Neuron::new(Uid(uid), keypair.hotkey(), Some(address))
+}
+
 /// Starts a miner that offers the maximum capacity and answers with a model.
-async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> FoundNode {
+async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> Neuron {
     let backend = listen(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
         payload.as_object_mut().unwrap().shift_remove("nonce");
@@ -95,7 +100,7 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
         next.run(request)
     });
     let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
-    FoundNode { uid: Uid(uid), hotkey: keypair.hotkey(), address }
+    neuron(uid, &keypair, address)
 }
 
 /// Posts JSON over a plain TCP connection; returns the response body.
@@ -125,7 +130,7 @@ struct Process {
     samples: Option<mpsc::Receiver<Sample>>,
 }
 
-fn process(store: &Store, nodes: &[FoundNode], model: &Arc<LanguageModel>) -> Process {
+fn process(store: &Store, nodes: &[Neuron], model: &Arc<LanguageModel>) -> Process {
     process_on(store, Box::new(Listed(nodes.to_vec())), model)
 }
 
@@ -359,8 +364,8 @@ async fn resumes_its_period(store: Store) {
         miner("//Bob", 1, &model, &handshakes).await,
         miner("//Charlie", 2, &model, &handshakes).await,
         // The validator itself, and an unreachable miner.
-        FoundNode { uid: Uid(0), hotkey: key("//Alice").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
-        FoundNode { uid: Uid(3), hotkey: key("//Dave").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
+        neuron(0, &key("//Alice"), "127.0.0.1:9".parse().unwrap()),
+        neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
     ];
     let total = async |store: &Store, period| -> f64 {
         store.contenders(PeriodId(period)).await.unwrap().iter().map(|row| row.counts.total_requests).sum()
@@ -430,10 +435,8 @@ async fn loops_survive_failures() {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let handshakes = Arc::new(AtomicU32::new(0));
     // One miner answers, one is unreachable.
-    let nodes = vec![
-        miner("//Bob", 1, &model, &handshakes).await,
-        FoundNode { uid: Uid(3), hotkey: key("//Dave").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
-    ];
+    let nodes =
+        vec![miner("//Bob", 1, &model, &handshakes).await, neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap())];
     let flaky = Flaky(AtomicU32::new(3), Listed(nodes));
     let mut validator = process_on(&store, Box::new(flaky), &model);
     let shutdown = Shutdown::new();

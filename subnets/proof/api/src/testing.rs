@@ -7,7 +7,7 @@ use taonet_http::{ServeLimits, serve};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, MinerEntry, Wire};
+use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, Wire};
 use taonet_service::{Shutdown, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -50,7 +50,7 @@ impl World {
         let client = SignedClient::new(signer, config).unwrap();
         let examiner = Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock()).unwrap();
         let examiner = Arc::new(examiner);
-        examiner.follow_list(&[MinerEntry { uid: None, peer, wire: Wire::Http }]).await;
+        examiner.follow_list(&[ProofMiner { peer, wire: Wire::Http }]).await;
         let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
         Self { examiner, circuit, model, stop, place }
     }

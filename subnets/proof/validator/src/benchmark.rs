@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::dispatch::Assignment;
 use crate::request::{Asked, Missing};
-use crate::{Examiner, MinerEntry, measures};
+use crate::{Examiner, ProofMiner, measures};
 
 /// Grace period for the answers to requests in flight at shutdown, so that no finished work is lost.
 const DRAIN: Duration = Duration::from_secs(8);
@@ -23,7 +23,7 @@ impl Examiner {
     /// Follows the list of miners and sends benchmark requests to them until shutdown. Requests in flight, including
     /// users' requests, then have 8 s to be answered, verified and recorded. Saves the measured performance every five
     /// minutes and at the end.
-    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<MinerEntry>>, stop: &Shutdown) {
+    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<ProofMiner>>, stop: &Shutdown) {
         let mut running = JoinSet::new();
         self.update(&mut list, &mut running);
         let mut save = tokio::time::interval_at((Instant::now() + SAVE_EVERY).into(), SAVE_EVERY);
@@ -71,7 +71,7 @@ impl Examiner {
 
     /// Updates the list of miners. Connects in the background, because a connection attempt to a silent miner lasts
     /// until its timeout.
-    fn update(self: &Arc<Self>, list: &mut watch::Receiver<Vec<MinerEntry>>, running: &mut JoinSet<()>) {
+    fn update(self: &Arc<Self>, list: &mut watch::Receiver<Vec<ProofMiner>>, running: &mut JoinSet<()>) {
         let wanted = list.borrow_and_update().clone();
         measures::miners(wanted.len());
         self.set_list(&wanted);
@@ -103,7 +103,7 @@ impl Examiner {
 
     /// Sends one benchmark request to a miner, verifies its proof and records the outcome. Returns `None` if the miner
     /// is at capacity or an error is local: neither is recorded.
-    pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
+    pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
         let circuit = self.choose()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
         self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await

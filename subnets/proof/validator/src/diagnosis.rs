@@ -13,7 +13,7 @@ use taonet_proof_backends::{Statement, VerifyError};
 use taonet_proof_core::scoring::Fault;
 use taonet_proof_core::{Binding, Digest};
 
-use crate::MinerEntry;
+use crate::ProofMiner;
 use crate::request::{Claimed, Examined};
 
 /// Number of statements remembered per miner, from the miner's latest verified proofs.
@@ -53,7 +53,7 @@ impl Remembered {
     }
 
     /// Removes miners that are not listed.
-    pub(crate) fn retain(&self, listed: &[MinerEntry]) {
+    pub(crate) fn retain(&self, listed: &[ProofMiner]) {
         self.lock().retain(|miner, _| listed.iter().any(|entry| entry.hotkey() == miner));
     }
 
@@ -131,7 +131,7 @@ pub(crate) fn diagnose(
     claimed: &Claimed,
     error: &VerifyError,
     remembered: &Remembered,
-    miners: &[MinerEntry],
+    miners: &[ProofMiner],
 ) -> Fault {
     let (miner, now) = (claimed.statement.binding.miner, Instant::now());
     let mut trials = Trials { proof: &claimed.proof, left: remembered.allowance(&miner, now), made: 0 };
@@ -155,7 +155,7 @@ fn origin(
     all: &[Examined],
     claimed: &Claimed,
     remembered: &Remembered,
-    miners: &[MinerEntry],
+    miners: &[ProofMiner],
     trials: &mut Trials<'_>,
 ) -> Option<Fault> {
     let statement = &claimed.statement;
@@ -179,7 +179,7 @@ fn origin(
     }
     // A copying miner probably runs on the same host as the miner that it copies.
     let host = miners.iter().find(|entry| *entry.hotkey() == miner).map(|entry| entry.peer.host());
-    let mut others: Vec<&MinerEntry> = miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
+    let mut others: Vec<&ProofMiner> = miners.iter().filter(|entry| *entry.hotkey() != miner).collect();
     others.sort_by_key(|entry| Some(entry.peer.host()) != host);
     for other in others.into_iter().take(MOST_MINERS) {
         let statement = Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };

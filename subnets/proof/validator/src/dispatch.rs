@@ -9,7 +9,7 @@ use taonet_primitives::Hotkey;
 use taonet_proof_core::Digest;
 use tokio::sync::Notify;
 
-use crate::MinerEntry;
+use crate::ProofMiner;
 use crate::capacity::{Performance, Saved, Times};
 
 /// Pauses after consecutive failures.
@@ -80,7 +80,7 @@ impl Load {
 impl State {
     /// Returns the given percentage of the miners: those whose answers for a circuit are overdue soonest. Miners with
     /// too few response times are not among them. With 100 %, the set is empty, since all miners are equal.
-    fn fastest(&self, circuit: usize, miners: &[MinerEntry], percent: u8) -> BTreeSet<Hotkey> {
+    fn fastest(&self, circuit: usize, miners: &[ProofMiner], percent: u8) -> BTreeSet<Hotkey> {
         if percent >= 100 {
             return BTreeSet::new();
         }
@@ -139,14 +139,14 @@ impl Dispatcher {
     pub(crate) fn assign(
         self: &Arc<Self>,
         circuit: usize,
-        miners: &[MinerEntry],
+        miners: &[ProofMiner],
         excluded: &BTreeSet<Hotkey>,
         now: Instant,
     ) -> Option<Assignment> {
         let mut state = self.lock();
         let fastest = state.fastest(circuit, miners, self.limits.users_percent);
         let eligible = miners.iter().filter(|miner| !excluded.contains(miner.hotkey()));
-        let rank = |miner: &&MinerEntry| {
+        let rank = |miner: &&ProofMiner| {
             let unknown = Load::default();
             let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
             let is_failing = if self.limits.benchmarks { load.performance.is_failing() } else { load.is_paused(now) };
@@ -163,7 +163,7 @@ impl Dispatcher {
     }
 
     /// Assigns a benchmark request to one miner.
-    pub(crate) fn assign_to(self: &Arc<Self>, circuit: usize, miner: &MinerEntry) -> Assignment {
+    pub(crate) fn assign_to(self: &Arc<Self>, circuit: usize, miner: &ProofMiner) -> Assignment {
         self.start(&mut self.lock(), miner.clone(), circuit, Purpose::Benchmark, Instant::now())
     }
 
@@ -176,7 +176,7 @@ impl Dispatcher {
     pub(crate) fn next(
         self: &Arc<Self>,
         circuit: usize,
-        miners: &[MinerEntry],
+        miners: &[ProofMiner],
         now: Instant,
     ) -> Result<Assignment, Option<Instant>> {
         let mut state = self.lock();
@@ -212,8 +212,8 @@ impl Dispatcher {
     }
 
     /// Removes the records of miners that left the list.
-    pub(crate) fn retain(&self, miners: &[MinerEntry]) {
-        let listed: BTreeSet<&Hotkey> = miners.iter().map(MinerEntry::hotkey).collect();
+    pub(crate) fn retain(&self, miners: &[ProofMiner]) {
+        let listed: BTreeSet<&Hotkey> = miners.iter().map(ProofMiner::hotkey).collect();
         let mut state = self.lock();
         state.miners.retain(|hotkey, load| load.in_flight > 0 || listed.contains(hotkey));
         // The list is empty until the metagraph is read for the first time.
@@ -225,7 +225,7 @@ impl Dispatcher {
     fn start(
         self: &Arc<Self>,
         state: &mut State,
-        miner: MinerEntry,
+        miner: ProofMiner,
         circuit: usize,
         purpose: Purpose,
         now: Instant,
@@ -269,7 +269,7 @@ impl Dispatcher {
 /// Guard that counts a miner's request as in flight until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Assignment {
-    pub(crate) miner: MinerEntry,
+    pub(crate) miner: ProofMiner,
     /// Timeout of the request: twice the 95th percentile of the miner's response times, once there are enough.
     pub(crate) timeout: Duration,
     /// Time after which the answer is overdue.

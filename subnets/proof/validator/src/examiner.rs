@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::diagnosis::Remembered;
 use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
 use crate::request::{Asked, Claimed, Clients, Examined, Missing};
-use crate::{Book, MinerEntry, measures};
+use crate::{Book, ProofMiner, measures};
 use verification::Verifications;
 
 /// Settings of an [`Examiner`].
@@ -83,7 +83,7 @@ pub struct Examiner {
     pub(crate) requests: Arc<Semaphore>,
     verifications: Verifications,
     remembered: Arc<Remembered>,
-    miners: watch::Sender<Arc<Vec<MinerEntry>>>,
+    miners: watch::Sender<Arc<Vec<ProofMiner>>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
 
@@ -130,19 +130,19 @@ impl Examiner {
     }
 
     /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls it directly.
-    pub async fn follow_list(&self, list: &[MinerEntry]) {
+    pub async fn follow_list(&self, list: &[ProofMiner]) {
         self.set_list(list);
         self.connect(list).await;
     }
 
-    pub(crate) fn set_list(&self, list: &[MinerEntry]) {
+    pub(crate) fn set_list(&self, list: &[ProofMiner]) {
         self.miners.send_replace(Arc::new(list.to_vec()));
         self.dispatcher.retain(list);
         self.remembered.retain(list);
     }
 
     /// Connects to the miners that use QUIC.
-    pub(crate) async fn connect(&self, list: &[MinerEntry]) {
+    pub(crate) async fn connect(&self, list: &[ProofMiner]) {
         if let Some(quic) = &self.clients.quic {
             quic.follow(list).await;
         }
@@ -177,7 +177,7 @@ impl Examiner {
 
     async fn answer(
         &self,
-        miner: &MinerEntry,
+        miner: &ProofMiner,
         position: usize,
         asked: &Asked,
         timeout: Duration,
@@ -214,7 +214,7 @@ impl Examiner {
         (count > 0).then(|| rand::rng().random_range(0..count))
     }
 
-    async fn count(&self, miner: &MinerEntry, circuit: &str, outcome: Outcome) -> Option<Outcome> {
+    async fn count(&self, miner: &ProofMiner, circuit: &str, outcome: Outcome) -> Option<Outcome> {
         measures::outcome(&outcome);
         let event = Event {
             miner: *miner.hotkey(),
@@ -234,7 +234,7 @@ impl Examiner {
         }
     }
 
-    pub(crate) fn miners(&self) -> Arc<Vec<MinerEntry>> {
+    pub(crate) fn miners(&self) -> Arc<Vec<ProofMiner>> {
         Arc::clone(&self.miners.borrow())
     }
 

@@ -6,7 +6,7 @@
 //!   slices are retried with other miners;
 //! - [`Book`] persists the scores: each outcome is in a journal on disk before it is applied;
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
-//! - [`registered_miners`] finds miners in a metagraph snapshot.
+//! - [`miner_directory`] selects the miners of the metagraph, and [`ProofMiner`] adds the protocol of requests to them.
 //!
 //! The examiner and the epoch loop run concurrently and share the book:
 //!
@@ -16,14 +16,14 @@
 //!
 //! use taonet_proof_circuits::Catalogue;
 //! use taonet_proof_core::scoring::Profile;
-//! use taonet_proof_validator::{Book, Examiner, ExaminerSettings, MinerEntry, ProofSubnet};
+//! use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet};
 //! use taonet_service::{Shutdown, sleeper, system_clock};
 //! use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
 //! use taonet_wire::SignedClient;
 //! use tokio::sync::watch;
 //!
 //! # async fn example(
-//! #     catalogue: Catalogue, client: SignedClient, miners: watch::Receiver<Vec<MinerEntry>>, shutdown: Shutdown,
+//! #     catalogue: Catalogue, client: SignedClient, miners: watch::Receiver<Vec<ProofMiner>>, shutdown: Shutdown,
 //! #     services: Services, epochs: ValidatorSettings, state: StateFile,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let book = Arc::new(Book::open(Path::new("scores")).await?);
@@ -43,9 +43,9 @@
 //! those.
 //!
 //! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification), `taonet-wire` and
-//! `taonet-wallet` (signed requests), `taonet-neuron` (miners' addresses, backoff), `taonet-validator` (trait `Subnet`),
-//! `taonet-service`, `taonet-primitives` and the published crate `btlightning` (messages and frames over QUIC). Used by
-//! `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
+//! `taonet-wallet` (signed requests), `taonet-neuron` (miners of the metagraph, backoff), `taonet-validator` (trait
+//! `Subnet`), `taonet-service`, `taonet-primitives` and the published crate `btlightning` (messages and frames over
+//! QUIC). Used by `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
 
 mod benchmark;
 mod book;
@@ -64,7 +64,7 @@ pub use book::{Book, BookError};
 pub use delivery::{Delivery, DeliveryError, Progress, Served};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
-pub use miners::{MinerEntry, Wire, registered_miners};
+pub use miners::{ProofMiner, Wire, miner_directory};
 pub use quic::{QuicClient, QuicError};
 pub use request::Clients;
 pub use subnet::ProofSubnet;

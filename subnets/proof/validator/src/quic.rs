@@ -34,7 +34,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::request::{Asked, Missing};
-use crate::{MinerEntry, Wire};
+use crate::{ProofMiner, Wire};
 use connections::Connections;
 use stopwatch::Stopwatch;
 
@@ -126,7 +126,7 @@ impl QuicClient {
     }
 
     /// Connects to new miners on the list and drops connections to those that left it.
-    pub(crate) async fn follow(&self, miners: &[MinerEntry]) {
+    pub(crate) async fn follow(&self, miners: &[ProofMiner]) {
         let over_quic = miners.iter().filter(|miner| miner.wire == Wire::Quic);
         let listed: Vec<_> =
             over_quic.filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?))).collect();

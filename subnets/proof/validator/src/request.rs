@@ -16,7 +16,7 @@ use taonet_proof_core::{Binding, Digest};
 use taonet_wire::{Call, CallError, Peer, Retry, SignedClient};
 
 use crate::quic::QuicClient;
-use crate::{MinerEntry, Wire};
+use crate::{ProofMiner, Wire};
 
 /// A circuit with its verifier loaded.
 pub(crate) struct Examined {
@@ -121,7 +121,7 @@ impl Clients {
     /// Sends a request to a miner and returns its answer.
     pub(crate) async fn ask(
         &self,
-        miner: &MinerEntry,
+        miner: &ProofMiner,
         examined: &Examined,
         asked: &Asked,
         timeout: Duration,

@@ -27,10 +27,10 @@ impl Subnet for ProofSubnet {
     type Scores = Vec<(Uid, f64)>;
     type Error = Infallible;
 
-    async fn scores(&self, neurons: &Neurons<'_>, _: bool) -> Result<RoundScores<Self::Scores>, Infallible> {
+    async fn scores(&self, neurons: &Neurons, _: bool) -> Result<RoundScores<Self::Scores>, Infallible> {
         let now = unix_time((self.clock)());
         let scores = self.book.read(|board| {
-            let registered = |hotkey: &Hotkey| neurons.uid_of(&hotkey.to_string()).map(|uid| (uid, *hotkey));
+            let registered = |hotkey: &Hotkey| neurons.uid_of(hotkey).map(|uid| (uid, *hotkey));
             let (uids, hotkeys): (Vec<_>, Vec<_>) = board.tallies().keys().filter_map(registered).unzip();
             let shares = board.weights(&self.profile, &hotkeys, now);
             let mut scores: Vec<_> = uids.into_iter().zip(shares).collect();
@@ -65,9 +65,10 @@ impl Subnet for ProofSubnet {
 mod tests {
     use std::time::Duration;
 
+    use taonet_neuron::Neuron;
+    use taonet_primitives::BlockNumber;
     use taonet_proof_core::scoring::{Event, Fault, Outcome};
     use taonet_service::system_clock;
-    use taonet_validator::api::MetagraphSnapshot;
 
     use super::*;
 
@@ -77,15 +78,8 @@ mod tests {
         let book = Arc::new(Book::open(place.path()).await.unwrap());
         let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
         let key = |byte| Hotkey::from_bytes([byte; 32]);
-        let snapshot = MetagraphSnapshot {
-            block: 1,
-            hotkeys: [3, 2, 1].map(|byte| key(byte).to_string()).to_vec(),
-            last_update: vec![0; 3],
-            axons: vec![],
-            validator_permit: vec![],
-            stake: vec![],
-        };
-        let neurons = Neurons::new(&snapshot);
+        let list = (0..).zip([3, 2, 1]).map(|(uid, byte)| Neuron::new(Uid(uid), key(byte), None)).collect();
+        let neurons = Neurons::new(BlockNumber::new(1), list);
         let scores = async || subnet.scores(&neurons, false).await.unwrap().scores;
         assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "no miner was queried");
         let event = |miner, outcome| Event {

@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use taonet_neuron::AddressPolicy;
+use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_validator::{
-    Book, Clients, Examiner, ExaminerSettings, MinerEntry, ProofSubnet, QuicClient, Wire, describe_metrics,
-    registered_miners,
+    Book, Clients, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, QuicClient, Wire, describe_metrics,
+    miner_directory,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::api::DEFAULT_RETRIES;
@@ -209,8 +209,8 @@ impl ValidatorArgs {
         self.metrics_port.map_or(self.metrics, |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
-    fn peers(&self) -> Vec<MinerEntry> {
-        let entry = |PeerName(peer, wire): &PeerName| MinerEntry { uid: None, peer: peer.clone(), wire: *wire };
+    fn peers(&self) -> Vec<ProofMiner> {
+        let entry = |PeerName(peer, wire): &PeerName| ProofMiner { peer: peer.clone(), wire: *wire };
         self.peer.iter().map(entry).collect()
     }
 }
@@ -275,10 +275,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 retry_delay: RETRY_DELAY,
             };
             let (stop, gateway) = (shutdown.clone(), services.gateway.clone());
-            let asked = Asked { netuid: args.netuid, targets: args.target_uid.clone(), wire: args.wire.into() };
+            let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
+            let asked = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&gateway, &asked, &hotkey, every, &list, &stop).await;
+                follow_metagraph(&gateway, &asked, every, &list, &stop).await;
             });
             let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
             let state = StateFile::open(&directory.join("validator.json"))?;
@@ -295,7 +296,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
 
 /// Sends `requests` requests to each miner; the requests to one miner are sequential, those to different miners
 /// concurrent.
-async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u32) {
+async fn examine(examiner: &Arc<Examiner>, miners: Vec<ProofMiner>, requests: u32) {
     let mut pipelines = tokio::task::JoinSet::new();
     for miner in miners {
         let examiner = Arc::clone(examiner);
@@ -308,10 +309,10 @@ async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u3
     while pipelines.join_next().await.is_some() {}
 }
 
-/// Subnet, uids and protocol of the miners to query.
+/// Subnet, selection and protocol of the miners to query.
 struct Asked {
     netuid: NetUid,
-    targets: Vec<Uid>,
+    miners: MinerDirectory,
     wire: Wire,
 }
 
@@ -319,16 +320,16 @@ struct Asked {
 async fn follow_metagraph(
     gateway: &GatewayClient,
     asked: &Asked,
-    me: &Hotkey,
     every: Duration,
-    list: &watch::Sender<Vec<MinerEntry>>,
+    list: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,
 ) {
     loop {
-        match gateway.snapshot(asked.netuid).await {
-            Ok(snapshot) => {
-                let miners = registered_miners(&snapshot, me, &asked.targets, &AddressPolicy::default(), asked.wire);
-                tracing::info!(miners = miners.len(), block = snapshot.block, "metagraph read");
+        match gateway.neurons(asked.netuid).await {
+            Ok(neurons) => {
+                let selected = asked.miners.select(&neurons).miners;
+                let miners: Vec<_> = selected.iter().filter_map(|miner| ProofMiner::new(miner, asked.wire)).collect();
+                tracing::info!(miners = miners.len(), block = neurons.block.get(), "metagraph read");
                 list.send_replace(miners);
             }
             Err(error) => tracing::warn!(%error, "cannot read the metagraph"),

@@ -36,8 +36,8 @@ impl Members {
     /// # Errors
     /// [`GatewayError`] when the neurons cannot be read; the previous list remains valid.
     pub async fn refresh(&self) -> Result<(), GatewayError> {
-        let snapshot = self.chain.snapshot(self.netuid).await?;
-        let slots = (0..).zip(&snapshot.hotkeys).filter_map(|(uid, hotkey)| Some((hotkey.parse().ok()?, uid)));
+        let neurons = self.chain.neurons(self.netuid).await?;
+        let slots = neurons.list.iter().map(|neuron| (neuron.hotkey, neuron.uid.0));
         *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(slots.collect()));
         Ok(())
     }

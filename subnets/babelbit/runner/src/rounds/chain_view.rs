@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use taonet_chain::{At, Chain, ChainError, Detail};
-use taonet_primitives::{MechId, NetUid};
-use taonet_validator::api::MetagraphSnapshot;
+use taonet_chain::{Chain, ChainError};
+use taonet_neuron::Neurons;
+use taonet_primitives::NetUid;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
+use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// Timeout for reading the newest block, as in the reference system.
 const READING: Duration = Duration::from_secs(30);
@@ -85,15 +85,13 @@ impl ChainView {
     ///
     /// # Errors
     /// [`ChainViewError`] when the gateway fails, and the fallback node is missing or fails, too.
-    pub async fn metagraph(&self) -> Result<MetagraphSnapshot, ChainViewError> {
-        match self.gateway.snapshot(self.netuid).await {
-            Ok(snapshot) => Ok(snapshot),
+    pub async fn neurons(&self) -> Result<Neurons, ChainViewError> {
+        let netuid = self.netuid;
+        match self.gateway.neurons(netuid).await {
+            Ok(neurons) => Ok(neurons),
             Err(gateway) => {
-                let netuid = self.netuid;
-                let read = |chain: Arc<dyn Chain>| async move {
-                    chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await
-                };
-                self.directly(gateway, read).await.map(|metagraph| snapshot_of(&metagraph))
+                let read = |chain: Arc<dyn Chain>| async move { Neurons::read(&*chain, netuid).await };
+                self.directly(gateway, read).await
             }
         }
     }

@@ -8,16 +8,13 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_engine::client::EngineClient;
-use taonet_neuron::AddressPolicy;
-use taonet_validator::api::MetagraphSnapshot;
+use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neurons, SelectedMiners};
 
 use super::chain_view::{ChainView, ChainViewError};
 use super::measure::Counting;
-use super::metagraph::announced;
 use super::schedule::{Due, Retry};
 use super::{ArenaMiners, ArenaUnavailable, ConnectMiner, MinerSource, PlayedRound, RoundPlayer, Shuffle, auth_pause};
 use crate::events::RunObserver;
-use crate::miners::MinerEntry;
 use crate::{Miner, PlaySettings, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_core::records::MinerKey;
 
@@ -125,25 +122,24 @@ pub struct RoundReport {
 /// # Errors
 /// [`ChainViewError`] when the metagraph cannot be fetched.
 pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Result<Vec<MinerEntry>, ChainViewError> {
-    Ok(announced_miners(&chain.metagraph().await?, policy))
+    Ok(announced_miners(&chain.neurons().await?, policy))
 }
 
 /// Returns the miners announced in a metagraph at addresses permitted by `policy`, sorted by uid.
-pub fn announced_miners(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) -> Vec<MinerEntry> {
-    let found = announced(snapshot, policy);
-    let (miners, neurons) = (found.miners.len(), snapshot.hotkeys.len());
-    if found.refused > 0 || found.malformed > 0 {
+pub fn announced_miners(neurons: &Neurons, policy: &AddressPolicy) -> Vec<MinerEntry> {
+    let SelectedMiners { miners, forbidden } = MinerDirectory::new(policy.clone()).select(neurons);
+    if forbidden > 0 || neurons.malformed > 0 {
         tracing::warn!(
-            neurons,
-            miners,
-            not_public = found.refused,
-            malformed = found.malformed,
+            neurons = neurons.registered,
+            miners = miners.len(),
+            not_public = forbidden,
+            malformed = neurons.malformed,
             "miners skipped: addresses not allowed"
         );
     } else {
-        tracing::info!(neurons, miners, "metagraph read");
+        tracing::info!(neurons = neurons.registered, miners = miners.len(), "metagraph read");
     }
-    found.miners
+    miners
 }
 
 /// Player of the speech contest's rounds.

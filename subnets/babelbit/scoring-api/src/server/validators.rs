@@ -96,11 +96,14 @@ impl Validators {
 }
 
 async fn look_up(gateway: &GatewayClient, netuid: NetUid) -> Result<HashMap<Hotkey, u64>, LookupError> {
-    let snapshot = gateway.snapshot(netuid).await?;
-    if snapshot.validator_permit.len() != snapshot.hotkeys.len() || snapshot.stake.len() != snapshot.hotkeys.len() {
-        return Err(LookupError::NoPermits);
+    let mut stakes = HashMap::new();
+    for neuron in gateway.neurons(netuid).await?.list {
+        let (Some(has_permit), Some(stake)) = (neuron.validator_permit, neuron.stake) else {
+            return Err(LookupError::NoPermits);
+        };
+        if has_permit {
+            stakes.insert(neuron.hotkey, stake.get());
+        }
     }
-    let neurons = snapshot.hotkeys.iter().zip(snapshot.validator_permit).zip(snapshot.stake);
-    let permitted = neurons.filter(|((_, has_permit), _)| *has_permit);
-    Ok(permitted.filter_map(|((hotkey, _), stake)| Some((hotkey.parse().ok()?, stake))).collect())
+    Ok(stakes)
 }

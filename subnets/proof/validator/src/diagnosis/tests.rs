@@ -28,7 +28,7 @@ fn key(number: u16) -> Hotkey {
 
 struct Case {
     circuits: Vec<Examined>,
-    miners: Vec<MinerEntry>,
+    miners: Vec<ProofMiner>,
     count: Arc<AtomicUsize>,
     _place: tempfile::TempDir,
 }
@@ -60,7 +60,7 @@ fn case_with(backends: [&str; 2]) -> Case {
     });
     let miners = (0..256_u16).map(|number| {
         let host = if number == 0 || number == 255 { "10.9.9.9".to_owned() } else { format!("10.0.0.{number}") };
-        MinerEntry { uid: None, peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
+        ProofMiner { peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
     });
     Case { circuits: circuits.into(), miners: miners.collect(), count, _place: place }
 }

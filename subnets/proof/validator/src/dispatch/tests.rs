@@ -15,9 +15,9 @@ fn key(byte: u8) -> Hotkey {
     Hotkey::from_bytes([byte; 32])
 }
 
-fn miners(count: u8) -> Vec<MinerEntry> {
+fn miners(count: u8) -> Vec<ProofMiner> {
     let peer = |byte| Peer::new(key(byte), "127.0.0.1", 1).unwrap();
-    (1..=count).map(|byte| MinerEntry { uid: None, peer: peer(byte), wire: Wire::Http }).collect()
+    (1..=count).map(|byte| ProofMiner { peer: peer(byte), wire: Wire::Http }).collect()
 }
 
 fn hotkey(assignment: &Assignment) -> Hotkey {
@@ -73,7 +73,7 @@ fn without_benchmarks_users_try_miners_again_after_their_pause() {
 fn users_prefer_the_fastest_share_until_it_is_full() {
     let (miners, nobody) = (miners(5), BTreeSet::new());
     let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
-    let time = |miner: &MinerEntry, seconds| {
+    let time = |miner: &ProofMiner, seconds| {
         for _ in 0..8 {
             dispatcher.assign_to(0, miner).settle(Ended::Verified(Duration::from_secs(seconds)));
         }

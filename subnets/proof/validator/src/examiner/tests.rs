@@ -94,7 +94,7 @@ impl Market {
         (Arc::new(examiner), book)
     }
 
-    async fn miner(&self, uri: &str, conduct: Conduct) -> (MinerEntry, Miner) {
+    async fn miner(&self, uri: &str, conduct: Conduct) -> (ProofMiner, Miner) {
         self.miner_until(uri, conduct, &self.stop).await
     }
 
@@ -103,7 +103,7 @@ impl Market {
         Miner::load(&self.catalogue, settings).unwrap()
     }
 
-    async fn miner_until(&self, uri: &str, conduct: Conduct, stop: &Shutdown) -> (MinerEntry, Miner) {
+    async fn miner_until(&self, uri: &str, conduct: Conduct, stop: &Shutdown) -> (ProofMiner, Miner) {
         let miner = self.load(uri, conduct);
         let routes = router(miner.clone(), signed_requests(key(uri).hotkey(), LONG).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -116,9 +116,9 @@ impl Market {
 }
 
 /// Returns the entry of a miner on loopback.
-fn entry(uri: &str, port: u16) -> MinerEntry {
+fn entry(uri: &str, port: u16) -> ProofMiner {
     let peer = Peer::new(key(uri).hotkey(), "127.0.0.1", port).unwrap();
-    MinerEntry { uid: None, peer, wire: Wire::Http }
+    ProofMiner { peer, wire: Wire::Http }
 }
 
 fn failed(fault: Fault) -> Outcome {
@@ -156,7 +156,7 @@ async fn every_lie_has_its_name() {
     let (wrong, _) = market.miner("//Charlie", Conduct::WrongOutput).await;
     let (replay, _) = market.miner("//Dave", Conduct::Replay).await;
     let (copy, _) = market.miner("//Eve", Conduct::Copy(miner)).await;
-    let all = [&honest, &wrong, &replay, &copy].map(MinerEntry::clone);
+    let all = [&honest, &wrong, &replay, &copy].map(ProofMiner::clone);
     examiner.follow_list(&all).await;
     assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
     assert!(matches!(examiner.examine(&replay).await, Some(Outcome::Verified { .. })));
@@ -175,7 +175,7 @@ async fn external_programs_prove_and_verify() {
 }
 
 /// Runs an examiner with these miners until `enough`, and stops it.
-async fn run_until(examiner: Arc<Examiner>, miners: Vec<MinerEntry>, enough: impl Fn() -> bool) {
+async fn run_until(examiner: Arc<Examiner>, miners: Vec<ProofMiner>, enough: impl Fn() -> bool) {
     let (_list, listed) = watch::channel(miners);
     let stop = Shutdown::new();
     let end = stop.clone();
@@ -256,7 +256,7 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
 }
 
 /// Starts a miner that sends the same response to every request.
-async fn axum_answer(market: &Market, status: u16, body: &'static str) -> MinerEntry {
+async fn axum_answer(market: &Market, status: u16, body: &'static str) -> ProofMiner {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     let routes = axum::Router::new().fallback(move || async move { (status, body) });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -278,7 +278,7 @@ async fn pipelines_follow_the_list_of_miners() {
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
     let verified =
-        |miner: &MinerEntry| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
+        |miner: &ProofMiner| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
     while verified(&bob) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -299,7 +299,7 @@ async fn pipelines_follow_the_list_of_miners() {
 }
 
 /// Starts a server that accepts connections and never answers.
-async fn silent_miner(market: &Market, uri: &str) -> MinerEntry {
+async fn silent_miner(market: &Market, uri: &str) -> ProofMiner {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     market.stop.spawn("silent", async move {
@@ -334,7 +334,7 @@ async fn silent_miners_never_stop_honest_ones() {
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
     let verified =
-        |miner: &MinerEntry| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
+        |miner: &ProofMiner| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
     let all_deliver = async {
         while honest.iter().any(|miner| verified(miner) < 20) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -388,7 +388,7 @@ async fn miners_are_queried_over_quic() {
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });
-        miners.push(MinerEntry { wire: Wire::Quic, ..entry(uri, port) });
+        miners.push(ProofMiner { wire: Wire::Quic, ..entry(uri, port) });
     }
     examiner.follow_list(&miners).await;
     for _ in 0..3 {
@@ -396,10 +396,10 @@ async fn miners_are_queried_over_quic() {
     }
     assert_eq!(examiner.examine(&miners[1]).await, Some(failed(Fault::WrongOutput)));
     // Two unreachable miners: another hotkey at Bob's address, and an address without a server.
-    let stranger = MinerEntry { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
+    let stranger = ProofMiner { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let nobody = MinerEntry { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
+    let nobody = ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
     assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
     assert_eq!(book.events(), 6);
 }

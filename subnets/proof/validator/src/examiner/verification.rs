@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::keep;
 use crate::diagnosis::{Remembered, diagnose};
 use crate::request::{Claimed, Examined};
-use crate::{MinerEntry, measures};
+use crate::{ProofMiner, measures};
 
 /// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the backend.
 pub(super) struct Verifications {
@@ -54,7 +54,7 @@ impl Verifications {
         &self,
         position: usize,
         claimed: Arc<Claimed>,
-        miners: Arc<Vec<MinerEntry>>,
+        miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
         let most = self.shared.circuits.get(position)?.verifier.most_together().max(1);
         let queue = self.waiting.get(position)?;
@@ -89,7 +89,7 @@ fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<Claimed>, most: usize) ->
 
 impl Shared {
     /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the diagnosis of others.
-    fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[MinerEntry]) {
+    fn verify(&self, position: usize, proofs: Vec<Waiting>, miners: &[ProofMiner]) {
         let Some(examined) = self.circuits.get(position) else { return };
         let (began, count) = (Instant::now(), proofs.len());
         let results = verify_all(examined, &proofs);

@@ -173,7 +173,7 @@ async fn the_clock_stops_while_there_is_no_room() {
             (fault(answer.map(|(answer, _)| answer)), began.elapsed())
         };
         // Connecting takes a while, after which waiting requests would be sent in any order.
-        client.follow(&[MinerEntry { uid: None, peer: peer.clone(), wire: Wire::Quic }]).await;
+        client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;
         tokio::join!(after(0, LONG), after(300, LONG), after(600, Duration::from_secs(1)))
     };
     let (first, second, (last, waited)) = while_serving(asking, serving).await;
@@ -205,7 +205,7 @@ async fn declared_sizes_reserve_nothing() {
     };
     let asking = async {
         // Connecting takes a while, after which waiting requests would be sent in any order.
-        client.follow(&[MinerEntry { uid: None, peer: peer.clone(), wire: Wire::Quic }]).await;
+        client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;
         let mut waiting = JoinSet::new();
         for _ in 0..8 {
             let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());
@@ -334,7 +334,7 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
         for _ in 0..2 {
             assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
         }
-        client.follow(&[MinerEntry { uid: None, peer: bob, wire: Wire::Quic }]).await;
+        client.follow(&[ProofMiner { peer: bob, wire: Wire::Quic }]).await;
         assert_eq!(fault(ask(&client, &stranger, LONG).await), Fault::Refused);
     };
     while_serving(asking, serving).await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use taonet_neuron::AddressPolicy;
+use taonet_neuron::{AddressPolicy, MinerEntry};
 use taonet_primitives::{Hotkey, Uid, counted};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofSubnet, Wire, registered_miners};
+use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::{EpochReport, Services, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
@@ -108,12 +108,13 @@ impl Market {
         };
         let client = validator::client(&self.validator)?;
         let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
-        let snapshot = services.gateway.snapshot(NETUID).await?;
+        let neurons = services.gateway.neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let here = AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() };
-        let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here, Wire::Http);
+        let miners = miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
-        let (list, listed) = watch::channel(miners.clone());
+        let (list, listed) =
+            watch::channel(miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect());
         let user = User::start(&examiner, passing, shutdown).await?;
         let stop = shutdown.clone();
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
@@ -140,8 +141,7 @@ impl Market {
         let tallies = book.read(|board| board.tallies().clone());
         let mut standings = Vec::new();
         for miner in miners {
-            let uid = miner.uid.unwrap_or(Uid(0));
-            let hotkey = *miner.hotkey();
+            let MinerEntry { uid, hotkey, .. } = miner;
             standings.push(Standing {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
                 uid,

@@ -83,7 +83,7 @@ impl Wire {
             path,
             message,
             base,
-            peer: Peer::new(target.hotkey, target.address.host(), target.address.port())?,
+            peer: target.address.peer(target.hotkey)?,
             validator: target.validator.clone(),
             signer: signer(BabelbitScheme::axon()),
             body_signer: signer(BabelbitScheme::managed()),

@@ -147,9 +147,8 @@ async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
     let view = world.parts().await.0.chain;
     let head = chain.client.head().await.unwrap().number.get();
     assert!(view.block().await.unwrap() >= head);
-    let snapshot = view.metagraph().await.unwrap();
-    let uid = chain.uid(&chain.miners[0]).await;
-    assert_eq!(snapshot.hotkeys[usize::from(uid.0)], chain.miners[0].hotkey().to_string());
+    let neurons = view.neurons().await.unwrap();
+    assert_eq!(neurons.uid_of(&chain.miners[0].hotkey()), Some(chain.uid(&chain.miners[0]).await));
     // The loop polls for blocks although no gateway announces new ones.
     world.settings.schedule.tempo = 10;
     world.settings.schedule.solo = false;

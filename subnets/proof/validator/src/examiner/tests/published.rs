@@ -23,7 +23,7 @@ impl ValidatorPermitResolver for Permitted {
 /// An honest miner behind the published server.
 struct Published {
     server: Arc<LightningServer>,
-    entry: MinerEntry,
+    entry: ProofMiner,
 }
 
 impl Published {
@@ -60,7 +60,7 @@ impl Published {
         server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), whole).await.unwrap();
         server.register_async_synapse_handler(SLICE_PROOF.to_owned(), slice).await.unwrap();
         server.start().await.unwrap();
-        let entry = MinerEntry { wire: Wire::Quic, ..entry(uri, server.local_addr().unwrap().port()) };
+        let entry = ProofMiner { wire: Wire::Quic, ..entry(uri, server.local_addr().unwrap().port()) };
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve_forever().await });
@@ -75,7 +75,7 @@ impl Published {
     }
 }
 
-async fn is_verified(examiner: &Examiner, miner: &MinerEntry) -> bool {
+async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
     matches!(examiner.examine(miner).await, Some(Outcome::Verified { .. }))
 }
 
@@ -115,7 +115,7 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG).await;
     let bob = Published::start(&market, "//Bob", None).await;
-    let charlie = MinerEntry { wire: Wire::Quic, ..entry("//Charlie", bob.entry.peer.port()) };
+    let charlie = ProofMiner { wire: Wire::Quic, ..entry("//Charlie", bob.entry.peer.port()) };
     assert!(is_verified(&examiner, &bob.entry).await);
     bob.connection().await;
     assert_eq!(examiner.examine(&charlie).await, Some(failed(Fault::Refused)));

@@ -1,0 +1,78 @@
+use std::net::SocketAddr;
+
+use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
+use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
+
+/// The neurons of a subnet at one block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neurons {
+    /// The block at which the neurons were read.
+    pub block: BlockNumber,
+    /// Number of registered neurons: each uid is smaller. Larger than the list if hotkeys are malformed.
+    pub registered: usize,
+    /// Number of neurons with an axon whose hotkey or address is malformed; always 0 from a node.
+    pub malformed: usize,
+    /// The neurons with a valid hotkey, in the order of their uids.
+    pub list: Vec<Neuron>,
+}
+
+/// A neuron of a subnet. The subtensor gateway of Babelbit's reference reports neither permits nor stakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Neuron {
+    /// The neuron's uid.
+    pub uid: Uid,
+    /// The neuron's hotkey.
+    pub hotkey: Hotkey,
+    /// The address of the neuron's axon, never with port 0; `None` if it publishes none.
+    pub address: Option<SocketAddr>,
+    /// Whether the neuron has a validator permit; `None` if the source does not report it.
+    pub validator_permit: Option<bool>,
+    /// The neuron's stake weight; `None` if the source does not report it.
+    pub stake: Option<Rao>,
+    /// The block at which the neuron last set weights; `None` if the source does not report it.
+    pub last_update: Option<BlockNumber>,
+}
+
+impl Neuron {
+    /// Creates a neuron whose source reports neither permit, stake nor last update.
+    pub const fn new(uid: Uid, hotkey: Hotkey, address: Option<SocketAddr>) -> Self {
+        Self { uid, hotkey, address, validator_permit: None, stake: None, last_update: None }
+    }
+}
+
+impl Neurons {
+    /// Creates the list of all registered neurons, in the order of their uids.
+    pub const fn new(block: BlockNumber, list: Vec<Neuron>) -> Self {
+        Self { block, registered: list.len(), malformed: 0, list }
+    }
+
+    /// Reads the neurons of a subnet at the newest block of a node.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the node does not respond or has no such subnet.
+    pub async fn read(chain: &dyn Chain, netuid: NetUid) -> Result<Self, ChainError> {
+        Ok((&chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await?).into())
+    }
+
+    /// Returns the uid of a hotkey, if it is registered.
+    pub fn uid_of(&self, hotkey: &Hotkey) -> Option<Uid> {
+        self.list.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid)
+    }
+
+    /// Returns the hotkey of a uid, if it is registered.
+    pub fn hotkey_of(&self, uid: Uid) -> Option<Hotkey> {
+        self.list.iter().find(|neuron| neuron.uid == uid).map(|neuron| neuron.hotkey)
+    }
+}
+
+impl From<&Metagraph> for Neurons {
+    fn from(metagraph: &Metagraph) -> Self {
+        let neuron = |neuron: &taonet_chain::Neuron| Neuron {
+            validator_permit: Some(neuron.validator_permit),
+            stake: Some(neuron.total_stake),
+            last_update: Some(neuron.last_update),
+            ..Neuron::new(neuron.uid, neuron.hotkey, neuron.axon.map(|axon| axon.address))
+        };
+        Self::new(metagraph.block.number, metagraph.neurons.iter().map(neuron).collect())
+    }
+}
