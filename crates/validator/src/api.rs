@@ -157,13 +157,6 @@ pub struct WeightsAnswer {
     pub details: Value,
 }
 
-impl WeightsAnswer {
-    /// Whether weights submitted earlier in this epoch remain in place of the requested ones.
-    pub fn is_kept(&self) -> bool {
-        self.success && self.details.get("unchanged") == Some(&Value::Bool(true))
-    }
-}
-
 /// Response of the gateway's block routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockAnswer {

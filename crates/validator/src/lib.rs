@@ -3,13 +3,14 @@
 //! | Part | Purpose |
 //! |---|---|
 //! | [`Validator`] | epoch loop: scores of the current round → weights, once per epoch, with its state on disk |
+//! | [`WeightService`] | chain access of the epoch loop: in this process, or through signer and gateway |
 //! | [`signer`] | process with the hotkey: signs texts of the subnet's protocols, requests weight submissions |
-//! | [`subtensor_gateway`] | sole submitter: reads the chain, submits through the weight ledger, confirms |
-//! | [`api`] | HTTP messages between these three processes |
+//! | [`subtensor_gateway`] | sole submitter of Babelbit's processes: reads the chain, submits through the weight ledger |
+//! | [`api`] | HTTP messages between validator, signer and gateway |
 //! | `policy` | decision of an epoch: whether it is due, and which weights are submitted without scores |
 //!
-//! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them) and
-//! [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here:
+//! A subnet implements [`Subnet`] (scores of the current round, and the weights derived from them), and with a signer
+//! also [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -41,13 +42,15 @@
 //! ```
 //!
 //! [`Validator::run`] then processes epochs until shutdown. After a crash, it resumes from its [`StateFile`], and an
-//! epoch that is processed twice submits nothing twice: the gateway's weight ledger records what it signed. While
+//! epoch that is processed twice submits nothing twice: the weight ledger records what it signed. While
 //! scores that the subnet requires are unavailable, the epoch is retried until its last third; without scores, the
 //! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
 //! outside of loopback addresses their callers must present a token ([`operator_http`]).
 //!
-//! The HTTP interfaces are those of the reference stack of Babelbit, so that each of the three processes can be
-//! replaced independently. The crate computes no scores and contains nothing specific to a subnet.
+//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with typed outcomes, and with
+//! the end of the epoch as its only deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP interfaces
+//! are those of the reference stack of Babelbit, so that each of the three processes can be replaced independently. The
+//! crate computes no scores and contains nothing specific to a subnet.
 //!
 //! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's neurons), `taonet-chain`,
 //! `taonet-wallet`, `taonet-http`, `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`,
@@ -64,9 +67,9 @@ pub mod subtensor_gateway;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod validator;
+mod weight_service;
 
 pub use subnet::{RoundScores, Subnet};
 pub use taonet_neuron::Neurons;
-pub use validator::{
-    EpochError, EpochReport, Services, StateError, StateFile, Validator, ValidatorSettings, describe_metrics,
-};
+pub use validator::{EpochError, EpochReport, StateError, StateFile, Validator, ValidatorSettings, describe_metrics};
+pub use weight_service::{HttpWeights, LocalWeights, ReadError, WeightService, WeightsOutcome};

@@ -1,4 +1,5 @@
-//! The subtensor gateway: the only process of a validator that connects to the chain and submits weights.
+//! The subtensor gateway: the only process of a validator that connects to the chain and submits weights. It serves a
+//! [`LocalWeights`] over HTTP.
 //!
 //! | Route | Response |
 //! |---|---|
@@ -14,20 +15,19 @@
 //! and resubmits lost transactions, block by block, even without requests.
 
 mod client;
-mod confirm;
 mod routes;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::api::MetagraphSnapshot;
 use axum::Router;
-use taonet_chain::{At, Chain, ChainError, Detail};
+use taonet_chain::Chain;
 use taonet_ledger::Submitter;
-use taonet_primitives::{Hotkey, MechId, NetUid};
+use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 
 use crate::operator_http::{ApiError, OperatorLimits, protect};
+use crate::weight_service::LocalWeights;
 
 pub(crate) use client::weights_answer;
 pub use client::{GatewayClient, GatewayError};
@@ -62,13 +62,7 @@ pub struct Gateway {
 
 struct Inner {
     settings: GatewaySettings,
-    connected: OnceLock<Connected>,
-}
-
-/// The chain connection and the submitter.
-struct Connected {
-    chain: Arc<dyn Chain>,
-    submitter: Submitter,
+    connected: OnceLock<LocalWeights>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -85,7 +79,7 @@ impl Gateway {
 
     /// Sets the chain and the submitter. Only the first call has an effect.
     pub fn connect(&self, chain: Arc<dyn Chain>, submitter: Submitter) {
-        if self.inner.connected.set(Connected { chain, submitter }).is_err() {
+        if self.inner.connected.set(LocalWeights::new(chain, submitter)).is_err() {
             tracing::error!("the gateway is already connected");
         }
     }
@@ -98,55 +92,21 @@ impl Gateway {
     /// Completes the ledger's unfinished submissions, now and after every block, until shutdown. The gateway must be
     /// connected.
     pub async fn follow(&self, shutdown: &Shutdown) {
-        let Ok(Connected { chain, submitter }) = self.inner.connected() else { return };
-        let mut heads = chain.heads();
-        loop {
-            let block = heads.borrow_and_update().map(|head| head.number);
-            if let Some(block) = block {
-                metrics::gauge!("taonet_subtensor_gateway_block").set(f64::from(block.get()));
-            }
-            // Interrupted work resumes at the next start, as after a kill.
-            let advanced = tokio::select! {
-                () = shutdown.requested() => return,
-                advanced = submitter.advance() => advanced,
-            };
-            match advanced {
-                Ok(intents) => {
-                    for (key, result) in intents {
-                        if let Err(error) = result {
-                            tracing::warn!(
-                                epoch = key.epoch, netuid = key.netuid.0, %error,
-                                "cannot complete a weight submission"
-                            );
-                        }
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the weight ledger failed"),
-            }
-            tokio::select! {
-                () = shutdown.requested() => return,
-                changed = heads.changed() => if changed.is_err() { return },
-            }
+        if let Ok(weights) = self.inner.connected() {
+            weights.follow(shutdown).await;
         }
     }
 
     /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");
-        metrics::describe_gauge!("taonet_subtensor_gateway_block", "Height of the newest block");
+        LocalWeights::describe_metrics();
     }
 }
 
 impl Inner {
-    fn connected(&self) -> Result<&Connected, ApiError> {
+    fn connected(&self) -> Result<&LocalWeights, ApiError> {
         self.connected.get().ok_or(ApiError::NotConnected)
-    }
-}
-
-impl Connected {
-    async fn snapshot(&self, netuid: NetUid) -> Result<MetagraphSnapshot, ChainError> {
-        Ok((&self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await?).into())
     }
 }
 

@@ -1,21 +1,22 @@
 //! The epoch loop: once per epoch, it fetches the scores of the current round and submits weights based on them.
 //!
 //! ```text
-//! gateway ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
-//!                                             gateway: neurons of the subnet ───────┤
-//! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀───────────────────┘
+//! service ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
+//!                                             service: neurons of the subnet ───────┤
+//! service ◀── weights ◀── policy (fallback, reuse) ◀────────────────────────────────┘
 //! ```
+//!
+//! The service is the validator's chain access: a [`WeightService`].
 //!
 //! While required scores are unavailable, the epoch stays due and is retried until its last third.
 //!
 //! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The last processed
 //! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next epoch.
-//! Processing an epoch twice, after a kill, submits nothing twice: the gateway's weight ledger records signed weights.
+//! Processing an epoch twice, after a kill, submits nothing twice: the weight ledger records signed weights.
 
 mod epoch;
 mod error;
 mod state;
-mod submit;
 
 use std::time::Duration;
 
@@ -24,26 +25,23 @@ use taonet_primitives::{BlockNumber, NetUid, Uid};
 use taonet_service::{Clock, Shutdown, Sleeper};
 
 use crate::policy::due_epoch;
-use crate::signer::SignerClient;
 use crate::subnet::Subnet;
-use crate::subtensor_gateway::{GatewayClient, GatewayError};
+use crate::weight_service::{ReadError, WeightService};
 
 pub use epoch::EpochReport;
 pub use error::EpochError;
 pub use state::{StateError, StateFile};
 
-/// Timeout for reading the newest block.
-const READING: Duration = Duration::from_secs(15);
 /// Timeout for waiting for a block.
 const WAITING: Duration = Duration::from_mins(1);
-/// Pause after a gateway error.
+/// Pause after an error of the chain or the gateway.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
 /// Pause before unavailable scores are fetched again.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`WAITING`] has passed without a new block.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// Settings for weight decisions and submissions.
+/// Settings for weight decisions.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
     /// Netuid of the subnet.
@@ -55,30 +53,17 @@ pub struct ValidatorSettings {
     /// Number of consecutive epochs without scores after which all weight goes to `burn_uid`, if there are no previous
     /// weights to resubmit.
     pub max_skipped_epochs: u32,
-    /// Maximum number of the gateway's attempts to confirm weights.
-    pub retries: u32,
-    /// Delay between two attempts.
-    pub retry_delay: Duration,
-}
-
-/// Clients of the services through which a [`Validator`] reaches the chain.
-#[derive(Debug, Clone)]
-pub struct Services {
-    /// Client of the subtensor gateway, which reads the chain. It also submits weights when the signer fails.
-    pub gateway: GatewayClient,
-    /// Client of the signer, which submits weights.
-    pub signer: SignerClient,
 }
 
 /// Epoch loop of a subnet's validator.
 pub struct Validator<S> {
     subnet: S,
-    services: Services,
+    service: WeightService,
     settings: ValidatorSettings,
     state: StateFile,
     clock: Clock,
     sleeper: Sleeper,
-    /// Whether the last call to the gateway succeeded.
+    /// Whether the chain was reachable at the last call.
     is_connected: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
@@ -89,7 +74,7 @@ impl<S: Subnet> Validator<S> {
     /// Creates a validator that resumes from `state`.
     pub fn new(
         subnet: S,
-        services: Services,
+        service: WeightService,
         settings: ValidatorSettings,
         state: StateFile,
         clock: Clock,
@@ -99,7 +84,7 @@ impl<S: Subnet> Validator<S> {
             metrics::gauge!("lastset").set(set as f64);
         }
         let readiness = Readiness::starting();
-        Self { subnet, services, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
+        Self { subnet, service, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
     }
 
     /// Marks `readiness` as ready once the first block is seen: before that, no weights can be submitted.
@@ -125,7 +110,7 @@ impl<S: Subnet> Validator<S> {
     /// [`EpochError`] when the chain is unreachable, or required scores are unavailable and the epoch is not nearly
     /// over.
     pub async fn run_once(&mut self) -> Result<EpochReport, EpochError> {
-        let block = self.services.gateway.current_block(READING).await?;
+        let block = self.service.current_block().await?;
         let epoch = due_epoch(block, self.settings.tempo, None).unwrap_or_default();
         self.epoch(epoch, block).await
     }
@@ -134,7 +119,7 @@ impl<S: Subnet> Validator<S> {
     async fn step(&mut self, block: Option<BlockNumber>) -> Option<BlockNumber> {
         let block = match block {
             Some(block) => block,
-            None => match self.services.gateway.current_block(READING).await {
+            None => match self.service.current_block().await {
                 Ok(block) => block,
                 Err(error) => return self.log_outage(&error, AFTER_ERROR).await,
             },
@@ -144,7 +129,7 @@ impl<S: Subnet> Validator<S> {
             && let Err(error) = self.epoch(epoch, block).await
         {
             return match error {
-                EpochError::Gateway(error) => self.log_outage(&error, AFTER_FAILURE).await,
+                EpochError::Read(error) => self.log_outage(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
                     tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
@@ -152,10 +137,10 @@ impl<S: Subnet> Validator<S> {
                 }
             };
         }
-        match self.services.gateway.wait_for_block(WAITING).await {
+        match self.service.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
-                    tracing::info!(%block, "connection to the gateway restored");
+                    tracing::info!(%block, "connection to the chain restored");
                 }
                 Some(block)
             }
@@ -168,8 +153,8 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Logs, once per outage, that the gateway is unreachable, then sleeps for `pause`.
-    async fn log_outage(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
+    /// Logs, once per outage, that the chain is unreachable, then sleeps for `pause`.
+    async fn log_outage(&mut self, error: &ReadError, pause: Duration) -> Option<BlockNumber> {
         if std::mem::replace(&mut self.is_connected, false) {
             tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {

@@ -1,9 +1,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::api::WeightsRequest;
 
 /// Size in bytes at which the log is rotated.
 const MAX_BYTES: u64 = 64 << 20;
@@ -29,6 +33,15 @@ impl AuditLog {
     /// When the file cannot be written.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
+    }
+
+    /// Appends a request to set weights; `peer` is the address of the caller, if it is another process.
+    pub(crate) fn record_weights(&self, peer: Option<IpAddr>, request: &WeightsRequest) -> io::Result<()> {
+        let WeightsRequest { netuid, uids, weights, .. } = request;
+        self.record(&[json!({
+            "time": Timestamp::now().to_string(), "peer": peer, "action": "set_weights", "netuid": netuid,
+            "uids": uids, "weights": weights,
+        })])
     }
 
     /// Appends one line per entry. On an error, some lines may be missing.
@@ -69,8 +82,6 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -84,11 +84,7 @@ async fn set_weights(
     if request.netuid != config.netuid {
         return Err(ApiError::OtherSubnet { asked: request.netuid, ours: config.netuid });
     }
-    let entry = json!({
-        "time": Timestamp::now().to_string(), "peer": peer, "action": "set_weights", "netuid": request.netuid,
-        "uids": request.uids, "weights": request.weights,
-    });
-    config.audit.record(&[entry]).map_err(ApiError::Audit)?;
+    config.audit.record_weights(peer, &request).map_err(ApiError::Audit)?;
     let request = WeightsRequest { retries: config.retries, delay_s: config.retry_delay.as_secs_f64(), ..request };
     match config.gateway.set_and_confirm(&request).await {
         Ok(answer) if answer.success => Ok(Json(answer)),

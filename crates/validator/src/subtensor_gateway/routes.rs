@@ -8,10 +8,11 @@ use axum::routing::post;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, NetUid};
+use taonet_service::sleeper;
 
 use super::Gateway;
-use super::confirm::set_and_confirm;
 use crate::operator_http::{ApiError, Body};
+use crate::weight_service::{Retry, WeightsOutcome};
 
 /// Maximum time to wait for a block, in seconds.
 const MAX_WAIT_S: f64 = 540.0;
@@ -27,8 +28,8 @@ pub(super) fn routes(gateway: Gateway) -> Router {
 }
 
 async fn current_block(Shared(gateway): Shared<Gateway>) -> Result<Json<BlockAnswer>, ApiError> {
-    let head = gateway.inner.connected()?.chain.head().await?;
-    Ok(Json(BlockAnswer { block: head.number.get() }))
+    let block = gateway.inner.connected()?.current_block().await?;
+    Ok(Json(BlockAnswer { block: block.get() }))
 }
 
 #[derive(Deserialize)]
@@ -37,20 +38,18 @@ struct WaitRequest {
     timeout_s: Option<serde_json::Number>,
 }
 
-/// Waits for the next block. All waiting requests share one subscription; a disconnected client stops waiting.
+/// Waits for the next block; a disconnected client stops waiting.
 async fn wait_for_block(
     Shared(gateway): Shared<Gateway>,
     Body(request): Body<WaitRequest>,
 ) -> Result<Json<BlockAnswer>, ApiError> {
-    let mut heads = gateway.inner.connected()?.chain.heads();
+    let weights = gateway.inner.connected()?;
     let asked = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
     let seconds = asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, MAX_WAIT_S);
-    let known = heads.borrow_and_update().map(|head| head.number);
-    let newer = heads.wait_for(|head| head.map(|head| head.number) > known);
-    match tokio::time::timeout(Duration::from_secs_f64(seconds), newer).await {
-        Ok(Ok(head)) => Ok(Json(BlockAnswer { block: head.map_or(0, |head| head.number.get()) })),
-        Ok(Err(_)) => Err(ApiError::NotConnected),
-        Err(_) => Err(ApiError::NoNewBlock { seconds }),
+    match weights.wait_for_block(Duration::from_secs_f64(seconds)).await {
+        Ok(Some(block)) => Ok(Json(BlockAnswer { block: block.get() })),
+        Ok(None) => Err(ApiError::NoNewBlock { seconds }),
+        Err(_) => Err(ApiError::NotConnected),
     }
 }
 
@@ -68,7 +67,7 @@ async fn snapshot(
     Body(request): Body<SnapshotRequest>,
 ) -> Result<Json<MetagraphSnapshot>, ApiError> {
     let netuid = request.netuid.unwrap_or(gateway.inner.settings.netuid);
-    Ok(Json(gateway.inner.connected()?.snapshot(netuid).await?))
+    Ok(Json((&gateway.inner.connected()?.metagraph(netuid).await?).into()))
 }
 
 async fn context(gateway: Shared<Gateway>, request: Body<SnapshotRequest>) -> Result<Json<Value>, ApiError> {
@@ -90,8 +89,14 @@ async fn set_weights(
     if let Some(asked) = asked.filter(|asked| *asked != settings.hotkey) {
         return Err(ApiError::OtherHotkey { asked: asked.to_string(), ours: settings.hotkey });
     }
-    let answer = set_and_confirm(gateway.inner.connected()?, settings, &request).await;
-    let result = if answer.is_ok() { "confirmed" } else { "unconfirmed" };
-    metrics::counter!("taonet_subtensor_gateway_submissions_total", "result" => result).increment(1);
-    Ok(Json(WeightsAnswer { success: true, error: None, details: answer? }))
+    let delay = Duration::from_secs_f64(request.delay_s);
+    let retry = Retry {
+        pauses: std::iter::repeat_n(delay, request.retries.saturating_sub(1) as usize),
+        within: settings.confirm_within,
+        sleeper: sleeper(),
+    };
+    match gateway.inner.connected()?.submit(&request, retry).await {
+        WeightsOutcome::NotSet { error, details } => Err(ApiError::Unconfirmed { error, details }),
+        outcome => Ok(Json(WeightsAnswer { success: true, error: None, details: outcome.details().clone() })),
+    }
 }

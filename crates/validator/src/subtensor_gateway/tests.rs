@@ -252,7 +252,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
     epoch(10, 7);
     let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 4 });
     let ((status, answer), ()) = tokio::join!(post(&world.router, SET, &body), async {
-        let submitter = &world.gateway.inner.connected().unwrap().submitter;
+        let submitter = world.gateway.inner.connected().unwrap().submitter();
         while submitter.advance().await.unwrap().is_empty() {
             tokio::task::yield_now().await;
         }

@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, Weights, counted};
 use taonet_service::{BLOCK_TIME, unix_time};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
-use crate::api::WeightsAnswer;
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
+use crate::weight_service::WeightsOutcome;
 
 /// Divisor that defines the last third of an epoch, in which the validator does not wait for unavailable scores: a
 /// retry takes minutes when services hang, and submitting weights takes a few blocks.
@@ -34,13 +33,8 @@ pub struct EpochReport {
     pub weights: Option<Weights>,
     /// Number of consecutive epochs without scores.
     pub epochs_without_scores: u32,
-    /// Whether the weights are set; also true when there was nothing to set, or when `details.unchanged` says that
-    /// other weights were already submitted in this epoch.
-    pub success: bool,
-    /// Why no weights were set; `None` if weights were set.
-    pub error: Option<String>,
-    /// Details of the submission, from the signer or the gateway.
-    pub details: Value,
+    /// Outcome of the submission.
+    pub outcome: WeightsOutcome,
 }
 
 impl<S: Subnet> Validator<S> {
@@ -50,7 +44,7 @@ impl<S: Subnet> Validator<S> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
         let is_late = left <= (self.settings.tempo / LATE).max(1);
-        let neurons = self.services.gateway.neurons(self.settings.netuid).await?;
+        let neurons = self.service.neurons(self.settings.netuid).await?;
         let found = self.subnet.scores(&neurons, is_late).await;
         let RoundScores { round, scores } = found.map_err(|missing| EpochError::Scores(missing.into()))?;
         let policy = self.policy(&neurons);
@@ -66,30 +60,22 @@ impl<S: Subnet> Validator<S> {
         measure(&decision, &state, began);
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
-        let nothing = match &decision {
-            Decision::Scored(_) | Decision::Previous(_) | Decision::Fallback(_) => None,
-            Decision::Wait => Some("no scores, and no previous weights"),
-            Decision::Unearned => Some(self.subnet.why_unearned()),
-        };
-        if let Some(reason) = nothing {
-            tracing::warn!("no weights submitted: {reason}");
-        }
-
         // Scores just fetched belong to the newest block; previous weights keep the block of their scores.
         let state_block = match (&decision, &state.previous) {
             (Decision::Previous(_), Some(previous)) => Some(previous.block),
             _ => None,
         };
-        let answer = match decision.weights() {
-            Some(weights) => {
+        let outcome = match &decision {
+            Decision::Scored(weights) | Decision::Previous(weights) | Decision::Fallback(weights) => {
                 let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
-                Some(self.submit(weights, state_block, rest.max(MIN_SUBMISSION)).await)
+                self.submit(weights, state_block, rest.max(MIN_SUBMISSION)).await
             }
-            None => None,
+            Decision::Wait => WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" },
+            Decision::Unearned => WeightsOutcome::NoWeights { reason: self.subnet.why_unearned() },
         };
-        let is_set = answer.as_ref().is_some_and(|answer| answer.success && !answer.is_kept());
+        log_outcome(&outcome);
         let mut last_set = self.state.saved().last_set;
-        if let (true, Some(weights)) = (is_set, decision.weights()) {
+        if let (WeightsOutcome::Submitted { .. }, Some(weights)) = (&outcome, decision.weights()) {
             if state_block.is_none() {
                 state.previous = Some(Previous::new(weights, |uid| Some(neurons.hotkey_of(uid)?.to_string()), now));
             }
@@ -99,11 +85,6 @@ impl<S: Subnet> Validator<S> {
         }
         let epochs_without_scores = state.epochs_without_scores;
         self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
-        let WeightsAnswer { success, error, details } = answer.unwrap_or_else(|| WeightsAnswer {
-            success: true,
-            error: nothing.map(str::to_owned),
-            details: Value::Null,
-        });
         Ok(EpochReport {
             epoch,
             block,
@@ -111,10 +92,17 @@ impl<S: Subnet> Validator<S> {
             decision: decision.as_str(),
             weights: decision.weights().cloned(),
             epochs_without_scores,
-            success,
-            error,
-            details,
+            outcome,
         })
+    }
+
+    pub(super) async fn submit(
+        &self,
+        weights: &Weights,
+        state_block: Option<BlockNumber>,
+        within: Duration,
+    ) -> WeightsOutcome {
+        self.service.set_weights(self.settings.netuid, weights, state_block, within, &self.sleeper).await
     }
 
     /// Creates the policy for the current metagraph: an unregistered burn uid cannot receive weight.
@@ -143,6 +131,26 @@ fn measure(decision: &Decision, state: &PolicyState, began: Instant) {
     metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
     metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
     metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
+}
+
+/// Logs and counts the outcome of an epoch's submission.
+fn log_outcome(outcome: &WeightsOutcome) {
+    let result = match outcome {
+        WeightsOutcome::Submitted { details } => {
+            tracing::info!(%details, "weights set");
+            "set"
+        }
+        WeightsOutcome::Unchanged { details } => {
+            tracing::info!(%details, "weights already set in this chain epoch, not replaced");
+            "kept"
+        }
+        WeightsOutcome::NotSet { error, details } => {
+            tracing::error!(error, %details, "weights not set");
+            "not_set"
+        }
+        WeightsOutcome::NoWeights { reason } => return tracing::warn!("no weights submitted: {reason}"),
+    };
+    metrics::counter!("taonet_validator_submissions_total", "result" => result).increment(1);
 }
 
 /// Logs the decision, and the share of the burn uid.

@@ -13,8 +13,11 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
+use crate::signer::SignerClient;
 use crate::subnet::RoundScores;
+use crate::subtensor_gateway::GatewayClient;
 use crate::testing::{NETUID, listen, silent};
+use crate::weight_service::HttpWeights;
 
 /// Hotkey of the only miner.
 const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
@@ -70,21 +73,16 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
 }
 
 fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
-    let services = Services {
+    let service = WeightService::from(HttpWeights {
         gateway: GatewayClient::new(chain, None, Duration::from_secs(5)).unwrap(),
         signer: SignerClient::new(chain, None).unwrap(),
-    };
-    let settings = ValidatorSettings {
-        netuid: NETUID,
-        tempo: 100,
-        burn_uid: Uid(8),
-        max_skipped_epochs: 12,
         retries: 7,
         retry_delay: Duration::from_secs(1),
-    };
+    });
+    let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    Validator::new(OneMiner, services, settings, state, system_clock(), at_once)
+    Validator::new(OneMiner, service, settings, state, system_clock(), at_once)
 }
 
 #[tokio::test]
@@ -122,8 +120,8 @@ async fn services_that_never_answer_cost_no_more_than_the_epoch() {
     // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
     let (began, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
-    let answer = validator.submit(&weights, None, within).await;
-    assert!(!answer.success);
-    assert!(answer.error.unwrap().contains("within 600 s"));
+    let outcome = validator.submit(&weights, None, within).await;
+    assert!(!outcome.is_success());
+    assert!(outcome.error().unwrap().contains("within 600 s"));
     assert!(began.elapsed() < within + Duration::from_secs(1), "{:?}", began.elapsed());
 }

@@ -17,7 +17,7 @@ use taonet_service::system_clock;
 use taonet_validator::signer::SignerClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{NETUID, key};
-use taonet_validator::{EpochError, EpochReport, Services, StateFile, Validator, ValidatorSettings};
+use taonet_validator::{EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings};
 
 mod epochs;
 mod figures;
@@ -137,20 +137,20 @@ impl World {
                 cache_dir: self.directory.path().to_owned(),
             },
         );
-        let services = Services {
+        let service = HttpWeights {
             gateway: GatewayClient::new(gateway, None, Duration::from_secs(5)).unwrap(),
             signer: SignerClient::new(signer, None).unwrap(),
+            retries: 7,
+            retry_delay: Duration::from_millis(1_500),
         };
         let settings = ValidatorSettings {
             netuid: NETUID,
             tempo: REFERENCE_TEMPO,
             burn_uid: Uid(8),
             max_skipped_epochs: self.max_skipped_epochs,
-            retries: 7,
-            retry_delay: Duration::from_millis(1_500),
         };
         let state = StateFile::open(&self.directory.path().join("state.json")).unwrap();
-        Validator::new(babelbit, services, settings, state, system_clock(), sleeper)
+        Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper)
     }
 
     fn waits(&self) -> Vec<u64> {
@@ -191,7 +191,7 @@ async fn scores_of_both_contests_become_weights() {
     world.rows(&[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger], &[row(2, 0.4), row(3, 0.3)]).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.epoch, report.block, report.decision), (7, BlockNumber::new(742), "scored"));
-    assert!(report.success);
+    assert!(report.outcome.is_success());
     assert_eq!(pairs(&report), [(1, 0.056_25), (3, 0.012_5), (4, 0.031_25), (2, 0.9)]);
 
     let body = asked(&world.signer, "/set_weights").await.remove(0);
@@ -310,12 +310,12 @@ async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
     mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, report.error.as_deref()), ("wait", Some("no scores, and no previous weights")));
+    assert_eq!((report.decision, report.outcome.error()), ("wait", Some("no scores, and no previous weights")));
     world.rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
     // The main contest has no share, and the arena has no winner.
     world.arena_share = ArenaShare::from_percent(100.0);
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, &report.weights), ("unearned", &None));
-    assert!(report.success && report.error.unwrap().contains("the arena has the full share"));
+    assert!(report.outcome.is_success() && report.outcome.error().unwrap().contains("the arena has the full share"));
 }

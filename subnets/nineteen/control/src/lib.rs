@@ -23,10 +23,10 @@
 //! use taonet_nineteen_control::{Controller, MarketFile, Nineteen, Scorer, market_report};
 //! use taonet_nineteen_store::Store;
 //! use taonet_service::{Shutdown, sleeper, system_clock};
-//! use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+//! use taonet_validator::{StateFile, Validator, ValidatorSettings, WeightService};
 //!
 //! # async fn example(
-//! #     store: Store, controller: Controller, scorer: Scorer, services: Services, settings: ValidatorSettings,
+//! #     store: Store, controller: Controller, scorer: Scorer, service: WeightService, settings: ValidatorSettings,
 //! #     state: StateFile, shutdown: Shutdown, now_ms: i64,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let market = MarketFile::open(Path::new("tasks.toml"))?;
@@ -34,7 +34,7 @@
 //!     println!("miner {}: {:.4} of the weight", miner.uid, miner.weight);
 //! }
 //! let subnet = Nineteen::new(store, market, system_clock());
-//! let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+//! let mut validator = Validator::new(subnet, service, settings, state, system_clock(), sleeper());
 //! tokio::join!(controller.run(&shutdown), scorer.run(&shutdown), validator.run(&shutdown));
 //! # Ok(())
 //! # }

@@ -18,19 +18,19 @@
 //! use taonet_proof_core::scoring::Profile;
 //! use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet};
 //! use taonet_service::{Shutdown, sleeper, system_clock};
-//! use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+//! use taonet_validator::{StateFile, Validator, ValidatorSettings, WeightService};
 //! use taonet_wire::SignedClient;
 //! use tokio::sync::watch;
 //!
 //! # async fn example(
 //! #     catalogue: Catalogue, client: SignedClient, miners: watch::Receiver<Vec<ProofMiner>>, shutdown: Shutdown,
-//! #     services: Services, epochs: ValidatorSettings, state: StateFile,
+//! #     service: WeightService, epochs: ValidatorSettings, state: StateFile,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let book = Arc::new(Book::open(Path::new("scores")).await?);
 //! let settings = ExaminerSettings::default();
 //! let examiner = Examiner::load(&catalogue, client, Arc::clone(&book), settings, system_clock())?;
 //! let subnet = ProofSubnet::new(book, Profile::Seed, system_clock());
-//! let mut validator = Validator::new(subnet, services, epochs, state, system_clock(), sleeper());
+//! let mut validator = Validator::new(subnet, service, epochs, state, system_clock(), sleeper());
 //! tokio::join!(Arc::new(examiner).run(miners, &shutdown), validator.run(&shutdown));
 //! # Ok(())
 //! # }

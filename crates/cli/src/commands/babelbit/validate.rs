@@ -16,7 +16,9 @@ use taonet_service::Shutdown;
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
-use taonet_validator::{EpochError, EpochReport, Services, StateFile, Validator, ValidatorSettings};
+use taonet_validator::{
+    EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings, WeightService, WeightsOutcome,
+};
 use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;
@@ -82,21 +84,18 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         .clone()
         .unwrap_or_else(|| state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid)));
     let state = StateFile::open(&state)?;
-    let (babelbit, services) = (babelbit(args, &config, &keypair)?, services(args, &config)?);
-    let (retries, retry_delay) = config.set_weights_retries();
+    let (babelbit, service) = (babelbit(args, &config, &keypair)?, service(args, &config)?);
     let settings = ValidatorSettings {
         netuid: config.netuid,
         tempo: args.tempo,
         burn_uid: config.burn_uid,
         max_skipped_epochs: config.services.max_skipped_epochs,
-        retries,
-        retry_delay,
     };
     context.say(&format!("hotkey {hotkey}"));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
-            let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
+            let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
             return tokio::select! {
                 report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
                 () = shutdown.requested() => bail!("stopped before the weights were submitted"),
@@ -113,7 +112,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
             };
         taonet_validator::describe_metrics();
         taonet_babelbit_validator::describe_metrics();
-        let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
+        let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
         if let Some(readiness) = readiness {
             validator = validator.with_readiness(readiness);
         }
@@ -137,12 +136,16 @@ fn babelbit(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> any
     Ok(Babelbit::new(engine_client(config, keypair)?, scores, settings))
 }
 
-fn services(args: &ValidateArgs, config: &Config) -> anyhow::Result<Services> {
+fn service(args: &ValidateArgs, config: &Config) -> anyhow::Result<WeightService> {
     let token = args.token.token(config)?;
-    Ok(Services {
+    let (retries, retry_delay) = config.set_weights_retries();
+    let http = HttpWeights {
         gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?,
         signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
-    })
+        retries,
+        retry_delay,
+    };
+    Ok(http.into())
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -155,7 +158,7 @@ fn failed(error: &EpochError) -> anyhow::Error {
 }
 
 fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
-    let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, success, error, details } = report;
+    let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, outcome } = report;
     if context.json {
         context.print_json(&json!({
             "epoch": epoch,
@@ -164,9 +167,9 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
             "decision": decision,
             "weights": weights,
             "epochs_without_scores": epochs_without_scores,
-            "success": success,
-            "error": error,
-            "details": details,
+            "success": outcome.is_success(),
+            "error": outcome.error(),
+            "details": outcome.details(),
         }))?;
     } else {
         let mut rows = table(&WEIGHT_VECTOR);
@@ -176,16 +179,14 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         let challenge = round.as_deref().unwrap_or("unknown");
         context.say(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
         context.print(&rows.to_string())?;
-        if *success && details.get("unchanged") == Some(&true.into()) {
+        if matches!(outcome, WeightsOutcome::Unchanged { .. }) {
             context.say("other weights were already submitted in this chain epoch; they apply until the next one");
         }
     }
-    match error {
-        Some(reason) if *success => {
-            context.say(&format!("no weights are submitted: {reason}"));
-            Ok(())
-        }
-        None if *success => Ok(()),
-        error => bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+    match outcome {
+        WeightsOutcome::Submitted { .. } | WeightsOutcome::Unchanged { .. } => {}
+        WeightsOutcome::NoWeights { reason } => context.say(&format!("no weights are submitted: {reason}")),
+        WeightsOutcome::NotSet { error, .. } => bail!("the weights were not set: {error}"),
     }
+    Ok(())
 }

@@ -91,7 +91,7 @@ impl DemoReport {
                     "epoch": {
                         "decision": played.epoch.decision,
                         "weights": played.weights,
-                        "confirmation": played.epoch.details.pointer("/confirmation"),
+                        "confirmation": played.epoch.outcome.details().pointer("/confirmation"),
                     },
                 })
             })

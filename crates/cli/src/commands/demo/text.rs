@@ -252,7 +252,7 @@ impl TextDemoReport {
             "epoch": {
                 "decision": self.epoch.decision,
                 "weights": self.weights,
-                "confirmation": self.epoch.details.pointer("/confirmation"),
+                "confirmation": self.epoch.outcome.details().pointer("/confirmation"),
             },
         })
     }

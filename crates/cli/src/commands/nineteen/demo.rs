@@ -171,12 +171,13 @@ async fn settle(
     // On a busy machine the short blocks of this chain may outrun a submission, which then expires.
     let mut epoch = weights.run_once().await?;
     for _ in 1..SUBMISSIONS {
-        if epoch.success {
+        if epoch.outcome.is_success() {
             break;
         }
         epoch = weights.run_once().await?;
     }
-    anyhow::ensure!(epoch.success, "the weights were not set: {}", epoch.error.unwrap_or_default());
+    let error = epoch.outcome.error().unwrap_or_default();
+    anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
     let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
     Ok(submitted)

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use taonet_chain::{Chain, Client};
 use taonet_nineteen_control::synthetic::Drafts;
@@ -151,8 +150,7 @@ pub(super) struct RunningOperation {
     pub(super) scorer: Arc<Scorer>,
 }
 
-/// Starts the services that submit weights, on loopback ports that only this process can use, and returns the epoch
-/// loop.
+/// Starts the weight service, and returns the epoch loop.
 pub(super) async fn weights_loop(
     keypair: &Keypair,
     chain: Arc<Client>,
@@ -161,21 +159,12 @@ pub(super) async fn weights_loop(
     settings: ValidatorSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Validator<Nineteen>> {
-    let keypair = Arc::new(keypair.clone());
-    let retry = (settings.retries, settings.retry_delay);
-    let services = submission::start(chain, &keypair, settings.netuid, directory, retry, shutdown).await?;
+    let service = submission::start(chain, keypair, directory, shutdown).await?;
     let state = StateFile::open(&directory.join("validator.json"))?;
-    Ok(Validator::new(subnet, services, settings, state, system_clock(), sleeper()))
+    Ok(Validator::new(subnet, service, settings, state, system_clock(), sleeper()))
 }
 
 /// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the subnet's owner.
 pub(super) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
-    ValidatorSettings {
-        netuid,
-        tempo,
-        burn_uid: Uid(0),
-        max_skipped_epochs: 24,
-        retries: 20,
-        retry_delay: Duration::from_millis(500),
-    }
+    ValidatorSettings { netuid, tempo, burn_uid: Uid(0), max_skipped_epochs: 24 }
 }

@@ -16,6 +16,7 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock};
+use taonet_validator::LocalWeights;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -123,8 +124,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        taonet_validator::subtensor_gateway::Gateway::describe_metrics();
-        taonet_validator::signer::Signer::describe_metrics();
+        LocalWeights::describe_metrics();
         taonet_nineteen_query::describe_metrics();
         taonet_nineteen_control::describe_metrics();
         taonet_nineteen_entry::describe_metrics();

@@ -18,9 +18,7 @@ use taonet_proof_validator::{
     miner_directory,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
-use taonet_validator::api::DEFAULT_RETRIES;
-use taonet_validator::subtensor_gateway::GatewayClient;
-use taonet_validator::{StateFile, Validator, ValidatorSettings};
+use taonet_validator::{LocalWeights, StateFile, Validator, ValidatorSettings, WeightService};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
@@ -36,8 +34,6 @@ use crate::updates::{AutoUpdateArgs, End};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;
-/// Delay between two attempts to confirm weights.
-const RETRY_DELAY: Duration = Duration::from_secs(2);
 /// Epoch length in blocks.
 const TEMPO: u32 = 100;
 /// Epochs without scores after which all weight goes to the burn uid.
@@ -253,8 +249,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let readiness = serve_metrics(Some(args.metrics()), &shutdown).await?;
         describe_metrics();
         taonet_validator::describe_metrics();
-        taonet_validator::subtensor_gateway::Gateway::describe_metrics();
-        taonet_validator::signer::Signer::describe_metrics();
+        LocalWeights::describe_metrics();
         let update = args.update.start(&shutdown)?;
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
         args.api.follow_relay(&examiner, &keypair, &shutdown)?;
@@ -264,26 +259,23 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             readiness.set_ready();
         } else {
             let chain = Arc::new(args.network.connect().await?);
-            let retry = (DEFAULT_RETRIES, RETRY_DELAY);
-            let services = submission::start(chain, &keypair, args.netuid, &directory, retry, &shutdown).await?;
+            let service = submission::start(chain, &keypair, &directory, &shutdown).await?;
             let settings = ValidatorSettings {
                 netuid: args.netuid,
                 tempo: TEMPO,
                 burn_uid: args.burn_uid,
                 max_skipped_epochs: MAX_SKIPPED_EPOCHS,
-                retries: DEFAULT_RETRIES,
-                retry_delay: RETRY_DELAY,
             };
-            let (stop, gateway) = (shutdown.clone(), services.gateway.clone());
+            let (stop, chain) = (shutdown.clone(), service.clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
             let asked = Asked { netuid: args.netuid, miners, wire: args.wire.into() };
             let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&gateway, &asked, every, &list, &stop).await;
+                follow_metagraph(&chain, &asked, every, &list, &stop).await;
             });
             let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
             let state = StateFile::open(&directory.join("validator.json"))?;
-            let validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+            let validator = Validator::new(subnet, service, settings, state, system_clock(), sleeper());
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
         }
@@ -318,14 +310,14 @@ struct Asked {
 
 /// Refreshes the list of miners periodically. While the chain is unreachable, the last list remains in use.
 async fn follow_metagraph(
-    gateway: &GatewayClient,
+    chain: &WeightService,
     asked: &Asked,
     every: Duration,
     list: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,
 ) {
     loop {
-        match gateway.neurons(asked.netuid).await {
+        match chain.neurons(asked.netuid).await {
             Ok(neurons) => {
                 let selected = asked.miners.select(&neurons).miners;
                 let miners: Vec<_> = selected.iter().filter_map(|miner| ProofMiner::new(miner, asked.wire)).collect();

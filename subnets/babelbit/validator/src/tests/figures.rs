@@ -40,7 +40,7 @@ async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = world.validator();
-    assert!(validator.run_once().await.unwrap().success);
+    assert!(validator.run_once().await.unwrap().outcome.is_success());
     let state = || std::fs::read_to_string(world.directory.path().join("state.json")).unwrap();
     let set = state();
 
@@ -49,7 +49,7 @@ async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     mount(&world.signer, "POST", "/set_weights", ok(kept)).await;
     world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
-    assert_eq!((report.success, report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
+    assert_eq!((report.outcome.is_success(), report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
     assert_eq!(state(), set, "the last weights and their time are unchanged");
     let figures = figures.render();
     for line in [

@@ -25,7 +25,7 @@ async fn the_gateway_is_asked_where_the_signer_fails() {
         let confirmed = ok(json!({ "success": true, "details": { "attempt": 1 } }));
         mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
         world.rows(&[row(1, 0.5)], &[]).await;
-        assert!(world.validator().run_once().await.unwrap().success, "{shown}");
+        assert!(world.validator().run_once().await.unwrap().outcome.is_success(), "{shown}");
         let bodies = asked(&world.gateway, "/v1/weights/set_and_confirm").await;
         assert_eq!(bodies.len(), usize::from(is_asked), "{shown}");
         if let Some(body) = bodies.first() {
@@ -40,8 +40,8 @@ async fn where_neither_answers_it_is_tried_again_for_a_while() {
     world.rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = world.gateway.uri().parse().unwrap();
     let report = world.validator_of(&nowhere(), &gateway).run_once().await.unwrap();
-    assert!(!report.success);
-    assert!(report.error.unwrap().contains("status=404"));
+    assert!(!report.outcome.is_success());
+    assert!(report.outcome.error().unwrap().contains("status=404"));
     assert_eq!(world.waits(), [2, 5, 15, 30, 60]);
     // Weights that were not set are not submitted again.
     world.rows(&[], &[]).await;
@@ -57,7 +57,7 @@ async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
         .await;
     world.rows(&[row(1, 0.5)], &[]).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.success, report.error.as_deref()), (false, Some("confirmation failed")));
-    assert_eq!(report.details["attempt"], 7);
+    assert_eq!((report.outcome.is_success(), report.outcome.error()), (false, Some("confirmation failed")));
+    assert_eq!(report.outcome.details()["attempt"], 7);
     assert_eq!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
 }

@@ -13,7 +13,7 @@ use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory};
 use taonet_service::{Shutdown, sleeper, system_clock};
-use taonet_validator::{EpochReport, Services, StateFile, Validator, ValidatorSettings};
+use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings, WeightService};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use tokio::sync::watch;
@@ -26,8 +26,6 @@ use crate::daemon::{demonstrate, serve_here};
 use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, VALIDATOR};
 use crate::submission;
 
-/// Maximum number of attempts to set weights, and the delay between them.
-const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 /// Minimum number of outcomes for a miner to get a weight.
 const MIN_ANSWERS: u64 = 3;
 /// Minimum number of verified proofs per epoch, over all miners.
@@ -92,8 +90,7 @@ impl Market {
     ) -> anyhow::Result<DemoReport> {
         let began = Instant::now();
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let services =
-            submission::start(chain.client(), &self.validator, NETUID, passing, WEIGHT_ATTEMPTS, shutdown).await?;
+        let service = submission::start(chain.client(), &self.validator, passing, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
         let bundles = self.directory.join("bundles");
         std::fs::create_dir_all(&bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
@@ -108,7 +105,7 @@ impl Market {
         };
         let client = validator::client(&self.validator)?;
         let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
-        let neurons = services.gateway.neurons(NETUID).await?;
+        let neurons = service.neurons(NETUID).await?;
         // Miners announce a placeholder address, because the chain rejects loopback addresses.
         let here = AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() };
         let miners = miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
@@ -129,7 +126,7 @@ impl Market {
                 // Stop all requests, so that the report is a consistent snapshot.
                 list.send_replace(Vec::new());
             }
-            let report = set_weights(&book, services.clone(), passing).await?;
+            let report = set_weights(&book, service.clone(), passing).await?;
             chain.pass_epoch().await?;
             last = Some(report);
         }
@@ -230,25 +227,21 @@ impl Market {
 }
 
 /// Runs one epoch of the validator.
-async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> anyhow::Result<EpochReport> {
-    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
+async fn set_weights(book: &Arc<Book>, service: WeightService, passing: &Path) -> anyhow::Result<EpochReport> {
     let settings = ValidatorSettings {
         netuid: NETUID,
         tempo: 100,
         // Uid 0 is the owner of the subnet.
         burn_uid: Uid(0),
         max_skipped_epochs: 12,
-        retries,
-        retry_delay,
     };
     let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
     let state = StateFile::open(&passing.join("validator.json"))?;
-    let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+    let mut validator = Validator::new(subnet, service, settings, state, system_clock(), sleeper());
     let report = validator.run_once().await?;
-    match &report.error {
-        _ if report.success => Ok(report),
-        error => anyhow::bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
-    }
+    let error = report.outcome.error().unwrap_or_default();
+    anyhow::ensure!(report.outcome.is_success(), "the weights were not set: {error}");
+    Ok(report)
 }
 
 fn profile() -> Profile {

@@ -2,34 +2,43 @@
 
 use std::time::Duration;
 
-use crate::api::WeightsRequest;
 use serde_json::{Value, json};
 use taonet_chain::weights::{WeightError, quantise, rounded_to_zero, within_limits};
-use taonet_chain::{ChainError, Inclusion, Outcome, WeightRow};
-use taonet_ledger::{Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError};
+use taonet_chain::{Chain, ChainError, Inclusion, Outcome, WeightRow};
+use taonet_ledger::{Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError, Submitter};
 use taonet_primitives::{BlockNumber, MechId, Uid};
-use tokio::time::Instant;
+use taonet_service::Sleeper;
 
-use super::{Connected, GatewaySettings};
-use crate::operator_http::ApiError;
+use super::WeightsOutcome;
+use crate::api::WeightsRequest;
 
-/// Maximum number of weights listed in a response, largest first.
+/// Maximum number of weights listed in the details, largest first.
 const TOP: usize = 10;
 
-/// Submits the weights, or tracks the epoch's existing submission, until a block includes them. Returns the `details`
-/// of the response, which describe the submission.
+/// When to repeat an attempt, and when to give up.
+pub(crate) struct Retry<P> {
+    /// Pauses between two attempts; after the last one, there is one more attempt.
+    pub(crate) pauses: P,
+    /// Deadline of all attempts together.
+    pub(crate) within: Duration,
+    /// Sleeps for the pauses.
+    pub(crate) sleeper: Sleeper,
+}
+
+/// Submits the weights, or tracks the epoch's existing submission, until a block includes them.
 pub(super) async fn set_and_confirm(
-    connected: &Connected,
-    settings: &GatewaySettings,
+    chain: &dyn Chain,
+    submitter: &Submitter,
     request: &WeightsRequest,
-) -> Result<Value, ApiError> {
-    let deadline = Instant::now() + settings.confirm_within;
+    retry: Retry<impl Iterator<Item = Duration> + Send>,
+) -> WeightsOutcome {
+    let Retry { mut pauses, within, sleeper } = retry;
     let mut report = Report::of(request);
     let attempts = async {
         let mut earlier = None;
-        for attempt in 1..=request.retries.max(1) {
-            report.attempt = attempt;
-            match once(connected, request, &mut report, earlier.take()).await {
+        loop {
+            report.attempt = report.attempt.saturating_add(1);
+            match once(chain, submitter, request, &mut report, earlier.take()).await {
                 Ok(Standing::Confirmed) => return true,
                 Ok(standing) => earlier = Some(standing),
                 Err(error) if error.is_retryable() => report.say(&error),
@@ -38,14 +47,18 @@ pub(super) async fn set_and_confirm(
                     return false;
                 }
             }
-            tokio::time::sleep(Duration::from_secs_f64(request.delay_s)).await;
+            let Some(pause) = pauses.next() else { return false };
+            sleeper(pause).await;
         }
-        false
     };
-    let is_confirmed = tokio::time::timeout_at(deadline, attempts).await.unwrap_or(false);
+    let is_confirmed = tokio::time::timeout(within, attempts).await.unwrap_or(false);
     let details = report.details();
     tracing::info!(netuid = request.netuid.0, is_confirmed, %details, "processed a request to set weights");
-    if is_confirmed { Ok(details) } else { Err(ApiError::Unconfirmed { error: report.error(), details }) }
+    match is_confirmed {
+        true if report.is_unchanged() => WeightsOutcome::Unchanged { details },
+        true => WeightsOutcome::Submitted { details },
+        false => WeightsOutcome::NotSet { error: report.error(), details },
+    }
 }
 
 /// State of the weights after an attempt.
@@ -79,12 +92,12 @@ impl AttemptError {
 }
 
 async fn once(
-    connected: &Connected,
+    chain: &dyn Chain,
+    submitter: &Submitter,
     request: &WeightsRequest,
     report: &mut Report,
     earlier: Option<Standing>,
 ) -> Result<Standing, AttemptError> {
-    let Connected { chain, submitter } = connected;
     let followed = match &earlier {
         // Several epochs may have passed since the last attempt, and the weights may be set in one of them.
         Some(Standing::Pending(key)) => Some(submitter.follow(key).await?),
@@ -136,7 +149,7 @@ fn standing(submission: &Submission) -> Standing {
     }
 }
 
-/// Contents of the response to a request.
+/// Progress of a request.
 struct Report {
     uid_count: usize,
     nonzero_weights: usize,
@@ -183,6 +196,11 @@ impl Report {
         }
     }
 
+    /// Whether other weights, submitted earlier in the epoch, remain in place.
+    fn is_unchanged(&self) -> bool {
+        self.submission.as_ref().is_some_and(|submission| submission.intent.plan.weights != self.asked)
+    }
+
     fn details(&self) -> Value {
         let mut details = json!({
             "uid_count": self.uid_count,
@@ -197,8 +215,7 @@ impl Report {
         if let (Some(submission), Some(fields)) = (&self.submission, details.as_object_mut()) {
             let intent = &submission.intent;
             fields.insert("epoch".into(), json!(intent.plan.key.epoch));
-            // Weights that were already set in this epoch remain in place.
-            fields.insert("unchanged".into(), json!(intent.plan.weights != self.asked));
+            fields.insert("unchanged".into(), json!(self.is_unchanged()));
             if let Some(signed) = &submission.submit {
                 fields.insert("extrinsic".into(), json!(signed.extrinsic.hash));
                 fields.insert("state".into(), json!(signed.state.to_string()));

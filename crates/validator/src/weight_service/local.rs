@@ -1,0 +1,155 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
+use taonet_ledger::Submitter;
+use taonet_neuron::Neurons;
+use taonet_primitives::{Backoff, BlockNumber, MechId, NetUid, Weights};
+use taonet_service::{Shutdown, Sleeper};
+use tokio::sync::watch::error::RecvError;
+
+use super::confirm::{Retry, set_and_confirm};
+use super::{WeightService, WeightsOutcome};
+use crate::api::WeightsRequest;
+use crate::signer::AuditLog;
+
+/// Pauses between two attempts to set weights. The chain may accept weights a block later, such as after a rate limit.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
+
+/// Reads the chain and submits weights in this process: each epoch's weights are signed once, by the weight ledger.
+pub struct LocalWeights {
+    chain: Arc<dyn Chain>,
+    submitter: Submitter,
+    audit: Option<AuditLog>,
+}
+
+impl LocalWeights {
+    /// Creates a service for the hotkey of `submitter`.
+    pub fn new(chain: Arc<dyn Chain>, submitter: Submitter) -> Self {
+        Self { chain, submitter, audit: None }
+    }
+
+    /// Records the weights in `audit` before they are submitted. Without a record, nothing is submitted.
+    #[must_use]
+    pub fn with_audit(self, audit: AuditLog) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    /// Starts the task that completes unfinished submissions (see [`Self::follow`]), and returns the service.
+    pub fn start(self, shutdown: &Shutdown) -> WeightService {
+        let local = Arc::new(self);
+        let (following, stop) = (Arc::clone(&local), shutdown.clone());
+        shutdown.spawn("unfinished weights", async move { following.follow(&stop).await });
+        WeightService::Local(local)
+    }
+
+    /// Completes the ledger's unfinished submissions, now and after every block, until shutdown.
+    pub async fn follow(&self, shutdown: &Shutdown) {
+        let mut heads = self.chain.heads();
+        loop {
+            let block = heads.borrow_and_update().map(|head| head.number);
+            if let Some(block) = block {
+                metrics::gauge!("taonet_subtensor_gateway_block").set(f64::from(block.get()));
+            }
+            // Interrupted work resumes at the next start, as after a kill.
+            let advanced = tokio::select! {
+                () = shutdown.requested() => return,
+                advanced = self.submitter.advance() => advanced,
+            };
+            match advanced {
+                Ok(intents) => {
+                    for (key, result) in intents {
+                        if let Err(error) = result {
+                            tracing::warn!(
+                                epoch = key.epoch, netuid = key.netuid.0, %error,
+                                "cannot complete a weight submission"
+                            );
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the weight ledger failed"),
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                changed = heads.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    pub(crate) async fn current_block(&self) -> Result<BlockNumber, ChainError> {
+        Ok(self.chain.head().await?.number)
+    }
+
+    /// Waits for the next block; `None` after `within`. All callers share one subscription.
+    pub(crate) async fn wait_for_block(&self, within: Duration) -> Result<Option<BlockNumber>, RecvError> {
+        let mut heads = self.chain.heads();
+        let known = heads.borrow_and_update().map(|head| head.number);
+        let newer = heads.wait_for(|head| head.map(|head| head.number) > known);
+        match tokio::time::timeout(within, newer).await {
+            Ok(head) => Ok(head?.map(|head| head.number)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(crate) async fn neurons(&self, netuid: NetUid) -> Result<Neurons, ChainError> {
+        Neurons::read(&*self.chain, netuid).await
+    }
+
+    pub(crate) async fn metagraph(&self, netuid: NetUid) -> Result<Metagraph, ChainError> {
+        self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await
+    }
+
+    /// Submits the weights, or tracks the epoch's existing submission. The only limit is `within`: until then, attempts
+    /// that may succeed later are repeated.
+    pub(super) async fn set_weights(
+        &self,
+        netuid: NetUid,
+        weights: &Weights,
+        state_block: Option<BlockNumber>,
+        within: Duration,
+        sleeper: &Sleeper,
+    ) -> WeightsOutcome {
+        let request = WeightsRequest {
+            state_block,
+            ..WeightsRequest::new(netuid, weights.uids.clone(), weights.weights.clone())
+        };
+        if let Some(Err(error)) = self.audit.as_ref().map(|audit| audit.record_weights(None, &request)) {
+            let error = format!("not signed: cannot write the audit log: {error}");
+            return WeightsOutcome::NotSet { error, details: Value::Null };
+        }
+        let pauses = (0..).map(|retries| BACKOFF.delay(retries));
+        self.submit(&request, Retry { pauses, within, sleeper: Arc::clone(sleeper) }).await
+    }
+
+    /// Submits the weights of a request; `retry` replaces the request's own number of attempts.
+    pub(crate) async fn submit(
+        &self,
+        request: &WeightsRequest,
+        retry: Retry<impl Iterator<Item = Duration> + Send>,
+    ) -> WeightsOutcome {
+        let outcome = set_and_confirm(&*self.chain, &self.submitter, request, retry).await;
+        let result = if outcome.is_success() { "confirmed" } else { "unconfirmed" };
+        metrics::counter!("taonet_subtensor_gateway_submissions_total", "result" => result).increment(1);
+        outcome
+    }
+
+    /// Registers the help texts of the service's metrics, which the subtensor gateway has too. Call it after the
+    /// recorder is installed.
+    pub fn describe_metrics() {
+        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");
+        metrics::describe_gauge!("taonet_subtensor_gateway_block", "Height of the newest block");
+    }
+
+    #[cfg(test)]
+    pub(crate) fn submitter(&self) -> &Submitter {
+        &self.submitter
+    }
+}
+
+impl fmt::Debug for LocalWeights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalWeights").field("submitter", &self.submitter).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde_json::json;
+use taonet_chain::testing::{MockChain, Script, weight_rules};
+use taonet_chain::{Block, Chain as _, Metagraph, RefusedBecause, WeightRules};
+use taonet_ledger::{Ledger, Submitter};
+use taonet_primitives::{Alpha, BlockHash, MechId, Rao, Uid};
+use taonet_service::{Shutdown, sleeper, system_clock};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::signer::AuditLog;
+use crate::testing::{NETUID, key};
+use crate::{Neurons, RoundScores, StateFile, Subnet, Validator, ValidatorSettings};
+
+/// A local service with a scripted chain, whose pauses take no time.
+struct World {
+    directory: TempDir,
+    chain: MockChain,
+    pauses: Arc<Mutex<Vec<Duration>>>,
+}
+
+impl World {
+    fn new(script: impl IntoIterator<Item = Script>) -> Self {
+        let chain = MockChain::default();
+        chain.set_weight_rules(NETUID, WeightRules { version_key: 3, rate_limit_blocks: 0, ..weight_rules(100, None) });
+        chain.mine(10);
+        chain.script(script);
+        Self { directory: tempfile::tempdir().unwrap(), chain, pauses: Arc::default() }
+    }
+
+    async fn local(&self, audit: &Path) -> LocalWeights {
+        let ledger = Ledger::open(self.directory.path()).await.unwrap();
+        let submitter = Submitter::new(ledger, Arc::new(self.chain.clone()), key("//validator")).await.unwrap();
+        LocalWeights::new(Arc::new(self.chain.clone()), submitter).with_audit(AuditLog::open(audit).unwrap())
+    }
+
+    /// Starts the service, as at a start of the process.
+    async fn start(&self) -> WeightService {
+        WeightService::Local(Arc::new(self.local(&self.directory.path().join("audit.jsonl")).await))
+    }
+
+    fn sleeper(&self) -> Sleeper {
+        let pauses = Arc::clone(&self.pauses);
+        Arc::new(move |pause| {
+            pauses.lock().unwrap().push(pause);
+            Box::pin(std::future::ready(()))
+        })
+    }
+
+    /// Submits weights for uid 1 until the first pause, then stops, as a kill does.
+    async fn set_until_pause(&self, service: &WeightService) {
+        let is_paused = Arc::new(Notify::new());
+        let paused = Arc::clone(&is_paused);
+        let sleeper: Sleeper = Arc::new(move |_| {
+            paused.notify_one();
+            Box::pin(std::future::pending())
+        });
+        let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+        tokio::select! {
+            outcome = service.set_weights(NETUID, &weights, None, Duration::from_mins(1), &sleeper) => {
+                panic!("{outcome:?}")
+            }
+            () = is_paused.notified() => {}
+        }
+    }
+
+    async fn set(&self, service: &WeightService, weights: &[f64]) -> WeightsOutcome {
+        let weights = Weights { uids: (0..).map(Uid).take(weights.len()).collect(), weights: weights.to_vec() };
+        service.set_weights(NETUID, &weights, None, Duration::from_mins(1), &self.sleeper()).await
+    }
+}
+
+#[tokio::test]
+async fn local_submission_has_typed_outcome_and_audit_record() {
+    let world = World::new([]);
+    let service = world.start().await;
+    let WeightsOutcome::Submitted { details } = world.set(&service, &[1.0, 3.0]).await else { panic!("not submitted") };
+    assert_eq!((&details["block"], &details["attempt"], &details["unchanged"]), (&json!(11), &json!(1), &json!(false)));
+    let audit = std::fs::read_to_string(world.directory.path().join("audit.jsonl")).unwrap();
+    let entry: Value = serde_json::from_str(&audit).unwrap();
+    assert_eq!(
+        (&entry["action"], &entry["peer"], &entry["uids"], &entry["weights"]),
+        (&json!("set_weights"), &Value::Null, &json!([0, 1]), &json!([1.0, 3.0]))
+    );
+}
+
+#[tokio::test]
+async fn unchanged_weights_are_not_resubmitted() {
+    let world = World::new([]);
+    let service = world.start().await;
+    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }));
+    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }), "the same weights");
+    assert!(matches!(world.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }), "other weights");
+    assert_eq!(world.chain.submitted().len(), 1);
+}
+
+/// The response to the submission is lost, and the process is killed before it learns of the outcome.
+#[tokio::test]
+async fn restarted_service_tracks_earlier_submission() {
+    let world = World::new([Script::LoseAnswer]);
+    let service = world.start().await;
+    world.set_until_pause(&service).await;
+    drop(service);
+    let service = world.start().await;
+    assert!(matches!(world.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Unchanged { .. }));
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn refused_weights_are_retried_with_backoff() {
+    let world = World::new(vec![Script::Refuse(RefusedBecause::custom(6)); 3]);
+    let service = world.start().await;
+    let outcome = world.set(&service, &[1.0]).await;
+    assert!(matches!(outcome, WeightsOutcome::Submitted { .. }), "{outcome:?}");
+    assert_eq!(outcome.details()["attempt"], 4);
+    assert_eq!(*world.pauses.lock().unwrap(), [500, 1_000, 2_000].map(Duration::from_millis));
+}
+
+#[tokio::test]
+async fn unreachable_chain_is_retried_until_deadline() {
+    let world = World::new([]);
+    let service = world.start().await;
+    world.chain.set_unreachable(true);
+    assert!(matches!(service.current_block().await, Err(ReadError::Chain(_))));
+    let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+    let (began, within) = (Instant::now(), Duration::from_secs(1));
+    let outcome = service.set_weights(NETUID, &weights, None, within, &sleeper()).await;
+    assert!(began.elapsed() >= within);
+    assert!(outcome.error().unwrap().contains("no node responded"), "{outcome:?}");
+    assert_eq!(outcome.details()["attempt"], 2);
+}
+
+#[tokio::test]
+async fn unusable_weights_fail_without_retry() {
+    let world = World::new([]);
+    let service = world.start().await;
+    let outcome = world.set(&service, &[0.0]).await;
+    assert_eq!((outcome.is_success(), outcome.error()), (false, Some("all weights are 0")));
+    assert!(world.pauses.lock().unwrap().is_empty());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn weights_without_audit_record_are_not_submitted() {
+    let full = Path::new("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let world = World::new([]);
+    let service = WeightService::Local(Arc::new(world.local(full).await));
+    let outcome = world.set(&service, &[1.0]).await;
+    assert!(outcome.error().unwrap().starts_with("not signed: cannot write the audit log"), "{outcome:?}");
+    assert!(world.chain.submitted().is_empty());
+}
+
+/// The task that `start` spawns completes a submission whose extrinsic was dropped.
+#[tokio::test]
+async fn started_service_completes_unfinished_weights() {
+    let world = World::new([Script::Drop]);
+    let service = world.start().await;
+    world.set_until_pause(&service).await;
+    drop(service);
+    assert!(world.chain.included().is_empty());
+    let shutdown = Shutdown::new();
+    let _service = world.local(&world.directory.path().join("audit.jsonl")).await.start(&shutdown);
+    let mut heads = world.chain.heads();
+    while world.chain.included().is_empty() {
+        heads.changed().await.unwrap();
+    }
+    shutdown.request();
+    assert_eq!(shutdown.finished().await, Ok(()));
+}
+
+/// A subnet whose only miner is the neuron with uid 0.
+struct OneMiner;
+
+impl Subnet for OneMiner {
+    type Scores = ();
+    type Error = Infallible;
+
+    async fn scores(&self, _: &Neurons, _: bool) -> Result<RoundScores<()>, Infallible> {
+        Ok(RoundScores { round: None, scores: () })
+    }
+
+    fn weights(&self, (): &(), _: Option<Uid>) -> Option<Weights> {
+        Some(Weights { uids: vec![Uid(0)], weights: vec![1.0] })
+    }
+
+    fn why_unearned(&self) -> &'static str {
+        "never"
+    }
+
+    fn measure(&mut self, (): &()) {}
+}
+
+/// A subnet without neurons; the chain replaces the block.
+fn metagraph() -> Metagraph {
+    Metagraph {
+        netuid: NETUID,
+        mech: MechId(0),
+        block: Block { number: BlockNumber::new(0), hash: BlockHash::from_bytes([0; 32]) },
+        name: String::new(),
+        symbol: String::new(),
+        tempo: 100,
+        max_uids: 256,
+        owner_hotkey: key("//Alice").hotkey(),
+        owner_coldkey: key("//Alice").public().coldkey(),
+        tao_in: Rao::new(0),
+        alpha_in: Alpha::new(0),
+        alpha_out: Alpha::new(0),
+        burn: Rao::new(0),
+        neurons: Vec::new(),
+        weights: None,
+        bonds: None,
+    }
+}
+
+/// The process is killed after the submission, before the state file is written.
+#[tokio::test]
+async fn epoch_processed_twice_is_submitted_once() {
+    let world = World::new([]);
+    world.chain.set_metagraph(metagraph());
+    for start in 0..2 {
+        let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
+        let state = StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
+        let service = world.start().await;
+        let mut validator = Validator::new(OneMiner, service, settings, state, system_clock(), world.sleeper());
+        let report = validator.run_once().await.unwrap();
+        assert_eq!((report.epoch, report.decision), (0, "scored"));
+        assert!(matches!(report.outcome, WeightsOutcome::Submitted { .. }), "{report:?}");
+    }
+    assert_eq!(world.chain.submitted().len(), 1);
+}
