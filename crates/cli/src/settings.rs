@@ -13,15 +13,12 @@ use anyhow::Context as _;
 use taonet_babelbit_config::Config;
 use taonet_chain::Network;
 use taonet_neuron::{OperatorConfig, WalletSettings};
-use taonet_settings::{ConfigError, NETWORK_VARIABLES, Problem, Warning, file_variables};
+use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem, Warning, file_variables};
 
 use crate::exit::{Classified, Failure};
 
 /// Variables of the wallet whose hotkey signs.
 const WALLET: [&str; 3] = ["BITTENSOR_WALLET_COLD", "BITTENSOR_WALLET_HOT", "BITTENSOR_WALLET_PATH"];
-
-/// Variable of the node that is appended to the network, as a fallback.
-const FALLBACK: &str = "BITTENSOR_SUBTENSOR_FALLBACK";
 
 /// Expected form of the variables that select the network.
 const NETWORK_FORM: &str =
@@ -96,7 +93,8 @@ pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError>
 
 /// Returns the variables that do not name a network. `variable` returns the value of a variable.
 fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Problem> {
-    let values = NETWORK_VARIABLES.into_iter().chain([FALLBACK]).filter_map(|name| Some((name, variable(name)?)));
+    let values =
+        NETWORK_VARIABLES.into_iter().chain([FALLBACK_VARIABLE]).filter_map(|name| Some((name, variable(name)?)));
     let set = values.map(|(name, value)| (name, value.trim().to_owned())).filter(|(_, value)| !value.is_empty());
     let invalid = set.filter(|(_, value)| value.parse::<Network>().is_err());
     invalid

@@ -45,6 +45,6 @@ mod variable;
 pub use environment::{ConfigError, Environment, Problem, Warning};
 pub use example::{Section, example};
 pub use file::{LineError, file_variables};
-pub use network::{NETWORK_VARIABLES, Network, selected_network};
+pub use network::{FALLBACK_VARIABLE, NETWORK_VARIABLES, Network, selected_network};
 pub use secret::Secret;
 pub use variable::{Apply, Shown, Variable, replaced, unused};

@@ -4,6 +4,9 @@ use std::str::FromStr;
 /// Environment variables that select the network, in order of precedence.
 pub const NETWORK_VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
 
+/// Environment variable of a node that is used when those of the network fail.
+pub const FALLBACK_VARIABLE: &str = "BITTENSOR_SUBTENSOR_FALLBACK";
+
 /// Returns the network that the environment selects: the value of the first of [`NETWORK_VARIABLES`] that is not blank.
 /// `variable` returns the value of a variable.
 pub fn selected_network(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
