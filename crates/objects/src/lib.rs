@@ -27,9 +27,10 @@
 //! The crate has no backend for local directories: callers that keep local files choose their own paths. It does not
 //! create buckets, and sets no access rules.
 //!
-//! Uses `taonet-settings` (secrets, parsers). Used by `taonet-babelbit-runner`, which uploads result files before it
-//! submits them, by `taonet-babelbit-scoring-api`, which can store artifacts in a bucket, by `taonet-babelbit-workers`
-//! for the audio of jobs, by `taonet-proof-store` for circuits, and by `taonet-babelbit-config` for its settings.
+//! Uses `taonet-settings` (secrets, parsers). Used by `taonet-neuron` for an operator's settings, by
+//! `taonet-babelbit-runner`, which uploads result files before it submits them, by `taonet-babelbit-scoring-api`, which
+//! can store artifacts in a bucket, by `taonet-babelbit-workers` for the audio of jobs, by `taonet-proof-store` for
+//! circuits, and by the tests of `taonet-babelbit-config`.
 
 mod bucket;
 pub mod settings;

@@ -24,6 +24,7 @@ use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
 use crate::chain::{NewBlock, News};
 use crate::meter::Subscribed;
+use crate::store::Head;
 
 /// A pending subscription request.
 pub(super) struct Asked {
@@ -88,11 +89,11 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"],
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
     ] {
-        methods.subscription(names, |_, asked, context| Box::pin(heads(asked, context)))?;
+        methods.subscription(names, |_, asked, context| Box::pin(heads(asked, context, false)))?;
     }
     methods.subscription(
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
-        |_, asked, context| Box::pin(finalized_heads(asked, context)),
+        |_, asked, context| Box::pin(heads(asked, context, true)),
     )?;
     for (alias, name) in [
         ("chain_subscribeNewHead", "chain_subscribeNewHeads"),
@@ -114,33 +115,21 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     )
 }
 
-async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
-    let (head, mut news) = context.chain.follow();
-    let feed = asked.accept().await?;
-    feed.send(&head.header).await?;
-    while let Some(received) = feed.next(&mut news).await {
-        let Received::News(news) = received else { continue };
-        match &*news {
-            News::Block(NewBlock { head, .. }) | News::Reverted(head) => feed.send(&head.header).await?,
-        }
-    }
-    Ok(())
-}
-
-async fn finalized_heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
+async fn heads(asked: Asked, context: Arc<Context>, finalized: bool) -> Result<(), SubscriptionError> {
     let chain = &context.chain;
+    let header = |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.header.clone()) };
     let (head, mut news) = chain.follow();
     let feed = asked.accept().await?;
-    let mut newest = chain.finalized_at(&head)?;
-    feed.send(&newest).await?;
+    let mut last = header(&head)?;
+    feed.send(&last).await?;
     while let Some(received) = feed.next(&mut news).await {
         let Received::News(news) = received else { continue };
         let (News::Block(NewBlock { head, .. }) | News::Reverted(head)) = &*news;
-        let finalized = chain.finalized_at(head)?;
+        let next = header(head)?;
         // The first blocks of a chain finalize none.
-        if finalized != newest || chain.finality_lag == 0 {
-            feed.send(&finalized).await?;
-            newest = finalized;
+        if next != last || next == head.header {
+            feed.send(&next).await?;
+            last = next;
         }
     }
     Ok(())
