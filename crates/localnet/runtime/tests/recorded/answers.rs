@@ -141,7 +141,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
         };
         let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
         assert_eq!((some.tempo, some.hotkeys), (Some(whole.tempo), Some(whole.hotkeys.clone())));
-        assert_eq!(some.validators, Some([5, 3, 1].map(Compact).to_vec()), "the largest stake first");
+        assert_eq!(some.validators, Some([1, 3, 5].map(Compact).to_vec()), "the largest stake last");
         assert_eq!(
             (some.commitments, some.collateral_earned),
             (Some(Vec::new()), Some(whole.collateral_earned.clone()))
