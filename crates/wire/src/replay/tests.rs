@@ -435,17 +435,18 @@ proptest! {
     ) {
         let disk = Disk(tempfile::tempdir().unwrap());
         let (mut now, mut accepted) = (NOW, Vec::<(u8, u64)>::new());
-        let mut guard = Some(disk.open(rule, now, BOOT));
+        // Each crash of the machine is followed by another boot.
+        let (mut boots, boot) = (0, |number: u32| format!("boot {number}"));
+        let mut guard = Some(disk.open(rule, now, Some(&boot(boots))));
         for (sender, skew, passed, event, length) in steps {
             now += passed * MILLISECOND;
             if !matches!(event, Event::Nothing) {
                 drop(guard.take());
             }
-            let mut boot = BOOT;
             match event {
                 Event::Nothing | Event::Kill => {}
                 Event::Crash => {
-                    boot = Some("another");
+                    boots += 1;
                     let bytes = fs::read(disk.path()).unwrap();
                     fs::write(disk.path(), &bytes[..length.index(bytes.len())]).unwrap();
                 }
@@ -455,7 +456,7 @@ proptest! {
                     fs::write(disk.0.path().join("replay.lock"), "").unwrap();
                 }
             }
-            let guard = guard.get_or_insert_with(|| disk.open(rule, now, boot));
+            let guard = guard.get_or_insert_with(|| disk.open(rule, now, Some(&boot(boots))));
             let nonce = now.saturating_add_signed(skew * 1_000_000);
             for (sender, nonce) in accepted.iter().copied().chain([(sender, nonce)]).collect::<Vec<_>>() {
                 if guard.accept(&claim(sender, nonce), now).is_ok() {
