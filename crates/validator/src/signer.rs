@@ -26,7 +26,7 @@ use crate::subtensor_gateway::GatewayClient;
 
 pub use audit::AuditLog;
 pub use client::SignerClient;
-pub use policy::{NoTexts, PayloadRefusal, SigningPolicy};
+pub use policy::{PayloadRefusal, SigningPolicy};
 
 /// Dependencies and settings of a [`Signer`].
 pub struct SignerConfig {

@@ -20,17 +20,3 @@ impl PayloadRefusal {
         Self(Box::new(reason))
     }
 }
-
-/// A policy that permits no texts, for subnets whose requests are signed by the process that sends them.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTexts;
-
-#[derive(Debug, thiserror::Error)]
-#[error("this signer signs no texts")]
-struct NothingToSign;
-
-impl SigningPolicy for NoTexts {
-    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
-        Err(PayloadRefusal::new(NothingToSign))
-    }
-}
