@@ -20,6 +20,7 @@ use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, NetUid, Weights};
 use taonet_service::Sleeper;
 
+use crate::api::WeightsRequest;
 use crate::subtensor_gateway::GatewayError;
 
 pub(crate) use confirm::Retry;
@@ -152,9 +153,13 @@ impl WeightService {
         within: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
+        let request = WeightsRequest {
+            state_block,
+            ..WeightsRequest::new(netuid, weights.uids.clone(), weights.weights.clone())
+        };
         match self {
-            Self::Local(local) => local.set_weights(netuid, weights, state_block, within, sleeper).await,
-            Self::Http(http) => http.set_weights(netuid, weights, state_block, within, sleeper).await,
+            Self::Local(local) => local.set_weights(&request, within, sleeper).await,
+            Self::Http(http) => http.set_weights(request, within, sleeper).await,
         }
     }
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use taonet_neuron::Neurons;
-use taonet_primitives::{BlockNumber, NetUid, Weights};
+use taonet_primitives::{BlockNumber, NetUid};
 use taonet_service::Sleeper;
 
 use super::WeightsOutcome;
@@ -50,18 +50,11 @@ impl HttpWeights {
     /// Submits weights, with retries, until the signer or the gateway reports the outcome.
     pub(super) async fn set_weights(
         &self,
-        netuid: NetUid,
-        weights: &Weights,
-        state_block: Option<BlockNumber>,
+        request: WeightsRequest,
         within: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
-        let request = WeightsRequest {
-            state_block,
-            retries: self.retries,
-            delay_s: self.retry_delay.as_secs_f64(),
-            ..WeightsRequest::new(netuid, weights.uids.clone(), weights.weights.clone())
-        };
+        let request = WeightsRequest { retries: self.retries, delay_s: self.retry_delay.as_secs_f64(), ..request };
         let answered = tokio::time::timeout(within, self.submit_with_retry(&request, sleeper)).await;
         match answered {
             Ok(Ok(answer)) => answer.into(),

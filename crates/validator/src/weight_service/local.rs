@@ -6,7 +6,7 @@ use serde_json::Value;
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
 use taonet_ledger::Submitter;
 use taonet_neuron::Neurons;
-use taonet_primitives::{Backoff, BlockNumber, MechId, NetUid, Weights};
+use taonet_primitives::{Backoff, BlockNumber, MechId, NetUid};
 use taonet_service::{Shutdown, Sleeper};
 use tokio::sync::watch::error::RecvError;
 
@@ -105,22 +105,16 @@ impl LocalWeights {
     /// that may succeed later are repeated.
     pub(super) async fn set_weights(
         &self,
-        netuid: NetUid,
-        weights: &Weights,
-        state_block: Option<BlockNumber>,
+        request: &WeightsRequest,
         within: Duration,
         sleeper: &Sleeper,
     ) -> WeightsOutcome {
-        let request = WeightsRequest {
-            state_block,
-            ..WeightsRequest::new(netuid, weights.uids.clone(), weights.weights.clone())
-        };
-        if let Some(Err(error)) = self.audit.as_ref().map(|audit| audit.record_weights(None, &request)) {
+        if let Some(Err(error)) = self.audit.as_ref().map(|audit| audit.record_weights(None, request)) {
             let error = format!("not signed: cannot write the audit log: {error}");
             return WeightsOutcome::NotSet { error, details: Value::Null };
         }
         let pauses = (0..).map(|retries| BACKOFF.delay(retries));
-        self.submit(&request, Retry { pauses, within, sleeper: Arc::clone(sleeper) }).await
+        self.submit(request, Retry { pauses, within, sleeper: Arc::clone(sleeper) }).await
     }
 
     /// Submits the weights of a request; `retry` replaces the request's own number of attempts.
