@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use taonet_objects::{S3Settings, settings as s3};
 use taonet_settings::value::{Expected, any, flag, secret};
-use taonet_settings::{ConfigError, Environment, Network, Secret, Shown as _, Variable};
+use taonet_settings::{ConfigError, Environment, Network, Problem, Secret, Shown as _, Variable, Warning};
 
 /// Settings of an operator that do not depend on the subnet, under the names of the reference systems' variables.
 #[derive(Debug, Clone)]
@@ -79,14 +79,26 @@ impl OperatorConfig {
     pub fn from_variables(pairs: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let variables = Self::variables();
         let environment = Environment::new(pairs, &variables);
-        let mut config = Self::default();
-        let network = environment.network();
-        let mut problems = Vec::new();
-        environment.apply(&variables, &[], &mut config, &mut problems);
-        if let Some(network) = network {
-            config.network = network;
-        }
+        let (mut config, mut problems) = (Self::default(), Vec::new());
+        Self::apply(environment, &variables, &[], &mut config, &mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
+    }
+
+    /// Applies an environment to a configuration that contains an `OperatorConfig`, as [`Environment::apply`] does, and
+    /// sets the network that all its variables together select.
+    pub fn apply<C: AsMut<Self>>(
+        environment: Environment,
+        variables: &[Variable<C>],
+        prefixes: &[&str],
+        config: &mut C,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Warning> {
+        let network = environment.network();
+        let warnings = environment.apply(variables, prefixes, config, problems);
+        if let Some(network) = network {
+            config.as_mut().network = network;
+        }
+        warnings
     }
 
     /// Returns the table of the variables, for a configuration `C` that contains an `OperatorConfig`.

@@ -247,12 +247,9 @@ impl Config {
             .or_else(|| home.map(|home| home.join(".babelbit")))
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
         let mut config = Self::defaults(&cache_dir);
-        let network = environment.network();
         let mut problems = Vec::new();
-        let warnings = environment.apply(variables(), &["BB_", "BABELBIT_"], &mut config, &mut problems);
-        if let Some(network) = network {
-            config.operator.network = network;
-        }
+        let prefixes = ["BB_", "BABELBIT_"];
+        let warnings = OperatorConfig::apply(environment, variables(), &prefixes, &mut config, &mut problems);
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,
