@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_core::H256;
+use taonet_localnet_runtime::AccountId;
 use taonet_localnet_runtime::dev::StorageEntry;
-use taonet_localnet_runtime::{AccountId, Header};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 
@@ -93,21 +93,21 @@ impl Chain {
     }
 
     /// Returns the newest finalized block.
-    pub(crate) fn finalized(&self) -> Result<Header, StoreError> {
+    pub(crate) fn finalized(&self) -> Result<Head, StoreError> {
         self.finalized_at(&self.head())
     }
 
     /// Returns the newest finalized block while `head` is the newest committed one. If the chain begins later, as a
     /// fork does, that is its first block.
-    pub(crate) fn finalized_at(&self, head: &Head) -> Result<Header, StoreError> {
+    pub(crate) fn finalized_at(&self, head: &Head) -> Result<Head, StoreError> {
         for number in head.number().saturating_sub(self.finality_lag)..head.number() {
             if let Some(hash) = self.store.hash(number)?
                 && let Some(header) = self.store.header(hash)?
             {
-                return Ok(header);
+                return Ok(Head { hash, header });
             }
         }
-        Ok(head.header.clone())
+        Ok(head.clone())
     }
 
     /// Waits until a committed block is finalized; returns false if it is reverted before.

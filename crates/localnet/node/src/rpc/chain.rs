@@ -6,13 +6,11 @@ use sp_core::H256;
 use super::error::{Answer, store};
 use super::params::{Args, BlockRef, block_ref, short, to_hex};
 use super::{Context, Methods};
-use crate::store::Head;
 
 pub(super) fn register(methods: &mut Methods) {
     methods.heavy(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
     methods.heavy(&["chain_getFinalizedHead", "chain_getFinalisedHead"], &[], |context, _| {
-        let finalized = context.chain.finalized().map_err(|error| store(&error))?;
-        Ok(json!(Head::of(finalized).hash))
+        Ok(json!(context.chain.finalized().map_err(|error| store(&error))?.hash))
     });
     methods.heavy(&["chain_getHeader"], &["hash"], header);
     methods.heavy(&["chain_getBlock"], &["hash"], block);

@@ -117,18 +117,18 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 
 async fn heads(asked: Asked, context: Arc<Context>, finalized: bool) -> Result<(), SubscriptionError> {
     let chain = &context.chain;
-    let header = |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.header.clone()) };
+    let announced = |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
     let (head, mut news) = chain.follow();
     let feed = asked.accept().await?;
-    let mut last = header(&head)?;
-    feed.send(&last).await?;
+    let mut last = announced(&head)?;
+    feed.send(&last.header).await?;
     while let Some(received) = feed.next(&mut news).await {
         let Received::News(news) = received else { continue };
         let (News::Block(NewBlock { head, .. }) | News::Reverted(head)) = &*news;
-        let next = header(head)?;
+        let next = announced(head)?;
         // The first blocks of a chain finalize none.
-        if next != last || next == head.header {
-            feed.send(&next).await?;
+        if next.hash != last.hash || next.hash == head.hash {
+            feed.send(&next.header).await?;
             last = next;
         }
     }
