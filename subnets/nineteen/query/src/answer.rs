@@ -1,13 +1,9 @@
 //! Streams a miner's answer and records the outcome of the attempt.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
 use http::StatusCode;
 use serde_json::Value;
 use taonet_nineteen_core::period::RequestOutcome;
@@ -16,11 +12,12 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::work::{embedding_work, image_work, text_work};
 use taonet_nineteen_store::Sample;
 use taonet_service::unix_time;
-use taonet_wire::{AnswerStream, CallError};
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use taonet_wire::CallError;
+use tokio::time::{Instant, timeout};
 
 use crate::chunk::ChunkFault;
 use crate::querier::Inner;
+use crate::reading::Reading;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
 use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
@@ -235,7 +232,7 @@ impl Attempt {
             return Err(AttemptError::Status(answer.status));
         }
         self.waited = began.elapsed();
-        let mut reading = Reading { answer, between, total: self.inner.deadlines.total, timer: None };
+        let mut reading = Reading::new(answer, between, self.inner.deadlines.total);
         if !self.streams {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
@@ -383,60 +380,6 @@ impl Drop for Attempt {
             response_time: Some(self.waited.as_secs_f64()),
             created_ms: i64::try_from(created).unwrap_or(i64::MAX),
         });
-    }
-}
-
-/// A miner's response with its timeouts.
-struct Reading {
-    answer: AnswerStream,
-    between: Duration,
-    total: Duration,
-    /// Timer of the current timeout, or of an earlier one: while chunks arrive, it is left as it is.
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Reading {
-    /// Reads the next bytes, with a timeout of `within` or the remaining total time, whichever is shorter. The total
-    /// time includes only time spent waiting for the miner. `named` is the timeout that an error reports.
-    async fn next(
-        &mut self,
-        within: Duration,
-        named: Duration,
-        waited: &mut Duration,
-    ) -> Result<Option<Bytes>, AttemptError> {
-        let left = self.total.saturating_sub(*waited);
-        let began = Instant::now();
-        let end = began + within.min(left);
-        let piece = std::future::poll_fn(|context| self.poll_until(end, context)).await;
-        *waited += began.elapsed();
-        match piece {
-            Ok(piece) => Ok(piece.transpose()?),
-            Err(()) if left <= within => Err(AttemptError::TooLong(self.total)),
-            Err(()) => Err(AttemptError::Silent(named)),
-        }
-    }
-
-    /// Polls the next bytes; ready with an error at the time `end`. The timer is set to a later time only when it expires,
-    /// because that takes as long as parsing a chunk.
-    fn poll_until(
-        &mut self,
-        end: Instant,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Result<Bytes, CallError>>, ()>> {
-        if let Poll::Ready(piece) = self.answer.poll_next_unpin(context) {
-            return Poll::Ready(Ok(piece));
-        }
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        if timer.deadline() > end {
-            timer.as_mut().reset(end);
-        }
-        while timer.as_mut().poll(context).is_ready() {
-            if timer.deadline() >= end {
-                return Poll::Ready(Err(()));
-            }
-            timer.as_mut().reset(end);
-        }
-        Poll::Pending
     }
 }
 

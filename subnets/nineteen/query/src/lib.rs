@@ -34,6 +34,7 @@ mod deadlines;
 mod measures;
 mod querier;
 mod queue;
+mod reading;
 mod recorder;
 mod reply;
 mod roster;
