@@ -19,7 +19,7 @@ fn blocks_that_are_not_committed_are_forgotten() {
 }
 
 #[test]
-fn what_a_killed_load_left_is_not_mixed_with_the_chain() {
+fn interrupted_load_is_not_mixed_with_the_chain() {
     let directory = tempfile::tempdir().unwrap();
     let (saved, target) = (directory.path().join("saved"), directory.path().join("target"));
     let short = Store::open(None, Some(genesis()), History::Archive).unwrap();
@@ -66,7 +66,7 @@ fn a_file_whose_making_was_killed_is_made_again() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn file_of_another_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE), b"no database").unwrap();
     assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());

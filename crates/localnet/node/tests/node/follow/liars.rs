@@ -122,7 +122,7 @@ static OTHER_SOFTWARE: Lie = Lie {
 };
 
 #[tokio::test]
-async fn a_leader_that_lies_is_refused() {
+async fn leader_with_false_blocks_is_refused() {
     let leader = node().await;
     leader.mine(2).await.unwrap();
     for (lie, expected) in [
