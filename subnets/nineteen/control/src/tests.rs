@@ -18,7 +18,9 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
-use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_nineteen_transport::{
+    CONCURRENCY, FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
+};
 use taonet_primitives::{BlockNumber, NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
@@ -87,7 +89,7 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
         let url = format!("http://{backend}/v1/chat/completions");
         axum::body::Body::from_stream(post_json(&url, &payload).await)
     };
-    let capacity = || async { Json(json!({"miner_type": "text", "chat-a": 1e9})) };
+    let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
     let sealed = Router::new().route("/chat/completions", post(chat)).route("/capacity", post(capacity));
     let keypair = key(uri);
     let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
@@ -236,7 +238,7 @@ async fn removed_key_signature_is_rejected() {
         let keypair = key(uri);
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-        let capacity = || async { Json(json!({"miner_type": "text", "chat-a": 1e9})) };
+        let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
         let removes = Arc::clone(&removes);
         let remove = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
             let removes = Arc::clone(&removes);
@@ -260,6 +262,7 @@ async fn removed_key_signature_is_rejected() {
         store.replace_nodes(&nodes, 1).await.unwrap();
         let known = store.nodes().await.unwrap();
         let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
+        assert!(offers.iter().all(|offer| offer.concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
     assert_eq!(offering().await, [1, 2]);

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Map, Value};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::{Chunk, ChunkBody, Reply, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Reply, Request, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -50,15 +50,7 @@ impl Gateway {
     }
 
     /// Queries miners. Before it returns an error, it settles the bill, which releases the buyer's credits.
-    async fn ask(
-        &self,
-        task: Task,
-        payload: Map<String, Value>,
-        (most_chunks, relays_logprobs): (usize, bool),
-        bill: Bill,
-    ) -> Result<(Reply, Bill), GatewayError> {
-        let kind = RequestKind::Organic;
-        let request = taonet_nineteen_query::Request { task: task.task, payload, kind, most_chunks, relays_logprobs };
+    async fn ask(&self, request: Request, bill: Bill) -> Result<(Reply, Bill), GatewayError> {
         match self.0.queries.ask(request).await {
             Ok(answer) => Ok((answer, bill)),
             Err(error) => {
@@ -100,7 +92,13 @@ impl Gateway {
             max_tokens,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let (answer, bill) = self.ask(task, payload.into_map(), (most_chunks, wants_logprobs), bill).await?;
+        let request = Request {
+            most_chunks,
+            is_collected: !streams,
+            relays_logprobs: wants_logprobs,
+            ..request_of(key, task, payload.into_map())
+        };
+        let (answer, bill) = self.ask(request, bill).await?;
         match (echo, streams) {
             (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
             (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
@@ -115,7 +113,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -131,7 +129,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -141,12 +139,25 @@ impl Gateway {
     }
 
     /// Queries miners for an answer that is one JSON document.
-    async fn whole(&self, task: Task, payload: Map<String, Value>, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut answer, bill) = self.ask(task, payload, (1, false), bill).await?;
+    async fn whole(&self, request: Request, bill: Bill) -> Result<(Value, Bill), GatewayError> {
+        let (mut answer, bill) = self.ask(request, bill).await?;
         if let Some(Ok(Chunk { body: ChunkBody::Object(value), .. })) = answer.next().await {
             return Ok((value, bill));
         }
         bill.settle().await;
         Err(GatewayError::NoAnswer)
+    }
+}
+
+/// Returns a buyer's request for an answer in one chunk.
+fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request {
+    Request {
+        task: task.task,
+        payload,
+        kind: RequestKind::Organic,
+        most_chunks: 1,
+        key: key.id.as_str().into(),
+        is_collected: true,
+        relays_logprobs: false,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +12,7 @@ use taonet_nineteen_core::sampling::is_reproducible;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::work::{embedding_work, image_work, text_work};
 use taonet_nineteen_store::Sample;
+use taonet_primitives::Hotkey;
 use taonet_service::unix_time;
 use taonet_wire::CallError;
 use tokio::time::{Instant, timeout};
@@ -18,9 +20,11 @@ use tokio::time::{Instant, timeout};
 use crate::chunk::ChunkFault;
 use crate::querier::Inner;
 use crate::reading::Reading;
+use crate::roster::Departure;
+use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
+use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -61,6 +65,11 @@ impl AttemptError {
         }
     }
 
+    /// Whether the miner, or the server of its model, has too many requests.
+    fn is_overload(&self) -> bool {
+        matches!(self, Self::Status(status) if matches!(status.as_u16(), 429 | 503 | 504))
+    }
+
     /// Whether the request itself may be the cause: the miner rejected it as malformed, or its model's server failed at it.
     fn may_be_the_requests(&self) -> bool {
         match self {
@@ -85,6 +94,8 @@ pub(crate) struct FailedAttempt {
     /// The attempt, if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the
     /// buyer is at fault. Dropping it counts nothing.
     pub(crate) disputed: Option<Attempt>,
+    /// The miner, if the request may be sent to it again once it has fewer requests in flight.
+    pub(crate) retries: Option<Hotkey>,
 }
 
 /// The answer was interrupted after its first chunk.
@@ -102,9 +113,8 @@ struct Opened {
 /// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the contender's counters.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
-    contender: Arc<Contender>,
+    slot: Slot,
     kind: RequestKind,
-    roster: Arc<Roster>,
     task_type: TaskType,
     task_timeout: Duration,
     path: &'static str,
@@ -133,6 +143,8 @@ pub(crate) struct Attempt {
     /// Time spent waiting for the miner.
     waited: Duration,
     latency: Option<f64>,
+    /// Set at the first chunk.
+    has_first: Arc<AtomicBool>,
     began: Instant,
     /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled,
     /// or rightly refused.
@@ -143,27 +155,21 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(
-        inner: &Arc<Inner>,
-        roster: &Arc<Roster>,
-        floor: &TaskFloor,
-        request: &Request,
-        contender: Arc<Contender>,
-    ) -> Self {
+    pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot) -> Self {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
-        let is_sampled = floor.keeps_samples() && is_reproducible(floor.task.endpoint, &request.payload);
+        let task = Arc::clone(&slot.task);
+        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, &request.payload);
         // Serialised without cloning the payload. A map with text keys cannot fail.
         let payload = || serde_json::to_string(&request.payload).unwrap_or_default();
         Self {
             inner: Arc::clone(inner),
-            contender,
+            slot,
             kind: request.kind,
-            roster: Arc::clone(roster),
-            task_type: floor.task.task_type,
-            task_timeout: Duration::from_secs_f64(floor.task.timeout.get()),
-            path: floor.task.endpoint.path(),
-            streams: floor.task.is_stream,
+            task_type: task.task_type,
+            task_timeout: Duration::from_secs_f64(task.timeout.get()),
+            path: task.endpoint.path(),
+            streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
             embedded: embedding_work(&request.payload),
             request: is_sampled.then(payload),
@@ -179,6 +185,7 @@ impl Attempt {
             calls: CallNumbers::default(),
             waited: Duration::ZERO,
             latency: None,
+            has_first: Arc::default(),
             began: Instant::now(),
             outcome: None,
             spares_breaker: false,
@@ -186,22 +193,48 @@ impl Attempt {
         }
     }
 
-    /// Sends the request and waits for the first chunk.
+    /// Returns a flag that is set when the first chunk arrives.
+    pub(crate) fn has_first(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_first)
+    }
+
+    /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer.
     pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, FailedAttempt> {
-        match self.open(request).await {
-            Ok(Opened { stream, ready }) => {
-                let ended = stream.is_none();
-                Ok(Answer { stream, ready, ended, attempt: self })
-            }
-            // A test is well-formed: only a buyer's request can be the cause of a failure.
-            Err(error) if error.may_be_the_requests() && self.kind == RequestKind::Organic => {
-                Err(FailedAttempt { error, disputed: Some(self) })
-            }
-            Err(error) => {
-                self.outcome = Some(error.outcome());
-                Err(FailedAttempt { error, disputed: None })
+        let Opened { stream, ready } = match self.open(request).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(self.failed(error)),
+        };
+        let ended = stream.is_none();
+        let mut answer = Answer { stream, ready, ended, attempt: self };
+        while request.is_collected && !answer.ended {
+            if let Err(error) = answer.read().await {
+                answer.attempt.outcome = None;
+                return Err(answer.attempt.failed(error));
             }
         }
+        Ok(answer)
+    }
+
+    /// Decides what the failure of an attempt counts as.
+    fn failed(mut self, error: AttemptError) -> FailedAttempt {
+        let is_organic = self.kind == RequestKind::Organic;
+        if error.is_overload() {
+            self.slot.set_overloaded();
+        }
+        // A test is well-formed: only a buyer's request can be the cause of a failure.
+        if is_organic && error.may_be_the_requests() {
+            return FailedAttempt { error, disputed: Some(self), retries: None };
+        }
+        let outcome = error.outcome();
+        // The validator sent more requests than the miner must accept.
+        let is_failed_probe = is_organic && outcome == RequestOutcome::RateLimited && self.slot.position.is_probe;
+        if !is_failed_probe {
+            self.outcome = Some(outcome);
+        }
+        // With fewer requests in flight, the miner may accept this one.
+        let may_retry = outcome == RequestOutcome::RateLimited && self.slot.position.nth > 1;
+        let retries = may_retry.then_some(self.slot.contender.offer.hotkey);
+        FailedAttempt { error, disputed: None, retries }
     }
 
     /// Counts a disputed attempt as a failure of the miner.
@@ -220,7 +253,7 @@ impl Attempt {
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
         let call = inner.client.send(
-            self.contender.session(),
+            self.slot.contender.session(),
             self.path,
             request.payload.clone(),
             self.inner.deadlines.longest,
@@ -337,6 +370,7 @@ impl Attempt {
     fn note_first(&mut self, began: Instant) {
         let latency = began.elapsed().as_secs_f64();
         measures::first_chunk(latency);
+        self.has_first.store(true, Ordering::Relaxed);
         self.latency = Some(latency);
     }
 
@@ -356,8 +390,15 @@ impl Drop for Attempt {
         let now = self.inner.now();
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
         let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
-        self.contender.leave(self.outcome, self.latency.or(slow), now, self.spares_breaker);
-        measures::outcome(self.contender.offer.task.as_str(), self.kind.as_str(), self.outcome);
+        let departure = Departure {
+            outcome: self.outcome,
+            latency: self.latency.or(slow),
+            now,
+            spares_breaker: self.spares_breaker,
+            spares_pause: self.slot.position.nth > 1,
+        };
+        self.slot.end(departure);
+        measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
         };
@@ -369,10 +410,10 @@ impl Drop for Attempt {
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: std::mem::take(&mut self.job_id),
-            period: self.roster.period,
-            task: self.contender.offer.task.clone(),
-            hotkey: self.contender.offer.hotkey,
-            uid: self.contender.offer.uid,
+            period: self.slot.roster.period,
+            task: self.slot.contender.offer.task.clone(),
+            hotkey: self.slot.contender.offer.hotkey,
+            uid: self.slot.contender.offer.uid,
             synthetic: self.kind == RequestKind::Synthetic,
             request,
             answer,
@@ -394,7 +435,7 @@ pub struct Answer {
 impl Answer {
     /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<Contender> {
-        &self.attempt.contender
+        &self.attempt.slot.contender
     }
 
     /// Returns the ID of the attempt.

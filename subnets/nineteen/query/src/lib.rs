@@ -29,8 +29,10 @@
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod answer;
+mod backlog;
 mod chunk;
 mod deadlines;
+mod load;
 mod measures;
 mod querier;
 mod queue;
@@ -38,12 +40,14 @@ mod reading;
 mod recorder;
 mod reply;
 mod roster;
+mod slot;
 mod sse;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool_calls;
 
 pub use answer::{Answer, Interrupted};
+pub use backlog::QueueSettings;
 pub use chunk::{Chunk, ChunkBody};
 pub use deadlines::QueryDeadlines;
 pub use measures::describe as describe_metrics;

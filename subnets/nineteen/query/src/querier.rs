@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -12,12 +13,15 @@ use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_store::Sample;
 use taonet_nineteen_transport::FiberClient;
+use taonet_primitives::Hotkey;
 use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Attempt, FailedAttempt};
-use crate::{Market, QueryDeadlines, measures};
+use crate::answer::{Answer, Attempt, AttemptError, FailedAttempt};
+use crate::backlog::{Applicant, Backlog, NoSlot};
+use crate::slot::Slot;
+use crate::{Market, QueryDeadlines, QueueSettings, measures};
 
 /// Maximum number of attempts of an organic request.
 const ATTEMPTS: usize = 5;
@@ -58,6 +62,11 @@ pub struct Request {
     pub kind: RequestKind,
     /// Maximum number of content chunks; an answer with more counts as failed.
     pub most_chunks: usize,
+    /// API key of an organic request, among which the queue is fair; empty for a synthetic one.
+    pub key: Arc<str>,
+    /// Whether the caller needs the complete answer at once. The request then fails over to another miner until the
+    /// answer is complete, because nothing is delivered before.
+    pub is_collected: bool,
     /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
     /// samples: every payload asks for them, because the checker needs them.
     pub relays_logprobs: bool,
@@ -82,6 +91,14 @@ pub enum QueryError {
     /// No miner has remaining capacity for the task.
     #[error("no miner has remaining capacity for {0}")]
     NoContender(TaskName),
+    /// All miners are busy, and the request has waited too long or the queue is full.
+    #[error("all miners are busy with {task}")]
+    Busy {
+        /// Name of the task.
+        task: TaskName,
+        /// Estimated time until a new request would be sent to a miner.
+        retry: Duration,
+    },
     /// No query worker took the request, or NATS is unreachable.
     #[error("no query worker is free for {0}")]
     NoWorker(TaskName),
@@ -110,11 +127,12 @@ pub(crate) struct Inner {
     pub(crate) client: FiberClient,
     pub(crate) market: Market,
     pub(crate) deadlines: QueryDeadlines,
-    /// Maximum number of requests in flight per contender.
+    /// Maximum number of requests in flight per miner, whatever it announces.
     pub(crate) most_running: usize,
+    pub(crate) backlog: Backlog,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
-    began: Instant,
+    began: std::time::Instant,
     samples: mpsc::Sender<Sample>,
 }
 
@@ -132,7 +150,8 @@ impl Inner {
 }
 
 impl Querier {
-    /// Creates a querier. `samples` is the queue of answers to check; while it is full, further answers are not queued.
+    /// Creates a querier. `most_running` limits the requests in flight per miner, whatever it announces. `samples` is the
+    /// queue of answers to check; while it is full, further answers are not queued.
     pub fn new(
         client: FiberClient,
         market: Market,
@@ -143,7 +162,23 @@ impl Querier {
     ) -> Self {
         let (clock, monotonic) = clocks;
         let began = monotonic();
-        Self { inner: Arc::new(Inner { client, market, deadlines, most_running, clock, monotonic, began, samples }) }
+        let backlog = Backlog::default();
+        let inner = Inner { client, market, deadlines, most_running, backlog, clock, monotonic, began, samples };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Sets the limits of the queue of buyers' requests. Has no effect once the querier has been cloned.
+    #[must_use]
+    pub fn with_queue(mut self, settings: QueueSettings) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.backlog.settings = settings;
+        }
+        self
+    }
+
+    /// Returns the number of buyers' requests for a task that wait for a miner.
+    pub fn queued(&self, task: &str) -> usize {
+        self.inner.backlog.len(task)
     }
 
     /// Returns the handle to the market's open period.
@@ -157,7 +192,8 @@ impl Querier {
         self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
     }
 
-    /// Sends a request; returns the answer once its first chunk has arrived.
+    /// Sends a request; returns the answer once its first chunk has arrived, or, of a collected request, once it is
+    /// complete. While no miner has a free slot, a buyer's request waits in the queue.
     ///
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
@@ -165,81 +201,109 @@ impl Querier {
         let unknown = || QueryError::UnknownTask(request.task.clone());
         let roster = self.inner.market.roster().ok_or_else(unknown)?;
         let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
-        let (order, most, sent) = match request.kind {
+        match request.kind {
             RequestKind::Organic => {
                 floor.spend();
-                (floor.for_organic(self.inner.now(), rand::random), ATTEMPTS, 0.0)
+                drop(roster);
+                self.ask_miners(&request).await
             }
-            RequestKind::Synthetic => (floor.for_synthetic(), 1, floor.task.volume_to_requests_conversion),
-        };
-        let mut tried = 0;
-        let mut order = order.into_iter();
-        // Starts an attempt at the next contender with a free slot.
-        let mut start = || {
-            if tried == most {
-                return None;
-            }
-            // Skip miners with the maximum number of requests in flight.
-            let contender = order.find(|contender| contender.enter(self.inner.most_running, sent))?;
-            tried += 1;
-            let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
-            Some(attempt.start(&request))
-        };
-        let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
+            RequestKind::Synthetic => self.test(&request).await,
+        }
+    }
+
+    /// Sends a synthetic request to one miner with a free slot.
+    async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
+        let slot = Slot::synthetic(&self.inner, &request.task);
+        let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
+        let attempt = Attempt::new(&self.inner, request, slot);
+        attempt.start(request).await.map_err(|FailedAttempt { error, .. }| {
+            let mut attempts = Attempts::default();
+            attempts.count(&error);
+            failed(attempts, &error)
+        })
+    }
+
+    /// Sends a buyer's request to one miner after the other, until one answers.
+    async fn ask_miners(&self, request: &Request) -> Result<Answer, QueryError> {
+        let inner = &self.inner;
+        let until = Instant::now() + inner.backlog.settings.wait;
+        let mut applicant = Applicant { task: &request.task, key: Arc::clone(&request.key), until, arrival: None };
+        let (mut attempts, mut last) = (Attempts::default(), None);
+        let (mut tried, mut started): (Vec<Hotkey>, _) = (Vec::new(), 0);
         // Attempts whose failure the request itself may have caused. One miner may fail at a valid request; if several do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
         let (mut disputed, mut rejections) = (Vec::new(), 0);
-        let mut running: FuturesUnordered<_> = start().into_iter().collect();
-        let hedge = self.inner.deadlines.hedge.filter(|_| request.kind == RequestKind::Organic);
-        let mut hedge = std::pin::pin!(hedge.map(tokio::time::sleep));
-        loop {
+        let mut running = FuturesUnordered::new();
+        let mut hedge = std::pin::pin!(None);
+        let mut has_first = Arc::new(AtomicBool::new(false));
+        let no_slot = loop {
+            if running.is_empty() {
+                if started == ATTEMPTS {
+                    break NoSlot::NoMiner;
+                }
+                let slot = match inner.slot(&mut applicant, &tried).await {
+                    Ok(slot) => slot,
+                    Err(no_slot) => break no_slot,
+                };
+                if started == 0 {
+                    hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
+                }
+                started += 1;
+                tried.push(slot.contender.offer.hotkey);
+                let attempt = Attempt::new(inner, request, slot);
+                has_first = attempt.has_first();
+                running.push(attempt.start(request));
+            }
             let ended = tokio::select! {
                 biased;
                 ended = running.next() => ended,
                 // The first attempt is slow: start another one; the faster one wins.
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
-                    if let Some(second) = start() {
+                    // A collected answer may have begun.
+                    if has_first.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    // Queued requests have no slot at all, so they come first.
+                    let is_queued = inner.backlog.has_queue(&request.task);
+                    let slot = if is_queued { None } else { inner.spare_slot(&applicant, &tried) };
+                    if let Some(slot) = slot {
                         measures::hedged();
-                        running.push(second);
+                        started += 1;
+                        tried.push(slot.contender.offer.hotkey);
+                        running.push(Attempt::new(inner, request, slot).start(request));
                     }
                     continue;
                 }
             };
             match ended {
-                None => break,
+                None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {
                     disputed.into_iter().for_each(Attempt::fail);
                     return Ok(answer);
                 }
-                Some(Err(FailedAttempt { error, disputed: attempt })) => {
-                    match error.outcome() {
-                        RequestOutcome::RateLimited => attempts.limited += 1,
-                        _ => attempts.failed += 1,
-                    }
-                    refused = error.refused();
+                Some(Err(FailedAttempt { error, disputed: attempt, retries })) => {
+                    attempts.count(&error);
                     tracing::debug!(task = %request.task, %error, "attempt failed");
+                    tried.retain(|hotkey| Some(*hotkey) != retries);
+                    rejections += usize::from(error.refused().is_some());
                     last = Some(error);
-                    rejections += usize::from(refused.is_some());
                     disputed.extend(attempt);
                     if rejections == REJECTIONS || disputed.len() == SERVER_ERRORS {
-                        break;
-                    }
-                    if running.is_empty() {
-                        running.extend(start());
+                        break NoSlot::NoMiner;
                     }
                 }
             }
-        }
+        };
         if disputed.len() == 1 {
             disputed.into_iter().for_each(Attempt::fail_alone);
         }
-        Err(match last {
-            None => QueryError::NoContender(request.task.clone()),
-            Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),
-            Some(last) => QueryError::Failed { attempts, last: last.to_string(), refused },
+        Err(match (no_slot, last) {
+            (NoSlot::Busy(retry), _) => QueryError::Busy { task: request.task.clone(), retry },
+            (NoSlot::NoMiner, None) => QueryError::NoContender(request.task.clone()),
+            (NoSlot::NoMiner, Some(last)) => failed(attempts, &last),
         })
     }
 
@@ -254,6 +318,23 @@ impl std::fmt::Debug for Querier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Querier").field("market", &self.inner.market).finish_non_exhaustive()
     }
+}
+
+impl Attempts {
+    fn count(&mut self, error: &AttemptError) {
+        match error.outcome() {
+            RequestOutcome::RateLimited => self.limited += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+/// Returns why a request failed, after attempts of which the last one ended with `last`.
+fn failed(attempts: Attempts, last: &AttemptError) -> QueryError {
+    if attempts.failed == 0 {
+        return QueryError::Limited(attempts);
+    }
+    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused() }
 }
 
 /// Waits until the timer expires, or forever without one.

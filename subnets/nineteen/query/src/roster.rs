@@ -11,6 +11,8 @@ use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 
+use crate::load::MinerLoad;
+
 /// Quality assumed for miners without checked answers.
 const EXPECTED_QUALITY: f64 = 0.5;
 
@@ -51,12 +53,33 @@ impl Live {
         total
     }
 
+    /// Returns the remaining capacity in this period.
+    fn capacity_left(&self) -> f64 {
+        let total = self.total();
+        total.capacity - total.consumed_capacity
+    }
+
     /// Counts requests that no earlier period has counted.
     fn count(&mut self, requests: &PeriodCounts) {
         self.counts.add(requests);
         self.unstored.add(requests);
         self.changed |= requests.total_requests > 0.0;
     }
+}
+
+/// End of a request at a contender.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Departure {
+    /// Outcome of the request; `None` if it was cancelled, or does not count.
+    pub(crate) outcome: Option<RequestOutcome>,
+    /// Time to the first token, or, of a cancelled request, the time without one, in seconds.
+    pub(crate) latency: Option<f64>,
+    /// Time of the end, in seconds on the querier's clock.
+    pub(crate) now: f64,
+    /// Whether a failure leaves the circuit breaker as it is.
+    pub(crate) spares_breaker: bool,
+    /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests in flight suffices.
+    pub(crate) spares_pause: bool,
 }
 
 impl Contender {
@@ -143,29 +166,24 @@ impl Contender {
         (live.others, live.others_sent) = (row.counts, row.sent);
     }
 
-    /// Reserves a slot for a request; returns `false` if `most` requests are in flight. `sent` is the assumed volume of
-    /// a synthetic request, 0 for an organic one.
-    pub(crate) fn enter(&self, most: usize, sent: f64) -> bool {
+    /// Adds a request in flight. `sent` is the assumed volume of a synthetic request, 0 for an organic one.
+    pub(crate) fn enter(&self, sent: f64) {
         let mut live = self.live();
         if let Some(next) = self.next.get() {
-            return next.enter(most, sent);
-        }
-        if live.running >= most {
-            return false;
+            return next.enter(sent);
         }
         live.running += 1;
         live.sent += sent;
         live.changed |= sent > 0.0;
-        true
     }
 
-    /// Releases the slot and counts the outcome. An `outcome` of `None` means that the attempt was cancelled after
-    /// `latency` seconds without an answer. With `spares_breaker`, a failure does not count for the circuit breaker.
-    pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64, spares_breaker: bool) {
+    /// Removes a request in flight and counts its outcome.
+    pub(crate) fn leave(&self, departure: &Departure) {
         let mut live = self.live();
         if let Some(next) = self.next.get() {
-            return next.leave(outcome, latency, now, spares_breaker);
+            return next.leave(departure);
         }
+        let Departure { outcome, latency, now, spares_breaker, spares_pause } = *departure;
         live.running = live.running.saturating_sub(1);
         let Some(outcome) = outcome else {
             live.health.waited(latency.unwrap_or_default());
@@ -179,6 +197,7 @@ impl Contender {
                 let latency = latency.unwrap_or_else(|| live.health.latency());
                 live.health.succeeded(latency);
             }
+            RequestOutcome::RateLimited if spares_pause => {}
             RequestOutcome::RateLimited => live.health.limited(now),
             RequestOutcome::Failed if spares_breaker => live.health.failed_alone(),
             RequestOutcome::Failed => live.health.failed(now),
@@ -263,8 +282,7 @@ impl TaskFloor {
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            let counts = live.total();
-            counts.capacity > counts.consumed_capacity && live.health.breaker().allows(now)
+            live.capacity_left() > 0.0 && live.health.breaker().allows(now)
         })
     }
 
@@ -282,17 +300,27 @@ impl TaskFloor {
     }
 
     /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
-    pub(crate) fn for_organic(&self, now: f64, draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
+    /// Omits the miners in `tried`.
+    pub(crate) fn for_organic(&self, now: f64, tried: &[Hotkey], draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
             .iter()
-            .map(|live| {
-                let counts = live.total();
-                let capacity_left = counts.capacity - counts.consumed_capacity;
-                Prospect { capacity_left, quality: live.quality, health: &live.health }
-            })
+            .map(|live| Prospect { capacity_left: live.capacity_left(), quality: live.quality, health: &live.health })
             .collect();
-        self.at(&organic_order(&prospects, now, draw))
+        let mut order = self.at(&organic_order(&prospects, now, draw));
+        order.retain(|contender| !tried.contains(&contender.offer.hotkey));
+        order
+    }
+
+    /// Returns the time in seconds until the first contender with remaining capacity, except for those in `tried`,
+    /// may accept an organic request; `None` if there is no such contender.
+    pub(crate) fn opens_in(&self, now: f64, tried: &[Hotkey]) -> Option<f64> {
+        let contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        let open = contenders.filter_map(|contender| {
+            let live = contender.live();
+            (live.capacity_left() > 0.0).then(|| (live.health.breaker().opens_at() - now).max(0.0))
+        });
+        open.min_by(f64::total_cmp)
     }
 
     fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
@@ -307,13 +335,16 @@ pub struct Roster {
     pub period: PeriodId,
     floors: Vec<TaskFloor>,
     by_name: HashMap<TaskName, usize>,
+    loads: HashMap<Hotkey, Arc<MinerLoad>>,
 }
 
 impl Roster {
     /// Creates the roster of a period.
     pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
         let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
-        Self { period, floors, by_name }
+        let contenders = floors.iter().flat_map(|floor| &floor.contenders);
+        let loads = contenders.map(|contender| (contender.offer.hotkey, Arc::default())).collect();
+        Self { period, floors, by_name, loads }
     }
 
     /// Creates the roster of a period from its rows in the database. Omits contenders without a session.
@@ -353,8 +384,31 @@ impl Roster {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
 
+    /// Sets the number of concurrent requests that a miner accepts, over all its tasks, as it announces; `None` if it
+    /// announces none.
+    pub fn announce(&self, hotkey: &Hotkey, concurrency: Option<usize>) {
+        if let Some(load) = self.loads.get(hotkey) {
+            load.announce(concurrency);
+        }
+    }
+
+    /// Returns the current limit of requests in flight at a miner, if it is a contender.
+    pub fn limit(&self, hotkey: &Hotkey) -> Option<usize> {
+        Some(self.loads.get(hotkey)?.limit())
+    }
+
+    /// Returns the requests in flight at a miner.
+    pub(crate) fn load(&self, hotkey: &Hotkey) -> Option<&Arc<MinerLoad>> {
+        self.loads.get(hotkey)
+    }
+
     /// Continues the contenders of the same miners in an earlier period.
-    fn inherit(&self, earlier: &Self) {
+    fn inherit(&mut self, earlier: &Self) {
+        for (hotkey, load) in &mut self.loads {
+            if let Some(earlier) = earlier.loads.get(hotkey) {
+                *load = Arc::clone(earlier);
+            }
+        }
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
@@ -379,7 +433,7 @@ impl Market {
     }
 
     /// Opens a period with this roster; returns the roster of the previous period.
-    pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
+    pub fn open(&self, mut roster: Roster) -> Option<Arc<Roster>> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = current.as_deref() {
             roster.inherit(earlier);

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 mod faults;
+mod saturation;
 
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
 
@@ -40,6 +41,11 @@ pub(crate) struct Bench {
 }
 
 pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
+    bench_of(handlers, deadlines, 2).await
+}
+
+/// Creates a market in which each miner has at most `most_running` requests in flight.
+async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines, most_running: usize) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
@@ -62,7 +68,8 @@ pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines:
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
     let (sender, samples) = mpsc::channel(16);
-    let querier = Querier::new(client, market.clone(), deadlines, 2, (system_clock(), monotonic_clock()), sender);
+    let clocks = (system_clock(), monotonic_clock());
+    let querier = Querier::new(client, market.clone(), deadlines, most_running, clocks, sender);
     let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
@@ -74,7 +81,8 @@ pub(crate) fn key(uri: &str) -> Keypair {
 pub(crate) fn request(kind: RequestKind) -> Request {
     let messages = json!([{"role": "user", "content": "hello"}]);
     let payload: Map<_, _> = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone();
-    Request { task: TASK.parse().unwrap(), payload, kind, most_chunks: 50, relays_logprobs: false }
+    let task = TASK.parse().unwrap();
+    Request { task, payload, kind, most_chunks: 50, key: "a".into(), is_collected: false, relays_logprobs: false }
 }
 
 async fn text(mut answer: Answer) -> Result<String, String> {
@@ -326,7 +334,7 @@ async fn a_busy_miner_gets_no_more() {
     for _ in 0..2 {
         running.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
     }
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error}");
     running.clear();
     assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
@@ -406,8 +414,9 @@ fn what_was_learnt_outlives_the_period() {
     let first = open(1);
     let contender = &first.floors()[0].contenders()[0];
     contender.set_quality(0.9);
-    assert!(contender.enter(1, 0.0) && !contender.enter(1, 0.0));
-    contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0, false);
+    contender.enter(0.0);
+    let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
+    contender.leave(&crate::roster::Departure { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
     let heir = &second.floors()[0].contenders()[0];

@@ -16,7 +16,7 @@ use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::LocalReference;
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_query::{QueryDeadlines, QueueSettings};
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::Weights;
@@ -150,7 +150,8 @@ fn operation<'a>(
         ..ControlSettings::default()
     };
     let deadlines = QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
-    let settings = OperationSettings { netuid: NETUID, control, deadlines, trust: Trust::Signed };
+    let queue = QueueSettings::default();
+    let settings = OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
     Ok(async move {
         let store = Store::open(directory).await?;
         Operation::new(validator, chain.client(), store, market, references, settings)

@@ -52,6 +52,11 @@ impl Breaker {
         now >= self.open_until
     }
 
+    /// Returns the time from which requests are allowed, in seconds.
+    pub const fn opens_at(&self) -> f64 {
+        self.open_until
+    }
+
     fn succeeded(&mut self) {
         *self = Self::default();
     }

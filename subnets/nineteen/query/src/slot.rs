@@ -1,0 +1,108 @@
+//! Slot of a request at a miner.
+
+use std::sync::Arc;
+
+use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::{Task, TaskName};
+use taonet_primitives::Hotkey;
+
+use crate::load::{MinerLoad, Position, Sign};
+use crate::querier::Inner;
+use crate::roster::Departure;
+use crate::{Contender, Roster};
+
+/// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
+pub(crate) struct Slot {
+    inner: Arc<Inner>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) task: Arc<Task>,
+    /// Whether answers are queued for checking.
+    pub(crate) keeps_samples: bool,
+    pub(crate) contender: Arc<Contender>,
+    load: Arc<MinerLoad>,
+    pub(crate) position: Position,
+    /// API key of an organic request.
+    key: Option<Arc<str>>,
+    departure: Departure,
+    sign: Sign,
+}
+
+impl Slot {
+    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
+    pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
+        let roster = inner.market.roster()?;
+        let order = roster.floor(task.as_str())?.for_organic(inner.now(), tried, rand::random);
+        let mut slot = Self::first(inner, &roster, task, order, 0.0)?;
+        slot.key = Some(Arc::clone(key));
+        Some(slot)
+    }
+
+    /// Reserves a slot for a synthetic request, without waiting.
+    pub(crate) fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
+        let roster = inner.market.roster()?;
+        let floor = roster.floor(task.as_str())?;
+        Self::first(inner, &roster, task, floor.for_synthetic(), floor.task.volume_to_requests_conversion)
+    }
+
+    /// Reserves a slot at the first contender that has one. `sent` is the assumed volume of a synthetic request.
+    fn first(
+        inner: &Arc<Inner>,
+        roster: &Arc<Roster>,
+        task: &TaskName,
+        order: Vec<Arc<Contender>>,
+        sent: f64,
+    ) -> Option<Self> {
+        let floor = roster.floor(task.as_str())?;
+        let (contender, load, position) = order.into_iter().find_map(|contender| {
+            let load = roster.load(&contender.offer.hotkey)?;
+            let position = load.enter(inner.most_running)?;
+            Some((contender, Arc::clone(load), position))
+        })?;
+        contender.enter(sent);
+        Some(Self {
+            inner: Arc::clone(inner),
+            roster: Arc::clone(roster),
+            task: Arc::clone(&floor.task),
+            keeps_samples: floor.keeps_samples(),
+            contender,
+            load,
+            position,
+            key: None,
+            departure: Departure::default(),
+            sign: Sign::Unknown,
+        })
+    }
+
+    /// Records that the miner was overloaded, which lowers its limit of requests in flight.
+    pub(crate) fn set_overloaded(&mut self) {
+        self.sign = Sign::Overloaded;
+    }
+
+    /// Sets how the request ended, which is recorded when the slot is dropped.
+    pub(crate) fn end(&mut self, departure: Departure) {
+        if self.sign == Sign::Unknown && matches!(departure.outcome, Some(RequestOutcome::Answered { .. })) {
+            self.sign = Sign::Answered;
+        }
+        self.departure = departure;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.contender.leave(&self.departure);
+        self.load.leave(self.position, self.sign);
+        if let Some(key) = &self.key {
+            self.inner.backlog.ended(&self.task.task, key);
+        }
+        self.inner.dispatch_all();
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot")
+            .field("contender", &self.contender.offer)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}
