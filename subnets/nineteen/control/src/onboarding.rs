@@ -75,7 +75,7 @@ impl HandshakeLog {
     }
 
     /// Forgets miners that have left the subnet.
-    fn keep(&self, nodes: &[Node]) {
+    pub(crate) fn keep(&self, nodes: &[Node]) {
         self.reasons().retain(|hotkey, _| nodes.iter().any(|node| node.peer.hotkey() == hotkey));
     }
 
@@ -98,7 +98,6 @@ pub(crate) async fn offers(
     let configs: Vec<_> = config.enabled().map(taonet_nineteen_core::Task::public).collect();
     let mut payload = Map::new();
     payload.insert("task_configs".to_owned(), json!(configs));
-    log.keep(&nodes);
     let calls = nodes.into_iter().map(|node| {
         let payload = payload.clone();
         async move {

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -83,6 +83,17 @@ fn neuron(uid: u16, keypair: &Keypair, address: SocketAddr) -> Neuron {
 
 /// Starts a miner that offers the maximum capacity and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> Neuron {
+    miner_behind(uri, uid, model, handshakes, Arc::new(AtomicBool::new(true))).await
+}
+
+/// Starts a miner that refuses all requests until `is_open` is set.
+async fn miner_behind(
+    uri: &str,
+    uid: u16,
+    model: &Arc<LanguageModel>,
+    handshakes: &Arc<AtomicU32>,
+    is_open: Arc<AtomicBool>,
+) -> Neuron {
     let backend = listen(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
         payload.as_object_mut().unwrap().shift_remove("nonce");
@@ -96,10 +107,16 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
     let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let count = Arc::clone(handshakes);
     let counted = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-        if request.uri().path() == "/exchange-symmetric-key" {
+        let is_open = is_open.load(Ordering::SeqCst);
+        if is_open && request.uri().path() == "/exchange-symmetric-key" {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        next.run(request)
+        async move {
+            if is_open {
+                return next.run(request).await;
+            }
+            axum::response::IntoResponse::into_response(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+        }
     });
     let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
     neuron(uid, &keypair, address)
@@ -129,6 +146,7 @@ struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
     market: MarketFile,
+    floor: Market,
     samples: Option<mpsc::Receiver<Sample>>,
 }
 
@@ -147,6 +165,7 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
+        retry: Duration::from_millis(100),
         pause: Duration::from_millis(20),
         seed: Some(4),
         ..ControlSettings::default()
@@ -162,8 +181,8 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         settings,
         system_clock(),
     );
-    let scorer = Scorer::new(store.clone(), market.clone(), floor, references, system_clock());
-    Process { controller: Arc::new(controller), scorer, market, samples: Some(samples) }
+    let scorer = Scorer::new(store.clone(), market.clone(), floor.clone(), references, system_clock());
+    Process { controller: Arc::new(controller), scorer, market, floor, samples: Some(samples) }
 }
 
 impl Process {
@@ -467,4 +486,40 @@ async fn loops_survive_failures() {
     shutdown.request();
     scoring.await.unwrap();
     periods.await.unwrap();
+}
+
+/// A miner that starts during a period serves buyers in the rest of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn miner_that_starts_late_is_admitted_within_the_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let (handshakes, is_open) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let late = miner_behind("//Charlie", 2, &model, &handshakes, Arc::clone(&is_open)).await;
+    let nodes = vec![miner("//Bob", 1, &model, &handshakes).await, late];
+    let validator = process(&store, &nodes, &model);
+    let controller = Arc::clone(&validator.controller);
+    let period = tokio::spawn(async move { controller.period().await });
+    while validator.floor.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let contenders = || validator.floor.roster().unwrap().contenders().count();
+    assert_eq!((contenders(), handshakes.load(Ordering::SeqCst)), (1, 1));
+    is_open.store(true, Ordering::SeqCst);
+    while contenders() == 1 {
+        assert!(!period.is_finished(), "the miner is not admitted within the period");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rows = store.contenders(PeriodId(1)).await.unwrap();
+    assert_eq!((rows.len(), handshakes.load(Ordering::SeqCst)), (2, 2));
+    let capacities = rows.iter().map(|row| row.offer.capacity).collect::<Vec<_>>();
+    assert!(capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted, "{capacities:?}");
+    assert_eq!(capacities[1].to_score, 0.0);
+    let roster = validator.floor.roster().unwrap();
+    assert_eq!(roster.limit(&key("//Charlie").hotkey()), Some(7));
+    // The budget of tests is that of before.
+    assert!(period.await.unwrap().unwrap());
+    let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
+    assert!(budget.remaining < budget.planned, "{budget:?}");
+    assert_eq!(validator.floor.roster().unwrap().floors()[0].budget(), budget.remaining);
 }

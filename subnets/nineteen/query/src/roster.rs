@@ -226,19 +226,31 @@ pub struct TaskFloor {
     pub task: Arc<Task>,
     contenders: Vec<Arc<Contender>>,
     /// Budget before the requests of this process are subtracted.
-    budget: AtomicU64,
+    budget: Arc<AtomicU64>,
     /// Number of requests that this process has subtracted from the budget.
-    spent: AtomicU64,
-    keeps_samples: AtomicBool,
+    spent: Arc<AtomicU64>,
+    keeps_samples: Arc<AtomicBool>,
 }
 
 impl TaskFloor {
     /// Creates a task of the period from its contenders and its budget of synthetic requests.
     pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
-        let (budget, spent) = (AtomicU64::new(budget), AtomicU64::new(0));
-        let keeps_samples = AtomicBool::new(task.checked);
+        let (budget, spent) = (Arc::new(AtomicU64::new(budget)), Arc::default());
+        let keeps_samples = Arc::new(AtomicBool::new(task.checked));
         Self { task, contenders, budget, spent, keeps_samples }
+    }
+
+    /// Returns the same task with further contenders. Both share the budget and its counter.
+    fn with(&self, late: Vec<Contender>) -> Self {
+        let late = late.into_iter().map(Arc::new);
+        Self {
+            task: Arc::clone(&self.task),
+            contenders: self.contenders.iter().map(Arc::clone).chain(late).collect(),
+            budget: Arc::clone(&self.budget),
+            spent: Arc::clone(&self.spent),
+            keeps_samples: Arc::clone(&self.keeps_samples),
+        }
     }
 
     /// Returns the task's contenders.
@@ -402,13 +414,17 @@ impl Roster {
         self.loads.get(hotkey)
     }
 
-    /// Continues the contenders of the same miners in an earlier period.
-    fn inherit(&mut self, earlier: &Self) {
+    fn inherit_loads(&mut self, earlier: &Self) {
         for (hotkey, load) in &mut self.loads {
             if let Some(earlier) = earlier.loads.get(hotkey) {
                 *load = Arc::clone(earlier);
             }
         }
+    }
+
+    /// Continues the contenders of the same miners in an earlier period.
+    fn inherit(&mut self, earlier: &Self) {
+        self.inherit_loads(earlier);
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
@@ -439,5 +455,24 @@ impl Market {
             roster.inherit(earlier);
         }
         current.replace(Arc::new(roster))
+    }
+
+    /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks that the period does not
+    /// offer, and contenders that it has already.
+    pub fn admit(&self, period: PeriodId, late: Vec<Contender>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(open) = current.as_ref().filter(|roster| roster.period == period) else { return };
+        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
+        for contender in late {
+            let floor = open.floor(contender.offer.task.as_str());
+            let is_known = |known: &Arc<Contender>| known.offer.hotkey == contender.offer.hotkey;
+            if floor.is_some_and(|floor| !floor.contenders.iter().any(is_known)) {
+                by_task.entry(contender.offer.task.clone()).or_default().push(contender);
+            }
+        }
+        let floors = open.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
+        let mut roster = Roster::new(period, floors.collect());
+        roster.inherit_loads(open);
+        *current = Some(Arc::new(roster));
     }
 }

@@ -115,6 +115,11 @@ impl Store {
         Ok(Self::new(database))
     }
 
+    /// Returns whether a directory contains a SQLite database.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(FILE).is_file()
+    }
+
     /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates the tables if
     /// missing.
     ///
