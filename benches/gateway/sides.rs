@@ -146,6 +146,7 @@ pub(crate) fn gateway(miner: u16) {
         let floor = TaskFloor::new(task, vec![Contender::new(&row, session, 0.0)], 0);
         let market = Market::default();
         market.open(Roster::new(opened.unwrap(), vec![floor]));
+        market.roster().unwrap().announce(&bob, Some(LIMITS));
         let (samples, kept) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
         record(&store, &market, kept);
         let slow = Some(PAUSE * 4);

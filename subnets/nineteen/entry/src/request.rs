@@ -217,13 +217,14 @@ impl Fields {
         }
     }
 
-    /// Takes the seed, any 64-bit integer, or draws a random one. Other seeds than those of synthetic requests would reveal
-    /// a buyer's request to the miner, so each is mapped to one of them; equal seeds remain equal.
+    /// Takes the seed, any integer, or draws a random one. Other seeds than those of synthetic requests would reveal a
+    /// buyer's request to the miner, so each is mapped to one of them; equal seeds remain equal.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
         let Some(value) = self.take("seed") else { return Ok(rand::rng().random_range(1..=LARGEST_SEED)) };
-        // A negative seed counts as the unsigned number with the same bits.
-        let seed = value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned));
-        let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be a 64-bit integer"))?;
+        // A seed that is negative or has more than 64 bits counts as the unsigned number with the same bits.
+        let large = || value.as_f64().filter(|number| number.fract() == 0.0).map(f64::to_bits);
+        let seed = value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
+        let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be an integer"))?;
         Ok(if (1..=LARGEST_SEED).contains(&seed) { seed } else { seed % LARGEST_SEED + 1 })
     }
 
@@ -377,18 +378,26 @@ mod tests {
 
     /// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
     #[test]
-    fn any_64_bit_seed_is_accepted() {
+    fn any_integer_is_a_seed() {
         let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
         assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
         assert_eq!(seed(json!(0)), Ok(1));
-        for other in [json!(null), json!(-7), json!(100_000_001), json!(i64::MAX), json!(i64::MIN), json!(u64::MAX)] {
+        for other in [
+            json!(null),
+            json!(-7),
+            json!(100_000_001),
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1e300),
+        ] {
             assert!((1..=LARGEST_SEED).contains(&seed(other.clone()).unwrap()), "{other}");
             assert!(other.is_null() || seed(other.clone()) == seed(other));
         }
         assert_ne!(seed(json!(-7)), seed(json!(-8)));
-        for refused in [json!("7"), json!(0.5), json!(1e300), json!([1])] {
+        for refused in [json!("7"), json!(0.5), json!([1])] {
             let error = seed(refused.clone()).unwrap_err();
-            assert_eq!(error, GatewayError::field("seed", "seed must be a 64-bit integer"), "{refused}");
+            assert_eq!(error, GatewayError::field("seed", "seed must be an integer"), "{refused}");
         }
     }
 

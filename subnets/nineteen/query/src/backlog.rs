@@ -22,6 +22,9 @@ use crate::slot::Slot;
 /// Interval at which queued requests look for a slot that no other request has released, such as that of a miner whose
 /// pause has ended.
 const LOOK: Duration = Duration::from_millis(250);
+/// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of an open circuit breaker,
+/// after which miners often fail again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Period over which the rate of started requests is averaged, in seconds.
 const AVERAGE: f64 = 10.0;
 /// Estimate of the waiting time before any request has been started.
@@ -236,7 +239,7 @@ impl Inner {
         }
         let left = applicant.until.saturating_duration_since(Instant::now());
         let opens = self.market.roster().and_then(|roster| roster.floor(task.as_str())?.opens_in(self.now(), tried));
-        if opens.is_none_or(|opens| opens > left.as_secs_f64()) {
+        if opens.is_none_or(|opens| opens > left.min(LONGEST_PAUSE).as_secs_f64()) {
             return Err(NoSlot::NoMiner);
         }
         let mut queued = self.enqueue(applicant, tried)?;

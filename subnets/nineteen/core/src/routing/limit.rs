@@ -5,7 +5,7 @@ const INITIAL: usize = 32;
 /// Maximum limit of a miner that announces none.
 const LARGEST_LEARNED: usize = 256;
 /// Maximum limit that a miner can announce.
-const LARGEST_ANNOUNCED: usize = 4_096;
+const LARGEST_ANNOUNCED: usize = 65_536;
 /// Factor of the number in flight after an overload.
 const DECREASE: f64 = 0.9;
 /// Maximum number of failed probes that slow down the next one.
@@ -31,7 +31,7 @@ pub struct InFlightLimit {
 }
 
 impl InFlightLimit {
-    /// Returns the limit of a miner that announces the number of concurrent requests that it accepts, from 1 to 4 096.
+    /// Returns the limit of a miner that announces the number of concurrent requests that it accepts, from 1 to 65 536.
     pub fn announced(concurrency: usize) -> Self {
         let largest = concurrency.clamp(1, LARGEST_ANNOUNCED);
         Self { largest, ..Self::starting_at(largest) }
@@ -111,7 +111,7 @@ mod tests {
         let mut limit = InFlightLimit::announced(64);
         assert_eq!(saturate(&mut limit, 64, 10_000), (0, 0));
         assert_eq!(limit.get(), 64);
-        assert_eq!((InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()), (1, 4_096));
+        assert_eq!((InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()), (1, 65_536));
     }
 
     #[test]

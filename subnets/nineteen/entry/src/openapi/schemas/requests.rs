@@ -33,7 +33,7 @@ fn sampling() -> Vec<Field> {
         ("max_completion_tokens", whole(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
-        ("seed", seed()),
+        ("seed", of_type(Type::Integer).into()),
         ("top_k", whole(-1.0, 1_000_000.0)),
         ("min_p", number(0.0, 1.0)),
         ("repetition_penalty", positive(2.0)),
@@ -64,15 +64,9 @@ fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
         ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
         ("steps", whole(5.0, 49.0)),
         ("cfg_scale", number(1.5, 12.0)),
-        ("seed", seed()),
+        ("seed", of_type(Type::Integer).into()),
     ];
     fields.into_iter().chain(further).collect()
-}
-
-/// Returns the schema of a seed: any signed 64-bit integer. Larger ones are accepted too, but JSON numbers of common
-/// clients do not represent them exactly.
-fn seed() -> RefOr<Schema> {
-    whole(-9e18, 9e18)
 }
 
 /// Returns the schema of a number above 0 and up to `largest`.
