@@ -1,6 +1,7 @@
 //! NATS servers for tests.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +26,8 @@ impl Nats {
         let Some(program) = folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file()) else {
             let message = "nats-server is not installed (Debian: apt-get install nats-server)";
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-            println!("\n!!! SKIPPED: {message} !!!\n");
+            // The harness captures what tests print, but not what they write to standard error.
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {message}");
             return None;
         };
         let [folder, log] = [(); 2].map(|()| tempfile::tempdir().unwrap());
