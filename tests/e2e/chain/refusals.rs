@@ -1,7 +1,8 @@
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{BOB, Chain};
-use crate::support::{free_address, refusal, tao};
+use crate::support::{bb, free_address, refusal, tao};
 
 #[test]
 fn an_unreachable_chain_is_a_network_failure() {
@@ -19,6 +20,25 @@ fn an_unreachable_chain_is_a_network_failure() {
 fn a_network_that_is_none_is_wrong_usage() {
     for network in ["Finney", "127.0.0.1:9944", "http://127.0.0.1:1"] {
         refusal(&tao().args(["block", "--network", network]).output().unwrap(), 2);
+    }
+}
+
+#[test]
+fn development_keys_are_refused_where_another_key_is_sudo() {
+    let chain = Chain::start();
+    chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
+    let commands: [(fn() -> Command, &[&str]); 5] = [
+        (tao, &["transfer", BOB, "1", "--yes"]),
+        (tao, &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]),
+        (tao, &["weights", "set", "--netuid", "59", "0:1"]),
+        (tao, &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"]),
+        (bb, &["miner", "--listen", "127.0.0.1:0"]),
+    ];
+    for (program, arguments) in commands {
+        let mut command = program();
+        let output = command.args(arguments).args(["--key-uri", "//Alice", "--network", chain.url()]).output().unwrap();
+        let error = refusal(&output, 2);
+        assert!(error.contains("a development key, whose secret is public"), "{arguments:?}: {error}");
     }
 }
 
