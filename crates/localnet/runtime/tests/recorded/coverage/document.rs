@@ -132,7 +132,7 @@ served on loopback only; [localnet.md](localnet.md#json-rpc-methods) describes t
 | `system_addReservedPeer`, `system_removeReservedPeer`, `system_reservedPeers`, `system_localPeerId`, `system_localListenAddresses`, `system_unstable_networkState` | the node has no peer-to-peer network |
 | `system_addLogFilter`, `system_resetLogFilter` | `-v` and RUST_LOG set the log filter at startup |
 | `offchain_*` | the chain has no off-chain worker |
-| `grandpa_*`, `babe_*`, `beefy_*`, `mmr_*`, `sync_state_*` | blocks are final immediately, and Aura selects the author |
+| `grandpa_*`, `babe_*`, `beefy_*`, `mmr_*`, `sync_state_*` | the node finalizes blocks itself, without votes, and Aura selects the author |
 | `eth_*`, `net_*`, `web3_*`, `debug_*`, `txpool_*` | the localnet has no EVM |
 ";
 
