@@ -56,7 +56,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
 
 /// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error format. `form`
 /// creates the JSON from the reason phrase of the status, such as `Not Found`.
-pub(crate) fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
+pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
     let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -69,7 +69,7 @@ pub(crate) fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value
 }
 
 /// Counts requests by route and status. `counter` is the metric's name.
-pub(crate) async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
     let status = response.status().as_u16().to_string();

@@ -25,7 +25,8 @@
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
-//! - [`read_json`], [`parse_json`]: JSON bodies;
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`]: JSON bodies and errors, and request counters, for services
+//!   with layers of their own;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -67,7 +68,7 @@ mod whole;
 mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
-pub use api::{BodyError, parse_json, read_json};
+pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;

@@ -1,8 +1,8 @@
-use std::process::Command;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::{BOB, Chain};
-use crate::support::{bb, free_address, refusal, tao};
+use crate::support::{free_address, refusal, tao};
 
 #[test]
 fn an_unreachable_chain_is_a_network_failure() {
@@ -27,19 +27,20 @@ fn a_network_that_is_none_is_wrong_usage() {
 fn development_keys_are_refused_where_another_key_is_sudo() {
     let chain = Chain::start();
     chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
-    let commands: [(fn() -> Command, &[&str]); 5] = [
-        (tao, &["transfer", BOB, "1", "--yes"]),
-        (tao, &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]),
-        (tao, &["weights", "set", "--netuid", "59", "0:1"]),
-        (tao, &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"]),
-        (bb, &["miner", "--listen", "127.0.0.1:0"]),
-    ];
-    for (program, arguments) in commands {
-        let mut command = program();
-        let output = command.args(arguments).args(["--key-uri", "//Alice", "--network", chain.url()]).output().unwrap();
-        let error = refusal(&output, 2);
-        assert!(error.contains("a development key, whose secret is public"), "{arguments:?}: {error}");
+    let is_refused = |output: &Output| {
+        let error = refusal(output, 2);
+        assert!(error.contains("a development key, whose secret is public"), "{error}");
+    };
+    let alice = ["--key-uri", "//Alice"];
+    for arguments in [
+        &["transfer", BOB, "1", "--yes"][..],
+        &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"],
+        &["weights", "set", "--netuid", "59", "0:1"],
+        &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"],
+    ] {
+        is_refused(&chain.tao(arguments, &alice));
     }
+    is_refused(&chain.bb(&["miner", "--listen", "127.0.0.1:0"], &alice));
 }
 
 #[test]
