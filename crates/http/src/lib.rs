@@ -25,8 +25,8 @@
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
-//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`]: JSON bodies and errors, and request counters, for services
-//!   with layers of their own;
+//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
+//!   services with layers of their own;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!

@@ -1,7 +1,6 @@
 //! NATS servers for tests.
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,10 +23,7 @@ impl Nats {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
         let Some(program) = folders.map(|folder| folder.join("nats-server")).find(|program| program.is_file()) else {
-            let message = "nats-server is not installed (Debian: apt-get install nats-server)";
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-            // The harness captures what tests print, but not what they write to standard error.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: {message}");
+            super::skip("nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         };
         let [folder, log] = [(); 2].map(|()| tempfile::tempdir().unwrap());

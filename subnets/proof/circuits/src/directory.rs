@@ -161,8 +161,9 @@ impl CircuitDirectory {
     /// to it.
     fn check_setup(&self, verification: Vec<u8>) -> Result<(), CircuitError> {
         let transcript = self.transcript()?.ok_or(MetadataError::Unlisted(TRANSCRIPT))?;
+        let digest = self.metadata.files.get(PROVING_KEY).ok_or(MetadataError::Unlisted(PROVING_KEY))?;
+        ceremony::check_transcript(digest, &transcript)?;
         let proving = self.file(PROVING_KEY)?;
-        ceremony::check_transcript(&Digest::of(&proving), &transcript)?;
         Ok(groth16::check_proving_key(&Keys { proving, verification })?)
     }
 

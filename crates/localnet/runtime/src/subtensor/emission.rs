@@ -107,6 +107,9 @@ impl<T: Config> Pallet<T> {
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
         SubnetExcessTao::<T>::insert(netuid, spent);
+        if tao == 0 {
+            return;
+        }
         if alpha_in != AlphaBalance::ZERO {
             SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
             alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
