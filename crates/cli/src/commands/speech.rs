@@ -1,15 +1,22 @@
 //! The `tao speech` commands.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use taonet_primitives::{SampleRate, counted};
+use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
-use taonet_speech::{SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition};
+use taonet_speech::{
+    Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition,
+};
 
 use crate::context::Context;
 use crate::table::matrix;
@@ -18,7 +25,7 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Transcribe WAV files
+    /// Transcribe WAV files, on all cores; results are in the order of the files
     Transcribe {
         /// WAV files to transcribe
         #[arg(required = true)]
@@ -61,13 +68,10 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
     let config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
     let recognizer = engines::transcribing_recognizer(&config)?;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = recognizer.concurrency().unwrap_or(cores);
     let mut documents = Vec::new();
-    for file in files {
-        let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
-        let transcript = recognizer
-            .recognize(&resample_for_recognition(&pcm))
-            .with_context(|| format!("cannot transcribe {}", file.display()))?
-            .transcript;
+    let print = |file: &PathBuf, transcript: Transcript| {
         if context.json {
             documents.push(json!({
                 "file": file,
@@ -75,11 +79,63 @@ fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
                 "words": transcript.words,
                 "detected_language": transcript.detected_language,
             }));
-        } else {
-            context.print(&format!("{}: {}", file.display(), transcript.text))?;
+            return Ok(());
         }
-    }
+        context.print(&format!("{}: {}", file.display(), transcript.text))
+    };
+    in_order(files, threads, |file| transcribe_file(file, &*recognizer), print)?;
     if context.json { context.print_json(&documents) } else { Ok(()) }
+}
+
+fn transcribe_file(file: &Path, recognizer: &dyn Recognizer) -> anyhow::Result<Transcript> {
+    let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
+    let recognition = recognizer.recognize(&resample_for_recognition(&pcm));
+    Ok(recognition.with_context(|| format!("cannot transcribe {}", file.display()))?.transcript)
+}
+
+/// Processes items concurrently, on at most this many threads, and passes the results to `consume` in the order of the
+/// items, each as soon as it and those before it are ready. Stops at the first error in this order.
+fn in_order<I: Sync, T: Send>(
+    items: &[I],
+    threads: NonZeroUsize,
+    process: impl Fn(&I) -> anyhow::Result<T> + Sync,
+    mut consume: impl FnMut(&I, T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (sender, results) = sync_channel(0);
+        for _ in 0..threads.get().min(items.len()) {
+            let (sender, next, process) = (sender.clone(), &next, &process);
+            scope.spawn(move || {
+                while let Some((index, item)) = take_next(items, next) {
+                    // Nobody receives results after an error.
+                    if sender.send((index, process(item))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut waiting = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            let result = loop {
+                if let Some(result) = waiting.remove(&index) {
+                    break result;
+                }
+                // A thread that panics leaves its result out.
+                let (ready, result) = results.recv().context("a thread has panicked")?;
+                waiting.insert(ready, result);
+            };
+            consume(item, result?)?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes the next item that no thread has taken yet, with its index.
+fn take_next<'a, I>(items: &'a [I], next: &AtomicUsize) -> Option<(usize, &'a I)> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    items.get(index).map(|item| (index, item))
 }
 
 fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow::Result<()> {
@@ -149,4 +205,48 @@ fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -
     check(&WavHeader::read(&bytes).with_context(unusable)?)
         .with_context(|| format!("cannot use {}", file.display()))?;
     Wav::decode(&bytes).with_context(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    const THREE: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+    #[test]
+    fn concurrent_results_keep_their_order() {
+        // The first item finishes only after the two others have started.
+        let barrier = Barrier::new(3);
+        let mut consumed = Vec::new();
+        let process = |item: &u32| {
+            barrier.wait();
+            Ok(item * 10)
+        };
+        in_order(&[1, 2, 3, 4, 5, 6], THREE, process, |item, result| {
+            consumed.push((*item, result));
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(consumed, [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (6, 60)]);
+    }
+
+    #[test]
+    fn first_error_in_order_ends_the_work() {
+        let mut consumed = Vec::new();
+        let process = |item: &usize| if *item >= 2 { bail!("item {item}") } else { Ok(*item) };
+        let items: Vec<usize> = (0..1_000).collect();
+        let consume = |_: &usize, result| {
+            consumed.push(result);
+            Ok(())
+        };
+        let error = in_order(&items, THREE, process, consume).unwrap_err();
+        assert_eq!((error.to_string(), consumed), ("item 2".to_owned(), vec![0, 1]));
+    }
+
+    #[test]
+    fn no_items_give_no_results() {
+        in_order(&[], THREE, |_: &u32| Ok(()), |_, ()| panic!("a result")).unwrap();
+    }
 }

