@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout};
 use crate::chunk::ChunkFault;
 use crate::querier::Inner;
 use crate::reading::Reading;
-use crate::roster::Departure;
+use crate::roster::Completion;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
@@ -91,11 +91,44 @@ impl AttemptError {
 /// A failed attempt.
 pub(crate) struct FailedAttempt {
     pub(crate) error: AttemptError,
-    /// The attempt, if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the
-    /// buyer is at fault. Dropping it counts nothing.
-    pub(crate) disputed: Option<Attempt>,
+    /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the buyer is
+    /// at fault.
+    pub(crate) disputed: Option<DisputedFailure>,
     /// The miner, if the request may be sent to it again once it has fewer requests in flight.
     pub(crate) retries: Option<Hotkey>,
+}
+
+/// A failure that the buyer's request itself may have caused. The attempt has released its slot. Counts nothing when
+/// dropped.
+pub(crate) struct DisputedFailure {
+    contender: Arc<Contender>,
+    inner: Arc<Inner>,
+    outcome: Option<RequestOutcome>,
+}
+
+impl DisputedFailure {
+    /// Counts the failure against the miner.
+    pub(crate) fn count(self) {
+        self.count_as(false);
+    }
+
+    /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has tried the request.
+    pub(crate) fn count_alone(self) {
+        self.count_as(true);
+    }
+
+    fn count_as(mut self, spares_breaker: bool) {
+        self.outcome = Some(RequestOutcome::Failed);
+        let completion =
+            Completion { outcome: self.outcome, now: self.inner.now(), spares_breaker, ..Completion::default() };
+        self.contender.count(&completion);
+    }
+}
+
+impl Drop for DisputedFailure {
+    fn drop(&mut self) {
+        measures::outcome(self.contender.offer.task.as_str(), RequestKind::Organic.as_str(), self.outcome);
+    }
 }
 
 /// The answer was interrupted after its first chunk.
@@ -146,11 +179,10 @@ pub(crate) struct Attempt {
     /// Set at the first chunk.
     has_first: Arc<AtomicBool>,
     began: Instant,
-    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled,
-    /// or rightly refused.
+    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,
-    /// Whether a failure leaves the contender's circuit breaker as it is.
-    spares_breaker: bool,
+    /// Whether the attempt has failed for a reason that its [`DisputedFailure`] counts.
+    is_disputed: bool,
     job_id: String,
 }
 
@@ -188,7 +220,7 @@ impl Attempt {
             has_first: Arc::default(),
             began: Instant::now(),
             outcome: None,
-            spares_breaker: false,
+            is_disputed: false,
             job_id: uuid::Uuid::new_v4().simple().to_string(),
         }
     }
@@ -223,7 +255,10 @@ impl Attempt {
         }
         // A test is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && error.may_be_the_requests() {
-            return FailedAttempt { error, disputed: Some(self), retries: None };
+            self.is_disputed = true;
+            let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
+            let disputed = Some(DisputedFailure { contender, inner, outcome: None });
+            return FailedAttempt { error, disputed, retries: None };
         }
         let outcome = error.outcome();
         // The validator sent more requests than the miner must accept.
@@ -235,17 +270,6 @@ impl Attempt {
         let may_retry = outcome == RequestOutcome::RateLimited && self.slot.position.nth > 1;
         let retries = may_retry.then_some(self.slot.contender.offer.hotkey);
         FailedAttempt { error, disputed: None, retries }
-    }
-
-    /// Counts a disputed attempt as a failure of the miner.
-    pub(crate) fn fail(mut self) {
-        self.outcome = Some(RequestOutcome::Failed);
-    }
-
-    /// Like [`Self::fail`], but leaves the circuit breaker as it is, because no other miner has tried the request.
-    pub(crate) fn fail_alone(mut self) {
-        self.spares_breaker = true;
-        self.fail();
     }
 
     async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {
@@ -389,16 +413,19 @@ impl Drop for Attempt {
         measures::running(-1.0);
         let now = self.inner.now();
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
-        let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
-        let departure = Departure {
+        let is_cancelled = self.outcome.is_none() && !self.is_disputed;
+        let slow = is_cancelled.then(|| self.began.elapsed().as_secs_f64());
+        let completion = Completion {
             outcome: self.outcome,
             latency: self.latency.or(slow),
             now,
-            spares_breaker: self.spares_breaker,
+            spares_breaker: false,
             spares_pause: self.slot.position.nth > 1,
         };
-        self.slot.end(departure);
-        measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
+        self.slot.end(completion);
+        if !self.is_disputed {
+            measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
+        }
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
         };

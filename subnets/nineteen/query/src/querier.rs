@@ -18,7 +18,7 @@ use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Attempt, AttemptError, FailedAttempt};
+use crate::answer::{Answer, Attempt, AttemptError, DisputedFailure, FailedAttempt};
 use crate::backlog::{Applicant, Backlog, NoSlot};
 use crate::slot::Slot;
 use crate::{Market, QueryDeadlines, QueueSettings, measures};
@@ -230,7 +230,7 @@ impl Querier {
         let mut applicant = Applicant { task: &request.task, key: Arc::clone(&request.key), until, arrival: None };
         let (mut attempts, mut last) = (Attempts::default(), None);
         let (mut tried, mut started): (Vec<Hotkey>, _) = (Vec::new(), 0);
-        // Attempts whose failure the request itself may have caused. One miner may fail at a valid request; if several do,
+        // Failures that the request itself may have caused. One miner may fail at a valid request; if several do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
         let (mut disputed, mut rejections) = (Vec::new(), 0);
@@ -281,7 +281,7 @@ impl Querier {
                 None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {
-                    disputed.into_iter().for_each(Attempt::fail);
+                    disputed.into_iter().for_each(DisputedFailure::count);
                     return Ok(answer);
                 }
                 Some(Err(FailedAttempt { error, disputed: attempt, retries })) => {
@@ -298,12 +298,13 @@ impl Querier {
             }
         };
         if disputed.len() == 1 {
-            disputed.into_iter().for_each(Attempt::fail_alone);
+            disputed.into_iter().for_each(DisputedFailure::count_alone);
         }
-        Err(match (no_slot, last) {
-            (NoSlot::Busy(retry), _) => QueryError::Busy { task: request.task.clone(), retry },
-            (NoSlot::NoMiner, None) => QueryError::NoContender(request.task.clone()),
-            (NoSlot::NoMiner, Some(last)) => failed(attempts, &last),
+        // If the miners that the request has not tried are busy, those that have failed are the cause.
+        Err(match (last, no_slot) {
+            (Some(last), _) => failed(attempts, &last),
+            (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
+            (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
         })
     }
 

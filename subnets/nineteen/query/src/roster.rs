@@ -65,11 +65,33 @@ impl Live {
         self.unstored.add(requests);
         self.changed |= requests.total_requests > 0.0;
     }
+
+    /// Records how a request has ended.
+    fn complete(&mut self, completion: &Completion) {
+        let Completion { outcome, latency, now, spares_breaker, spares_pause } = *completion;
+        let Some(outcome) = outcome else {
+            self.health.waited(latency.unwrap_or_default());
+            return;
+        };
+        let mut request = PeriodCounts::default();
+        request.count(outcome);
+        self.count(&request);
+        match outcome {
+            RequestOutcome::Answered { .. } => {
+                let latency = latency.unwrap_or_else(|| self.health.latency());
+                self.health.succeeded(latency);
+            }
+            RequestOutcome::RateLimited if spares_pause => {}
+            RequestOutcome::RateLimited => self.health.limited(now),
+            RequestOutcome::Failed if spares_breaker => self.health.failed_alone(),
+            RequestOutcome::Failed => self.health.failed(now),
+        }
+    }
 }
 
-/// End of a request at a contender.
+/// How a request at a contender has ended.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Departure {
+pub(crate) struct Completion {
     /// Outcome of the request; `None` if it was cancelled, or does not count.
     pub(crate) outcome: Option<RequestOutcome>,
     /// Time to the first token, or, of a cancelled request, the time without one, in seconds.
@@ -168,39 +190,32 @@ impl Contender {
 
     /// Adds a request in flight. `sent` is the assumed volume of a synthetic request, 0 for an organic one.
     pub(crate) fn enter(&self, sent: f64) {
-        let mut live = self.live();
-        if let Some(next) = self.next.get() {
-            return next.enter(sent);
-        }
-        live.running += 1;
-        live.sent += sent;
-        live.changed |= sent > 0.0;
+        self.update(|live| {
+            live.running += 1;
+            live.sent += sent;
+            live.changed |= sent > 0.0;
+        });
     }
 
     /// Removes a request in flight and counts its outcome.
-    pub(crate) fn leave(&self, departure: &Departure) {
+    pub(crate) fn leave(&self, completion: &Completion) {
+        self.update(|live| {
+            live.running = live.running.saturating_sub(1);
+            live.complete(completion);
+        });
+    }
+
+    /// Counts the outcome of a request that is no longer in flight.
+    pub(crate) fn count(&self, completion: &Completion) {
+        self.update(|live| live.complete(completion));
+    }
+
+    /// Changes the counters of this period, or of the running one, if this one is over.
+    fn update<T>(&self, change: impl FnOnce(&mut Live) -> T) -> T {
         let mut live = self.live();
-        if let Some(next) = self.next.get() {
-            return next.leave(departure);
-        }
-        let Departure { outcome, latency, now, spares_breaker, spares_pause } = *departure;
-        live.running = live.running.saturating_sub(1);
-        let Some(outcome) = outcome else {
-            live.health.waited(latency.unwrap_or_default());
-            return;
-        };
-        let mut request = PeriodCounts::default();
-        request.count(outcome);
-        live.count(&request);
-        match outcome {
-            RequestOutcome::Answered { .. } => {
-                let latency = latency.unwrap_or_else(|| live.health.latency());
-                live.health.succeeded(latency);
-            }
-            RequestOutcome::RateLimited if spares_pause => {}
-            RequestOutcome::RateLimited => live.health.limited(now),
-            RequestOutcome::Failed if spares_breaker => live.health.failed_alone(),
-            RequestOutcome::Failed => live.health.failed(now),
+        match self.next.get() {
+            Some(next) => next.update(change),
+            None => change(&mut live),
         }
     }
 

@@ -8,7 +8,7 @@ use taonet_primitives::Hotkey;
 
 use crate::load::{MinerLoad, Position, Sign};
 use crate::querier::Inner;
-use crate::roster::Departure;
+use crate::roster::Completion;
 use crate::{Contender, Roster};
 
 /// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
@@ -23,7 +23,7 @@ pub(crate) struct Slot {
     pub(crate) position: Position,
     /// API key of an organic request.
     key: Option<Arc<str>>,
-    departure: Departure,
+    completion: Completion,
     sign: Sign,
 }
 
@@ -68,7 +68,7 @@ impl Slot {
             load,
             position,
             key: None,
-            departure: Departure::default(),
+            completion: Completion::default(),
             sign: Sign::Unknown,
         })
     }
@@ -79,17 +79,17 @@ impl Slot {
     }
 
     /// Sets how the request ended, which is recorded when the slot is dropped.
-    pub(crate) fn end(&mut self, departure: Departure) {
-        if self.sign == Sign::Unknown && matches!(departure.outcome, Some(RequestOutcome::Answered { .. })) {
+    pub(crate) fn end(&mut self, completion: Completion) {
+        if self.sign == Sign::Unknown && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
             self.sign = Sign::Answered;
         }
-        self.departure = departure;
+        self.completion = completion;
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.contender.leave(&self.departure);
+        self.contender.leave(&self.completion);
         self.load.leave(self.position, self.sign);
         if let Some(key) = &self.key {
             self.inner.backlog.ended(&self.task.task, key);

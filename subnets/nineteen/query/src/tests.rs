@@ -24,7 +24,9 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+mod failover;
 mod faults;
+mod miners;
 mod saturation;
 
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
@@ -416,7 +418,7 @@ fn what_was_learnt_outlives_the_period() {
     contender.set_quality(0.9);
     contender.enter(0.0);
     let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
-    contender.leave(&crate::roster::Departure { outcome, ..Default::default() });
+    contender.leave(&crate::roster::Completion { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
     let heir = &second.floors()[0].contenders()[0];

@@ -4,64 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::miners::*;
 use super::*;
-
-/// A miner with a number of slots: further requests get status 429. Each answer takes `pause`.
-fn limited(slots: usize, pause: Duration, served: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
-    let (slots, served) = (Arc::new(Semaphore::new(slots)), Arc::clone(served));
-    post(move || {
-        let (slots, served) = (Arc::clone(&slots), Arc::clone(&served));
-        async move {
-            let Ok(_slot) = slots.try_acquire() else {
-                return axum::http::StatusCode::TOO_MANY_REQUESTS.into_response();
-            };
-            tokio::time::sleep(pause).await;
-            served.fetch_add(1, Ordering::SeqCst);
-            chunk("a").into_response()
-        }
-    })
-}
-
-/// A miner that answers each request once it is told to.
-fn gated(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
-    let gate = Arc::clone(gate);
-    post(move || {
-        let gate = Arc::clone(&gate);
-        async move {
-            gate.acquire().await.unwrap().forget();
-            chunk("a")
-        }
-    })
-}
-
-/// A market of miners that announce their numbers of slots.
-async fn market(miners: Vec<(axum::routing::MethodRouter, Option<usize>)>, queue: QueueSettings) -> Bench {
-    let (handlers, announced): (Vec<_>, Vec<_>) = miners.into_iter().unzip();
-    let mut bench = bench_of(handlers, QueryDeadlines::default(), 4_096).await;
-    bench.querier = bench.querier.with_queue(queue);
-    let roster = bench.querier.market().roster().unwrap();
-    for (contender, concurrency) in bench.contenders.iter().zip(announced) {
-        roster.announce(&contender.offer.hotkey, concurrency);
-    }
-    bench
-}
-
-fn buyers(key: &str) -> Request {
-    Request { key: key.into(), ..request(RequestKind::Organic) }
-}
-
-async fn queued(bench: &Bench, requests: usize) {
-    while bench.querier.queued(TASK) != requests {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-async fn buy(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
-    text(querier.ask(buyers(key)).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
-}
 
 /// With twice as many requests in flight as the miners have slots, nearly all slots are used, all requests are served,
 /// and no miner loses anything: not even one that announces no limit.
@@ -208,22 +155,10 @@ async fn rate_limited_requests_wait_for_a_slot() {
     assert!(served.load(Ordering::SeqCst) == 16 && counts.requests_429 > 0.0, "{counts:?}");
 }
 
-/// A task's released slot goes to the queued request of another task of the same miner.
-#[tokio::test]
-async fn tasks_of_a_miner_share_its_slots() {
-    const OTHER: &str = "chat-llama-3-1-8b";
-    let begun = Arc::new(Notify::new());
-    let gate = Arc::new(Semaphore::new(0));
-    let (signal, own) = (Arc::clone(&begun), Arc::clone(&gate));
-    let miner = post(move || {
-        let (begun, gate) = (Arc::clone(&signal), Arc::clone(&own));
-        async move {
-            begun.notify_one();
-            gate.acquire().await.unwrap().forget();
-            chunk("a")
-        }
-    });
-    let bench = market(vec![(miner, Some(1))], QueueSettings::default()).await;
+const OTHER: &str = "chat-llama-3-1-8b";
+
+/// Opens a period in which the only miner offers two tasks.
+fn offer_two_tasks(bench: &Bench) {
     let config = MarketConfig::default();
     let floor = |task: &str| {
         let task = Arc::new(config.task(task).unwrap().clone());
@@ -234,19 +169,31 @@ async fn tasks_of_a_miner_share_its_slots() {
         TaskFloor::new(task, vec![contender], 10)
     };
     bench.querier.market().open(Roster::new(PeriodId(2), vec![floor(TASK), floor(OTHER)]));
+}
+
+async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
+    let request = Request { task: OTHER.parse().unwrap(), ..buyers(key) };
+    text(querier.ask(request).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+}
+
+/// Returns the number of requests in flight at the only miner, over all its tasks.
+fn running(bench: &Bench) -> usize {
+    let roster = bench.querier.market().roster().unwrap();
+    roster.contenders().map(|contender| contender.running()).sum()
+}
+
+/// A task's released slot goes to the queued request of another task of the same miner.
+#[tokio::test]
+async fn tasks_of_a_miner_share_its_slots() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
-    begun.notified().await;
-    let querier = bench.querier.clone();
-    let second = tokio::spawn(async move {
-        let request = Request { task: OTHER.parse().unwrap(), ..buyers("a") };
-        text(querier.ask(request).await.unwrap()).await
-    });
-    while bench.querier.queued(OTHER) != 1 {
-        tokio::task::yield_now().await;
-    }
+    until(|| running(&bench) == 1).await;
+    let second = tokio::spawn(buy_other(bench.querier.clone(), "a"));
+    until(|| bench.querier.queued(OTHER) == 1).await;
     gate.add_permits(2);
-    first.await.unwrap().unwrap();
-    assert_eq!(second.await.unwrap().unwrap(), "a");
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
 }
 
 /// A collected answer that breaks off at one miner is that of another miner, complete.
