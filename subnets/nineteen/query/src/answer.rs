@@ -65,11 +65,6 @@ impl AttemptError {
         }
     }
 
-    /// Whether the miner, or the server of its model, has too many requests.
-    fn is_overload(&self) -> bool {
-        matches!(self, Self::Status(status) if matches!(status.as_u16(), 429 | 503 | 504))
-    }
-
     /// Whether the request itself may be the cause: the miner rejected it as malformed, or its model's server failed at it.
     fn may_be_the_requests(&self) -> bool {
         match self {
@@ -250,8 +245,9 @@ impl Attempt {
     /// Decides what the failure of an attempt counts as.
     fn failed(mut self, error: AttemptError) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
-        if error.is_overload() {
-            self.slot.set_overloaded();
+        // Not with 503 or 504: any buyer can send a prompt at which the model's server fails.
+        if error.outcome() == RequestOutcome::RateLimited {
+            self.slot.set_rate_limited();
         }
         // A test is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && error.may_be_the_requests() {

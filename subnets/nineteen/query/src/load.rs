@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use taonet_nineteen_core::routing::InFlightLimit;
+use taonet_nineteen_core::routing::{InFlightLimit, Position};
 
 /// Requests in flight at a miner, over all its tasks, and their limit.
 #[derive(Debug)]
@@ -15,24 +15,15 @@ struct State {
     limit: InFlightLimit,
 }
 
-/// Position of a request among the requests in flight when it was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// Number of requests in flight, including this one.
-    pub(crate) nth: usize,
-    /// Whether the miner may reject the request, because it is more than the miner must accept.
-    pub(crate) is_probe: bool,
-}
-
 /// What a finished request shows of a miner's capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum CapacitySignal {
     /// The miner answered.
     Answered,
-    /// The miner was overloaded.
-    Overloaded,
+    /// The miner rejected the request with status 429.
+    RateLimited,
     /// The request was cancelled, or failed for another reason.
-    Unknown,
+    None,
 }
 
 impl Default for MinerLoad {
@@ -49,21 +40,22 @@ impl MinerLoad {
             return None;
         }
         state.running += 1;
-        Some(Position { nth: state.running, is_probe: state.limit.is_probe(state.running) })
+        Some(state.limit.position(state.running))
     }
 
     /// Releases a slot.
-    pub(crate) fn leave(&self, position: Position, sign: Sign) {
+    pub(crate) fn leave(&self, position: Position, signal: CapacitySignal) {
         let mut state = self.state();
         state.running = state.running.saturating_sub(1);
-        match sign {
-            Sign::Answered => state.limit.answered(position.nth),
-            Sign::Overloaded => state.limit.overloaded(position.nth),
-            Sign::Unknown => {}
+        match signal {
+            CapacitySignal::Answered => state.limit.answered(position),
+            CapacitySignal::RateLimited => state.limit.rate_limited(position),
+            CapacitySignal::None => {}
         }
     }
 
-    /// Sets the number of concurrent requests that the miner announces. What was learned remains if the number does.
+    /// Sets the number of concurrent requests that the miner announces for a period. The learned limit remains if the number
+    /// does.
     pub(crate) fn announce(&self, concurrency: Option<usize>) {
         let mut state = self.state();
         if state.announced != concurrency {
@@ -91,24 +83,10 @@ mod tests {
         let load = MinerLoad::default();
         load.announce(Some(2));
         let first = load.enter(8).unwrap();
-        assert_eq!(first, Position { nth: 1, is_probe: false });
+        assert_eq!((first.nth, first.is_probe), (1, false));
         assert!(load.enter(1).is_none(), "the ceiling applies to announced limits too");
         assert!(load.enter(8).is_some() && load.enter(8).is_none());
-        load.leave(first, Sign::Answered);
-        assert_eq!(load.enter(8), Some(Position { nth: 2, is_probe: false }));
-    }
-
-    #[test]
-    fn repeated_announcement_keeps_the_learned_limit() {
-        let load = MinerLoad::default();
-        load.announce(Some(4));
-        let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
-        for position in entered.into_iter().rev() {
-            load.leave(position, if position.nth > 1 { Sign::Overloaded } else { Sign::Unknown });
-        }
-        load.announce(Some(4));
-        assert!(load.enter(8).is_some() && load.enter(8).is_none());
-        load.announce(Some(3));
-        assert!(load.enter(8).is_some() && load.enter(8).is_some() && load.enter(8).is_none());
+        load.leave(first, CapacitySignal::Answered);
+        assert_eq!(load.enter(8).unwrap().nth, 2);
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::routing::Position;
 use taonet_nineteen_core::{Task, TaskName};
 use taonet_primitives::Hotkey;
 
-use crate::load::{MinerLoad, Position, Sign};
+use crate::load::{CapacitySignal, MinerLoad};
 use crate::querier::Inner;
 use crate::roster::Completion;
 use crate::{Contender, Roster};
@@ -24,7 +25,7 @@ pub(crate) struct Slot {
     /// API key of an organic request.
     key: Option<Arc<str>>,
     completion: Completion,
-    sign: Sign,
+    signal: CapacitySignal,
 }
 
 impl Slot {
@@ -69,19 +70,19 @@ impl Slot {
             position,
             key: None,
             completion: Completion::default(),
-            sign: Sign::Unknown,
+            signal: CapacitySignal::None,
         })
     }
 
-    /// Records that the miner was overloaded, which lowers its limit of requests in flight.
-    pub(crate) fn set_overloaded(&mut self) {
-        self.sign = Sign::Overloaded;
+    /// Records that the miner rejected the request with status 429, which lowers its limit of requests in flight.
+    pub(crate) fn set_rate_limited(&mut self) {
+        self.signal = CapacitySignal::RateLimited;
     }
 
     /// Sets how the request ended, which is recorded when the slot is dropped.
     pub(crate) fn end(&mut self, completion: Completion) {
-        if self.sign == Sign::Unknown && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
-            self.sign = Sign::Answered;
+        if self.signal == CapacitySignal::None && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
+            self.signal = CapacitySignal::Answered;
         }
         self.completion = completion;
     }
@@ -90,7 +91,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.contender.leave(&self.completion);
-        self.load.leave(self.position, self.sign);
+        self.load.leave(self.position, self.signal);
         if let Some(key) = &self.key {
             self.inner.backlog.ended(&self.task.task, key);
         }

@@ -6,28 +6,41 @@ const INITIAL: usize = 32;
 const LARGEST_LEARNED: usize = 256;
 /// Maximum limit that a miner can announce.
 const LARGEST_ANNOUNCED: usize = 65_536;
-/// Factor of the number in flight after an overload.
+/// Factor of the limit after a rate limit (429).
 const DECREASE: f64 = 0.9;
-/// Maximum number of failed probes that slow down the next one.
-const MOST_FAILED_PROBES: u32 = 6;
+/// Number of failed probes after which the pause before the next probe no longer doubles.
+const MAX_FAILED_PROBES: u32 = 6;
 
 /// Limit of the requests in flight at a miner: additive increase, multiplicative decrease.
 ///
 /// The limit starts at the number that the miner announces, or at 32. While it is used up, each series of as many
-/// answers raises it by one, up to the announced number, or 256. An overload of the request that was sent as the nth in
-/// flight lowers it to 0.9 · n.
+/// answers raises it by one, up to the announced number, or 256. A rate limit (429) lowers it to 90 %, once per round trip:
+/// rate limits of requests that were sent before the limit was lowered do not lower it again.
 ///
-/// A request beyond the announced number, or 32, or the number of the last overload, is a probe. A failed probe lowers
-/// the limit by one, and doubles the length of the series before the next probe, up to 64 times.
+/// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
+/// beyond the number in flight that the miner has accepted. A failed probe
+/// of one request more than before lowers the limit by one only, and each doubles the length of the series before the next probe, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,
     largest: usize,
-    /// Number in flight that the miner must accept.
+    /// Number in flight that the miner must accept, at most `promised`.
     required: usize,
     /// Number in flight at which the miner has answered. Only approximate, because requests overtake each other.
     shown: usize,
     failed_probes: u32,
+    /// Number of times that the limit was lowered.
+    round: u64,
+}
+
+/// A request when it was sent, relative to the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Number of requests in flight, including this one.
+    pub nth: usize,
+    /// Whether the miner may reject the request, because it is more than the miner must accept.
+    pub is_probe: bool,
+    round: u64,
 }
 
 impl InFlightLimit {
@@ -43,8 +56,14 @@ impl InFlightLimit {
     }
 
     const fn starting_at(initial: usize) -> Self {
-        let limit = initial as f64;
-        Self { limit, largest: LARGEST_LEARNED, required: initial, shown: initial, failed_probes: 0 }
+        Self {
+            limit: initial as f64,
+            largest: LARGEST_LEARNED,
+            required: initial,
+            shown: initial,
+            failed_probes: 0,
+            round: 0,
+        }
     }
 
     /// Returns the maximum number of requests in flight, at least 1.
@@ -52,13 +71,19 @@ impl InFlightLimit {
         (self.limit as usize).clamp(1, self.largest)
     }
 
-    /// Returns whether the request that is sent as the `nth` in flight is a probe, so that the miner may reject it.
-    pub const fn is_probe(&self, nth: usize) -> bool {
-        nth > self.required
+    /// Returns the number of requests in flight that the miner must accept.
+    pub const fn required(&self) -> usize {
+        self.required
     }
 
-    /// Records an answer to the request that was sent as the `nth` in flight.
-    pub fn answered(&mut self, nth: usize) {
+    /// Returns the position of the request that is sent as the `nth` in flight.
+    pub const fn position(&self, nth: usize) -> Position {
+        Position { nth, is_probe: nth > self.required, round: self.round }
+    }
+
+    /// Records an answer.
+    pub fn answered(&mut self, position: Position) {
+        let nth = position.nth;
         if nth > self.shown {
             self.shown = nth;
             self.failed_probes = 0;
@@ -72,17 +97,21 @@ impl InFlightLimit {
         self.limit = (self.limit + step).min(self.largest as f64);
     }
 
-    /// Records an overload, such as status 429, of the request that was sent as the `nth` in flight.
-    pub fn overloaded(&mut self, nth: usize) {
-        let accepted = nth.saturating_sub(1).max(1);
-        if self.is_probe(nth) {
-            self.failed_probes = (self.failed_probes + 1).min(MOST_FAILED_PROBES);
-            self.limit = self.limit.min(accepted as f64);
-        } else {
-            self.limit = self.limit.min(DECREASE * nth as f64).max(1.0);
-            self.required = accepted;
-        }
+    /// Records a rate limit (429).
+    pub fn rate_limited(&mut self, position: Position) {
+        let accepted = position.nth.saturating_sub(1).max(1);
         self.shown = self.shown.min(accepted);
+        if !position.is_probe {
+            self.required = self.required.min(accepted);
+        }
+        if position.round != self.round {
+            return;
+        }
+        self.round += 1;
+        self.failed_probes = (self.failed_probes + u32::from(position.is_probe)).min(MAX_FAILED_PROBES);
+        let is_last = position.nth >= self.get();
+        let lowered = if position.is_probe && is_last { accepted as f64 } else { DECREASE * self.limit };
+        self.limit = lowered.max(1.0);
     }
 }
 
@@ -91,16 +120,16 @@ mod tests {
     use super::*;
 
     /// Answers requests as a miner with `capacity` slots does while more requests wait than can be sent; returns the
-    /// numbers of overloads that count and of failed probes.
+    /// numbers of rate limits that count and of failed probes.
     fn saturate(limit: &mut InFlightLimit, capacity: usize, requests: usize) -> (usize, usize) {
         let (mut counted, mut probes) = (0, 0);
         for _ in 0..requests {
-            let nth = limit.get();
-            if nth <= capacity {
-                limit.answered(nth);
+            let position = limit.position(limit.get());
+            if position.nth <= capacity {
+                limit.answered(position);
             } else {
-                *(if limit.is_probe(nth) { &mut probes } else { &mut counted }) += 1;
-                limit.overloaded(nth);
+                *(if position.is_probe { &mut probes } else { &mut counted }) += 1;
+                limit.rate_limited(position);
             }
         }
         (counted, probes)
@@ -115,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn unannounced_limit_grows_to_the_capacity_without_a_counted_overload() {
+    fn unannounced_limit_grows_to_the_capacity_without_a_counted_rate_limit() {
         for capacity in [32, 50, 100, 1_000] {
             let mut limit = InFlightLimit::unannounced();
             let (counted, probes) = saturate(&mut limit, capacity, 40_000);
@@ -125,24 +154,38 @@ mod tests {
     }
 
     #[test]
-    fn overloads_lower_the_limit_to_the_capacity() {
+    fn rate_limits_lower_the_limit_to_the_capacity() {
         let mut limit = InFlightLimit::announced(64);
         let (counted, _) = saturate(&mut limit, 10, 2_000);
-        assert!((8..=11).contains(&limit.get()) && counted < 25, "{limit:?}, {counted} overloads");
-        // All requests of a burst fail but the first three.
-        let mut limit = InFlightLimit::announced(64);
-        (4..=64).rev().for_each(|nth| limit.overloaded(nth));
-        assert_eq!(limit.get(), 3);
-        // A miner that rejects every request keeps one in flight, whose overloads count.
-        limit.overloaded(1);
-        assert_eq!((limit.get(), limit.is_probe(1), limit.is_probe(2)), (1, false, true));
+        assert!((8..=11).contains(&limit.get()) && counted < 25, "{limit:?}, {counted} rate limits");
+        // A miner that rejects every request keeps one in flight, whose rate limits count.
+        let mut limit = InFlightLimit::announced(4);
+        for _ in 0..40 {
+            limit.rate_limited(limit.position(limit.get()));
+        }
+        let is_probe = |nth| limit.position(nth).is_probe;
+        assert_eq!((limit.get(), is_probe(1), is_probe(2)), (1, false, true));
+    }
+
+    #[test]
+    fn rate_limits_of_one_round_trip_lower_the_limit_once() {
+        let mut limit = InFlightLimit::announced(100);
+        let burst: Vec<_> = (1..=100).map(|nth| limit.position(nth)).collect();
+        for position in burst.iter().skip(3) {
+            limit.rate_limited(*position);
+        }
+        assert_eq!(limit.get(), 90);
+        limit.rate_limited(burst[0]);
+        assert_eq!(limit.get(), 90, "the request was sent before the limit was lowered");
+        limit.rate_limited(limit.position(1));
+        assert_eq!(limit.get(), 81, "90 % of the limit, not of the position");
     }
 
     #[test]
     fn unused_limit_does_not_grow() {
         let mut limit = InFlightLimit::unannounced();
         for _ in 0..10_000 {
-            limit.answered(5);
+            limit.answered(limit.position(5));
         }
         assert_eq!(limit.get(), 32);
     }

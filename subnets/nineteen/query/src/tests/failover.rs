@@ -45,3 +45,18 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
         bench.contenders.iter().all(|contender| contender.running() == 0 && contender.counts().total_requests <= 1.0)
     );
 }
+
+/// Any buyer can send a prompt at which the miner's server answers 503 or 504, so they do not lower the limit of requests in
+/// flight.
+#[tokio::test]
+async fn poison_prompt_does_not_lower_the_limit() {
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT] {
+        let handler = post(move || async move { status });
+        let bench = market(vec![(handler, Some(64))], QueueSettings::default()).await;
+        for _ in 0..3 {
+            bench.querier.ask(buyers("a")).await.unwrap_err();
+        }
+        let roster = bench.querier.market().roster().unwrap();
+        assert_eq!(roster.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
+    }
+}
