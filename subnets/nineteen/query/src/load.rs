@@ -61,6 +61,8 @@ impl MinerLoad {
         if state.announced != concurrency {
             state.announced = concurrency;
             state.limit = concurrency.map_or_else(InFlightLimit::unannounced, InFlightLimit::announced);
+        } else {
+            state.limit.renew();
         }
     }
 
@@ -88,5 +90,26 @@ mod tests {
         assert!(load.enter(8).is_some() && load.enter(8).is_none());
         load.leave(first, CapacitySignal::Answered);
         assert_eq!(load.enter(8).unwrap().nth, 2);
+    }
+
+    #[test]
+    fn repeated_announcement_keeps_the_limit_and_renews_the_promise() {
+        let load = MinerLoad::default();
+        load.announce(Some(4));
+        let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
+        for position in entered {
+            load.leave(position, if position.nth > 1 { CapacitySignal::RateLimited } else { CapacitySignal::None });
+        }
+        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        let probes = |entered: &[Position]| entered.iter().map(|position| position.is_probe).collect::<Vec<_>>();
+        let entered = enter_all();
+        assert_eq!(probes(&entered), [false, true, true]);
+        entered.into_iter().for_each(|position| load.leave(position, CapacitySignal::None));
+        load.announce(Some(4));
+        let entered = enter_all();
+        assert_eq!(probes(&entered), [false; 3]);
+        entered.into_iter().for_each(|position| load.leave(position, CapacitySignal::None));
+        load.announce(Some(5));
+        assert_eq!(enter_all().len(), 5);
     }
 }

@@ -18,12 +18,14 @@ const MAX_FAILED_PROBES: u32 = 6;
 /// rate limits of requests that were sent before the limit was lowered do not lower it again.
 ///
 /// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
-/// beyond the number in flight that the miner has accepted. A failed probe
+/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A failed probe
 /// of one request more than before lowers the limit by one only, and each doubles the length of the series before the next probe, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,
     largest: usize,
+    /// Number in flight that the miner announces, or 32.
+    promised: usize,
     /// Number in flight that the miner must accept, at most `promised`.
     required: usize,
     /// Number in flight at which the miner has answered. Only approximate, because requests overtake each other.
@@ -59,6 +61,7 @@ impl InFlightLimit {
         Self {
             limit: initial as f64,
             largest: LARGEST_LEARNED,
+            promised: initial,
             required: initial,
             shown: initial,
             failed_probes: 0,
@@ -81,9 +84,18 @@ impl InFlightLimit {
         Position { nth, is_probe: nth > self.required, round: self.round }
     }
 
+    /// Renews the miner's promise, at the start of a period: the miner must accept as many requests as it announces, or 32.
+    /// The limit remains.
+    pub const fn renew(&mut self) {
+        self.required = self.promised;
+        self.failed_probes = 0;
+    }
+
     /// Records an answer.
     pub fn answered(&mut self, position: Position) {
         let nth = position.nth;
+        // The miner has shown that it can keep its promise again.
+        self.required = self.required.max(nth.min(self.promised));
         if nth > self.shown {
             self.shown = nth;
             self.failed_probes = 0;
@@ -179,6 +191,21 @@ mod tests {
         assert_eq!(limit.get(), 90, "the request was sent before the limit was lowered");
         limit.rate_limited(limit.position(1));
         assert_eq!(limit.get(), 81, "90 % of the limit, not of the position");
+    }
+
+    #[test]
+    fn answers_restore_the_number_that_the_miner_must_accept() {
+        let mut limit = InFlightLimit::announced(8);
+        limit.rate_limited(limit.position(3));
+        assert_eq!(limit.required(), 2);
+        limit.answered(limit.position(5));
+        assert_eq!((limit.required(), limit.position(6).is_probe), (5, true));
+        limit.answered(limit.position(9));
+        assert_eq!(limit.required(), 8, "at most the announced number");
+        limit.rate_limited(limit.position(1));
+        let lowered = limit.get();
+        limit.renew();
+        assert_eq!((limit.required(), limit.get()), (8, lowered));
     }
 
     #[test]
