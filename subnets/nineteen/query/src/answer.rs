@@ -89,8 +89,8 @@ pub(crate) struct FailedAttempt {
     /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the buyer is
     /// at fault.
     pub(crate) disputed: Option<DisputedFailure>,
-    /// The miner, if the request may be sent to it again once it has fewer requests in flight.
-    pub(crate) retries: Option<Hotkey>,
+    /// Hotkey of the miner.
+    pub(crate) hotkey: Hotkey,
 }
 
 /// A failure that the buyer's request itself may have caused. The attempt has released its slot. Counts nothing when
@@ -245,6 +245,7 @@ impl Attempt {
     /// Decides what the failure of an attempt counts as.
     fn failed(mut self, error: AttemptError) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
+        let hotkey = self.slot.contender.offer.hotkey;
         // Not with 503 or 504: any buyer can send a prompt at which the model's server fails.
         if error.outcome() == RequestOutcome::RateLimited {
             self.slot.set_rate_limited();
@@ -254,7 +255,7 @@ impl Attempt {
             self.is_disputed = true;
             let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
             let disputed = Some(DisputedFailure { contender, inner, outcome: None });
-            return FailedAttempt { error, disputed, retries: None };
+            return FailedAttempt { error, disputed, hotkey };
         }
         let outcome = error.outcome();
         // The validator sent more requests than the miner must accept.
@@ -262,10 +263,7 @@ impl Attempt {
         if !is_failed_probe {
             self.outcome = Some(outcome);
         }
-        // With fewer requests in flight, the miner may accept this one.
-        let may_retry = outcome == RequestOutcome::RateLimited && self.slot.position.nth > 1;
-        let retries = may_retry.then_some(self.slot.contender.offer.hotkey);
-        FailedAttempt { error, disputed: None, retries }
+        FailedAttempt { error, disputed: None, hotkey }
     }
 
     async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {

@@ -15,9 +15,9 @@ use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use crate::measures;
 use crate::querier::Inner;
 use crate::slot::Slot;
+use crate::{Request, measures};
 
 /// Interval at which queued requests look for a slot that no other request has released, such as that of a miner whose
 /// pause has ended.
@@ -53,7 +53,7 @@ impl Default for QueueSettings {
 pub(crate) struct Backlog {
     pub(crate) settings: QueueSettings,
     tasks: Mutex<HashMap<TaskName, TaskBacklog>>,
-    /// Number of requests that have been queued, over all tasks.
+    /// Number of buyers' requests that have arrived, over all tasks.
     arrivals: AtomicU64,
 }
 
@@ -149,13 +149,24 @@ pub(crate) enum NoSlot {
 
 /// A buyer's request that needs slots, one for each attempt.
 #[derive(Debug)]
-pub(crate) struct Applicant<'a> {
-    pub(crate) task: &'a TaskName,
-    pub(crate) key: Arc<str>,
+pub(crate) struct SlotRequest<'a> {
+    task: &'a TaskName,
+    key: Arc<str>,
     /// Time by which the request must have a slot.
-    pub(crate) until: Instant,
-    /// Order of the request's first arrival in the queue, which it keeps for further attempts.
-    pub(crate) arrival: Option<u64>,
+    until: Instant,
+    /// Order of arrival, which the request keeps for further attempts.
+    arrival: u64,
+    /// Whether the request has had a slot. If it needs another one, it is queued even if the queue is full.
+    is_admitted: bool,
+}
+
+impl<'a> SlotRequest<'a> {
+    pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
+        let backlog = &inner.backlog;
+        let (until, arrival) =
+            (Instant::now() + backlog.settings.wait, backlog.arrivals.fetch_add(1, Ordering::Relaxed));
+        Self { task: &request.task, key: Arc::clone(&request.key), until, arrival, is_admitted: false }
+    }
 }
 
 impl Backlog {
@@ -228,34 +239,35 @@ impl Inner {
     /// waiting in the queue.
     pub(crate) async fn slot(
         self: &Arc<Self>,
-        applicant: &mut Applicant<'_>,
+        request: &mut SlotRequest<'_>,
         tried: &[Hotkey],
     ) -> Result<Slot, NoSlot> {
-        let task = applicant.task;
+        let task = request.task;
         if !self.backlog.has_queue(task)
-            && let Some(slot) = self.spare_slot(applicant, tried)
+            && let Some(slot) = self.spare_slot(request, tried)
         {
             return Ok(slot);
         }
-        let left = applicant.until.saturating_duration_since(Instant::now());
+        let left = request.until.saturating_duration_since(Instant::now());
         let opens = self.market.roster().and_then(|roster| roster.floor(task.as_str())?.opens_in(self.now(), tried));
         if opens.is_none_or(|opens| opens > left.min(LONGEST_PAUSE).as_secs_f64()) {
             return Err(NoSlot::NoMiner);
         }
-        let mut queued = self.enqueue(applicant, tried)?;
+        let mut queued = self.enqueue(request, tried)?;
         let began = Instant::now();
         self.dispatch(task);
         loop {
-            let look = (Instant::now() + LOOK).min(applicant.until);
+            let look = (Instant::now() + LOOK).min(request.until);
             tokio::select! {
                 biased;
                 granted = &mut queued.slot => {
                     measures::waited(began.elapsed().as_secs_f64());
+                    request.is_admitted |= granted.is_ok();
                     // Without a slot, a request of another key has replaced this one.
                     return granted.map_err(|_| self.busy(task, "replaced"));
                 }
                 () = sleep_until(look) => {
-                    if Instant::now() >= applicant.until {
+                    if Instant::now() >= request.until {
                         drop(queued.place);
                         measures::waited(began.elapsed().as_secs_f64());
                         // A slot may have been granted at the last moment.
@@ -268,26 +280,27 @@ impl Inner {
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.
-    pub(crate) fn spare_slot(self: &Arc<Self>, applicant: &Applicant<'_>, tried: &[Hotkey]) -> Option<Slot> {
-        let slot = Slot::organic(self, applicant.task, &applicant.key, tried)?;
-        self.backlog.started(applicant.task, &applicant.key, self.now());
+    pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
+        let slot = Slot::organic(self, request.task, &request.key, tried)?;
+        self.backlog.started(request.task, &request.key, self.now());
+        request.is_admitted = true;
         Some(slot)
     }
 
-    fn enqueue(self: &Arc<Self>, applicant: &mut Applicant<'_>, tried: &[Hotkey]) -> Result<Queued, NoSlot> {
-        let (task, now) = (applicant.task, self.now());
+    fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<Queued, NoSlot> {
+        let (task, now) = (request.task, self.now());
         let mut tasks = self.backlog.tasks();
         let backlog = tasks.entry(task.clone()).or_default();
-        if backlog.waiting.len() >= self.backlog.settings.length {
-            let Some(replaced) = backlog.replaceable(&applicant.key) else {
+        if !request.is_admitted && backlog.waiting.len() >= self.backlog.settings.length {
+            let Some(replaced) = backlog.replaceable(&request.key) else {
                 measures::rejected("full");
                 return Err(NoSlot::Busy(backlog.estimate(now)));
             };
             backlog.waiting.remove(&replaced);
         }
-        let arrival = *applicant.arrival.get_or_insert_with(|| self.backlog.arrivals.fetch_add(1, Ordering::Relaxed));
+        let arrival = request.arrival;
         let (sender, receiver) = oneshot::channel();
-        let waiting = Waiting { key: Arc::clone(&applicant.key), tried: tried.to_vec(), slot: sender };
+        let waiting = Waiting { key: Arc::clone(&request.key), tried: tried.to_vec(), slot: sender };
         backlog.waiting.insert(arrival, waiting);
         measures::queued(task.as_str(), backlog.waiting.len());
         Ok(Queued { place: Place { inner: Arc::clone(self), task: task.clone(), arrival }, slot: receiver })

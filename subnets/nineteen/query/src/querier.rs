@@ -16,14 +16,14 @@ use taonet_nineteen_transport::FiberClient;
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::answer::{Answer, Attempt, AttemptError, DisputedFailure, FailedAttempt};
-use crate::backlog::{Applicant, Backlog, NoSlot};
+use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::slot::Slot;
 use crate::{Market, QueryDeadlines, QueueSettings, measures};
 
-/// Maximum number of attempts of an organic request.
+/// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
 const ATTEMPTS: usize = 5;
 
 /// Number of miners that must reject a buyer's request as malformed until the request is at fault.
@@ -102,7 +102,7 @@ pub enum QueryError {
     /// No query worker took the request, or NATS is unreachable.
     #[error("no query worker is free for {0}")]
     NoWorker(TaskName),
-    /// All attempts were answered with 429.
+    /// All attempts were answered with 429, and no miner accepts requests soon.
     #[error("all attempts were rate-limited: the miners are at capacity")]
     Limited(Attempts),
     /// All attempts failed.
@@ -226,8 +226,7 @@ impl Querier {
     /// Sends a buyer's request to one miner after the other, until one answers.
     async fn ask_miners(&self, request: &Request) -> Result<Answer, QueryError> {
         let inner = &self.inner;
-        let until = Instant::now() + inner.backlog.settings.wait;
-        let mut applicant = Applicant { task: &request.task, key: Arc::clone(&request.key), until, arrival: None };
+        let mut slots = SlotRequest::new(inner, request);
         let (mut attempts, mut last) = (Attempts::default(), None);
         let (mut tried, mut started): (Vec<Hotkey>, _) = (Vec::new(), 0);
         // Failures that the request itself may have caused. One miner may fail at a valid request; if several do,
@@ -242,7 +241,7 @@ impl Querier {
                 if started == ATTEMPTS {
                     break NoSlot::NoMiner;
                 }
-                let slot = match inner.slot(&mut applicant, &tried).await {
+                let slot = match inner.slot(&mut slots, &tried).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
@@ -267,7 +266,7 @@ impl Querier {
                     }
                     // Queued requests have no slot at all, so they come first.
                     let is_queued = inner.backlog.has_queue(&request.task);
-                    let slot = if is_queued { None } else { inner.spare_slot(&applicant, &tried) };
+                    let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
                     if let Some(slot) = slot {
                         measures::hedged();
                         started += 1;
@@ -284,13 +283,18 @@ impl Querier {
                     disputed.into_iter().for_each(DisputedFailure::count);
                     return Ok(answer);
                 }
-                Some(Err(FailedAttempt { error, disputed: attempt, retries })) => {
+                Some(Err(FailedAttempt { error, disputed: failure, hotkey })) => {
                     attempts.count(&error);
                     tracing::debug!(task = %request.task, %error, "attempt failed");
-                    tried.retain(|hotkey| Some(*hotkey) != retries);
+                    // The miner is busy, and may accept the request later.
+                    if error.outcome() == RequestOutcome::RateLimited {
+                        started -= 1;
+                        tried.retain(|tried| *tried != hotkey);
+                        continue;
+                    }
                     rejections += usize::from(error.refused().is_some());
                     last = Some(error);
-                    disputed.extend(attempt);
+                    disputed.extend(failure);
                     if rejections == REJECTIONS || disputed.len() == SERVER_ERRORS {
                         break NoSlot::NoMiner;
                     }
@@ -304,6 +308,7 @@ impl Querier {
         Err(match (last, no_slot) {
             (Some(last), _) => failed(attempts, &last),
             (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
+            (None, NoSlot::NoMiner) if attempts.limited > 0 => QueryError::Limited(attempts),
             (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
         })
     }

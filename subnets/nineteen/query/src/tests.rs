@@ -163,7 +163,10 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
 #[tokio::test]
 async fn status_429_of_stream_is_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
-    let bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
+    let mut bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
+    // Less than the pause after a rate limit.
+    bench.querier =
+        bench.querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
     for contender in &bench.contenders {

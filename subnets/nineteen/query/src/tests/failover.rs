@@ -60,3 +60,48 @@ async fn poison_prompt_does_not_lower_the_limit() {
         assert_eq!(roster.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
     }
 }
+
+/// Status 429 means that the miner is busy: it is no failed attempt, and the request waits for a miner again.
+#[tokio::test]
+async fn rate_limited_request_waits_for_any_number_of_miners() {
+    let handlers = scripted(6, |call| async move {
+        if call < 6 { StatusCode::TOO_MANY_REQUESTS.into_response() } else { chunk("a").into_response() }
+    });
+    let bench = market(each(handlers, 1), QueueSettings::default()).await;
+    assert_eq!(buy(bench.querier.clone(), "a").await, Ok("a"));
+    // The miners have refused a request that they had announced to accept.
+    let limited: f64 = bench.contenders.iter().map(|contender| contender.counts().requests_429).sum();
+    assert_eq!(limited, 6.0);
+}
+
+/// A request that a miner has rejected is queued again even if the queue is full by then.
+#[tokio::test]
+async fn rate_limited_request_returns_to_a_full_queue() {
+    let (rejects, answers) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (reject, answer) = (Arc::clone(&rejects), Arc::clone(&answers));
+    let handlers = scripted(1, move |call| {
+        let (reject, answer) = (Arc::clone(&reject), Arc::clone(&answer));
+        async move {
+            if call == 1 {
+                reject.notified().await;
+                return StatusCode::TOO_MANY_REQUESTS.into_response();
+            }
+            answer.acquire().await.unwrap().forget();
+            chunk("a").into_response()
+        }
+    });
+    let bench = market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
+    let mut buying = JoinSet::new();
+    for running in 1..=2 {
+        buying.spawn(buy(bench.querier.clone(), "a"));
+        until(|| bench.contenders[0].running() == running).await;
+    }
+    buying.spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 1).await;
+    rejects.notify_one();
+    until(|| bench.contenders[0].counts().requests_429 > 0.0).await;
+    answers.add_permits(3);
+    while let Some(answer) = buying.join_next().await {
+        assert_eq!(answer.unwrap(), Ok("a"));
+    }
+}
