@@ -228,7 +228,8 @@ impl Querier {
         let inner = &self.inner;
         let mut slots = SlotRequest::new(inner, request);
         let (mut attempts, mut last) = (Attempts::default(), None);
-        let (mut tried, mut started): (Vec<Hotkey>, _) = (Vec::new(), 0);
+        // Miners of the attempts that have failed or are in flight.
+        let mut tried: Vec<Hotkey> = Vec::new();
         // Failures that the request itself may have caused. One miner may fail at a valid request; if several do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
@@ -238,17 +239,16 @@ impl Querier {
         let mut has_first = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
-                if started == ATTEMPTS {
+                if tried.len() >= ATTEMPTS {
                     break NoSlot::NoMiner;
                 }
                 let slot = match inner.slot(&mut slots, &tried).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
-                if started == 0 {
+                if tried.is_empty() {
                     hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
                 }
-                started += 1;
                 tried.push(slot.contender.offer.hotkey);
                 let attempt = Attempt::new(inner, request, slot);
                 has_first = attempt.has_first();
@@ -261,7 +261,7 @@ impl Querier {
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
                     // A collected answer may have begun.
-                    if has_first.load(Ordering::Relaxed) {
+                    if has_first.load(Ordering::Relaxed) || tried.len() >= ATTEMPTS {
                         continue;
                     }
                     // Queued requests have no slot at all, so they come first.
@@ -269,7 +269,6 @@ impl Querier {
                     let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
                     if let Some(slot) = slot {
                         measures::hedged();
-                        started += 1;
                         tried.push(slot.contender.offer.hotkey);
                         running.push(Attempt::new(inner, request, slot).start(request));
                     }
@@ -288,7 +287,6 @@ impl Querier {
                     tracing::debug!(task = %request.task, %error, "attempt failed");
                     // The miner is busy, and may accept the request later.
                     if error.outcome() == RequestOutcome::RateLimited {
-                        started -= 1;
                         tried.retain(|tried| *tried != hotkey);
                         continue;
                     }

@@ -105,3 +105,22 @@ async fn rate_limited_request_returns_to_a_full_queue() {
         assert_eq!(answer.unwrap(), Ok("a"));
     }
 }
+
+/// A request has at most five failed attempts, the hedged one included.
+#[tokio::test]
+async fn hedged_attempt_counts_as_attempt() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let handlers = scripted(8, move |call| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(if call < 4 { 0 } else { 1_200 })).await;
+            GARBAGE.into_response()
+        }
+    });
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..patient() };
+    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
+    assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
+}
