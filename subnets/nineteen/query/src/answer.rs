@@ -173,6 +173,10 @@ pub(crate) struct Attempt {
     latency: Option<f64>,
     /// Set at the first chunk.
     has_first: Arc<AtomicBool>,
+    /// Set once an attempt of the request has returned its answer.
+    has_answer: Arc<AtomicBool>,
+    /// Whether this attempt has returned its answer.
+    is_answer: bool,
     began: Instant,
     /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,
@@ -182,7 +186,8 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot) -> Self {
+    /// Creates an attempt. All attempts of a request share `has_answer`.
+    pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot, has_answer: &Arc<AtomicBool>) -> Self {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
         let task = Arc::clone(&slot.task);
@@ -213,6 +218,8 @@ impl Attempt {
             waited: Duration::ZERO,
             latency: None,
             has_first: Arc::default(),
+            has_answer: Arc::clone(has_answer),
+            is_answer: false,
             began: Instant::now(),
             outcome: None,
             is_disputed: false,
@@ -239,6 +246,8 @@ impl Attempt {
                 return Err(answer.attempt.failed(error));
             }
         }
+        answer.attempt.is_answer = true;
+        answer.attempt.has_answer.store(true, Ordering::Relaxed);
         Ok(answer)
     }
 
@@ -406,6 +415,10 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         measures::running(-1.0);
         let now = self.inner.now();
+        // A hedged attempt that has begun a collected answer, but was slower than the other one, is cancelled.
+        if !self.is_answer && self.has_answer.load(Ordering::Relaxed) {
+            self.outcome = None;
+        }
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
         let is_cancelled = self.outcome.is_none() && !self.is_disputed;
         let slow = is_cancelled.then(|| self.began.elapsed().as_secs_f64());

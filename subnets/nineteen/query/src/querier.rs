@@ -215,7 +215,7 @@ impl Querier {
     async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
         let slot = Slot::synthetic(&self.inner, &request.task);
         let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
-        let attempt = Attempt::new(&self.inner, request, slot);
+        let attempt = Attempt::new(&self.inner, request, slot, &Arc::default());
         attempt.start(request).await.map_err(|FailedAttempt { error, .. }| {
             let mut attempts = Attempts::default();
             attempts.count(&error);
@@ -237,6 +237,7 @@ impl Querier {
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
         let mut has_first = Arc::new(AtomicBool::new(false));
+        let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
                 if tried.len() >= ATTEMPTS {
@@ -250,7 +251,7 @@ impl Querier {
                     hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
                 }
                 tried.push(slot.contender.offer.hotkey);
-                let attempt = Attempt::new(inner, request, slot);
+                let attempt = Attempt::new(inner, request, slot, &has_answer);
                 has_first = attempt.has_first();
                 running.push(attempt.start(request));
             }
@@ -270,7 +271,7 @@ impl Querier {
                     if let Some(slot) = slot {
                         measures::hedged();
                         tried.push(slot.contender.offer.hotkey);
-                        running.push(Attempt::new(inner, request, slot).start(request));
+                        running.push(Attempt::new(inner, request, slot, &has_answer).start(request));
                     }
                     continue;
                 }

@@ -124,3 +124,26 @@ async fn hedged_attempt_counts_as_attempt() {
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
 }
+
+/// Of a hedged request that is answered as a whole, only the complete answer counts, even if both miners have begun.
+#[tokio::test]
+async fn hedged_collected_request_counts_once() {
+    let handlers = scripted(2, |call| async move {
+        tokio::time::sleep(Duration::from_millis(if call == 0 { 600 } else { 0 })).await;
+        let begun = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
+        let end = futures::stream::once(async move {
+            tokio::time::sleep(Duration::from_millis(if call == 0 { 60_000 } else { 1_500 })).await;
+            Ok(Bytes::from(chunk("end")))
+        });
+        Body::from_stream(begun.chain(end)).into_response()
+    });
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..patient() };
+    let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let answer = bench.querier.ask(Request { is_collected: true, ..buyers("a") }).await.unwrap();
+    let winner = Arc::clone(answer.contender());
+    assert_eq!(text(answer).await.unwrap(), "half end");
+    let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
+    assert_eq!(counts.iter().map(|counts| counts.total_requests).sum::<f64>(), 1.0, "{counts:?}");
+    assert_eq!(winner.counts().total_requests, 1.0);
+    assert!(bench.samples.recv().await.is_some() && bench.samples.try_recv().is_err());
+}
