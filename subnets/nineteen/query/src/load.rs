@@ -33,10 +33,20 @@ impl Default for MinerLoad {
 }
 
 impl MinerLoad {
-    /// Reserves a slot for a request; returns `None` if the limit, or `most`, is reached.
-    pub(crate) fn enter(&self, most: usize) -> Option<Position> {
+    /// Reserves a slot for a buyer's request; returns `None` if the limit, or `max`, is reached.
+    pub(crate) fn enter(&self, max: usize) -> Option<Position> {
+        self.enter_below(|limit| limit.get().min(max))
+    }
+
+    /// Reserves a slot for a test; returns `None` if a buyer's request would get none, or if the test would be a probe,
+    /// which the miner may reject.
+    pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
+        self.enter_below(|limit| limit.get().min(limit.required()).min(max))
+    }
+
+    fn enter_below(&self, slots: impl FnOnce(&InFlightLimit) -> usize) -> Option<Position> {
         let mut state = self.state();
-        if state.running >= state.limit.get().min(most) {
+        if state.running >= slots(&state.limit) {
             return None;
         }
         state.running += 1;
@@ -90,6 +100,21 @@ mod tests {
         assert!(load.enter(8).is_some() && load.enter(8).is_none());
         load.leave(first, CapacitySignal::Answered);
         assert_eq!(load.enter(8).unwrap().nth, 2);
+    }
+
+    #[test]
+    fn test_is_no_probe() {
+        let load = MinerLoad::default();
+        load.announce(Some(4));
+        let entered: Vec<_> = (0..4).map(|_| load.enter_test(8).unwrap()).collect();
+        assert!(load.enter_test(8).is_none());
+        // The miner accepts fewer requests than it announces.
+        for position in entered {
+            load.leave(position, if position.nth > 2 { CapacitySignal::RateLimited } else { CapacitySignal::None });
+        }
+        assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
+        assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
+        assert!(load.enter(8).unwrap().is_probe);
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub(crate) struct Inner {
     pub(crate) market: Market,
     pub(crate) deadlines: QueryDeadlines,
     /// Maximum number of requests in flight per miner, whatever it announces.
-    pub(crate) most_running: usize,
+    pub(crate) max_running: usize,
     pub(crate) backlog: Backlog,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
@@ -150,20 +150,20 @@ impl Inner {
 }
 
 impl Querier {
-    /// Creates a querier. `most_running` limits the requests in flight per miner, whatever it announces. `samples` is the
+    /// Creates a querier. `max_running` limits the requests in flight per miner, whatever it announces. `samples` is the
     /// queue of answers to check; while it is full, further answers are not queued.
     pub fn new(
         client: FiberClient,
         market: Market,
         deadlines: QueryDeadlines,
-        most_running: usize,
+        max_running: usize,
         clocks: (Clock, MonotonicClock),
         samples: mpsc::Sender<Sample>,
     ) -> Self {
         let (clock, monotonic) = clocks;
         let began = monotonic();
         let backlog = Backlog::default();
-        let inner = Inner { client, market, deadlines, most_running, backlog, clock, monotonic, began, samples };
+        let inner = Inner { client, market, deadlines, max_running, backlog, clock, monotonic, began, samples };
         Self { inner: Arc::new(inner) }
     }
 

@@ -33,7 +33,7 @@ impl Slot {
     pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
         let roster = inner.market.roster()?;
         let order = roster.floor(task.as_str())?.for_organic(inner.now(), tried, rand::random);
-        let mut slot = Self::first(inner, &roster, task, order, 0.0)?;
+        let mut slot = Self::first(inner, &roster, task, order, 0.0, MinerLoad::enter)?;
         slot.key = Some(Arc::clone(key));
         Some(slot)
     }
@@ -42,7 +42,8 @@ impl Slot {
     pub(crate) fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
         let roster = inner.market.roster()?;
         let floor = roster.floor(task.as_str())?;
-        Self::first(inner, &roster, task, floor.for_synthetic(), floor.task.volume_to_requests_conversion)
+        let (order, sent) = (floor.for_synthetic(), floor.task.volume_to_requests_conversion);
+        Self::first(inner, &roster, task, order, sent, MinerLoad::enter_test)
     }
 
     /// Reserves a slot at the first contender that has one. `sent` is the assumed volume of a synthetic request.
@@ -52,11 +53,12 @@ impl Slot {
         task: &TaskName,
         order: Vec<Arc<Contender>>,
         sent: f64,
+        enter: impl Fn(&MinerLoad, usize) -> Option<Position>,
     ) -> Option<Self> {
         let floor = roster.floor(task.as_str())?;
         let (contender, load, position) = order.into_iter().find_map(|contender| {
             let load = roster.load(&contender.offer.hotkey)?;
-            let position = load.enter(inner.most_running)?;
+            let position = enter(load, inner.max_running)?;
             Some((contender, Arc::clone(load), position))
         })?;
         contender.enter(sent);

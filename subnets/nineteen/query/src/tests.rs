@@ -46,8 +46,8 @@ pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines:
     bench_of(handlers, deadlines, 2).await
 }
 
-/// Creates a market in which each miner has at most `most_running` requests in flight.
-async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines, most_running: usize) -> Bench {
+/// Creates a market in which each miner has at most `max_running` requests in flight.
+async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines, max_running: usize) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
@@ -71,7 +71,7 @@ async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDe
     market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
     let (sender, samples) = mpsc::channel(16);
     let clocks = (system_clock(), monotonic_clock());
-    let querier = Querier::new(client, market.clone(), deadlines, most_running, clocks, sender);
+    let querier = Querier::new(client, market.clone(), deadlines, max_running, clocks, sender);
     let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
