@@ -232,18 +232,19 @@ impl Attempt {
         Arc::clone(&self.has_first)
     }
 
-    /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer.
-    pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, FailedAttempt> {
-        let Opened { stream, ready } = match self.open(request).await {
+    /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer. The answer must
+    /// be complete by `deadline`.
+    pub(crate) async fn start(mut self, request: &Request, deadline: Instant) -> Result<Answer, FailedAttempt> {
+        let Opened { stream, ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
-            Err(error) => return Err(self.failed(error)),
+            Err(error) => return Err(self.failed(error, deadline)),
         };
         let ended = stream.is_none();
         let mut answer = Answer { stream, ready, ended, attempt: self };
         while request.is_collected && !answer.ended {
             if let Err(error) = answer.read().await {
                 answer.attempt.outcome = None;
-                return Err(answer.attempt.failed(error));
+                return Err(answer.attempt.failed(error, deadline));
             }
         }
         answer.attempt.is_answer = true;
@@ -251,8 +252,9 @@ impl Attempt {
         Ok(answer)
     }
 
-    /// Decides what the failure of an attempt counts as.
-    fn failed(mut self, error: AttemptError) -> FailedAttempt {
+    /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts nothing: earlier attempts may
+    /// have used up the time.
+    fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
         let hotkey = self.slot.contender.offer.hotkey;
         // Not with 503 or 504: any buyer can send a prompt at which the model's server fails.
@@ -269,13 +271,13 @@ impl Attempt {
         let outcome = error.outcome();
         // The validator sent more requests than the miner must accept.
         let is_failed_probe = is_organic && outcome == RequestOutcome::RateLimited && self.slot.position.is_probe;
-        if !is_failed_probe {
+        if !is_failed_probe && Instant::now() < deadline {
             self.outcome = Some(outcome);
         }
         FailedAttempt { error, disputed: None, hotkey }
     }
 
-    async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {
+    async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
@@ -283,7 +285,7 @@ impl Attempt {
             self.slot.contender.session(),
             self.path,
             request.payload.clone(),
-            self.inner.deadlines.longest,
+            deadline.saturating_duration_since(began),
         );
         // The same timeout covers the response head and the first chunk.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;

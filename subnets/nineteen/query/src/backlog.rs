@@ -152,8 +152,8 @@ pub(crate) enum NoSlot {
 pub(crate) struct SlotRequest<'a> {
     task: &'a TaskName,
     key: Arc<str>,
-    /// Time by which the request must have a slot.
-    until: Instant,
+    /// Remaining time that the request may wait in the queue.
+    wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
     arrival: u64,
     /// Whether the request has had a slot. If it needs another one, it is queued even if the queue is full.
@@ -162,10 +162,9 @@ pub(crate) struct SlotRequest<'a> {
 
 impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
-        let backlog = &inner.backlog;
-        let (until, arrival) =
-            (Instant::now() + backlog.settings.wait, backlog.arrivals.fetch_add(1, Ordering::Relaxed));
-        Self { task: &request.task, key: Arc::clone(&request.key), until, arrival, is_admitted: false }
+        let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
+        let (key, wait) = (Arc::clone(&request.key), inner.backlog.settings.wait);
+        Self { task: &request.task, key, wait, arrival, is_admitted: false }
     }
 }
 
@@ -236,11 +235,12 @@ impl Drop for Place {
 
 impl Inner {
     /// Returns a slot at a miner outside `tried`: immediately if one is free and no request is queued, otherwise after
-    /// waiting in the queue.
+    /// waiting in the queue, at most until `deadline`.
     pub(crate) async fn slot(
         self: &Arc<Self>,
         request: &mut SlotRequest<'_>,
         tried: &[Hotkey],
+        deadline: Instant,
     ) -> Result<Slot, NoSlot> {
         let task = request.task;
         if !self.backlog.has_queue(task)
@@ -248,28 +248,39 @@ impl Inner {
         {
             return Ok(slot);
         }
-        let left = request.until.saturating_duration_since(Instant::now());
+        let began = Instant::now();
+        let until = deadline.min(began + request.wait);
         let opens = self.market.roster().and_then(|roster| roster.floor(task.as_str())?.opens_in(self.now(), tried));
-        if opens.is_none_or(|opens| opens > left.min(LONGEST_PAUSE).as_secs_f64()) {
+        let longest = until.saturating_duration_since(began).min(LONGEST_PAUSE);
+        if opens.is_none_or(|opens| opens > longest.as_secs_f64()) {
             return Err(NoSlot::NoMiner);
         }
+        let slot = self.queue(request, tried, until).await;
+        request.wait = request.wait.saturating_sub(began.elapsed());
+        request.is_admitted |= slot.is_ok();
+        measures::waited(began.elapsed().as_secs_f64());
+        slot
+    }
+
+    /// Waits in the queue.
+    async fn queue(
+        self: &Arc<Self>,
+        request: &SlotRequest<'_>,
+        tried: &[Hotkey],
+        until: Instant,
+    ) -> Result<Slot, NoSlot> {
+        let task = request.task;
         let mut queued = self.enqueue(request, tried)?;
-        let began = Instant::now();
         self.dispatch(task);
         loop {
-            let look = (Instant::now() + LOOK).min(request.until);
+            let look = (Instant::now() + LOOK).min(until);
             tokio::select! {
                 biased;
-                granted = &mut queued.slot => {
-                    measures::waited(began.elapsed().as_secs_f64());
-                    request.is_admitted |= granted.is_ok();
-                    // Without a slot, a request of another key has replaced this one.
-                    return granted.map_err(|_| self.busy(task, "replaced"));
-                }
+                // Without a slot, a request of another key has replaced this one.
+                granted = &mut queued.slot => return granted.map_err(|_| self.busy(task, "replaced")),
                 () = sleep_until(look) => {
-                    if Instant::now() >= request.until {
+                    if Instant::now() >= until {
                         drop(queued.place);
-                        measures::waited(began.elapsed().as_secs_f64());
                         // A slot may have been granted at the last moment.
                         return queued.slot.try_recv().map_err(|_| self.busy(task, "deadline"));
                     }

@@ -16,7 +16,7 @@ use taonet_nineteen_transport::FiberClient;
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::answer::{Answer, Attempt, AttemptError, DisputedFailure, FailedAttempt};
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
@@ -216,7 +216,8 @@ impl Querier {
         let slot = Slot::synthetic(&self.inner, &request.task);
         let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
         let attempt = Attempt::new(&self.inner, request, slot, &Arc::default());
-        attempt.start(request).await.map_err(|FailedAttempt { error, .. }| {
+        let deadline = Instant::now() + self.inner.deadlines.longest;
+        attempt.start(request, deadline).await.map_err(|FailedAttempt { error, .. }| {
             let mut attempts = Attempts::default();
             attempts.count(&error);
             failed(attempts, &error)
@@ -227,6 +228,7 @@ impl Querier {
     async fn ask_miners(&self, request: &Request) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slots = SlotRequest::new(inner, request);
+        let deadline = Instant::now() + inner.deadlines.longest;
         let (mut attempts, mut last) = (Attempts::default(), None);
         // Miners of the attempts that have failed or are in flight.
         let mut tried: Vec<Hotkey> = Vec::new();
@@ -240,10 +242,10 @@ impl Querier {
         let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
-                if tried.len() >= ATTEMPTS {
+                if tried.len() >= ATTEMPTS || Instant::now() >= deadline {
                     break NoSlot::NoMiner;
                 }
-                let slot = match inner.slot(&mut slots, &tried).await {
+                let slot = match inner.slot(&mut slots, &tried, deadline).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
@@ -253,7 +255,7 @@ impl Querier {
                 tried.push(slot.contender.offer.hotkey);
                 let attempt = Attempt::new(inner, request, slot, &has_answer);
                 has_first = attempt.has_first();
-                running.push(attempt.start(request));
+                running.push(attempt.start(request, deadline));
             }
             let ended = tokio::select! {
                 biased;
@@ -271,7 +273,7 @@ impl Querier {
                     if let Some(slot) = slot {
                         measures::hedged();
                         tried.push(slot.contender.offer.hotkey);
-                        running.push(Attempt::new(inner, request, slot, &has_answer).start(request));
+                        running.push(Attempt::new(inner, request, slot, &has_answer).start(request, deadline));
                     }
                     continue;
                 }

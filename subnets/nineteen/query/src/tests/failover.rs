@@ -125,6 +125,53 @@ async fn hedged_attempt_counts_as_attempt() {
     assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
 }
 
+/// The limit of the time in the queue does not include the time at miners.
+#[tokio::test]
+async fn attempts_do_not_shorten_the_wait_in_the_queue() {
+    let gate = Arc::new(Semaphore::new(0));
+    let own = Arc::clone(&gate);
+    let handlers = scripted(2, move |call| {
+        let gate = Arc::clone(&own);
+        async move {
+            match call {
+                0 => gate.acquire().await.unwrap().forget(),
+                1 => {
+                    tokio::time::sleep(Duration::from_millis(1_500)).await;
+                    return GARBAGE.into_response();
+                }
+                _ => {}
+            }
+            chunk("a").into_response()
+        }
+    });
+    let queue = QueueSettings { wait: Duration::from_secs(1), ..QueueSettings::default() };
+    let bench = market(each(handlers, 1), queue).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders.iter().any(|contender| contender.running() == 1)).await;
+    let second = tokio::spawn(buy(bench.querier.clone(), "b"));
+    queued(&bench, 1).await;
+    gate.add_permits(1);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("b")));
+}
+
+/// One deadline covers all attempts of a request.
+#[tokio::test]
+async fn total_deadline_covers_all_attempts() {
+    let handlers = (0..5).map(|_| stalls(vec![(5_000, chunk("late"))])).collect();
+    let deadlines = QueryDeadlines {
+        first: Some(Duration::from_millis(700)),
+        longest: Duration::from_secs(1),
+        ..QueryDeadlines::default()
+    };
+    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
+    assert!(attempts.failed <= 2, "{attempts:?}");
+    // The second miner had too little time.
+    let counted: f64 = bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
+    assert!(counted <= 1.0, "{counted}");
+}
+
 /// Of a hedged request that is answered as a whole, only the complete answer counts, even if both miners have begun.
 #[tokio::test]
 async fn hedged_collected_request_counts_once() {
