@@ -250,9 +250,7 @@ impl Inner {
         }
         let began = Instant::now();
         let until = deadline.min(began + request.wait);
-        let opens = self.market.roster().and_then(|roster| roster.floor(task.as_str())?.opens_in(self.now(), tried));
-        let longest = until.saturating_duration_since(began).min(LONGEST_PAUSE);
-        if opens.is_none_or(|opens| opens > longest.as_secs_f64()) {
+        if !self.opens_until(task, tried, until) {
             return Err(NoSlot::NoMiner);
         }
         let slot = self.queue(request, tried, until).await;
@@ -284,10 +282,22 @@ impl Inner {
                         // A slot may have been granted at the last moment.
                         return queued.slot.try_recv().map_err(|_| self.busy(task, "deadline"));
                     }
+                    if !self.opens_until(task, tried, until) {
+                        drop(queued.place);
+                        return queued.slot.try_recv().map_err(|_| NoSlot::NoMiner);
+                    }
                     self.dispatch_if_due(task);
                 }
             }
         }
+    }
+
+    /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait for it.
+    fn opens_until(&self, task: &TaskName, tried: &[Hotkey], until: Instant) -> bool {
+        let pause = until.saturating_duration_since(Instant::now()).min(LONGEST_PAUSE).as_secs_f64();
+        let roster = self.market.roster();
+        let floor = roster.as_ref().and_then(|roster| roster.floor(task.as_str()));
+        floor.is_some_and(|floor| floor.opens_within(self.now(), pause, tried))
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.

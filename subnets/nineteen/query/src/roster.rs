@@ -339,15 +339,14 @@ impl TaskFloor {
         order
     }
 
-    /// Returns the time in seconds until the first contender with remaining capacity, except for those in `tried`,
-    /// may accept an organic request; `None` if there is no such contender.
-    pub(crate) fn opens_in(&self, now: f64, tried: &[Hotkey]) -> Option<f64> {
-        let contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
-        let open = contenders.filter_map(|contender| {
+    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
+    /// within `pause` seconds. It may be busy.
+    pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
+        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        contenders.any(|contender| {
             let live = contender.live();
-            (live.capacity_left() > 0.0).then(|| (live.health.breaker().opens_at() - now).max(0.0))
-        });
-        open.min_by(f64::total_cmp)
+            live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause
+        })
     }
 
     fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {

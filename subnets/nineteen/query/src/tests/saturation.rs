@@ -196,6 +196,27 @@ async fn tasks_of_a_miner_share_its_slots() {
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
 }
 
+/// A queued request fails as soon as no miner can serve it any more.
+#[tokio::test]
+async fn queued_request_fails_once_no_miner_is_left() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    let began = Instant::now();
+    let waiting = tokio::spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 1).await;
+    // Another process has used up the miner's capacity.
+    let counts = PeriodCounts { consumed_capacity: 1e6, ..PeriodCounts::default() };
+    let row = ContenderRow { offer: bench.contenders[0].offer.clone(), counts, sent: 0.0, score: None };
+    bench.contenders[0].set_others(&row);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    gate.add_permits(1);
+    first.await.unwrap().unwrap();
+}
+
 /// A collected answer that breaks off at one miner is that of another miner, complete.
 #[tokio::test]
 async fn collected_answer_that_breaks_off_fails_over() {
