@@ -95,9 +95,9 @@ impl Drop for Slot {
         self.contender.leave(&self.completion);
         self.load.leave(self.position, self.signal);
         if let Some(key) = &self.key {
-            self.inner.backlog.ended(&self.task.task, key);
+            self.inner.backlog.end(key);
         }
-        self.inner.dispatch_all();
+        self.inner.dispatch();
     }
 }
 

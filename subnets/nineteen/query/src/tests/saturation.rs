@@ -196,6 +196,33 @@ async fn tasks_of_a_miner_share_its_slots() {
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
 }
 
+/// A key's requests of one task count when a slot of the same miner is free for another task.
+#[tokio::test]
+async fn key_has_one_share_of_all_tasks() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
+    let mut buying = JoinSet::new();
+    for count in 1..=2 {
+        buying.spawn(buy(bench.querier.clone(), "many"));
+        until(|| running(&bench) == count).await;
+    }
+    for count in 1..=3 {
+        buying.spawn(buy_other(bench.querier.clone(), "many"));
+        until(|| bench.querier.queued(OTHER) == count).await;
+    }
+    buying.spawn(buy_other(bench.querier.clone(), "one"));
+    until(|| bench.querier.queued(OTHER) == 4).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        until(|| running(&bench) == 2.min(6 - order.len())).await;
+        gate.add_permits(1);
+        order.push(buying.join_next().await.unwrap().unwrap().unwrap());
+    }
+    // Behind the two requests that were in flight before.
+    assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
+}
+
 /// A queued request fails as soon as no miner can serve it any more.
 #[tokio::test]
 async fn queued_request_fails_once_no_miner_is_left() {

@@ -1,0 +1,225 @@
+//! Order of queued requests, and their estimated waiting time.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use taonet_nineteen_core::TaskName;
+use taonet_primitives::Hotkey;
+use tokio::sync::oneshot;
+
+use crate::measures;
+use crate::slot::Slot;
+
+/// Period over which the rate of started requests is averaged, in seconds.
+const AVERAGE: f64 = 10.0;
+/// Estimate of the waiting time before any request has been started.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
+/// Maximum estimate of the waiting time.
+const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// A queued request.
+#[derive(Debug)]
+pub(super) struct QueuedRequest {
+    pub(super) task: TaskName,
+    pub(super) key: Arc<str>,
+    /// Miners that have failed at the request.
+    pub(super) tried: Vec<Hotkey>,
+    pub(super) slot: oneshot::Sender<Slot>,
+}
+
+/// Queued requests of all tasks, and requests in flight by API key.
+#[derive(Debug, Default)]
+pub(super) struct FairQueue {
+    /// Queued requests by order of arrival.
+    requests: BTreeMap<u64, QueuedRequest>,
+    /// Number of queued requests by task.
+    lengths: HashMap<TaskName, usize>,
+    /// Requests in flight by API key, over all tasks.
+    running: HashMap<Arc<str>, usize>,
+    rates: HashMap<TaskName, StartRate>,
+}
+
+/// Rate at which requests get a slot: an exponentially weighted average.
+#[derive(Debug, Default)]
+struct StartRate {
+    per_second: f64,
+    /// Times of the first and of the last start, in seconds on the querier's clock.
+    first: Option<f64>,
+    last: f64,
+}
+
+impl StartRate {
+    fn start(&mut self, now: f64) {
+        self.per_second = self.decayed(now) + 1.0 / AVERAGE;
+        self.first.get_or_insert(now);
+        self.last = now;
+    }
+
+    fn decayed(&self, now: f64) -> f64 {
+        self.per_second * (-(now - self.last).max(0.0) / AVERAGE).exp()
+    }
+
+    /// Returns the number of starts per second; `None` before the first one.
+    fn get(&self, now: f64) -> Option<f64> {
+        // The average contains only the time since the first start.
+        let elapsed = (now - self.first?).max(1.0);
+        Some(self.decayed(now) / (1.0 - (-elapsed / AVERAGE).exp()))
+    }
+}
+
+impl FairQueue {
+    /// Returns the number of queued requests for a task.
+    pub(super) fn len(&self, task: &str) -> usize {
+        self.lengths.iter().find(|(name, _)| name.as_str() == task).map_or(0, |(_, length)| *length)
+    }
+
+    /// Returns whether requests for a task are queued.
+    pub(super) fn has_requests(&self, task: &TaskName) -> bool {
+        self.lengths.contains_key(task)
+    }
+
+    pub(super) fn get(&self, arrival: u64) -> Option<&QueuedRequest> {
+        self.requests.get(&arrival)
+    }
+
+    pub(super) fn insert(&mut self, arrival: u64, request: QueuedRequest) {
+        let length = self.lengths.entry(request.task.clone()).or_default();
+        *length += 1;
+        measures::queued(request.task.as_str(), *length);
+        self.requests.insert(arrival, request);
+    }
+
+    pub(super) fn remove(&mut self, arrival: u64) -> Option<QueuedRequest> {
+        let request = self.requests.remove(&arrival)?;
+        if let Some(length) = self.lengths.get_mut(&request.task) {
+            *length -= 1;
+            measures::queued(request.task.as_str(), *length);
+            if *length == 0 {
+                self.lengths.remove(&request.task);
+            }
+        }
+        Some(request)
+    }
+
+    /// Returns the arrival of the request that is next to get a slot, without those of the tasks in `full` and those in
+    /// `skipped`: the oldest one of the key with the fewest requests in flight.
+    pub(super) fn next(&self, full: &HashSet<TaskName>, skipped: &HashSet<u64>) -> Option<u64> {
+        let eligible = self.requests.iter().filter(|(arrival, request)| {
+            !skipped.contains(arrival) && (full.is_empty() || !full.contains(&request.task))
+        });
+        let order = |(arrival, request): &(&u64, &QueuedRequest)| {
+            (self.running.get(&request.key).copied().unwrap_or(0), **arrival)
+        };
+        eligible.min_by_key(order).map(|(arrival, _)| *arrival)
+    }
+
+    /// Returns the arrival of the request that a new one of `key` replaces in a full queue of `task`: the newest one of the
+    /// key with the most requests, if that is another key with more requests.
+    pub(super) fn replaceable(&self, task: &TaskName, key: &str) -> Option<u64> {
+        let requests = || self.requests.iter().filter(|(_, request)| request.task == *task);
+        let mut lengths: HashMap<&str, usize> = HashMap::new();
+        for (_, request) in requests() {
+            *lengths.entry(&request.key).or_default() += 1;
+        }
+        let (longest, length) = lengths.iter().max_by_key(|(key, length)| (**length, **key))?;
+        if *length <= lengths.get(key).copied().unwrap_or(0) + 1 {
+            return None;
+        }
+        requests().rev().find(|(_, request)| *request.key == **longest).map(|(arrival, _)| *arrival)
+    }
+
+    /// Counts a request in flight of a key.
+    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, now: f64) {
+        *self.running.entry(Arc::clone(key)).or_default() += 1;
+        self.rates.entry(task.clone()).or_default().start(now);
+    }
+
+    /// Removes a request in flight of a key.
+    pub(super) fn end(&mut self, key: &Arc<str>) {
+        if let Some(running) = self.running.get_mut(key) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                self.running.remove(key);
+            }
+        }
+    }
+
+    /// Estimates the time until a new request for a task would get a slot, from the length of the queue and the rate.
+    pub(super) fn estimate(&self, task: &TaskName, now: f64) -> Duration {
+        let Some(rate) = self.rates.get(task).and_then(|rate| rate.get(now)) else { return UNKNOWN_WAIT };
+        let length = self.lengths.get(task).copied().unwrap_or(0);
+        // Infinite if no request has started for long.
+        let seconds = (length + 1) as f64 / rate;
+        Duration::try_from_secs_f64(seconds).unwrap_or(MAX_WAIT).min(MAX_WAIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(name: &str) -> TaskName {
+        name.parse().unwrap()
+    }
+
+    /// Returns a queue of requests, each with its task and its key.
+    fn queue(requests: &[(&str, &str)]) -> FairQueue {
+        let mut queue = FairQueue::default();
+        for (arrival, (name, key)) in (0..).zip(requests) {
+            let (slot, _) = oneshot::channel();
+            queue.insert(arrival, QueuedRequest { task: task(name), key: Arc::from(*key), tried: Vec::new(), slot });
+        }
+        queue
+    }
+
+    #[test]
+    fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
+        let mut queue = queue(&[("x", "a"), ("x", "a"), ("x", "b"), ("y", "c")]);
+        for (name, key) in [("y", "a"), ("y", "a"), ("y", "b"), ("x", "c")] {
+            queue.start(&task(name), &Arc::from(key), 0.0);
+        }
+        let next = |queue: &FairQueue, full: &[&str], skipped: &[u64]| {
+            queue.next(&full.iter().map(|name| task(name)).collect(), &skipped.iter().copied().collect())
+        };
+        assert_eq!(
+            (next(&queue, &[], &[]), next(&queue, &[], &[2]), next(&queue, &["x"], &[])),
+            (Some(2), Some(3), Some(3))
+        );
+        queue.end(&Arc::from("a"));
+        queue.end(&Arc::from("a"));
+        assert_eq!((next(&queue, &[], &[]), next(&queue, &[], &[0])), (Some(0), Some(1)));
+        assert_eq!(next(&queue, &["x", "y"], &[]), None);
+    }
+
+    #[test]
+    fn full_queue_replaces_newest_request_of_longest_key() {
+        let keys = |keys: &[&'static str]| queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
+        let replaceable = |queue: &FairQueue, key| queue.replaceable(&task("x"), key);
+        let mut queue = keys(&["a", "b", "a", "a", "b"]);
+        assert_eq!(["c", "b", "a"].map(|key| replaceable(&queue, key)), [Some(3), None, None]);
+        assert_eq!(queue.replaceable(&task("y"), "c"), None);
+        assert_eq!(replaceable(&keys(&["a", "b"]), "c"), None);
+        assert_eq!(replaceable(&keys(&["a", "a"]), "c"), Some(1));
+        (0..5).for_each(|arrival| assert!(queue.remove(arrival).is_some() && queue.remove(arrival).is_none()));
+        assert_eq!((queue.len("x"), queue.has_requests(&task("x"))), (0, false));
+    }
+
+    #[test]
+    fn estimate_follows_queue_length_and_rate() {
+        let mut queue = queue(&[("x", "a"); 19]);
+        let (x, key) = (task("x"), Arc::from("a"));
+        assert_eq!(queue.estimate(&x, 7.0), UNKNOWN_WAIT);
+        for start in 0..200 {
+            queue.start(&x, &key, 7.0 + f64::from(start) * 0.2);
+        }
+        let seconds = queue.estimate(&x, 46.8).as_secs_f64();
+        assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
+        assert_eq!(queue.estimate(&task("y"), 46.8), UNKNOWN_WAIT);
+        // The average of a short time is not too low.
+        let mut rate = StartRate::default();
+        (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
+        assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
+        assert_eq!(queue.estimate(&x, 1e9), MAX_WAIT);
+    }
+}
