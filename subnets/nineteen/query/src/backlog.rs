@@ -3,7 +3,7 @@
 //! A free slot goes to the API key with the fewest requests in flight, over all tasks, because tasks share miners; of the
 //! key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of other keys. While
 //! the queue of a task is full, a new request replaces the newest one of the key with the most queued requests, if that is
-//! another key with more requests in the queue.
+//! another key with more requests in the queue. If the queues of all tasks are too large, their sizes in bytes decide.
 
 mod fair_queue;
 
@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use taonet_nineteen_core::TaskName;
 use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
@@ -36,12 +37,14 @@ pub struct QueueSettings {
     pub length: usize,
     /// Maximum time that a request waits in the queue, over all its attempts.
     pub wait: Duration,
+    /// Maximum size of all queued requests in memory, over all tasks, in bytes.
+    pub bytes: usize,
 }
 
 impl Default for QueueSettings {
-    /// Returns the defaults: 1 000 requests per task, 30 s.
+    /// Returns the defaults: 1 000 requests per task, 30 s, 256 MiB.
     fn default() -> Self {
-        Self { length: 1_000, wait: Duration::from_secs(30) }
+        Self { length: 1_000, wait: Duration::from_secs(30), bytes: 256 << 20 }
     }
 }
 
@@ -70,6 +73,7 @@ pub(crate) enum NoSlot {
 pub(crate) struct SlotRequest<'a> {
     task: &'a TaskName,
     key: Arc<str>,
+    payload: &'a Map<String, Value>,
     /// Remaining time that the request may wait in the queue.
     wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
@@ -82,7 +86,7 @@ impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
         let (key, wait) = (Arc::clone(&request.key), inner.backlog.settings.wait);
-        Self { task: &request.task, key, wait, arrival, is_admitted: false }
+        Self { task: &request.task, key, payload: &request.payload, wait, arrival, is_admitted: false }
     }
 }
 
@@ -208,14 +212,12 @@ impl Inner {
     fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<PendingSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
         let (task, key) = (request.task.clone(), Arc::clone(&request.key));
-        let queued = QueuedRequest { task, key, tried: tried.to_vec(), slot: sender };
+        let bytes = request.payload.iter().map(|(name, value)| name.len() + size(value)).sum();
+        let queued = QueuedRequest { task, key, tried: tried.to_vec(), bytes, slot: sender };
         let mut queue = self.backlog.queue();
-        if !request.is_admitted && queue.len(request.task.as_str()) >= self.backlog.settings.length {
-            let Some(replaced) = queue.replaceable(request.task, &request.key) else {
-                measures::rejected("full");
-                return Err(NoSlot::Busy(queue.estimate(request.task, self.now())));
-            };
-            queue.remove(replaced);
+        if !request.is_admitted && !queue.make_room(&queued, &self.backlog.settings) {
+            measures::rejected("full");
+            return Err(NoSlot::Busy(queue.estimate(request.task, self.now())));
         }
         queue.insert(request.arrival, queued);
         let entry = QueueEntry { inner: Arc::clone(self), arrival: request.arrival };
@@ -259,4 +261,15 @@ impl Inner {
             self.dispatch();
         }
     }
+}
+
+/// Returns the approximate size of a value in memory, in bytes.
+fn size(value: &Value) -> usize {
+    let content = match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + content
 }

@@ -44,6 +44,7 @@ impl QueueArgs {
         QueueSettings {
             length: usize::try_from(self.queue).unwrap_or(usize::MAX),
             wait: Duration::from_secs(self.queue_wait),
+            ..QueueSettings::default()
         }
     }
 }

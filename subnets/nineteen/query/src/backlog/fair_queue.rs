@@ -8,8 +8,8 @@ use taonet_nineteen_core::TaskName;
 use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
 
-use crate::measures;
 use crate::slot::Slot;
+use crate::{QueueSettings, measures};
 
 /// Period over which the rate of started requests is averaged, in seconds.
 const AVERAGE: f64 = 10.0;
@@ -25,6 +25,8 @@ pub(super) struct QueuedRequest {
     pub(super) key: Arc<str>,
     /// Miners that have failed at the request.
     pub(super) tried: Vec<Hotkey>,
+    /// Size of the request in memory.
+    pub(super) bytes: usize,
     pub(super) slot: oneshot::Sender<Slot>,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct FairQueue {
     requests: BTreeMap<u64, QueuedRequest>,
     /// Number of queued requests by task.
     lengths: HashMap<TaskName, usize>,
+    /// Size of all queued requests.
+    bytes: usize,
     /// Requests in flight by API key, over all tasks.
     running: HashMap<Arc<str>, usize>,
     rates: HashMap<TaskName, StartRate>,
@@ -87,11 +91,13 @@ impl FairQueue {
         let length = self.lengths.entry(request.task.clone()).or_default();
         *length += 1;
         measures::queued(request.task.as_str(), *length);
+        self.bytes += request.bytes;
         self.requests.insert(arrival, request);
     }
 
     pub(super) fn remove(&mut self, arrival: u64) -> Option<QueuedRequest> {
         let request = self.requests.remove(&arrival)?;
+        self.bytes = self.bytes.saturating_sub(request.bytes);
         if let Some(length) = self.lengths.get_mut(&request.task) {
             *length -= 1;
             measures::queued(request.task.as_str(), *length);
@@ -114,19 +120,35 @@ impl FairQueue {
         eligible.min_by_key(order).map(|(arrival, _)| *arrival)
     }
 
-    /// Returns the arrival of the request that a new one of `key` replaces in a full queue of `task`: the newest one of the
-    /// key with the most requests, if that is another key with more requests.
-    pub(super) fn replaceable(&self, task: &TaskName, key: &str) -> Option<u64> {
-        let requests = || self.requests.iter().filter(|(_, request)| request.task == *task);
-        let mut lengths: HashMap<&str, usize> = HashMap::new();
-        for (_, request) in requests() {
-            *lengths.entry(&request.key).or_default() += 1;
+    /// Makes room for a new request by removing newest requests of the keys with the most; returns whether it fits.
+    pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings) -> bool {
+        loop {
+            let removed = if self.lengths.get(&new.task).copied().unwrap_or(0) >= settings.length {
+                self.replaceable(new, |request| usize::from(request.task == new.task))
+            } else if self.bytes.saturating_add(new.bytes) > settings.bytes {
+                self.replaceable(new, |request| request.bytes)
+            } else {
+                return true;
+            };
+            if removed.and_then(|arrival| self.remove(arrival)).is_none() {
+                return false;
+            }
         }
-        let (longest, length) = lengths.iter().max_by_key(|(key, length)| (**length, **key))?;
-        if *length <= lengths.get(key).copied().unwrap_or(0) + 1 {
+    }
+
+    /// Returns the arrival of the request that a new one replaces: the newest one of the key with the largest `share` of the
+    /// queue, if that is another key that has more even with the new request.
+    fn replaceable(&self, new: &QueuedRequest, share: impl Fn(&QueuedRequest) -> usize) -> Option<u64> {
+        let mut shares: HashMap<&str, usize> = HashMap::new();
+        for request in self.requests.values() {
+            *shares.entry(&request.key).or_default() += share(request);
+        }
+        let (largest, most) = shares.iter().max_by_key(|(key, sum)| (**sum, **key))?;
+        if *most <= shares.get(&*new.key).copied().unwrap_or(0) + share(new) {
             return None;
         }
-        requests().rev().find(|(_, request)| *request.key == **longest).map(|(arrival, _)| *arrival)
+        let mut newest = self.requests.iter().rev();
+        newest.find(|(_, request)| *request.key == **largest && share(request) > 0).map(|(arrival, _)| *arrival)
     }
 
     /// Counts a request in flight of a key.
@@ -163,12 +185,16 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
+        let (slot, _) = oneshot::channel();
+        QueuedRequest { task: task(name), key: Arc::from(key), tried: Vec::new(), bytes, slot }
+    }
+
     /// Returns a queue of requests, each with its task and its key.
     fn queue(requests: &[(&str, &str)]) -> FairQueue {
         let mut queue = FairQueue::default();
         for (arrival, (name, key)) in (0..).zip(requests) {
-            let (slot, _) = oneshot::channel();
-            queue.insert(arrival, QueuedRequest { task: task(name), key: Arc::from(*key), tried: Vec::new(), slot });
+            queue.insert(arrival, request(name, key, 1));
         }
         queue
     }
@@ -192,17 +218,44 @@ mod tests {
         assert_eq!(next(&queue, &["x", "y"], &[]), None);
     }
 
+    /// Returns the arrivals of the queued requests.
+    fn arrivals(queue: &FairQueue) -> Vec<u64> {
+        queue.requests.keys().copied().collect()
+    }
+
     #[test]
     fn full_queue_replaces_newest_request_of_longest_key() {
-        let keys = |keys: &[&'static str]| queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
-        let replaceable = |queue: &FairQueue, key| queue.replaceable(&task("x"), key);
-        let mut queue = keys(&["a", "b", "a", "a", "b"]);
-        assert_eq!(["c", "b", "a"].map(|key| replaceable(&queue, key)), [Some(3), None, None]);
-        assert_eq!(queue.replaceable(&task("y"), "c"), None);
-        assert_eq!(replaceable(&keys(&["a", "b"]), "c"), None);
-        assert_eq!(replaceable(&keys(&["a", "a"]), "c"), Some(1));
+        let settings = |length| QueueSettings { length, ..QueueSettings::default() };
+        let make_room = |keys: &[&'static str], key: &str| {
+            let mut queue = queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
+            let fits = queue.make_room(&request("x", key, 1), &settings(keys.len()));
+            (fits, arrivals(&queue).len(), arrivals(&queue).last().copied())
+        };
+        let keys = ["a", "b", "a", "b", "a"];
+        assert_eq!(make_room(&keys, "c"), (true, 4, Some(3)));
+        assert_eq!(make_room(&keys, "b"), (false, 5, Some(4)));
+        assert_eq!(make_room(&keys, "a"), (false, 5, Some(4)));
+        assert_eq!(make_room(&["a", "b"], "c"), (false, 2, Some(1)));
+        assert_eq!(make_room(&["a", "a"], "c"), (true, 1, Some(0)));
+        let mut queue = queue(&[("x", "a"); 5]);
+        assert!(queue.make_room(&request("y", "a", 1), &settings(5)), "the queue of another task");
         (0..5).for_each(|arrival| assert!(queue.remove(arrival).is_some() && queue.remove(arrival).is_none()));
-        assert_eq!((queue.len("x"), queue.has_requests(&task("x"))), (0, false));
+        assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
+    }
+
+    #[test]
+    fn queue_is_limited_by_bytes_over_all_tasks() {
+        let mut queue = queue(&[("x", "a"), ("y", "b")]);
+        let settings = QueueSettings { bytes: 10, ..QueueSettings::default() };
+        assert!(queue.make_room(&request("x", "a", 8), &settings));
+        assert!(!queue.make_room(&request("x", "a", 9), &settings), "larger than what remains");
+        queue.insert(2, request("x", "a", 8));
+        // The key with the most bytes makes room for others, not for itself.
+        assert!(!queue.make_room(&request("y", "a", 1), &settings));
+        assert!(!queue.make_room(&request("y", "b", 9), &settings));
+        assert_eq!(arrivals(&queue), [0, 1, 2]);
+        assert!(queue.make_room(&request("y", "b", 4), &settings));
+        assert_eq!((arrivals(&queue), queue.bytes), (vec![0, 1], 2));
     }
 
     #[test]

@@ -260,3 +260,26 @@ async fn collected_answer_that_breaks_off_fails_over() {
     assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 1.0, 0.0));
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
 }
+
+/// Large requests fill the queue as well as many.
+#[tokio::test]
+async fn queue_full_of_large_requests_rejects_the_largest_key() {
+    let gate = Arc::new(Semaphore::new(0));
+    let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
+    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    let large = || {
+        let mut request = buyers("large");
+        request.payload.insert("messages".to_owned(), json!([{"role": "user", "content": "a".repeat(200_000)}]));
+        request
+    };
+    let querier = bench.querier.clone();
+    let waiting = tokio::spawn(async move { querier.ask(large()).await.map(drop) });
+    queued(&bench, 1).await;
+    assert!(matches!(bench.querier.ask(large()).await, Err(QueryError::Busy { .. })));
+    let second = tokio::spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 2).await;
+    gate.add_permits(3);
+    assert_eq!((first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()), (Ok("a"), Ok("a"), Ok(())));
+}
