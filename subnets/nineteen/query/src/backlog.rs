@@ -204,7 +204,7 @@ impl Inner {
     /// Returns a slot at a miner outside `tried` if one is free.
     pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
         let slot = Slot::organic(self, request.task, &request.key, tried)?;
-        self.backlog.queue().start(request.task, &request.key, self.now());
+        self.backlog.queue().start(request.task, &request.key, !request.is_admitted, self.now());
         request.is_admitted = true;
         Some(slot)
     }
@@ -213,7 +213,8 @@ impl Inner {
         let (sender, slot) = oneshot::channel();
         let (task, key) = (request.task.clone(), Arc::clone(&request.key));
         let bytes = request.payload.iter().map(|(name, value)| name.len() + size(value)).sum();
-        let queued = QueuedRequest { task, key, tried: tried.to_vec(), bytes, slot: sender };
+        let queued =
+            QueuedRequest { task, key, tried: tried.to_vec(), bytes, is_new: !request.is_admitted, slot: sender };
         let mut queue = self.backlog.queue();
         if !request.is_admitted && !queue.make_room(&queued, &self.backlog.settings) {
             measures::rejected("full");
@@ -240,8 +241,10 @@ impl Inner {
             let Some(request) = queue.get(arrival) else { break };
             match Slot::organic(self, &request.task, &request.key, &request.tried) {
                 Some(slot) => {
-                    let Some(QueuedRequest { task, key, slot: receiver, .. }) = queue.remove(arrival) else { break };
-                    queue.start(&task, &key, now);
+                    let Some(QueuedRequest { task, key, is_new, slot: receiver, .. }) = queue.remove(arrival) else {
+                        break;
+                    };
+                    queue.start(&task, &key, is_new, now);
                     undelivered.extend(receiver.send(slot).err());
                 }
                 None if request.tried.is_empty() => _ = full.insert(request.task.clone()),

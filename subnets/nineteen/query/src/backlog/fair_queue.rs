@@ -27,6 +27,8 @@ pub(super) struct QueuedRequest {
     pub(super) tried: Vec<Hotkey>,
     /// Size of the request in memory.
     pub(super) bytes: usize,
+    /// Whether the request has had no slot before.
+    pub(super) is_new: bool,
     pub(super) slot: oneshot::Sender<Slot>,
 }
 
@@ -44,7 +46,7 @@ pub(super) struct FairQueue {
     rates: HashMap<TaskName, StartRate>,
 }
 
-/// Rate at which requests get a slot: an exponentially weighted average.
+/// Rate at which new requests get a slot, without further slots of the same request: an exponentially weighted average.
 #[derive(Debug, Default)]
 struct StartRate {
     per_second: f64,
@@ -151,10 +153,12 @@ impl FairQueue {
         newest.find(|(_, request)| *request.key == **largest && share(request) > 0).map(|(arrival, _)| *arrival)
     }
 
-    /// Counts a request in flight of a key.
-    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, now: f64) {
+    /// Counts a request in flight of a key. `is_new` is set if the request has had no slot before.
+    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, is_new: bool, now: f64) {
         *self.running.entry(Arc::clone(key)).or_default() += 1;
-        self.rates.entry(task.clone()).or_default().start(now);
+        if is_new {
+            self.rates.entry(task.clone()).or_default().start(now);
+        }
     }
 
     /// Removes a request in flight of a key.
@@ -187,7 +191,7 @@ mod tests {
 
     fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
         let (slot, _) = oneshot::channel();
-        QueuedRequest { task: task(name), key: Arc::from(key), tried: Vec::new(), bytes, slot }
+        QueuedRequest { task: task(name), key: Arc::from(key), tried: Vec::new(), bytes, is_new: true, slot }
     }
 
     /// Returns a queue of requests, each with its task and its key.
@@ -203,7 +207,7 @@ mod tests {
     fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
         let mut queue = queue(&[("x", "a"), ("x", "a"), ("x", "b"), ("y", "c")]);
         for (name, key) in [("y", "a"), ("y", "a"), ("y", "b"), ("x", "c")] {
-            queue.start(&task(name), &Arc::from(key), 0.0);
+            queue.start(&task(name), &Arc::from(key), true, 0.0);
         }
         let next = |queue: &FairQueue, full: &[&str], skipped: &[u64]| {
             queue.next(&full.iter().map(|name| task(name)).collect(), &skipped.iter().copied().collect())
@@ -264,7 +268,9 @@ mod tests {
         let (x, key) = (task("x"), Arc::from("a"));
         assert_eq!(queue.estimate(&x, 7.0), UNKNOWN_WAIT);
         for start in 0..200 {
-            queue.start(&x, &key, 7.0 + f64::from(start) * 0.2);
+            queue.start(&x, &key, true, 7.0 + f64::from(start) * 0.2);
+            // Further attempts of a request do not shorten the queue.
+            queue.start(&x, &key, false, 7.0 + f64::from(start) * 0.2);
         }
         let seconds = queue.estimate(&x, 46.8).as_secs_f64();
         assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
