@@ -428,8 +428,8 @@ impl Drop for Attempt {
             outcome: self.outcome,
             latency: self.latency.or(slow),
             now,
-            spares_breaker: false,
             spares_pause: self.slot.position.nth > 1,
+            ..Completion::default()
         };
         self.slot.end(completion);
         if !self.is_disputed {

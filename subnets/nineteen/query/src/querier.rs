@@ -26,12 +26,9 @@ use crate::{Market, QueryDeadlines, QueueSettings, measures};
 /// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
 const ATTEMPTS: usize = 5;
 
-/// Number of miners that must reject a buyer's request as malformed until the request is at fault.
-const REJECTIONS: usize = 2;
-
-/// Number of miners that must fail at a buyer's request, as their model's server did, until the request is at fault. More
-/// than rejections, because servers also fail by themselves.
-const SERVER_ERRORS: usize = 3;
+/// Number of miners that must reject a buyer's request as malformed, or whose model's server must fail at it, until the
+/// request is at fault.
+const DISPUTES: usize = 2;
 
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,10 +229,10 @@ impl Querier {
         let (mut attempts, mut last) = (Attempts::default(), None);
         // Miners of the attempts that have failed or are in flight.
         let mut tried: Vec<Hotkey> = Vec::new();
-        // Failures that the request itself may have caused. One miner may fail at a valid request; if several do,
+        // Failures that the request itself may have caused. One miner may fail at a valid request; if two do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
-        let (mut disputed, mut rejections) = (Vec::new(), 0);
+        let mut disputed = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
         let mut has_first = Arc::new(AtomicBool::new(false));
@@ -293,10 +290,9 @@ impl Querier {
                         tried.retain(|tried| *tried != hotkey);
                         continue;
                     }
-                    rejections += usize::from(error.refused().is_some());
                     last = Some(error);
                     disputed.extend(failure);
-                    if rejections == REJECTIONS || disputed.len() == SERVER_ERRORS {
+                    if disputed.len() == DISPUTES {
                         break NoSlot::NoMiner;
                     }
                 }

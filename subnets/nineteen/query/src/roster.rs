@@ -68,7 +68,7 @@ impl Live {
 
     /// Records how a request has ended.
     fn complete(&mut self, completion: &Completion) {
-        let Completion { outcome, latency, now, spares_breaker, spares_pause } = *completion;
+        let Completion { outcome, latency, now, spares_breaker, spares_pause, .. } = *completion;
         let Some(outcome) = outcome else {
             self.health.waited(latency.unwrap_or_default());
             return;
@@ -98,6 +98,8 @@ pub(crate) struct Completion {
     pub(crate) latency: Option<f64>,
     /// Time of the end, in seconds on the querier's clock.
     pub(crate) now: f64,
+    /// Whether the request was the only one that a half-open circuit breaker allowed.
+    pub(crate) ends_probe: bool,
     /// Whether a failure leaves the circuit breaker as it is.
     pub(crate) spares_breaker: bool,
     /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests in flight suffices.
@@ -188,12 +190,22 @@ impl Contender {
         (live.others, live.others_sent) = (row.counts, row.sent);
     }
 
-    /// Adds a request in flight. `sent` is the assumed volume of a synthetic request, 0 for an organic one.
-    pub(crate) fn enter(&self, sent: f64) {
+    /// Adds a buyer's request in flight at `now`, in seconds on the querier's clock, unless the circuit breaker does not allow
+    /// it. Returns whether it is the only one that a half-open breaker allows; `None` if the breaker does not allow it.
+    pub(crate) fn enter(&self, now: f64) -> Option<bool> {
+        self.update(|live| {
+            let is_probe = live.health.start(now)?;
+            live.running += 1;
+            Some(is_probe)
+        })
+    }
+
+    /// Adds a test in flight, with its assumed volume. The circuit breaker allows every test.
+    pub(crate) fn enter_test(&self, volume: f64) {
         self.update(|live| {
             live.running += 1;
-            live.sent += sent;
-            live.changed |= sent > 0.0;
+            live.sent += volume;
+            live.changed |= volume > 0.0;
         });
     }
 
@@ -201,6 +213,9 @@ impl Contender {
     pub(crate) fn leave(&self, completion: &Completion) {
         self.update(|live| {
             live.running = live.running.saturating_sub(1);
+            if completion.ends_probe {
+                live.health.end_probe();
+            }
             live.complete(completion);
         });
     }
@@ -305,11 +320,12 @@ impl TaskFloor {
         self.keeps_samples.store(keeps, Ordering::Relaxed);
     }
 
-    /// Returns whether any contender can accept an organic request at `now`, in seconds on the querier's clock.
+    /// Returns whether any contender has remaining capacity and no open circuit breaker at `now`, in seconds on the querier's
+    /// clock.
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().allows(now)
+            live.capacity_left() > 0.0 && live.health.breaker().opens_at() <= now
         })
     }
 

@@ -31,9 +31,20 @@ pub(crate) struct Slot {
 impl Slot {
     /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
     pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
+        let now = inner.now();
         let roster = inner.market.roster()?;
-        let order = roster.floor(task.as_str())?.for_organic(inner.now(), tried, rand::random);
-        let mut slot = Self::first(inner, &roster, task, order, 0.0, MinerLoad::enter)?;
+        let order = roster.floor(task.as_str())?.for_organic(now, tried, rand::random);
+        let mut slot = order.into_iter().find_map(|contender| {
+            let load = roster.load(&contender.offer.hotkey)?;
+            let position = load.enter(inner.max_running)?;
+            let Some(is_probe) = contender.enter(now) else {
+                load.leave(position, CapacitySignal::None);
+                return None;
+            };
+            let mut slot = Self::new(inner, &roster, contender, load, position)?;
+            slot.completion.ends_probe = is_probe;
+            Some(slot)
+        })?;
         slot.key = Some(Arc::clone(key));
         Some(slot)
     }
@@ -42,33 +53,30 @@ impl Slot {
     pub(crate) fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
         let roster = inner.market.roster()?;
         let floor = roster.floor(task.as_str())?;
-        let (order, sent) = (floor.for_synthetic(), floor.task.volume_to_requests_conversion);
-        Self::first(inner, &roster, task, order, sent, MinerLoad::enter_test)
+        floor.for_synthetic().into_iter().find_map(|contender| {
+            let load = roster.load(&contender.offer.hotkey)?;
+            let position = load.enter_test(inner.max_running)?;
+            contender.enter_test(floor.task.volume_to_requests_conversion);
+            Self::new(inner, &roster, contender, load, position)
+        })
     }
 
-    /// Reserves a slot at the first contender that has one. `sent` is the assumed volume of a synthetic request.
-    fn first(
+    /// Creates a slot at a contender that counts the request already; `None` if the roster does not offer the task.
+    fn new(
         inner: &Arc<Inner>,
         roster: &Arc<Roster>,
-        task: &TaskName,
-        order: Vec<Arc<Contender>>,
-        sent: f64,
-        enter: impl Fn(&MinerLoad, usize) -> Option<Position>,
+        contender: Arc<Contender>,
+        load: &Arc<MinerLoad>,
+        position: Position,
     ) -> Option<Self> {
-        let floor = roster.floor(task.as_str())?;
-        let (contender, load, position) = order.into_iter().find_map(|contender| {
-            let load = roster.load(&contender.offer.hotkey)?;
-            let position = enter(load, inner.max_running)?;
-            Some((contender, Arc::clone(load), position))
-        })?;
-        contender.enter(sent);
+        let floor = roster.floor(contender.offer.task.as_str())?;
         Some(Self {
             inner: Arc::clone(inner),
             roster: Arc::clone(roster),
             task: Arc::clone(&floor.task),
             keeps_samples: floor.keeps_samples(),
             contender,
-            load,
+            load: Arc::clone(load),
             position,
             key: None,
             completion: Completion::default(),
@@ -86,7 +94,7 @@ impl Slot {
         if self.signal == CapacitySignal::None && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
             self.signal = CapacitySignal::Answered;
         }
-        self.completion = completion;
+        self.completion = Completion { ends_probe: self.completion.ends_probe, ..completion };
     }
 }
 

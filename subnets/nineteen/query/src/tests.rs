@@ -419,7 +419,7 @@ fn what_was_learnt_outlives_the_period() {
     let first = open(1);
     let contender = &first.floors()[0].contenders()[0];
     contender.set_quality(0.9);
-    contender.enter(0.0);
+    contender.enter(0.0).unwrap();
     let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     contender.leave(&crate::roster::Completion { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);

@@ -60,7 +60,9 @@ impl Process {
             let client = FiberClient::new(key("//Alice"), Trust::Signed, config, Arc::new(SystemClock)).unwrap();
             let clocks = (system_clock(), monotonic_clock());
             let (samples, _) = mpsc::channel(1);
-            let querier = Querier::new(client, market, QueryDeadlines::default(), 8, clocks, samples);
+            // A busy machine takes longer than the task's timeout.
+            let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
+            let querier = Querier::new(client, market, deadlines, 8, clocks, samples);
             // Less than the pause after a rate limit.
             let querier =
                 querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
