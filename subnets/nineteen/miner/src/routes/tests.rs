@@ -285,13 +285,16 @@ async fn capacities_are_shared_by_stake() {
     let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
     validators.replace([(alice, standing(1)), (dave, standing(3))].into());
     let backend = Backend::new(&Url::parse("http://127.0.0.1:9").unwrap(), None).unwrap();
-    let miner = Miner::new(config(), backend, Some(validators));
+    let miner = Miner::new(MinerConfig { concurrency: 10, ..config() }, backend, Some(Arc::clone(&validators)));
     let offered = json!({"task_configs": [{"task": "chat-a", "max_capacity": 1_000.0, "weight": 0.5}], "nonce": "1"});
     let response = ask(&miner, "/capacity", offered).await;
-    assert_eq!(response.headers()[CONCURRENCY], "1");
+    assert_eq!(response.headers()[CONCURRENCY], "2", "a quarter of 10 requests at a time");
     let answer = text(response).await;
     assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
     assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
+    validators.replace([(alice, standing(1)), (dave, standing(99))].into());
+    let response = ask(&miner, "/capacity", json!({"task_configs": []})).await;
+    assert_eq!(response.headers()[CONCURRENCY], "1", "0 would mean that the miner announces nothing");
 }
 
 /// Starts a miner behind the full transport; returns a validator's session with it.
