@@ -218,15 +218,10 @@ impl Controller {
         let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let (now_ms, profile) = (self.now_ms(), config.period_profile);
         let period = self.store.begin_period(now_ms, length_ms, profile, &contenders, &budgets, config).await?;
-        let announced: Vec<_> =
-            offers.iter().map(|offer| (*offer.session.peer().hotkey(), offer.concurrency)).collect();
         let sessions: HashMap<Hotkey, Session> =
             offers.into_iter().map(|Offer { session, .. }| (*session.peer().hotkey(), session)).collect();
         let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
         let roster = self.publish(Roster::of(period, config, &rows, &sessions, &budgets));
-        for (hotkey, concurrency) in announced {
-            roster.announce(&hotkey, concurrency);
-        }
         tracing::info!(%period, contenders = roster.contenders().count(), seconds = length.as_secs_f64(), "period opened");
         Ok(Some((roster, length)))
     }
@@ -270,9 +265,6 @@ impl Controller {
         let market = self.querier.market();
         market.admit(period, late.collect());
         let Some(roster) = market.roster() else { return Ok(()) };
-        for offer in &offers {
-            roster.announce(offer.session.peer().hotkey(), offer.concurrency);
-        }
         for floor in roster.floors() {
             measures::contenders(floor.task.task.as_str(), floor.contenders().len());
         }

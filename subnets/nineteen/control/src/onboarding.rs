@@ -26,8 +26,6 @@ const CAPACITY_BYTES: usize = 256 * 1024;
 pub(crate) struct Offer {
     pub(crate) session: Session,
     pub(crate) contenders: Vec<NewContender>,
-    /// Number of concurrent requests that the miner accepts, over all tasks; `None` if it announces none.
-    pub(crate) concurrency: Option<usize>,
 }
 
 /// Response of a miner to `/capacity`.
@@ -123,9 +121,10 @@ pub(crate) async fn offers(
     answers.sort_by_key(|(node, _, _)| node.uid);
     let offer = |(node, session, answer): (Node, Session, Answer)| {
         let capacities = capacities(config, &answer.body, &mut draw);
-        let contender = |(task, capacity)| NewContender { task, hotkey: *node.peer.hotkey(), uid: node.uid, capacity };
+        let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, answer.concurrency);
+        let contender = |(task, capacity)| NewContender { task, hotkey, uid, capacity, concurrency };
         let contenders = capacities.into_iter().map(contender).collect();
-        Offer { session, contenders, concurrency: answer.concurrency }
+        Offer { session, contenders }
     };
     Ok(answers.into_iter().map(offer).collect())
 }

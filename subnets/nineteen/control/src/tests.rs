@@ -281,7 +281,7 @@ async fn removed_key_signature_is_rejected() {
         store.replace_nodes(&nodes, 1).await.unwrap();
         let known = store.nodes().await.unwrap();
         let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
-        assert!(offers.iter().all(|offer| offer.concurrency == Some(7)));
+        assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
     assert_eq!(offering().await, [1, 2]);
@@ -417,6 +417,8 @@ async fn resumes_its_period(store: Store) {
     second.spawn(&shutdown);
     assert!(second.controller.period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
+    let roster = second.floor.roster().unwrap();
+    assert_eq!(roster.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
     assert!(total(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total(&store, 1).await <= planned, "no request is planned twice");

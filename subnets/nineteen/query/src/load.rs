@@ -26,13 +26,12 @@ pub(crate) enum CapacitySignal {
     None,
 }
 
-impl Default for MinerLoad {
-    fn default() -> Self {
-        Self(Mutex::new(State { running: 0, announced: None, limit: InFlightLimit::unannounced() }))
-    }
-}
-
 impl MinerLoad {
+    /// Creates the load of a miner that announces a number of concurrent requests; `None` if it announces none.
+    pub(crate) fn new(announced: Option<usize>) -> Self {
+        Self(Mutex::new(State { running: 0, announced, limit: initial(announced) }))
+    }
+
     /// Reserves a slot for a buyer's request; returns `None` if the limit, or `max`, is reached.
     pub(crate) fn enter(&self, max: usize) -> Option<Position> {
         self.enter_below(|limit| limit.get().min(max))
@@ -70,10 +69,15 @@ impl MinerLoad {
         let mut state = self.state();
         if state.announced != concurrency {
             state.announced = concurrency;
-            state.limit = concurrency.map_or_else(InFlightLimit::unannounced, InFlightLimit::announced);
+            state.limit = initial(concurrency);
         } else {
             state.limit.renew();
         }
+    }
+
+    /// Returns the announced number of concurrent requests.
+    pub(crate) fn announced(&self) -> Option<usize> {
+        self.state().announced
     }
 
     /// Returns the current limit.
@@ -86,14 +90,17 @@ impl MinerLoad {
     }
 }
 
+fn initial(announced: Option<usize>) -> InFlightLimit {
+    announced.map_or_else(InFlightLimit::unannounced, InFlightLimit::announced)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn slots_are_limited_by_announcement_and_ceiling() {
-        let load = MinerLoad::default();
-        load.announce(Some(2));
+        let load = MinerLoad::new(Some(2));
         let first = load.enter(8).unwrap();
         assert_eq!((first.nth, first.is_probe), (1, false));
         assert!(load.enter(1).is_none(), "the ceiling applies to announced limits too");
@@ -104,8 +111,7 @@ mod tests {
 
     #[test]
     fn test_is_no_probe() {
-        let load = MinerLoad::default();
-        load.announce(Some(4));
+        let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter_test(8).unwrap()).collect();
         assert!(load.enter_test(8).is_none());
         // The miner accepts fewer requests than it announces.
@@ -119,8 +125,7 @@ mod tests {
 
     #[test]
     fn repeated_announcement_keeps_the_limit_and_renews_the_promise() {
-        let load = MinerLoad::default();
-        load.announce(Some(4));
+        let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
         for position in entered {
             load.leave(position, if position.nth > 1 { CapacitySignal::RateLimited } else { CapacitySignal::None });

@@ -384,8 +384,9 @@ impl Roster {
     /// Creates the roster of a period.
     pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
         let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
-        let contenders = floors.iter().flat_map(|floor| &floor.contenders);
-        let loads = contenders.map(|contender| (contender.offer.hotkey, Arc::default())).collect();
+        let offers = floors.iter().flat_map(|floor| &floor.contenders).map(|contender| &contender.offer);
+        let load = |offer: &NewContender| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)));
+        let loads = offers.map(load).collect();
         Self { period, floors, by_name, loads }
     }
 
@@ -426,14 +427,6 @@ impl Roster {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
 
-    /// Sets the number of concurrent requests that a miner accepts, over all its tasks, as it announces; `None` if it
-    /// announces none.
-    pub fn announce(&self, hotkey: &Hotkey, concurrency: Option<usize>) {
-        if let Some(load) = self.loads.get(hotkey) {
-            load.announce(concurrency);
-        }
-    }
-
     /// Returns the current limit of requests in flight at a miner, if it is a contender.
     pub fn limit(&self, hotkey: &Hotkey) -> Option<usize> {
         Some(self.loads.get(hotkey)?.limit())
@@ -444,9 +437,11 @@ impl Roster {
         self.loads.get(hotkey)
     }
 
-    fn inherit_loads(&mut self, earlier: &Self) {
+    /// Shares the requests in flight with an earlier roster. Calls `renew` with each miner's earlier load, and the new one.
+    fn inherit_loads(&mut self, earlier: &Self, renew: impl Fn(&MinerLoad, &MinerLoad)) {
         for (hotkey, load) in &mut self.loads {
             if let Some(earlier) = earlier.loads.get(hotkey) {
+                renew(earlier, load);
                 *load = Arc::clone(earlier);
             }
         }
@@ -454,7 +449,7 @@ impl Roster {
 
     /// Continues the contenders of the same miners in an earlier period.
     fn inherit(&mut self, earlier: &Self) {
-        self.inherit_loads(earlier);
+        self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
@@ -502,7 +497,7 @@ impl Market {
         }
         let floors = open.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
         let mut roster = Roster::new(period, floors.collect());
-        roster.inherit_loads(open);
+        roster.inherit_loads(open, |_, _| {});
         *current = Some(Arc::new(roster));
     }
 }

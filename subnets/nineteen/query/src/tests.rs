@@ -43,17 +43,18 @@ pub(crate) struct Bench {
 }
 
 pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
-    bench_of(handlers, deadlines, 2).await
+    bench_of(handlers.into_iter().map(|handler| (handler, None)).collect(), deadlines, 2).await
 }
 
-/// Creates a market in which each miner has at most `max_running` requests in flight.
-async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines, max_running: usize) -> Bench {
+/// Creates a market of miners that announce numbers of concurrent requests, of which each has at most `max_running` in
+/// flight.
+async fn bench_of(miners: Vec<(axum::routing::MethodRouter, Option<usize>)>, deadlines: QueryDeadlines, max_running: usize) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let mut contenders = Vec::new();
-    for (index, handler) in handlers.into_iter().enumerate() {
+    for (index, (handler, concurrency)) in miners.into_iter().enumerate() {
         let keypair = key(&format!("//miner//{index}"));
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
@@ -63,7 +64,7 @@ async fn bench_of(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDe
         let session = client.handshake(&peer).await.unwrap();
         let uid = Uid(u16::try_from(index).unwrap());
         let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
-        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity };
+        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
         contenders.push(Contender::new(&row, session, 900.0));
     }
@@ -408,7 +409,7 @@ fn what_was_learnt_outlives_the_period() {
         )
     };
     let capacity = Capacity { declared: 1.0, accepted: 1.0, to_score: 1.0 };
-    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity };
+    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency: None };
     let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
     let market = Market::default();
     let open = |id| {

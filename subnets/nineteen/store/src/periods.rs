@@ -49,6 +49,8 @@ pub struct NewContender {
     pub uid: Uid,
     /// Declared and accepted capacity, and the part to test.
     pub capacity: Capacity,
+    /// Number of concurrent requests that the miner announces, over all its tasks; `None` if it announces none.
+    pub concurrency: Option<usize>,
 }
 
 /// A contender in a period: an offer with its counters.
@@ -93,10 +95,10 @@ pub struct HistoryRow {
 }
 
 async fn insert(transaction: &mut Transaction, period: i64, contenders: &[NewContender]) -> Result<(), StoreError> {
-    for NewContender { task, hotkey, uid, capacity } in contenders {
+    for NewContender { task, hotkey, uid, capacity, concurrency } in contenders {
         statement(
-            "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score, concurrency)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(period)
         .bind(task.as_str())
@@ -106,6 +108,7 @@ async fn insert(transaction: &mut Transaction, period: i64, contenders: &[NewCon
         .bind(if capacity.declared.is_finite() { capacity.declared } else { 0.0 })
         .bind(capacity.accepted)
         .bind(capacity.to_score)
+        .bind(concurrency.and_then(|concurrency| i64::try_from(concurrency).ok()))
         .execute(&mut *transaction)
         .await?;
     }
@@ -357,7 +360,7 @@ async fn contenders(
     without: Option<&Process>,
 ) -> Result<Vec<ContenderRow>, StoreError> {
     let rows = statement(
-        "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, score,
+        "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, concurrency, score,
                 contender.sent + COALESCE(part.sent, 0.0) AS sent,
                 contender.total_requests + COALESCE(part.total_requests, 0.0) AS total_requests,
                 contender.requests_429 + COALESCE(part.requests_429, 0.0) AS requests_429,
@@ -399,6 +402,7 @@ fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
         hotkey: parsed(row, "hotkey")?,
         uid: Uid(number(row, "uid")?),
         capacity,
+        concurrency: row.get::<Option<i64>>("concurrency")?.and_then(|concurrency| usize::try_from(concurrency).ok()),
     };
     Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
 }

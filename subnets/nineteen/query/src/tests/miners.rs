@@ -71,13 +71,8 @@ pub(super) async fn market_with(
     queue: QueueSettings,
     deadlines: QueryDeadlines,
 ) -> Bench {
-    let (handlers, announced): (Vec<_>, Vec<_>) = miners.into_iter().unzip();
-    let mut bench = bench_of(handlers, deadlines, 4_096).await;
+    let mut bench = bench_of(miners, deadlines, 4_096).await;
     bench.querier = bench.querier.with_queue(queue);
-    let roster = bench.querier.market().roster().unwrap();
-    for (contender, concurrency) in bench.contenders.iter().zip(announced) {
-        roster.announce(&contender.offer.hotkey, concurrency);
-    }
     bench
 }
 
