@@ -236,8 +236,8 @@ impl Controller {
         }
     }
 
-    /// A miner that is admitted late has the remaining part of its capacity, and no tests before the next period, for which
-    /// the budget is planned.
+    /// A miner that is admitted late has the remaining part of its capacity, and a part of the tests for which the period's
+    /// budget was planned, so that no miner avoids tests by starting late.
     async fn admit_once(&self, period: PeriodId, end: Instant, config: &MarketConfig) -> Result<(), ControlError> {
         self.refresh_nodes().await?;
         let Some(roster) = self.querier.market().roster() else { return Ok(()) };
@@ -252,15 +252,18 @@ impl Controller {
         let share = end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
         for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
             offer.capacity.accepted *= share.min(1.0);
-            offer.capacity.to_score = 0.0;
+            offer.capacity.to_score *= share.min(1.0);
         }
         let contenders: Vec<_> = offers.iter().flat_map(|offer| offer.contenders.clone()).collect();
         if contenders.is_empty() {
             return Ok(());
         }
         self.store.add_contenders(period, &contenders).await?;
-        let late = offers.iter().flat_map(|offer| {
-            offer.contenders.iter().map(|new| Contender::new(&new_row(new.clone()), offer.session.clone(), 0.0))
+        let late = offers.iter().flat_map(|Offer { session, contenders }| {
+            contenders.iter().map(move |new| {
+                let allowed = new.capacity.to_score * config.period_multiplier();
+                Contender::new(&new_row(new.clone()), session.clone(), allowed)
+            })
         });
         let market = self.querier.market();
         market.admit(period, late.collect());

@@ -16,7 +16,7 @@ use taonet_neuron::{AddressPolicy, Neuron, Neurons};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
+use taonet_nineteen_query::{Market, Querier, QueryDeadlines, Recorder};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
 use taonet_nineteen_transport::{
     CONCURRENCY, FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
@@ -505,6 +505,12 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     while validator.floor.roster().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    let (worker, shutdown) = (Market::default(), Shutdown::new());
+    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone()), shutdown.clone());
+    shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
+    while worker.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let contenders = || validator.floor.roster().unwrap().contenders().count();
     assert_eq!((contenders(), handshakes.load(Ordering::SeqCst)), (1, 1));
     is_open.store(true, Ordering::SeqCst);
@@ -516,12 +522,23 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     assert_eq!((rows.len(), handshakes.load(Ordering::SeqCst)), (2, 2));
     let capacities = rows.iter().map(|row| row.offer.capacity).collect::<Vec<_>>();
     assert!(capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted, "{capacities:?}");
-    assert_eq!(capacities[1].to_score, 0.0);
-    let roster = validator.floor.roster().unwrap();
-    assert_eq!(roster.limit(&key("//Charlie").hotkey()), Some(7));
+    assert!(capacities[1].to_score > 0.0 && capacities[1].to_score < capacities[0].to_score, "{capacities:?}");
+    // A query worker has loaded the period before the miner was admitted.
+    let charlie = key("//Charlie").hotkey();
+    let is_known = async {
+        while [&validator.floor, &worker].iter().any(|market| market.roster().unwrap().limit(&charlie) != Some(7)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), is_known).await.unwrap();
     // The budget of tests is that of before.
     assert!(period.await.unwrap().unwrap());
     let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
     assert!(budget.remaining < budget.planned, "{budget:?}");
-    assert_eq!(validator.floor.roster().unwrap().floors()[0].budget(), budget.remaining);
+    let roster = validator.floor.roster().unwrap();
+    assert_eq!(roster.floors()[0].budget(), budget.remaining);
+    // Tests reach the late miner too.
+    let late = roster.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
+    assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
+    shutdown.request();
 }
