@@ -48,7 +48,11 @@ pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines:
 
 /// Creates a market of miners that announce numbers of concurrent requests, of which each has at most `max_running` in
 /// flight.
-async fn bench_of(miners: Vec<(axum::routing::MethodRouter, Option<usize>)>, deadlines: QueryDeadlines, max_running: usize) -> Bench {
+async fn bench_of(
+    miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
+    deadlines: QueryDeadlines,
+    max_running: usize,
+) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
