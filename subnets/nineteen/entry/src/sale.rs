@@ -21,9 +21,9 @@ use crate::{Gateway, GatewayError};
 
 /// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
 /// limit.
-const MOST_DEFAULT: u64 = 4_096;
+const MAX_DEFAULT_TOKENS: u64 = 4_096;
 /// Minimum of the same number, if the request fills the context: the miner decides whether the answer fits.
-const FEWEST_DEFAULT: u64 = 16;
+const MIN_DEFAULT_TOKENS: u64 = 16;
 /// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay if a request sets no `max_tokens`.
@@ -189,7 +189,7 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
     // Numbers and code have more tokens than estimated, and chat templates add some to each message.
     let most_input = input.saturating_mul(3) / 2;
     let reserved = most_input.saturating_add(messages.saturating_mul(TEMPLATE_TOKENS)).saturating_add(TEMPLATE_TOKENS);
-    context.saturating_sub(reserved).clamp(FEWEST_DEFAULT, MOST_DEFAULT)
+    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_DEFAULT_TOKENS)
 }
 
 /// Returns the maximum number of output tokens that a number of credits pays for, beside the input.

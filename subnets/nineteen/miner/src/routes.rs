@@ -168,9 +168,8 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
 
 async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let share = miner.0.validators.as_ref().map_or(1.0, |validators| validators.share(&caller.hotkey));
-    let answer = object(&body).map(|payload| {
-        announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share)
-    });
+    let answer = object(&body)
+        .map(|payload| announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share));
     // At least 1, because validators take 0 for no announcement.
     let concurrency = (miner.0.config.concurrency as f64 * share).max(1.0) as usize;
     let headers = [(CONCURRENCY, HeaderValue::from(concurrency))];

@@ -18,8 +18,9 @@ use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Attempt, AttemptError, DisputedFailure, FailedAttempt};
+use crate::answer::{Answer, Attempt};
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
+use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::slot::Slot;
 use crate::{Market, QueryDeadlines, QueueSettings, measures};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
 use taonet_nineteen_core::routing::{Allowance, Health, Prospect, organic_order, synthetic_order};
@@ -447,8 +447,25 @@ impl Roster {
         }
     }
 
+    /// Returns the same period with further contenders. Ignores tasks that the period does not offer, and contenders that it
+    /// has already.
+    pub(crate) fn with(&self, late: Vec<Contender>) -> Self {
+        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
+        for contender in late {
+            let floor = self.floor(contender.offer.task.as_str());
+            let is_known = |known: &Arc<Contender>| known.offer.hotkey == contender.offer.hotkey;
+            if floor.is_some_and(|floor| !floor.contenders.iter().any(is_known)) {
+                by_task.entry(contender.offer.task.clone()).or_default().push(contender);
+            }
+        }
+        let floors = self.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
+        let mut roster = Self::new(self.period, floors.collect());
+        roster.inherit_loads(self, |_, _| {});
+        roster
+    }
+
     /// Continues the contenders of the same miners in an earlier period.
-    fn inherit(&mut self, earlier: &Self) {
+    pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
@@ -459,45 +476,5 @@ impl Roster {
                 contender.inherit(earlier);
             }
         }
-    }
-}
-
-/// Handle to the roster of the open period. The roster is replaced atomically when the next period opens. Clones share
-/// state.
-#[derive(Debug, Clone, Default)]
-pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
-
-impl Market {
-    /// Returns the roster of the open period; `None` before the first one.
-    pub fn roster(&self) -> Option<Arc<Roster>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Opens a period with this roster; returns the roster of the previous period.
-    pub fn open(&self, mut roster: Roster) -> Option<Arc<Roster>> {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = current.as_deref() {
-            roster.inherit(earlier);
-        }
-        current.replace(Arc::new(roster))
-    }
-
-    /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks that the period does not
-    /// offer, and contenders that it has already.
-    pub fn admit(&self, period: PeriodId, late: Vec<Contender>) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(open) = current.as_ref().filter(|roster| roster.period == period) else { return };
-        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
-        for contender in late {
-            let floor = open.floor(contender.offer.task.as_str());
-            let is_known = |known: &Arc<Contender>| known.offer.hotkey == contender.offer.hotkey;
-            if floor.is_some_and(|floor| !floor.contenders.iter().any(is_known)) {
-                by_task.entry(contender.offer.task.clone()).or_default().push(contender);
-            }
-        }
-        let floors = open.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
-        let mut roster = Roster::new(period, floors.collect());
-        roster.inherit_loads(open, |_, _| {});
-        *current = Some(Arc::new(roster));
     }
 }
