@@ -76,10 +76,8 @@ pub(crate) struct Attempt {
     latency: Option<f64>,
     /// Set at the first chunk.
     has_first: Arc<AtomicBool>,
-    /// Set once an attempt of the request has returned its answer.
-    has_answer: Arc<AtomicBool>,
-    /// Whether this attempt has returned its answer.
-    is_answer: bool,
+    /// Set once another attempt of the request has returned its answer; `None` once this one has.
+    has_answer: Option<Arc<AtomicBool>>,
     began: Instant,
     /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,
@@ -121,8 +119,7 @@ impl Attempt {
             waited: Duration::ZERO,
             latency: None,
             has_first: Arc::default(),
-            has_answer: Arc::clone(has_answer),
-            is_answer: false,
+            has_answer: Some(Arc::clone(has_answer)),
             began: Instant::now(),
             outcome: None,
             is_disputed: false,
@@ -150,8 +147,9 @@ impl Attempt {
                 return Err(answer.attempt.failed(error, deadline));
             }
         }
-        answer.attempt.is_answer = true;
-        answer.attempt.has_answer.store(true, Ordering::Relaxed);
+        if let Some(has_answer) = answer.attempt.has_answer.take() {
+            has_answer.store(true, Ordering::Relaxed);
+        }
         Ok(answer)
     }
 
@@ -320,7 +318,7 @@ impl Drop for Attempt {
         measures::running(-1.0);
         let now = self.inner.now();
         // A hedged attempt that has begun a collected answer, but was slower than the other one, is cancelled.
-        if !self.is_answer && self.has_answer.load(Ordering::Relaxed) {
+        if self.has_answer.as_ref().is_some_and(|has_answer| has_answer.load(Ordering::Relaxed)) {
             self.outcome = None;
         }
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.

@@ -67,11 +67,11 @@ impl MinerLoad {
     /// does.
     pub(crate) fn announce(&self, concurrency: Option<usize>) {
         let mut state = self.state();
-        if state.announced != concurrency {
+        if state.announced == concurrency {
+            state.limit.renew();
+        } else {
             state.announced = concurrency;
             state.limit = initial(concurrency);
-        } else {
-            state.limit.renew();
         }
     }
 
@@ -134,11 +134,15 @@ mod tests {
         let probes = |entered: &[Position]| entered.iter().map(|position| position.is_probe).collect::<Vec<_>>();
         let entered = enter_all();
         assert_eq!(probes(&entered), [false, true, true]);
-        entered.into_iter().for_each(|position| load.leave(position, CapacitySignal::None));
+        for position in entered {
+            load.leave(position, CapacitySignal::None);
+        }
         load.announce(Some(4));
         let entered = enter_all();
         assert_eq!(probes(&entered), [false; 3]);
-        entered.into_iter().for_each(|position| load.leave(position, CapacitySignal::None));
+        for position in entered {
+            load.leave(position, CapacitySignal::None);
+        }
         load.announce(Some(5));
         assert_eq!(enter_all().len(), 5);
     }

@@ -8,7 +8,7 @@ use super::*;
 pub(super) async fn until(condition: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "the condition does not hold within 60 s");
+        assert!(began.elapsed() < Duration::from_mins(1), "the condition does not hold within 60 s");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
