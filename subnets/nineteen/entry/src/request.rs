@@ -154,7 +154,7 @@ impl Fields {
         self.top_k(&mut further)?;
         self.pass_on("min_p", &mut further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
         self.pass_on("repetition_penalty", &mut further, "a number above 0 and up to 2", |value| {
-            is_number_in(value, f64::MIN_POSITIVE..=2.0)
+            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
         })?;
         let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         self.pass_on("stop", &mut further, "a string or an array of 1..=4 strings", |value| match value {
@@ -408,6 +408,8 @@ mod tests {
         for (name, value) in options.as_object().unwrap() {
             assert_eq!(&map[name], value, "{name}");
         }
+        let subnormal = json!({"repetition_penalty": f64::MIN_POSITIVE / 2.0});
+        assert_eq!(chat(&subnormal).unwrap().payload.into_map()["repetition_penalty"], subnormal["repetition_penalty"]);
         for (top_k, sent) in [(json!(-1), 1_000_000), (json!(0), 1_000_000), (json!(7.0), 7)] {
             assert_eq!(chat(&json!({ "top_k": top_k })).unwrap().payload.into_map()["top_k"], sent);
         }
@@ -466,6 +468,7 @@ mod tests {
             (json!({"top_k": 0.5}), "top_k"),
             (json!({"min_p": 1.5}), "min_p"),
             (json!({"repetition_penalty": 0}), "repetition_penalty"),
+            (json!({"repetition_penalty": -0.0}), "repetition_penalty"),
             (json!({"functions": [{"name": "f"}]}), "functions"),
             (json!({"function_call": "auto"}), "function_call"),
             (json!({"model": 7}), "model"),

@@ -158,9 +158,15 @@ impl Attempt {
     fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
         let hotkey = self.slot.contender.offer.hotkey;
-        // Not with 503 or 504: any buyer can send a prompt at which the model's server fails.
-        if error.outcome() == RequestOutcome::RateLimited {
-            self.slot.set_rate_limited();
+        let is_probe = is_organic && self.slot.position.is_probe;
+        // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or 504: any buyer can send a
+        // prompt at which the model's server fails.
+        let is_overloaded = match error {
+            AttemptError::Silent(_) => is_probe,
+            _ => error.outcome() == RequestOutcome::RateLimited,
+        };
+        if is_overloaded {
+            self.slot.set_overloaded();
         }
         // A test is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && error.may_be_the_requests() {
@@ -168,11 +174,10 @@ impl Attempt {
             let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
             return FailedAttempt { error, disputed, hotkey };
         }
-        let outcome = error.outcome();
-        // The validator sent more requests than the miner must accept.
-        let is_failed_probe = is_organic && outcome == RequestOutcome::RateLimited && self.slot.position.is_probe;
+        // The miner need not accept a probe.
+        let is_failed_probe = is_probe && is_overloaded;
         if !is_failed_probe && Instant::now() < deadline {
-            self.outcome = Some(outcome);
+            self.outcome = Some(error.outcome());
         }
         FailedAttempt { error, disputed: None, hotkey }
     }
@@ -301,6 +306,7 @@ impl Attempt {
         measures::first_chunk(latency);
         self.has_first.store(true, Ordering::Relaxed);
         self.latency = Some(latency);
+        self.slot.begin_answer();
     }
 
     fn answered(&self) -> RequestOutcome {

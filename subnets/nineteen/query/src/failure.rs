@@ -47,11 +47,12 @@ impl AttemptError {
         }
     }
 
-    /// Whether the request itself may be the cause: the miner rejected it as malformed, or its model's server failed at it.
+    /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's server failed at it, or
+    /// it asks for more than a model writes in time.
     pub(crate) fn may_be_the_requests(&self) -> bool {
         match self {
             Self::Status(status) => self.refused().is_some() || status.is_server_error(),
-            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) => true,
+            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) | Self::TooLong(_) => true,
             _ => false,
         }
     }

@@ -1,6 +1,6 @@
 //! Requests in flight at a miner, over all its tasks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taonet_nineteen_core::routing::{InFlightLimit, Position};
 
@@ -13,6 +13,18 @@ struct State {
     running: usize,
     announced: Option<usize>,
     limit: InFlightLimit,
+    /// Number of tests that wait for a slot.
+    waiting_tests: usize,
+}
+
+/// A reservation of the next free slot for a test, which ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation(Arc<MinerLoad>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.state().waiting_tests -= 1;
+    }
 }
 
 /// What a finished request shows of a miner's capacity.
@@ -20,8 +32,8 @@ struct State {
 pub(crate) enum CapacitySignal {
     /// The miner answered.
     Answered,
-    /// The miner rejected the request with status 429.
-    RateLimited,
+    /// The miner rejected the request with status 429, or left a probe without an answer.
+    Overloaded,
     /// The request was cancelled, or failed for another reason.
     None,
 }
@@ -29,27 +41,28 @@ pub(crate) enum CapacitySignal {
 impl MinerLoad {
     /// Creates the load of a miner that announces a number of concurrent requests; `None` if it announces none.
     pub(crate) fn new(announced: Option<usize>) -> Self {
-        Self(Mutex::new(State { running: 0, announced, limit: initial(announced) }))
+        Self(Mutex::new(State { running: 0, announced, limit: initial(announced), waiting_tests: 0 }))
     }
 
-    /// Reserves a slot for a buyer's request; returns `None` if the limit, or `max`, is reached.
+    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a test waits for the slot.
     pub(crate) fn enter(&self, max: usize) -> Option<Position> {
-        self.enter_below(|limit| limit.get().min(max))
-    }
-
-    /// Reserves a slot for a test; returns `None` if a buyer's request would get none, or if the test would be a probe,
-    /// which the miner may reject.
-    pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
-        self.enter_below(|limit| limit.get().min(limit.required()).min(max))
-    }
-
-    fn enter_below(&self, slots: impl FnOnce(&InFlightLimit) -> usize) -> Option<Position> {
         let mut state = self.state();
-        if state.running >= slots(&state.limit) {
-            return None;
-        }
-        state.running += 1;
-        Some(state.limit.position(state.running))
+        let slots = if state.waiting_tests > 0 { state.test_slots(max) - 1 } else { state.limit.get().min(max) };
+        state.enter_below(slots)
+    }
+
+    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test would be a probe, which
+    /// the miner may reject.
+    pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
+        let mut state = self.state();
+        let slots = state.test_slots(max);
+        state.enter_below(slots)
+    }
+
+    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as soon as it is free.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+        self.state().waiting_tests += 1;
+        Reservation(Arc::clone(self))
     }
 
     /// Releases a slot.
@@ -58,7 +71,7 @@ impl MinerLoad {
         state.running = state.running.saturating_sub(1);
         match signal {
             CapacitySignal::Answered => state.limit.answered(position),
-            CapacitySignal::RateLimited => state.limit.rate_limited(position),
+            CapacitySignal::Overloaded => state.limit.rate_limited(position),
             CapacitySignal::None => {}
         }
     }
@@ -85,8 +98,28 @@ impl MinerLoad {
         self.state().limit.get()
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_waiting_test(&self) -> bool {
+        self.state().waiting_tests > 0
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns the number of slots for tests, at least 1.
+    fn test_slots(&self, max: usize) -> usize {
+        self.limit.get().min(self.limit.required()).min(max).max(1)
+    }
+
+    fn enter_below(&mut self, slots: usize) -> Option<Position> {
+        if self.running >= slots {
+            return None;
+        }
+        self.running += 1;
+        Some(self.limit.position(self.running))
     }
 }
 
@@ -116,7 +149,7 @@ mod tests {
         assert!(load.enter_test(8).is_none());
         // The miner accepts fewer requests than it announces.
         for position in entered {
-            load.leave(position, if position.nth > 2 { CapacitySignal::RateLimited } else { CapacitySignal::None });
+            load.leave(position, if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None });
         }
         assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
         assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
@@ -124,11 +157,25 @@ mod tests {
     }
 
     #[test]
+    fn waiting_test_gets_the_next_free_slot() {
+        let load = Arc::new(MinerLoad::new(Some(2)));
+        let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
+        let reservations = [load.reserve(), load.reserve()];
+        load.leave(entered[0], CapacitySignal::Answered);
+        assert!(load.enter(8).is_none());
+        let test = load.enter_test(8).unwrap();
+        drop(reservations);
+        assert!(load.enter(8).is_none() && load.enter_test(8).is_none());
+        load.leave(test, CapacitySignal::Answered);
+        assert!(load.enter(8).is_some());
+    }
+
+    #[test]
     fn repeated_announcement_keeps_the_limit_and_renews_the_promise() {
         let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
         for position in entered {
-            load.leave(position, if position.nth > 1 { CapacitySignal::RateLimited } else { CapacitySignal::None });
+            load.leave(position, if position.nth > 1 { CapacitySignal::Overloaded } else { CapacitySignal::None });
         }
         let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
         let probes = |entered: &[Position]| entered.iter().map(|position| position.is_probe).collect::<Vec<_>>();

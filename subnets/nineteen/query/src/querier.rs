@@ -211,7 +211,7 @@ impl Querier {
 
     /// Sends a synthetic request to one miner with a free slot.
     async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
-        let slot = Slot::synthetic(&self.inner, &request.task);
+        let slot = Slot::synthetic(&self.inner, &request.task).await;
         let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
         let attempt = Attempt::new(&self.inner, request, slot, &Arc::default());
         let deadline = Instant::now() + self.inner.deadlines.longest;

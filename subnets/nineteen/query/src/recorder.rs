@@ -173,7 +173,10 @@ impl Recorder {
         }
         let sessions = sessions(self.store.nodes().await?);
         let late = |row: &ContenderRow| Some(Contender::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0));
-        self.market.admit(roster.period, rows.iter().filter_map(late).collect());
+        let late: Vec<_> = rows.iter().filter_map(late).collect();
+        if !late.is_empty() {
+            self.market.admit(roster.period, late);
+        }
         Ok(())
     }
 

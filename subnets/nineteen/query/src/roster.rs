@@ -209,6 +209,11 @@ impl Contender {
         });
     }
 
+    /// Lets a half-open circuit breaker allow the next request.
+    pub(crate) fn end_probe(&self) {
+        self.update(|live| live.health.end_probe());
+    }
+
     /// Removes a request in flight and counts its outcome.
     pub(crate) fn leave(&self, completion: &Completion) {
         self.update(|live| {

@@ -1,16 +1,23 @@
 //! Slot of a request at a miner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::routing::Position;
 use taonet_nineteen_core::{Task, TaskName};
 use taonet_primitives::Hotkey;
+use tokio::time::{Instant, sleep};
 
 use crate::load::{CapacitySignal, MinerLoad};
 use crate::querier::Inner;
 use crate::roster::Completion;
 use crate::{Contender, Roster};
+
+/// Maximum time that a test waits for a slot.
+const TEST_WAIT: Duration = Duration::from_secs(10);
+/// Interval at which a waiting test polls for a slot.
+const TEST_POLL: Duration = Duration::from_millis(20);
 
 /// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
 pub(crate) struct Slot {
@@ -49,16 +56,28 @@ impl Slot {
         Some(slot)
     }
 
-    /// Reserves a slot for a synthetic request, without waiting.
-    pub(crate) fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
-        let roster = inner.market.roster()?;
-        let floor = roster.floor(task.as_str())?;
-        floor.for_synthetic().into_iter().find_map(|contender| {
-            let load = roster.load(&contender.offer.hotkey)?;
-            let position = load.enter_test(inner.max_running)?;
-            contender.enter_test(floor.task.volume_to_requests_conversion);
-            Self::new(inner, &roster, contender, load, position)
-        })
+    /// Reserves a slot for a synthetic request. Waits up to [`TEST_WAIT`] for one at the first miner in turn.
+    pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
+        let until = Instant::now() + TEST_WAIT;
+        let mut reservation = None;
+        loop {
+            let roster = inner.market.roster()?;
+            let floor = roster.floor(task.as_str())?;
+            let contenders = floor.for_synthetic();
+            let first = Arc::clone(roster.load(&contenders.first()?.offer.hotkey)?);
+            let slot = contenders.into_iter().find_map(|contender| {
+                let load = roster.load(&contender.offer.hotkey)?;
+                let position = load.enter_test(inner.max_running)?;
+                contender.enter_test(floor.task.volume_to_requests_conversion);
+                Self::new(inner, &roster, contender, load, position)
+            });
+            if slot.is_some() || Instant::now() >= until {
+                return slot;
+            }
+            // The new reservation begins before the earlier one ends.
+            reservation.replace(first.reserve());
+            sleep(TEST_POLL).await;
+        }
     }
 
     /// Creates a slot at a contender that counts the request already; `None` if the roster does not offer the task.
@@ -84,9 +103,18 @@ impl Slot {
         })
     }
 
-    /// Records that the miner rejected the request with status 429, which lowers its limit of requests in flight.
-    pub(crate) fn set_rate_limited(&mut self) {
-        self.signal = CapacitySignal::RateLimited;
+    /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows,
+    /// the next request need not wait until the answer is complete.
+    pub(crate) fn begin_answer(&mut self) {
+        if std::mem::take(&mut self.completion.ends_probe) {
+            self.contender.end_probe();
+            self.inner.dispatch();
+        }
+    }
+
+    /// Records that the miner has too many requests in flight, which lowers its limit.
+    pub(crate) fn set_overloaded(&mut self) {
+        self.signal = CapacitySignal::Overloaded;
     }
 
     /// Sets how the request ended, which is recorded when the slot is dropped.

@@ -39,7 +39,7 @@ impl Ewma {
 /// Circuit breaker: stops requests to a failing miner.
 ///
 /// A closed breaker allows all requests. Five consecutive failures open it for 5 s. Then it is half-open: it allows one
-/// request at a time. A failure opens it again for twice as long, up to 120 s; a success closes it.
+/// request at a time, until its first token. A failure opens it again for twice as long, up to 120 s; a success closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Breaker {
     failures: u32,
@@ -105,7 +105,8 @@ impl Health {
         Some(self.breaker.is_probing)
     }
 
-    /// Records the end of the request for which [`Self::start`] returned `Some(true)`. Call before recording its outcome.
+    /// Records the first token, or the end, of the request for which [`Self::start`] returned `Some(true)`. Call before
+    /// recording its outcome.
     pub const fn end_probe(&mut self) {
         self.breaker.is_probing = false;
     }

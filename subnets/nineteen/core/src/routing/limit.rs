@@ -18,8 +18,9 @@ const MAX_FAILED_PROBES: u32 = 6;
 /// rate limits of requests that were sent before the limit was lowered do not lower it again.
 ///
 /// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
-/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A failed probe
-/// of one request more than before lowers the limit by one only, and each doubles the length of the series before the next probe, up to 64 times.
+/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A failed probe, also one that gets no answer in
+/// time, lowers the limit by one only if it was one request more than before, and each doubles the length of the series
+/// before the next probe, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,
@@ -109,7 +110,7 @@ impl InFlightLimit {
         self.limit = (self.limit + step).min(self.largest as f64);
     }
 
-    /// Records a rate limit (429).
+    /// Records a rate limit (429), or a probe that got no answer in time.
     pub fn rate_limited(&mut self, position: Position) {
         let accepted = position.nth.saturating_sub(1).max(1);
         self.shown = self.shown.min(accepted);

@@ -122,35 +122,51 @@ impl FairQueue {
         eligible.min_by_key(order).map(|(arrival, _)| *arrival)
     }
 
-    /// Makes room for a new request by removing newest requests of the keys with the most; returns whether it fits.
+    /// Makes room for a new request by removing newest requests of the keys with the most; returns whether it fits. If it
+    /// does not, removes none.
     pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings) -> bool {
+        let mut length = self.lengths.get(&new.task).copied().unwrap_or(0);
+        let mut bytes = self.bytes;
+        let mut replaced = HashSet::new();
         loop {
-            let removed = if self.lengths.get(&new.task).copied().unwrap_or(0) >= settings.length {
-                self.replaceable(new, |request| usize::from(request.task == new.task))
-            } else if self.bytes.saturating_add(new.bytes) > settings.bytes {
-                self.replaceable(new, |request| request.bytes)
+            let next = if length >= settings.length {
+                self.replaceable(new, &replaced, |request| usize::from(request.task == new.task))
+            } else if bytes.saturating_add(new.bytes) > settings.bytes {
+                self.replaceable(new, &replaced, |request| request.bytes)
             } else {
-                return true;
+                break;
             };
-            if removed.and_then(|arrival| self.remove(arrival)).is_none() {
-                return false;
-            }
+            let Some((arrival, request)) = next else { return false };
+            length -= usize::from(request.task == new.task);
+            bytes = bytes.saturating_sub(request.bytes);
+            replaced.insert(arrival);
         }
+        for arrival in replaced {
+            self.remove(arrival);
+        }
+        true
     }
 
-    /// Returns the arrival of the request that a new one replaces: the newest one of the key with the largest `share` of the
-    /// queue, if that is another key that has more even with the new request.
-    fn replaceable(&self, new: &QueuedRequest, share: impl Fn(&QueuedRequest) -> usize) -> Option<u64> {
+    /// Returns the request that a new one replaces after those in `replaced`: the newest one of the key with the largest
+    /// `share` of the queue, if that is another key that has more even with the new request. Requests that have had a slot
+    /// are not replaced.
+    fn replaceable(
+        &self,
+        new: &QueuedRequest,
+        replaced: &HashSet<u64>,
+        share: impl Fn(&QueuedRequest) -> usize,
+    ) -> Option<(u64, &QueuedRequest)> {
+        let queued = || self.requests.iter().filter(|(arrival, _)| !replaced.contains(arrival));
         let mut shares: HashMap<&str, usize> = HashMap::new();
-        for request in self.requests.values() {
+        for (_, request) in queued() {
             *shares.entry(&request.key).or_default() += share(request);
         }
         let (largest, most) = shares.iter().max_by_key(|(key, sum)| (**sum, **key))?;
         if *most <= shares.get(&*new.key).copied().unwrap_or(0) + share(new) {
             return None;
         }
-        let mut newest = self.requests.iter().rev();
-        newest.find(|(_, request)| *request.key == **largest && share(request) > 0).map(|(arrival, _)| *arrival)
+        let mut newest = queued().rev().map(|(arrival, request)| (*arrival, request));
+        newest.find(|(_, request)| request.is_new && *request.key == **largest && share(request) > 0)
     }
 
     /// Counts a request in flight of a key. `is_new` is set if the request has had no slot before.
@@ -260,6 +276,16 @@ mod tests {
         assert_eq!(arrivals(&queue), [0, 1, 2]);
         assert!(queue.make_room(&request("y", "b", 4), &settings));
         assert_eq!((arrivals(&queue), queue.bytes), (vec![0, 1], 2));
+        // If the request does not fit, it replaces none.
+        for (arrival, bytes) in [(2, 3), (3, 3)] {
+            queue.insert(arrival, request("x", "a", bytes));
+        }
+        assert!(!queue.make_room(&request("y", "b", 6), &settings));
+        assert_eq!(arrivals(&queue), [0, 1, 2, 3]);
+        // A request that has had a slot stays.
+        queue.requests.get_mut(&3).unwrap().is_new = false;
+        assert!(queue.make_room(&request("y", "b", 4), &settings));
+        assert_eq!(arrivals(&queue), [0, 1, 3]);
     }
 
     #[test]

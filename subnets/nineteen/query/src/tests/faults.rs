@@ -98,6 +98,34 @@ async fn half_open_breaker_allows_one_request() {
     }
 }
 
+/// A half-open breaker allows the next request once the answer to the one before has begun, not only once it is complete.
+#[tokio::test]
+async fn half_open_breaker_allows_next_request_after_first_chunk() {
+    let bench = miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default()).await;
+    let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
+    for _ in 0..5 {
+        bench.contenders[0].count(&crate::roster::Completion { outcome: failed, now: -6.0, ..Default::default() });
+    }
+    let mut answers = Vec::new();
+    for running in 1..=3 {
+        answers.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        assert_eq!(bench.contenders[0].running(), running);
+    }
+}
+
+/// A buyer can ask for more than any miner writes in time: two miners try, and neither has failed.
+#[tokio::test]
+async fn too_long_collected_answer_counts_against_no_miner() {
+    let slow = || stalls((0..49).map(|_| (100, chunk("x"))).collect());
+    let deadlines = QueryDeadlines { total: Duration::from_secs(1), ..QueryDeadlines::default() };
+    let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
+    let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
+    let error = bench.querier.ask(collected).await.unwrap_err();
+    let QueryError::Failed { attempts, refused: None, last } = error else { panic!("{error:?}") };
+    assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
+    assert_eq!(counted(&bench), (0.0, 0.0));
+}
+
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
 async fn broken_server_among_others_counts_as_failure() {
