@@ -138,7 +138,8 @@ pub(crate) fn gateway(miner: u16) {
         let client = FiberClient::new(alice, Trust::Signed, wire, Arc::new(SystemClock)).unwrap();
         let session = client.handshake(&Peer::new(bob, "127.0.0.1", miner).unwrap()).await.unwrap();
         let capacity = Capacity { declared: CAPACITY, accepted: CAPACITY, to_score: 0.0 };
-        let offer = NewContender { task: task.task.clone(), hotkey: bob, uid: Uid(1), capacity };
+        let concurrency = Some(LIMITS);
+        let offer = NewContender { task: task.task.clone(), hotkey: bob, uid: Uid(1), capacity, concurrency };
         let store = Store::open(folder.path()).await.unwrap();
         let profile = PeriodProfile::Reference;
         let opened = store.begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config).await;

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use taonet_database::testing::Postgres;
+use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
@@ -333,6 +334,31 @@ fn openais_client_buys() {
     }
 }
 
+/// The demonstration prints a command that works, and ends without an error when it is interrupted.
+#[test]
+fn demonstration_prints_a_command_and_ends_when_interrupted() {
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--json"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = Running(command.spawn().unwrap());
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
+    let began = Instant::now();
+    // Once a period runs.
+    loop {
+        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        if answer["object"] == "chat.completion" {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let interrupt = Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap();
+    assert!(interrupt.success() && demo.0.wait().unwrap().success());
+    let last: Vec<_> = lines.collect();
+    assert!(!last.iter().any(|line| line.starts_with("error")), "{last:?}");
+}
+
 #[test]
 fn tasks_are_printed_and_checked() {
     let printed = tao().args(["nineteen", "tasks"]).output().unwrap();
@@ -350,10 +376,13 @@ fn tasks_are_printed_and_checked() {
 #[test]
 fn keys_are_managed() {
     let folder = TempDir::new().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // As a validator does.
+    runtime.block_on(async { Store::open(folder.path()).await.unwrap().close().await });
     let keys = |args: &[&str]| {
         tao().args(["nineteen", "keys", "--json", "--state"]).arg(folder.path()).args(args).output().unwrap()
     };
-    let made = document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "chat-a"]));
+    let made = document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "avatar"]));
     let id = made["id"].as_str().unwrap();
     let secret = made["key"].as_str().unwrap();
     assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
@@ -369,6 +398,15 @@ fn keys_are_managed() {
     assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
+    let text = refusal(&keys(&["create", "--name", "shop", "--model", "nosuch"]), 1);
+    assert!(text.contains("unknown model nosuch") && text.contains("avatar"), "{text}");
+    // A mistyped directory is not created.
+    let typo = folder.path().join("typo");
+    for command in [&["create", "--name", "shop"][..], &["list"]] {
+        let output = tao().args(["nineteen", "keys", "--state"]).arg(&typo).args(command).output().unwrap();
+        assert!(refusal(&output, 1).contains("typo contains no database of a validator"));
+        assert!(!typo.exists());
+    }
     // The key's text is nowhere in the database.
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

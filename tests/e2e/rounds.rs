@@ -61,7 +61,7 @@ impl Network {
         let mut runner = local_bb();
         runner.args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"]).arg(directory);
         runner.env("BABELBIT_CACHE_DIR", directory.join("cache")).env("BB_LOCAL_MINER_IP", ANNOUNCED);
-        runner.env("SUBTENSOR_GATEWAY_URL", self.gateway.url());
+        runner.env("SUBTENSOR_GATEWAY_URL", self.gateway.url()).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner
     }
 

@@ -91,6 +91,17 @@ fn failed_check_does_not_stop_the_others() {
     assert!(stderr.contains("== true\n") && stderr.ends_with(summary), "{stderr}");
 }
 
+/// The output of tests is far above the summary, and logs of CI are cut.
+#[test]
+fn summary_repeats_what_failed_tests_printed() {
+    let output =
+        r"test wave::is_read ... FAILED\n\nfailures:\n\n---- wave::is_read stdout ----\nleft: 1\n\nfailures:\n";
+    let (code, stderr) = run_checks(&format!(r"a() {{ printf '{output}\n'; return 101; }}; check a"));
+    assert_eq!(code, Some(1));
+    let summary = "---- wave::is_read stdout ----\nleft: 1\n== failed\n  a\n  test wave::is_read\n";
+    assert!(stderr.ends_with(summary), "{stderr}");
+}
+
 #[test]
 fn passed_checks_exit_with_0_and_list_what_was_skipped() {
     let (code, stderr) = run_checks("check echo '!!! SKIPPED: NATS !!!'; check true");

@@ -290,7 +290,12 @@ impl Drop for Daemon {
     }
 }
 
+/// Whether `./test --all` runs, and so tests that otherwise try a sample try everything.
+pub(crate) fn is_exhaustive() -> bool {
+    std::env::var_os("TAONET_TEST_ALL").is_some()
+}
+
 /// Returns how often a test of crashes kills a process: 50 times in `./test --all`, otherwise 12 times.
 pub(crate) fn kill_count() -> u32 {
-    if std::env::var_os("TAONET_TEST_ALL").is_some() { 50 } else { 12 }
+    if is_exhaustive() { 50 } else { 12 }
 }

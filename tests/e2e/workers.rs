@@ -100,7 +100,7 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
     let runner = |name: &str| {
         let mut runner = whisper_bb();
-        runner.env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache"));
+        runner.env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache")).env("BB_S2S_CHUNK_TIMEOUT_SEC", "30");
         runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
         runner.arg(&miners).arg("--keep").arg(folder.path().join(name));
         runner

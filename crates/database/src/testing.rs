@@ -10,6 +10,7 @@
     reason = "helpers of tests"
 )]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,13 @@ mod nats;
 pub use line::{Line, LineFault};
 pub use nats::Nats;
 
+/// Prints that a test is skipped; panics if `CI` is `true`.
+fn skip(message: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+    // The harness captures what tests print, but not what they write to standard error.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {message}");
+}
+
 /// A PostgreSQL server in a temporary directory, reached through a Unix socket.
 pub struct Postgres {
     folder: TempDir,
@@ -32,9 +40,7 @@ impl Postgres {
     /// Starts a server. If PostgreSQL is not installed, prints a notice and returns `None`; panics if `CI` is `true`.
     pub fn start() -> Option<Self> {
         if tool("initdb").is_none() {
-            let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
-            println!("\n!!! SKIPPED: {message} !!!\n");
+            skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -181,3 +181,42 @@ async fn a_server_that_comes_back_is_used_again() {
     let ids: Vec<i64> = statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();
     assert_eq!(ids, [1, 4]);
 }
+
+#[tokio::test]
+async fn errors_of_damaged_sqlite_files_say_so() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("things.sqlite");
+    let database = Database::sqlite(&path, &schema()).await.unwrap();
+    for id in 0..1_000 {
+        let put = statement("INSERT INTO file (id, data, is_old) VALUES ($1, $2, TRUE)");
+        put.bind(id).bind(vec![7_u8; 100]).execute(&database).await.unwrap();
+    }
+    database.close().await;
+    let whole = std::fs::read(&path).unwrap();
+    let noise = |range: std::ops::Range<usize>| {
+        let mut bytes = whole.clone();
+        bytes[range].fill(0xa5);
+        bytes
+    };
+    // Pages of tables, and the header of the file.
+    for damaged in [noise(4_096..whole.len()), noise(0..4_096)] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = match Database::sqlite(&path, &schema()).await {
+            Ok(database) => statement("SELECT COUNT(data) FROM file").number(&database).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(matches!(error, DatabaseError::Corrupt(_)), "{error:?}");
+        assert!(error.to_string().contains("damaged; hint: stop the program, move the file"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn errors_of_full_disks_say_so() {
+    let place = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&place.path().join("things.sqlite"), &schema()).await.unwrap();
+    let mut transaction = database.begin().await.unwrap();
+    statement("PRAGMA max_page_count = 20").execute(&mut transaction).await.unwrap();
+    let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)").bind(vec![7_u8; 1 << 20]);
+    let error = fill.execute(&mut transaction).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Full(_)), "{error:?}");
+}

@@ -80,7 +80,7 @@ pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: R
 /// Collapses repeated slashes in the path of a request: `//auth///verify` becomes `/auth/verify`. Clients send such
 /// paths when their base URL ends in a slash. Apply this function around a router, so that the path is normalised
 /// before routing.
-pub fn collapse_slashes(mut request: Request) -> Request {
+pub(crate) fn collapse_slashes(mut request: Request) -> Request {
     if !request.uri().path().contains("//") {
         return request;
     }

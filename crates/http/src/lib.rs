@@ -24,8 +24,9 @@
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: JSON bodies and errors,
-//!   request counters, and paths with repeated slashes;
+//! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
+//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
+//!   services with layers of their own;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -54,6 +55,7 @@ pub mod download;
 mod fault;
 mod health;
 mod json_client;
+mod json_service;
 mod limits;
 mod model_server;
 mod multipart;
@@ -66,12 +68,13 @@ mod whole;
 mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
-pub use api::{BodyError, collapse_slashes, count, error_as_json, parse_json, read_json};
+pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
+pub use json_service::JsonService;
 pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};
 pub use multipart::{FormFile, MultipartForm};

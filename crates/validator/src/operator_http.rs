@@ -12,23 +12,17 @@ mod tests;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
-use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{Json, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use taonet_http::{WholeBodies, whole_body};
-use tower::ServiceExt as _;
+use taonet_http::{AccessToken, JsonService, WholeBodies, whole_body};
 use tower::limit::GlobalConcurrencyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
 pub(crate) use envelope::{ApiError, Body};
-
-use envelope::as_json;
-use taonet_http::{AccessToken, collapse_slashes, count};
 
 /// Timeout for receiving a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
@@ -55,24 +49,19 @@ impl OperatorLimits {
     }
 }
 
-/// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`. `counter` is the name of
-/// its request counter.
-pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
+/// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`. `requests_total` is
+/// the name of its request counter.
+pub(crate) fn protect(routes: Router, limits: OperatorLimits, requests_total: &'static str) -> Router {
     let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes
-        .fallback(|| async { StatusCode::NOT_FOUND })
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::from_fn_with_state(bodies, whole_body))
         // Outside the limit: requests that wait ten minutes for the chain must not make the service look dead.
         .route("/healthz", get(healthz))
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::from_fn_with_state(limits.token, admit))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, limits.request_timeout))
-        .layer(middleware::map_response(as_json))
-        .layer(middleware::from_fn(move |route, request, next| count(counter, route, request, next)))
-        .layer(TraceLayer::new_for_http());
-    Router::new().fallback_service(routes.map_request(collapse_slashes))
+        .layer(middleware::from_fn_with_state(limits.token, admit));
+    let timeout = Some(limits.request_timeout);
+    JsonService { requests_total, timeout, error: envelope::error }.wrap(routes)
 }
 
 async fn healthz() -> Json<Value> {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use taonet_primitives::bytes_without_bom;
 
 use crate::ModelError;
 
@@ -66,5 +67,6 @@ impl Config {
 /// Reads a JSON file.
 pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
     let bytes = std::fs::read(path).map_err(|source| ModelError::Io { path: path.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|source| ModelError::Json { path: path.to_owned(), source })
+    serde_json::from_slice(bytes_without_bom(&bytes))
+        .map_err(|source| ModelError::Json { path: path.to_owned(), source })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use taonet_primitives::{bytes_without_bom, without_bom};
 use tokenizers::Tokenizer;
 
 use crate::ModelError;
@@ -66,7 +67,9 @@ impl Vocabulary {
     /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and that the tokenizer
     /// matches the vocabulary file, if present.
     pub(crate) fn load(directory: &Path, embeddings: usize, languages: &[u32]) -> Result<Self, ModelError> {
-        let tokenizer = Tokenizer::from_file(directory.join("tokenizer.json"))
+        let tokenizer = std::fs::read(directory.join("tokenizer.json"))
+            .map_err(tokenizers::Error::from)
+            .and_then(|bytes| Tokenizer::from_bytes(bytes_without_bom(&bytes)))
             .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
         let listed = vocabulary_file(directory)?;
         if let Some(tokens) = listed.as_ref().map(Vec::len)
@@ -262,6 +265,21 @@ fn vocabulary_file(directory: &Path) -> Result<Option<Vec<String>>, ModelError> 
         return Ok(None);
     }
     let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Io { path, source })?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
+    let text = without_bom(&text);
+    let text = text.strip_suffix('\n').unwrap_or(text);
     Ok(Some(text.split('\n').map(str::to_owned).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_order_mark_of_vocabulary_is_ignored() {
+        for (name, contents) in [("vocabulary.json", r#"["a", "b"]"#), ("vocabulary.txt", "a\nb\n")] {
+            let place = tempfile::tempdir().unwrap();
+            std::fs::write(place.path().join(name), format!("\u{feff}{contents}")).unwrap();
+            assert_eq!(vocabulary_file(place.path()).unwrap().unwrap(), ["a", "b"], "{name}");
+        }
+    }
 }

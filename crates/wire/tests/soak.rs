@@ -26,6 +26,10 @@ use taonet_wire::{BtauthScheme, Caller, Limits, Load, Peer, Rate, SignedLayer, S
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+/// The allocator of `tao` and `bb`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Number of clients of each kind.
 const CLIENTS: u64 = 4;
 /// Number of connections that each slow client holds open with half a request.

@@ -118,6 +118,38 @@ fn what_cannot_be_paid_is_refused() {
 }
 
 #[test]
+fn commands_of_an_empty_account_are_not_sent() {
+    let chain = Chain::start();
+    let (coldkey, _) = chain.wallet();
+    chain.ask(&["transfer", BOB, "--all", "--yes"]);
+    let words = chain.path("second.words").display().to_string();
+    chain.ask(&["wallet", "new-hotkey", "--hotkey", "second", "--mnemonic-file", &words]);
+    let crowdloan = ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "100"];
+    chain.alice(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
+    let signatories = format!("{coldkey},//Bob,//Charlie");
+    let approve = ["multisig", "call", "Balances.transfer_keep_alive", "dest=//Dave", "value=3tao", "--threshold", "2"];
+    let approve = [&approve[..], &["--signatories", &signatories]].concat();
+    for arguments in [
+        &["register", "--netuid", BABELBIT][..],
+        &["subnets", "create"],
+        &["wallet", "swap-hotkey", "second"],
+        &["wallet", "swap-coldkey", "announce", ALICE],
+        &["crowdloan", "contribute", "0", "5"],
+        &["proxy", "add", BOB, "--type", "any"],
+        &["proxy", "create-pure", "--type", "any"],
+        &approve,
+    ] {
+        for further in [&["--yes"][..], &["--dry-run"]] {
+            let all = [arguments, further].concat();
+            let (code, told) = failure(&chain.tao(&all, &["--json"]));
+            assert_eq!((code, &told["error"]["name"]), (5, &json!("InsufficientBalance")), "{all:?}: {told}");
+            let outcome = if further == ["--yes"] { &told["outcome"] } else { &told["valid"] };
+            assert!(*outcome == json!("unsent") || *outcome == json!(false), "{all:?}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_wallet_gets_tao_and_spends_it() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();

@@ -220,7 +220,11 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     let clear = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
     assert_eq!((&clear["success"], &clear["form"]), (&json!(true), &json!("plain")), "{clear}");
-    assert_eq!(clear["values"], json!([32_768, 65_535]));
+    assert_eq!((&clear["values"], &clear["rounded_to_zero"]), (&json!([32_768, 65_535]), &json!([])));
+    let tiny = ["weights", "set", "--netuid", BABELBIT, "0:0.000001", &own, "--dry-run"];
+    let output = chain.tao(&tiny, &["--json"]);
+    assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
+    assert!(stderr(&output).contains("warning: uid 0 gets no weight"), "{}", stderr(&output));
     let shown = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
     let uid: u64 = uid.parse().unwrap();
     assert_eq!(shown["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
@@ -240,7 +244,9 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();
     let commit = ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file];
-    chain.ask(&[&commit[..], &["--dry-run"]].concat());
+    let tiny = chain.tao(&[&commit[..], &["1:0.000001", "--dry-run"]].concat(), &["--json"]);
+    assert_eq!(document(&tiny)["rounded_to_zero"], json!([1]));
+    assert!(stderr(&tiny).contains("warning: uid 1 gets no weight"), "{}", stderr(&tiny));
     let committed = chain.ask(&commit);
     assert_eq!(committed["success"], true, "{committed}");
     let error = refusal(&chain.tao(&commit, &[]), 2);

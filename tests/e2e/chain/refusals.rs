@@ -1,3 +1,4 @@
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use super::{BOB, Chain};
@@ -20,6 +21,26 @@ fn a_network_that_is_none_is_wrong_usage() {
     for network in ["Finney", "127.0.0.1:9944", "http://127.0.0.1:1"] {
         refusal(&tao().args(["block", "--network", network]).output().unwrap(), 2);
     }
+}
+
+#[test]
+fn development_keys_are_refused_where_another_key_is_sudo() {
+    let chain = Chain::start();
+    chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
+    let is_refused = |output: &Output| {
+        let error = refusal(output, 2);
+        assert!(error.contains("a development key, whose secret is public"), "{error}");
+    };
+    let alice = ["--key-uri", "//Alice"];
+    for arguments in [
+        &["transfer", BOB, "1", "--yes"][..],
+        &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"],
+        &["weights", "set", "--netuid", "59", "0:1"],
+        &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"],
+    ] {
+        is_refused(&chain.tao(arguments, &alice));
+    }
+    is_refused(&chain.bb(&["miner", "--listen", "127.0.0.1:0"], &alice));
 }
 
 #[test]

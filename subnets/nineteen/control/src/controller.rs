@@ -1,17 +1,18 @@
 //! Life cycle of scoring periods.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_query::{Querier, Recorder, Roster, sessions};
+use taonet_nineteen_query::{Contender, Querier, Recorder, Roster, sessions};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
+use tokio::time::Instant;
 
 use crate::nodes::{NodeSource, NodesError};
 use crate::onboarding::{HandshakeLog, Offer, offers};
@@ -21,6 +22,8 @@ use crate::{MarketFile, measures};
 
 /// Default delay before the next attempt to open a period.
 const PAUSE: Duration = Duration::from_secs(20);
+/// Default interval at which miners that have offered no capacity are asked again.
+const RETRY: Duration = Duration::from_mins(3);
 /// Minimum validity of a session key after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
 /// Retention of rewards and closed periods.
@@ -35,6 +38,8 @@ pub struct ControlSettings {
     pub refresh: Duration,
     /// Rules for miners' addresses.
     pub addresses: AddressPolicy,
+    /// Interval at which miners that have offered no capacity in the running period are asked again.
+    pub retry: Duration,
     /// Delay before a retry after an error, and while no miner offers capacity.
     pub pause: Duration,
     /// Seed of the random draws, for tests and demonstrations.
@@ -44,11 +49,13 @@ pub struct ControlSettings {
 }
 
 impl Default for ControlSettings {
-    /// Returns the defaults: the list of miners is refreshed every 30 minutes, and only public addresses are allowed.
+    /// Returns the defaults: the list of miners is refreshed every 30 minutes, miners without an offer are asked again
+    /// every 3 minutes, and only public addresses are allowed.
     fn default() -> Self {
         Self {
             refresh: Duration::from_mins(30),
             addresses: AddressPolicy::default(),
+            retry: RETRY,
             pause: PAUSE,
             seed: None,
             drafts: Drafts::default(),
@@ -160,7 +167,10 @@ impl Controller {
         for floor in roster.floors() {
             measures::contenders(floor.task.task.as_str(), floor.contenders().len());
         }
-        send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts).await;
+        tokio::select! {
+            () = send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts) => {}
+            () = self.admit_late(roster.period, Instant::now() + left, &config) => {}
+        }
         self.recorder.flush().await?;
         Ok(true)
     }
@@ -192,6 +202,7 @@ impl Controller {
         let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let nodes = self.store.nodes().await?;
+        self.handshakes.keep(&nodes);
         let draw = || draw(&self.random);
         let offers = offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await?;
         if let Some(running) = running {
@@ -213,6 +224,59 @@ impl Controller {
         let roster = self.publish(Roster::of(period, config, &rows, &sessions, &budgets));
         tracing::info!(%period, contenders = roster.contenders().count(), seconds = length.as_secs_f64(), "period opened");
         Ok(Some((roster, length)))
+    }
+
+    /// Asks the miners that have offered no capacity again, at intervals, and admits those that offer some until `end`.
+    async fn admit_late(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
+        loop {
+            tokio::time::sleep(self.settings.retry).await;
+            if let Err(error) = self.admit_once(period, end, config).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "failed to admit further miners");
+            }
+        }
+    }
+
+    /// A miner that is admitted late has the remaining part of its capacity, and a part of the tests for which the period's
+    /// budget was planned, so that no miner avoids tests by starting late.
+    async fn admit_once(&self, period: PeriodId, end: Instant, config: &MarketConfig) -> Result<(), ControlError> {
+        self.refresh_nodes().await?;
+        let Some(roster) = self.querier.market().roster() else { return Ok(()) };
+        let known: HashSet<Hotkey> = roster.contenders().map(|contender| contender.offer.hotkey).collect();
+        let mut nodes = self.store.nodes().await?;
+        nodes.retain(|node| !known.contains(node.peer.hotkey()));
+        let left = end.saturating_duration_since(Instant::now());
+        // So late, a single test would decide the score of the period.
+        if left < self.settings.retry {
+            return Ok(());
+        }
+        let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
+        let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
+        let draw = || draw(&self.random);
+        let mut offers = offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await?;
+        let share = end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
+        for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
+            offer.capacity.accepted *= share.min(1.0);
+            offer.capacity.to_score *= share.min(1.0);
+        }
+        let contenders: Vec<_> = offers.iter().flat_map(|offer| offer.contenders.clone()).collect();
+        if contenders.is_empty() {
+            return Ok(());
+        }
+        self.store.add_contenders(period, &contenders).await?;
+        let late = offers.iter().flat_map(|Offer { session, contenders }| {
+            contenders.iter().map(move |new| {
+                let allowed = new.capacity.to_score * config.period_multiplier();
+                Contender::new(&new_row(new.clone()), session.clone(), allowed)
+            })
+        });
+        let market = self.querier.market();
+        market.admit(period, late.collect());
+        let Some(roster) = market.roster() else { return Ok(()) };
+        for floor in roster.floors() {
+            measures::contenders(floor.task.task.as_str(), floor.contenders().len());
+        }
+        tracing::info!(%period, offers = contenders.len(), "further miners admitted");
+        Ok(())
     }
 
     /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period has a session key.

@@ -10,7 +10,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::{Capacity, sampled_share};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_store::{NewContender, Node, Store, StoreError};
-use taonet_nineteen_transport::{FiberClient, HandshakeError, Session};
+use taonet_nineteen_transport::{CONCURRENCY, FiberClient, HandshakeError, Session};
 use taonet_primitives::Hotkey;
 
 use crate::measures;
@@ -26,6 +26,12 @@ const CAPACITY_BYTES: usize = 256 * 1024;
 pub(crate) struct Offer {
     pub(crate) session: Session,
     pub(crate) contenders: Vec<NewContender>,
+}
+
+/// Response of a miner to `/capacity`.
+struct Answer {
+    body: Map<String, Value>,
+    concurrency: Option<usize>,
 }
 
 /// Log of refused handshakes: each miner's refusal is logged once, and again only after another reason or a success.
@@ -67,7 +73,7 @@ impl HandshakeLog {
     }
 
     /// Forgets miners that have left the subnet.
-    fn keep(&self, nodes: &[Node]) {
+    pub(crate) fn keep(&self, nodes: &[Node]) {
         self.reasons().retain(|hotkey, _| nodes.iter().any(|node| node.peer.hotkey() == hotkey));
     }
 
@@ -90,7 +96,6 @@ pub(crate) async fn offers(
     let configs: Vec<_> = config.enabled().map(taonet_nineteen_core::Task::public).collect();
     let mut payload = Map::new();
     payload.insert("task_configs".to_owned(), json!(configs));
-    log.keep(&nodes);
     let calls = nodes.into_iter().map(|node| {
         let payload = payload.clone();
         async move {
@@ -114,10 +119,12 @@ pub(crate) async fn offers(
     let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
     let mut answers: Vec<_> = answers.into_iter().flatten().collect();
     answers.sort_by_key(|(node, _, _)| node.uid);
-    let offer = |(node, session, answer): (Node, Session, Map<String, Value>)| {
-        let capacities = capacities(config, &answer, &mut draw);
-        let contender = |(task, capacity)| NewContender { task, hotkey: *node.peer.hotkey(), uid: node.uid, capacity };
-        Offer { session, contenders: capacities.into_iter().map(contender).collect() }
+    let offer = |(node, session, answer): (Node, Session, Answer)| {
+        let capacities = capacities(config, &answer.body, &mut draw);
+        let (hotkey, uid, concurrency) = (*node.peer.hotkey(), node.uid, answer.concurrency);
+        let contender = |(task, capacity)| NewContender { task, hotkey, uid, capacity, concurrency };
+        let contenders = capacities.into_iter().map(contender).collect();
+        Offer { session, contenders }
     };
     Ok(answers.into_iter().map(offer).collect())
 }
@@ -147,11 +154,7 @@ enum Refusal {
     Other,
 }
 
-async fn ask(
-    client: &FiberClient,
-    session: &Session,
-    payload: Map<String, Value>,
-) -> Result<Map<String, Value>, Refusal> {
+async fn ask(client: &FiberClient, session: &Session, payload: Map<String, Value>) -> Result<Answer, Refusal> {
     let answer = client.send(session, "/capacity", payload, CAPACITY_DEADLINE).await;
     let mut answer = answer.map_err(|_| Refusal::Other)?;
     match answer.status.as_u16() {
@@ -159,6 +162,8 @@ async fn ask(
         400 => return Err(Refusal::Forgotten),
         _ => return Err(Refusal::Other),
     }
+    let announced = answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
+    let concurrency = announced.filter(|concurrency| *concurrency > 0);
     let mut body = Vec::new();
     while let Some(piece) = answer.next().await {
         let piece = piece.map_err(|_| Refusal::Other)?;
@@ -167,7 +172,8 @@ async fn ask(
         }
         body.extend_from_slice(&piece);
     }
-    serde_json::from_slice(&body).map_err(|_| Refusal::Other)
+    let body = serde_json::from_slice(&body).map_err(|_| Refusal::Other)?;
+    Ok(Answer { body, concurrency })
 }
 
 /// Parses a capacity response: `miner_type`, and a number for each task of that type. Ignores other tasks.

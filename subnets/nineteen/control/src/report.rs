@@ -153,7 +153,7 @@ impl MarketState {
         let tasks = config.tasks.iter();
         let tasks = tasks.map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
         let contenders = self.contenders.iter().map(|row| {
-            let NewContender { task, hotkey, uid, capacity } = &row.offer;
+            let NewContender { task, hotkey, uid, capacity, .. } = &row.offer;
             json!({"hotkey": hotkey, "uid": uid, "task": task, "capacity": capacity.accepted})
         });
         let rewards = self.rewards.iter().map(|row| {
@@ -370,7 +370,13 @@ mod tests {
 
     fn contender(number: u8, uid: u16) -> ContenderRow {
         let capacity = Capacity { declared: 10.0, accepted: 10.0, to_score: 1.0 };
-        let offer = NewContender { task: TASK.parse().unwrap(), hotkey: hotkey(number), uid: Uid(uid), capacity };
+        let offer = NewContender {
+            task: TASK.parse().unwrap(),
+            hotkey: hotkey(number),
+            uid: Uid(uid),
+            capacity,
+            concurrency: None,
+        };
         ContenderRow { offer, counts: PeriodCounts::with_capacity(10.0), sent: 0.0, score: None }
     }
 

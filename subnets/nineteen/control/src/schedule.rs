@@ -77,7 +77,15 @@ pub(crate) async fn send_all(
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
                 let most_chunks = synthetic::most_chunks(&payload);
                 let kind = RequestKind::Synthetic;
-                let request = Request { task: task.clone(), payload, kind, most_chunks, relays_logprobs: false };
+                let request = Request {
+                    task: task.clone(),
+                    payload,
+                    kind,
+                    most_chunks,
+                    key: "".into(),
+                    is_collected: false,
+                    relays_logprobs: false,
+                };
                 read(&querier, request, &task).await;
             }
             drop(place);

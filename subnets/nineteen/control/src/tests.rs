@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,9 +16,11 @@ use taonet_neuron::{AddressPolicy, Neuron, Neurons};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
+use taonet_nineteen_query::{Market, Querier, QueryDeadlines, Recorder};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
-use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_nineteen_transport::{
+    CONCURRENCY, FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
+};
 use taonet_primitives::{BlockNumber, NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
@@ -81,23 +83,40 @@ fn neuron(uid: u16, keypair: &Keypair, address: SocketAddr) -> Neuron {
 
 /// Starts a miner that offers the maximum capacity and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> Neuron {
+    miner_behind(uri, uid, model, handshakes, Arc::new(AtomicBool::new(true))).await
+}
+
+/// Starts a miner that refuses all requests until `is_open` is set.
+async fn miner_behind(
+    uri: &str,
+    uid: u16,
+    model: &Arc<LanguageModel>,
+    handshakes: &Arc<AtomicU32>,
+    is_open: Arc<AtomicBool>,
+) -> Neuron {
     let backend = listen(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
         payload.as_object_mut().unwrap().shift_remove("nonce");
         let url = format!("http://{backend}/v1/chat/completions");
         axum::body::Body::from_stream(post_json(&url, &payload).await)
     };
-    let capacity = || async { Json(json!({"miner_type": "text", "chat-a": 1e9})) };
+    let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
     let sealed = Router::new().route("/chat/completions", post(chat)).route("/capacity", post(capacity));
     let keypair = key(uri);
     let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let count = Arc::clone(handshakes);
     let counted = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
-        if request.uri().path() == "/exchange-symmetric-key" {
+        let is_open = is_open.load(Ordering::SeqCst);
+        if is_open && request.uri().path() == "/exchange-symmetric-key" {
             count.fetch_add(1, Ordering::SeqCst);
         }
-        next.run(request)
+        async move {
+            if is_open {
+                return next.run(request).await;
+            }
+            axum::response::IntoResponse::into_response(axum::http::StatusCode::SERVICE_UNAVAILABLE)
+        }
     });
     let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
     neuron(uid, &keypair, address)
@@ -127,6 +146,7 @@ struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
     market: MarketFile,
+    floor: Market,
     samples: Option<mpsc::Receiver<Sample>>,
 }
 
@@ -145,6 +165,7 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
+        retry: Duration::from_millis(100),
         pause: Duration::from_millis(20),
         seed: Some(4),
         ..ControlSettings::default()
@@ -160,8 +181,8 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         settings,
         system_clock(),
     );
-    let scorer = Scorer::new(store.clone(), market.clone(), floor, references, system_clock());
-    Process { controller: Arc::new(controller), scorer, market, samples: Some(samples) }
+    let scorer = Scorer::new(store.clone(), market.clone(), floor.clone(), references, system_clock());
+    Process { controller: Arc::new(controller), scorer, market, floor, samples: Some(samples) }
 }
 
 impl Process {
@@ -236,7 +257,7 @@ async fn removed_key_signature_is_rejected() {
         let keypair = key(uri);
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-        let capacity = || async { Json(json!({"miner_type": "text", "chat-a": 1e9})) };
+        let capacity = || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
         let removes = Arc::clone(&removes);
         let remove = axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
             let removes = Arc::clone(&removes);
@@ -260,6 +281,7 @@ async fn removed_key_signature_is_rejected() {
         store.replace_nodes(&nodes, 1).await.unwrap();
         let known = store.nodes().await.unwrap();
         let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
+        assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
     assert_eq!(offering().await, [1, 2]);
@@ -395,6 +417,8 @@ async fn resumes_its_period(store: Store) {
     second.spawn(&shutdown);
     assert!(second.controller.period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
+    let roster = second.floor.roster().unwrap();
+    assert_eq!(roster.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
     assert!(total(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total(&store, 1).await <= planned, "no request is planned twice");
@@ -464,4 +488,57 @@ async fn loops_survive_failures() {
     shutdown.request();
     scoring.await.unwrap();
     periods.await.unwrap();
+}
+
+/// A miner that starts during a period serves buyers in the rest of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn miner_that_starts_late_is_admitted_within_the_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let (handshakes, is_open) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let late = miner_behind("//Charlie", 2, &model, &handshakes, Arc::clone(&is_open)).await;
+    let nodes = vec![miner("//Bob", 1, &model, &handshakes).await, late];
+    let validator = process(&store, &nodes, &model);
+    let controller = Arc::clone(&validator.controller);
+    let period = tokio::spawn(async move { controller.period().await });
+    while validator.floor.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (worker, shutdown) = (Market::default(), Shutdown::new());
+    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone()), shutdown.clone());
+    shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
+    while worker.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let contenders = || validator.floor.roster().unwrap().contenders().count();
+    assert_eq!((contenders(), handshakes.load(Ordering::SeqCst)), (1, 1));
+    is_open.store(true, Ordering::SeqCst);
+    while contenders() == 1 {
+        assert!(!period.is_finished(), "the miner is not admitted within the period");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rows = store.contenders(PeriodId(1)).await.unwrap();
+    assert_eq!((rows.len(), handshakes.load(Ordering::SeqCst)), (2, 2));
+    let capacities = rows.iter().map(|row| row.offer.capacity).collect::<Vec<_>>();
+    assert!(capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted, "{capacities:?}");
+    assert!(capacities[1].to_score > 0.0 && capacities[1].to_score < capacities[0].to_score, "{capacities:?}");
+    // A query worker has loaded the period before the miner was admitted.
+    let charlie = key("//Charlie").hotkey();
+    let is_known = async {
+        while [&validator.floor, &worker].iter().any(|market| market.roster().unwrap().limit(&charlie) != Some(7)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), is_known).await.unwrap();
+    // The budget of tests is that of before.
+    assert!(period.await.unwrap().unwrap());
+    let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
+    assert!(budget.remaining < budget.planned, "{budget:?}");
+    let roster = validator.floor.roster().unwrap();
+    assert_eq!(roster.floors()[0].budget(), budget.remaining);
+    // Tests reach the late miner too.
+    let late = roster.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
+    assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
+    shutdown.request();
 }

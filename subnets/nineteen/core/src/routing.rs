@@ -6,8 +6,10 @@
 //! fast answers, in proportion to their value ([`organic_order`]).
 
 mod health;
+mod limit;
 
 pub use health::{Breaker, Ewma, Health};
+pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;

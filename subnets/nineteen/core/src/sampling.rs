@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use taonet_primitives::Backoff;
 
+use crate::payload::TOP_K;
 use crate::task::{Endpoint, TaskType};
 
 /// Fields of a text request under which an answer's log-probabilities are those of the model alone. `stop` is missing:
@@ -38,7 +39,8 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_min
 ///
 /// The checker gives its own model the messages or the prompt, and nothing else. An answer that also depends on tools,
 /// a response format, penalties, biases, stop sequences or parts of messages has other probabilities, so a check would
-/// lower an honest miner's quality. Image and embedding requests have no such fields.
+/// lower an honest miner's quality. So would one of an answer with tokens beyond the five likeliest, which the checker
+/// expects. Image and embedding requests have no such fields.
 pub fn is_reproducible(endpoint: Endpoint, payload: &Map<String, Value>) -> bool {
     if endpoint.task_type() != TaskType::Text {
         return true;
@@ -47,7 +49,10 @@ pub fn is_reproducible(endpoint: Endpoint, payload: &Map<String, Value>) -> bool
         Endpoint::Completions => payload.get("prompt").is_some_and(Value::is_string),
         _ => payload.get("messages").and_then(Value::as_array).is_some_and(|messages| messages.iter().all(is_plain)),
     };
-    has_input && payload.keys().all(|name| TEXT_FIELDS.contains(&name.as_str()))
+    let is_likely = |top_k: &Value| top_k.as_u64().is_some_and(|top_k| (1..=TOP_K).contains(&top_k));
+    has_input
+        && payload.keys().all(|name| TEXT_FIELDS.contains(&name.as_str()))
+        && payload.get("top_k").is_none_or(is_likely)
 }
 
 /// Returns whether a message consists of a role and a text.
@@ -103,7 +108,7 @@ mod tests {
             payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
             is_reproducible(Endpoint::Chat, payload.as_object().unwrap())
         };
-        assert!(chat(json!({})) && chat(json!({"top_logprobs": 3})));
+        assert!(chat(json!({})) && chat(json!({"top_logprobs": 3})) && chat(json!({"top_k": 1})));
         for option in [
             json!({"tools": [{"type": "function"}]}),
             json!({"tool_choice": "auto"}),
@@ -113,6 +118,10 @@ mod tests {
             json!({"presence_penalty": 0.5}),
             json!({"logit_bias": {"7": -100}}),
             json!({"stop": ["\n"]}),
+            json!({"top_k": 6}),
+            json!({"top_k": 1_000_000}),
+            json!({"min_p": 0.1}),
+            json!({"repetition_penalty": 1.1}),
             json!({"messages": "a"}),
             json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
             json!({"messages": [{"role": "user", "content": "a", "name": "bob"}]}),

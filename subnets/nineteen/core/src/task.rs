@@ -2,6 +2,8 @@
 
 mod name;
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use taonet_primitives::Seconds;
@@ -243,6 +245,10 @@ pub struct Task {
     /// Public description of the model for miners; default: the checker's `load_model_config`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_info: Option<Map<String, Value>>,
+    /// Maximum number of tokens of an answer to a buyer's request that sets none; default: what remains of the model's
+    /// context, up to 4 096.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<NonZeroU32>,
 }
 
 const fn enabled() -> bool {
@@ -273,6 +279,12 @@ pub struct PublicTask {
 const PRIVATE_OPTION: &str = "gpu_utilization";
 
 impl Task {
+    /// Returns the length of the model's context in tokens, if the configuration tells: the option `max_model_len`.
+    pub fn context_length(&self) -> Option<u64> {
+        let length = |options: &Map<String, Value>| options.get("max_model_len").and_then(Value::as_u64);
+        length(&self.orchestrator_server_config.load_model_config).or_else(|| self.model_info.as_ref().and_then(length))
+    }
+
     /// Returns the public view of the task.
     pub fn public(&self) -> PublicTask {
         let model_config = self.model_info.clone().unwrap_or_else(|| {

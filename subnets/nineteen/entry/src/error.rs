@@ -79,7 +79,13 @@ pub enum GatewayError {
     },
     /// No miner has remaining capacity for the model.
     #[error("no miner has remaining capacity for {0:?}; hint: retry later")]
-    Busy(String),
+    NoCapacity(String),
+    /// All miners are busy, and the queue is full or the request has waited too long.
+    #[error("all miners are busy; hint: retry after the seconds in the Retry-After header")]
+    Busy {
+        /// Estimated time until a new request would be sent to a miner.
+        retry: Duration,
+    },
     /// The miners rejected the request as malformed.
     #[error("the miners rejected the request with status {0}; hint: check its fields")]
     Refused(u16),
@@ -124,7 +130,9 @@ impl GatewayError {
             Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
             Self::Credits { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota")),
             Self::Budget { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded")),
-            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity")),
+            Self::NoCapacity(_) | Self::Busy { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
+            }
             Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
             Self::NoAnswer | Self::Interrupted => (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer")),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
@@ -150,9 +158,11 @@ impl IntoResponse for GatewayError {
         let mut response = (status, Json(self.document())).into_response();
         let retry = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::Rate { retry, .. } => Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX)),
+            Self::Rate { retry, .. } | Self::Busy { retry } => {
+                Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
+            }
             Self::InProgress => Some(1),
-            Self::Busy(_) => Some(5),
+            Self::NoCapacity(_) => Some(5),
             _ => None,
         };
         if let Some(seconds) = retry {
@@ -166,8 +176,9 @@ impl From<QueryError> for GatewayError {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::UnknownTask(task) => Self::Model(task.to_string()),
-            QueryError::NoContender(task) | QueryError::NoWorker(task) => Self::Busy(task.to_string()),
-            QueryError::Limited(_) => Self::Busy("this model".to_owned()),
+            QueryError::NoContender(task) | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
+            QueryError::Limited(_) => Self::NoCapacity("this model".to_owned()),
+            QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
             _ => Self::NoAnswer,
         }

@@ -133,6 +133,10 @@ impl ImageRequest {
     /// # Errors
     /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer without a valid image.
     pub(crate) fn document(&self, answer: &Value, created: i64) -> Result<Value, GatewayError> {
+        // As in the reference, even if the miner has sent the image.
+        if answer.get("is_nsfw") == Some(&Value::Bool(true)) {
+            return Err(GatewayError::Unsafe);
+        }
         let image = answer.get("image_b64").and_then(Value::as_str).filter(|image| !image.is_empty());
         match image {
             Some(image) if is_image(image) => Ok(if self.is_openai {
@@ -140,7 +144,6 @@ impl ImageRequest {
             } else {
                 json!({ "image_b64": image })
             }),
-            None if answer.get("is_nsfw") == Some(&Value::Bool(true)) => Err(GatewayError::Unsafe),
             _ => Err(GatewayError::NoAnswer),
         }
     }
@@ -280,7 +283,10 @@ mod tests {
         let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
         let document = request.document(&json!({"image_b64": JPEG, "is_nsfw": false}), 7).unwrap();
         assert_eq!(document, json!({"created": 7, "data": [{"b64_json": JPEG}]}));
-        assert_eq!(request.document(&json!({"image_b64": null, "is_nsfw": true}), 7), Err(GatewayError::Unsafe));
+        for image in [json!(null), json!(JPEG)] {
+            let answer = json!({"image_b64": image, "is_nsfw": true});
+            assert_eq!(request.document(&answer, 7), Err(GatewayError::Unsafe));
+        }
         for bad in [json!({}), json!({"image_b64": "aGVsbG8="}), json!({"image_b64": "%"})] {
             assert_eq!(request.document(&bad, 7), Err(GatewayError::NoAnswer), "{bad}");
         }

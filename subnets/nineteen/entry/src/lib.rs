@@ -8,8 +8,9 @@
 //! | `POST /v1/images/generations` | images |
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
+//! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
 //! | `GET /openapi.json` | the OpenAPI document |
-//! | `GET /status`, `GET /status.json` | tasks, capacity, latencies |
+//! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
 //!
 //! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. It also releases the credits of
@@ -41,6 +42,8 @@
 //! crash, the next start releases the reserved credits of unfinished requests ([`Gateway::recover`]), with PostgreSQL
 //! 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s.
 //!
+//! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
+//!
 //! The gateway keeps no conversations and sells no credits: an operator grants them with `tao nineteen keys`. It serves
 //! plain HTTP; use a proxy for TLS.
 //!
@@ -54,8 +57,10 @@
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod abandoned;
+mod account;
 mod answer;
 mod bill;
+mod cors;
 mod delivery;
 mod download;
 mod embedding;

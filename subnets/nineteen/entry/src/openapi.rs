@@ -94,7 +94,15 @@ pub(crate) fn api() -> OpenApi {
         .required(Required::True)
         .schema(Some(string()));
     let unknown = get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model"));
+    let own = |id: &str, summary: &str, schema: &str| {
+        get(id, summary, schema)
+            .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
+            .response("401", refusal("The API key is missing, unknown or revoked"))
+            .response("500", refusal("Internal error"))
+    };
     paths = paths
+        .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, own("usage", "Usage of the request's API key", "UsageList")))
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));

@@ -1,15 +1,22 @@
 //! Parsing of buyers' requests in OpenAI's format.
 
+use std::ops::RangeInclusive;
+
 use rand::Rng as _;
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 
 use crate::GatewayError;
 
-/// Default `max_tokens` of a request.
-const DEFAULT_TOKENS: u64 = 512;
 /// Maximum number of tokens in an answer.
-const MOST_TOKENS: u64 = 32_768;
+pub(crate) const MOST_TOKENS: u64 = 32_768;
+/// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
+/// both have this meaning.
+const ALL_TOKENS: i64 = 1_000_000;
+/// Values of `reasoning_effort`.
+const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+/// Maximum number of pairs in `metadata`.
+const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
 const MOST_MESSAGES: usize = 1_024;
 /// Maximum number of stop sequences.
@@ -24,7 +31,10 @@ const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_ke
 pub(crate) struct TextRequest {
     /// Field `model` as the buyer sent it.
     pub(crate) model: String,
+    /// Request to the miner. Its `max_tokens` is the maximum if the buyer has set none.
     pub(crate) payload: TextPayload,
+    /// Maximum number of tokens of the answer that the buyer has set.
+    pub(crate) max_tokens: Option<u64>,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -67,6 +77,13 @@ impl TextRequest {
             further.insert("top_logprobs".to_owned(), top.into());
         }
         fields.tools(&mut further)?;
+        let is_effort = |value: &Value| value.as_str().is_some_and(|effort| EFFORTS.contains(&effort));
+        fields.pass_on("reasoning_effort", &mut further, &format!("one of {}", EFFORTS.join(", ")), is_effort)?;
+        let is_text = |value: &Value| value.as_array().is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"));
+        fields.refuse_unless("modalities", is_text, "modalities must be [\"text\"]; the models write only texts")?;
+        for (name, successor) in [("functions", "tools"), ("function_call", "tool_choice")] {
+            fields.refuse_unless(name, |_| false, &format!("{name} is not supported; hint: use {successor}"))?;
+        }
         fields.request(TextInput::Messages(messages), wants_logprobs, further)
     }
 
@@ -121,7 +138,7 @@ impl Fields {
         mut further: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        self.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported")?;
+        self.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported; hint: send n requests")?;
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens =
@@ -129,32 +146,51 @@ impl Fields {
                 (Some(one), Some(other)) if one != other => {
                     return Err(GatewayError::field("max_tokens", "max_tokens and max_completion_tokens differ"));
                 }
-                (one, other) => one.or(other).unwrap_or(DEFAULT_TOKENS),
+                (one, other) => one.or(other),
             };
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
+        self.top_k(&mut further)?;
+        self.pass_on("min_p", &mut further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
+        self.pass_on("repetition_penalty", &mut further, "a number above 0 and up to 2", |value| {
+            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
+        })?;
         let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
         self.pass_on("stop", &mut further, "a string or an array of 1..=4 strings", |value| match value {
             Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
             stop => is_text(stop),
         })?;
         for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, &mut further, "a number in -2..=2", |value| {
-                value.as_f64().is_some_and(|number| (-2.0..=2.0).contains(&number))
-            })?;
+            self.pass_on(penalty, &mut further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
         }
         self.pass_on("logit_bias", &mut further, "an object of numbers in -100..=100", |value| {
-            let is_bias = |bias: &Value| bias.as_f64().is_some_and(|bias| (-100.0..=100.0).contains(&bias));
+            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
             value.as_object().is_some_and(|biases| biases.values().all(is_bias))
         })?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
-        self.refuse_unless("metadata", |value| value.as_object().is_some_and(Map::is_empty), "metadata must be empty")?;
+        let is_metadata = |value: &Value| {
+            value.as_object().is_some_and(|pairs| pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string))
+        };
+        self.refuse_unless("metadata", is_metadata, "metadata must be an object with at most 16 string values")?;
         let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
         self.end()?;
-        let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens, further };
-        Ok(TextRequest { model, payload, streams, wants_logprobs, wants_usage })
+        let most = max_tokens.unwrap_or(MOST_TOKENS);
+        let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
+        Ok(TextRequest { model, payload, max_tokens, streams, wants_logprobs, wants_usage })
+    }
+
+    /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.
+    fn top_k(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        let Some(value) = self.take("top_k") else { return Ok(()) };
+        let top_k = match integer(&value) {
+            Some(-1 | 0) => ALL_TOKENS,
+            Some(top_k @ 1..=ALL_TOKENS) => top_k,
+            _ => return Err(GatewayError::field("top_k", "top_k must be an integer in -1..=1000000")),
+        };
+        further.insert("top_k".to_owned(), top_k.into());
+        Ok(())
     }
 
     /// Parses the fields for tools and the response format.
@@ -181,10 +217,15 @@ impl Fields {
         }
     }
 
-    /// Takes the seed, or draws a random one. Other seeds than those of synthetic requests would reveal a buyer's request
-    /// to the miner.
+    /// Takes the seed, any integer, or draws a random one. Other seeds than those of synthetic requests would reveal a
+    /// buyer's request to the miner, so each is mapped to one of them; equal seeds remain equal.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
-        Ok(self.whole("seed", 1, LARGEST_SEED)?.unwrap_or_else(|| rand::rng().random_range(1..=LARGEST_SEED)))
+        let Some(value) = self.take("seed") else { return Ok(rand::rng().random_range(1..=LARGEST_SEED)) };
+        // A seed that is negative or has more than 64 bits counts as the unsigned number with the same bits.
+        let large = || value.as_f64().filter(|number| number.fract() == 0.0).map(f64::to_bits);
+        let seed = value.as_u64().or_else(|| integer(&value).map(i64::cast_unsigned)).or_else(large);
+        let seed = seed.ok_or_else(|| GatewayError::field("seed", "seed must be an integer"))?;
+        Ok(if (1..=LARGEST_SEED).contains(&seed) { seed } else { seed % LARGEST_SEED + 1 })
     }
 
     fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {
@@ -299,6 +340,10 @@ impl Fields {
     }
 }
 
+fn is_number_in(value: &Value, range: RangeInclusive<f64>) -> bool {
+    value.as_f64().is_some_and(|number| range.contains(&number))
+}
+
 /// Returns a JSON number as an integer, even if it has a zero fraction, such as `24.0`.
 pub(crate) fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
@@ -331,15 +376,48 @@ mod tests {
         assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(7), &json!(9)));
     }
 
+    /// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
     #[test]
-    fn seeds_are_passed_on_unchanged() {
+    fn any_integer_is_a_seed() {
         let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
         assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
-        assert!((1..=LARGEST_SEED).contains(&seed(json!(null)).unwrap()));
-        for refused in [json!(0), json!(-7), json!(100_000_001), json!(i64::MAX), json!("7")] {
-            let error = seed(refused.clone()).unwrap_err();
-            assert_eq!(error, GatewayError::field("seed", "seed must be an integer in 1..=100000000"), "{refused}");
+        assert_eq!(seed(json!(0)), Ok(1));
+        for other in [
+            json!(null),
+            json!(-7),
+            json!(100_000_001),
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1e300),
+        ] {
+            assert!((1..=LARGEST_SEED).contains(&seed(other.clone()).unwrap()), "{other}");
+            assert!(other.is_null() || seed(other.clone()) == seed(other));
         }
+        assert_ne!(seed(json!(-7)), seed(json!(-8)));
+        for refused in [json!("7"), json!(0.5), json!([1])] {
+            let error = seed(refused.clone()).unwrap_err();
+            assert_eq!(error, GatewayError::field("seed", "seed must be an integer"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn sampling_parameters_of_servers_are_passed_on() {
+        let options = json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low"});
+        let map = chat(&options).unwrap().payload.into_map();
+        for (name, value) in options.as_object().unwrap() {
+            assert_eq!(&map[name], value, "{name}");
+        }
+        let subnormal = json!({"repetition_penalty": f64::MIN_POSITIVE / 2.0});
+        assert_eq!(chat(&subnormal).unwrap().payload.into_map()["repetition_penalty"], subnormal["repetition_penalty"]);
+        for (top_k, sent) in [(json!(-1), 1_000_000), (json!(0), 1_000_000), (json!(7.0), 7)] {
+            assert_eq!(chat(&json!({ "top_k": top_k })).unwrap().payload.into_map()["top_k"], sent);
+        }
+        // Without a value of the buyer's, it is that of tests.
+        assert_eq!(chat(&json!({})).unwrap().payload.into_map()["top_k"], 5);
+        let ignored = json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
+        let map = chat(&ignored).unwrap().payload.into_map();
+        assert!(ignored.as_object().unwrap().keys().all(|name| !map.contains_key(name)));
     }
 
     /// The models read only texts: other parts are refused by their place, not passed on.
@@ -386,6 +464,13 @@ mod tests {
             (json!({"max_tokens": 1e9}), "max_tokens"),
             (json!({"stream": "yes"}), "stream"),
             (json!({"seed": 1.5}), "seed"),
+            (json!({"top_k": -2}), "top_k"),
+            (json!({"top_k": 0.5}), "top_k"),
+            (json!({"min_p": 1.5}), "min_p"),
+            (json!({"repetition_penalty": 0}), "repetition_penalty"),
+            (json!({"repetition_penalty": -0.0}), "repetition_penalty"),
+            (json!({"functions": [{"name": "f"}]}), "functions"),
+            (json!({"function_call": "auto"}), "function_call"),
             (json!({"model": 7}), "model"),
             (json!({"messages": []}), "messages"),
             (json!({"messages": [{"role": "god", "content": "a"}]}), "messages[0].role"),
@@ -410,9 +495,10 @@ mod tests {
             (json!({"frequency_penalty": 2.5}), "frequency_penalty"),
             (json!({"logit_bias": {"1": 101}}), "logit_bias"),
             (json!({"store": true}), "store"),
-            (json!({"metadata": {"a": "b"}}), "metadata"),
+            (json!({"metadata": {"a": 7}}), "metadata"),
+            (json!({"metadata": "a"}), "metadata"),
             (json!({"service_tier": "flex"}), "service_tier"),
-            (json!({"reasoning_effort": "low"}), "reasoning_effort"),
+            (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
         ] {
             let error = chat(&further).unwrap_err();
             assert!(

@@ -26,7 +26,7 @@ use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
-use crate::{GatewayError, openapi, responses, status};
+use crate::{GatewayError, account, cors, openapi, responses, status};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -94,7 +94,10 @@ impl Gateway {
             .route("/v1/avatar", sell(Product::Image(Endpoint::Avatar)))
             .route("/v1/models", get(models))
             .route("/v1/models/{id}", get(model))
+            .route("/v1/key", get(account::key))
+            .route("/v1/usage", get(account::usage))
             .route("/openapi.json", get(openapi::document))
+            .route("/", get(status::page))
             .route("/status", get(status::page))
             .route("/status.json", get(status::document))
             .route("/healthz", get(|| async { "ok" }))
@@ -104,11 +107,12 @@ impl Gateway {
                 count(REQUESTS, path, request, next).await
             }))
             .layer(middleware::from_fn(finish))
+            .layer(middleware::from_fn(cors::allow_any_origin))
             .with_state(self.clone())
     }
 
     /// Authenticates a request by its API key.
-    async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+    pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let secret = shown_in(headers).ok_or(GatewayError::Key)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
         if key.revoked_ms.is_some() {

@@ -3,8 +3,9 @@
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Map, Value};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::{Chunk, ChunkBody, Reply, RequestKind};
+use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use taonet_nineteen_core::task::{Endpoint, Price};
+use taonet_nineteen_query::{Chunk, ChunkBody, Reply, Request, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -13,10 +14,22 @@ use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::meter::TokenMeter;
-use crate::request::TextRequest;
+use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
 use crate::{Gateway, GatewayError};
+
+/// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
+/// limit.
+const MAX_DEFAULT_TOKENS: u64 = 4_096;
+/// Minimum of the same number, if the request fills the context: the miner decides whether the answer fits.
+const MIN_DEFAULT_TOKENS: u64 = 16;
+/// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
+const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
+/// Minimum number of tokens for which a key's credits must pay if a request sets no `max_tokens`.
+const FEWEST_AFFORDABLE: u64 = 16;
+/// Tokens that a chat template adds to each message, and to the conversation, at most.
+const TEMPLATE_TOKENS: u64 = 32;
 
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
@@ -50,15 +63,7 @@ impl Gateway {
     }
 
     /// Queries miners. Before it returns an error, it settles the bill, which releases the buyer's credits.
-    async fn ask(
-        &self,
-        task: Task,
-        payload: Map<String, Value>,
-        (most_chunks, relays_logprobs): (usize, bool),
-        bill: Bill,
-    ) -> Result<(Reply, Bill), GatewayError> {
-        let kind = RequestKind::Organic;
-        let request = taonet_nineteen_query::Request { task: task.task, payload, kind, most_chunks, relays_logprobs };
+    async fn ask(&self, request: Request, bill: Bill) -> Result<(Reply, Bill), GatewayError> {
         match self.0.queries.ask(request).await {
             Ok(answer) => Ok((answer, bill)),
             Err(error) => {
@@ -77,12 +82,25 @@ impl Gateway {
         echo: Option<Echo>,
     ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), endpoint)?;
-        let TextRequest { mut payload, streams, wants_logprobs, wants_usage, .. } = request;
+        let TextRequest { mut payload, max_tokens, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
+        let input = input_tokens(&payload);
+        if max_tokens.is_none() {
+            payload.max_tokens = default_max_tokens(&task, &payload, input);
+        }
+        let tariff = Tariff::Text(task.price);
+        let bill = match self.bill(key, &task, tariff, (input, payload.max_tokens)).await {
+            // The buyer has not asked for so many tokens.
+            Err(GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. })
+                if max_tokens.is_none() && affordable_tokens(task.price, input, credits) >= FEWEST_AFFORDABLE =>
+            {
+                payload.max_tokens = affordable_tokens(task.price, input, credits).min(payload.max_tokens);
+                self.bill(key, &task, tariff, (input, payload.max_tokens)).await?
+            }
+            bill => bill?,
+        };
         let max_tokens = payload.max_tokens;
-        let most = (input_tokens(&payload), max_tokens);
-        let bill = self.bill(key, &task, Tariff::Text(task.price), most).await?;
         let bill = bill.with_meter(TokenMeter::new(max_tokens, self.0.tokenizers.of(&task).await));
         let is_chat = endpoint == Endpoint::Chat;
         let prefix = match (&echo, is_chat) {
@@ -100,7 +118,13 @@ impl Gateway {
             max_tokens,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let (answer, bill) = self.ask(task, payload.into_map(), (most_chunks, wants_logprobs), bill).await?;
+        let request = Request {
+            most_chunks,
+            is_collected: !streams,
+            relays_logprobs: wants_logprobs,
+            ..request_of(key, task, payload.into_map())
+        };
+        let (answer, bill) = self.ask(request, bill).await?;
         match (echo, streams) {
             (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
             (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
@@ -115,7 +139,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -131,7 +155,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -141,12 +165,82 @@ impl Gateway {
     }
 
     /// Queries miners for an answer that is one JSON document.
-    async fn whole(&self, task: Task, payload: Map<String, Value>, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut answer, bill) = self.ask(task, payload, (1, false), bill).await?;
+    async fn whole(&self, request: Request, bill: Bill) -> Result<(Value, Bill), GatewayError> {
+        let (mut answer, bill) = self.ask(request, bill).await?;
         if let Some(Ok(Chunk { body: ChunkBody::Object(value), .. })) = answer.next().await {
             return Ok((value, bill));
         }
         bill.settle().await;
         Err(GatewayError::NoAnswer)
+    }
+}
+
+/// Returns the maximum number of tokens of an answer to a request that sets none: that of the task, otherwise what remains
+/// of the model's context.
+fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
+    if let Some(tokens) = task.default_max_tokens {
+        return u64::from(tokens.get()).min(MOST_TOKENS);
+    }
+    let Some(context) = task.context_length() else { return TOKENS_OF_UNKNOWN_CONTEXT };
+    let messages = match &payload.input {
+        TextInput::Messages(messages) => u64::try_from(messages.len()).unwrap_or(u64::MAX),
+        TextInput::Prompt(_) => 1,
+    };
+    // Numbers and code have more tokens than estimated, and chat templates add some to each message.
+    let most_input = input.saturating_mul(3) / 2;
+    let reserved = most_input.saturating_add(messages.saturating_mul(TEMPLATE_TOKENS)).saturating_add(TEMPLATE_TOKENS);
+    context.saturating_sub(reserved).clamp(MIN_DEFAULT_TOKENS, MAX_DEFAULT_TOKENS)
+}
+
+/// Returns the maximum number of output tokens that a number of credits pays for, beside the input.
+fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
+    let thousandths = u128::from(credits.max(0).unsigned_abs()) * 1_000;
+    let left = thousandths.saturating_sub(u128::from(input) * u128::from(price.input));
+    left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
+}
+
+/// Returns a buyer's request for an answer in one chunk.
+fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request {
+    Request {
+        task: task.task,
+        payload,
+        kind: RequestKind::Organic,
+        most_chunks: 1,
+        key: key.id.as_str().into(),
+        is_collected: true,
+        relays_logprobs: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taonet_nineteen_core::MarketConfig;
+
+    use super::*;
+
+    #[test]
+    fn default_max_tokens_is_the_rest_of_the_context() {
+        let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
+        let payload = TextRequest::chat(
+            json!({"model": "m", "messages": [{"role": "user", "content": "a"}]}).to_string().as_bytes(),
+        );
+        let payload = payload.unwrap().payload;
+        assert_eq!(task.context_length(), Some(20_000));
+        for (input, tokens) in [(10, 4_096), (12_000, 1_936), (13_000, 436), (20_000, 16), (u64::MAX, 16)] {
+            assert_eq!(default_max_tokens(&task, &payload, input), tokens, "{input}");
+        }
+        task.orchestrator_server_config.load_model_config.shift_remove("max_model_len");
+        assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
+        task.default_max_tokens = std::num::NonZeroU32::new(99);
+        assert_eq!(default_max_tokens(&task, &payload, 10), 99);
+    }
+
+    #[test]
+    fn affordable_tokens_follow_the_price() {
+        let price = Price { input: 100, output: 400, step: 0 };
+        assert_eq!((affordable_tokens(price, 100, 20), price.text(100, 25)), (25, 20));
+        assert_eq!((affordable_tokens(price, 100, 10), affordable_tokens(price, 0, -5)), (0, 0));
+        assert_eq!(affordable_tokens(Price { output: 0, ..price }, 100, 5), 0);
     }
 }

@@ -3,8 +3,11 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::HOST;
 use axum::response::{Html, IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
+use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_query::{Contender, TaskFloor};
 
 use crate::Gateway;
@@ -103,23 +106,42 @@ pub(crate) async fn document(State(gateway): State<Gateway>) -> Response {
     Json(json!({ "tasks": tasks })).into_response()
 }
 
-/// Handler of `GET /status`.
-pub(crate) async fn page(State(gateway): State<Gateway>) -> Response {
+/// Handler of `GET /` and `GET /status`.
+pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
     let mut page = String::from(HEAD);
     for task in gateway.status() {
         task.row(&mut page);
     }
-    page.push_str("</tbody></table></main></body></html>\n");
+    page.push_str("</tbody></table>\n");
+    let config = gateway.0.market.current();
+    if let Some(task) = config.enabled().find(|task| task.endpoint == Endpoint::Chat) {
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
+        let host = host.unwrap_or("HOST");
+        let _ = writeln!(
+            page,
+            "<h2>Example</h2><p>With an API key, from <code>tao nineteen keys create</code>:</p>\n\
+             <pre>curl http://{host}/v1/chat/completions --header \"Authorization: Bearer KEY\" \
+             --json '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'</pre>\n\
+             <p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>.</p>",
+            task.task,
+        );
+    }
+    page.push_str("</main></body></html>\n");
     Html(page).into_response()
+}
+
+/// Returns whether the header `Host` can be shown in the page and in a command without escaping.
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
 const HEAD: &str = "<!doctype html>
 <html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">
-<meta http-equiv=\"refresh\" content=\"10\"><title>Status</title>
+<meta http-equiv=\"refresh\" content=\"10\"><title>Nineteen</title>
 <style>
 body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }
 table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8888 }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left } pre { overflow-x: auto; padding: .8rem; background: #8882 }
 </style></head><body><main><h1>Status</h1>
 <p>Tasks of the running period. Latency is the time to the first token.</p>
 <table><thead><tr><th>Task</th><th>State</th><th>Miners</th><th>Capacity</th><th>Used</th><th>Running</th>

@@ -1,8 +1,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use taonet_nineteen_core::TaskName;
-use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_core::task::{Endpoint, TaskType};
+use taonet_nineteen_core::{MarketConfig, TaskName};
 
 /// Configuration of a miner: tasks, concurrency and timeouts.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,20 @@ pub struct Served {
     pub model: Option<String>,
     /// Capacity shared by all validators, in the task's unit per period; default: the validators' maximum.
     pub capacity: Option<f64>,
+}
+
+impl Served {
+    /// Returns the task's endpoint: that of the default task with this name, or that with which the name ends, as in
+    /// `dreamshaper-inpaint`.
+    pub(crate) fn endpoint(&self, defaults: &MarketConfig) -> Option<Endpoint> {
+        let name = self.task.as_str();
+        let is_named = |endpoint: &Endpoint| {
+            let suffix = endpoint.path().trim_start_matches('/').replace('/', "-");
+            name.strip_suffix(suffix.as_str()).is_some_and(|start| start.is_empty() || start.ends_with('-'))
+        };
+        let known = defaults.task(name).map(|task| task.endpoint);
+        known.or_else(|| Endpoint::ALL.into_iter().find(is_named))
+    }
 }
 
 /// Timeouts for responses of the miner's backend.
@@ -82,6 +96,22 @@ impl FromStr for Served {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn task_name_tells_the_endpoint() {
+        let defaults = MarketConfig::default();
+        for (name, endpoint) in [
+            ("avatar", Some(Endpoint::Avatar)),
+            ("chat-llama-3-1-8b", Some(Endpoint::Chat)),
+            ("dreamshaper-inpaint", Some(Endpoint::Inpaint)),
+            ("inpaint", Some(Endpoint::Inpaint)),
+            ("my-image-to-image", Some(Endpoint::ImageToImage)),
+            ("notinpaint", None),
+            ("chat-mine", None),
+        ] {
+            assert_eq!(name.parse::<Served>().unwrap().endpoint(&defaults), endpoint, "{name}");
+        }
+    }
 
     #[test]
     fn tasks_have_models_and_capacities() {

@@ -1,6 +1,7 @@
 //! The miner's routes, behind the transport's request verification.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -11,8 +12,9 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
+use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_transport::{MinerHandshake, STREAM_END};
+use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, STREAM_END};
 use taonet_wire::{Caller, SignedLayer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -27,15 +29,22 @@ const LARGEST_ANSWER: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
 const LARGEST_ERROR: usize = 64 << 10;
 
+/// Time that a request waits for a place, after which the miner is full.
+const RELEASE: Duration = Duration::from_millis(100);
+
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
 pub struct Miner(Arc<Inner>);
 
 struct Inner {
     config: MinerConfig,
+    /// Endpoints of the served tasks; `None` if the name of a task does not tell.
+    endpoints: Vec<Option<Endpoint>>,
     backend: Backend,
     validators: Option<Arc<Validators>>,
     places: Arc<Semaphore>,
+    /// Requests that wait for a place that is about to be released.
+    waiting: Semaphore,
 }
 
 /// An in-flight request at the backend, counted until dropped.
@@ -51,23 +60,39 @@ impl Miner {
     /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it declares the full
     /// capacity to each caller.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
-        let places = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { config, backend, validators, places }))
+        let concurrency = config.concurrency.min(Semaphore::MAX_PERMITS);
+        let (places, waiting) = (Arc::new(Semaphore::new(concurrency)), Semaphore::new(concurrency));
+        let market = MarketConfig::default();
+        let endpoints = config.served.iter().map(|served| served.endpoint(&market)).collect();
+        Self(Arc::new(Inner { config, endpoints, backend, validators, places, waiting }))
     }
 
-    fn enter(&self) -> Option<Running> {
-        let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+    /// Reserves a place for a request. A validator that has just cancelled a request, or received the end of an answer,
+    /// may send the next one before the miner has released the place, so a full miner waits briefly.
+    async fn enter(&self) -> Option<Running> {
+        let places = Arc::clone(&self.0.places);
+        let permit = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
+            permit
+        } else {
+            let _waiting = self.0.waiting.try_acquire().ok()?;
+            timeout_at(Instant::now() + RELEASE, places.acquire_owned()).await.ok()?.ok()?
+        };
         measures::running(1.0);
         Some(Running(permit))
     }
 
-    /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores; a
-    /// payload without `model` selects the miner's only task.
-    fn served(&self, payload: &Map<String, Value>) -> Result<&Served, Refused> {
+    /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores. A
+    /// payload without `model`, such as that of an avatar, selects the miner's only task, or the only one of the route.
+    fn served(&self, endpoint: Endpoint, payload: &Map<String, Value>) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
-            return match served.as_slice() {
-                [only] => Ok(only),
+            if let [only] = served.as_slice() {
+                return Ok(only);
+            }
+            let of_route = served.iter().zip(&self.0.endpoints).filter(|(_, own)| **own == Some(endpoint));
+            let mut of_route = of_route.map(|(served, _)| served);
+            return match (of_route.next(), of_route.next()) {
+                (Some(only), None) => Ok(only),
                 _ => Err(Refused::Field("model")),
             };
         };
@@ -142,11 +167,14 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
 }
 
 async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
-    let answer = object(&body).map(|payload| {
-        let share = miner.0.validators.as_ref().map_or(1.0, |validators| validators.share(&caller.hotkey));
-        announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share)
-    });
-    let response = answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    let share = miner.0.validators.as_ref().map_or(1.0, |validators| validators.share(&caller.hotkey));
+    let answer = object(&body)
+        .map(|payload| announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share));
+    // At least 1, because validators take 0 for no announcement.
+    let concurrency = (miner.0.config.concurrency as f64 * share).max(1.0) as usize;
+    let headers = [(CONCURRENCY, HeaderValue::from(concurrency))];
+    let response = answer.map(|answer| (headers, Json(answer)));
+    let response = response.map_or_else(IntoResponse::into_response, IntoResponse::into_response);
     measures::request("/capacity", response.status());
     response
 }
@@ -159,12 +187,12 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], relays_end: bool) 
     let mut payload = object(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
-    let served = miner.served(&payload)?;
+    let served = miner.served(endpoint, &payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running = miner.enter().ok_or(Refused::Full)?;
+    let running = miner.enter().await.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
     let is_openai_image = endpoint == Endpoint::TextToImage && miner.0.backend.has_openai_images();

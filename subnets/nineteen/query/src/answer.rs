@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::Value;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::sampling::is_reproducible;
@@ -12,80 +12,22 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::work::{embedding_work, image_work, text_work};
 use taonet_nineteen_store::Sample;
 use taonet_service::unix_time;
-use taonet_wire::CallError;
 use tokio::time::{Instant, timeout};
 
-use crate::chunk::ChunkFault;
+use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::querier::Inner;
 use crate::reading::Reading;
+use crate::roster::Completion;
+use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
+use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
 
 /// Maximum number of events of a stream for each requested chunk: the parts of a character are tokens without text.
 const EVENTS_PER_CHUNK: usize = 5;
-
-/// Why an attempt to query a miner failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum AttemptError {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("miner returned {0}")]
-    Status(StatusCode),
-    #[error("miner sent no data for {0:?}")]
-    Silent(Duration),
-    #[error("miner's answer took longer than {0:?}")]
-    TooLong(Duration),
-    #[error("miner's answer has more chunks than requested")]
-    TooMany,
-    #[error("miner's answer is malformed: {0}")]
-    Stream(#[from] StreamFault),
-    #[error("miner's answer is malformed: {0}")]
-    Chunk(#[from] ChunkFault),
-    #[error("miner's answer is malformed: {0}")]
-    Whole(&'static str),
-    #[error("miner's answer is empty")]
-    Empty,
-}
-
-impl AttemptError {
-    /// Returns the outcome that the contender's counters record.
-    pub(crate) fn outcome(&self) -> RequestOutcome {
-        match self {
-            Self::Status(status) if status.as_u16() == 429 => RequestOutcome::RateLimited,
-            _ => RequestOutcome::Failed,
-        }
-    }
-
-    /// Whether the request itself may be the cause: the miner rejected it as malformed, or its model's server failed at it.
-    fn may_be_the_requests(&self) -> bool {
-        match self {
-            Self::Status(status) => self.refused().is_some() || status.is_server_error(),
-            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) => true,
-            _ => false,
-        }
-    }
-
-    /// Returns the HTTP status if the miner rejected the request as malformed.
-    pub(crate) fn refused(&self) -> Option<u16> {
-        match self {
-            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
-            _ => None,
-        }
-    }
-}
-
-/// A failed attempt.
-pub(crate) struct FailedAttempt {
-    pub(crate) error: AttemptError,
-    /// The attempt, if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the
-    /// buyer is at fault. Dropping it counts nothing.
-    pub(crate) disputed: Option<Attempt>,
-}
 
 /// The answer was interrupted after its first chunk.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +44,8 @@ struct Opened {
 /// An attempt to get an answer from a contender. Dropping the attempt adds its outcome to the contender's counters.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
-    contender: Arc<Contender>,
+    slot: Slot,
     kind: RequestKind,
-    roster: Arc<Roster>,
     task_type: TaskType,
     task_timeout: Duration,
     path: &'static str,
@@ -133,37 +74,35 @@ pub(crate) struct Attempt {
     /// Time spent waiting for the miner.
     waited: Duration,
     latency: Option<f64>,
+    /// Set at the first chunk.
+    has_first: Arc<AtomicBool>,
+    /// Set once another attempt of the request has returned its answer; `None` once this one has.
+    has_answer: Option<Arc<AtomicBool>>,
     began: Instant,
-    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled,
-    /// or rightly refused.
+    /// Outcome of the attempt; `None` until the first chunk or an error. An attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,
-    /// Whether a failure leaves the contender's circuit breaker as it is.
-    spares_breaker: bool,
+    /// Whether the attempt has failed for a reason that its [`DisputedFailure`] counts.
+    is_disputed: bool,
     job_id: String,
 }
 
 impl Attempt {
-    pub(crate) fn new(
-        inner: &Arc<Inner>,
-        roster: &Arc<Roster>,
-        floor: &TaskFloor,
-        request: &Request,
-        contender: Arc<Contender>,
-    ) -> Self {
+    /// Creates an attempt. All attempts of a request share `has_answer`.
+    pub(crate) fn new(inner: &Arc<Inner>, request: &Request, slot: Slot, has_answer: &Arc<AtomicBool>) -> Self {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
-        let is_sampled = floor.keeps_samples() && is_reproducible(floor.task.endpoint, &request.payload);
+        let task = Arc::clone(&slot.task);
+        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, &request.payload);
         // Serialised without cloning the payload. A map with text keys cannot fail.
         let payload = || serde_json::to_string(&request.payload).unwrap_or_default();
         Self {
             inner: Arc::clone(inner),
-            contender,
+            slot,
             kind: request.kind,
-            roster: Arc::clone(roster),
-            task_type: floor.task.task_type,
-            task_timeout: Duration::from_secs_f64(floor.task.timeout.get()),
-            path: floor.task.endpoint.path(),
-            streams: floor.task.is_stream,
+            task_type: task.task_type,
+            task_timeout: Duration::from_secs_f64(task.timeout.get()),
+            path: task.endpoint.path(),
+            streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
             embedded: embedding_work(&request.payload),
             request: is_sampled.then(payload),
@@ -179,51 +118,79 @@ impl Attempt {
             calls: CallNumbers::default(),
             waited: Duration::ZERO,
             latency: None,
+            has_first: Arc::default(),
+            has_answer: Some(Arc::clone(has_answer)),
             began: Instant::now(),
             outcome: None,
-            spares_breaker: false,
+            is_disputed: false,
             job_id: uuid::Uuid::new_v4().simple().to_string(),
         }
     }
 
-    /// Sends the request and waits for the first chunk.
-    pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, FailedAttempt> {
-        match self.open(request).await {
-            Ok(Opened { stream, ready }) => {
-                let ended = stream.is_none();
-                Ok(Answer { stream, ready, ended, attempt: self })
-            }
-            // A test is well-formed: only a buyer's request can be the cause of a failure.
-            Err(error) if error.may_be_the_requests() && self.kind == RequestKind::Organic => {
-                Err(FailedAttempt { error, disputed: Some(self) })
-            }
-            Err(error) => {
-                self.outcome = Some(error.outcome());
-                Err(FailedAttempt { error, disputed: None })
+    /// Returns a flag that is set when the first chunk arrives.
+    pub(crate) fn has_first(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_first)
+    }
+
+    /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer. The answer must
+    /// be complete by `deadline`.
+    pub(crate) async fn start(mut self, request: &Request, deadline: Instant) -> Result<Answer, FailedAttempt> {
+        let Opened { stream, ready } = match self.open(request, deadline).await {
+            Ok(opened) => opened,
+            Err(error) => return Err(self.failed(error, deadline)),
+        };
+        let ended = stream.is_none();
+        let mut answer = Answer { stream, ready, ended, attempt: self };
+        while request.is_collected && !answer.ended {
+            if let Err(error) = answer.read().await {
+                answer.attempt.outcome = None;
+                return Err(answer.attempt.failed(error, deadline));
             }
         }
+        if let Some(has_answer) = answer.attempt.has_answer.take() {
+            has_answer.store(true, Ordering::Relaxed);
+        }
+        Ok(answer)
     }
 
-    /// Counts a disputed attempt as a failure of the miner.
-    pub(crate) fn fail(mut self) {
-        self.outcome = Some(RequestOutcome::Failed);
+    /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts nothing: earlier attempts may
+    /// have used up the time.
+    fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
+        let is_organic = self.kind == RequestKind::Organic;
+        let hotkey = self.slot.contender.offer.hotkey;
+        let is_probe = is_organic && self.slot.position.is_probe;
+        // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or 504: any buyer can send a
+        // prompt at which the model's server fails.
+        let is_overloaded = match error {
+            AttemptError::Silent(_) => is_probe,
+            _ => error.outcome() == RequestOutcome::RateLimited,
+        };
+        if is_overloaded {
+            self.slot.set_overloaded();
+        }
+        // A test is well-formed: only a buyer's request can be the cause of a failure.
+        if is_organic && error.may_be_the_requests() {
+            self.is_disputed = true;
+            let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
+            return FailedAttempt { error, disputed, hotkey };
+        }
+        // The miner need not accept a probe.
+        let is_failed_probe = is_probe && is_overloaded;
+        if !is_failed_probe && Instant::now() < deadline {
+            self.outcome = Some(error.outcome());
+        }
+        FailedAttempt { error, disputed: None, hotkey }
     }
 
-    /// Like [`Self::fail`], but leaves the circuit breaker as it is, because no other miner has tried the request.
-    pub(crate) fn fail_alone(mut self) {
-        self.spares_breaker = true;
-        self.fail();
-    }
-
-    async fn open(&mut self, request: &Request) -> Result<Opened, AttemptError> {
+    async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
         let call = inner.client.send(
-            self.contender.session(),
+            self.slot.contender.session(),
             self.path,
             request.payload.clone(),
-            self.inner.deadlines.longest,
+            deadline.saturating_duration_since(began),
         );
         // The same timeout covers the response head and the first chunk.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
@@ -337,7 +304,9 @@ impl Attempt {
     fn note_first(&mut self, began: Instant) {
         let latency = began.elapsed().as_secs_f64();
         measures::first_chunk(latency);
+        self.has_first.store(true, Ordering::Relaxed);
         self.latency = Some(latency);
+        self.slot.begin_answer();
     }
 
     fn answered(&self) -> RequestOutcome {
@@ -354,10 +323,24 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         measures::running(-1.0);
         let now = self.inner.now();
+        // A hedged attempt that has begun a collected answer, but was slower than the other one, is cancelled.
+        if self.has_answer.as_ref().is_some_and(|has_answer| has_answer.load(Ordering::Relaxed)) {
+            self.outcome = None;
+        }
         // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
-        let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
-        self.contender.leave(self.outcome, self.latency.or(slow), now, self.spares_breaker);
-        measures::outcome(self.contender.offer.task.as_str(), self.kind.as_str(), self.outcome);
+        let is_cancelled = self.outcome.is_none() && !self.is_disputed;
+        let slow = is_cancelled.then(|| self.began.elapsed().as_secs_f64());
+        let completion = Completion {
+            outcome: self.outcome,
+            latency: self.latency.or(slow),
+            now,
+            spares_pause: self.slot.position.nth > 1,
+            ..Completion::default()
+        };
+        self.slot.end(completion);
+        if !self.is_disputed {
+            measures::outcome(self.slot.task.task.as_str(), self.kind.as_str(), self.outcome);
+        }
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;
         };
@@ -369,10 +352,10 @@ impl Drop for Attempt {
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: std::mem::take(&mut self.job_id),
-            period: self.roster.period,
-            task: self.contender.offer.task.clone(),
-            hotkey: self.contender.offer.hotkey,
-            uid: self.contender.offer.uid,
+            period: self.slot.roster.period,
+            task: self.slot.contender.offer.task.clone(),
+            hotkey: self.slot.contender.offer.hotkey,
+            uid: self.slot.contender.offer.uid,
             synthetic: self.kind == RequestKind::Synthetic,
             request,
             answer,
@@ -394,7 +377,7 @@ pub struct Answer {
 impl Answer {
     /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<Contender> {
-        &self.attempt.contender
+        &self.attempt.slot.contender
     }
 
     /// Returns the ID of the attempt.

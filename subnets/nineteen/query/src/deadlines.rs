@@ -9,7 +9,7 @@ pub struct QueryDeadlines {
     pub between: Option<Duration>,
     /// Timeout for the complete answer, excluding time spent waiting for a slow reader.
     pub total: Duration,
-    /// Timeout for the complete answer in wall-clock time.
+    /// Timeout for the complete answer in wall-clock time, including the time in the queue and failed attempts.
     pub longest: Duration,
     /// Delay after which a buyer's request without a first chunk is also sent to a second miner. The faster answer is
     /// used; the other attempt is cancelled.

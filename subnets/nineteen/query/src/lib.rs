@@ -1,16 +1,22 @@
 //! A validator's requests to miners, with routing and failover.
 //!
 //! [`Querier::ask`] sends a request to a contender (a miner that offers the task) and returns the answer once its first
-//! chunk has arrived. The answer is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels
-//! the miner's work. Every attempt that is not cancelled before its first chunk updates the contender's counters
-//! ([`Roster`]), unless two miners reject a buyer's request as malformed, in which case neither has failed. A sample of the answers goes to the checker.
+//! chunk has arrived, or, of a collected request, once it is complete. The answer is read from the miner's connection on
+//! demand ([`Answer::next`]); dropping it cancels the miner's work. Every attempt that is not cancelled before its first
+//! chunk updates the contender's counters ([`Roster`]), unless two miners fail at a buyer's request for a reason that lies
+//! in the request, in which case neither has failed. A sample of the answers goes to the checker.
 //!
 //! - a synthetic request tests one contender: of those with a free slot, the one that has used the smallest share of
 //!   its allowance. There is no failover, so that a failure does not shift requests to other miners;
 //! - an organic request tries up to five contenders in turn, in a random order that favours high quality, a high
-//!   success rate and low latency, until a first chunk arrives or two contenders have rejected the request as
-//!   malformed. There is no failover after the first chunk, because another miner's text would not continue the text
-//!   sent so far.
+//!   success rate and low latency, until a first chunk arrives or two contenders have rejected the request or failed at
+//!   it. There is no failover after the first chunk of an answer that is delivered as it arrives, because another miner's
+//!   text would not continue the text sent so far. A collected answer that breaks off is requested from the next miner.
+//!
+//! The requests in flight at a miner are limited, over all its tasks, by what it announces and by its rate limits (429).
+//! While no contender has a free slot, organic requests wait in a queue, which is bounded and fair among API keys
+//! ([`QueueSettings`]). A failed attempt releases its slot before the request waits again, and a rate limit is no failed
+//! attempt.
 //!
 //! With [`QueryDeadlines::hedge`], an organic request is also sent to a second contender if the first one is slow to
 //! respond; the slower attempt is cancelled and not counted.
@@ -29,8 +35,12 @@
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod answer;
+mod backlog;
 mod chunk;
 mod deadlines;
+mod failure;
+mod load;
+mod market;
 mod measures;
 mod querier;
 mod queue;
@@ -38,20 +48,23 @@ mod reading;
 mod recorder;
 mod reply;
 mod roster;
+mod slot;
 mod sse;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tool_calls;
 
 pub use answer::{Answer, Interrupted};
+pub use backlog::QueueSettings;
 pub use chunk::{Chunk, ChunkBody};
 pub use deadlines::QueryDeadlines;
+pub use market::Market;
 pub use measures::describe as describe_metrics;
 pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
 pub use recorder::{Recorder, sessions};
 pub use reply::{Queries, Reply};
-pub use roster::{Contender, Market, Roster, TaskFloor};
+pub use roster::{Contender, Roster, TaskFloor};
 
 #[cfg(test)]
 mod tests;

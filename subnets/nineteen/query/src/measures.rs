@@ -6,6 +6,9 @@ const REQUESTS: &str = "taonet_nineteen_query_requests_total";
 const RUNNING: &str = "taonet_nineteen_query_running";
 const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
 const HEDGED: &str = "taonet_nineteen_query_hedged_total";
+const QUEUED: &str = "taonet_nineteen_query_queued";
+const WAITED: &str = "taonet_nineteen_query_queue_seconds";
+const REJECTED: &str = "taonet_nineteen_query_queue_rejected_total";
 const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
 const JOBS: &str = "taonet_nineteen_worker_jobs_total";
 const TAKEN: &str = "taonet_nineteen_entry_taken_seconds";
@@ -17,6 +20,9 @@ pub fn describe() {
     metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
     metrics::describe_histogram!(FIRST, "Time from sending a request to the first chunk of its answer");
     metrics::describe_counter!(HEDGED, "Buyers' requests also sent to a second miner before the first chunk");
+    metrics::describe_gauge!(QUEUED, "Buyers' requests that wait for a miner with a free slot, by task");
+    metrics::describe_histogram!(WAITED, "Time that a buyer's request waited for a miner with a free slot");
+    metrics::describe_counter!(REJECTED, "Buyers' requests that got no miner with a free slot, by reason");
     metrics::describe_counter!(SAMPLES, "Answers not queued for checking because the queue was full");
     metrics::describe_counter!(JOBS, "Requests that this query worker took from the queue, by outcome");
     metrics::describe_histogram!(TAKEN, "Time from queueing a request until a query worker takes it");
@@ -55,6 +61,18 @@ pub(crate) fn first_chunk(seconds: f64) {
 
 pub(crate) fn hedged() {
     metrics::counter!(HEDGED).increment(1);
+}
+
+pub(crate) fn queued(task: &str, requests: usize) {
+    metrics::gauge!(QUEUED, "task" => task.to_owned()).set(requests as f64);
+}
+
+pub(crate) fn waited(seconds: f64) {
+    metrics::histogram!(WAITED).record(seconds);
+}
+
+pub(crate) fn rejected(reason: &'static str) {
+    metrics::counter!(REJECTED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn sample_dropped() {

@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -12,22 +13,23 @@ use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_store::Sample;
 use taonet_nineteen_transport::FiberClient;
+use taonet_primitives::Hotkey;
 use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-use crate::answer::{Answer, Attempt, FailedAttempt};
-use crate::{Market, QueryDeadlines, measures};
+use crate::answer::{Answer, Attempt};
+use crate::backlog::{Backlog, NoSlot, SlotRequest};
+use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::slot::Slot;
+use crate::{Market, QueryDeadlines, QueueSettings, measures};
 
-/// Maximum number of attempts of an organic request.
+/// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
 const ATTEMPTS: usize = 5;
 
-/// Number of miners that must reject a buyer's request as malformed until the request is at fault.
-const REJECTIONS: usize = 2;
-
-/// Number of miners that must fail at a buyer's request, as their model's server did, until the request is at fault. More
-/// than rejections, because servers also fail by themselves.
-const SERVER_ERRORS: usize = 3;
+/// Number of miners that must reject a buyer's request as malformed, or whose model's server must fail at it, until the
+/// request is at fault.
+const DISPUTES: usize = 2;
 
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,11 @@ pub struct Request {
     pub kind: RequestKind,
     /// Maximum number of content chunks; an answer with more counts as failed.
     pub most_chunks: usize,
+    /// API key of an organic request, among which the queue is fair; empty for a synthetic one.
+    pub key: Arc<str>,
+    /// Whether the caller needs the complete answer at once. The request then fails over to another miner until the
+    /// answer is complete, because nothing is delivered before.
+    pub is_collected: bool,
     /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
     /// samples: every payload asks for them, because the checker needs them.
     pub relays_logprobs: bool,
@@ -82,10 +89,18 @@ pub enum QueryError {
     /// No miner has remaining capacity for the task.
     #[error("no miner has remaining capacity for {0}")]
     NoContender(TaskName),
+    /// All miners are busy, and the request has waited too long or the queue is full.
+    #[error("all miners are busy with {task}")]
+    Busy {
+        /// Name of the task.
+        task: TaskName,
+        /// Estimated time until a new request would be sent to a miner.
+        retry: Duration,
+    },
     /// No query worker took the request, or NATS is unreachable.
     #[error("no query worker is free for {0}")]
     NoWorker(TaskName),
-    /// All attempts were answered with 429.
+    /// All attempts were answered with 429, and no miner accepts requests soon.
     #[error("all attempts were rate-limited: the miners are at capacity")]
     Limited(Attempts),
     /// All attempts failed.
@@ -110,11 +125,12 @@ pub(crate) struct Inner {
     pub(crate) client: FiberClient,
     pub(crate) market: Market,
     pub(crate) deadlines: QueryDeadlines,
-    /// Maximum number of requests in flight per contender.
-    pub(crate) most_running: usize,
+    /// Maximum number of requests in flight per miner, whatever it announces.
+    pub(crate) max_running: usize,
+    pub(crate) backlog: Backlog,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
-    began: Instant,
+    began: std::time::Instant,
     samples: mpsc::Sender<Sample>,
 }
 
@@ -132,18 +148,35 @@ impl Inner {
 }
 
 impl Querier {
-    /// Creates a querier. `samples` is the queue of answers to check; while it is full, further answers are not queued.
+    /// Creates a querier. `max_running` limits the requests in flight per miner, whatever it announces. `samples` is the
+    /// queue of answers to check; while it is full, further answers are not queued.
     pub fn new(
         client: FiberClient,
         market: Market,
         deadlines: QueryDeadlines,
-        most_running: usize,
+        max_running: usize,
         clocks: (Clock, MonotonicClock),
         samples: mpsc::Sender<Sample>,
     ) -> Self {
         let (clock, monotonic) = clocks;
         let began = monotonic();
-        Self { inner: Arc::new(Inner { client, market, deadlines, most_running, clock, monotonic, began, samples }) }
+        let backlog = Backlog::default();
+        let inner = Inner { client, market, deadlines, max_running, backlog, clock, monotonic, began, samples };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Sets the limits of the queue of buyers' requests. Has no effect once the querier has been cloned.
+    #[must_use]
+    pub fn with_queue(mut self, settings: QueueSettings) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.backlog.settings = settings;
+        }
+        self
+    }
+
+    /// Returns the number of buyers' requests for a task that wait for a miner.
+    pub fn queued(&self, task: &str) -> usize {
+        self.inner.backlog.len(task)
     }
 
     /// Returns the handle to the market's open period.
@@ -157,7 +190,8 @@ impl Querier {
         self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
     }
 
-    /// Sends a request; returns the answer once its first chunk has arrived.
+    /// Sends a request; returns the answer once its first chunk has arrived, or, of a collected request, once it is
+    /// complete. While no miner has a free slot, a buyer's request waits in the queue.
     ///
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
@@ -165,81 +199,115 @@ impl Querier {
         let unknown = || QueryError::UnknownTask(request.task.clone());
         let roster = self.inner.market.roster().ok_or_else(unknown)?;
         let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
-        let (order, most, sent) = match request.kind {
+        match request.kind {
             RequestKind::Organic => {
                 floor.spend();
-                (floor.for_organic(self.inner.now(), rand::random), ATTEMPTS, 0.0)
+                drop(roster);
+                self.ask_miners(&request).await
             }
-            RequestKind::Synthetic => (floor.for_synthetic(), 1, floor.task.volume_to_requests_conversion),
-        };
-        let mut tried = 0;
-        let mut order = order.into_iter();
-        // Starts an attempt at the next contender with a free slot.
-        let mut start = || {
-            if tried == most {
-                return None;
-            }
-            // Skip miners with the maximum number of requests in flight.
-            let contender = order.find(|contender| contender.enter(self.inner.most_running, sent))?;
-            tried += 1;
-            let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
-            Some(attempt.start(&request))
-        };
-        let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
-        // Attempts whose failure the request itself may have caused. One miner may fail at a valid request; if several do,
+            RequestKind::Synthetic => self.test(&request).await,
+        }
+    }
+
+    /// Sends a synthetic request to one miner with a free slot.
+    async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
+        let slot = Slot::synthetic(&self.inner, &request.task).await;
+        let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
+        let attempt = Attempt::new(&self.inner, request, slot, &Arc::default());
+        let deadline = Instant::now() + self.inner.deadlines.longest;
+        attempt.start(request, deadline).await.map_err(|FailedAttempt { error, .. }| {
+            let mut attempts = Attempts::default();
+            attempts.count(&error);
+            failed(attempts, &error)
+        })
+    }
+
+    /// Sends a buyer's request to one miner after the other, until one answers.
+    async fn ask_miners(&self, request: &Request) -> Result<Answer, QueryError> {
+        let inner = &self.inner;
+        let mut slots = SlotRequest::new(inner, request);
+        let deadline = Instant::now() + inner.deadlines.longest;
+        let (mut attempts, mut last) = (Attempts::default(), None);
+        // Miners of the attempts that have failed or are in flight.
+        let mut tried: Vec<Hotkey> = Vec::new();
+        // Failures that the request itself may have caused. One miner may fail at a valid request; if two do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
-        let (mut disputed, mut rejections) = (Vec::new(), 0);
-        let mut running: FuturesUnordered<_> = start().into_iter().collect();
-        let hedge = self.inner.deadlines.hedge.filter(|_| request.kind == RequestKind::Organic);
-        let mut hedge = std::pin::pin!(hedge.map(tokio::time::sleep));
-        loop {
+        let mut disputed = Vec::new();
+        let mut running = FuturesUnordered::new();
+        let mut hedge = std::pin::pin!(None);
+        let mut has_first = Arc::new(AtomicBool::new(false));
+        let has_answer = Arc::new(AtomicBool::new(false));
+        let no_slot = loop {
+            if running.is_empty() {
+                if tried.len() >= ATTEMPTS || Instant::now() >= deadline {
+                    break NoSlot::NoMiner;
+                }
+                let slot = match inner.slot(&mut slots, &tried, deadline).await {
+                    Ok(slot) => slot,
+                    Err(no_slot) => break no_slot,
+                };
+                if tried.is_empty() {
+                    hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
+                }
+                tried.push(slot.contender.offer.hotkey);
+                let attempt = Attempt::new(inner, request, slot, &has_answer);
+                has_first = attempt.has_first();
+                running.push(attempt.start(request, deadline));
+            }
             let ended = tokio::select! {
                 biased;
                 ended = running.next() => ended,
                 // The first attempt is slow: start another one; the faster one wins.
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
-                    if let Some(second) = start() {
+                    // A collected answer may have begun.
+                    if has_first.load(Ordering::Relaxed) || tried.len() >= ATTEMPTS {
+                        continue;
+                    }
+                    // Queued requests have no slot at all, so they come first.
+                    let is_queued = inner.backlog.has_queue(&request.task);
+                    let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
+                    if let Some(slot) = slot {
                         measures::hedged();
-                        running.push(second);
+                        tried.push(slot.contender.offer.hotkey);
+                        running.push(Attempt::new(inner, request, slot, &has_answer).start(request, deadline));
                     }
                     continue;
                 }
             };
             match ended {
-                None => break,
+                None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {
-                    disputed.into_iter().for_each(Attempt::fail);
+                    disputed.into_iter().for_each(DisputedFailure::count);
                     return Ok(answer);
                 }
-                Some(Err(FailedAttempt { error, disputed: attempt })) => {
-                    match error.outcome() {
-                        RequestOutcome::RateLimited => attempts.limited += 1,
-                        _ => attempts.failed += 1,
-                    }
-                    refused = error.refused();
+                Some(Err(FailedAttempt { error, disputed: failure, hotkey })) => {
+                    attempts.count(&error);
                     tracing::debug!(task = %request.task, %error, "attempt failed");
-                    last = Some(error);
-                    rejections += usize::from(refused.is_some());
-                    disputed.extend(attempt);
-                    if rejections == REJECTIONS || disputed.len() == SERVER_ERRORS {
-                        break;
+                    // The miner is busy, and may accept the request later.
+                    if error.outcome() == RequestOutcome::RateLimited {
+                        tried.retain(|tried| *tried != hotkey);
+                        continue;
                     }
-                    if running.is_empty() {
-                        running.extend(start());
+                    last = Some(error);
+                    disputed.extend(failure);
+                    if disputed.len() == DISPUTES {
+                        break NoSlot::NoMiner;
                     }
                 }
             }
-        }
+        };
         if disputed.len() == 1 {
-            disputed.into_iter().for_each(Attempt::fail_alone);
+            disputed.into_iter().for_each(DisputedFailure::count_alone);
         }
-        Err(match last {
-            None => QueryError::NoContender(request.task.clone()),
-            Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),
-            Some(last) => QueryError::Failed { attempts, last: last.to_string(), refused },
+        // If the miners that the request has not tried are busy, those that have failed are the cause.
+        Err(match (last, no_slot) {
+            (Some(last), _) => failed(attempts, &last),
+            (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
+            (None, NoSlot::NoMiner) if attempts.limited > 0 => QueryError::Limited(attempts),
+            (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
         })
     }
 
@@ -254,6 +322,23 @@ impl std::fmt::Debug for Querier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Querier").field("market", &self.inner.market).finish_non_exhaustive()
     }
+}
+
+impl Attempts {
+    fn count(&mut self, error: &AttemptError) {
+        match error.outcome() {
+            RequestOutcome::RateLimited => self.limited += 1,
+            _ => self.failed += 1,
+        }
+    }
+}
+
+/// Returns why a request failed, after attempts of which the last one ended with `last`.
+fn failed(attempts: Attempts, last: &AttemptError) -> QueryError {
+    if attempts.failed == 0 {
+        return QueryError::Limited(attempts);
+    }
+    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused() }
 }
 
 /// Waits until the timer expires, or forever without one.

@@ -146,6 +146,11 @@ struct Order {
     payload: Map<String, Value>,
     most_chunks: usize,
     relays_logprobs: bool,
+    /// Absent in requests of entry processes of earlier releases.
+    #[serde(default)]
+    key: String,
+    #[serde(default)]
+    is_collected: bool,
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use taonet_wire::{AnswerStream, CallError};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::answer::AttemptError;
+use crate::failure::AttemptError;
 
 /// A miner's response with its timeouts.
 pub(crate) struct Reading {

@@ -11,12 +11,14 @@ use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::mpsc;
 
-use crate::{Market, Roster};
+use crate::{Contender, Market, Roster};
 
 /// Interval between writes of the counters.
 const FLUSH: Duration = Duration::from_millis(250);
 /// Interval between reads of the other processes' counters.
 const READ: Duration = Duration::from_secs(1);
+/// Interval between searches for miners that the validator has admitted since the period opened.
+const LATE: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
 const QUALITY: Duration = Duration::from_hours(24);
 
@@ -114,11 +116,17 @@ impl Recorder {
         closed
     }
 
-    /// Loads each period into the market as soon as the validator's process has opened it, until shutdown. Calls
-    /// `on_config` with the period's configuration.
+    /// Loads each period into the market as soon as the validator's process has opened it, and miners that it admits later,
+    /// until shutdown. Calls `on_config` with the period's configuration.
     pub async fn follow(&self, on_config: impl Fn(MarketConfig), clock: &Clock, shutdown: &Shutdown) {
+        let mut searched = Instant::now();
         loop {
-            if let Err(error) = self.follow_once(&on_config, clock).await {
+            let mut done = self.follow_once(&on_config, clock).await;
+            if done.is_ok() && searched.elapsed() >= LATE {
+                done = self.admit_late().await;
+                searched = Instant::now();
+            }
+            if let Err(error) = done {
                 tracing::error!(error = &error as &dyn std::error::Error, "failed to read the open period");
             }
             tokio::select! {
@@ -148,6 +156,27 @@ impl Recorder {
             tracing::info!(period = %period.id, contenders = roster.contenders().count(), "period loaded");
         }
         on_config(config);
+        Ok(())
+    }
+
+    /// Adds the miners that the validator's process has admitted since the period opened. This process sends them no tests.
+    async fn admit_late(&self) -> Result<(), StoreError> {
+        let Some(roster) = self.market.roster() else { return Ok(()) };
+        let mut rows = self.store.contenders_without(roster.period, &self.process).await?;
+        rows.retain(|row| {
+            let floor = roster.floor(row.offer.task.as_str());
+            let is_known = |contender: &Arc<Contender>| contender.offer.hotkey == row.offer.hotkey;
+            floor.is_some_and(|floor| !floor.contenders().iter().any(is_known))
+        });
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sessions = sessions(self.store.nodes().await?);
+        let late = |row: &ContenderRow| Some(Contender::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0));
+        let late: Vec<_> = rows.iter().filter_map(late).collect();
+        if !late.is_empty() {
+            self.market.admit(roster.period, late);
+        }
         Ok(())
     }
 

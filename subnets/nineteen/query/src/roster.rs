@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
 use taonet_nineteen_core::routing::{Allowance, Health, Prospect, organic_order, synthetic_order};
@@ -10,6 +10,8 @@ use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
+
+use crate::load::MinerLoad;
 
 /// Quality assumed for miners without checked answers.
 const EXPECTED_QUALITY: f64 = 0.5;
@@ -51,12 +53,57 @@ impl Live {
         total
     }
 
+    /// Returns the remaining capacity in this period.
+    fn capacity_left(&self) -> f64 {
+        let total = self.total();
+        total.capacity - total.consumed_capacity
+    }
+
     /// Counts requests that no earlier period has counted.
     fn count(&mut self, requests: &PeriodCounts) {
         self.counts.add(requests);
         self.unstored.add(requests);
         self.changed |= requests.total_requests > 0.0;
     }
+
+    /// Records how a request has ended.
+    fn complete(&mut self, completion: &Completion) {
+        let Completion { outcome, latency, now, spares_breaker, spares_pause, .. } = *completion;
+        let Some(outcome) = outcome else {
+            self.health.waited(latency.unwrap_or_default());
+            return;
+        };
+        let mut request = PeriodCounts::default();
+        request.count(outcome);
+        self.count(&request);
+        match outcome {
+            RequestOutcome::Answered { .. } => {
+                let latency = latency.unwrap_or_else(|| self.health.latency());
+                self.health.succeeded(latency);
+            }
+            RequestOutcome::RateLimited if spares_pause => {}
+            RequestOutcome::RateLimited => self.health.limited(now),
+            RequestOutcome::Failed if spares_breaker => self.health.failed_alone(),
+            RequestOutcome::Failed => self.health.failed(now),
+        }
+    }
+}
+
+/// How a request at a contender has ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Completion {
+    /// Outcome of the request; `None` if it was cancelled, or does not count.
+    pub(crate) outcome: Option<RequestOutcome>,
+    /// Time to the first token, or, of a cancelled request, the time without one, in seconds.
+    pub(crate) latency: Option<f64>,
+    /// Time of the end, in seconds on the querier's clock.
+    pub(crate) now: f64,
+    /// Whether the request was the only one that a half-open circuit breaker allowed.
+    pub(crate) ends_probe: bool,
+    /// Whether a failure leaves the circuit breaker as it is.
+    pub(crate) spares_breaker: bool,
+    /// Whether a rate limit (429) does not pause the contender, because a lower limit of requests in flight suffices.
+    pub(crate) spares_pause: bool,
 }
 
 impl Contender {
@@ -143,45 +190,52 @@ impl Contender {
         (live.others, live.others_sent) = (row.counts, row.sent);
     }
 
-    /// Reserves a slot for a request; returns `false` if `most` requests are in flight. `sent` is the assumed volume of
-    /// a synthetic request, 0 for an organic one.
-    pub(crate) fn enter(&self, most: usize, sent: f64) -> bool {
-        let mut live = self.live();
-        if let Some(next) = self.next.get() {
-            return next.enter(most, sent);
-        }
-        if live.running >= most {
-            return false;
-        }
-        live.running += 1;
-        live.sent += sent;
-        live.changed |= sent > 0.0;
-        true
+    /// Adds a buyer's request in flight at `now`, in seconds on the querier's clock, unless the circuit breaker does not allow
+    /// it. Returns whether it is the only one that a half-open breaker allows; `None` if the breaker does not allow it.
+    pub(crate) fn enter(&self, now: f64) -> Option<bool> {
+        self.update(|live| {
+            let is_probe = live.health.start(now)?;
+            live.running += 1;
+            Some(is_probe)
+        })
     }
 
-    /// Releases the slot and counts the outcome. An `outcome` of `None` means that the attempt was cancelled after
-    /// `latency` seconds without an answer. With `spares_breaker`, a failure does not count for the circuit breaker.
-    pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64, spares_breaker: bool) {
-        let mut live = self.live();
-        if let Some(next) = self.next.get() {
-            return next.leave(outcome, latency, now, spares_breaker);
-        }
-        live.running = live.running.saturating_sub(1);
-        let Some(outcome) = outcome else {
-            live.health.waited(latency.unwrap_or_default());
-            return;
-        };
-        let mut request = PeriodCounts::default();
-        request.count(outcome);
-        live.count(&request);
-        match outcome {
-            RequestOutcome::Answered { .. } => {
-                let latency = latency.unwrap_or_else(|| live.health.latency());
-                live.health.succeeded(latency);
+    /// Adds a test in flight, with its assumed volume. The circuit breaker allows every test.
+    pub(crate) fn enter_test(&self, volume: f64) {
+        self.update(|live| {
+            live.running += 1;
+            live.sent += volume;
+            live.changed |= volume > 0.0;
+        });
+    }
+
+    /// Lets a half-open circuit breaker allow the next request.
+    pub(crate) fn end_probe(&self) {
+        self.update(|live| live.health.end_probe());
+    }
+
+    /// Removes a request in flight and counts its outcome.
+    pub(crate) fn leave(&self, completion: &Completion) {
+        self.update(|live| {
+            live.running = live.running.saturating_sub(1);
+            if completion.ends_probe {
+                live.health.end_probe();
             }
-            RequestOutcome::RateLimited => live.health.limited(now),
-            RequestOutcome::Failed if spares_breaker => live.health.failed_alone(),
-            RequestOutcome::Failed => live.health.failed(now),
+            live.complete(completion);
+        });
+    }
+
+    /// Counts the outcome of a request that is no longer in flight.
+    pub(crate) fn count(&self, completion: &Completion) {
+        self.update(|live| live.complete(completion));
+    }
+
+    /// Changes the counters of this period, or of the running one, if this one is over.
+    fn update<T>(&self, change: impl FnOnce(&mut Live) -> T) -> T {
+        let mut live = self.live();
+        match self.next.get() {
+            Some(next) => next.update(change),
+            None => change(&mut live),
         }
     }
 
@@ -207,19 +261,31 @@ pub struct TaskFloor {
     pub task: Arc<Task>,
     contenders: Vec<Arc<Contender>>,
     /// Budget before the requests of this process are subtracted.
-    budget: AtomicU64,
+    budget: Arc<AtomicU64>,
     /// Number of requests that this process has subtracted from the budget.
-    spent: AtomicU64,
-    keeps_samples: AtomicBool,
+    spent: Arc<AtomicU64>,
+    keeps_samples: Arc<AtomicBool>,
 }
 
 impl TaskFloor {
     /// Creates a task of the period from its contenders and its budget of synthetic requests.
     pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
-        let (budget, spent) = (AtomicU64::new(budget), AtomicU64::new(0));
-        let keeps_samples = AtomicBool::new(task.checked);
+        let (budget, spent) = (Arc::new(AtomicU64::new(budget)), Arc::default());
+        let keeps_samples = Arc::new(AtomicBool::new(task.checked));
         Self { task, contenders, budget, spent, keeps_samples }
+    }
+
+    /// Returns the same task with further contenders. Both share the budget and its counter.
+    fn with(&self, late: Vec<Contender>) -> Self {
+        let late = late.into_iter().map(Arc::new);
+        Self {
+            task: Arc::clone(&self.task),
+            contenders: self.contenders.iter().map(Arc::clone).chain(late).collect(),
+            budget: Arc::clone(&self.budget),
+            spent: Arc::clone(&self.spent),
+            keeps_samples: Arc::clone(&self.keeps_samples),
+        }
     }
 
     /// Returns the task's contenders.
@@ -259,12 +325,12 @@ impl TaskFloor {
         self.keeps_samples.store(keeps, Ordering::Relaxed);
     }
 
-    /// Returns whether any contender can accept an organic request at `now`, in seconds on the querier's clock.
+    /// Returns whether any contender has remaining capacity and no open circuit breaker at `now`, in seconds on the querier's
+    /// clock.
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            let counts = live.total();
-            counts.capacity > counts.consumed_capacity && live.health.breaker().allows(now)
+            live.capacity_left() > 0.0 && live.health.breaker().opens_at() <= now
         })
     }
 
@@ -282,17 +348,26 @@ impl TaskFloor {
     }
 
     /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
-    pub(crate) fn for_organic(&self, now: f64, draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
+    /// Omits the miners in `tried`.
+    pub(crate) fn for_organic(&self, now: f64, tried: &[Hotkey], draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
             .iter()
-            .map(|live| {
-                let counts = live.total();
-                let capacity_left = counts.capacity - counts.consumed_capacity;
-                Prospect { capacity_left, quality: live.quality, health: &live.health }
-            })
+            .map(|live| Prospect { capacity_left: live.capacity_left(), quality: live.quality, health: &live.health })
             .collect();
-        self.at(&organic_order(&prospects, now, draw))
+        let mut order = self.at(&organic_order(&prospects, now, draw));
+        order.retain(|contender| !tried.contains(&contender.offer.hotkey));
+        order
+    }
+
+    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
+    /// within `pause` seconds. It may be busy.
+    pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
+        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        contenders.any(|contender| {
+            let live = contender.live();
+            live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause
+        })
     }
 
     fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
@@ -307,13 +382,17 @@ pub struct Roster {
     pub period: PeriodId,
     floors: Vec<TaskFloor>,
     by_name: HashMap<TaskName, usize>,
+    loads: HashMap<Hotkey, Arc<MinerLoad>>,
 }
 
 impl Roster {
     /// Creates the roster of a period.
     pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
         let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
-        Self { period, floors, by_name }
+        let offers = floors.iter().flat_map(|floor| &floor.contenders).map(|contender| &contender.offer);
+        let load = |offer: &NewContender| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)));
+        let loads = offers.map(load).collect();
+        Self { period, floors, by_name, loads }
     }
 
     /// Creates the roster of a period from its rows in the database. Omits contenders without a session.
@@ -353,8 +432,46 @@ impl Roster {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
 
+    /// Returns the current limit of requests in flight at a miner, if it is a contender.
+    pub fn limit(&self, hotkey: &Hotkey) -> Option<usize> {
+        Some(self.loads.get(hotkey)?.limit())
+    }
+
+    /// Returns the requests in flight at a miner.
+    pub(crate) fn load(&self, hotkey: &Hotkey) -> Option<&Arc<MinerLoad>> {
+        self.loads.get(hotkey)
+    }
+
+    /// Shares the requests in flight with an earlier roster. Calls `renew` with each miner's earlier load, and the new one.
+    fn inherit_loads(&mut self, earlier: &Self, renew: impl Fn(&MinerLoad, &MinerLoad)) {
+        for (hotkey, load) in &mut self.loads {
+            if let Some(earlier) = earlier.loads.get(hotkey) {
+                renew(earlier, load);
+                *load = Arc::clone(earlier);
+            }
+        }
+    }
+
+    /// Returns the same period with further contenders. Ignores tasks that the period does not offer, and contenders that it
+    /// has already.
+    pub(crate) fn with(&self, late: Vec<Contender>) -> Self {
+        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
+        for contender in late {
+            let floor = self.floor(contender.offer.task.as_str());
+            let is_known = |known: &Arc<Contender>| known.offer.hotkey == contender.offer.hotkey;
+            if floor.is_some_and(|floor| !floor.contenders.iter().any(is_known)) {
+                by_task.entry(contender.offer.task.clone()).or_default().push(contender);
+            }
+        }
+        let floors = self.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
+        let mut roster = Self::new(self.period, floors.collect());
+        roster.inherit_loads(self, |_, _| {});
+        roster
+    }
+
     /// Continues the contenders of the same miners in an earlier period.
-    fn inherit(&self, earlier: &Self) {
+    pub(crate) fn inherit(&mut self, earlier: &Self) {
+        self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
@@ -364,26 +481,5 @@ impl Roster {
                 contender.inherit(earlier);
             }
         }
-    }
-}
-
-/// Handle to the roster of the open period. The roster is replaced atomically when the next period opens. Clones share
-/// state.
-#[derive(Debug, Clone, Default)]
-pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
-
-impl Market {
-    /// Returns the roster of the open period; `None` before the first one.
-    pub fn roster(&self) -> Option<Arc<Roster>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Opens a period with this roster; returns the roster of the previous period.
-    pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = current.as_deref() {
-            roster.inherit(earlier);
-        }
-        current.replace(Arc::new(roster))
     }
 }

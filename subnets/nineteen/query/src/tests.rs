@@ -24,7 +24,10 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+mod failover;
 mod faults;
+mod miners;
+mod saturation;
 
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
 
@@ -40,12 +43,22 @@ pub(crate) struct Bench {
 }
 
 pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
+    bench_of(handlers.into_iter().map(|handler| (handler, None)).collect(), deadlines, 2).await
+}
+
+/// Creates a market of miners that announce numbers of concurrent requests, of which each has at most `max_running` in
+/// flight.
+async fn bench_of(
+    miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
+    deadlines: QueryDeadlines,
+    max_running: usize,
+) -> Bench {
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let mut contenders = Vec::new();
-    for (index, handler) in handlers.into_iter().enumerate() {
+    for (index, (handler, concurrency)) in miners.into_iter().enumerate() {
         let keypair = key(&format!("//miner//{index}"));
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
@@ -55,14 +68,15 @@ pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines:
         let session = client.handshake(&peer).await.unwrap();
         let uid = Uid(u16::try_from(index).unwrap());
         let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
-        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity };
+        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
         contenders.push(Contender::new(&row, session, 900.0));
     }
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
     let (sender, samples) = mpsc::channel(16);
-    let querier = Querier::new(client, market.clone(), deadlines, 2, (system_clock(), monotonic_clock()), sender);
+    let clocks = (system_clock(), monotonic_clock());
+    let querier = Querier::new(client, market.clone(), deadlines, max_running, clocks, sender);
     let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
@@ -74,7 +88,8 @@ pub(crate) fn key(uri: &str) -> Keypair {
 pub(crate) fn request(kind: RequestKind) -> Request {
     let messages = json!([{"role": "user", "content": "hello"}]);
     let payload: Map<_, _> = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone();
-    Request { task: TASK.parse().unwrap(), payload, kind, most_chunks: 50, relays_logprobs: false }
+    let task = TASK.parse().unwrap();
+    Request { task, payload, kind, most_chunks: 50, key: "a".into(), is_collected: false, relays_logprobs: false }
 }
 
 async fn text(mut answer: Answer) -> Result<String, String> {
@@ -153,7 +168,10 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
 #[tokio::test]
 async fn status_429_of_stream_is_rate_limit() {
     let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
-    let bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
+    let mut bench = bench(vec![limited(), limited()], QueryDeadlines::default()).await;
+    // Less than the pause after a rate limit.
+    bench.querier =
+        bench.querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
     for contender in &bench.contenders {
@@ -326,7 +344,7 @@ async fn a_busy_miner_gets_no_more() {
     for _ in 0..2 {
         running.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
     }
-    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let error = bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error}");
     running.clear();
     assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
@@ -395,7 +413,7 @@ fn what_was_learnt_outlives_the_period() {
         )
     };
     let capacity = Capacity { declared: 1.0, accepted: 1.0, to_score: 1.0 };
-    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity };
+    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency: None };
     let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
     let market = Market::default();
     let open = |id| {
@@ -406,8 +424,9 @@ fn what_was_learnt_outlives_the_period() {
     let first = open(1);
     let contender = &first.floors()[0].contenders()[0];
     contender.set_quality(0.9);
-    assert!(contender.enter(1, 0.0) && !contender.enter(1, 0.0));
-    contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0, false);
+    contender.enter(0.0).unwrap();
+    let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
+    contender.leave(&crate::roster::Completion { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
     let heir = &second.floors()[0].contenders()[0];

@@ -27,7 +27,7 @@ pub enum StoreError {
     #[error("cannot open the validator's PostgreSQL database")]
     Postgres(#[source] DatabaseError),
     /// A statement or a connection of the database failed.
-    #[error("the validator's database failed; hint: check that it runs and that its disk is not full")]
+    #[error("the validator's database failed")]
     Database(#[from] DatabaseError),
     /// A column has an invalid value.
     #[error("invalid value {value:?} in column {column} of the validator's database")]

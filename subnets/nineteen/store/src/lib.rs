@@ -87,8 +87,13 @@ const MIGRATIONS: [Sql; 7] = [
 ];
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
-static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&MIGRATIONS));
-static SQLITE: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT]].concat()));
+/// Migration to the announced concurrency, for each database: strict tables have no `BIGINT`.
+const CONCURRENCY_POSTGRES: Sql = (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql"));
+const CONCURRENCY_SQLITE: Sql = (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql"));
+static POSTGRES: LazyLock<Migrator> =
+    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[CONCURRENCY_POSTGRES]].concat()));
+static SQLITE: LazyLock<Migrator> =
+    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT, CONCURRENCY_SQLITE]].concat()));
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]
@@ -113,6 +118,11 @@ impl Store {
         let database = Database::sqlite(&path, &SQLITE).await;
         let database = database.map_err(|source| StoreError::File { path, source })?;
         Ok(Self::new(database))
+    }
+
+    /// Returns whether a directory contains a SQLite database.
+    pub fn exists(directory: &Path) -> bool {
+        directory.join(FILE).is_file()
     }
 
     /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates the tables if

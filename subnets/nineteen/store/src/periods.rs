@@ -49,6 +49,8 @@ pub struct NewContender {
     pub uid: Uid,
     /// Declared and accepted capacity, and the part to test.
     pub capacity: Capacity,
+    /// Number of concurrent requests that the miner announces, over all its tasks; `None` if it announces none.
+    pub concurrency: Option<usize>,
 }
 
 /// A contender in a period: an offer with its counters.
@@ -90,6 +92,27 @@ pub struct HistoryRow {
     pub counts: PeriodCounts,
     /// Period score; `None` without requests.
     pub score: Option<f64>,
+}
+
+async fn insert(transaction: &mut Transaction, period: i64, contenders: &[NewContender]) -> Result<(), StoreError> {
+    for NewContender { task, hotkey, uid, capacity, concurrency } in contenders {
+        statement(
+            "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score, concurrency)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        )
+        .bind(period)
+        .bind(task.as_str())
+        .bind(hotkey.to_string())
+        .bind(i64::from(uid.0))
+        // Non-finite numbers are stored as 0.
+        .bind(if capacity.declared.is_finite() { capacity.declared } else { 0.0 })
+        .bind(capacity.accepted)
+        .bind(capacity.to_score)
+        .bind(concurrency.and_then(|concurrency| i64::try_from(concurrency).ok()))
+        .execute(&mut *transaction)
+        .await?;
+    }
+    Ok(())
 }
 
 impl Store {
@@ -162,22 +185,7 @@ impl Store {
             .bind(profile_name(profile))
             .execute(&mut transaction)
             .await?;
-        for NewContender { task, hotkey, uid, capacity } in contenders {
-            statement(
-                "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(id)
-            .bind(task.as_str())
-            .bind(hotkey.to_string())
-            .bind(i64::from(uid.0))
-            // Non-finite numbers are stored as 0.
-            .bind(if capacity.declared.is_finite() { capacity.declared } else { 0.0 })
-            .bind(capacity.accepted)
-            .bind(capacity.to_score)
-            .execute(&mut transaction)
-            .await?;
-        }
+        insert(&mut transaction, id, contenders).await?;
         for (task, planned) in budgets {
             let planned = i64::try_from(*planned).unwrap_or(i64::MAX);
             statement("INSERT INTO budget (period_id, task, planned, remaining) VALUES ($1, $2, $3, $3)")
@@ -195,6 +203,22 @@ impl Store {
             .await?;
         transaction.commit().await?;
         Ok(PeriodId(id))
+    }
+
+    /// Adds offers to an open period. Offers that the period has already, and those for a closed period, are ignored.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn add_contenders(&self, period: PeriodId, contenders: &[NewContender]) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let open: Option<i64> = statement("SELECT id FROM period WHERE id = $1 AND closed_ms IS NULL")
+            .bind(period.0)
+            .value(&mut transaction)
+            .await?;
+        if open.is_some() {
+            insert(&mut transaction, period.0, contenders).await?;
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Returns a period's contenders with the counters of all processes, ordered by task and uid.
@@ -336,7 +360,7 @@ async fn contenders(
     without: Option<&Process>,
 ) -> Result<Vec<ContenderRow>, StoreError> {
     let rows = statement(
-        "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, score,
+        "SELECT contender.task, contender.hotkey, uid, declared, accepted, to_score, concurrency, score,
                 contender.sent + COALESCE(part.sent, 0.0) AS sent,
                 contender.total_requests + COALESCE(part.total_requests, 0.0) AS total_requests,
                 contender.requests_429 + COALESCE(part.requests_429, 0.0) AS requests_429,
@@ -378,6 +402,7 @@ fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
         hotkey: parsed(row, "hotkey")?,
         uid: Uid(number(row, "uid")?),
         capacity,
+        concurrency: row.get::<Option<i64>>("concurrency")?.and_then(|concurrency| usize::try_from(concurrency).ok()),
     };
     Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
 }

@@ -28,6 +28,9 @@ const SNIPPET: usize = 300;
 /// Header of a request whose sender accepts chunks of a stream without text. The reference's validators treat such chunks
 /// as errors, so miners send them, and with them the finish reason, only to validators that ask for them.
 pub const STREAM_END: &str = "x-taonet-stream-end";
+/// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner accepts, from all
+/// validators and over all tasks. Fiber's validators ignore it.
+pub const CONCURRENCY: &str = "x-taonet-concurrency";
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

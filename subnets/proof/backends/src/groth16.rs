@@ -38,6 +38,10 @@ pub const ID: &str = "groth16";
 /// Size of a proof in bytes.
 pub const PROOF_BYTES: usize = 128;
 
+/// The keys are of different setups.
+const OTHER_PROVING_KEY: BackendError =
+    BackendError::OtherCircuit("the proving key does not match the verification key");
+
 type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
 
 /// The Groth16 backend. See the [module](self).
@@ -75,6 +79,16 @@ impl Backend for Groth16 {
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
         Ok(Box::new(verifier::Groth16Verifier::new(verification_key)?))
     }
+}
+
+/// Checks that a verification key is that of its proving key. Neither follows from the circuit: the proving key is what
+/// the transcript of the setup ends with.
+///
+/// # Errors
+/// When a key is malformed or they differ.
+pub fn check_proving_key(keys: &Keys) -> Result<(), BackendError> {
+    let verification = VerificationKeyFile::from_bytes(&keys.verification)?.key;
+    if keys::verification_of_proving(&keys.proving)? == verification { Ok(()) } else { Err(OTHER_PROVING_KEY) }
 }
 
 /// Checks that a key's inputs and outputs are the circuit's.
@@ -127,7 +141,7 @@ impl Groth16Prover {
             return Err(BackendError::OtherCircuit("the number of variables in the proving key differs"));
         }
         if file.key != key.vk {
-            return Err(BackendError::OtherCircuit("the proving key does not match the verification key"));
+            return Err(OTHER_PROVING_KEY);
         }
         let key_digest = Digest::of(&keys.verification);
         Ok(Self { layout, key, key_digest, matrices: cs.matrices(), instance: cs.instance, circuit })

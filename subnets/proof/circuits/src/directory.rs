@@ -3,11 +3,16 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use taonet_proof_backends::groth16::ceremony::{self, Transcript};
+use taonet_proof_backends::groth16::{
+    self,
+    ceremony::{self, Transcript},
+};
 use taonet_proof_backends::{Backend, Keys, Prover, Verifier};
 use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
-use taonet_proof_core::metadata::{self, CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::metadata::{
+    self, CircuitMetadata, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY,
+};
 use taonet_proof_core::network::{self, Network};
 
 use crate::{Backends, CircuitError, Compiled, check};
@@ -144,12 +149,22 @@ impl CircuitDirectory {
         if check::is_checked(&self.id) {
             return Ok(());
         }
-        if let (Some(transcript), Some(proving_key)) = (self.transcript()?, self.metadata.files.get(PROVING_KEY)) {
-            ceremony::check_transcript(proving_key, &transcript)?;
-        }
         check::check_key(&self.metadata, &self.circuit, &key)?;
+        if self.metadata.backend == groth16::ID {
+            self.check_setup(key)?;
+        }
         check::remember(&self.id);
         Ok(())
+    }
+
+    /// Checks that the transcript of the trusted setup ends with the proving key, and that the verification key belongs
+    /// to it.
+    fn check_setup(&self, verification: Vec<u8>) -> Result<(), CircuitError> {
+        let transcript = self.transcript()?.ok_or(MetadataError::Unlisted(TRANSCRIPT))?;
+        let digest = self.metadata.files.get(PROVING_KEY).ok_or(MetadataError::Unlisted(PROVING_KEY))?;
+        ceremony::check_transcript(digest, &transcript)?;
+        let proving = self.file(PROVING_KEY)?;
+        Ok(groth16::check_proving_key(&Keys { proving, verification })?)
     }
 
     /// Returns the circuit's backend.

@@ -1,10 +1,10 @@
 //! Directories with circuits of other versions: a daemon serves the rest.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 use taonet_proof_backends::BackendError;
 use taonet_proof_circuits::{Backends, Catalogue, CircuitDirectory, CircuitError, Compiled, ShippedModel, Skipped};
 use taonet_proof_core::Digest;
-use taonet_proof_core::metadata::{FILE, VERIFICATION_KEY};
+use taonet_proof_core::metadata::{FILE, NETWORK, VERIFICATION_KEY};
 
 /// Changes the format of a circuit's verification key, and its hash in the metadata.
 fn of_another_version(mut circuit: Compiled) -> Compiled {
@@ -13,6 +13,24 @@ fn of_another_version(mut circuit: Compiled) -> Compiled {
     key[0] = 100;
     circuit.metadata.files.insert(VERIFICATION_KEY.to_owned(), Digest::of(key));
     circuit
+}
+
+/// A network of 25 bytes whose pool has 2.4 thousand million taps.
+const LARGE: [u8; 25] = [1, 1, 0x80, 4, 0x80, 4, 0, 2, 0, 1, 1, 0, 3, 0x80, 1, 0x80, 1, 1, 1, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn circuit_that_would_take_too_much_memory_is_skipped() {
+    let place = tempfile::tempdir().unwrap();
+    let mut large = ShippedModel::DiabetesRegression.compile("stark").unwrap();
+    large.metadata.files.insert(NETWORK.to_owned(), Digest::of(&LARGE));
+    large.files.insert(NETWORK.to_owned(), LARGE.to_vec());
+    CircuitDirectory::create(&place.path().join("large"), &large).unwrap_err();
+    let good = ShippedModel::DiabetesRegression.compile("stark").unwrap();
+    let good = CircuitDirectory::create(&place.path().join("good"), &good).unwrap();
+    let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
+    assert!(catalogue.circuits().count() == 1 && catalogue.get(&good.id()).is_some());
+    let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
+    assert!(path.ends_with("large") && error.to_string().contains("more than the limit of"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, ModelBundle, ShippedModel,
 };
-use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::{Binding, Digest};
 
@@ -180,9 +180,21 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     let mut other_transcript = honest("groth16");
     let text = honest("groth16").files[TRANSCRIPT].clone();
     replace(&mut other_transcript, TRANSCRIPT, text);
+    // Of another setup for the same circuit, so with equal shapes.
+    let mut other_setup = honest("groth16");
+    replace(&mut other_setup, VERIFICATION_KEY, honest("groth16").files[VERIFICATION_KEY].clone());
+    let lacking = |name: &str| {
+        let mut circuit = honest("groth16");
+        circuit.metadata.files.remove(name).unwrap();
+        circuit.files.remove(name);
+        circuit
+    };
     for (name, compiled, expected) in [
         ("shapes", other_shapes, "the inputs or outputs in the verification key differ"),
         ("transcript", other_transcript, "the proving key does not match the transcript"),
+        ("setup", other_setup, "the proving key does not match the verification key"),
+        ("no-transcript", lacking(TRANSCRIPT), "transcript.json is not listed in the metadata"),
+        ("no-proving-key", lacking(PROVING_KEY), "proving_key.bin"),
     ] {
         let path = place.path().join(name);
         CircuitDirectory::create(&path, &compiled).unwrap();

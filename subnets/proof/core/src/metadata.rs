@@ -40,7 +40,8 @@ pub struct CircuitMetadata {
     pub output: TensorDescription,
     /// Number of multiply-adds of one execution.
     pub multiply_adds: u64,
-    /// Number of constraints or trace rows, depending on the backend.
+    /// Number of constraints or trace rows, depending on the backend, as the compiler counted them. Unlike the fields
+    /// above, it is not compared with the network: counting takes as long as a setup, and no proof depends on it.
     pub constraints: u64,
     /// SHA-256 of every file of the circuit, by name.
     pub files: BTreeMap<String, Digest>,

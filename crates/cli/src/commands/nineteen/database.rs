@@ -31,6 +31,21 @@ impl DatabaseArgs {
         Ok(Store::open(directory.context(missing)?).await?)
     }
 
+    /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory` has no database.
+    pub(super) async fn open_existing(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
+        let missing = directory.filter(|directory| !Store::exists(directory));
+        if let Some(directory) = missing
+            && self.url()?.is_none()
+        {
+            anyhow::bail!(
+                "{} contains no database of a validator\nhint: --state is the directory that `tao nineteen validator \
+                 --state` has created; start the validator once before you create keys",
+                directory.display()
+            );
+        }
+        self.open(directory).await
+    }
+
     /// Opens the PostgreSQL database that --database or DATABASE_URL names.
     pub(super) async fn open_shared(&self) -> anyhow::Result<Store> {
         if self.url()?.is_none() {

@@ -16,7 +16,7 @@ use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::LocalReference;
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_query::{QueryDeadlines, QueueSettings};
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::Weights;
@@ -35,6 +35,8 @@ use report::{DemoReport, Round};
 const VALIDATOR: &str = "//validator";
 /// Tasks of the demonstration, in TOML.
 const TASKS: &str = include_str!("demo/tasks.toml");
+/// Name of the chat task in [`TASKS`].
+const MODEL: &str = "chat-demo";
 /// Maximum number of weight submissions per round.
 const SUBMISSIONS: usize = 5;
 /// Epoch length in blocks.
@@ -70,7 +72,11 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         let play = play(args, workplace.path(), passing.path(), &shutdown, context);
         let played = tokio::select! {
             played = play => played,
-            () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
+            // Without --once, an interruption is the only end.
+            () = shutdown.requested() => {
+                anyhow::ensure!(!args.once, "the demonstration was interrupted");
+                Ok(())
+            }
         };
         shutdown.request();
         shutdown.finished().await.context("a server did not stop in time")?;
@@ -102,6 +108,10 @@ async fn play(
     if !args.once {
         let (base, key) = buyer.access();
         context.say(&format!("gateway {base}\nkey {key}"));
+        context.say(&format!(
+            "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{{\"model\": \"{MODEL}\", \
+             \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+        ));
     }
     let (mut report, mut submitted) = (DemoReport::default(), Weights::default());
     loop {
@@ -150,7 +160,8 @@ fn operation<'a>(
         ..ControlSettings::default()
     };
     let deadlines = QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
-    let settings = OperationSettings { netuid: NETUID, control, deadlines, trust: Trust::Signed };
+    let queue = QueueSettings::default();
+    let settings = OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
     Ok(async move {
         let store = Store::open(directory).await?;
         Operation::new(validator, chain.client(), store, market, references, settings)

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn load(args: &ExplainArgs) -> anyhow::Result<(MarketConfig, MarketState)> {
-    let store = args.database.open(args.state.as_deref()).await?;
+    let store = args.database.open_existing(args.state.as_deref()).await?;
     let period = match args.period {
         Some(number) => {
             let period = PeriodId(i64::from(number));

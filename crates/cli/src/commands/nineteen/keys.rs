@@ -120,7 +120,7 @@ struct KeyArg {
 
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let store = args.database.open(args.state.as_deref()).await?;
+        let store = args.database.open_existing(args.state.as_deref()).await?;
         let done = match &args.command {
             Command::Create(args) => create(&store, args, context).await,
             Command::List => list(&store, context).await,
@@ -139,7 +139,22 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Checks that the market has these tasks: those of the newest period, or, before the first one, the default ones.
+async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> {
+    let config = store.config(None).await?.unwrap_or_default();
+    if let Some(unknown) = models.iter().find(|model| config.task(model.as_str()).is_none()) {
+        let known: Vec<_> = config.tasks.iter().map(|task| task.task.as_str()).collect();
+        bail!(
+            "unknown model {unknown}\nhint: the validator's tasks are {}; a task that you add to its task file counts \
+             from the next period",
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
 async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
+    check_models(store, &args.models).await?;
     let terms = KeyTerms {
         name: args.name.clone(),
         rate_per_minute: args.rate,
@@ -188,6 +203,7 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     let ApiKey { mut terms, .. } = find(store, &args.key.id).await?;
     terms.name = args.name.clone().unwrap_or(terms.name);
     terms.rate_per_minute = args.rate.unwrap_or(terms.rate_per_minute);
+    check_models(store, &args.models).await?;
     if !args.models.is_empty() || args.all_models {
         terms.models = (!args.all_models).then(|| args.models.clone());
     }

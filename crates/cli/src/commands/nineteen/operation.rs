@@ -7,7 +7,7 @@ use taonet_chain::{Chain, Client};
 use taonet_nineteen_control::synthetic::Drafts;
 use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines, Recorder};
+use taonet_nineteen_query::{Market, Querier, QueryDeadlines, QueueSettings, Recorder};
 use taonet_nineteen_store::{Sample, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
@@ -19,18 +19,19 @@ use tokio::sync::mpsc;
 
 use crate::submission;
 
-/// Maximum concurrent requests per miner and task.
-const MOST_RUNNING: usize = 32;
+/// Maximum concurrent requests per miner. The limit of each miner is at most that which it announces.
+const MOST_RUNNING: usize = 4_096;
 /// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
 /// Maximum idle connections per miner.
-const IDLE_PER_MINER: usize = 32;
+const IDLE_PER_MINER: usize = 256;
 
 /// Settings of an [`Operation`].
 pub(super) struct OperationSettings {
     pub(super) netuid: NetUid,
     pub(super) control: ControlSettings,
     pub(super) deadlines: QueryDeadlines,
+    pub(super) queue: QueueSettings,
     pub(super) trust: Trust,
 }
 
@@ -56,9 +57,9 @@ impl Operation {
         references: References,
         settings: OperationSettings,
     ) -> anyhow::Result<Self> {
-        let OperationSettings { netuid, control, deadlines, trust } = settings;
+        let OperationSettings { netuid, control, deadlines, queue, trust } = settings;
         let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
-        let (client, querier) = querier(keypair, trust, deadlines, sender)?;
+        let (client, querier) = querier(keypair, trust, deadlines, queue, sender)?;
         let drafts = control.drafts.clone();
         let nodes = Box::new(ChainNodes::new(chain as Arc<dyn Chain>, netuid));
         let hotkey = keypair.hotkey();
@@ -101,13 +102,14 @@ fn querier(
     keypair: &Keypair,
     trust: Trust,
     deadlines: QueryDeadlines,
+    queue: QueueSettings,
     samples: mpsc::Sender<Sample>,
 ) -> anyhow::Result<(FiberClient, Querier)> {
     let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
     let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
     let clocks = (system_clock(), monotonic_clock());
     let querier = Querier::new(client.clone(), Market::default(), deadlines, MOST_RUNNING, clocks, samples);
-    Ok((client, querier))
+    Ok((client, querier.with_queue(queue)))
 }
 
 /// Starts a querier that loads the periods of a validator in another process. The caller must flush the recorder after
@@ -116,11 +118,12 @@ pub(super) fn follower(
     keypair: &Keypair,
     store: Store,
     deadlines: QueryDeadlines,
+    queue: QueueSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<(Querier, Recorder)> {
     let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
     // The validator's process has already performed the handshakes under its trust policy.
-    let (_, querier) = querier(keypair, Trust::Any, deadlines, sender)?;
+    let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
     let recorder = Recorder::new(store, querier.market().clone());
     let (keeping, stop) = (recorder.clone(), shutdown.clone());
     shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });

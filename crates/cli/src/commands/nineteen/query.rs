@@ -10,7 +10,7 @@ use taonet_nineteen_query::{QueryDeadlines, Worker};
 use taonet_service::Shutdown;
 
 use super::operation::follower;
-use super::shared::SharedArgs;
+use super::shared::{QueueArgs, SharedArgs};
 use crate::context::Context;
 use crate::daemon::serve_metrics_or_warn;
 use crate::keys::KeyArgs;
@@ -29,6 +29,8 @@ pub(crate) struct QueryArgs {
     /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// Listen address of /metrics and /readyz [default: 127.0.0.1:8014]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -46,7 +48,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = Box::pin(args.shared.connect()).await?;
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        let (querier, recorder) = follower(&keypair, store, deadlines, &shutdown)?;
+        let (querier, recorder) = follower(&keypair, store, deadlines, args.queue.settings(), &shutdown)?;
         let worker = Worker::new(queue, querier, usize::from(args.concurrency));
         let stop = shutdown.clone();
         shutdown.spawn("worker", async move {

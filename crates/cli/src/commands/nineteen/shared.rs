@@ -1,11 +1,12 @@
-//! Arguments that several processes of a market have: task file; database and queue.
+//! Arguments that several processes of a market have: task file; limits of the queue; database and NATS.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::Queue;
+use taonet_nineteen_query::{Queue, QueueSettings};
 use taonet_nineteen_store::Store;
 
 use super::database::DatabaseArgs;
@@ -24,6 +25,26 @@ impl TasksArgs {
         match &self.tasks {
             Some(path) => Ok(MarketFile::open(path)?),
             None => Ok(MarketFile::fixed(MarketConfig::default())),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct QueueArgs {
+    /// Maximum number of buyers' requests per model that wait while all miners are busy; 0 rejects them immediately
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(..=100_000))]
+    queue: u32,
+    /// Maximum time that a buyer's request waits while all miners are busy, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=600))]
+    queue_wait: u64,
+}
+
+impl QueueArgs {
+    pub(super) fn settings(&self) -> QueueSettings {
+        QueueSettings {
+            length: usize::try_from(self.queue).unwrap_or(usize::MAX),
+            wait: Duration::from_secs(self.queue_wait),
+            ..QueueSettings::default()
         }
     }
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
-use super::shared::TasksArgs;
+use super::shared::{QueueArgs, TasksArgs};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
@@ -71,6 +71,8 @@ pub(crate) struct ValidatorArgs {
     /// Milliseconds without a first token after which a buyer's request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
+    #[command(flatten)]
+    queue: QueueArgs,
     /// Epoch length in blocks
     #[arg(long, value_name = "BLOCKS", default_value = "360", value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
@@ -153,7 +155,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             TrustArg::Signed => Trust::Signed,
         };
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        let settings = OperationSettings { netuid: args.netuid, control, deadlines, trust };
+        let queue = args.queue.settings();
+        let settings = OperationSettings { netuid: args.netuid, control, deadlines, queue, trust };
         let operation = Operation::new(&keypair, Arc::clone(&chain), store, market, references, settings)?;
         let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);

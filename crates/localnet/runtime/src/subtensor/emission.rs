@@ -1,7 +1,7 @@
 //! Emission per block: TAO and alpha for the pools, and alpha for the participants of each subnet.
 
 use sp_core::U256;
-use substrate_fixed::types::U64F64;
+use substrate_fixed::types::{U64F64, U96F32};
 
 use super::{
     Config, FirstEmissionBlockNumber, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet, PendingOwnerCut,
@@ -68,10 +68,11 @@ impl<T: Config> Pallet<T> {
         let root_is_paid = prices.fold(U64F64::default(), U64F64::saturating_add) > 1;
         let shares = Self::emission_shares(&emitting);
         for (netuid, share) in emitting.into_iter().zip(shares) {
-            let tao = part(emission, share);
+            let tao = U96F32::saturating_from_num(U64F64::from_num(emission).saturating_mul(share));
             let alpha = block_emission(Self::alpha_issuance(netuid).0);
             let root_proportion = Self::root_proportion(netuid);
-            Self::inject(netuid, tao, part(alpha, root_proportion));
+            let max_alpha = U96F32::saturating_from_num(root_proportion).saturating_mul(U96F32::from_num(alpha));
+            Self::inject(netuid, tao, max_alpha);
             Self::accumulate(netuid, alpha, root_proportion, root_is_paid);
         }
     }
@@ -89,37 +90,49 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Adds TAO to a pool with the amount of alpha that keeps the price unchanged. If that amount exceeds `max_alpha`,
-    /// the remaining TAO first buys alpha for the protocol.
-    fn inject(netuid: NetUid, tao: u64, max_alpha: u64) {
-        let price = Self::alpha_price(netuid);
-        // `tao` is less than one TAO, so the shifted dividend has at most 30 + 64 bits.
-        let fair = (u128::from(tao) << 64).checked_div(price.to_bits()).unwrap_or(u128::MAX);
-        let fair = u64::try_from(fair).unwrap_or(u64::MAX);
+    /// the remaining TAO buys alpha for the protocol.
+    ///
+    /// As in the published source (`inject_and_maybe_swap`, opentensor/subtensor 14bc6f9f), the pool's weights are
+    /// adjusted before the purchase and its reserves after it, a pool whose weights would leave their bounds receives
+    /// nothing, and TAO of a purchase that the pool refuses is issued without entering it.
+    fn inject(netuid: NetUid, tao: U96F32, max_alpha: U96F32) {
+        let price = U96F32::saturating_from_num(Self::alpha_price(netuid));
+        let fair = tao.checked_div(price).unwrap_or_default();
         let (tao_in, alpha_in) =
-            if fair <= max_alpha { (tao, fair) } else { (part(max_alpha, price).min(tao), max_alpha) };
-        let (tao_in, alpha_in) = (TaoBalance(tao_in), AlphaBalance(alpha_in));
+            if fair > max_alpha { (max_alpha.saturating_mul(price), max_alpha) } else { (tao, fair) };
+        let excess = TaoBalance(tao.saturating_sub(tao_in).saturating_to_num());
+        let (tao_in, alpha_in) = (TaoBalance(tao_in.saturating_to_num()), AlphaBalance(alpha_in.saturating_to_num()));
+        let (tao_in, alpha_in) = Self::adjust_weights(netuid, tao_in, alpha_in).unwrap_or_default();
+        let spent = if excess == TaoBalance::ZERO { excess } else { Self::buy_for_protocol(netuid, excess) };
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
-        let excess = TaoBalance(tao).saturating_sub(tao_in);
-        SubnetExcessTao::<T>::insert(netuid, excess);
+        SubnetExcessTao::<T>::insert(netuid, spent);
         if tao == 0 {
             return;
         }
-        if excess != TaoBalance::ZERO {
-            Self::buy_for_protocol(netuid, excess);
+        if alpha_in != AlphaBalance::ZERO {
+            SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
+            alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
         }
-        if Self::has_pool(netuid) {
-            let pool = Self::pool_of(netuid);
-            let quote = pool.grown(tao_in, alpha_in).quote;
-            if quote != pool.quote {
-                swap::SwapBalancer::<T>::insert(netuid, Balancer { quote });
-            }
+        if tao_in != TaoBalance::ZERO {
+            Self::grow_tao(netuid, tao_in);
         }
-        SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
-        alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
-        Self::grow_tao(netuid, tao_in);
-        Self::record_protocol_inflow(netuid, TaoBalance(tao));
-        TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
+        let entered = tao_in.saturating_add(spent);
+        if entered != TaoBalance::ZERO {
+            Self::record_protocol_inflow(netuid, entered);
+        }
+        TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(tao_in).saturating_add(excess));
+    }
+
+    /// Sets the weights with which adding these amounts keeps the pool's price, and returns the amounts; `None` if a
+    /// weight would be out of bounds.
+    fn adjust_weights(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) -> Option<(TaoBalance, AlphaBalance)> {
+        // Without new reserves, the real chain computes the same weights again, with a rounding of 10⁻¹⁸.
+        if Self::has_pool(netuid) && (tao, alpha) != (TaoBalance::ZERO, AlphaBalance::ZERO) {
+            let quote = Self::pool_of(netuid).weight_after_adding(tao, alpha)?;
+            swap::SwapBalancer::<T>::insert(netuid, Balancer { quote });
+        }
+        Some((tao, alpha))
     }
 
     /// Adds a block's alpha to the pending emission. While root receives no dividends, root's part is not issued.

@@ -186,14 +186,13 @@ impl<T: Config> Pallet<T> {
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can stake or sell it.
-    pub(super) fn buy_for_protocol(netuid: NetUid, tao: TaoBalance) {
-        let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
-        Self::grow_tao(netuid, tao);
-        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(tao.0.into()));
-        SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
-        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
-        SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
+    /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can stake or sell it. Returns
+    /// the TAO that entered the pool: none if the pool refuses the trade.
+    pub(super) fn buy_for_protocol(netuid: NetUid, tao: TaoBalance) -> TaoBalance {
+        let Ok(trade) = Self::quote_buy(netuid, tao, Fee::Waived) else { return TaoBalance::ZERO };
+        Self::settle_buy(netuid, &trade);
+        SubnetProtocolAlpha::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(AlphaBalance(trade.received)));
+        tao
     }
 
     /// Moves TAO into and alpha out of the pool; the fee does not enter the pool.

@@ -63,23 +63,19 @@ impl Pool {
         AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
     }
 
-    /// Returns the pool with both reserves increased, and with weights that keep its price. Weights are clamped to
-    /// their bounds, in which case the price changes.
-    #[must_use]
-    pub fn grown(&self, tao: TaoBalance, alpha: AlphaBalance) -> Self {
-        let (old_tao, old_alpha) = (U256::from(self.tao.0), U256::from(self.alpha.0));
-        let grown = Self { tao: self.tao.saturating_add(tao), alpha: self.alpha.saturating_add(alpha), ..*self };
+    /// Returns the weight w₂ with which adding these amounts to the reserves keeps the price; `None` if a weight would be
+    /// out of bounds. It is computed, and rounded, as in the published source (`update_weights_for_added_liquidity`,
+    /// opentensor/subtensor 14bc6f9f).
+    pub fn weight_after_adding(&self, tao: TaoBalance, alpha: AlphaBalance) -> Option<Perquintill> {
+        let (old_tao, old_alpha) = (u128::from(self.tao.0), u128::from(self.alpha.0));
+        let new_tao = old_tao.saturating_add(tao.0.into());
+        let new_alpha = old_alpha.saturating_add(alpha.0.into());
         // w₂' / w₁' = (w₂ x y') / (w₁ y x')
-        let quote_side = U256::from(self.quote.deconstruct()) * old_alpha * U256::from(grown.tao.0);
-        let base_side = U256::from(self.base()) * old_tao * U256::from(grown.alpha.0);
-        // Each side has at most 188 bits, and the sum at most 189. The product with the 60 bits of the accuracy fits in
-        // 256 bits.
-        let sum = quote_side + base_side;
-        let Some(weight) = (quote_side * U256::from(Perquintill::ACCURACY) + sum / 2).checked_div(sum) else {
-            return grown;
-        };
-        let quote = Perquintill::from_parts(weight.low_u64()).clamp(MIN_WEIGHT, MAX_WEIGHT);
-        Self { quote, ..grown }
+        let quote_side = rounded_part(old_alpha.saturating_mul(new_tao), self.quote.deconstruct());
+        let base_side = rounded_part(old_tao.saturating_mul(new_alpha), self.base());
+        let sum = quote_side.saturating_add(base_side);
+        let quote = if sum == 0 { Perquintill::from_percent(50) } else { Perquintill::from_rational(quote_side, sum) };
+        (MIN_WEIGHT..=MAX_WEIGHT).contains(&quote).then_some(quote)
     }
 
     /// Returns the weight w₁ of alpha, in parts of 10¹⁸.
@@ -92,6 +88,13 @@ impl Pool {
         let value = U256::from(self.tao.0) * U256::from(self.base()) * U256::from(UNIT);
         (value, U256::from(self.alpha.0) * U256::from(self.quote.deconstruct()))
     }
+}
+
+/// Returns `value` · `weight` / 10¹⁸, rounded to the nearest integer.
+fn rounded_part(value: u128, weight: u64) -> u128 {
+    let accuracy = U256::from(Perquintill::ACCURACY);
+    let part = (U256::from(value) * U256::from(weight) + accuracy / 2) / accuracy;
+    u128::try_from(part).unwrap_or(u128::MAX)
 }
 
 #[cfg(test)]

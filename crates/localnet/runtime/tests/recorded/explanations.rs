@@ -63,7 +63,7 @@ impl Absence {
 }
 
 const NO_EVM: &str = "the localnet has no EVM";
-const FINAL: &str = "the node is the only author, and blocks are final immediately";
+const FINAL: &str = "the node is the only author and finalizes blocks itself, without votes";
 const NO_TRADES: &str = "baskets hold TAO on root only: there is nothing to trade";
 const NO_PRICES: &str = "past prices of basket shares are not stored";
 const IMMEDIATE: &str = "subnets are registered and removed immediately, without a queue";

@@ -9,12 +9,12 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 
 use super::State;
 use taonet_babelbit_runner::AddressError;
-use taonet_http::{BodyError, error_as_json, read_json};
+use taonet_http::{BodyError, read_json};
 
 /// Maximum number of characters of a miner's response in errors.
 const SHOWN: usize = 300;
@@ -124,9 +124,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Converts a plain-text or empty error response of a lower layer to the gateway's JSON format.
-pub(super) async fn as_json(response: Response) -> Response {
-    error_as_json(response, |detail| json!({ "error": "invalid_request", "detail": detail }))
+/// Creates the JSON of an error of a lower layer.
+pub(super) fn error_body(detail: &str) -> Value {
+    json!({ "error": "invalid_request", "detail": detail })
 }
 
 /// Extractor of a JSON body, regardless of its content type.

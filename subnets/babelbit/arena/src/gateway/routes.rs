@@ -2,8 +2,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, FromRequestParts, Request, State as Shared};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, FromRequest as _, FromRequestParts, Request, State as Shared};
 use axum::http::request::Parts;
 use axum::middleware;
 use axum::response::{IntoResponse as _, Json, Response};
@@ -16,16 +15,11 @@ use taonet_babelbit_core::arena_api::{
 };
 use taonet_primitives::Hotkey;
 use taonet_wire::{Caller as Signer, SignedLayer};
-use tower::ServiceExt as _;
-use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
-use super::answer::{ApiError, Body, as_json};
+use super::answer::{ApiError, Body, error_body};
 use super::entries::{Listed, Rules};
 use super::{CachedList, Listing, State};
-use taonet_http::shown_in;
-use taonet_http::subscriber;
-use taonet_http::{collapse_slashes, count};
+use taonet_http::{JsonService, shown_in, subscriber};
 
 type Gateway = Shared<Arc<State>>;
 
@@ -47,16 +41,9 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
         .nest("/v1", validators)
         .merge(submit)
         .route("/healthz", get(healthz))
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(DefaultBodyLimit::disable())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
-        .layer(middleware::map_response(as_json))
-        .layer(middleware::from_fn(|route, request, next| {
-            count("taonet_arena_gateway_requests_total", route, request, next)
-        }))
-        .layer(TraceLayer::new_for_http())
         .with_state(state);
-    Router::new().fallback_service(routes.map_request(collapse_slashes))
+    let requests_total = "taonet_arena_gateway_requests_total";
+    JsonService { requests_total, timeout: Some(timeout), error: error_body }.wrap(routes)
 }
 
 impl State {

@@ -9,11 +9,11 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::State;
 use taonet_http::RateLimit;
-use taonet_http::{BodyError, error_as_json, read_json};
+use taonet_http::{BodyError, read_json};
 
 /// An error response of the engine's API.
 #[derive(Debug, thiserror::Error)]
@@ -92,9 +92,9 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Converts plain or empty error bodies of lower layers to the engine's JSON form.
-pub(super) async fn as_json(response: Response) -> Response {
-    error_as_json(response, |detail| json!({ "detail": detail }))
+/// Creates the JSON of an error.
+pub(super) fn error_body(detail: &str) -> Value {
+    json!({ "detail": detail })
 }
 
 /// Extractor of a JSON body of any content type.

@@ -3,10 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State as Shared};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, FromRequestParts, State as Shared};
 use axum::http::request::Parts;
-use axum::middleware;
 use axum::response::Json;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -14,17 +12,13 @@ use taonet_babelbit_core::engine_api::{
     AuthChallenge, AuthToken, AuthVerify, NextRequest, TranscriptionPayload, UtterancePayload,
 };
 use taonet_primitives::Hotkey;
-use tower::ServiceExt as _;
-use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
 use super::State;
-use super::answer::{ApiError, Body, as_json};
+use super::answer::{ApiError, Body, error_body};
 use super::sessions::Stream;
 use super::text;
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge};
-use taonet_http::subscriber;
-use taonet_http::{collapse_slashes, count};
+use taonet_http::{JsonService, subscriber};
 
 type Engine = Shared<Arc<State>>;
 
@@ -47,15 +41,8 @@ pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
     if state.library.is_empty() {
         routes = routes.route("/solo/start", get(text::start_solo)).route("/solo/next", post(text::next_solo));
     }
-    let routes = routes
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(DefaultBodyLimit::disable())
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
-        .layer(middleware::map_response(as_json))
-        .layer(middleware::from_fn(|route, request, next| count("taonet_engine_requests_total", route, request, next)))
-        .layer(TraceLayer::new_for_http())
-        .with_state(state);
-    Router::new().fallback_service(routes.map_request(collapse_slashes))
+    let requests_total = "taonet_engine_requests_total";
+    JsonService { requests_total, timeout: Some(timeout), error: error_body }.wrap(routes.with_state(state))
 }
 
 /// Extractor of an unauthenticated caller, rate-limited by address.

@@ -2,6 +2,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::Gate;
+use taonet_database::DatabaseError;
 
 use super::challenges::read_challenge;
 use super::results::{read_key, read_result};
@@ -90,7 +91,7 @@ impl Ledger {
     /// [`LedgerError`] when the database operation fails.
     pub async fn by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
         match read_challenge(&mut *self.connection.lock().await, id).await {
-            Err(LedgerError::Database(sqlx::Error::RowNotFound)) => Ok(None),
+            Err(LedgerError::Database(DatabaseError::Failed(sqlx::Error::RowNotFound))) => Ok(None),
             other => other.map(Some),
         }
     }

@@ -11,7 +11,6 @@ use taonet_babelbit_core::submission_api::UnknownKind;
 use super::artifacts::ArtifactError;
 use super::multipart::FormError;
 use super::store::StoreError;
-use taonet_http::error_as_json;
 
 /// `Retry-After` in seconds when a backend of this service fails.
 const COME_BACK_S: u64 = 5;
@@ -98,10 +97,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-fn form(error: &str) -> Value {
+/// Creates the JSON of an error.
+pub(super) fn form(error: &str) -> Value {
     json!({ "success": false, "error": error })
-}
-
-pub(super) async fn as_json(response: Response) -> Response {
-    error_as_json(response, form)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Request, State as Shared};
+use axum::extract::{ConnectInfo, FromRequest as _, Request, State as Shared};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::{self, Next};
@@ -16,24 +16,21 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
 use taonet_http::{WholeBodies, whole_body};
 use taonet_primitives::Hotkey;
-use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
 
 use super::State;
 use super::answer::answer;
 use super::artifacts::{ArtifactError, Incoming};
-use super::error::{ApiError, as_json};
+use super::error::{ApiError, form};
 use super::multipart::Form;
 use super::record::{Kept, NewSubmission, SubmissionKey};
 use super::store::StoreError;
 use super::verify::{Signed, asker, check_fresh};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
-use taonet_http::subscriber;
-use taonet_http::{collapse_slashes, count};
+use taonet_http::{JsonService, subscriber};
 
 /// Maximum size of a form without its file, in bytes: the signed metadata and the headers of the parts.
 const FORM_OVERHEAD: u64 = 1 << 20;
@@ -70,15 +67,8 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .merge(questions)
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
         .route("/healthz", get(healthz).layer(within(limits.request_timeout)))
-        .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(DefaultBodyLimit::disable())
-        .layer(middleware::map_response(as_json))
-        .layer(middleware::from_fn(|route, request, next| {
-            count("taonet_scoring_api_requests_total", route, request, next)
-        }))
-        .layer(TraceLayer::new_for_http())
         .with_state(Arc::clone(state));
-    Router::new().fallback_service(routes.map_request(collapse_slashes))
+    JsonService { requests_total: "taonet_scoring_api_requests_total", timeout: None, error: form }.wrap(routes)
 }
 
 /// Limits the request rate per address, because signature verification is expensive.

@@ -31,6 +31,12 @@ fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, ScoringLimits::default(), later)
 }
 
+/// Returns a clock that is stopped at a Unix time, for tests of ages to the second.
+fn stopped_at(unix: i64) -> Clock {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(unix.unsigned_abs());
+    Arc::new(move || time)
+}
+
 /// Returns the body of `POST /v1/submit`.
 fn signed(validator: &Keypair, kind: SubmissionKind, submission: &Submission) -> Value {
     let signature = validator.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
@@ -110,8 +116,11 @@ async fn a_submission_that_is_sent_again_changes_nothing() {
 #[tokio::test]
 async fn what_is_no_submission_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
     let (validator, miner, time) = (key("//a"), key("//good"), now());
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    let limits = ScoringLimits::default();
+    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, stopped_at(time));
     let good = || score(&validator, &miner, "main", 0.5, time);
     let with = |field: &str, value: Value| {
         let mut body = good();

@@ -38,18 +38,29 @@ impl Ewma {
 
 /// Circuit breaker: stops requests to a failing miner.
 ///
-/// A closed breaker allows all requests. Five consecutive failures open it for 5 s; then requests are allowed again,
-/// and the next failure opens it for twice as long, up to 120 s. A success closes it.
+/// A closed breaker allows all requests. Five consecutive failures open it for 5 s. Then it is half-open: it allows one
+/// request at a time, until its first token. A failure opens it again for twice as long, up to 120 s; a success closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Breaker {
     failures: u32,
     open_until: f64,
+    /// Whether the request that a half-open breaker allows is in flight.
+    is_probing: bool,
 }
 
 impl Breaker {
     /// Returns whether requests are allowed at `now`, in seconds.
     pub fn allows(&self, now: f64) -> bool {
-        now >= self.open_until
+        now >= self.open_until && !self.is_probing
+    }
+
+    /// Returns the time from which requests are allowed, in seconds.
+    pub const fn opens_at(&self) -> f64 {
+        self.open_until
+    }
+
+    const fn is_half_open(&self) -> bool {
+        self.failures >= FAILURES
     }
 
     fn succeeded(&mut self) {
@@ -84,6 +95,22 @@ impl Default for Health {
 }
 
 impl Health {
+    /// Records that a request is sent at `now`, in seconds, unless the breaker does not allow it. Returns whether the request
+    /// is the only one that a half-open breaker allows; `None` if the breaker does not allow it.
+    pub fn start(&mut self, now: f64) -> Option<bool> {
+        if !self.breaker.allows(now) {
+            return None;
+        }
+        self.breaker.is_probing = self.breaker.is_half_open();
+        Some(self.breaker.is_probing)
+    }
+
+    /// Records the first token, or the end, of the request for which [`Self::start`] returned `Some(true)`. Call before
+    /// recording its outcome.
+    pub const fn end_probe(&mut self) {
+        self.breaker.is_probing = false;
+    }
+
     /// Records an answer, with the latency of its first token in seconds.
     pub fn succeeded(&mut self, latency: f64) {
         self.latency.push(latency);
@@ -153,6 +180,26 @@ mod tests {
         health.succeeded(0.1);
         health.failed(now);
         assert!(health.breaker().allows(now));
+    }
+
+    #[test]
+    fn half_open_breaker_allows_one_request_at_a_time() {
+        let mut health = Health::default();
+        assert_eq!((health.start(0.0), health.start(0.0)), (Some(false), Some(false)));
+        for _ in 0..5 {
+            health.failed(0.0);
+        }
+        assert_eq!(health.start(4.9), None);
+        assert_eq!((health.start(5.0), health.start(5.0)), (Some(true), None));
+        // The request is cancelled, or its failure is the buyer's fault.
+        health.end_probe();
+        assert_eq!((health.start(5.0), health.start(5.0)), (Some(true), None));
+        health.end_probe();
+        health.failed(5.0);
+        assert_eq!((health.start(14.9), health.start(15.0), health.start(15.0)), (None, Some(true), None));
+        health.end_probe();
+        health.succeeded(0.1);
+        assert_eq!((health.start(15.0), health.start(15.0)), (Some(false), Some(false)));
     }
 
     #[test]

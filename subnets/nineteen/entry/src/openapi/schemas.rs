@@ -142,6 +142,24 @@ pub(super) fn components() -> ComponentsBuilder {
             object([("id", string()), ("object", one_of(&["model"])), ("endpoint", string())], [("price", any())]),
         )
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
+        .schema(
+            "Key",
+            object(
+                [
+                    ("object", one_of(&["key"])),
+                    ("id", string()),
+                    ("name", string()),
+                    ("balance", of_type(Type::Integer).into()),
+                    ("rate_per_minute", count()),
+                    ("models", either([lists(string()), null()])),
+                    ("monthly_budget", either([count(), null()])),
+                    ("created", count()),
+                ],
+                [],
+            ),
+        )
+        .schema("Usage", usage())
+        .schema("UsageList", object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []))
         .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
@@ -161,6 +179,11 @@ fn answer(kind: &str) -> ObjectBuilder {
         ],
         [],
     )
+}
+
+fn usage() -> ObjectBuilder {
+    let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
+    object([("day", string()), ("model", string())].into_iter().chain(counts), [])
 }
 
 fn task_status() -> ObjectBuilder {

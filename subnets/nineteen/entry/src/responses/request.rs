@@ -65,7 +65,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
     // Fields of chat completions that this protocol lacks.
-    for name in ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"] {
+    let lacking = ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"];
+    for name in lacking.into_iter().chain(["top_k", "min_p", "repetition_penalty"]) {
         fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
     }
     let mut echo = Map::new();

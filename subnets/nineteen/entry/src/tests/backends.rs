@@ -155,7 +155,10 @@ async fn shop() -> Shop {
     let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
     let mut market = MarketConfig::default();
     market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
-    let shop = shop_before(market, &[TASK], routes(miner), QueryDeadlines::default()).await;
+    // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
+    let long = Some(Duration::from_secs(30));
+    let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
+    let shop = shop_before(market, &[TASK], routes(miner), deadlines).await;
     let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 10_000, models: None, monthly_budget: None };
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     shop

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop_of, text, word};
@@ -45,7 +46,8 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
             }
             None => get(&shop, &path.replace("{id}", CHAT)).await,
         };
-        let expected = if item.get("post").is_some() { 401 } else { 200 };
+        let needs_key = item.get("post").or(item.get("get")).unwrap().get("security").is_some();
+        let expected = if needs_key { 401 } else { 200 };
         assert_eq!(response.status().as_u16(), expected, "{path}");
     }
     // The gateway supports every field of the document's chat schema.
@@ -77,4 +79,63 @@ async fn the_status_tells_tasks_capacity_and_latency() {
     assert!(latency > 0.0 && task["best_latency"] == latency, "{task}");
     let page = text(get(&shop, "/status").await).await;
     assert!(page.starts_with("<!doctype html>") && page.contains(CHAT) && page.contains("available"), "{page}");
+}
+
+/// A key sees its own limits and usage, and those of no other.
+#[tokio::test]
+async fn key_and_usage_are_those_of_the_own_key() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let other = KeyTerms { name: "other".to_owned(), rate_per_minute: 7, models: None, monthly_budget: Some(9) };
+    let other = shop.store.create_key(&other, &[5; 40], 0).await.unwrap();
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
+    document(shop.send("/v1/chat/completions", &body, None).await).await;
+    let charged = shop.charged().await;
+    let own = async |path: &str, key: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {key}"));
+        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    let key = own("/v1/key", &shop.key).await;
+    assert_eq!((&key["name"], &key["rate_per_minute"], &key["models"]), (&json!("test"), &json!(100), &Value::Null));
+    assert!(key["balance"].is_number() && !key.to_string().contains(&shop.key));
+    let usage = own("/v1/usage", &shop.key).await;
+    assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
+    assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
+    assert_eq!(own("/v1/key", &other.secret).await["monthly_budget"], 9);
+    for path in ["/v1/key", "/v1/usage"] {
+        assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
+    }
+}
+
+/// Web pages may call the gateway with any headers, and read the rate limit and errors.
+#[tokio::test]
+async fn web_pages_of_any_origin_are_allowed() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let preflight = Request::options("/v1/chat/completions")
+        .header("origin", "https://example.com")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type,x-stainless-os");
+    let response = shop.router.clone().oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
+    let header =
+        |response: &axum::response::Response, name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (204, "*".to_owned()));
+    assert_eq!(header(&response, "access-control-allow-headers"), "authorization,content-type,x-stainless-os");
+    let refused = Request::post("/v1/chat/completions").header("origin", "https://example.com");
+    let response = shop.router.clone().oneshot(refused.body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!((response.status().as_u16(), header(&response, "access-control-allow-origin")), (401, "*".to_owned()));
+    assert!(header(&response, "access-control-expose-headers").contains("x-ratelimit-remaining-requests"));
+}
+
+/// The start page has a command that works: its URL is that of the request.
+#[tokio::test]
+async fn start_page_has_an_example_request() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let page = async |host: &str| {
+        let request = Request::get("/").header("host", host).body(Body::empty()).unwrap();
+        text(shop.router.clone().oneshot(request).await.unwrap()).await
+    };
+    let found = page("gateway.example:8091").await;
+    assert!(found.contains("curl http://gateway.example:8091/v1/chat/completions") && found.contains(CHAT), "{found}");
+    assert!(page("[::1]:8091").await.contains("curl http://[::1]:8091/v1"));
+    let found = page("<script>").await;
+    assert!(found.contains("curl http://HOST/v1") && !found.contains("<script>"), "{found}");
 }

@@ -87,7 +87,8 @@ pub(super) async fn shop_before(
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
     let floor = |task: &&str| {
         let task = Arc::new(config.task(task).unwrap().clone());
-        let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
+        let (hotkey, concurrency) = (bob.hotkey(), None);
+        let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
         TaskFloor::new(task, vec![Contender::new(&row, session.clone(), 900.0)], 10)
     };

@@ -104,6 +104,26 @@ async fn images_come_from_openais_route() {
     assert_eq!(ask(&miner, "/text-to-image", payload).await.status(), StatusCode::BAD_GATEWAY);
 }
 
+/// The reference's payloads for avatars and inpainting have no `model`: the route selects the task.
+#[tokio::test]
+async fn payload_without_model_selects_the_task_of_the_route() {
+    let echo = |Json(payload): Json<Value>| async move { Json(json!({"image_b64": payload["model"]})) };
+    let backend = ["avatar", "inpaint", "text-to-image"]
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(&format!("/v1/{route}"), post(echo)));
+    let tasks = ["avatar=face", "dreamshaper-inpaint", "one-text-to-image", "two-text-to-image"];
+    let served = tasks.map(|text| text.parse().unwrap()).to_vec();
+    let miner = miner_before(backend, MinerConfig { task_type: TaskType::Image, served, ..config() }).await;
+    for (route, model) in [("/avatar", "face"), ("/inpaint", "dreamshaper-inpaint")] {
+        let answer = text(ask(&miner, route, json!({"prompt": "a"})).await).await;
+        assert_eq!(answer, json!({"image_b64": model}).to_string());
+    }
+    // Two tasks have this route.
+    let response = ask(&miner, "/text-to-image", json!({"prompt": "a"})).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(text(response).await.contains("model is missing"));
+}
+
 #[tokio::test]
 async fn embeddings_pass_as_they_are() {
     let answer = json!({"data": [{"index": 0, "embedding": [0.5, 1.0]}]});
@@ -144,8 +164,11 @@ async fn a_failing_backend_is_told() {
     let failing = miner_before(chats(|| async { StatusCode::INTERNAL_SERVER_ERROR }), config()).await;
     let full = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
     let garbage = miner_before(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config()).await;
-    let silent = miner_before(chats(std::future::pending::<()>), hasty.clone()).await;
-    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), hasty).await;
+    let silent = miner_before(chats(std::future::pending::<()>), hasty).await;
+    // Even on a busy machine, the response's head arrives before the deadline.
+    let later = Duration::from_secs(2);
+    let patient = MinerConfig { deadlines: Deadlines { first: later, between: short, total: later }, ..config() };
+    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), patient).await;
     for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)] {
         assert_eq!(chat(&miner).await.status(), status);
     }
@@ -249,6 +272,15 @@ async fn a_full_miner_says_429() {
     assert_eq!(chat(&miner).await.status(), StatusCode::OK);
 }
 
+/// A validator may send the next request before the miner has released the place of the last one.
+#[tokio::test]
+async fn place_released_within_the_wait_is_taken() {
+    let miner = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config()).await;
+    let first = chat(&miner).await;
+    let (second, ()) = tokio::join!(chat(&miner), async { drop(first) });
+    assert_eq!(second.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn capacities_are_shared_by_stake() {
     let validators = Arc::new(Validators::default());
@@ -256,11 +288,16 @@ async fn capacities_are_shared_by_stake() {
     let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
     validators.replace([(alice, standing(1)), (dave, standing(3))].into());
     let backend = Backend::new(&Url::parse("http://127.0.0.1:9").unwrap(), None).unwrap();
-    let miner = Miner::new(config(), backend, Some(validators));
+    let miner = Miner::new(MinerConfig { concurrency: 10, ..config() }, backend, Some(Arc::clone(&validators)));
     let offered = json!({"task_configs": [{"task": "chat-a", "max_capacity": 1_000.0, "weight": 0.5}], "nonce": "1"});
-    let answer = text(ask(&miner, "/capacity", offered).await).await;
+    let response = ask(&miner, "/capacity", offered).await;
+    assert_eq!(response.headers()[CONCURRENCY], "2", "a quarter of 10 requests at a time");
+    let answer = text(response).await;
     assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
     assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
+    validators.replace([(alice, standing(1)), (dave, standing(99))].into());
+    let response = ask(&miner, "/capacity", json!({"task_configs": []})).await;
+    assert_eq!(response.headers()[CONCURRENCY], "1", "0 would mean that the miner announces nothing");
 }
 
 /// Starts a miner behind the full transport; returns a validator's session with it.

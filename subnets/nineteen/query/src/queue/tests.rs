@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
-use crate::{Attempts, Market, Querier, QueryDeadlines, QueryError, Request, RequestKind};
+use crate::{Attempts, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request, RequestKind};
 
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG: Duration = Duration::from_mins(3);
@@ -60,7 +60,12 @@ impl Process {
             let client = FiberClient::new(key("//Alice"), Trust::Signed, config, Arc::new(SystemClock)).unwrap();
             let clocks = (system_clock(), monotonic_clock());
             let (samples, _) = mpsc::channel(1);
-            let querier = Querier::new(client, market, QueryDeadlines::default(), 8, clocks, samples);
+            // A busy machine takes longer than the task's timeout.
+            let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
+            let querier = Querier::new(client, market, deadlines, 8, clocks, samples);
+            // Less than the pause after a rate limit.
+            let querier =
+                querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
             let ready = std::sync::Mutex::new(Some(ready));
             let on_ready = || ready.lock().unwrap().take().into_iter().for_each(|ready| ready.send(()).unwrap());
             Worker::new(queue, querier, 8).run(&Shutdown::new(), on_ready).await;

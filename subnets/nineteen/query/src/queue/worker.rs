@@ -193,8 +193,9 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
                     let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order { task, payload, most_chunks, relays_logprobs } = order;
-                    return Ok(Request { task, payload, kind: RequestKind::Organic, most_chunks, relays_logprobs });
+                    let Order { task, payload, most_chunks, key, is_collected, relays_logprobs } = order;
+                    let (kind, key) = (RequestKind::Organic, key.into());
+                    return Ok(Request { task, payload, kind, most_chunks, key, is_collected, relays_logprobs });
                 }
             }
             None => return Err(Outcome::Malformed),

@@ -48,7 +48,7 @@ async fn poison_prompt_counts_against_no_miner() {
     for _ in 0..20 {
         let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
         let QueryError::Failed { attempts, refused: None, .. } = error else { panic!("{error:?}") };
-        assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
+        assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
     }
     assert_eq!(counted(&bench), (0.0, 0.0));
     assert!(bench.querier.is_served(TASK));
@@ -65,6 +65,65 @@ async fn poison_prompt_counts_against_no_miner() {
         bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     }
     assert!(!bench.querier.is_served(TASK));
+}
+
+/// After the pause of a circuit breaker, one request tries the miner; further requests wait for its outcome.
+#[tokio::test]
+async fn half_open_breaker_allows_one_request() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let bench = miners::market(vec![(miners::gated(&gate), Some(8))], QueueSettings::default()).await;
+    let contender = &bench.contenders[0];
+    // Five failures, of which the last one was 6 s before the querier's clock began.
+    let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
+    for _ in 0..5 {
+        contender.count(&crate::roster::Completion { outcome: failed, now: -6.0, ..Default::default() });
+    }
+    let mut buying = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        buying.spawn(miners::buy(bench.querier.clone(), "a"));
+    }
+    miners::queued(&bench, 7).await;
+    assert_eq!(contender.running(), 1);
+    // A cancelled request tells nothing of the miner, so that the next one tries it.
+    buying.abort_all();
+    while buying.join_next().await.is_some() {}
+    for _ in 0..8 {
+        buying.spawn(miners::buy(bench.querier.clone(), "a"));
+    }
+    miners::queued(&bench, 7).await;
+    assert_eq!((contender.running(), bench.querier.is_served(TASK)), (1, true));
+    gate.add_permits(10);
+    while let Some(answer) = buying.join_next().await {
+        assert_eq!(answer.unwrap(), Ok("a"));
+    }
+}
+
+/// A half-open breaker allows the next request once the answer to the one before has begun, not only once it is complete.
+#[tokio::test]
+async fn half_open_breaker_allows_next_request_after_first_chunk() {
+    let bench = miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default()).await;
+    let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
+    for _ in 0..5 {
+        bench.contenders[0].count(&crate::roster::Completion { outcome: failed, now: -6.0, ..Default::default() });
+    }
+    let mut answers = Vec::new();
+    for running in 1..=3 {
+        answers.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        assert_eq!(bench.contenders[0].running(), running);
+    }
+}
+
+/// A buyer can ask for more than any miner writes in time: two miners try, and neither has failed.
+#[tokio::test]
+async fn too_long_collected_answer_counts_against_no_miner() {
+    let slow = || stalls((0..49).map(|_| (100, chunk("x"))).collect());
+    let deadlines = QueryDeadlines { total: Duration::from_secs(1), ..QueryDeadlines::default() };
+    let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
+    let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
+    let error = bench.querier.ask(collected).await.unwrap_err();
+    let QueryError::Failed { attempts, refused: None, last } = error else { panic!("{error:?}") };
+    assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
+    assert_eq!(counted(&bench), (0.0, 0.0));
 }
 
 /// A server that fails at requests which another miner answers is at fault.

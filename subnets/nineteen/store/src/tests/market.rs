@@ -16,7 +16,7 @@ pub(super) fn hotkey(uri: &str) -> Hotkey {
 
 pub(super) fn offer(uri: &str, name: &str) -> NewContender {
     let capacity = Capacity { declared: 2_000.0, accepted: 1_000.0, to_score: 40.0 };
-    NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity }
+    NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity, concurrency: Some(7) }
 }
 
 /// Session keys survive a refresh of the list of miners: the reference deletes them, and has no miners to query until
@@ -51,14 +51,15 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
 
 pub(super) async fn a_period_is_counted_once(home: Home) {
     let store = home.open().await;
-    let offers = [offer("//Alice", "a"), offer("//Bob", "a"), offer("//Alice", "b")];
+    let unannounced = NewContender { concurrency: None, ..offer("//Bob", "a") };
+    let offers = [offer("//Alice", "a"), unannounced, offer("//Alice", "b")];
     let (budgets, mut config) = ([(task("a"), 7)], MarketConfig::default());
     assert_eq!(store.config(None).await.unwrap(), None);
     let begin = async || store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets, &config).await;
     let id = begin().await.unwrap();
     assert!(matches!(begin().await, Err(StoreError::StillOpen(1))));
     let mut rows = store.contenders(id).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.offer.clone()).collect::<Vec<_>>().len(), 3);
+    assert!(rows.len() == 3 && rows.iter().all(|row| offers.contains(&row.offer)), "{rows:?}");
     let busy = rows.iter_mut().find(|row| row.offer == offers[0]).unwrap();
     for outcome in [RequestOutcome::Answered { work: 25.0 }, RequestOutcome::RateLimited] {
         busy.counts.count(outcome);

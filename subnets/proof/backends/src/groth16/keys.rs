@@ -133,3 +133,9 @@ pub(super) fn proving_from_bytes(bytes: &[u8]) -> Result<ProvingKey<Bn254>, Back
     let key = ProvingKey::deserialize_uncompressed_unchecked(&mut reader).map_err(|error| refuse(error.to_string()))?;
     if reader.is_empty() { Ok(key) } else { Err(refuse("trailing bytes after the key".to_owned())) }
 }
+
+/// Reads the verification key with which a proving key begins, without checking its points.
+pub(super) fn verification_of_proving(bytes: &[u8]) -> Result<VerifyingKey<Bn254>, BackendError> {
+    VerifyingKey::deserialize_uncompressed_unchecked(bytes)
+        .map_err(|error| BackendError::Key { key: "proving key", reason: error.to_string() })
+}

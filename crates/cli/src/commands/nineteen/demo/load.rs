@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::super::keys::now_ms;
 use super::super::operation::RunningOperation;
+use super::MODEL;
 use crate::daemon::serve_here;
 
 /// Pause between two requests of the buyer.
@@ -71,7 +72,7 @@ impl Buyer {
     async fn buy(&self) -> Option<u64> {
         let number = rand::rng().random_range(1..1_000_000);
         let body = json!({
-            "model": "chat-demo",
+            "model": MODEL,
             "messages": [{"role": "user", "content": format!("Tell me about number {number}.")}],
             "max_tokens": TOKENS,
             "temperature": 0.7,

@@ -38,24 +38,94 @@ fn all_of_an_odd_amount_is_shared() {
     }
 }
 
-/// As in the published source (`get_subnet_terms`, opentensor/subtensor 14bc6f9f): the alpha that a block adds to a pool
-/// is at most root's proportion of the alpha emission. Without root stake it is 0, and all TAO buys alpha, so the price
-/// grows with the square of the pool's TAO.
+/// A pool in the published source's arithmetic (`get_subnet_terms` and `inject_and_maybe_swap`, opentensor/subtensor
+/// 14bc6f9f), in rao as floating-point numbers.
+#[derive(Clone, Copy, Debug)]
+struct PublishedPool {
+    tao: f64,
+    alpha: f64,
+    quote: f64,
+}
+
+impl PublishedPool {
+    fn of_chain() -> Self {
+        let pool = Subtensor::pool_of(BABELBIT);
+        let quote = pool.quote.deconstruct() as f64 / 1e18;
+        Self { tao: pool.tao.0 as f64, alpha: pool.alpha.0 as f64, quote }
+    }
+
+    /// Returns the price in TAO, with 32 fraction bits as in the published source.
+    fn price(&self) -> f64 {
+        let price = (1.0 - self.quote) / self.quote * self.tao / self.alpha;
+        (price * 2.0_f64.powi(32)).floor() / 2.0_f64.powi(32)
+    }
+
+    /// Emits TAO into the pool, of which at most `max_alpha` alpha is added and the rest buys alpha.
+    fn after_block(self, tao: f64, max_alpha: f64) -> Self {
+        let alpha_in = (tao / self.price()).min(max_alpha);
+        let tao_in = (alpha_in * self.price()).min(tao);
+        let (alpha_in, excess, tao_in) = (alpha_in.floor(), (tao - tao_in).floor(), tao_in.floor());
+        let base_side = (1.0 - self.quote) * self.tao * (self.alpha + alpha_in);
+        let quote_side = self.quote * self.alpha * (self.tao + tao_in);
+        let quote = quote_side / (quote_side + base_side);
+        let kept = (self.tao / (self.tao + excess)).powf(quote / (1.0 - quote));
+        let bought = (self.alpha * (1.0 - kept)).floor();
+        Self { tao: self.tao + excess + tao_in, alpha: self.alpha - bought + alpha_in, quote }
+    }
+
+    fn assert_is_the_chains(&self, block: u32) {
+        let chain = Self::of_chain();
+        // Powers of floating-point numbers differ from exact ones by some rao of a pool of 10¹² rao.
+        let near = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1.0 + theirs * 1e-15;
+        assert!(near(chain.tao, self.tao) && near(chain.alpha, self.alpha), "block {block}: {chain:?} {self:?}");
+        assert!((chain.quote - self.quote).abs() < 1e-15, "block {block}: {chain:?} {self:?}");
+    }
+}
+
+/// Runs blocks in which one subnet receives all TAO, and compares each with the published source.
+fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
+    for block in blocks {
+        let max_alpha = Subtensor::root_proportion(BABELBIT).to_num::<f64>() * UNIT as f64;
+        let expected = PublishedPool::of_chain().after_block(UNIT as f64, max_alpha);
+        run_to(block);
+        expected.assert_is_the_chains(block);
+    }
+}
+
 #[test]
-fn emission_without_root_stake_raises_the_price() {
+fn idle_subnet_without_root_stake_has_the_published_price_in_each_block() {
     chain(|| {
-        let pool = || (SubnetTAO::<Runtime>::get(BABELBIT).0 as f64, SubnetAlphaIn::<Runtime>::get(BABELBIT).0 as f64);
-        let (tao, alpha) = pool();
-        for block in 2..60 {
-            run_to(block);
-            let excess = SubnetExcessTao::<Runtime>::get(BABELBIT).0;
-            assert!(excess > 0, "block {block}");
-            assert_eq!(SubnetTaoInEmission::<Runtime>::get(BABELBIT).0, 0);
-            assert_eq!(SubnetAlphaInEmission::<Runtime>::get(BABELBIT).0, 0);
-        }
-        let (later, _) = pool();
-        let price: f64 = Subtensor::alpha_price(BABELBIT).to_num();
-        let expected = later * later / (tao * alpha);
-        assert!(later > tao && (price / expected - 1.0).abs() < 1e-6, "{price} {expected}");
+        let before = PublishedPool::of_chain();
+        compare_with_the_published_source(2..6_242);
+        // All TAO buys alpha, so the price grows with the square of the pool's TAO.
+        let after = PublishedPool::of_chain();
+        let expected = before.price() * (after.tao / before.tao).powi(2);
+        assert!((after.price() / expected - 1.0).abs() < 1e-6, "{} {expected}", after.price());
+    });
+}
+
+#[test]
+fn idle_subnet_with_root_stake_has_the_published_price_in_each_block() {
+    // At a price of 0.1 TAO, the alpha for all TAO would exceed root's part of the alpha emission; at 2 TAO it does not.
+    for (alpha, buys) in [(10_000, true), (500, false)] {
+        chain(|| {
+            SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(10_000_000 * UNIT));
+            SubnetAlphaIn::<Runtime>::insert(BABELBIT, AlphaBalance(alpha * UNIT));
+            compare_with_the_published_source(2..300);
+            assert!(SubnetTaoInEmission::<Runtime>::get(BABELBIT) > TaoBalance::ZERO);
+            assert_eq!(SubnetExcessTao::<Runtime>::get(BABELBIT) > TaoBalance::ZERO, buys);
+        });
+    }
+}
+
+#[test]
+fn pool_below_the_minimum_reserve_buys_no_alpha() {
+    chain(|| {
+        SubnetAlphaIn::<Runtime>::insert(BABELBIT, AlphaBalance(swap::MIN_RESERVE - 1));
+        let (before, issued) = (Subtensor::pool_of(BABELBIT), TotalIssuance::<Runtime>::get());
+        run_to(2);
+        assert_eq!(Subtensor::pool_of(BABELBIT), before);
+        assert_eq!(SubnetExcessTao::<Runtime>::get(BABELBIT), TaoBalance::ZERO);
+        assert_eq!(TotalIssuance::<Runtime>::get(), TaoBalance(issued.0 + UNIT));
     });
 }

@@ -55,17 +55,17 @@ fn no_limit_is_far_away_and_a_passed_one_at_hand() {
 }
 
 #[test]
-fn growth_keeps_the_price_within_the_bounds_of_weights() {
+fn added_reserves_keep_the_price_or_are_refused_at_the_bounds_of_weights() {
     let before = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
-    let after = before.grown(TaoBalance(1_000_000_000), AlphaBalance(9_999_999_999));
+    let (tao, alpha) = (TaoBalance(1_000_000_000), AlphaBalance(9_999_999_999));
+    let quote = before.weight_after_adding(tao, alpha).unwrap();
+    let after = Pool { tao: TaoBalance(before.tao.0 + tao.0), alpha: AlphaBalance(before.alpha.0 + alpha.0), quote };
     let (old, new) = (before.price().to_num::<f64>(), after.price().to_num::<f64>());
     assert!((new / old - 1.0).abs() < 1e-16, "{old} {new}");
-    let flooded = before.grown(TaoBalance(u64::MAX / 2), AlphaBalance(0));
-    assert_eq!(flooded.quote, MAX_WEIGHT);
-    let drowned = before.grown(TaoBalance(0), AlphaBalance(u64::MAX / 2));
-    assert_eq!(drowned.quote, MIN_WEIGHT);
-    let empty = pool(0, 0, 0.5);
-    assert_eq!(empty.grown(TaoBalance(0), AlphaBalance(0)), empty);
+    assert_eq!(before.weight_after_adding(TaoBalance(u64::MAX / 2), AlphaBalance(0)), None);
+    assert_eq!(before.weight_after_adding(TaoBalance(0), AlphaBalance(u64::MAX / 2)), None);
+    let empty = pool(0, 0, 0.7);
+    assert_eq!(empty.weight_after_adding(TaoBalance(0), AlphaBalance(0)), Some(Perquintill::from_percent(50)));
 }
 
 fn pools() -> impl Strategy<Value = Pool> {

@@ -1,4 +1,5 @@
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
@@ -175,13 +176,16 @@ async fn text_miner_is_checked_word_by_word() {
         (long, Some(Rule::PredictionLength), "predict the current utterance only"),
     ] {
         let shown = fourth.clone();
+        let live = Arc::new(Mutex::new(Vec::new()));
+        let (recorded, before_response) = (Arc::clone(&live), Arc::clone(&live));
+        let reported = Arc::new(AtomicUsize::new(0));
+        let reported_to_miner = Arc::clone(&reported);
         let miner = text_miner(move |number| {
+            reported_to_miner.store(before_response.lock().unwrap().len(), Ordering::Relaxed);
             let body = if number == 4 { fourth.as_str() } else { r#"{"prediction": "Good morning"}"# };
             response("200 OK", body.as_bytes())
         });
         let target = target(miner.await, "/predict");
-        let live = Arc::new(Mutex::new(Vec::new()));
-        let recorded = Arc::clone(&live);
         let mut observe = move |event: Event<'_>| {
             if let Event::Verdict(report) = event {
                 recorded.lock().unwrap().push(report.rule);
@@ -198,6 +202,9 @@ async fn text_miner_is_checked_word_by_word() {
             assert!(mend.starts_with(remedy), "{mend}");
         }
         assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each verdict is reported once");
+        // Verdicts that the last request does not decide are reported before its response.
+        let reported = reported.load(Ordering::Relaxed);
+        assert!(reported > Rule::TEXT.len() / 2, "{reported} verdicts before the last response");
         assert_eq!(report.timings.0[0].phase, Phase::Step);
     }
 }

@@ -95,8 +95,8 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let limits = ScoringLimits { max_artifact_bytes: 1_000, ..ScoringLimits::default() };
-    let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     let (validator, time) = (key("//a"), now());
+    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, stopped_at(time));
     let mut forged = metadata(&validator, bundle(5), time);
     forged["timestamp"] = json!(time + 1);
     let mut other_kind = metadata(&validator, json!({}), time);

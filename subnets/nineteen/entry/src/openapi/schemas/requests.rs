@@ -1,6 +1,5 @@
 //! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
 
-use taonet_nineteen_core::payload::LARGEST_SEED;
 use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 
@@ -34,13 +33,17 @@ fn sampling() -> Vec<Field> {
         ("max_completion_tokens", whole(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
-        ("seed", whole(1.0, LARGEST_SEED as f64)),
+        ("seed", of_type(Type::Integer).into()),
+        ("top_k", whole(-1.0, 1_000_000.0)),
+        ("min_p", number(0.0, 1.0)),
+        ("repetition_penalty", positive(2.0)),
         ("stop", stop),
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
         ("n", exactly(1.into())),
         ("store", exactly(false.into())),
+        ("metadata", of_type(Type::Object).additional_properties(Some(string())).max_properties(Some(16)).into()),
         ("service_tier", one_of(&["auto", "default"])),
     ]
 }
@@ -51,6 +54,8 @@ fn tools() -> Vec<Field> {
         ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
+        ("reasoning_effort", one_of(&["none", "minimal", "low", "medium", "high", "xhigh"])),
+        ("modalities", lists(one_of(&["text"]))),
     ]
 }
 
@@ -59,9 +64,14 @@ fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
         ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
         ("steps", whole(5.0, 49.0)),
         ("cfg_scale", number(1.5, 12.0)),
-        ("seed", whole(1.0, LARGEST_SEED as f64)),
+        ("seed", of_type(Type::Integer).into()),
     ];
     fields.into_iter().chain(further).collect()
+}
+
+/// Returns the schema of a number above 0 and up to `largest`.
+fn positive(largest: f64) -> RefOr<Schema> {
+    of_type(Type::Number).exclusive_minimum(Some(0.0)).maximum(Some(largest)).into()
 }
 
 fn sides() -> [Field; 2] {

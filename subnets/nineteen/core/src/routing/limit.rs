@@ -1,0 +1,220 @@
+//! Limit of the requests in flight at a miner.
+
+/// Initial limit of a miner that announces none, as in earlier releases.
+const INITIAL: usize = 32;
+/// Maximum limit of a miner that announces none.
+const LARGEST_LEARNED: usize = 256;
+/// Maximum limit that a miner can announce.
+const LARGEST_ANNOUNCED: usize = 65_536;
+/// Factor of the limit after a rate limit (429).
+const DECREASE: f64 = 0.9;
+/// Number of failed probes after which the pause before the next probe no longer doubles.
+const MAX_FAILED_PROBES: u32 = 6;
+
+/// Limit of the requests in flight at a miner: additive increase, multiplicative decrease.
+///
+/// The limit starts at the number that the miner announces, or at 32. While it is used up, each series of as many
+/// answers raises it by one, up to the announced number, or 256. A rate limit (429) lowers it to 90 %, once per round trip:
+/// rate limits of requests that were sent before the limit was lowered do not lower it again.
+///
+/// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
+/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A failed probe, also one that gets no answer in
+/// time, lowers the limit by one only if it was one request more than before, and each doubles the length of the series
+/// before the next probe, up to 64 times.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InFlightLimit {
+    limit: f64,
+    largest: usize,
+    /// Number in flight that the miner announces, or 32.
+    promised: usize,
+    /// Number in flight that the miner must accept, at most `promised`.
+    required: usize,
+    /// Number in flight at which the miner has answered. Only approximate, because requests overtake each other.
+    shown: usize,
+    failed_probes: u32,
+    /// Number of times that the limit was lowered.
+    round: u64,
+}
+
+/// A request when it was sent, relative to the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Number of requests in flight, including this one.
+    pub nth: usize,
+    /// Whether the miner may reject the request, because it is more than the miner must accept.
+    pub is_probe: bool,
+    round: u64,
+}
+
+impl InFlightLimit {
+    /// Returns the limit of a miner that announces the number of concurrent requests that it accepts, from 1 to 65 536.
+    pub fn announced(concurrency: usize) -> Self {
+        let largest = concurrency.clamp(1, LARGEST_ANNOUNCED);
+        Self { largest, ..Self::starting_at(largest) }
+    }
+
+    /// Returns the initial limit of a miner that announces none.
+    pub const fn unannounced() -> Self {
+        Self::starting_at(INITIAL)
+    }
+
+    const fn starting_at(initial: usize) -> Self {
+        Self {
+            limit: initial as f64,
+            largest: LARGEST_LEARNED,
+            promised: initial,
+            required: initial,
+            shown: initial,
+            failed_probes: 0,
+            round: 0,
+        }
+    }
+
+    /// Returns the maximum number of requests in flight, at least 1.
+    pub fn get(&self) -> usize {
+        (self.limit as usize).clamp(1, self.largest)
+    }
+
+    /// Returns the number of requests in flight that the miner must accept.
+    pub const fn required(&self) -> usize {
+        self.required
+    }
+
+    /// Returns the position of the request that is sent as the `nth` in flight.
+    pub const fn position(&self, nth: usize) -> Position {
+        Position { nth, is_probe: nth > self.required, round: self.round }
+    }
+
+    /// Renews the miner's promise, at the start of a period: the miner must accept as many requests as it announces, or 32.
+    /// The limit remains.
+    pub const fn renew(&mut self) {
+        self.required = self.promised;
+        self.failed_probes = 0;
+    }
+
+    /// Records an answer.
+    pub fn answered(&mut self, position: Position) {
+        let nth = position.nth;
+        // The miner has shown that it can keep its promise again.
+        self.required = self.required.max(nth.min(self.promised));
+        if nth > self.shown {
+            self.shown = nth;
+            self.failed_probes = 0;
+        }
+        if nth < self.get() {
+            return;
+        }
+        // Only the step beyond what the miner has shown is slowed down.
+        let caution = if self.get() < self.shown { 0 } else { self.failed_probes };
+        let step = 1.0 / (self.limit * f64::from(1_u32 << caution));
+        self.limit = (self.limit + step).min(self.largest as f64);
+    }
+
+    /// Records a rate limit (429), or a probe that got no answer in time.
+    pub fn rate_limited(&mut self, position: Position) {
+        let accepted = position.nth.saturating_sub(1).max(1);
+        self.shown = self.shown.min(accepted);
+        if !position.is_probe {
+            self.required = self.required.min(accepted);
+        }
+        if position.round != self.round {
+            return;
+        }
+        self.round += 1;
+        self.failed_probes = (self.failed_probes + u32::from(position.is_probe)).min(MAX_FAILED_PROBES);
+        let is_last = position.nth >= self.get();
+        let lowered = if position.is_probe && is_last { accepted as f64 } else { DECREASE * self.limit };
+        self.limit = lowered.max(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers requests as a miner with `capacity` slots does while more requests wait than can be sent; returns the
+    /// numbers of rate limits that count and of failed probes.
+    fn saturate(limit: &mut InFlightLimit, capacity: usize, requests: usize) -> (usize, usize) {
+        let (mut counted, mut probes) = (0, 0);
+        for _ in 0..requests {
+            let position = limit.position(limit.get());
+            if position.nth <= capacity {
+                limit.answered(position);
+            } else {
+                *(if position.is_probe { &mut probes } else { &mut counted }) += 1;
+                limit.rate_limited(position);
+            }
+        }
+        (counted, probes)
+    }
+
+    #[test]
+    fn announced_limit_is_never_exceeded() {
+        let mut limit = InFlightLimit::announced(64);
+        assert_eq!(saturate(&mut limit, 64, 10_000), (0, 0));
+        assert_eq!(limit.get(), 64);
+        assert_eq!((InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()), (1, 65_536));
+    }
+
+    #[test]
+    fn unannounced_limit_grows_to_the_capacity_without_a_counted_rate_limit() {
+        for capacity in [32, 50, 100, 1_000] {
+            let mut limit = InFlightLimit::unannounced();
+            let (counted, probes) = saturate(&mut limit, capacity, 40_000);
+            assert_eq!((limit.get(), counted), (capacity.min(256), 0));
+            assert!(probes < 30, "{probes} failed probes");
+        }
+    }
+
+    #[test]
+    fn rate_limits_lower_the_limit_to_the_capacity() {
+        let mut limit = InFlightLimit::announced(64);
+        let (counted, _) = saturate(&mut limit, 10, 2_000);
+        assert!((8..=11).contains(&limit.get()) && counted < 25, "{limit:?}, {counted} rate limits");
+        // A miner that rejects every request keeps one in flight, whose rate limits count.
+        let mut limit = InFlightLimit::announced(4);
+        for _ in 0..40 {
+            limit.rate_limited(limit.position(limit.get()));
+        }
+        let is_probe = |nth| limit.position(nth).is_probe;
+        assert_eq!((limit.get(), is_probe(1), is_probe(2)), (1, false, true));
+    }
+
+    #[test]
+    fn rate_limits_of_one_round_trip_lower_the_limit_once() {
+        let mut limit = InFlightLimit::announced(100);
+        let burst: Vec<_> = (1..=100).map(|nth| limit.position(nth)).collect();
+        for position in burst.iter().skip(3) {
+            limit.rate_limited(*position);
+        }
+        assert_eq!(limit.get(), 90);
+        limit.rate_limited(burst[0]);
+        assert_eq!(limit.get(), 90, "the request was sent before the limit was lowered");
+        limit.rate_limited(limit.position(1));
+        assert_eq!(limit.get(), 81, "90 % of the limit, not of the position");
+    }
+
+    #[test]
+    fn answers_restore_the_number_that_the_miner_must_accept() {
+        let mut limit = InFlightLimit::announced(8);
+        limit.rate_limited(limit.position(3));
+        assert_eq!(limit.required(), 2);
+        limit.answered(limit.position(5));
+        assert_eq!((limit.required(), limit.position(6).is_probe), (5, true));
+        limit.answered(limit.position(9));
+        assert_eq!(limit.required(), 8, "at most the announced number");
+        limit.rate_limited(limit.position(1));
+        let lowered = limit.get();
+        limit.renew();
+        assert_eq!((limit.required(), limit.get()), (8, lowered));
+    }
+
+    #[test]
+    fn unused_limit_does_not_grow() {
+        let mut limit = InFlightLimit::unannounced();
+        for _ in 0..10_000 {
+            limit.answered(limit.position(5));
+        }
+        assert_eq!(limit.get(), 32);
+    }
+}

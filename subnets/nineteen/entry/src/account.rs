@@ -1,0 +1,42 @@
+//! A buyer's own API key: limits, credits and usage.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Json, Response};
+use serde_json::json;
+
+use crate::{Gateway, GatewayError};
+
+/// Handler of `GET /v1/key`: name, limits and credits of the request's API key.
+pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+    let key = gateway.key(&headers).await?;
+    let document = json!({
+        "object": "key",
+        "id": key.id,
+        "name": key.terms.name,
+        "balance": key.balance,
+        "rate_per_minute": key.terms.rate_per_minute,
+        "models": key.terms.models,
+        "monthly_budget": key.terms.monthly_budget,
+        "created": key.created_ms / 1_000,
+    });
+    Ok(Json(document).into_response())
+}
+
+/// Handler of `GET /v1/usage`: usage of the request's API key by day and model.
+pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+    let key = gateway.key(&headers).await?;
+    let rows = gateway.0.store.usage(Some(&key.id)).await?;
+    let row = |row: taonet_nineteen_store::UsageRow| {
+        json!({
+            "day": row.day,
+            "model": row.model,
+            "requests": row.requests,
+            "input_tokens": row.input_tokens,
+            "output_tokens": row.output_tokens,
+            "charged": row.charged,
+        })
+    };
+    let data: Vec<_> = rows.into_iter().map(row).collect();
+    Ok(Json(json!({"object": "list", "data": data})).into_response())
+}

@@ -1,0 +1,278 @@
+//! Queue of buyers' requests while no miner has a free slot.
+//!
+//! A free slot goes to the API key with the fewest requests in flight, over all tasks, because tasks share miners; of the
+//! key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of other keys. While
+//! the queue of a task is full, a new request replaces the newest one of the key with the most queued requests, if that is
+//! another key with more requests in the queue. If the queues of all tasks are too large, their sizes in bytes decide.
+
+mod fair_queue;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use taonet_nineteen_core::TaskName;
+use taonet_primitives::Hotkey;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until};
+
+use self::fair_queue::{FairQueue, QueuedRequest};
+use crate::querier::Inner;
+use crate::slot::Slot;
+use crate::{Request, measures};
+
+/// Interval at which queued requests poll for a slot that no other request has released, such as that of a miner whose
+/// pause has ended.
+const POLL: Duration = Duration::from_millis(250);
+/// Maximum pause of all miners for which a request waits: that after a rate limit, but not that of an open circuit breaker,
+/// after which miners often fail again.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
+
+/// Limits of the queue of buyers' requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueSettings {
+    /// Maximum number of queued requests per task. With 0, a request that finds no free slot fails immediately.
+    pub length: usize,
+    /// Maximum time that a request waits in the queue, over all its attempts.
+    pub wait: Duration,
+    /// Maximum size of all queued requests in memory, over all tasks, in bytes.
+    pub bytes: usize,
+}
+
+impl Default for QueueSettings {
+    /// Returns the defaults: 1 000 requests per task, 30 s, 256 MiB.
+    fn default() -> Self {
+        Self { length: 1_000, wait: Duration::from_secs(30), bytes: 256 << 20 }
+    }
+}
+
+/// The queue with its limits.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    pub(crate) settings: QueueSettings,
+    queue: Mutex<FairQueue>,
+    /// Number of buyers' requests that have arrived.
+    arrivals: AtomicU64,
+    /// Time of the last poll for slots, in milliseconds on the querier's clock.
+    polled: AtomicU64,
+}
+
+/// Why a request gets no slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// No miner that the request has not tried can serve it in time.
+    NoMiner,
+    /// The queue is full, or the request has waited too long. Contains the estimated time until a request gets a slot.
+    Busy(Duration),
+}
+
+/// A buyer's request that needs slots, one for each attempt.
+#[derive(Debug)]
+pub(crate) struct SlotRequest<'a> {
+    task: &'a TaskName,
+    key: Arc<str>,
+    payload: &'a Map<String, Value>,
+    /// Remaining time that the request may wait in the queue.
+    wait: Duration,
+    /// Order of arrival, which the request keeps for further attempts.
+    arrival: u64,
+    /// Whether the request has had a slot. If it needs another one, it is queued even if the queue is full.
+    is_admitted: bool,
+}
+
+impl<'a> SlotRequest<'a> {
+    pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
+        let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
+        let (key, wait) = (Arc::clone(&request.key), inner.backlog.settings.wait);
+        Self { task: &request.task, key, payload: &request.payload, wait, arrival, is_admitted: false }
+    }
+}
+
+impl Backlog {
+    fn queue(&self) -> MutexGuard<'_, FairQueue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether requests for a task are queued.
+    pub(crate) fn has_queue(&self, task: &TaskName) -> bool {
+        self.queue().has_requests(task)
+    }
+
+    /// Returns the number of queued requests for a task.
+    pub(crate) fn len(&self, task: &str) -> usize {
+        self.queue().len(task)
+    }
+
+    /// Removes a request in flight of a key.
+    pub(crate) fn end(&self, key: &Arc<str>) {
+        self.queue().end(key);
+    }
+}
+
+/// A request's entry in the queue, removed when dropped.
+struct QueueEntry {
+    inner: Arc<Inner>,
+    arrival: u64,
+}
+
+impl Drop for QueueEntry {
+    fn drop(&mut self) {
+        self.inner.backlog.queue().remove(self.arrival);
+    }
+}
+
+/// An entry in the queue, and the receiver of the slot. Drops the entry first, so that no slot is sent to a request that has
+/// left.
+struct PendingSlot {
+    entry: QueueEntry,
+    slot: oneshot::Receiver<Slot>,
+}
+
+impl PendingSlot {
+    /// Leaves the queue; returns the slot if one was granted at the last moment.
+    fn leave(self) -> Option<Slot> {
+        let Self { entry, mut slot } = self;
+        drop(entry);
+        slot.try_recv().ok()
+    }
+}
+
+impl Inner {
+    /// Returns a slot at a miner outside `tried`: immediately if one is free and no request is queued, otherwise after
+    /// waiting in the queue, at most until `deadline`.
+    pub(crate) async fn slot(
+        self: &Arc<Self>,
+        request: &mut SlotRequest<'_>,
+        tried: &[Hotkey],
+        deadline: Instant,
+    ) -> Result<Slot, NoSlot> {
+        if !self.backlog.has_queue(request.task)
+            && let Some(slot) = self.spare_slot(request, tried)
+        {
+            return Ok(slot);
+        }
+        let began = Instant::now();
+        let until = deadline.min(began + request.wait);
+        if !self.opens_until(request.task, tried, until) {
+            return Err(NoSlot::NoMiner);
+        }
+        let slot = self.wait_in_queue(request, tried, until).await;
+        request.wait = request.wait.saturating_sub(began.elapsed());
+        request.is_admitted |= slot.is_ok();
+        measures::waited(began.elapsed().as_secs_f64());
+        slot
+    }
+
+    async fn wait_in_queue(
+        self: &Arc<Self>,
+        request: &SlotRequest<'_>,
+        tried: &[Hotkey],
+        until: Instant,
+    ) -> Result<Slot, NoSlot> {
+        let task = request.task;
+        let mut pending = self.enqueue(request, tried)?;
+        self.dispatch();
+        loop {
+            let poll = (Instant::now() + POLL).min(until);
+            tokio::select! {
+                biased;
+                // Without a slot, a request of another key has replaced this one.
+                granted = &mut pending.slot => return granted.map_err(|_| self.busy(task, "replaced")),
+                () = sleep_until(poll) => {
+                    if Instant::now() >= until {
+                        return pending.leave().ok_or_else(|| self.busy(task, "deadline"));
+                    }
+                    if !self.opens_until(task, tried, until) {
+                        return pending.leave().ok_or(NoSlot::NoMiner);
+                    }
+                    self.dispatch_if_due();
+                }
+            }
+        }
+    }
+
+    /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait for it.
+    fn opens_until(&self, task: &TaskName, tried: &[Hotkey], until: Instant) -> bool {
+        let pause = until.saturating_duration_since(Instant::now()).min(MAX_PAUSE).as_secs_f64();
+        let roster = self.market.roster();
+        let floor = roster.as_ref().and_then(|roster| roster.floor(task.as_str()));
+        floor.is_some_and(|floor| floor.opens_within(self.now(), pause, tried))
+    }
+
+    /// Returns a slot at a miner outside `tried` if one is free.
+    pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
+        let slot = Slot::organic(self, request.task, &request.key, tried)?;
+        self.backlog.queue().start(request.task, &request.key, !request.is_admitted, self.now());
+        request.is_admitted = true;
+        Some(slot)
+    }
+
+    fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<PendingSlot, NoSlot> {
+        let (sender, slot) = oneshot::channel();
+        let (task, key) = (request.task.clone(), Arc::clone(&request.key));
+        let bytes = request.payload.iter().map(|(name, value)| name.len() + size(value)).sum();
+        let queued =
+            QueuedRequest { task, key, tried: tried.to_vec(), bytes, is_new: !request.is_admitted, slot: sender };
+        let mut queue = self.backlog.queue();
+        if !request.is_admitted && !queue.make_room(&queued, &self.backlog.settings) {
+            measures::rejected("full");
+            return Err(NoSlot::Busy(queue.estimate(request.task, self.now())));
+        }
+        queue.insert(request.arrival, queued);
+        let entry = QueueEntry { inner: Arc::clone(self), arrival: request.arrival };
+        Ok(PendingSlot { entry, slot })
+    }
+
+    fn busy(&self, task: &TaskName, reason: &'static str) -> NoSlot {
+        measures::rejected(reason);
+        NoSlot::Busy(self.backlog.queue().estimate(task, self.now()))
+    }
+
+    /// Gives the free slots to queued requests.
+    pub(crate) fn dispatch(self: &Arc<Self>) {
+        // Dropping a slot locks the queue, so it must happen after the guard is dropped.
+        let mut undelivered = Vec::new();
+        let mut queue = self.backlog.queue();
+        let now = self.now();
+        let (mut full, mut skipped) = (HashSet::new(), HashSet::new());
+        while let Some(arrival) = queue.next(&full, &skipped) {
+            let Some(request) = queue.get(arrival) else { break };
+            match Slot::organic(self, &request.task, &request.key, &request.tried) {
+                Some(slot) => {
+                    let Some(QueuedRequest { task, key, is_new, slot: receiver, .. }) = queue.remove(arrival) else {
+                        break;
+                    };
+                    queue.start(&task, &key, is_new, now);
+                    undelivered.extend(receiver.send(slot).err());
+                }
+                None if request.tried.is_empty() => _ = full.insert(request.task.clone()),
+                // Only the miners that the request has excluded may have a slot.
+                None => _ = skipped.insert(arrival),
+            }
+        }
+        drop(queue);
+    }
+
+    /// Like [`Self::dispatch`], unless another queued request has just polled.
+    fn dispatch_if_due(self: &Arc<Self>) {
+        let now = (self.now() * 1e3) as u64;
+        let polled = self.backlog.polled.load(Ordering::Relaxed);
+        if now >= polled + POLL.as_millis() as u64 / 2 {
+            self.backlog.polled.store(now, Ordering::Relaxed);
+            self.dispatch();
+        }
+    }
+}
+
+/// Returns the approximate size of a value in memory, in bytes.
+fn size(value: &Value) -> usize {
+    let content = match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + content
+}

@@ -1,0 +1,114 @@
+//! Failures of attempts to query a miner: whether they count against the miner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use taonet_nineteen_core::period::RequestOutcome;
+use taonet_primitives::Hotkey;
+use taonet_wire::CallError;
+
+use crate::chunk::ChunkFault;
+use crate::querier::Inner;
+use crate::roster::Completion;
+use crate::sse::StreamFault;
+use crate::{Contender, RequestKind, measures};
+
+/// Why an attempt to query a miner failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AttemptError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("miner returned {0}")]
+    Status(StatusCode),
+    #[error("miner sent no data for {0:?}")]
+    Silent(Duration),
+    #[error("miner's answer took longer than {0:?}")]
+    TooLong(Duration),
+    #[error("miner's answer has more chunks than requested")]
+    TooMany,
+    #[error("miner's answer is malformed: {0}")]
+    Stream(#[from] StreamFault),
+    #[error("miner's answer is malformed: {0}")]
+    Chunk(#[from] ChunkFault),
+    #[error("miner's answer is malformed: {0}")]
+    Whole(&'static str),
+    #[error("miner's answer is empty")]
+    Empty,
+}
+
+impl AttemptError {
+    /// Returns the outcome that the contender's counters record.
+    pub(crate) fn outcome(&self) -> RequestOutcome {
+        match self {
+            Self::Status(status) if status.as_u16() == 429 => RequestOutcome::RateLimited,
+            _ => RequestOutcome::Failed,
+        }
+    }
+
+    /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's server failed at it, or
+    /// it asks for more than a model writes in time.
+    pub(crate) fn may_be_the_requests(&self) -> bool {
+        match self {
+            Self::Status(status) => self.refused().is_some() || status.is_server_error(),
+            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) | Self::TooLong(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns the HTTP status if the miner rejected the request as malformed.
+    pub(crate) fn refused(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
+            _ => None,
+        }
+    }
+}
+
+/// A failed attempt.
+pub(crate) struct FailedAttempt {
+    pub(crate) error: AttemptError,
+    /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the buyer is
+    /// at fault.
+    pub(crate) disputed: Option<DisputedFailure>,
+    /// Hotkey of the miner.
+    pub(crate) hotkey: Hotkey,
+}
+
+/// A failure that the buyer's request itself may have caused. The attempt has released its slot. Counts nothing when
+/// dropped.
+pub(crate) struct DisputedFailure {
+    contender: Arc<Contender>,
+    inner: Arc<Inner>,
+    outcome: Option<RequestOutcome>,
+}
+
+impl DisputedFailure {
+    pub(crate) const fn new(contender: Arc<Contender>, inner: Arc<Inner>) -> Self {
+        Self { contender, inner, outcome: None }
+    }
+
+    /// Counts the failure against the miner.
+    pub(crate) fn count(self) {
+        self.count_as(false);
+    }
+
+    /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has tried the request.
+    pub(crate) fn count_alone(self) {
+        self.count_as(true);
+    }
+
+    fn count_as(mut self, spares_breaker: bool) {
+        self.outcome = Some(RequestOutcome::Failed);
+        let completion =
+            Completion { outcome: self.outcome, now: self.inner.now(), spares_breaker, ..Completion::default() };
+        self.contender.count(&completion);
+    }
+}
+
+impl Drop for DisputedFailure {
+    fn drop(&mut self) {
+        measures::outcome(self.contender.offer.task.as_str(), RequestKind::Organic.as_str(), self.outcome);
+    }
+}

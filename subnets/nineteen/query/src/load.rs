@@ -1,0 +1,196 @@
+//! Requests in flight at a miner, over all its tasks.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use taonet_nineteen_core::routing::{InFlightLimit, Position};
+
+/// Requests in flight at a miner, over all its tasks, and their limit.
+#[derive(Debug)]
+pub(crate) struct MinerLoad(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    running: usize,
+    announced: Option<usize>,
+    limit: InFlightLimit,
+    /// Number of tests that wait for a slot.
+    waiting_tests: usize,
+}
+
+/// A reservation of the next free slot for a test, which ends when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation(Arc<MinerLoad>);
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.0.state().waiting_tests -= 1;
+    }
+}
+
+/// What a finished request shows of a miner's capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CapacitySignal {
+    /// The miner answered.
+    Answered,
+    /// The miner rejected the request with status 429, or left a probe without an answer.
+    Overloaded,
+    /// The request was cancelled, or failed for another reason.
+    None,
+}
+
+impl MinerLoad {
+    /// Creates the load of a miner that announces a number of concurrent requests; `None` if it announces none.
+    pub(crate) fn new(announced: Option<usize>) -> Self {
+        Self(Mutex::new(State { running: 0, announced, limit: initial(announced), waiting_tests: 0 }))
+    }
+
+    /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a test waits for the slot.
+    pub(crate) fn enter(&self, max: usize) -> Option<Position> {
+        let mut state = self.state();
+        let slots = if state.waiting_tests > 0 { state.test_slots(max) - 1 } else { state.limit.get().min(max) };
+        state.enter_below(slots)
+    }
+
+    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test would be a probe, which
+    /// the miner may reject.
+    pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
+        let mut state = self.state();
+        let slots = state.test_slots(max);
+        state.enter_below(slots)
+    }
+
+    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as soon as it is free.
+    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
+        self.state().waiting_tests += 1;
+        Reservation(Arc::clone(self))
+    }
+
+    /// Releases a slot.
+    pub(crate) fn leave(&self, position: Position, signal: CapacitySignal) {
+        let mut state = self.state();
+        state.running = state.running.saturating_sub(1);
+        match signal {
+            CapacitySignal::Answered => state.limit.answered(position),
+            CapacitySignal::Overloaded => state.limit.rate_limited(position),
+            CapacitySignal::None => {}
+        }
+    }
+
+    /// Sets the number of concurrent requests that the miner announces for a period. The learned limit remains if the number
+    /// does.
+    pub(crate) fn announce(&self, concurrency: Option<usize>) {
+        let mut state = self.state();
+        if state.announced == concurrency {
+            state.limit.renew();
+        } else {
+            state.announced = concurrency;
+            state.limit = initial(concurrency);
+        }
+    }
+
+    /// Returns the announced number of concurrent requests.
+    pub(crate) fn announced(&self) -> Option<usize> {
+        self.state().announced
+    }
+
+    /// Returns the current limit.
+    pub(crate) fn limit(&self) -> usize {
+        self.state().limit.get()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_waiting_test(&self) -> bool {
+        self.state().waiting_tests > 0
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Returns the number of slots for tests, at least 1.
+    fn test_slots(&self, max: usize) -> usize {
+        self.limit.get().min(self.limit.required()).min(max).max(1)
+    }
+
+    fn enter_below(&mut self, slots: usize) -> Option<Position> {
+        if self.running >= slots {
+            return None;
+        }
+        self.running += 1;
+        Some(self.limit.position(self.running))
+    }
+}
+
+fn initial(announced: Option<usize>) -> InFlightLimit {
+    announced.map_or_else(InFlightLimit::unannounced, InFlightLimit::announced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_limited_by_announcement_and_ceiling() {
+        let load = MinerLoad::new(Some(2));
+        let first = load.enter(8).unwrap();
+        assert_eq!((first.nth, first.is_probe), (1, false));
+        assert!(load.enter(1).is_none(), "the ceiling applies to announced limits too");
+        assert!(load.enter(8).is_some() && load.enter(8).is_none());
+        load.leave(first, CapacitySignal::Answered);
+        assert_eq!(load.enter(8).unwrap().nth, 2);
+    }
+
+    #[test]
+    fn test_is_no_probe() {
+        let load = MinerLoad::new(Some(4));
+        let entered: Vec<_> = (0..4).map(|_| load.enter_test(8).unwrap()).collect();
+        assert!(load.enter_test(8).is_none());
+        // The miner accepts fewer requests than it announces.
+        for position in entered {
+            load.leave(position, if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None });
+        }
+        assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
+        assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
+        assert!(load.enter(8).unwrap().is_probe);
+    }
+
+    #[test]
+    fn waiting_test_gets_the_next_free_slot() {
+        let load = Arc::new(MinerLoad::new(Some(2)));
+        let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
+        let reservations = [load.reserve(), load.reserve()];
+        load.leave(entered[0], CapacitySignal::Answered);
+        assert!(load.enter(8).is_none());
+        let test = load.enter_test(8).unwrap();
+        drop(reservations);
+        assert!(load.enter(8).is_none() && load.enter_test(8).is_none());
+        load.leave(test, CapacitySignal::Answered);
+        assert!(load.enter(8).is_some());
+    }
+
+    #[test]
+    fn repeated_announcement_keeps_the_limit_and_renews_the_promise() {
+        let load = MinerLoad::new(Some(4));
+        let entered: Vec<_> = (0..4).map(|_| load.enter(8).unwrap()).collect();
+        for position in entered {
+            load.leave(position, if position.nth > 1 { CapacitySignal::Overloaded } else { CapacitySignal::None });
+        }
+        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        let probes = |entered: &[Position]| entered.iter().map(|position| position.is_probe).collect::<Vec<_>>();
+        let entered = enter_all();
+        assert_eq!(probes(&entered), [false, true, true]);
+        for position in entered {
+            load.leave(position, CapacitySignal::None);
+        }
+        load.announce(Some(4));
+        let entered = enter_all();
+        assert_eq!(probes(&entered), [false; 3]);
+        for position in entered {
+            load.leave(position, CapacitySignal::None);
+        }
+        load.announce(Some(5));
+        assert_eq!(enter_all().len(), 5);
+    }
+}

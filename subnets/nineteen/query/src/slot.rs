@@ -1,0 +1,147 @@
+//! Slot of a request at a miner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::routing::Position;
+use taonet_nineteen_core::{Task, TaskName};
+use taonet_primitives::Hotkey;
+use tokio::time::{Instant, sleep};
+
+use crate::load::{CapacitySignal, MinerLoad};
+use crate::querier::Inner;
+use crate::roster::Completion;
+use crate::{Contender, Roster};
+
+/// Maximum time that a test waits for a slot.
+const TEST_WAIT: Duration = Duration::from_secs(10);
+/// Interval at which a waiting test polls for a slot.
+const TEST_POLL: Duration = Duration::from_millis(20);
+
+/// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
+pub(crate) struct Slot {
+    inner: Arc<Inner>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) task: Arc<Task>,
+    /// Whether answers are queued for checking.
+    pub(crate) keeps_samples: bool,
+    pub(crate) contender: Arc<Contender>,
+    load: Arc<MinerLoad>,
+    pub(crate) position: Position,
+    /// API key of an organic request.
+    key: Option<Arc<str>>,
+    completion: Completion,
+    signal: CapacitySignal,
+}
+
+impl Slot {
+    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
+    pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
+        let now = inner.now();
+        let roster = inner.market.roster()?;
+        let order = roster.floor(task.as_str())?.for_organic(now, tried, rand::random);
+        let mut slot = order.into_iter().find_map(|contender| {
+            let load = roster.load(&contender.offer.hotkey)?;
+            let position = load.enter(inner.max_running)?;
+            let Some(is_probe) = contender.enter(now) else {
+                load.leave(position, CapacitySignal::None);
+                return None;
+            };
+            let mut slot = Self::new(inner, &roster, contender, load, position)?;
+            slot.completion.ends_probe = is_probe;
+            Some(slot)
+        })?;
+        slot.key = Some(Arc::clone(key));
+        Some(slot)
+    }
+
+    /// Reserves a slot for a synthetic request. Waits up to [`TEST_WAIT`] for one at the first miner in turn.
+    pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
+        let until = Instant::now() + TEST_WAIT;
+        let mut reservation = None;
+        loop {
+            let roster = inner.market.roster()?;
+            let floor = roster.floor(task.as_str())?;
+            let contenders = floor.for_synthetic();
+            let first = Arc::clone(roster.load(&contenders.first()?.offer.hotkey)?);
+            let slot = contenders.into_iter().find_map(|contender| {
+                let load = roster.load(&contender.offer.hotkey)?;
+                let position = load.enter_test(inner.max_running)?;
+                contender.enter_test(floor.task.volume_to_requests_conversion);
+                Self::new(inner, &roster, contender, load, position)
+            });
+            if slot.is_some() || Instant::now() >= until {
+                return slot;
+            }
+            // The new reservation begins before the earlier one ends.
+            reservation.replace(first.reserve());
+            sleep(TEST_POLL).await;
+        }
+    }
+
+    /// Creates a slot at a contender that counts the request already; `None` if the roster does not offer the task.
+    fn new(
+        inner: &Arc<Inner>,
+        roster: &Arc<Roster>,
+        contender: Arc<Contender>,
+        load: &Arc<MinerLoad>,
+        position: Position,
+    ) -> Option<Self> {
+        let floor = roster.floor(contender.offer.task.as_str())?;
+        Some(Self {
+            inner: Arc::clone(inner),
+            roster: Arc::clone(roster),
+            task: Arc::clone(&floor.task),
+            keeps_samples: floor.keeps_samples(),
+            contender,
+            load: Arc::clone(load),
+            position,
+            key: None,
+            completion: Completion::default(),
+            signal: CapacitySignal::None,
+        })
+    }
+
+    /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows,
+    /// the next request need not wait until the answer is complete.
+    pub(crate) fn begin_answer(&mut self) {
+        if std::mem::take(&mut self.completion.ends_probe) {
+            self.contender.end_probe();
+            self.inner.dispatch();
+        }
+    }
+
+    /// Records that the miner has too many requests in flight, which lowers its limit.
+    pub(crate) fn set_overloaded(&mut self) {
+        self.signal = CapacitySignal::Overloaded;
+    }
+
+    /// Sets how the request ended, which is recorded when the slot is dropped.
+    pub(crate) fn end(&mut self, completion: Completion) {
+        if self.signal == CapacitySignal::None && matches!(completion.outcome, Some(RequestOutcome::Answered { .. })) {
+            self.signal = CapacitySignal::Answered;
+        }
+        self.completion = Completion { ends_probe: self.completion.ends_probe, ..completion };
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.contender.leave(&self.completion);
+        self.load.leave(self.position, self.signal);
+        if let Some(key) = &self.key {
+            self.inner.backlog.end(key);
+        }
+        self.inner.dispatch();
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Slot")
+            .field("contender", &self.contender.offer)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
+}

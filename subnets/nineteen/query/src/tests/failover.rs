@@ -1,0 +1,196 @@
+//! Tests of failover while miners are busy: slots, attempts and deadlines.
+
+use axum::http::StatusCode;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+
+use super::miners::*;
+use super::*;
+
+const GARBAGE: &str = "data: garbage\n\n";
+
+fn each(handlers: Vec<axum::routing::MethodRouter>, slots: usize) -> Vec<(axum::routing::MethodRouter, Option<usize>)> {
+    handlers.into_iter().map(|handler| (handler, Some(slots))).collect()
+}
+
+/// A failed attempt releases its slot before the request waits for another miner: otherwise, two requests that fail at two
+/// miners would wait for each other.
+#[tokio::test]
+async fn failed_attempt_releases_its_slot_before_waiting() {
+    let handler = || {
+        post(|body: String| async move {
+            if body.contains("poison") {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+            chunk("good").into_response()
+        })
+    };
+    let bench = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
+    let began = std::time::Instant::now();
+    let mut poisoned = JoinSet::new();
+    for _ in 0..2 {
+        let querier = bench.querier.clone();
+        let mut request = buyers("a");
+        request.payload.insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
+        poisoned.spawn(async move { querier.ask(request).await.map(drop) });
+    }
+    until(|| bench.contenders.iter().all(|contender| contender.running() == 1)).await;
+    assert_eq!(buy(bench.querier.clone(), "b").await, Ok("b"));
+    while let Some(outcome) = poisoned.join_next().await {
+        assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
+    }
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        bench.contenders.iter().all(|contender| contender.running() == 0 && contender.counts().total_requests <= 1.0)
+    );
+}
+
+/// Any buyer can send a prompt at which the miner's server answers 503 or 504, so they do not lower the limit of requests in
+/// flight.
+#[tokio::test]
+async fn poison_prompt_does_not_lower_the_limit() {
+    for status in [StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT] {
+        let handler = post(move || async move { status });
+        let bench = market(vec![(handler, Some(64))], QueueSettings::default()).await;
+        for _ in 0..3 {
+            bench.querier.ask(buyers("a")).await.unwrap_err();
+        }
+        let roster = bench.querier.market().roster().unwrap();
+        assert_eq!(roster.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
+    }
+}
+
+/// Status 429 means that the miner is busy: it is no failed attempt, and the request waits for a miner again.
+#[tokio::test]
+async fn rate_limited_request_waits_for_any_number_of_miners() {
+    let handlers = scripted(6, |call| async move {
+        if call < 6 { StatusCode::TOO_MANY_REQUESTS.into_response() } else { chunk("a").into_response() }
+    });
+    let bench = market(each(handlers, 1), QueueSettings::default()).await;
+    assert_eq!(buy(bench.querier.clone(), "a").await, Ok("a"));
+    // The miners have refused a request that they had announced to accept.
+    let limited: f64 = bench.contenders.iter().map(|contender| contender.counts().requests_429).sum();
+    assert_eq!(limited, 6.0);
+}
+
+/// A request that a miner has rejected is queued again even if the queue is full by then.
+#[tokio::test]
+async fn rate_limited_request_returns_to_a_full_queue() {
+    let (rejects, answers) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (reject, answer) = (Arc::clone(&rejects), Arc::clone(&answers));
+    let handlers = scripted(1, move |call| {
+        let (reject, answer) = (Arc::clone(&reject), Arc::clone(&answer));
+        async move {
+            if call == 1 {
+                reject.notified().await;
+                return StatusCode::TOO_MANY_REQUESTS.into_response();
+            }
+            answer.acquire().await.unwrap().forget();
+            chunk("a").into_response()
+        }
+    });
+    let bench = market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
+    let mut buying = JoinSet::new();
+    for running in 1..=2 {
+        buying.spawn(buy(bench.querier.clone(), "a"));
+        until(|| bench.contenders[0].running() == running).await;
+    }
+    buying.spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 1).await;
+    rejects.notify_one();
+    until(|| bench.contenders[0].counts().requests_429 > 0.0).await;
+    answers.add_permits(3);
+    while let Some(answer) = buying.join_next().await {
+        assert_eq!(answer.unwrap(), Ok("a"));
+    }
+}
+
+/// A request has at most five failed attempts, the hedged one included.
+#[tokio::test]
+async fn hedged_attempt_counts_as_attempt() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let handlers = scripted(8, move |call| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::time::sleep(Duration::from_millis(if call < 4 { 0 } else { 1_200 })).await;
+            GARBAGE.into_response()
+        }
+    });
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..patient() };
+    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
+    assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
+}
+
+/// The limit of the time in the queue does not include the time at miners.
+#[tokio::test]
+async fn attempts_do_not_shorten_the_wait_in_the_queue() {
+    let gate = Arc::new(Semaphore::new(0));
+    let own = Arc::clone(&gate);
+    let handlers = scripted(2, move |call| {
+        let gate = Arc::clone(&own);
+        async move {
+            match call {
+                0 => gate.acquire().await.unwrap().forget(),
+                1 => {
+                    tokio::time::sleep(Duration::from_millis(1_500)).await;
+                    return GARBAGE.into_response();
+                }
+                _ => {}
+            }
+            chunk("a").into_response()
+        }
+    });
+    let queue = QueueSettings { wait: Duration::from_secs(1), ..QueueSettings::default() };
+    let bench = market(each(handlers, 1), queue).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders.iter().any(|contender| contender.running() == 1)).await;
+    let second = tokio::spawn(buy(bench.querier.clone(), "b"));
+    queued(&bench, 1).await;
+    gate.add_permits(1);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("b")));
+}
+
+/// One deadline covers all attempts of a request.
+#[tokio::test]
+async fn total_deadline_covers_all_attempts() {
+    let handlers = (0..5).map(|_| stalls(vec![(5_000, chunk("late"))])).collect();
+    let deadlines = QueryDeadlines {
+        first: Some(Duration::from_millis(700)),
+        longest: Duration::from_secs(1),
+        ..QueryDeadlines::default()
+    };
+    let bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
+    assert!(attempts.failed <= 2, "{attempts:?}");
+    // The second miner had too little time.
+    let counted: f64 = bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
+    assert!(counted <= 1.0, "{counted}");
+}
+
+/// Of a hedged request that is answered as a whole, only the complete answer counts, even if both miners have begun.
+#[tokio::test]
+async fn hedged_collected_request_counts_once() {
+    let handlers = scripted(2, |call| async move {
+        tokio::time::sleep(Duration::from_millis(if call == 0 { 600 } else { 0 })).await;
+        let begun = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
+        let end = futures::stream::once(async move {
+            tokio::time::sleep(Duration::from_millis(if call == 0 { 60_000 } else { 1_500 })).await;
+            Ok(Bytes::from(chunk("end")))
+        });
+        Body::from_stream(begun.chain(end)).into_response()
+    });
+    let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..patient() };
+    let mut bench = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let answer = bench.querier.ask(Request { is_collected: true, ..buyers("a") }).await.unwrap();
+    let winner = Arc::clone(answer.contender());
+    assert_eq!(text(answer).await.unwrap(), "half end");
+    let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
+    assert_eq!(counts.iter().map(|counts| counts.total_requests).sum::<f64>(), 1.0, "{counts:?}");
+    assert_eq!(winner.counts().total_requests, 1.0);
+    assert!(bench.samples.recv().await.is_some() && bench.samples.try_recv().is_err());
+}

@@ -1,0 +1,89 @@
+//! Scripted miners and buyers for tests of the queue.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Waits until a condition holds; panics after 60 s.
+pub(super) async fn until(condition: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_mins(1), "the condition does not hold within 60 s");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Deadlines that a busy machine meets.
+pub(super) fn patient() -> QueryDeadlines {
+    let patient = Some(Duration::from_secs(30));
+    QueryDeadlines { first: patient, between: patient, ..QueryDeadlines::default() }
+}
+
+/// Creates miners that share a script: each call passes its number, from 0, over all miners.
+pub(super) fn scripted<F, A>(miners: usize, script: F) -> Vec<axum::routing::MethodRouter>
+where
+    F: Fn(usize) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = axum::response::Response> + Send + 'static,
+{
+    let calls = Arc::new(AtomicUsize::new(0));
+    let miner = |_| {
+        let (calls, script) = (Arc::clone(&calls), script.clone());
+        post(move || script(calls.fetch_add(1, Ordering::SeqCst)))
+    };
+    (0..miners).map(miner).collect()
+}
+
+/// A miner with a number of slots: further requests get status 429. Each answer takes `pause`.
+pub(super) fn limited(slots: usize, pause: Duration, served: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+    let (slots, served) = (Arc::new(Semaphore::new(slots)), Arc::clone(served));
+    post(move || {
+        let (slots, served) = (Arc::clone(&slots), Arc::clone(&served));
+        async move {
+            let Ok(_slot) = slots.try_acquire() else {
+                return axum::http::StatusCode::TOO_MANY_REQUESTS.into_response();
+            };
+            tokio::time::sleep(pause).await;
+            served.fetch_add(1, Ordering::SeqCst);
+            chunk("a").into_response()
+        }
+    })
+}
+
+/// A miner that answers each request once it is told to.
+pub(super) fn gated(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
+    let gate = Arc::clone(gate);
+    post(move || {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            chunk("a")
+        }
+    })
+}
+
+/// A market of miners that announce their numbers of slots.
+pub(super) async fn market(miners: Vec<(axum::routing::MethodRouter, Option<usize>)>, queue: QueueSettings) -> Bench {
+    market_with(miners, queue, patient()).await
+}
+
+pub(super) async fn market_with(
+    miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
+    queue: QueueSettings,
+    deadlines: QueryDeadlines,
+) -> Bench {
+    let mut bench = bench_of(miners, deadlines, 4_096).await;
+    bench.querier = bench.querier.with_queue(queue);
+    bench
+}
+
+pub(super) fn buyers(key: &str) -> Request {
+    Request { key: key.into(), ..request(RequestKind::Organic) }
+}
+
+pub(super) async fn queued(bench: &Bench, requests: usize) {
+    until(|| bench.querier.queued(TASK) == requests).await;
+}
+
+pub(super) async fn buy(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
+    text(querier.ask(buyers(key)).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+}

@@ -1,0 +1,405 @@
+//! Tests of the queue: more requests than the miners have slots.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::miners::*;
+use super::*;
+
+/// Throughput and latencies of buyers.
+#[derive(Debug)]
+struct Throughput {
+    per_second: f64,
+    /// In ascending order.
+    latencies: Vec<Duration>,
+}
+
+impl Throughput {
+    /// Measures buyers that each send requests one after the other.
+    async fn measure(querier: &Querier, buyers: usize, requests_each: usize) -> Self {
+        let (began, mut running) = (Instant::now(), JoinSet::new());
+        for index in 0..buyers {
+            let querier = querier.clone();
+            running.spawn(async move {
+                let mut latencies = Vec::new();
+                for _ in 0..requests_each {
+                    let began = Instant::now();
+                    buy(querier.clone(), ["a", "b", "c", "d"][index % 4]).await.unwrap();
+                    latencies.push(began.elapsed());
+                }
+                latencies
+            });
+        }
+        let mut latencies = running.join_all().await.concat();
+        latencies.sort_unstable();
+        Self { per_second: latencies.len() as f64 / began.elapsed().as_secs_f64(), latencies }
+    }
+
+    fn p99(&self) -> Duration {
+        self.latencies[self.latencies.len() * 99 / 100]
+    }
+}
+
+/// With twice as many buyers as the miners have slots, throughput is that of a market without a queue, each request waits
+/// about as long as its answer takes, and no miner loses anything. Only ratios within one round are compared, and those of
+/// the best of three rounds, because the machine may be busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
+    const PAUSE: Duration = Duration::from_millis(500);
+    const SLOTS: [usize; 2] = [24, 40];
+    let served = Arc::new(AtomicUsize::new(0));
+    let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
+    let bench = market(miners, QueueSettings::default()).await;
+    let slots: usize = SLOTS.iter().sum();
+    let mut rounds = 0;
+    let is_good = loop {
+        let before = Throughput::measure(&bench.querier, slots, 4).await;
+        let saturated = Throughput::measure(&bench.querier, 2 * slots, 4).await;
+        let after = Throughput::measure(&bench.querier, slots, 4).await;
+        let ratio = saturated.per_second / before.per_second.min(after.per_second);
+        let (unsaturated_p99, p99) = (before.p99().max(after.p99()), saturated.p99());
+        let last = *saturated.latencies.last().unwrap();
+        println!(
+            "{ratio:.2} of the throughput without a queue; p99 {p99:?}, last {last:?}, without {unsaturated_p99:?}"
+        );
+        rounds += 1;
+        // Twice as many buyers share the slots, so that answers take twice as long.
+        let is_good = ratio > 0.9 && p99 < 3 * unsaturated_p99 && last < 4 * unsaturated_p99;
+        if is_good || rounds == 3 {
+            break is_good;
+        }
+    };
+    assert!(is_good, "the output has the ratios");
+    assert_eq!(served.load(Ordering::SeqCst), rounds * 16 * slots);
+    for contender in &bench.contenders {
+        let counts = contender.counts();
+        assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
+        assert_eq!(contender.running(), 0);
+    }
+    assert_eq!(bench.querier.queued(TASK), 0);
+}
+
+/// The limit of a miner that announces none grows to its capacity while requests are queued, and the rate limits of the
+/// requests beyond it do not count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unannounced_limit_grows_to_the_capacity_without_loss() {
+    let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let bench = market(vec![(limited(40, Duration::from_millis(20), &served), None)], QueueSettings::default()).await;
+    let mut buyers = JoinSet::new();
+    for _ in 0..64 {
+        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
+        buyers.spawn(async move {
+            while !stops.load(Ordering::SeqCst) {
+                buy(querier.clone(), "a").await.unwrap();
+            }
+        });
+    }
+    let roster = bench.querier.market().roster().unwrap();
+    until(|| roster.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
+    stops.store(true, Ordering::SeqCst);
+    buyers.join_all().await;
+    let counts = bench.contenders[0].counts();
+    assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
+}
+
+/// A miner that answers requests beyond its slots too late, as servers with a queue do, need not accept them: its limit
+/// stops growing, and their timeouts do not count.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unannounced_limit_stops_growing_where_requests_time_out() {
+    const SLOTS: usize = 34;
+    let stops = Arc::new(AtomicBool::new(false));
+    let handler = {
+        let running = Arc::new(AtomicUsize::new(0));
+        post(move || {
+            let running = Arc::clone(&running);
+            async move {
+                let nth = running.fetch_add(1, Ordering::SeqCst) + 1;
+                let _leaves = Leaves(running);
+                let pause = if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
+                tokio::time::sleep(pause).await;
+                chunk("a")
+            }
+        })
+    };
+    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..patient() };
+    let bench = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
+    let mut buyers = JoinSet::new();
+    for _ in 0..64 {
+        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
+        buyers.spawn(async move {
+            let mut failures = 0;
+            while !stops.load(Ordering::SeqCst) {
+                failures += usize::from(buy(querier.clone(), "a").await.is_err());
+            }
+            failures
+        });
+    }
+    let roster = bench.querier.market().roster().unwrap();
+    let limit = || roster.limit(&bench.contenders[0].offer.hotkey).unwrap();
+    until(|| limit() > SLOTS).await;
+    until(|| limit() <= SLOTS).await;
+    stops.store(true, Ordering::SeqCst);
+    let failures: usize = buyers.join_all().await.into_iter().sum();
+    let counts = bench.contenders[0].counts();
+    assert!(failures > 0 && counts.total_requests > 0.0);
+    assert_eq!((counts.requests_429, counts.requests_500), (0.0, 0.0), "{counts:?}");
+}
+
+/// Counts a request in flight until dropped, also if the caller disconnects.
+struct Leaves(Arc<AtomicUsize>);
+
+impl Drop for Leaves {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A test gets the next free slot of a miner with which buyers' requests are queued.
+#[tokio::test]
+async fn test_is_sent_to_a_saturated_miner() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let mut buying = JoinSet::new();
+    for _ in 0..5 {
+        buying.spawn(buy(bench.querier.clone(), "a"));
+    }
+    queued(&bench, 4).await;
+    let querier = bench.querier.clone();
+    let test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
+    let roster = bench.querier.market().roster().unwrap();
+    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+    until(|| load.has_waiting_test()).await;
+    gate.add_permits(2);
+    assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
+    assert!(buying.len() >= 4);
+    gate.add_permits(4);
+    for answer in buying.join_all().await {
+        assert_eq!(answer, Ok("a"));
+    }
+}
+
+/// The requests of a key with 100 requests in the queue do not delay another key's only request.
+#[tokio::test]
+async fn key_with_many_requests_does_not_delay_others() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(4))], QueueSettings::default()).await;
+    let mut answers = JoinSet::new();
+    for _ in 0..104 {
+        answers.spawn(buy(bench.querier.clone(), "many"));
+    }
+    queued(&bench, 100).await;
+    answers.spawn(buy(bench.querier.clone(), "one"));
+    queued(&bench, 101).await;
+    let mut order = Vec::new();
+    for _ in 0..105 {
+        gate.add_permits(1);
+        order.push(answers.join_next().await.unwrap().unwrap().unwrap());
+    }
+    let place = order.iter().position(|key| *key == "one").unwrap();
+    // The request gets the first free slot, and is then one of four in flight.
+    assert!(place <= 4, "answer {place} of {}", order.len());
+}
+
+/// A full queue rejects requests of the key with the most requests, and estimates when a retry makes sense.
+#[tokio::test]
+async fn full_queue_rejects_the_longest_key() {
+    let gate = Arc::new(Semaphore::new(0));
+    let settings = QueueSettings { length: 3, ..QueueSettings::default() };
+    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let mut answers = JoinSet::new();
+    for count in 0..4 {
+        answers.spawn(buy(bench.querier.clone(), "many"));
+        if count == 0 {
+            until(|| bench.contenders[0].running() == 1).await;
+        }
+    }
+    queued(&bench, 3).await;
+    let error = bench.querier.ask(buyers("many")).await.unwrap_err();
+    let QueryError::Busy { retry, .. } = error else { panic!("{error}") };
+    assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry), "{retry:?}");
+    answers.spawn(buy(bench.querier.clone(), "one"));
+    let replaced = answers.join_next().await.unwrap().unwrap();
+    assert!(matches!(replaced, Err(QueryError::Busy { .. })), "{replaced:?}");
+    gate.add_permits(4);
+    let mut served: HashMap<&str, usize> = HashMap::new();
+    while let Some(answer) = answers.join_next().await {
+        *served.entry(answer.unwrap().unwrap()).or_default() += 1;
+    }
+    assert_eq!(served, HashMap::from([("many", 3), ("one", 1)]));
+}
+
+#[tokio::test]
+async fn queued_request_fails_at_its_deadline_or_leaves() {
+    let gate = Arc::new(Semaphore::new(0));
+    let settings = QueueSettings { wait: Duration::from_millis(300), ..QueueSettings::default() };
+    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    let began = Instant::now();
+    let error = bench.querier.ask(buyers("a")).await.unwrap_err();
+    assert!(matches!(error, QueryError::Busy { .. }) && began.elapsed() >= settings.wait, "{error}");
+    let leaving = tokio::spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 1).await;
+    leaving.abort();
+    queued(&bench, 0).await;
+    gate.add_permits(1);
+    first.await.unwrap().unwrap();
+    // Without a queue, a busy market rejects requests immediately.
+    let settings = QueueSettings { length: 0, ..QueueSettings::default() };
+    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let _running = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    assert!(matches!(bench.querier.ask(buyers("a")).await, Err(QueryError::Busy { .. })));
+}
+
+/// A rate limit of the only miner delays the requests beyond its slots, and fails none of them.
+#[tokio::test]
+async fn rate_limited_requests_wait_for_a_slot() {
+    let served = Arc::new(AtomicUsize::new(0));
+    // The miner announces more slots than it has.
+    let miner = limited(3, Duration::from_millis(50), &served);
+    let bench = market(vec![(miner, Some(16))], QueueSettings::default()).await;
+    let mut answers = JoinSet::new();
+    for _ in 0..16 {
+        answers.spawn(buy(bench.querier.clone(), "a"));
+    }
+    while let Some(answer) = answers.join_next().await {
+        answer.unwrap().unwrap();
+    }
+    let counts = bench.contenders[0].counts();
+    // The miner has announced the slots that it refused.
+    assert!(served.load(Ordering::SeqCst) == 16 && counts.requests_429 > 0.0, "{counts:?}");
+}
+
+const OTHER: &str = "chat-llama-3-1-8b";
+
+/// Opens a period in which the only miner offers two tasks.
+fn offer_two_tasks(bench: &Bench) {
+    let config = MarketConfig::default();
+    let floor = |task: &str| {
+        let task = Arc::new(config.task(task).unwrap().clone());
+        let mut offer = bench.contenders[0].offer.clone();
+        offer.task = task.task.clone();
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
+        let contender = Contender::new(&row, bench.contenders[0].session().clone(), 900.0);
+        TaskFloor::new(task, vec![contender], 10)
+    };
+    bench.querier.market().open(Roster::new(PeriodId(2), vec![floor(TASK), floor(OTHER)]));
+}
+
+async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
+    let request = Request { task: OTHER.parse().unwrap(), ..buyers(key) };
+    text(querier.ask(request).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+}
+
+/// Returns the number of requests in flight at the only miner, over all its tasks.
+fn running(bench: &Bench) -> usize {
+    let roster = bench.querier.market().roster().unwrap();
+    roster.contenders().map(|contender| contender.running()).sum()
+}
+
+/// A task's released slot goes to the queued request of another task of the same miner.
+#[tokio::test]
+async fn tasks_of_a_miner_share_its_slots() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| running(&bench) == 1).await;
+    let second = tokio::spawn(buy_other(bench.querier.clone(), "a"));
+    until(|| bench.querier.queued(OTHER) == 1).await;
+    gate.add_permits(2);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
+}
+
+/// A key's requests of one task count when a slot of the same miner is free for another task.
+#[tokio::test]
+async fn key_has_one_share_of_all_tasks() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
+    let mut buying = JoinSet::new();
+    for count in 1..=2 {
+        buying.spawn(buy(bench.querier.clone(), "many"));
+        until(|| running(&bench) == count).await;
+    }
+    for count in 1..=3 {
+        buying.spawn(buy_other(bench.querier.clone(), "many"));
+        until(|| bench.querier.queued(OTHER) == count).await;
+    }
+    buying.spawn(buy_other(bench.querier.clone(), "one"));
+    until(|| bench.querier.queued(OTHER) == 4).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        until(|| running(&bench) == 2.min(6 - order.len())).await;
+        gate.add_permits(1);
+        order.push(buying.join_next().await.unwrap().unwrap().unwrap());
+    }
+    // Behind the two requests that were in flight before.
+    assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
+}
+
+/// A queued request fails as soon as no miner can serve it any more.
+#[tokio::test]
+async fn queued_request_fails_once_no_miner_is_left() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    let began = Instant::now();
+    let waiting = tokio::spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 1).await;
+    // Another process has used up the miner's capacity.
+    let counts = PeriodCounts { consumed_capacity: 1e6, ..PeriodCounts::default() };
+    let row = ContenderRow { offer: bench.contenders[0].offer.clone(), counts, sent: 0.0, score: None };
+    bench.contenders[0].set_others(&row);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(error, QueryError::NoContender(_)), "{error:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    gate.add_permits(1);
+    first.await.unwrap().unwrap();
+}
+
+/// A collected answer that breaks off at one miner is that of another miner, complete.
+#[tokio::test]
+async fn collected_answer_that_breaks_off_fails_over() {
+    let deadlines = QueryDeadlines { first: None, ..short() };
+    let broken = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
+    let bench = bench(vec![says(broken), says([chunk("whole "), chunk("answer")].concat())], deadlines).await;
+    let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
+    while bench.contenders[0].counts().total_requests == 0.0 {
+        let answer = bench.querier.ask(collected()).await.unwrap();
+        assert_eq!(answer.contender().offer.uid, Uid(1));
+        assert_eq!(text(answer).await.unwrap(), "whole answer");
+    }
+    let counts = bench.contenders[0].counts();
+    assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 1.0, 0.0));
+    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+}
+
+/// Large requests fill the queue as well as many.
+#[tokio::test]
+async fn queue_full_of_large_requests_rejects_the_largest_key() {
+    let gate = Arc::new(Semaphore::new(0));
+    let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
+    let bench = market(vec![(gated(&gate), Some(1))], settings).await;
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| bench.contenders[0].running() == 1).await;
+    let large = || {
+        let mut request = buyers("large");
+        request.payload.insert("messages".to_owned(), json!([{"role": "user", "content": "a".repeat(200_000)}]));
+        request
+    };
+    let querier = bench.querier.clone();
+    let waiting = tokio::spawn(async move { querier.ask(large()).await.map(drop) });
+    queued(&bench, 1).await;
+    assert!(matches!(bench.querier.ask(large()).await, Err(QueryError::Busy { .. })));
+    let second = tokio::spawn(buy(bench.querier.clone(), "a"));
+    queued(&bench, 2).await;
+    gate.add_permits(3);
+    assert_eq!((first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()), (Ok("a"), Ok("a"), Ok(())));
+}
