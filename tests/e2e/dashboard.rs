@@ -2,6 +2,7 @@
 
 mod browser;
 mod explorer;
+mod voices;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,8 +16,17 @@ use taonet_wallet::Keypair;
 
 use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models, tao};
 
-/// Returns the command of a demonstration of the challenge `ferry`.
+/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc serves the visitors.
 fn demo(arguments: &[&str]) -> Command {
+    let mut demo = demo_with_whisper(arguments);
+    if !arguments.contains(&"--no-page") {
+        demo.args(["--stt", "tiny"]);
+    }
+    demo
+}
+
+/// Like [`demo`], but with Whisper base for the visitors.
+fn demo_with_whisper(arguments: &[&str]) -> Command {
     require_models();
     let mut demo = tao();
     demo.args(["demo", "--challenge"]).arg(repository("tests/e2e/data/ferry.json")).args(arguments);
@@ -48,9 +58,9 @@ fn page(url: &str) -> String {
     String::from_utf8(body).unwrap()
 }
 
-/// Uploads a recording of vectors/speech for a miner; returns the URL of the result, and its page.
-fn interpreted(site: &str, uid: u16) -> (String, String) {
-    let recording = std::fs::read(repository("vectors/speech/utt00.wav")).unwrap();
+/// Uploads a recording for a miner; returns the URL of the result, and its page.
+fn interpreted(site: &str, uid: u16, recording: &Path) -> (String, String) {
+    let recording = std::fs::read(recording).unwrap();
     let field = |name: &str| format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes();
     let uid = format!("{uid}\r\n").into_bytes();
     let body = [field("miner"), uid, field("sound"), recording, b"\r\n--b--\r\n".to_vec()].concat();
@@ -188,7 +198,7 @@ fn visitors_speak_to_the_miners_of_a_file() {
     let daemon = Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1"));
     let form = page(&format!("{}/try", daemon.url()));
     assert!(form.contains("polly") && !form.contains("name=\"keep\""), "{form}");
-    let (_, result) = interpreted(daemon.url(), 1);
+    let (_, result) = interpreted(daemon.url(), 1, &repository("vectors/speech/utt00.wav"));
     // The parrot repeats the recording, so both captions have its text.
     assert!(result.matches("the old ferry crossed the harbor twice").count() >= 2, "{result}");
 }

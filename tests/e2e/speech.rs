@@ -9,7 +9,7 @@ use taonet_speech::{Pcm, SampleFormat, Wav};
 use crate::support::{document, refusal, repository, require_models, tao};
 
 /// Levenshtein distance in words.
-fn word_errors(heard: &str, spoken: &str) -> usize {
+pub(crate) fn word_errors(heard: &str, spoken: &str) -> usize {
     let heard: Vec<_> = heard.split_whitespace().collect();
     // Distances between the recognised prefix and every prefix of the reference.
     let spoken: Vec<_> = spoken.split_whitespace().collect();

@@ -7,6 +7,7 @@ mod terminal;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -145,13 +146,25 @@ pub(crate) fn stderr(output: &Output) -> String {
 /// Fails if the sentence model is not installed, since tests do not download it.
 pub(crate) fn require_models() {
     static STATE: OnceLock<String> = OnceLock::new();
-    let state = STATE.get_or_init(|| {
-        let list = document(&tao().args(["models", "list", "--json"]).output().unwrap());
-        let models = list["models"].as_array().unwrap();
-        let model = models.iter().find(|model| model["model"] == "all-MiniLM-L6-v2").unwrap();
-        model["state"].as_str().unwrap().to_owned()
-    });
+    let state = STATE.get_or_init(|| model_state("all-MiniLM-L6-v2"));
     assert_eq!(state, "present", "all-MiniLM-L6-v2 is not on this machine: run scripts/models");
+}
+
+/// Returns the state of a model on this machine.
+pub(crate) fn model_state(name: &str) -> String {
+    let list = document(&tao().args(["models", "list", "--json"]).output().unwrap());
+    let models = list["models"].as_array().unwrap();
+    let model = models.iter().find(|model| model["model"] == name).unwrap();
+    model["state"].as_str().unwrap().to_owned()
+}
+
+/// Reports on standard error why a test is skipped; with `CI` set, fails.
+pub(crate) fn not_tested(reason: &str) {
+    let message = format!("NOT TESTED: {reason}");
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!is_ci, "{message}");
+    // Bypasses the test harness, which captures the output of passing tests.
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// A server process, killed on drop.

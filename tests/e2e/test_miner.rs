@@ -2,7 +2,9 @@
 
 mod toy;
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -135,6 +137,26 @@ fn text_miner_passes_all_rules_and_verdicts_appear_as_they_come() {
     let live: Vec<_> =
         stderr(&output).lines().filter_map(|line| line.strip_prefix("pass ").map(str::to_owned)).collect();
     assert_eq!(live, with_verdict(&report, "passed"));
+}
+
+/// The verdicts on the first rules are shown while the miner still works on the first frame.
+#[test]
+fn verdicts_appear_before_slow_miner_answers() {
+    let toy = Toy::start("waits");
+    let mut command = bb();
+    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+    command.env("BB_S2S_CHUNK_TIMEOUT_SEC", "120").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut tester = command.spawn().unwrap();
+    let (sender, lines) = mpsc::channel();
+    let stderr = BufReader::new(tester.stderr.take().unwrap());
+    let reader = std::thread::spawn(move || stderr.lines().try_for_each(|line| sender.send(line.unwrap())));
+    let first =
+        std::iter::from_fn(|| lines.recv_timeout(Duration::from_mins(1)).ok()).find(|line| line.starts_with("pass "));
+    assert!(first.is_some() && tester.try_wait().unwrap().is_none());
+    toy.release();
+    assert!(tester.wait().unwrap().success());
+    drop(lines);
+    let _ = reader.join();
 }
 
 #[test]

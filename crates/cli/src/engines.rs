@@ -15,11 +15,14 @@ use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::settings;
 
 /// Name of the recogniser that ships with the product.
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
+/// Name of the recogniser for visitors of the demonstration: the largest one that keeps pace with speech on two cores.
+const VISITORS: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -134,8 +137,7 @@ fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
 
-/// Loads a Whisper model for incremental recognition in a miner: greedy decoding (beam size 1), without a temperature
-/// fallback.
+/// Loads a Whisper model for incremental recognition in a miner.
 ///
 /// # Errors
 /// If the model is not installed, or the configured recogniser is not Whisper.
@@ -151,15 +153,39 @@ pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recogni
         ));
     }
     let (name, model) = whisper(name, config)?;
-    let options = Options {
+    transcriber(&name, model, hearing_options(), None)
+}
+
+/// Returns the options for incremental recognition: greedy decoding (beam size 1), without a temperature fallback.
+fn hearing_options() -> Options {
+    Options {
         beam_size: 1,
         temperatures: vec![0.0],
         // A hearing must not depend on the one before it: two that agree would mean less.
         condition_on_previous_text: false,
         word_timestamps: true,
         ..Options::default()
+    }
+}
+
+/// Loads Whisper base for incremental recognition of the demonstration's visitors, and downloads it if missing.
+pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let spec = ModelSpec::find(VISITORS)?;
+    let models = match models {
+        Some(directory) => Some(directory),
+        None => settings::load_only(&["BB_MODELS_DIR"])?.models_dir,
     };
-    transcriber(&name, model, options, None)
+    let store = ModelStore::new(models);
+    let dir = match store.verify(spec) {
+        Err(ModelError::Missing { .. }) => {
+            let megabytes = spec.bytes() as f64 / 1e6;
+            context.say(&format!("{VISITORS} is not installed: downloading {megabytes:.0} MB; --stt tiny skips it"));
+            context.block_on(pull(&store, spec, context))?
+        }
+        found => found.map_err(|error| usage(&error))?,
+    };
+    let model = Model::open(&dir).map_err(|error| usage(&error))?;
+    transcriber(spec.name, model, hearing_options(), None)
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.

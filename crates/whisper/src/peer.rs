@@ -21,6 +21,7 @@ mod recordings;
 mod script;
 mod transcripts;
 mod vocabulary;
+mod voices;
 
 /// Python environment of faster-whisper, and a folder for files exchanged with it.
 struct Peer {
@@ -32,29 +33,36 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Finds the Python environment. Without the environment, a test prints a notice and passes; with `CI` set, the test
-/// fails.
-fn python() -> Option<PathBuf> {
+/// Finds the environment of a peer. Without it, a test prints a notice and passes; with `CI` set, the test fails.
+fn environment(name: &str) -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || {
         let home = || variable("HOME").map(|home| home.join(".cache"));
         variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
     };
-    let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join("whisper");
-    let wanted = std::fs::read(repository("tests/peers/whisper.txt")).unwrap();
+    let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join(name);
+    let list = format!("tests/peers/{name}.txt");
+    let wanted = std::fs::read(repository(&list)).unwrap();
     if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-        return Some(environment.join("bin/python"));
+        return Some(environment);
     }
+    not_tested(&format!("{} has no Python environment with the packages of {list}", environment.display()));
+    None
+}
+
+/// Reports why a comparison is skipped; with `CI` set, fails.
+fn not_tested(reason: &str) {
     let message = format!(
-        "NOT TESTED against faster-whisper: {} has no Python environment with the packages of tests/peers/whisper.txt. \
-         Run scripts/peers, or ./test, which does so",
-        environment.display()
+        "NOT TESTED against faster-whisper: {reason}. Run scripts/models and scripts/peers, or ./test, which does"
     );
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!is_ci, "{message}");
     // Bypasses the test harness, which captures the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{message}");
-    None
+}
+
+fn python() -> Option<PathBuf> {
+    Some(environment("whisper")?.join("bin/python"))
 }
 
 /// Whether the CPU has instructions for exact sums of int8 products.
@@ -76,14 +84,15 @@ impl Peer {
     /// Like [`Self::find`], for comparisons of int8 products. On AMD's CPUs without VNNI, the sums of CTranslate2's
     /// products (oneDNN) saturate: its encoder output is 5 % away from its own float32 output, instead of 1 %. There, a
     /// test prints a notice and passes, also with `CI` set. Ours are exact on every CPU, as the tests of the kernels show.
+    /// With `CT2_USE_MKL=1`, CTranslate2's sums are exact on these CPUs too, but take several times as long.
     fn with_exact_products() -> Option<Self> {
-        if has_vnni() {
+        if has_vnni() || std::env::var_os("CT2_USE_MKL").is_some_and(|value| value == "1") {
             return Self::find();
         }
         let _ = writeln!(
             std::io::stderr(),
             "NOT TESTED against faster-whisper: this machine has no VNNI, without which the reference's sums of int8 \
-             products saturate"
+             products saturate. To compare all the same, slowly, set CT2_USE_MKL=1"
         );
         None
     }

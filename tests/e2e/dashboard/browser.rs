@@ -31,7 +31,7 @@ fn every_page_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     let (_, miner) = form.split_once("interpreter · uid ").unwrap_or_else(|| panic!("{form}"));
     let uid = miner.split('<').next().unwrap().trim().parse().unwrap();
     // No page links to the result of a visitor.
-    let (result, _) = interpreted(&url, uid);
+    let (result, _) = interpreted(&url, uid, &repository("vectors/speech/utt00.wav"));
     let result = result.strip_prefix(&url).unwrap();
     let report = report(browser.browser_script("pages.mjs").arg(&url).arg(result));
     let kinds = report["kinds"].as_array().unwrap();

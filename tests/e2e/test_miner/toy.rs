@@ -15,11 +15,13 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, verify};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 
 /// A miner, stopped on drop.
 pub(super) struct Toy {
     url: String,
     me: Hotkey,
+    inner: Arc<Inner>,
     _runtime: Runtime,
 }
 
@@ -30,28 +32,41 @@ struct Inner {
     seen: Mutex<HashSet<(String, u64)>>,
     /// Number of predict requests in the session.
     requests: Mutex<u32>,
+    /// Permits for answers, for which the behaviour "waits" waits.
+    permits: Semaphore,
 }
 
 impl Toy {
     pub(super) fn start(fault: &str) -> Self {
         let me = Keypair::from_uri("//Toy").unwrap().hotkey();
         let fault = fault.to_owned();
-        let inner = Arc::new(Inner { me, fault, seen: Mutex::default(), requests: Mutex::default() });
+        let inner = Arc::new(Inner {
+            me,
+            fault,
+            seen: Mutex::default(),
+            requests: Mutex::default(),
+            permits: Semaphore::new(0),
+        });
         let router = Router::new()
             .route("/v1/predict", post(predict))
             .route("/healthz", get(health))
             .route("/health", get(health))
             .layer(axum::extract::DefaultBodyLimit::max(1 << 20))
-            .with_state(inner);
+            .with_state(Arc::clone(&inner));
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(axum::serve(listener, router).into_future());
-        Self { url, me, _runtime: runtime }
+        Self { url, me, inner, _runtime: runtime }
     }
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Lets a miner that waits answer all requests.
+    pub(super) fn release(&self) {
+        self.inner.permits.close();
     }
 
     pub(super) fn hotkey(&self) -> String {
@@ -154,6 +169,8 @@ impl Inner {
             "whole_samples" if ends => (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3)),
             "byte_count" => answer["n_bytes"] = json!(1),
             "frame_deadline" if number == 2 => tokio::time::sleep(Duration::from_millis(1_500)).await,
+            // Fails once the test has closed the semaphore.
+            "waits" => drop(self.permits.acquire().await),
             "drains slowly" if audio.is_empty() => tokio::time::sleep(Duration::from_millis(500)).await,
             "reply_ends" => answer["out_eos"] = json!(false),
             "reply_length" => (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0)),

@@ -18,7 +18,7 @@ use taonet_dashboard::{
 };
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
-use taonet_speech::CtcRecognizer;
+use taonet_speech::{CtcRecognizer, Recognizer};
 use taonet_wallet::Keypair;
 use url::Url;
 
@@ -160,18 +160,21 @@ fn visitors(file: &Path, keypair: &Arc<Keypair>, config: &Config) -> anyhow::Res
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
     let settings = RunnerSettings::new(RunPaths::below(Path::new("")));
     let miners = runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
-    let settings = try_settings(&config.scoring.target_language, None)?;
+    let settings = try_settings(&config.scoring.target_language, None, None)?;
     Ok((TrySection::new(settings), miners))
 }
 
-/// Returns the settings of the page "Try it", with the embedded recogniser for captions.
-pub(super) fn try_settings(target_language: &str, recordings: Option<PathBuf>) -> anyhow::Result<TrySettings> {
-    Ok(TrySettings {
-        recognizer: Arc::new(CtcRecognizer::embedded()?),
-        understood: "synthesised English speech only",
-        target_language: target_language.to_owned(),
-        recordings,
-    })
+/// Returns the settings of the page "Try it", with captions by a Whisper model, or by the embedded recogniser.
+pub(super) fn try_settings(
+    target_language: &str,
+    whisper: Option<Arc<dyn Recognizer>>,
+    recordings: Option<PathBuf>,
+) -> anyhow::Result<TrySettings> {
+    let (recognizer, understood) = match whisper {
+        Some(whisper) => (whisper, "speech of any speaker in about a hundred languages"),
+        None => (Arc::new(CtcRecognizer::embedded()?) as _, "synthesised English speech only"),
+    };
+    Ok(TrySettings { recognizer, understood, target_language: target_language.to_owned(), recordings })
 }
 
 /// Returns a new directory for the weight ledger of a demonstration, below the directory of its run. A ledger of an

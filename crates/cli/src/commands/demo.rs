@@ -6,6 +6,7 @@ mod page;
 mod report;
 mod services;
 mod text;
+mod visitors;
 
 use std::path::PathBuf;
 
@@ -19,12 +20,14 @@ use taonet_settings::Network;
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
+use super::dashboard::try_settings;
 use crate::context::Context;
 use crate::demo_chain::{ANNOUNCED, NETUID};
 use crate::exit::{Classified, Failure};
 use crate::{run_log, settings};
 use contest::Contest;
 use page::BoundPage;
+use visitors::Visitors;
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
@@ -47,6 +50,10 @@ pub(crate) struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
+    /// Recogniser of the page "Try it": base (Whisper, for any speaker) or tiny (for synthesised English) [default: base
+    /// if it is installed or can be downloaded]
+    #[arg(long, value_name = "RECOGNIZER", conflicts_with = "no_page", hide_possible_values = true)]
+    stt: Option<Visitors>,
     /// Do not serve the web page; with --json it is never served
     #[arg(long)]
     no_page: bool,
@@ -60,13 +67,19 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let workplace = Workplace::open(args.keep.clone())?;
     run_log::record(workplace.path())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
+    let mut visitors = None;
     if let Some(page) = &page {
         context.print(&format!("The contest is shown at {}\n", page.url()))?;
+        visitors = visitors::recognizer(args.stt, args.models.clone(), context)?;
     }
-    let contest = Contest::prepare(args.models.clone(), args.rules, workplace.path(), context)?;
+    let contest = Contest::prepare(args.models.clone(), args.rules, visitors.clone(), workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
-            Some(page) => Some(page.serve(workplace.path(), args.keep.is_some(), contest.target_language()).await?),
+            Some(page) => {
+                let recordings = args.keep.is_some().then(|| workplace.path().join("try-it"));
+                let settings = try_settings(contest.target_language(), visitors, recordings)?;
+                Some(page.serve(workplace.path(), settings).await?)
+            }
             None => None,
         };
         let report = Box::pin(contest.play(challenges, page.as_ref(), context)).await?;

@@ -170,10 +170,11 @@ fn rotations_are_those_of_the_configuration() {
 }
 
 #[test]
-fn byte_order_mark_of_configuration_is_ignored() {
+fn byte_order_mark_is_ignored() {
     let folder = directory();
     let expected = next(&open(folder.path()).unwrap());
     fs::write(folder.path().join("config.json"), format!("\u{feff}{}", config())).unwrap();
+    fs::write(folder.path().join("tokenizer.json"), format!("\u{feff}{}", tokenizer())).unwrap();
     assert_eq!(next(&open(folder.path()).unwrap()), expected);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use taonet_primitives::bytes_without_bom;
 use tokenizers::Tokenizer;
 
 use super::{Coder, Vocabulary};
@@ -25,8 +26,8 @@ impl Vocabulary {
         ends: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let wrong = |message: String| LoadError::Tokenizer { path: path.to_owned(), message };
-        let tokenizer =
-            Tokenizer::from_bytes(bytes).map_err(|error| wrong(format!("{error}; hint: download it again")))?;
+        let tokenizer = Tokenizer::from_bytes(bytes_without_bom(bytes.as_ref()))
+            .map_err(|error| wrong(format!("{error}; hint: download it again")))?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
             return Err(wrong(format!(

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use taonet_primitives::bytes_without_bom;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use self::bert::Bert;
@@ -120,7 +121,7 @@ fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
 /// Loads the tokenizer without its padding and with a limit of 256 tokens: the published file pads and truncates to
 /// 128, but sentence-transformers overrides both.
 fn load_tokenizer(bytes: &[u8]) -> Result<Tokenizer, EmbedError> {
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| tokenizer_error(&error))?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes_without_bom(bytes)).map_err(|error| tokenizer_error(&error))?;
     let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
     tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| tokenizer_error(&error))?;
     Ok(tokenizer)

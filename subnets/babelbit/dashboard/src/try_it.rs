@@ -31,6 +31,9 @@ use visit::{Visit, Visits};
 const MAX_SECONDS: u32 = 30;
 /// Maximum duration of a reply.
 const MAX_REPLY: Duration = Duration::from_mins(1);
+/// Timeout for a miner's response. Longer than the contest's: a visitor prefers a late reply to none, and the page shows
+/// how late it was.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// Maximum number of concurrent visitors. Each takes up to 9 MB of samples.
 const MAX_VISITORS: usize = 4;
 /// Interval between two removals of expired visits and results.
@@ -108,7 +111,13 @@ impl TrySection {
     async fn open(&self, uid: Uid, is_kept: bool) -> Result<Visit, TryError> {
         let slot = self.visits.slot()?;
         let miner = self.miners().into_iter().find(|miner| miner.key.uid == uid).ok_or(TryError::UnknownMiner(uid))?;
-        let settings = PlaySettings { max_reply: MAX_REPLY, ..PlaySettings::default() };
+        let settings = PlaySettings {
+            max_reply: MAX_REPLY,
+            miner_timeout: RESPONSE_TIMEOUT,
+            chunk_timeout: RESPONSE_TIMEOUT,
+            drain_timeout: RESPONSE_TIMEOUT,
+            ..PlaySettings::default()
+        };
         Visit::open(miner, is_kept && self.recordings.is_some(), settings, slot).await
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use taonet_nineteen_core::Task;
 use taonet_nineteen_query::Chunk;
+use taonet_primitives::bytes_without_bom;
 use tokenizers::Tokenizer;
 use tokio::sync::Mutex;
 
@@ -107,11 +108,13 @@ fn load(path: &Path) -> Option<Tokenizer> {
         }
         return None;
     }
-    let loaded = Tokenizer::from_file(&file).and_then(|mut tokenizer| {
-        tokenizer.with_truncation(None)?;
-        tokenizer.with_padding(None);
-        Ok(tokenizer)
-    });
+    let content = std::fs::read(&file).map_err(tokenizers::Error::from);
+    let loaded =
+        content.and_then(|content| Tokenizer::from_bytes(bytes_without_bom(&content))).and_then(|mut tokenizer| {
+            tokenizer.with_truncation(None)?;
+            tokenizer.with_padding(None);
+            Ok(tokenizer)
+        });
     match loaded {
         Ok(tokenizer) => Some(tokenizer),
         Err(error) => {
@@ -190,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn tokens_are_counted_by_the_tokenizer_of_the_task() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tokenizer.json"), tokenizer().to_string()).unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), format!("\u{feff}{}", tokenizer())).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
         let tokenizers = Tokenizers::default();
         let mut task = MarketConfig::default().tasks[0].clone();

@@ -14,7 +14,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
-use taonet_babelbit_miner::profile::{Profile, ProfileName};
+use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
@@ -25,7 +25,7 @@ use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_speech::{CtcRecognizer, Espeak};
+use taonet_speech::{CtcRecognizer, Espeak, Recognizer};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use url::Url;
@@ -46,6 +46,8 @@ pub(super) struct Contest {
     config: Config,
     synthesizer: Arc<Espeak>,
     profiles: Vec<Arc<dyn Profile>>,
+    /// Profiles with the visitors' recogniser, instead of those of the same names.
+    visitors_profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
     /// Directory for the results.
@@ -53,10 +55,12 @@ pub(super) struct Contest {
 }
 
 impl Contest {
-    /// Loads the engines and prepares the miners. Blocks.
+    /// Loads the engines and prepares the miners; `visitors` is the recogniser of the miners to whom visitors speak, by
+    /// default that of the contest. Blocks.
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
+        visitors: Option<Arc<dyn Recognizer>>,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
@@ -70,9 +74,21 @@ impl Contest {
         let profiles = ProfileName::ALL
             .map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), || Ok(Arc::clone(&synthesizer) as _)));
         let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
+        let visitors_profiles = match visitors {
+            Some(whisper) => incremental_profiles(&whisper, &synthesizer)?,
+            None => Vec::new(),
+        };
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
-        Ok(Self { config, synthesizer, profiles, scorer, validator, directory: directory.to_owned() })
+        Ok(Self {
+            config,
+            synthesizer,
+            profiles,
+            visitors_profiles,
+            scorer,
+            validator,
+            directory: directory.to_owned(),
+        })
     }
 
     /// Returns the language into which the miners interpret.
@@ -118,6 +134,8 @@ impl Contest {
         };
         let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
         if let Some(page) = page {
+            let entries = self.start_visitors_miners(&entries, page).await?;
+            let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
             page.offer_miners(&miners);
         }
         let outbox_settings = OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
@@ -217,15 +235,7 @@ impl Contest {
         for profile in &self.profiles {
             let name = profile.name();
             let keypair = miner_key(&name)?;
-            let config = MinerConfig {
-                predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
-                ..MinerConfig::default()
-            };
-            let signed =
-                signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
-            let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-            let shown = format!("miner-{name}");
-            let url = serve_shown(page, "miner", &shown, router(server, signed), shutdown).await?;
+            let url = self.serve_miner(profile, &keypair, &format!("miner-{name}"), page, shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
@@ -235,6 +245,40 @@ impl Contest {
             let Some((name, keypair)) = keys.get(&entry.hotkey) else { continue };
             entry.name = Some(name.clone());
             services.enter_arena(keypair, entry.uid, entry.address.url()).await?;
+        }
+        Ok(entries)
+    }
+
+    /// Serves a miner, which answers the validator.
+    async fn serve_miner(
+        &self,
+        profile: &Arc<dyn Profile>,
+        keypair: &Keypair,
+        shown: &str,
+        page: Option<&Page>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Url> {
+        let config = MinerConfig {
+            predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
+            ..MinerConfig::default()
+        };
+        let signed = signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
+        let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
+        serve_shown(page, "miner", shown, router(server, signed), shutdown).await
+    }
+
+    /// Serves the miners with the visitors' recogniser, which do not take part in the contest: on two busy cores, Whisper
+    /// misses the deadlines of several miners at once. Returns the entries of all miners to whom visitors speak.
+    async fn start_visitors_miners(&self, entries: &[MinerEntry], page: &Page) -> anyhow::Result<Vec<MinerEntry>> {
+        let mut entries = entries.to_vec();
+        for profile in &self.visitors_profiles {
+            let name = profile.name().to_string();
+            let url = self
+                .serve_miner(profile, &miner_key(&name)?, &format!("try-it-{name}"), Some(page), page.lifecycle())
+                .await?;
+            for entry in entries.iter_mut().filter(|entry| entry.name.as_ref() == Some(&name)) {
+                entry.address = self.policy().resolve(url.as_str())?;
+            }
         }
         Ok(entries)
     }
@@ -253,6 +297,16 @@ impl Contest {
         engine.prepare().await?;
         serve_shown(page, "engine", "engine", engine.router(), shutdown).await
     }
+}
+
+/// Builds the profiles that recognise speech, for a recogniser that needs the context of whole sentences.
+fn incremental_profiles(
+    recognizer: &Arc<dyn Recognizer>,
+    synthesizer: &Arc<Espeak>,
+) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
+    let interpreter = Interpreter::new(Arc::clone(recognizer), Arc::clone(synthesizer) as _, Manner::default())?;
+    let interpreter = interpreter.incremental();
+    Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
 }
 
 /// Submits all results to the scoring API.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::routing::get;
 use taonet_babelbit_arena::gateway::ArenaGateway;
-use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection};
+use taonet_babelbit_dashboard::{BabelbitSection, TextSection, TrySection, TrySettings};
 use taonet_babelbit_engine::server::Engine;
 use taonet_babelbit_runner::{Miner, RunPaths};
 use taonet_babelbit_scoring_api::ScoresClient;
@@ -27,7 +27,6 @@ use url::Url;
 
 use crate::commands::dashboard::{
     follow_chain, follow_contest, follow_log, follow_scores, follow_services, follow_visitors, follow_weights,
-    try_settings,
 };
 use crate::context::Context;
 use crate::daemon::serve_here;
@@ -74,8 +73,8 @@ impl BoundPage {
         &self.url
     }
 
-    /// Serves the page of a run's directory. If `keeps` is set, visitors may store recordings in the directory.
-    pub(super) async fn serve(self, directory: &Path, keeps: bool, language: &str) -> anyhow::Result<Page> {
+    /// Serves the page of a run's directory, with these settings of the page "Try it".
+    pub(super) async fn serve(self, directory: &Path, visitors: TrySettings) -> anyhow::Result<Page> {
         let Self { listener, url, metrics } = self;
         let listener = asynchronous(listener)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
@@ -85,7 +84,7 @@ impl BoundPage {
         let weights = WeightsSection::new(Some(Arc::clone(&chain)));
         let dashboard = dashboard.with(Arc::clone(&babelbit) as _).with(Arc::clone(&weights) as _);
         let log = LogSection::new(vec![log_file(directory)]);
-        let visitors = TrySection::new(try_settings(language, keeps.then(|| directory.join("try-it")))?);
+        let visitors = TrySection::new(visitors);
         let services = ServicesSection::new(Vec::new());
         let dashboard = dashboard.with(Arc::clone(&visitors) as _).with(Arc::clone(&chain) as _);
         let dashboard = dashboard.with(Arc::clone(&services) as _).with(Arc::clone(&log) as _);

@@ -44,6 +44,12 @@ use crate::tables::TEXT_STANDINGS;
 const CONTEXT_WORDS: usize = 3;
 
 pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    if args.stt.is_some() {
+        return Err(Classified::error(
+            Failure::Usage,
+            "--stt is for the speech contest\nhint: omit --stt or --contest text",
+        ));
+    }
     let challenge = challenge(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
     let config = local_config(args.rules)?;

@@ -1,4 +1,5 @@
 use serde::Deserialize;
+use taonet_primitives::bytes_without_bom;
 
 use super::features::{BANDS, HOP, SAMPLE_RATE, WINDOW};
 use super::{CtcError, labels};
@@ -49,7 +50,7 @@ pub(super) struct Decoder {
 impl Config {
     /// Parses and validates `config.json`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
-        let config: Self = serde_json::from_slice(json)?;
+        let config: Self = serde_json::from_slice(bytes_without_bom(json))?;
         let is_size = |size: usize| (1..=4096).contains(&size);
         let stem_sizes = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
         let has_stem_sizes = stem_sizes.into_iter().all(is_size);

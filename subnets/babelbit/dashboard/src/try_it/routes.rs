@@ -31,7 +31,7 @@ const MAX_SAMPLES: usize = 2 * 24_000 * 4;
 /// Timeout for receiving a body.
 const BODY_WITHIN: Duration = Duration::from_secs(20);
 /// Timeout of an upload, with the reply of the miner.
-const UPLOAD_WITHIN: Duration = Duration::from_mins(1);
+const UPLOAD_WITHIN: Duration = Duration::from_mins(2);
 
 const SCRIPT: &str = include_str!("../../assets/try.js");
 const MICROPHONE: &str = include_str!("../../assets/microphone.js");
