@@ -12,6 +12,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -161,13 +162,15 @@ fn kills_lose_and_double_no_outcome() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let (mut before, mut unrecorded) = (Recorded::default(), 0);
     let runs = kill_count() as usize;
-    for round in 0..runs {
+    let mut kills_at_start: Vec<bool> = (0..runs).map(|round| round % 2 == 0).collect();
+    kills_at_start.shuffle(&mut random);
+    for (round, kills_at_start) in kills_at_start.into_iter().enumerate() {
         wire.round.store(round, Ordering::SeqCst);
         let mut command = validator("//Alice", &circuits, &state);
         // One request at a time, so that the order on the wire is the order of the records.
         command.args(["--peer", &peer, "--interval", "0.001", "--max-concurrency", "1", "--metrics", "127.0.0.1:0"]);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let pause = if random.random() {
+        let pause = if kills_at_start {
             // At any moment of the start, when the scores are read and rewritten.
             random.random_range(0..300)
         } else {
