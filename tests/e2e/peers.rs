@@ -47,7 +47,7 @@ impl Peer {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BT_")) {
             command.env_remove(name);
         }
-        command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_COLOR", "1");
+        command.env("NO_COLOR", "1");
         command
     }
 

@@ -115,7 +115,6 @@ impl Peer {
         request["out"] = json!(self.folder.path());
         let mut child = Command::new(&self.python)
             .arg(repository("crates/whisper/tests/peer/reference.py"))
-            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("HF_HUB_OFFLINE", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -129,7 +129,7 @@ impl Program {
         // `chutes build --local` leaves its Dockerfile in the directory for temporary files.
         command.env("HOME", &self.home).env("TMPDIR", &self.home);
         // Wide enough for the rows of tables.
-        command.env("COLUMNS", "200").env("NO_COLOR", "1").env("PYTHONDONTWRITEBYTECODE", "1").current_dir(&self.home)
+        command.env("COLUMNS", "200").env("NO_COLOR", "1").current_dir(&self.home)
     }
 
     /// Runs a line in the home directory, with answers to its questions; `server` is the Chutes API for a registration.

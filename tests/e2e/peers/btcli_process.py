@@ -20,7 +20,7 @@ import urllib.request
 HOME = tempfile.mkdtemp(prefix="taonet-btcli-")
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 WALLETS = os.path.join(HOME, "wallets")
-os.environ.update(HOME=HOME, NO_COLOR="1", PYTHONDONTWRITEBYTECODE="1")
+os.environ.update(HOME=HOME, NO_COLOR="1")
 # Rich reads the width from COLUMNS at each output, unless it is set at import.
 os.environ.pop("COLUMNS", None)
 question = json.load(sys.stdin)

@@ -45,7 +45,6 @@ fn python() -> Option<Command> {
     };
     let mut command = Command::new(environment.join("bin/python"));
     command.arg(here.join("tests/peers/fiber.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
     Some(command)
 }
 

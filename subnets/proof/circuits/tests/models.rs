@@ -215,13 +215,7 @@ fn python() -> Option<PathBuf> {
 
 fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let question: Value = json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs });
     child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

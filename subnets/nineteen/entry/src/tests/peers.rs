@@ -169,7 +169,7 @@ async fn openais_python_client_buys_everything() {
     let Some(peer) = peer("openai", "openai.txt") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
-    buyer.arg(here("src/tests/peers/buyer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    buyer.arg(here("src/tests/peers/buyer.py"));
     let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
     assert_eq!(results, bought());
     served.stop().await;
@@ -198,7 +198,7 @@ async fn the_openapi_document_is_true() {
     // A fixed seed, so that every run sends the same requests.
     tester.args(["--seed", "19", "--generation-deterministic"]).current_dir(&folder);
     tester.env("SCHEMATHESIS_HOOKS", "hooks").env("PYTHONPATH", here("src/tests/peers"));
-    tester.env("PYTHONDONTWRITEBYTECODE", "1").stdout(Stdio::piped());
+    tester.stdout(Stdio::piped());
     let output = tokio::task::block_in_place(|| tester.spawn().unwrap().wait_with_output().unwrap());
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}");
