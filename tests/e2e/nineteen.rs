@@ -398,6 +398,9 @@ fn keys_are_managed() {
     assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
+    let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
+    assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");
+    assert_eq!(document(&keys(&["list"])).as_array().unwrap().len(), 1, "the key is not created");
     let text = refusal(&keys(&["create", "--name", "shop", "--model", "nosuch"]), 1);
     assert!(text.contains("unknown model nosuch") && text.contains("avatar"), "{text}");
     // A mistyped directory is not created.

@@ -65,3 +65,18 @@ fn a_captured_request_is_refused_after_a_restart() {
         }
     }
 }
+
+/// A first start refuses requests for a while, and says until when.
+#[test]
+fn first_start_logs_until_when_older_requests_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("replay.log").display().to_string();
+    let start = || neuron("btauth", &["--replay-log", &log, "-v"]);
+    let daemon = start();
+    let told = daemon.log();
+    let line = told.lines().find(|line| line.contains("replay log is new or incomplete")).unwrap_or_default();
+    assert!(line.contains("INFO") && line.contains("until=20") && line.contains("remaining="), "{told}");
+    assert_eq!(daemon.terminate().code(), Some(0));
+    let again = start();
+    assert!(!again.log().contains("replay log is new or incomplete"), "{}", again.log());
+}

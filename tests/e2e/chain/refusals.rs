@@ -37,10 +37,24 @@ fn development_keys_are_refused_where_another_key_is_sudo() {
         &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"],
         &["weights", "set", "--netuid", "59", "0:1"],
         &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"],
+        &["commitment", "set", "--netuid", "59", "text", "--yes"],
+        &["call", "System.remark", "remark=0x00", "--yes"],
+        &["nineteen", "miner", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"],
+        &["nineteen", "validator", "--listen", "127.0.0.1:0"],
+        &["proof", "miner", "--listen", "127.0.0.1:0"],
+        &["proof", "validator"],
     ] {
         is_refused(&chain.tao(arguments, &alice));
     }
-    is_refused(&chain.bb(&["miner", "--listen", "127.0.0.1:0"], &alice));
+    for arguments in [
+        &["miner", "--listen", "127.0.0.1:0"][..],
+        &["runner", "--once"],
+        &["signer", "--listen", "127.0.0.1:0"],
+        &["subtensor-gateway", "--listen", "127.0.0.1:0"],
+        &["register-axon", "--ip", "1.2.3.4", "--port", "8091"],
+    ] {
+        is_refused(&chain.bb(arguments, &alice));
+    }
 }
 
 #[test]

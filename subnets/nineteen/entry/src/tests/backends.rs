@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 use taonet_http::testing::listen;
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::task::{Price, TaskType};
+use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
@@ -120,9 +120,54 @@ const STREAMS: &[(&str, Outcome<'_>)] = &[
     ("two_tools", Complete("", "tool_calls", 4)),
 ];
 
-/// Answers a request with the stream that its message names.
+/// Scripted streams that text completions do not have, or whose JSON is not in one line of UTF-8.
+const CHATS_ONLY: [&str; 15] = [
+    "split_bytes",
+    "multi_line_data",
+    "json_document",
+    "html_page",
+    "surrogate_pair",
+    "lone_surrogates",
+    "line_separators",
+    "nul",
+    "malformed_utf8",
+    "large_chunk",
+    "reasoning",
+    "tools",
+    "tools_without_index",
+    "tools_with_null_arguments",
+    "two_tools",
+];
+
+/// Returns a chunk of a chat as one of a text completion, whose text and log-probabilities have another form.
+fn as_completion(mut chunk: Value) -> Value {
+    for choice in chunk.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten() {
+        let delta = choice.as_object_mut().unwrap().remove("delta").unwrap_or_default();
+        choice["text"] = delta["content"].as_str().unwrap_or_default().into();
+        if let Some(entries) = choice["logprobs"]["content"].as_array() {
+            let of = |name: &str| entries.iter().map(|entry| entry[name].clone()).collect::<Vec<_>>();
+            choice["logprobs"] = json!({"tokens": of("token"), "token_logprobs": of("logprob"), "top_logprobs": null});
+        }
+    }
+    chunk
+}
+
+/// Returns a part of a chat's stream as one of a text completion's: the JSON after `data:` of each line.
+fn part_as_completion(part: Vec<u8>) -> Vec<u8> {
+    let part = String::from_utf8(part).unwrap();
+    let lines = part.split_inclusive(['\n', '\r']).map(|line| {
+        let (content, end) = line.split_at(line.trim_end_matches(['\n', '\r']).len());
+        let data = content.strip_prefix("data:").and_then(|json| serde_json::from_str(json).ok());
+        data.map_or_else(|| line.to_owned(), |chunk| format!("data: {}{end}", as_completion(chunk)))
+    });
+    lines.collect::<String>().into_bytes()
+}
+
+/// Answers a request with the stream that its message or prompt names.
 async fn backend(Json(request): Json<Value>) -> Response {
-    let name = request["messages"][0]["content"].as_str().unwrap().to_owned();
+    let is_chat = request.get("messages").is_some();
+    let name = if is_chat { &request["messages"][0]["content"] } else { &request["prompt"] };
+    let name = name.as_str().unwrap().to_owned();
     match name.as_str() {
         "json_document" => {
             return Json(json!({"choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}]}))
@@ -131,7 +176,8 @@ async fn backend(Json(request): Json<Value>) -> Response {
         "html_page" => return axum::response::Html("<html>login</html>").into_response(),
         _ => {}
     }
-    let parts = futures::stream::iter(script(&name)).then(|part| async move {
+    let script = script(&name).into_iter().map(|part| if is_chat { part } else { part_as_completion(part) });
+    let parts = futures::stream::iter(script.collect::<Vec<_>>()).then(|part| async move {
         tokio::time::sleep(PAUSE).await;
         Ok::<_, Infallible>(Bytes::from(part))
     });
@@ -147,13 +193,21 @@ async fn backend(Json(request): Json<Value>) -> Response {
     (kind, Body::from_stream(parts)).into_response()
 }
 
-/// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a token, the input none.
+/// Starts a gateway, a miner and the scripted backend, with a task of chats.
 async fn shop() -> Shop {
-    let url = format!("http://{}/v1", listen(Router::new().route("/v1/chat/completions", post(backend))).await);
+    shop_of(Endpoint::Chat).await
+}
+
+/// Starts a gateway, a miner and the scripted backend. The output of a request costs a credit a token, the input none.
+async fn shop_of(endpoint: Endpoint) -> Shop {
+    let routes_of_backend =
+        Router::new().route("/v1/chat/completions", post(backend)).route("/v1/completions", post(backend));
+    let url = format!("http://{}/v1", listen(routes_of_backend).await);
     let served = vec![TASK.parse().unwrap()];
     let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 8, deadlines: Deadlines::default() };
     let miner = Miner::new(config, Backend::new(&url.parse().unwrap(), None).unwrap(), None);
     let mut market = MarketConfig::default();
+    market.tasks[0].endpoint = endpoint;
     market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
     // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
     let long = Some(Duration::from_secs(30));
@@ -165,12 +219,21 @@ async fn shop() -> Shop {
 }
 
 async fn buy(shop: &Shop, name: &str, streams: bool) -> Response {
-    let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": name}], "max_tokens": 100});
+    buy_at(shop, Endpoint::Chat, name, streams).await
+}
+
+async fn buy_at(shop: &Shop, endpoint: Endpoint, name: &str, streams: bool) -> Response {
+    let (path, mut body) = match endpoint {
+        Endpoint::Completions => ("/v1/completions", json!({"prompt": name})),
+        _ => ("/v1/chat/completions", json!({"messages": [{"role": "user", "content": name}]})),
+    };
+    body["model"] = json!(TASK);
+    body["max_tokens"] = json!(100);
     if streams {
         body["stream"] = json!(true);
         body["stream_options"] = json!({"include_usage": true});
     }
-    shop.send("/v1/chat/completions", &body, None).await
+    shop.send(path, &body, None).await
 }
 
 /// A streamed answer as the buyer gets it.
@@ -183,7 +246,7 @@ struct Streamed {
     error: Option<Value>,
 }
 
-fn parsed(stream: &str) -> Streamed {
+fn parsed(stream: &str, endpoint: Endpoint) -> Streamed {
     let mut streamed = Streamed::default();
     let events = stream.strip_suffix("data: [DONE]\n\n").unwrap();
     for event in events.split_terminator("\n\n") {
@@ -194,7 +257,8 @@ fn parsed(stream: &str) -> Streamed {
         }
         streamed.tokens = streamed.tokens.or(event["usage"]["completion_tokens"].as_u64());
         for choice in event["choices"].as_array().unwrap() {
-            streamed.text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+            let text = if endpoint == Endpoint::Completions { &choice["text"] } else { &choice["delta"]["content"] };
+            streamed.text.push_str(text.as_str().unwrap_or_default());
             streamed.finish.extend(choice["finish_reason"].as_str().map(str::to_owned));
             streamed.calls.extend(choice["delta"]["tool_calls"].as_array().into_iter().flatten().cloned());
         }
@@ -203,9 +267,9 @@ fn parsed(stream: &str) -> Streamed {
 }
 
 /// Buys the answer as a stream; passes the outcome to `compare`.
-async fn stream(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
+async fn stream(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnce(Outcome<'_>)) {
     let before = shop.charged().await;
-    let response = buy(shop, name, true).await;
+    let response = buy_at(shop, endpoint, name, true).await;
     let status = response.status().as_u16();
     let body = text(response).await;
     let charged = u64::try_from(shop.charged().await - before).unwrap();
@@ -213,7 +277,7 @@ async fn stream(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
         assert_eq!(charged, 0, "{name}: {body}");
         return compare(Refused(status));
     }
-    let streamed = parsed(&body);
+    let streamed = parsed(&body, endpoint);
     match (&streamed.error, streamed.finish.as_slice()) {
         (Some(error), []) => {
             assert_eq!((&error["code"], charged > 0), (&json!("no_answer"), true), "{name}: {body}");
@@ -228,9 +292,9 @@ async fn stream(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
 }
 
 /// Buys the answer as one document; passes the outcome to `compare`.
-async fn whole(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
+async fn whole(shop: &Shop, endpoint: Endpoint, name: &str, compare: impl FnOnce(Outcome<'_>)) {
     let before = shop.charged().await;
-    let response = buy(shop, name, false).await;
+    let response = buy_at(shop, endpoint, name, false).await;
     let status = response.status().as_u16();
     let answer = document(response).await;
     let charged = u64::try_from(shop.charged().await - before).unwrap();
@@ -240,15 +304,16 @@ async fn whole(shop: &Shop, name: &str, compare: impl FnOnce(Outcome<'_>)) {
     }
     assert_eq!(answer["usage"]["completion_tokens"], charged, "{name}: {answer}");
     let choice = &answer["choices"][0];
-    let content = choice["message"]["content"].as_str().unwrap_or_default();
+    let content = if endpoint == Endpoint::Completions { &choice["text"] } else { &choice["message"]["content"] };
+    let content = content.as_str().unwrap_or_default();
     compare(Complete(content, choice["finish_reason"].as_str().unwrap(), charged));
 }
 
 /// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its requests. A rate limit
 /// pauses them for a second.
-async fn succeed(shop: &Shop, after: &str) {
+async fn succeed(shop: &Shop, endpoint: Endpoint, after: &str) {
     for _ in 0..50 {
-        if buy(shop, "plain", false).await.status() == 200 {
+        if buy_at(shop, endpoint, "plain", false).await.status() == 200 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -256,23 +321,34 @@ async fn succeed(shop: &Shop, after: &str) {
     panic!("no answer within 5 s after {after}");
 }
 
-#[tokio::test]
-async fn streams_of_backends_arrive_or_fail() {
-    let shop = shop().await;
+/// Buys the answers of scripted streams at a task with this endpoint, and compares the outcomes.
+async fn compare_streams(endpoint: Endpoint, streams: impl Iterator<Item = &'static (&'static str, Outcome<'static>)>) {
+    let shop = shop_of(endpoint).await;
     let mut mismatches = Vec::new();
-    for (name, expected) in STREAMS {
+    for (name, expected) in streams {
         let mut compare = |kind: &str, found: Outcome<'_>, expected: Outcome<'_>| {
             if found != expected {
                 mismatches.push(format!("{name}, {kind}: {found:?}, expected {expected:?}"));
             }
         };
-        stream(&shop, name, |found| compare("stream", found, *expected)).await;
-        succeed(&shop, name).await;
+        stream(&shop, endpoint, name, |found| compare("stream", found, *expected)).await;
+        succeed(&shop, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
-        whole(&shop, name, |found| compare("document", found, expected)).await;
-        succeed(&shop, name).await;
+        whole(&shop, endpoint, name, |found| compare("document", found, expected)).await;
+        succeed(&shop, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");
+}
+
+#[tokio::test]
+async fn streams_of_chats_arrive_or_fail() {
+    compare_streams(Endpoint::Chat, STREAMS.iter()).await;
+}
+
+/// Each stream of a text completion has the outcome of the chat's with the same texts.
+#[tokio::test]
+async fn streams_of_completions_arrive_or_fail() {
+    compare_streams(Endpoint::Completions, STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name))).await;
 }
 
 /// Any buyer can ask for an empty answer: the miner stays in the market.
@@ -301,7 +377,7 @@ async fn tool_calls_arrive_in_openais_form() {
         let functions: Vec<_> = calls.iter().map(|call| call["function"].clone()).collect();
         let function = |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
         assert_eq!(functions, expected.iter().map(function).collect::<Vec<_>>(), "{name}");
-        let streamed = parsed(&text(buy(&shop, name, true).await).await);
+        let streamed = parsed(&text(buy(&shop, name, true).await).await, Endpoint::Chat);
         let mut arguments = vec![String::new(); expected.len()];
         for call in streamed.calls {
             let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();

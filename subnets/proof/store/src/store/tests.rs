@@ -185,6 +185,27 @@ async fn circuit_with_another_networks_key_is_refused() {
     assert_eq!(entries, [format!("model_{good}").as_str()]);
 }
 
+/// A catalogue lists a circuit whose network has 25 bytes, and would take 39 GB when it is lowered.
+#[tokio::test]
+async fn circuit_with_too_large_network_is_refused() {
+    let mut large = renamed(&compiled(), "large");
+    // An input of 1x512x512, and a max pool of 128x128 with stride 1.
+    let network: [u8; 25] = [
+        0x01, 0x01, 0x80, 0x04, 0x80, 0x04, 0x00, 0x02, 0x00, 0x01, 0x01, 0x00, 0x03, 0x80, 0x01, 0x80, 0x01, 0x01,
+        0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    ];
+    large.metadata.files.insert(metadata::NETWORK.to_owned(), Digest::of(&network));
+    large.files.insert(metadata::NETWORK.to_owned(), network.to_vec());
+    let id = large.metadata.id().unwrap();
+    let site = Site::start(&[compiled()]).await;
+    // Opening the new directory fails, once its files are written.
+    CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
+    let listing = Listing { circuits: vec![Listed { id, files: BTreeMap::new() }], models: Vec::new() };
+    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
+    let refused = site.store(PLENTY, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
+    assert!(refused.contains("more than the limit of"), "{refused}");
+}
+
 #[tokio::test]
 async fn corrupt_files_in_the_cache_are_fetched_again() {
     let one = compiled();
