@@ -1,0 +1,188 @@
+use serde_json::json;
+
+use super::*;
+
+fn chat(further: &Value) -> Result<TextRequest, GatewayError> {
+    let mut body = json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
+    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    TextRequest::chat(body.to_string().as_bytes())
+}
+
+/// The buyer's temperature reaches the miner unchanged.
+#[test]
+fn temperature_of_buyer_is_kept() {
+    let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
+    let map = request.payload.into_map();
+    assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(7), &json!(9)));
+}
+
+/// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
+#[test]
+fn any_integer_is_a_seed() {
+    let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
+    assert_eq!([1, 100_000_000].map(|number| seed(json!(number)).unwrap()), [1, 100_000_000]);
+    assert_eq!(seed(json!(0)), Ok(1));
+    for other in
+        [json!(null), json!(-7), json!(100_000_001), json!(i64::MAX), json!(i64::MIN), json!(u64::MAX), json!(1e300)]
+    {
+        assert!((1..=LARGEST_SEED).contains(&seed(other.clone()).unwrap()), "{other}");
+        assert!(other.is_null() || seed(other.clone()) == seed(other));
+    }
+    assert_ne!(seed(json!(-7)), seed(json!(-8)));
+    for refused in [json!("7"), json!(0.5), json!([1])] {
+        let error = seed(refused.clone()).unwrap_err();
+        assert_eq!(error, GatewayError::field("seed", "seed must be an integer"), "{refused}");
+    }
+}
+
+#[test]
+fn sampling_parameters_of_servers_are_passed_on() {
+    let options = json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low"});
+    let map = chat(&options).unwrap().payload.into_map();
+    for (name, value) in options.as_object().unwrap() {
+        assert_eq!(&map[name], value, "{name}");
+    }
+    let subnormal = json!({"repetition_penalty": f64::MIN_POSITIVE / 2.0});
+    assert_eq!(chat(&subnormal).unwrap().payload.into_map()["repetition_penalty"], subnormal["repetition_penalty"]);
+    for (top_k, sent) in [(json!(-1), 1_000_000), (json!(0), 1_000_000), (json!(7.0), 7)] {
+        assert_eq!(chat(&json!({ "top_k": top_k })).unwrap().payload.into_map()["top_k"], sent);
+    }
+    // Without a value of the buyer's, it is that of tests.
+    assert_eq!(chat(&json!({})).unwrap().payload.into_map()["top_k"], 5);
+    let ignored = json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
+    let map = chat(&ignored).unwrap().payload.into_map();
+    assert!(ignored.as_object().unwrap().keys().all(|name| !map.contains_key(name)));
+}
+
+/// The models read only texts: other parts are refused by their place, not passed on.
+#[test]
+fn messages_have_text_parts_only() {
+    let text = json!({"type": "text", "text": "hello"});
+    let with = |parts: Value| {
+        let earlier = json!({"role": "system", "content": "Be brief."});
+        chat(&json!({"messages": [earlier, {"role": "user", "content": parts}]}))
+    };
+    let parts = json!([text, text]);
+    assert_eq!(with(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"], parts);
+    for other in [
+        json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        json!({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
+        json!({"type": "file", "file": {"file_id": "a"}}),
+        json!({"type": "text"}),
+        json!({"type": "text", "text": 7}),
+        json!("hello"),
+    ] {
+        let error = with(json!([text, other])).unwrap_err();
+        let GatewayError::Field { param, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(param, "messages[1].content[1]", "{other}");
+    }
+}
+
+#[test]
+fn options_are_passed_on() {
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    let options = json!({"tools": tools, "stop": ["x"], "response_format": {"type": "json_object"}, "user": "me"});
+    let map = chat(&options).unwrap().payload.into_map();
+    assert_eq!((&map["tools"], &map["stop"]), (&tools, &json!(["x"])));
+    assert!(map.get("user").is_none() && map["response_format"].is_object());
+}
+
+#[test]
+fn what_is_unknown_is_refused_by_name() {
+    for (further, param) in [
+        (json!({"modalities": ["audio"]}), "modalities"),
+        (json!({"n": 2}), "n"),
+        (json!({"temperature": 3}), "temperature"),
+        (json!({"temperature": "hot"}), "temperature"),
+        (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"max_tokens": 1e9}), "max_tokens"),
+        (json!({"stream": "yes"}), "stream"),
+        (json!({"seed": 1.5}), "seed"),
+        (json!({"top_k": -2}), "top_k"),
+        (json!({"top_k": 0.5}), "top_k"),
+        (json!({"min_p": 1.5}), "min_p"),
+        (json!({"repetition_penalty": 0}), "repetition_penalty"),
+        (json!({"repetition_penalty": -0.0}), "repetition_penalty"),
+        (json!({"functions": [{"name": "f"}]}), "functions"),
+        (json!({"function_call": "auto"}), "function_call"),
+        (json!({"model": 7}), "model"),
+        (json!({"messages": []}), "messages"),
+        (json!({"messages": [{"role": "god", "content": "a"}]}), "messages[0].role"),
+        (json!({"messages": [{"role": "user", "content": 7}]}), "messages[0].content"),
+        (json!({"stream_options": {"include_usage": true}}), "stream_options"),
+        (json!({"stream": true, "stream_options": {"speed": 1}}), "stream_options.speed"),
+        (json!({"top_logprobs": 2}), "top_logprobs"),
+        (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
+        (json!({"stream": true, "stream_options": {"include_usage": "yes"}}), "stream_options.include_usage"),
+        (
+            json!({"stream": true, "stream_options": {"include_obfuscation": true}}),
+            "stream_options.include_obfuscation",
+        ),
+        (json!({"max_tokens": 5, "max_completion_tokens": 6}), "max_tokens"),
+        (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
+        (json!({"stop": 7}), "stop"),
+        (json!({"tools": []}), "tools"),
+        (json!({"tools": [7]}), "tools"),
+        (json!({"tool_choice": "sometimes"}), "tool_choice"),
+        (json!({"parallel_tool_calls": 1}), "parallel_tool_calls"),
+        (json!({"response_format": "json"}), "response_format"),
+        (json!({"frequency_penalty": 2.5}), "frequency_penalty"),
+        (json!({"logit_bias": {"1": 101}}), "logit_bias"),
+        (json!({"store": true}), "store"),
+        (json!({"metadata": {"a": 7}}), "metadata"),
+        (json!({"metadata": "a"}), "metadata"),
+        (json!({"service_tier": "flex"}), "service_tier"),
+        (json!({"reasoning_effort": "huge"}), "reasoning_effort"),
+    ] {
+        let error = chat(&further).unwrap_err();
+        assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{further}: {error:?}");
+    }
+    for body in ["", "[]", "7", "{"] {
+        assert!(matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::Body(_))), "{body}");
+    }
+}
+
+#[test]
+fn integers_may_have_a_zero_fraction() {
+    for (value, expected) in [
+        (json!(24), Some(24)),
+        (json!(24.0), Some(24)),
+        (json!(-0.0), Some(0)),
+        (json!(i64::MIN), Some(i64::MIN)),
+        (json!(9.3e18), None),
+        (serde_json::from_str("-9223372036854775809").unwrap(), None),
+        (json!(u64::MAX), None),
+        (json!(0.5), None),
+        (json!("1"), None),
+    ] {
+        assert_eq!(integer(&value), expected, "{value}");
+    }
+}
+
+#[test]
+fn nulls_are_absent() {
+    let nulls = json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null, "modalities": null});
+    let request = chat(&nulls).unwrap();
+    assert!(!request.streams && request.payload.further.is_empty());
+}
+
+#[test]
+fn completions_have_one_prompt() {
+    let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
+    let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
+    assert!(request.wants_logprobs);
+    let most = read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
+    assert_eq!(most["logprobs"], 5);
+    assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
+    for (body, param) in [
+        (json!({"model": "a"}), "prompt"),
+        (json!({"model": "a", "prompt": ["x", "y"]}), "prompt"),
+        (json!({"model": "a", "prompt": "x", "echo": true}), "echo"),
+        (json!({"model": "a", "prompt": "x", "best_of": 2}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "tools": [{"type": "function"}]}), "tools"),
+        (json!({"model": "a", "prompt": "x", "logprobs": 6}), "logprobs"),
+    ] {
+        let error = read(body).unwrap_err();
+        assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");
+    }
+}
