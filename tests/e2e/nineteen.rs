@@ -1,7 +1,7 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -373,12 +373,16 @@ fn tasks_are_printed_and_checked() {
     assert!(text.contains("tasks[3].max_capacity is -1"), "{text}");
 }
 
+/// Creates the database of a validator in its state directory.
+pub(crate) fn create_database(state: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { Store::open(state).await.unwrap().close().await });
+}
+
 #[test]
 fn keys_are_managed() {
     let folder = TempDir::new().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // As a validator does.
-    runtime.block_on(async { Store::open(folder.path()).await.unwrap().close().await });
+    create_database(folder.path());
     let keys = |args: &[&str]| {
         tao().args(["nineteen", "keys", "--json", "--state"]).arg(folder.path()).args(args).output().unwrap()
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::repository;
+use crate::support::{repository, skip};
 
 /// The installed packages of one peer: a Python environment, or a directory of Node.js packages.
 pub(crate) struct Peer {
@@ -33,10 +33,7 @@ impl Peer {
             directory.display(),
             list.display()
         );
-        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        assert!(!is_ci, "{message}");
-        // Bypasses the test harness, which captures the output of passing tests.
-        let _ = writeln!(std::io::stderr(), "{message}");
+        skip(&message);
         None
     }
 

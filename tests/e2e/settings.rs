@@ -4,9 +4,9 @@ use std::process::{Command, Output};
 
 use taonet_babelbit_config::variables;
 use taonet_neuron::OperatorConfig;
-use taonet_nineteen_store::Store;
 use tempfile::TempDir;
 
+use crate::nineteen::create_database;
 use crate::support::{bb, refusal, repository, tao};
 
 fn with_arguments(mut command: Command, arguments: &[&str]) -> Command {
@@ -31,9 +31,7 @@ fn errors(output: &Output) -> String {
 #[test]
 fn babelbit_settings_do_not_stop_other_commands() {
     let folder = TempDir::new().unwrap();
-    // As a validator of Nineteen does.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { Store::open(folder.path()).await.unwrap().close().await });
+    create_database(folder.path());
     let (folder, proof) = (folder.path().to_str().unwrap(), repository("vectors/proof/stark-3.json"));
     // The nonsense stops a command that uses it.
     let output = with_nonsense(with_arguments(bb(), &["config", "check"])).output().unwrap();

@@ -158,9 +158,9 @@ pub(crate) fn model_state(name: &str) -> String {
     model["state"].as_str().unwrap().to_owned()
 }
 
-/// Reports on standard error why a test is skipped; with `CI` set, fails.
-pub(crate) fn not_tested(reason: &str) {
-    let message = format!("NOT TESTED: {reason}");
+/// Prints why a test is skipped to standard error; with `CI` set, fails. `./test` lists messages that begin with `SKIPPED`
+/// or `NOT TESTED`.
+pub(crate) fn skip(message: &str) {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!is_ci, "{message}");
     // Bypasses the test harness, which captures the output of passing tests.

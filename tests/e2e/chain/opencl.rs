@@ -1,13 +1,12 @@
 //! `tao register --pow --device opencl`, with PoCL as the only driver.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Output;
 
 use serde_json::json;
 
 use super::{BABELBIT, Chain};
-use crate::support::{document, refusal, tao};
+use crate::support::{document, refusal, skip, tao};
 
 /// Debian's build of PoCL, which compiles for processors that its LLVM does not know.
 const DRIVER: &str = "/etc/OpenCL/vendors/pocl.icd";
@@ -16,10 +15,7 @@ const DRIVER: &str = "/etc/OpenCL/vendors/pocl.icd";
 fn hotkey_is_registered_by_opencl_device() {
     if !Path::new(DRIVER).exists() {
         let message = "SKIPPED: registration with an OpenCL device: PoCL is not installed. Install pocl-opencl-icd";
-        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        assert!(!is_ci, "{message}");
-        // Bypasses the test harness, which captures the output of passing tests.
-        let _ = writeln!(std::io::stderr(), "{message}");
+        skip(message);
         return;
     }
     // The chain accepts work for its last five blocks.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{demo_with_whisper, interpreted, page};
 use crate::peers::Peer;
 use crate::speech::word_errors;
-use crate::support::{Terminal, model_state, not_tested, repository};
+use crate::support::{Terminal, model_state, repository, skip};
 
 /// Maximum share of wrong words in a text that reads as a person would write it.
 const MAX_ERRORS_PERCENT: usize = 10;
@@ -40,7 +40,7 @@ fn recordings() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    not_tested(&format!("no recordings in {}; hint: set TAONET_VOICES to their directory", folder.display()));
+    skip(&format!("NOT TESTED: no recordings in {}; hint: set TAONET_VOICES to their directory", folder.display()));
     None
 }
 
@@ -63,7 +63,7 @@ fn texts(result: &str) -> [String; 2] {
 fn visitors_voices_become_english_text() {
     let (Some(folder), Some(decoder)) = (recordings(), Peer::find("whisper")) else { return };
     if model_state("faster-whisper-base") != "present" {
-        return not_tested("faster-whisper-base is not installed; hint: run scripts/models");
+        return skip("NOT TESTED: faster-whisper-base is not installed; hint: run scripts/models");
     }
     let decoded = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(demo_with_whisper(&[]));

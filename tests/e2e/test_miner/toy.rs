@@ -32,21 +32,16 @@ struct Inner {
     seen: Mutex<HashSet<(String, u64)>>,
     /// Number of predict requests in the session.
     requests: Mutex<u32>,
-    /// Permits for answers, for which the behaviour "waits" waits.
-    permits: Semaphore,
+    /// With the behaviour "waits", all responses are delayed until this is closed.
+    gate: Semaphore,
 }
 
 impl Toy {
     pub(super) fn start(fault: &str) -> Self {
         let me = Keypair::from_uri("//Toy").unwrap().hotkey();
         let fault = fault.to_owned();
-        let inner = Arc::new(Inner {
-            me,
-            fault,
-            seen: Mutex::default(),
-            requests: Mutex::default(),
-            permits: Semaphore::new(0),
-        });
+        let inner =
+            Arc::new(Inner { me, fault, seen: Mutex::default(), requests: Mutex::default(), gate: Semaphore::new(0) });
         let router = Router::new()
             .route("/v1/predict", post(predict))
             .route("/healthz", get(health))
@@ -64,9 +59,9 @@ impl Toy {
         &self.url
     }
 
-    /// Lets a miner that waits answer all requests.
+    /// Ends the delay of all responses with the behaviour "waits".
     pub(super) fn release(&self) {
-        self.inner.permits.close();
+        self.inner.gate.close();
     }
 
     pub(super) fn hotkey(&self) -> String {
@@ -170,7 +165,7 @@ impl Inner {
             "byte_count" => answer["n_bytes"] = json!(1),
             "frame_deadline" if number == 2 => tokio::time::sleep(Duration::from_millis(1_500)).await,
             // Fails once the test has closed the semaphore.
-            "waits" => drop(self.permits.acquire().await),
+            "waits" => drop(self.gate.acquire().await),
             "drains slowly" if audio.is_empty() => tokio::time::sleep(Duration::from_millis(500)).await,
             "reply_ends" => answer["out_eos"] = json!(false),
             "reply_length" => (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0)),

@@ -19,14 +19,15 @@ const REPEATS: usize = 2;
 /// Maximum difference of equal word times, in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
 
-/// A recording with its language, such as `fr`.
+/// A recording of a speaker.
 struct Voice {
     name: String,
+    /// Code of the spoken language, such as `fr`.
     language: String,
     samples: Vec<f32>,
 }
 
-/// A transcription.
+/// A transcription by either engine.
 #[derive(Debug, Deserialize)]
 struct Heard {
     language: String,

@@ -46,7 +46,8 @@ pub(super) struct Contest {
     config: Config,
     synthesizer: Arc<Espeak>,
     profiles: Vec<Arc<dyn Profile>>,
-    /// Profiles with the visitors' recogniser, instead of those of the same names.
+    /// Profiles of additional miners with the recogniser for visitors, which replace the contest's miners of the same names on
+    /// the page "Try it"; empty without such a recogniser.
     visitors_profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
@@ -267,8 +268,8 @@ impl Contest {
         serve_shown(page, "miner", shown, router(server, signed), shutdown).await
     }
 
-    /// Serves the miners with the visitors' recogniser, which do not take part in the contest: on two busy cores, Whisper
-    /// misses the deadlines of several miners at once. Returns the entries of all miners to whom visitors speak.
+    /// Serves the additional miners for visitors, which do not take part in the contest: on two busy cores, Whisper misses
+    /// the deadlines of several miners at once. Returns the entries of all miners on the page "Try it".
     async fn start_visitors_miners(&self, entries: &[MinerEntry], page: &Page) -> anyhow::Result<Vec<MinerEntry>> {
         let mut entries = entries.to_vec();
         for profile in &self.visitors_profiles {

@@ -18,9 +18,9 @@ const MAX_FAILED_PROBES: u32 = 6;
 /// rate limits of requests that were sent before the limit was lowered do not lower it again.
 ///
 /// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
-/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A failed probe, also one that gets no answer in
-/// time, lowers the limit by one only if it was one request more than before, and each doubles the length of the series
-/// before the next probe, up to 64 times.
+/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A probe
+/// fails if it gets status 429, or no answer in time. A failed probe of one request more than before lowers the limit by one,
+/// not to 90 %. Each failed probe doubles the length of the series before the next one, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,

@@ -345,7 +345,7 @@ async fn streams_of_chats_arrive_or_fail() {
     compare_streams(Endpoint::Chat, STREAMS.iter()).await;
 }
 
-/// Each stream of a text completion has the outcome of the chat's with the same texts.
+/// Streams of text completions have the same outcomes as those of chats.
 #[tokio::test]
 async fn streams_of_completions_arrive_or_fail() {
     compare_streams(Endpoint::Completions, STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name))).await;

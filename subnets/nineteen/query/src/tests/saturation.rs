@@ -45,8 +45,8 @@ impl Throughput {
 }
 
 /// With twice as many buyers as the miners have slots, throughput is that of a market without a queue, each request waits
-/// about as long as its answer takes, and no miner loses anything. Only ratios within one round are compared, and those of
-/// the best of three rounds, because the machine may be busy.
+/// about as long as its answer takes, and no miner loses anything. Only ratios within one round are compared, because the
+/// machine may be busy. If it is so in a part of a round, the measurement is repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     const PAUSE: Duration = Duration::from_millis(500);
@@ -56,24 +56,22 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     let bench = market(miners, QueueSettings::default()).await;
     let slots: usize = SLOTS.iter().sum();
     let mut rounds = 0;
-    let is_good = loop {
+    let (before, saturated, after, ratio) = loop {
         let before = Throughput::measure(&bench.querier, slots, 4).await;
         let saturated = Throughput::measure(&bench.querier, 2 * slots, 4).await;
         let after = Throughput::measure(&bench.querier, slots, 4).await;
         let ratio = saturated.per_second / before.per_second.min(after.per_second);
-        let (unsaturated_p99, p99) = (before.p99().max(after.p99()), saturated.p99());
-        let last = *saturated.latencies.last().unwrap();
-        println!(
-            "{ratio:.2} of the throughput without a queue; p99 {p99:?}, last {last:?}, without {unsaturated_p99:?}"
-        );
         rounds += 1;
-        // Twice as many buyers share the slots, so that answers take twice as long.
-        let is_good = ratio > 0.9 && p99 < 3 * unsaturated_p99 && last < 4 * unsaturated_p99;
-        if is_good || rounds == 3 {
-            break is_good;
+        if ratio > 0.9 || rounds == 3 {
+            break (before, saturated, after, ratio);
         }
     };
-    assert!(is_good, "the output has the ratios");
+    let (unsaturated_p99, p99) = (before.p99().max(after.p99()), saturated.p99());
+    println!("{ratio:.2} of the throughput without a queue; p99 {p99:?}, without a queue {unsaturated_p99:?}");
+    assert!(ratio > 0.9, "{ratio}");
+    // Twice as many buyers share the slots, so that answers take twice as long.
+    assert!(p99 < 3 * unsaturated_p99, "{p99:?} with a queue, {unsaturated_p99:?} without");
+    assert!(*saturated.latencies.last().unwrap() < 4 * unsaturated_p99, "{:?}", saturated.latencies.last());
     assert_eq!(served.load(Ordering::SeqCst), rounds * 16 * slots);
     for contender in &bench.contenders {
         let counts = contender.counts();
