@@ -1,15 +1,38 @@
 # Runs checks one after another, and summarises them at the end. Source it after lib.sh.
 # shellcheck shell=bash
 
-checks_log="$(mktemp)"
-trap 'rm -f "$checks_log"' EXIT
-failed_checks=()
+checks="$(mktemp -d)"
+checks_log="$checks/log"
+beside=""
+touch "$checks_log" "$checks/failed" "$checks/beside"
+trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$checks"' EXIT
 
 # Runs a check. A failure does not stop the others: the summary reports it.
 #   check COMMAND [ARGUMENT...]
 check() {
     say "== $*"
-    "$@" 2>&1 | tee -a "$checks_log" || failed_checks+=("$*")
+    "$@" 2>&1 | tee -a "$checks_log" || printf '  %s\n' "$*" >>"$checks/failed"
+}
+
+# Runs a function's checks beside the next ones, with what processor time these leave. `finish_beside` waits for them
+# and prints their output.
+#   check_beside FUNCTION
+check_beside() {
+    # A process group of its own, which the trap ends.
+    set -m
+    (
+        renice -n 19 "$BASHPID" >/dev/null
+        checks_log=/dev/null
+        "$@"
+    ) >"$checks/beside" 2>&1 &
+    beside=$!
+    set +m
+}
+
+finish_beside() {
+    wait "$beside" || printf '  %s\n' "the checks beside the others" >>"$checks/failed"
+    beside=""
+    tee -a "$checks_log" <"$checks/beside"
 }
 
 # Lists the checks and tests that failed, with what these tests printed, and what was skipped. Exits with 1 if a check
@@ -22,10 +45,10 @@ summarize_checks() {
     # Captured output, between "---- NAME stdout ----" and the list of the program's failed tests.
     printed="$(sed -nE '/^---- .* stdout ----$/,/^failures:$/{/^failures:$/!p}' "$checks_log")"
     [ -z "$skipped" ] || say $'== skipped\n'"$skipped"
-    if [ "${#failed_checks[@]}" -gt 0 ]; then
+    if [ -s "$checks/failed" ]; then
         [ -z "$printed" ] || say "$printed"
         say "== failed"
-        printf '  %s\n' "${failed_checks[@]}" >&2
+        cat "$checks/failed" >&2
         [ -z "$tests" ] || say "$tests"
         exit 1
     fi
