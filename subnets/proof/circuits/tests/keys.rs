@@ -9,7 +9,8 @@ use taonet_primitives::Hotkey;
 use taonet_proof_backends::stark::Stark;
 use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
 use taonet_proof_circuits::{
-    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, ModelBundle, ShippedModel,
+    Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, CompiledSlices, ModelBundle, ShippedModel,
+    SlicedBundle,
 };
 use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::{Network, Operation};
@@ -17,6 +18,7 @@ use taonet_proof_core::{Binding, Digest};
 
 /// The output of the false network.
 const FALSE_OUTPUT: i64 = 4242;
+const MINER: Hotkey = Hotkey::from_bytes([5; 32]);
 /// What a circuit with the key of another network is refused with.
 const REFUSAL: &str = "the verification key does not match the network";
 
@@ -52,13 +54,17 @@ struct Cheat {
 
 impl Cheat {
     fn new() -> Self {
-        let mut circuit = honest("stark");
+        let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
+        Self::with_nonce(honest("stark"), inputs, |_| Digest::of(b"a request"))
+    }
+
+    /// Replaces the key of a circuit. The nonce depends on the circuit with the false key.
+    fn with_nonce(mut circuit: Compiled, inputs: &[i64], nonce: impl FnOnce(&Compiled) -> Digest) -> Self {
         let network = circuit.files[NETWORK].clone();
         let other = Arc::new(constant(&circuit).lower().unwrap());
         let verification = Stark.setup(&other).unwrap().verification;
         replace(&mut circuit, VERIFICATION_KEY, verification.clone());
-        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-        let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+        let (nonce, miner, inputs) = (nonce(&circuit), MINER, inputs.to_vec());
         let binding = Binding {
             nonce,
             miner,
@@ -132,6 +138,27 @@ fn bundle_with_another_networks_key_is_refused() {
     let other = hex::encode(constant(&honest("stark")).to_bytes().unwrap());
     let refused = Bundle { network: Some(other), ..bundle }.verify();
     assert!(matches!(refused, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))), "{refused:?}");
+}
+
+#[test]
+fn sliced_bundle_with_another_networks_key_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let shipped = ShippedModel::DiabetesRegression;
+    let CompiledSlices { mut model, mut slices } = shipped.compile_slices("stark", 2).unwrap();
+    let first = CircuitDirectory::create(&place.path().join("first"), &slices[0]).unwrap();
+    let (inputs, nonce) = (&shipped.sample().unwrap().inputs[0], Digest::of(b"a request"));
+    let boundary = first.circuit().execute(inputs).unwrap().outputs(first.circuit());
+    let cheat = Cheat::with_nonce(slices.remove(1), &boundary, |circuit| {
+        model.slices[1] = circuit.metadata.id().unwrap();
+        model.nonce(&nonce, 1, &boundary, &[FALSE_OUTPUT]).unwrap()
+    });
+    let honest = Bundle::prove(&first, inputs, model.nonce(&nonce, 0, inputs, &boundary).unwrap(), MINER).unwrap();
+    let bundle = SlicedBundle { version: 2, model, nonce, slices: vec![honest, cheat.bundle] };
+    let id = bundle.model_id().unwrap();
+    let whole = ModelBundle::Sliced(Box::new(bundle.clone()));
+    for error in [bundle.verify().unwrap_err(), whole.verify_for(&id, &Backends::default()).unwrap_err()] {
+        assert!(error.to_string().contains(REFUSAL), "{error}");
+    }
 }
 
 #[test]
