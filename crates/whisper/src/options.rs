@@ -6,11 +6,23 @@ use crate::model::Model;
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
 
+/// What text is made of speech.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SpeechTask {
+    /// Its words, in the language spoken.
+    #[default]
+    Transcribe,
+    /// Its translation into English.
+    Translate,
+}
+
 /// Transcription options. Defaults are those of faster-whisper's `transcribe`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Language code such as `en`; detected from the first window when absent.
     pub language: Option<String>,
+    /// Whether the text is a transcription or an English translation.
+    pub task: SpeechTask,
     /// Number of beams at temperature 0.
     pub beam_size: usize,
     /// Number of samples drawn per window at temperatures above 0; the best sample is used.
@@ -47,6 +59,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             language: None,
+            task: SpeechTask::Transcribe,
             beam_size: 5,
             best_of: 5,
             patience: 1.0,
@@ -93,6 +106,10 @@ impl Options {
         }
         if self.language.is_none() && model.is_multilingual() && model.config.languages.is_empty() {
             return refuse("language", "must be set: the model lists no languages");
+        }
+        let can_translate = model.is_multilingual() && model.vocabulary.special().translate.is_some();
+        if self.task == SpeechTask::Translate && !can_translate {
+            return refuse("task", "the model does not translate");
         }
         Ok(())
     }

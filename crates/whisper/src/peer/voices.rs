@@ -9,7 +9,7 @@ use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Recognizer as _, Wav, resample_for_recognition};
 
 use super::*;
-use crate::options::Options;
+use crate::options::{Options, SpeechTask};
 use crate::{EngineSize, Transcriber};
 
 /// The model, as `scripts/models` and `tao models pull` install it.
@@ -98,9 +98,18 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Transcribes with the options of Babelbit's validators: the defaults with word times.
 #[test]
 fn real_voices_are_transcribed_as_by_the_reference() {
+    check("transcribe", SpeechTask::Transcribe);
+}
+
+#[test]
+fn real_voices_are_translated_as_by_the_reference() {
+    check("translate", SpeechTask::Translate);
+}
+
+/// Compares with the options of Babelbit's validators, except for the task: the defaults with word times.
+fn check(name: &str, task: SpeechTask) {
     let Some(peer) = Peer::with_exact_products() else { return };
     let all = std::env::var_os("TAONET_TEST_ALL").is_some();
     let (Some(folder), Some(voices)) = (model(), voices(all)) else { return };
@@ -108,16 +117,17 @@ fn real_voices_are_transcribed_as_by_the_reference() {
     let paths: Vec<PathBuf> =
         voices.iter().enumerate().map(|(i, voice)| peer.put(&format!("voice{i}"), &voice.samples)).collect();
     let answer = peer.ask(json!({
-        "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS, "options": {"word_timestamps": true}
+        "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS,
+        "options": {"word_timestamps": true, "task": name}
     }));
     let theirs: Vec<Vec<Heard>> = serde_json::from_value(answer).unwrap();
     for model in models(&folder) {
-        compare(&Arc::new(model), &voices, &theirs);
+        compare(&Arc::new(model), task, &voices, &theirs);
     }
 }
 
-fn compare(model: &Arc<Model>, voices: &[Voice], theirs: &[Vec<Heard>]) {
-    let options = Options { word_timestamps: true, ..Options::default() };
+fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec<Heard>]) {
+    let options = Options { word_timestamps: true, task, ..Options::default() };
     let transcriber = Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
     let (mut ours, mut own) = (Agreement::default(), [Agreement::default(); REPEATS]);
     let mut spoken = 0;
@@ -141,7 +151,7 @@ fn compare(model: &Arc<Model>, voices: &[Voice], theirs: &[Vec<Heard>]) {
     let count = voices.len() as f64;
     let _ = writeln!(
         std::io::stderr(),
-        "{MODEL}, {}, {} recordings, {spoken} in the language of the speaker: {ours:?}, the reference under noise {own:?}",
+        "{MODEL}, {task:?}, {}, {} recordings, {spoken} in the language of the speaker: {ours:?}, the reference under noise {own:?}",
         model.kernels(),
         voices.len()
     );

@@ -1,7 +1,8 @@
 #![allow(clippy::float_cmp)] // Times are computed in the reference's order.
 
 use super::*;
-use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model, noise};
+use crate::options::SpeechTask;
+use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, TRANSLATE, model, noise};
 
 /// Returns the requested searches and the transcription for given decoding results: tokens, score, no-speech
 /// probability.
@@ -61,6 +62,15 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
     assert_eq!(prompts(&asked), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
     assert_eq!((transcription.language.as_str(), transcription.language_probability), ("en", 1.0));
+}
+
+#[test]
+fn translation_is_requested_by_the_last_token_of_the_prompt() {
+    let options = Options { language: Some("fr".to_owned()), task: SpeechTask::Translate, ..Options::default() };
+    let (asked, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
+    assert_eq!(prompts(&asked), [[START, ENGLISH + 1, TRANSLATE]]);
+    // The language is that of the speech.
+    assert_eq!(transcription.language, "fr");
 }
 
 #[test]
