@@ -11,7 +11,7 @@ use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
-use taonet_whisper::{EngineSize, Model, Options, Transcriber};
+use taonet_whisper::{EngineSize, Model, Options, SpeechTask, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -23,6 +23,10 @@ const EMBEDDED: &str = "tiny-ctc";
 const PRODUCTION: &str = "faster-whisper-small";
 /// Name of the recogniser for visitors of the demonstration: the largest one that keeps pace with speech on two cores.
 const VISITORS: &str = "faster-whisper-base";
+
+/// Silence encoded after a recording in incremental recognition, in seconds. Whisper base makes as many word errors with
+/// 2 to 6 s as with a whole window of 30 s, which takes three times as long; with 1 s, it repeats itself.
+const HEARING_PADDING: f64 = 4.0;
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -75,12 +79,32 @@ fn network_name(config: &Config) -> anyhow::Result<&str> {
     Ok(name)
 }
 
-/// Loads the recogniser for transcribing files, independent of the network.
-pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// Loads the recogniser for transcribing or translating files, independent of the network; by default, it detects the
+/// language.
+///
+/// # Errors
+/// If the model is not installed, or supports neither the language nor the task.
+pub(crate) fn transcribing_recognizer(
+    config: &Config,
+    language: Option<&str>,
+    task: SpeechTask,
+) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
         tracing::warn!("transcribing with {EMBEDDED}, which understands synthesised English speech only");
     }
-    recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED), config)
+    let name = config.recognizer.as_deref().unwrap_or(EMBEDDED);
+    if name == EMBEDDED {
+        if task == SpeechTask::Translate {
+            return Err(Classified::error(
+                Failure::Usage,
+                format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {VISITORS}"),
+            ));
+        }
+        return embedded(language);
+    }
+    let (name, model) = whisper(name, config)?;
+    let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
+    transcriber(&name, model, options, None)
 }
 
 /// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a fixed language and
@@ -95,16 +119,24 @@ pub(crate) fn measured_recognizer(
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
     let name = offline_scoring_name(config)?;
     if name == EMBEDDED {
-        return match language {
-            None | Some("en") => Ok(Arc::new(CtcRecognizer::embedded()?)),
-            Some(code) => Err(Classified::error(
-                Failure::Usage,
-                format!("--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"),
-            )),
-        };
+        return embedded(language);
     }
     let (name, model) = whisper(name, config)?;
     transcriber(&name, model, Options { language: language.map(str::to_owned), ..reference_options() }, threads)
+}
+
+/// Loads the recogniser that ships with the product.
+///
+/// # Errors
+/// If the language is not English.
+fn embedded(language: Option<&str>) -> anyhow::Result<Arc<dyn Recognizer>> {
+    match language {
+        None | Some("en") => Ok(Arc::new(CtcRecognizer::embedded()?)),
+        Some(code) => Err(Classified::error(
+            Failure::Usage,
+            format!("--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"),
+        )),
+    }
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
@@ -163,6 +195,7 @@ fn hearing_options() -> Options {
         temperatures: vec![0.0],
         // A hearing must not depend on the one before it: two that agree would mean less.
         condition_on_previous_text: false,
+        padding: Some(HEARING_PADDING),
         word_timestamps: true,
         ..Options::default()
     }

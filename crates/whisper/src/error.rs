@@ -55,6 +55,9 @@ pub enum ModelError {
         /// The shape expected from the rest of the model.
         expected: Vec<usize>,
     },
+    /// A tensor has an infinite value, or one that is not a number.
+    #[error("tensor `{0}` has values that are not finite; hint: download the model again")]
+    NotFinite(String),
     /// The tokenizer cannot be loaded.
     #[error("tokenizer.json cannot be loaded: {0}")]
     Tokenizer(String),

@@ -78,6 +78,6 @@ pub use engine::{Engine, EngineSize};
 pub use error::{ModelError, TranscribeError};
 pub use mel::SAMPLE_RATE;
 pub use model::Model;
-pub use options::Options;
+pub use options::{Options, SpeechTask};
 pub use recognizer::Transcriber;
 pub use transcribe::{Segment, Transcription, Word};

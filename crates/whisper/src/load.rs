@@ -37,10 +37,16 @@ impl Loader {
         Ok(heads)
     }
 
+    /// Reads a tensor of this shape. Its values are finite.
     fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
         let tensor = self.0.tensor(name)?;
         if tensor.shape != expected {
             return Err(ModelError::Shape { name: name.to_owned(), found: tensor.shape, expected: expected.to_vec() });
+        }
+        if let Values::Float(values) = &tensor.values
+            && !values.iter().all(|value| value.is_finite())
+        {
+            return Err(ModelError::NotFinite(name.to_owned()));
         }
         Ok(tensor)
     }

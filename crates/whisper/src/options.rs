@@ -6,11 +6,23 @@ use crate::model::Model;
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
 
+/// What text is made of speech.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SpeechTask {
+    /// Its words, in the language spoken.
+    #[default]
+    Transcribe,
+    /// Its translation into English.
+    Translate,
+}
+
 /// Transcription options. Defaults are those of faster-whisper's `transcribe`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Language code such as `en`; detected from the first window when absent.
     pub language: Option<String>,
+    /// Whether the text is a transcription or an English translation.
+    pub task: SpeechTask,
     /// Number of beams at temperature 0.
     pub beam_size: usize,
     /// Number of samples drawn per window at temperatures above 0; the best sample is used.
@@ -31,6 +43,9 @@ pub struct Options {
     pub condition_on_previous_text: bool,
     /// Temperature above which a window resets the prompt.
     pub prompt_reset_on_temperature: f64,
+    /// Silence encoded after a recording that is shorter than a window, in seconds; when absent, up to 30 s in all. Less
+    /// silence takes less time, but the model was trained with windows of 30 s.
+    pub padding: Option<f64>,
     /// Maximum start of the first segment within a window, in seconds.
     pub max_initial_timestamp: f64,
     /// Maximum number of tokens generated per window; when absent, half of the model's context.
@@ -47,6 +62,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             language: None,
+            task: SpeechTask::Transcribe,
             beam_size: 5,
             best_of: 5,
             patience: 1.0,
@@ -57,6 +73,7 @@ impl Default for Options {
             no_speech_threshold: Some(0.6),
             condition_on_previous_text: true,
             prompt_reset_on_temperature: 0.5,
+            padding: None,
             max_initial_timestamp: 1.0,
             max_new_tokens: None,
             word_timestamps: false,
@@ -82,6 +99,9 @@ impl Options {
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
             return refuse("patience", "beam_size times patience must be at least 1");
         }
+        if self.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
+            return refuse("padding", "must be between 0 and 30 s");
+        }
         if self.max_new_tokens == Some(0) {
             return refuse("max_new_tokens", "must be above 0");
         }
@@ -93,6 +113,10 @@ impl Options {
         }
         if self.language.is_none() && model.is_multilingual() && model.config.languages.is_empty() {
             return refuse("language", "must be set: the model lists no languages");
+        }
+        let can_translate = model.is_multilingual() && model.vocabulary.special().translate.is_some();
+        if self.task == SpeechTask::Translate && !can_translate {
+            return refuse("task", "the model does not translate");
         }
         Ok(())
     }

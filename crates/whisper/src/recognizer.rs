@@ -132,6 +132,7 @@ mod tests {
     use taonet_speech::{Pcm, SampleFormat, Wav, resample_for_recognition};
 
     use super::*;
+    use crate::SpeechTask;
     use crate::testing::{model, noise, write};
 
     #[test]
@@ -182,6 +183,7 @@ mod tests {
             of("model", "others", 1),
             of("model", "kernels", 2),
             fingerprint("model", "kernels", &Options { beam_size: 1, ..options.clone() }, 1),
+            fingerprint("model", "kernels", &Options { task: SpeechTask::Translate, ..options.clone() }, 1),
         ];
         assert!(others.iter().all(|other| *other != one), "{one} {others:?}");
     }

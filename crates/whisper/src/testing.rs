@@ -13,6 +13,7 @@ pub(crate) const END_OF_TEXT: u32 = 300;
 pub(crate) const START: u32 = 301;
 /// Language token en; the tokens of fr and de follow.
 pub(crate) const ENGLISH: u32 = 302;
+pub(crate) const TRANSLATE: u32 = 305;
 pub(crate) const TRANSCRIBE: u32 = 306;
 pub(crate) const PREVIOUS: u32 = 308;
 /// Timestamp token of 0.00 s.

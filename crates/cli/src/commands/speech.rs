@@ -10,13 +10,14 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use anyhow::{Context as _, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
     Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition,
 };
+use taonet_whisper::SpeechTask;
 
 use crate::context::Context;
 use crate::table::matrix;
@@ -25,12 +26,8 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Transcribe WAV files, on all cores; results are in the order of the files
-    Transcribe {
-        /// WAV files to transcribe
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    /// Transcribe or translate WAV files, on all cores; results are in the order of the files
+    Transcribe(Transcribe),
     /// Embed sentences and print the cosine similarity of each pair
     Embed {
         /// Sentences to embed
@@ -55,9 +52,40 @@ pub(crate) enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Transcribe {
+    /// WAV files to transcribe
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Text to print: the words in the language spoken, or their English translation
+    #[arg(long, value_enum, default_value_t = Task::Transcribe)]
+    task: Task,
+    /// Language of the recordings, such as "fr" [default: detected in each]
+    #[arg(long, value_name = "CODE")]
+    language: Option<String>,
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    #[arg(long, value_name = "MODEL")]
+    stt_model: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Task {
+    Transcribe,
+    Translate,
+}
+
+impl From<Task> for SpeechTask {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Transcribe => Self::Transcribe,
+            Task::Translate => Self::Translate,
+        }
+    }
+}
+
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
-        Command::Transcribe { files } => transcribe(files, context),
+        Command::Transcribe(args) => transcribe(args, context),
         Command::Embed { texts, models } => embed(texts, models.clone(), context),
         Command::Resample { input, output, rate, for_recognition } => {
             resample(input, output, *rate, *for_recognition, context)
@@ -65,9 +93,10 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
-    let config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
-    let recognizer = engines::transcribing_recognizer(&config)?;
+fn transcribe(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
+    let mut config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
+    config.recognizer = args.stt_model.clone().or(config.recognizer);
+    let recognizer = engines::transcribing_recognizer(&config, args.language.as_deref(), args.task.into())?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = recognizer.concurrency().unwrap_or(cores);
     let mut documents = Vec::new();
@@ -83,7 +112,7 @@ fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
         }
         context.print(&format!("{}: {}", file.display(), transcript.text))
     };
-    in_order(files, threads, |file| transcribe_file(file, &*recognizer), print)?;
+    in_order(&args.files, threads, |file| transcribe_file(file, &*recognizer), print)?;
     if context.json { context.print_json(&documents) } else { Ok(()) }
 }
 

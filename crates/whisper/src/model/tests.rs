@@ -79,11 +79,41 @@ fn models_without_layers_are_refused() {
 }
 
 #[test]
+fn tensor_with_non_finite_weights_is_named() {
+    for value in [f32::NAN, f32::NEG_INFINITY] {
+        let error = refused(|folder| {
+            let path = folder.join("model.safetensors");
+            let mut bytes = std::fs::read(&path).unwrap();
+            // The last value of the last tensor.
+            let end = bytes.len() - 4;
+            bytes[end..].copy_from_slice(&value.to_le_bytes());
+            std::fs::write(path, bytes).unwrap();
+        });
+        assert_eq!(
+            error,
+            "tensor `decoder/layer_0/attention/layer_norm/beta` has values that are not finite; hint: download the \
+             model again"
+        );
+    }
+}
+
+#[test]
 fn a_language_must_be_set_if_the_model_lists_none() {
     let model = opened(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([]))).unwrap();
     let options = crate::Options::default();
     assert!(options.check(&model).unwrap_err().to_string().contains("the model lists no languages"));
     crate::Options { language: Some("en".to_owned()), ..options }.check(&model).unwrap();
+}
+
+#[test]
+fn translation_needs_a_model_that_knows_the_task() {
+    let translate = crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
+    translate.check(&opened(|_| ()).unwrap()).unwrap();
+    let rename = |folder: &Path| {
+        edit(folder, "tokenizer.json", |tokenizer| tokenizer["added_tokens"][5]["content"] = json!("<|other|>"));
+    };
+    let error = translate.check(&opened(rename).unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "option `task`: the model does not translate");
 }
 
 #[test]

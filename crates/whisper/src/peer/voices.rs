@@ -9,7 +9,7 @@ use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Recognizer as _, Wav, resample_for_recognition};
 
 use super::*;
-use crate::options::Options;
+use crate::options::{Options, SpeechTask};
 use crate::{EngineSize, Transcriber};
 
 /// The model, as `scripts/models` and `tao models pull` install it.
@@ -24,6 +24,8 @@ struct Voice {
     name: String,
     /// Code of the spoken language, such as `fr`.
     language: String,
+    /// What the speaker reads.
+    text: String,
     samples: Vec<f32>,
 }
 
@@ -85,6 +87,7 @@ fn voices(all: bool) -> Option<Vec<Voice>> {
         voices.extend(files.into_iter().map(|(bytes, file)| Voice {
             name: format!("{language}/{}", file.file_stem().unwrap().to_str().unwrap()),
             language: language.to_owned(),
+            text: std::fs::read_to_string(file.with_extension("txt")).unwrap(),
             samples: resample_for_recognition(&Wav::decode(&bytes).unwrap().pcm),
         }));
     }
@@ -98,9 +101,18 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Transcribes with the options of Babelbit's validators: the defaults with word times.
 #[test]
 fn real_voices_are_transcribed_as_by_the_reference() {
+    check("transcribe", SpeechTask::Transcribe);
+}
+
+#[test]
+fn real_voices_are_translated_as_by_the_reference() {
+    check("translate", SpeechTask::Translate);
+}
+
+/// Compares with the options of Babelbit's validators, except for the task: the defaults with word times.
+fn check(name: &str, task: SpeechTask) {
     let Some(peer) = Peer::with_exact_products() else { return };
     let all = std::env::var_os("TAONET_TEST_ALL").is_some();
     let (Some(folder), Some(voices)) = (model(), voices(all)) else { return };
@@ -108,16 +120,55 @@ fn real_voices_are_transcribed_as_by_the_reference() {
     let paths: Vec<PathBuf> =
         voices.iter().enumerate().map(|(i, voice)| peer.put(&format!("voice{i}"), &voice.samples)).collect();
     let answer = peer.ask(json!({
-        "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS, "options": {"word_timestamps": true}
+        "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS,
+        "options": {"word_timestamps": true, "task": name}
     }));
     let theirs: Vec<Vec<Heard>> = serde_json::from_value(answer).unwrap();
     for model in models(&folder) {
-        compare(&Arc::new(model), &voices, &theirs);
+        compare(&Arc::new(model), task, &voices, &theirs);
     }
 }
 
-fn compare(model: &Arc<Model>, voices: &[Voice], theirs: &[Vec<Heard>]) {
-    let options = Options { word_timestamps: true, ..Options::default() };
+/// Incremental recognition encodes few seconds of silence after the recording. The words are compared with the speakers'
+/// texts, in languages with spaces between words.
+#[test]
+fn short_windows_cost_few_words() {
+    let (Some(folder), Some(voices)) = (model(), voices(true)) else { return };
+    let model = Arc::new(Model::open(&folder).unwrap());
+    let voices: Vec<_> =
+        voices.iter().filter(|voice| ["en", "es", "fr", "it", "pl", "pt"].contains(&&*voice.language)).collect();
+    let spoken: usize = voices.iter().map(|voice| words(&voice.text).len()).sum();
+    let errors = |padding| {
+        let options = Options { beam_size: 1, temperatures: vec![0.0], padding, ..Options::default() };
+        let transcriber = Transcriber::start(MODEL, &model, options, EngineSize::for_model(&model)).unwrap();
+        let errors = voices.iter().map(|voice| {
+            let heard = words(&transcriber.recognize(&voice.samples).unwrap().transcript.text);
+            // A text that repeats itself without end counts as one without any word.
+            strsim::generic_levenshtein(&heard, &words(&voice.text)).min(words(&voice.text).len())
+        });
+        errors.sum::<usize>()
+    };
+    let (whole, short) = (errors(None), errors(Some(4.0)));
+    let _ = writeln!(
+        std::io::stderr(),
+        "{MODEL}, {}, {spoken} words of {} recordings: {whole} errors in windows of 30 s, {short} with 4 s of silence",
+        model.kernels(),
+        voices.len()
+    );
+    assert!(short * 20 <= whole * 20 + spoken, "{short} and {whole} errors in {spoken} words");
+}
+
+/// Splits a text into words, in lower case and without punctuation.
+fn words(text: &str) -> Vec<String> {
+    let text = text.to_lowercase();
+    text.split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec<Heard>]) {
+    let options = Options { word_timestamps: true, task, ..Options::default() };
     let transcriber = Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
     let (mut ours, mut own) = (Agreement::default(), [Agreement::default(); REPEATS]);
     let mut spoken = 0;
@@ -141,7 +192,7 @@ fn compare(model: &Arc<Model>, voices: &[Voice], theirs: &[Vec<Heard>]) {
     let count = voices.len() as f64;
     let _ = writeln!(
         std::io::stderr(),
-        "{MODEL}, {}, {} recordings, {spoken} in the language of the speaker: {ours:?}, the reference under noise {own:?}",
+        "{MODEL}, {task:?}, {}, {} recordings, {spoken} in the language of the speaker: {ours:?}, the reference under noise {own:?}",
         model.kernels(),
         voices.len()
     );

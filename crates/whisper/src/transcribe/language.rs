@@ -1,6 +1,7 @@
 //! Language detection in the first window.
 
 use super::{Buffers, Cache, Memory, Recording, Row, TranscribeError, WINDOW_FRAMES, softmax};
+use crate::options::SpeechTask;
 
 /// Minimum difference between the two best language probabilities. Below it, detection runs again on the window that
 /// the reference uses.
@@ -45,7 +46,11 @@ impl Recording {
             token
         };
         self.start.push(token);
-        self.start.extend(self.model.vocabulary.special().transcribe);
+        let special = self.model.vocabulary.special();
+        self.start.extend(match self.options.task {
+            SpeechTask::Transcribe => special.transcribe,
+            SpeechTask::Translate => special.translate,
+        });
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 #![allow(clippy::float_cmp)] // Times are computed in the reference's order.
 
 use super::*;
-use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model, noise};
+use crate::options::SpeechTask;
+use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, TRANSLATE, model, noise};
 
 /// Returns the requested searches and the transcription for given decoding results: tokens, score, no-speech
 /// probability.
@@ -61,6 +62,35 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
     assert_eq!(prompts(&asked), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
     assert_eq!((transcription.language.as_str(), transcription.language_probability), ("en", 1.0));
+}
+
+#[test]
+fn translation_is_requested_by_the_last_token_of_the_prompt() {
+    let options = Options { language: Some("fr".to_owned()), task: SpeechTask::Translate, ..Options::default() };
+    let (asked, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
+    assert_eq!(prompts(&asked), [[START, ENGLISH + 1, TRANSLATE]]);
+    // The language is that of the speech.
+    assert_eq!(transcription.language, "fr");
+}
+
+/// Columns: padding in seconds · encoder positions of 20 ms for each window of a recording of 31.23 s
+#[test]
+fn padding_limits_the_silence_that_is_encoded() {
+    let model = model();
+    let samples = vec![0.0; 16_000 * 3_123 / 100];
+    for (padding, expected) in [(None, [1500, 1500]), (Some(2.0), [1500, 162]), (Some(0.0), [1500, 62])] {
+        let options = Arc::new(Options { padding, ..english() });
+        let mut recording = Recording::new(model.clone(), options, &samples);
+        let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
+        let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
+        let mut positions = Vec::new();
+        while let Some(next) = search {
+            positions.push(next.memory().positions());
+            let hypothesis = Hypothesis { tokens: spoken(0, &[256], 2990), score: -0.2 };
+            search = recording.take(&mut buffers, &mut cache, hypothesis, 0.0).unwrap();
+        }
+        assert_eq!(positions, expected, "{padding:?}");
+    }
 }
 
 #[test]
@@ -258,6 +288,8 @@ fn options_that_do_not_fit_are_refused() {
         (Options { patience: 0.05, ..Options::default() }, "option `patience`"),
         (Options { temperatures: Vec::new(), ..Options::default() }, "option `temperatures`"),
         (Options { max_new_tokens: Some(0), ..Options::default() }, "option `max_new_tokens`"),
+        (Options { padding: Some(-0.1), ..Options::default() }, "option `padding`"),
+        (Options { padding: Some(f64::NAN), ..Options::default() }, "option `padding`"),
     ];
     for (options, expected) in cases {
         let error = refused(options);
