@@ -24,10 +24,6 @@ const PRODUCTION: &str = "faster-whisper-small";
 /// Name of the recogniser for visitors of the demonstration: the largest one that keeps pace with speech on two cores.
 const VISITORS: &str = "faster-whisper-base";
 
-/// Silence encoded after a recording in incremental recognition, in seconds. Whisper base makes as many word errors with
-/// 2 to 6 s as with a whole window of 30 s, which takes three times as long; with 1 s, it repeats itself.
-const HEARING_PADDING: f64 = 4.0;
-
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
 /// # Errors
@@ -195,7 +191,6 @@ fn hearing_options() -> Options {
         temperatures: vec![0.0],
         // A hearing must not depend on the one before it: two that agree would mean less.
         condition_on_previous_text: false,
-        padding: Some(HEARING_PADDING),
         word_timestamps: true,
         ..Options::default()
     }

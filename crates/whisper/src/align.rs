@@ -2,7 +2,7 @@
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and positions whose bounds are set here.
 
 use crate::TranscribeError;
-use crate::decoder::{Cache, Capture, Memory, Row};
+use crate::decoder::{Cache, Capture, Memory, POSITIONS, Row};
 use crate::encoder::Buffers;
 use crate::kernel::{log_sum_exp, median, softmax};
 use crate::model::Model;
@@ -58,8 +58,7 @@ impl Model {
         if positions == 0 {
             return Ok(Alignment { path: Vec::new(), probabilities });
         }
-        let shape = Shape { count: tokens.len(), first: start.len(), rows: text.len() + 1, positions };
-        let matrix = weights(capture.scores, memory.positions(), &shape);
+        let matrix = weights(capture.scores, tokens.len(), start.len(), text.len() + 1, positions);
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
@@ -83,27 +82,15 @@ impl Model {
     }
 }
 
-/// Which attention weights an alignment needs.
-struct Shape {
-    /// Number of tokens.
-    count: usize,
-    /// First row.
-    first: usize,
-    rows: usize,
-    /// Number of encoder positions with audio.
-    positions: usize,
-}
-
-/// Returns the mean attention weights over all heads, normalised over all tokens and median-filtered over time. The
-/// scores have `width` encoder positions.
-fn weights(scores: Vec<Vec<f32>>, width: usize, shape: &Shape) -> Vec<f32> {
-    let &Shape { count, first, rows, positions } = shape;
+/// Returns the mean attention weights over all heads, normalised over all `count` tokens and median-filtered over time,
+/// for `rows` rows starting at row `first`.
+fn weights(scores: Vec<Vec<f32>>, count: usize, first: usize, rows: usize, positions: usize) -> Vec<f32> {
     let mut mean = vec![0.0; rows * positions];
     let heads = scores.len().max(1) as f32;
     let mut filtered = vec![0.0; positions];
     for mut head in scores {
         let mut sums = vec![(0.0f32, 0.0f32); positions];
-        for row in head.chunks_exact_mut(width) {
+        for row in head.chunks_exact_mut(POSITIONS) {
             softmax(&mut row[..positions]);
             for (sum, value) in sums.iter_mut().zip(&*row) {
                 sum.0 += value;
@@ -112,12 +99,12 @@ fn weights(scores: Vec<Vec<f32>>, width: usize, shape: &Shape) -> Vec<f32> {
         for sum in &mut sums {
             sum.0 /= count as f32;
         }
-        for row in head.chunks_exact(width) {
+        for row in head.chunks_exact(POSITIONS) {
             for (sum, value) in sums.iter_mut().zip(row) {
                 sum.1 += (value - sum.0) * (value - sum.0);
             }
         }
-        let rows = head.chunks_exact_mut(width).skip(first).zip(mean.chunks_exact_mut(positions));
+        let rows = head.chunks_exact_mut(POSITIONS).skip(first).zip(mean.chunks_exact_mut(positions));
         for (row, mean) in rows {
             let row = &mut row[..positions];
             for (value, (average, squares)) in row.iter_mut().zip(&sums) {

@@ -43,9 +43,6 @@ pub struct Options {
     pub condition_on_previous_text: bool,
     /// Temperature above which a window resets the prompt.
     pub prompt_reset_on_temperature: f64,
-    /// Silence encoded after a recording that is shorter than a window, in seconds; when absent, up to 30 s in all. Less
-    /// silence takes less time, but the model was trained with windows of 30 s.
-    pub padding: Option<f64>,
     /// Maximum start of the first segment within a window, in seconds.
     pub max_initial_timestamp: f64,
     /// Maximum number of tokens generated per window; when absent, half of the model's context.
@@ -73,7 +70,6 @@ impl Default for Options {
             no_speech_threshold: Some(0.6),
             condition_on_previous_text: true,
             prompt_reset_on_temperature: 0.5,
-            padding: None,
             max_initial_timestamp: 1.0,
             max_new_tokens: None,
             word_timestamps: false,
@@ -98,9 +94,6 @@ impl Options {
         }
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
             return refuse("patience", "beam_size times patience must be at least 1");
-        }
-        if self.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
-            return refuse("padding", "must be between 0 and 30 s");
         }
         if self.max_new_tokens == Some(0) {
             return refuse("max_new_tokens", "must be above 0");

@@ -147,7 +147,7 @@ impl Recording {
             return Ok(None);
         }
         let size = WINDOW_FRAMES.min(self.content() - self.seek);
-        let memory = self.model.listen(buffers, &self.features.padded(self.seek, size, self.padded(size)))?;
+        let memory = self.model.listen(buffers, &self.features.window(self.seek, size))?;
         if self.start.is_empty() {
             self.set_language(buffers, cache, &memory)?;
         }
@@ -155,15 +155,6 @@ impl Recording {
         self.windows += 1;
         self.window = Some(Window { memory: Arc::new(memory), size, prompt, attempts: Vec::new() });
         Ok(self.search())
-    }
-
-    /// Returns the number of frames that are encoded for a window of `size` frames: an even one.
-    fn padded(&self, size: usize) -> usize {
-        let padding = self
-            .options
-            .padding
-            .map_or(WINDOW_FRAMES, |seconds| (seconds * crate::mel::FRAMES_PER_SECOND as f64) as usize);
-        (size + padding).next_multiple_of(2).min(WINDOW_FRAMES)
     }
 
     /// Handles the result of a search. Returns the next search, at a higher temperature or for the next window; `None`

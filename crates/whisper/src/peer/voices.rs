@@ -24,8 +24,6 @@ struct Voice {
     name: String,
     /// Code of the spoken language, such as `fr`.
     language: String,
-    /// What the speaker reads.
-    text: String,
     samples: Vec<f32>,
 }
 
@@ -87,7 +85,6 @@ fn voices(all: bool) -> Option<Vec<Voice>> {
         voices.extend(files.into_iter().map(|(bytes, file)| Voice {
             name: format!("{language}/{}", file.file_stem().unwrap().to_str().unwrap()),
             language: language.to_owned(),
-            text: std::fs::read_to_string(file.with_extension("txt")).unwrap(),
             samples: resample_for_recognition(&Wav::decode(&bytes).unwrap().pcm),
         }));
     }
@@ -127,44 +124,6 @@ fn check(name: &str, task: SpeechTask) {
     for model in models(&folder) {
         compare(&Arc::new(model), task, &voices, &theirs);
     }
-}
-
-/// Incremental recognition encodes few seconds of silence after the recording. The words are compared with the speakers'
-/// texts, in languages with spaces between words.
-#[test]
-fn short_windows_cost_few_words() {
-    let (Some(folder), Some(voices)) = (model(), voices(true)) else { return };
-    let model = Arc::new(Model::open(&folder).unwrap());
-    let voices: Vec<_> =
-        voices.iter().filter(|voice| ["en", "es", "fr", "it", "pl", "pt"].contains(&&*voice.language)).collect();
-    let spoken: usize = voices.iter().map(|voice| words(&voice.text).len()).sum();
-    let errors = |padding| {
-        let options = Options { beam_size: 1, temperatures: vec![0.0], padding, ..Options::default() };
-        let transcriber = Transcriber::start(MODEL, &model, options, EngineSize::for_model(&model)).unwrap();
-        let errors = voices.iter().map(|voice| {
-            let heard = words(&transcriber.recognize(&voice.samples).unwrap().transcript.text);
-            // A text that repeats itself without end counts as one without any word.
-            strsim::generic_levenshtein(&heard, &words(&voice.text)).min(words(&voice.text).len())
-        });
-        errors.sum::<usize>()
-    };
-    let (whole, short) = (errors(None), errors(Some(4.0)));
-    let _ = writeln!(
-        std::io::stderr(),
-        "{MODEL}, {}, {spoken} words of {} recordings: {whole} errors in windows of 30 s, {short} with 4 s of silence",
-        model.kernels(),
-        voices.len()
-    );
-    assert!(short * 20 <= whole * 20 + spoken, "{short} and {whole} errors in {spoken} words");
-}
-
-/// Splits a text into words, in lower case and without punctuation.
-fn words(text: &str) -> Vec<String> {
-    let text = text.to_lowercase();
-    text.split(|character: char| !character.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec<Heard>]) {

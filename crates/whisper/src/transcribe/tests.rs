@@ -73,26 +73,6 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
     assert_eq!(transcription.language, "fr");
 }
 
-/// Columns: padding in seconds · encoder positions of 20 ms for each window of a recording of 31.23 s
-#[test]
-fn padding_limits_the_silence_that_is_encoded() {
-    let model = model();
-    let samples = vec![0.0; 16_000 * 3_123 / 100];
-    for (padding, expected) in [(None, [1500, 1500]), (Some(2.0), [1500, 162]), (Some(0.0), [1500, 62])] {
-        let options = Arc::new(Options { padding, ..english() });
-        let mut recording = Recording::new(model.clone(), options, &samples);
-        let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
-        let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
-        let mut positions = Vec::new();
-        while let Some(next) = search {
-            positions.push(next.memory().positions());
-            let hypothesis = Hypothesis { tokens: spoken(0, &[256], 2990), score: -0.2 };
-            search = recording.take(&mut buffers, &mut cache, hypothesis, 0.0).unwrap();
-        }
-        assert_eq!(positions, expected, "{padding:?}");
-    }
-}
-
 #[test]
 fn long_prompts_keep_their_end() {
     let words = vec![260; 250];
@@ -288,8 +268,6 @@ fn options_that_do_not_fit_are_refused() {
         (Options { patience: 0.05, ..Options::default() }, "option `patience`"),
         (Options { temperatures: Vec::new(), ..Options::default() }, "option `temperatures`"),
         (Options { max_new_tokens: Some(0), ..Options::default() }, "option `max_new_tokens`"),
-        (Options { padding: Some(-0.1), ..Options::default() }, "option `padding`"),
-        (Options { padding: Some(f64::NAN), ..Options::default() }, "option `padding`"),
     ];
     for (options, expected) in cases {
         let error = refused(options);
