@@ -1,17 +1,23 @@
 # Runs checks one after another, and summarises them at the end. Source it after lib.sh.
 # shellcheck shell=bash
 
-checks="$(mktemp -d)"
-checks_log="$checks/log"
+checks_dir="$(mktemp -d)"
+checks_log="$checks_dir/log"
+# Process group of the checks that run beside the others.
 beside=""
-touch "$checks_log" "$checks/failed" "$checks/beside"
-trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$checks"' EXIT
+touch "$checks_log" "$checks_dir/failed"
+trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true; rm -rf "$checks_dir"' EXIT
 
 # Runs a check. A failure does not stop the others: the summary reports it.
 #   check COMMAND [ARGUMENT...]
 check() {
     say "== $*"
-    "$@" 2>&1 | tee -a "$checks_log" || printf '  %s\n' "$*" >>"$checks/failed"
+    "$@" 2>&1 | tee -a "$checks_log" || check_failed "$*"
+}
+
+#   check_failed NAME
+check_failed() {
+    printf '  %s\n' "$1" >>"$checks_dir/failed"
 }
 
 # Runs a function's checks beside the next ones, with what processor time these leave. `finish_beside` waits for them
@@ -21,18 +27,19 @@ check_beside() {
     # A process group of its own, which the trap ends.
     set -m
     (
-        renice -n 19 "$BASHPID" >/dev/null
         checks_log=/dev/null
         "$@"
-    ) >"$checks/beside" 2>&1 &
+    ) >"$checks_dir/beside" 2>&1 </dev/null &
     beside=$!
     set +m
+    renice -n 19 -g "$beside" >/dev/null 2>&1 || true
 }
 
 finish_beside() {
-    wait "$beside" || printf '  %s\n' "the checks beside the others" >>"$checks/failed"
+    say "== waiting for the checks beside the others"
+    wait "$beside" || check_failed "the checks beside the others ended early"
     beside=""
-    tee -a "$checks_log" <"$checks/beside"
+    tee -a "$checks_log" <"$checks_dir/beside"
 }
 
 # Lists the checks and tests that failed, with what these tests printed, and what was skipped. Exits with 1 if a check
@@ -45,10 +52,10 @@ summarize_checks() {
     # Captured output, between "---- NAME stdout ----" and the list of the program's failed tests.
     printed="$(sed -nE '/^---- .* stdout ----$/,/^failures:$/{/^failures:$/!p}' "$checks_log")"
     [ -z "$skipped" ] || say $'== skipped\n'"$skipped"
-    if [ -s "$checks/failed" ]; then
+    if [ -s "$checks_dir/failed" ]; then
         [ -z "$printed" ] || say "$printed"
         say "== failed"
-        cat "$checks/failed" >&2
+        cat "$checks_dir/failed" >&2
         [ -z "$tests" ] || say "$tests"
         exit 1
     fi

@@ -53,6 +53,12 @@ impl Peer {
         self.directory.join("bin")
     }
 
+    /// Directory of a Python peer's packages.
+    pub(crate) fn packages(&self) -> PathBuf {
+        let python = std::fs::read_dir(self.directory.join("lib")).unwrap().next().unwrap().unwrap();
+        python.path().join("site-packages")
+    }
+
     /// Returns a Node.js command for a script in tests/e2e/browser, which loads its packages from the peer's directory.
     pub(crate) fn browser_script(&self, file: &str) -> Command {
         let mut command = Command::new("node");

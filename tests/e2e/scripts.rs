@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use crate::support::{repository, stderr};
 
@@ -89,6 +90,38 @@ fn failed_check_does_not_stop_the_others() {
     assert_eq!(code, Some(1));
     let summary = "== skipped\n  SKIPPED: OpenCL. Install it\n== failed\n  a\n  b\n  test wave::is_read\n";
     assert!(stderr.contains("== true\n") && stderr.ends_with(summary), "{stderr}");
+}
+
+#[test]
+fn checks_beside_the_others_are_in_the_summary() {
+    let commands = r"lint() { echo 'test wave::is_read ... FAILED'; return 101; }
+        aside() { check lint; check echo 'SKIPPED: NATS'; }
+        check_beside aside; check true; finish_beside";
+    let (code, stderr) = run_checks(commands);
+    assert_eq!(code, Some(1));
+    let summary = "== skipped\n  SKIPPED: NATS\n== failed\n  lint\n  test wave::is_read\n";
+    assert!(stderr.ends_with(summary), "{stderr}");
+    let (code, stderr) = run_checks("aside() { check true; }; check_beside aside; check true; finish_beside");
+    assert!(code == Some(0) && stderr.ends_with("all checks passed\n"), "{stderr}");
+    let (code, stderr) = run_checks("aside() { exit 3; }; check_beside aside; finish_beside");
+    assert_eq!(code, Some(1));
+    assert!(stderr.ends_with("== failed\n  the checks beside the others ended early\n"), "{stderr}");
+}
+
+#[test]
+fn checks_beside_the_others_end_with_the_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    let aside = format!("aside() {{ sleep 600 & echo $! >'{}'; wait; }}", pid.display());
+    let wait = format!("until [ -s '{}' ]; do sleep 0.05; done", pid.display());
+    let (code, _) = run_checks(&format!("{aside}; check_beside aside; {wait}; exit 7"));
+    assert_eq!(code, Some(7));
+    let process = format!("/proc/{}", fs::read_to_string(pid).unwrap().trim());
+    let began = Instant::now();
+    while Path::new(&process).exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{process}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The output of tests is far above the summary, and logs of CI are cut.

@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::axon::BOB;
-use crate::support::{Daemon, document, local_bb, refusal, repository, require_models, tao};
+use crate::peers::Peer;
+use crate::support::{Daemon, document, local_bb, model_state, refusal, repository, require_models, skip, tao};
 
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
 pub(crate) fn model() -> PathBuf {
@@ -35,6 +36,37 @@ fn a_model_directory_recognises_files() {
     let spoken: Vec<&str> = "the old ferry crossed the harbor twice before the fog came down".split(' ').collect();
     let known = spoken.iter().filter(|word| words.iter().any(|heard| heard == *word)).count();
     assert!(words.len().abs_diff(spoken.len()) <= 2 && known >= spoken.len() - 3, "{words:?}");
+}
+
+#[test]
+fn french_speech_is_translated_into_english() {
+    let Some(recordings) = Peer::find("recordings") else { return };
+    if model_state("faster-whisper-base") != "present" {
+        return skip("NOT TESTED: faster-whisper-base is not installed; hint: run scripts/models");
+    }
+    let file = recordings.packages().join("pytest_audioeval/samples/audio/fr/bonjour_monde.wav");
+    for language in [&[][..], &["--language", "fr"]] {
+        let mut command = tao();
+        command.args(["speech", "transcribe", "--json", "--stt-model", "faster-whisper-base", "--task", "translate"]);
+        let heard = document(&command.args(language).arg(&file).output().unwrap());
+        let text = heard[0]["text"].as_str().unwrap().to_lowercase();
+        assert!(text.contains("hello") && text.contains("world"), "{heard:#}");
+        assert_eq!(heard[0]["detected_language"], "fr");
+    }
+}
+
+#[test]
+fn tasks_and_languages_that_a_model_lacks_are_refused() {
+    let file = repository("vectors/speech/utt00.wav");
+    for (arguments, says) in [
+        (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
+        (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
+        (&["--stt-model", model().to_str().unwrap(), "--language", "xx"], "option `language`: not supported"),
+        (&["--stt-model", "nosuch"], "nosuch"),
+    ] {
+        let error = refusal(&tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(), 2);
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
-use taonet_whisper::{EngineSize, Model, Options, SpeechTask, Transcriber};
+use taonet_whisper::{EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -79,7 +79,7 @@ fn network_name(config: &Config) -> anyhow::Result<&str> {
 /// language.
 ///
 /// # Errors
-/// If the model is not installed, or supports neither the language nor the task.
+/// If the model is not installed, or does not support the language or the task.
 pub(crate) fn transcribing_recognizer(
     config: &Config,
     language: Option<&str>,
@@ -262,7 +262,11 @@ fn transcriber(
         windows = size.windows,
         "recogniser loaded"
     );
-    Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
+    match Transcriber::start(name, &model, options, size) {
+        Ok(transcriber) => Ok(Arc::new(transcriber)),
+        Err(error @ TranscribeError::Option { .. }) => Err(usage(&error)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

@@ -66,7 +66,10 @@ impl Loader {
 
     fn scales(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let rows = expected.first().copied().unwrap_or(0);
-        self.vector(&format!("{name}_scale"), rows)
+        let name = format!("{name}_scale");
+        let scales = self.vector(&name, rows)?;
+        // Weights are divided by their scale.
+        if scales.iter().all(|scale| scale.recip().is_finite()) { Ok(scales) } else { Err(ModelError::NotFinite(name)) }
     }
 
     /// Reads a vector of floats.

@@ -6,13 +6,13 @@ use crate::model::Model;
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
 
-/// What text is made of speech.
+/// The text to produce from speech.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SpeechTask {
-    /// Its words, in the language spoken.
+    /// The words, in the spoken language.
     #[default]
     Transcribe,
-    /// Its translation into English.
+    /// The English translation.
     Translate,
 }
 
@@ -97,6 +97,12 @@ impl Options {
         }
         if self.max_new_tokens == Some(0) {
             return refuse("max_new_tokens", "must be above 0");
+        }
+        if let Some(code) = &self.language
+            && code != "en"
+            && !model.is_multilingual()
+        {
+            return refuse("language", "the model understands English only");
         }
         if let Some(code) = &self.language
             && model.is_multilingual()

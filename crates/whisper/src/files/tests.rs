@@ -74,6 +74,18 @@ fn ctranslate2_files_are_read_by_name_and_alias() {
 }
 
 #[test]
+fn int8_scale_by_which_no_weight_can_be_divided_is_refused() {
+    for scale in [0.0_f32, f32::NAN, f32::INFINITY] {
+        let scale = scale.to_le_bytes();
+        let variables: [(&str, &[u32], u8, &[u8]); 2] =
+            [("a/weight", &[1, 2], 1, &[1, 2]), ("a/weight_scale", &[1], 0, &scale)];
+        let weights = open("model.bin", &binary(&variables, ("b/weight", "a/weight"))).unwrap();
+        let error = crate::load::Loader(weights).quantized("a/weight", 2, 1).unwrap_err();
+        assert!(matches!(&error, ModelError::NotFinite(name) if name == "a/weight_scale"), "{error}");
+    }
+}
+
+#[test]
 fn truncated_files_are_refused_wherever_they_end() {
     let bytes = example();
     for length in 0..bytes.len() {

@@ -106,6 +106,23 @@ fn a_language_must_be_set_if_the_model_lists_none() {
 }
 
 #[test]
+fn model_of_english_only_refuses_other_languages() {
+    let remove = |folder: &Path| {
+        // Only multilingual vocabularies have the empty token.
+        edit(folder, "tokenizer.json", |tokenizer| {
+            tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("");
+        });
+    };
+    let model = opened(remove).unwrap();
+    let of = |language: &str| crate::Options { language: Some(language.to_owned()), ..crate::Options::default() };
+    of("en").check(&model).unwrap();
+    let error = of("fr").check(&model).unwrap_err();
+    assert_eq!(error.to_string(), "option `language`: the model understands English only");
+    let translate = crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
+    assert_eq!(translate.check(&model).unwrap_err().to_string(), "option `task`: the model does not translate");
+}
+
+#[test]
 fn translation_needs_a_model_that_knows_the_task() {
     let translate = crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
     translate.check(&opened(|_| ()).unwrap()).unwrap();

@@ -38,6 +38,7 @@ impl Recording {
                 let window = self.features.window(0, WINDOW_FRAMES);
                 let memory = self.model.listen(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;
+                buffers.memories.push(memory);
             }
             let unknown = TranscribeError::Option { option: "language", reason: "the model lists no languages" };
             let (token, probability) = languages.first().copied().ok_or(unknown)?;

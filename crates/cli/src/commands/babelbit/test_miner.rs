@@ -20,6 +20,7 @@ use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
 use taonet_wallet::{Keypair, Mnemonic, WordCount};
+use taonet_whisper::SpeechTask;
 
 use crate::commands::demo;
 use crate::commands::wallet::place::HotkeyArgs;
@@ -139,7 +140,7 @@ fn with_speech(
     let challenges = challenges(&args.challenge)?;
     let first = challenges.first().cloned().context("no challenge is selected")?;
     let synthesizer = Arc::new(Espeak::find()?);
-    let recognizer = engines::transcribing_recognizer(&config)?;
+    let recognizer = engines::transcribing_recognizer(&config, None, SpeechTask::Transcribe)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let names = (recognizer.name().to_owned(), embedder.name().to_owned());
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
