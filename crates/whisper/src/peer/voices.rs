@@ -44,6 +44,8 @@ struct Heard {
 struct Agreement {
     languages: usize,
     texts: usize,
+    /// Sum of the similarities of texts, 1 for equal ones.
+    similarity: f64,
     /// Word times of equal texts.
     times: usize,
     close_times: usize,
@@ -52,6 +54,7 @@ struct Agreement {
 impl Agreement {
     fn add(&mut self, one: &Heard, other: &Heard) {
         self.languages += usize::from(one.language == other.language);
+        self.similarity += strsim::normalized_levenshtein(&one.text, &other.text);
         if one.text != other.text {
             return;
         }
@@ -170,6 +173,13 @@ fn compare(model: &Arc<Model>, task: SpeechTask, voices: &[Voice], theirs: &[Vec
         ours.texts as f64 >= own_texts as f64 - spread,
         "{} texts are equal, of the reference's own {own_texts}",
         ours.texts
+    );
+    // Most translations change under noise, but little.
+    let own_similarity = own.iter().map(|own| own.similarity).fold(count, f64::min);
+    assert!(
+        ours.similarity >= own_similarity - 0.2 * count,
+        "the texts have a similarity of {:.2} of {count}, the reference's own {own_similarity:.2}",
+        ours.similarity
     );
     let own_languages = own.iter().map(|own| own.languages).min().unwrap_or_default();
     assert!(
