@@ -88,19 +88,7 @@ pub(crate) fn transcribing_recognizer(
     if config.recognizer.is_none() {
         tracing::warn!("transcribing with {EMBEDDED}, which understands synthesised English speech only");
     }
-    let name = config.recognizer.as_deref().unwrap_or(EMBEDDED);
-    if name == EMBEDDED {
-        if task == SpeechTask::Translate {
-            return Err(Classified::error(
-                Failure::Usage,
-                format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {VISITORS}"),
-            ));
-        }
-        return embedded(language);
-    }
-    let (name, model) = whisper(name, config)?;
-    let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
-    transcriber(&name, model, options, None)
+    recognizer_of(config.recognizer.as_deref().unwrap_or(EMBEDDED), config, language, task, None)
 }
 
 /// Loads the recogniser of [`offline_scoring_recognizer`] for a measurement, optionally with a fixed language and
@@ -113,26 +101,7 @@ pub(crate) fn measured_recognizer(
     language: Option<&str>,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<dyn Recognizer>> {
-    let name = offline_scoring_name(config)?;
-    if name == EMBEDDED {
-        return embedded(language);
-    }
-    let (name, model) = whisper(name, config)?;
-    transcriber(&name, model, Options { language: language.map(str::to_owned), ..reference_options() }, threads)
-}
-
-/// Loads the recogniser that ships with the product.
-///
-/// # Errors
-/// If the language is not English.
-fn embedded(language: Option<&str>) -> anyhow::Result<Arc<dyn Recognizer>> {
-    match language {
-        None | Some("en") => Ok(Arc::new(CtcRecognizer::embedded()?)),
-        Some(code) => Err(Classified::error(
-            Failure::Usage,
-            format!("--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"),
-        )),
-    }
+    recognizer_of(offline_scoring_name(config)?, config, language, SpeechTask::Transcribe, threads)
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
@@ -153,11 +122,35 @@ fn is_directory(name: &str) -> bool {
 }
 
 fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-    if name == EMBEDDED {
-        return Ok(Arc::new(CtcRecognizer::embedded()?));
+    recognizer_of(name, config, None, SpeechTask::Transcribe, None)
+}
+
+/// Loads a recogniser by its name or directory, optionally with a fixed language and number of threads.
+///
+/// # Errors
+/// If the model is not installed, or does not support the language or the task.
+fn recognizer_of(
+    name: &str,
+    config: &Config,
+    language: Option<&str>,
+    task: SpeechTask,
+    threads: Option<NonZeroUsize>,
+) -> anyhow::Result<Arc<dyn Recognizer>> {
+    if name != EMBEDDED {
+        let (name, model) = whisper(name, config)?;
+        let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
+        return transcriber(&name, model, options, threads);
     }
-    let (name, model) = whisper(name, config)?;
-    transcriber(&name, model, reference_options(), None)
+    let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
+    match (task, language) {
+        (SpeechTask::Translate, _) => {
+            refuse(format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {VISITORS}"))
+        }
+        (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
+        (SpeechTask::Transcribe, Some(code)) => refuse(format!(
+            "--language {code}: {EMBEDDED} understands English only\nhint: use --stt-model {PRODUCTION}"
+        )),
+    }
 }
 
 /// Returns the options of the reference: its defaults, with word times.

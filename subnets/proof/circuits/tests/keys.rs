@@ -58,7 +58,8 @@ impl Cheat {
         Self::with_nonce(honest("stark"), inputs, |_| Digest::of(b"a request"))
     }
 
-    /// Replaces the key of a circuit. The nonce depends on the circuit with the false key.
+    /// Gives a circuit the key of a false network, and proves its output for `inputs`. The nonce may depend on the
+    /// changed circuit.
     fn with_nonce(mut circuit: Compiled, inputs: &[i64], nonce: impl FnOnce(&Compiled) -> Digest) -> Self {
         let network = circuit.files[NETWORK].clone();
         let other = Arc::new(constant(&circuit).lower().unwrap());
