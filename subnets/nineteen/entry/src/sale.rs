@@ -145,6 +145,7 @@ impl Gateway {
             bill.deliver_all();
         }
         bill.settle().await;
+        request.check_dimensions(&value)?;
         Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
     }
 
