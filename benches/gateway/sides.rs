@@ -18,7 +18,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile};
 use taonet_nineteen_entry::Gateway;
-use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Recorder, Roster, TaskFloor};
+use taonet_nineteen_query::{Contender, Market, ProcessRole, Querier, QueryDeadlines, Recorder, Roster, TaskFloor};
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, Reward, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
@@ -153,8 +153,7 @@ pub(crate) fn gateway(miner: u16) {
         let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
         let clocks = (system_clock(), monotonic_clock());
         let querier = Querier::new(client, market, deadlines, LIMITS, clocks, samples);
-        let terms =
-            KeyTerms { name: "load".to_owned(), rate_per_minute: 100_000_000, models: None, monthly_budget: None };
+        let terms = KeyTerms::new("load", 100_000_000);
         let key = store.create_key(&terms, &[3; 40], 0).await.unwrap();
         store.grant(&key.id, CREDITS, "load", 0).await.unwrap();
         let gateway = Gateway::new(store, querier, MarketFile::fixed(config), system_clock());
@@ -164,7 +163,7 @@ pub(crate) fn gateway(miner: u16) {
 
 /// Stores counters and samples as a validator does. A checker processes one sample per second.
 fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
-    let recorder = Recorder::new(store.clone(), market.clone());
+    let recorder = Recorder::new(store.clone(), market.clone(), ProcessRole::Validator);
     let counting = recorder.clone();
     tokio::spawn(async move { counting.keep_counters(&Shutdown::new()).await });
     tokio::spawn(async move { recorder.keep_samples(samples, &Shutdown::new()).await });

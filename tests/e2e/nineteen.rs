@@ -397,9 +397,18 @@ fn keys_are_managed() {
         (&updated["models"], &updated["monthly_budget"], &updated["balance"]),
         (&json!(null), &json!(7), &json!(30))
     );
+    assert_eq!(
+        (&updated["weight"], &document(&keys(&["update", id, "--weight", "3"]))["weight"]),
+        (&json!(1), &json!(3))
+    );
+    for weight in ["0", "101", "1.5"] {
+        let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
+        assert!(text.contains("is not a weight of a key; hint: use an integer in 1..=100"), "{text}");
+    }
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
-    assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());
+    let listed = document(&keys(&["list"]));
+    assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);

@@ -365,11 +365,12 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 7] = [
+pub(crate) static API_KEYS: [Column; 8] = [
     fixed("id"),
     text("name"),
     number("credits"),
     number("rate/min").rank(2),
+    number("weight").rank(2),
     number("budget/month").rank(2),
     text("models").rank(3),
     text("state"),

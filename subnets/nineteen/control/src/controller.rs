@@ -7,7 +7,7 @@ use std::time::Duration;
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_query::{Contender, Querier, Recorder, Roster, sessions};
+use taonet_nineteen_query::{Contender, ProcessRole, Querier, Recorder, Roster, sessions};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
@@ -104,7 +104,7 @@ impl Controller {
         clock: Clock,
     ) -> Self {
         let random = random(settings.seed);
-        let recorder = Recorder::new(store.clone(), querier.market().clone());
+        let recorder = Recorder::new(store.clone(), querier.market().clone(), ProcessRole::Validator);
         let handshakes = HandshakeLog::default();
         let policy = settings.addresses.clone();
         let directory = MinerDirectory { own_hotkey: Some(me), ..MinerDirectory::new(policy) };

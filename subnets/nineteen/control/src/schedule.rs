@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::schedule::{Schedule, Turn};
 use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_query::{Querier, Request, RequestKind, Roster};
 use taonet_primitives::Seconds;
 use tokio::sync::Semaphore;
@@ -83,6 +83,7 @@ pub(crate) async fn send_all(
                     kind,
                     most_chunks,
                     key: "".into(),
+                    weight: KeyWeight::default(),
                     is_collected: false,
                     relays_logprobs: false,
                 };

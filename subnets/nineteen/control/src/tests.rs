@@ -16,7 +16,7 @@ use taonet_neuron::{AddressPolicy, Neuron, Neurons};
 use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines, Recorder};
+use taonet_nineteen_query::{Market, ProcessRole, Querier, QueryDeadlines, Recorder};
 use taonet_nineteen_store::{PeriodId, Sample, Store};
 use taonet_nineteen_transport::{
     CONCURRENCY, FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
@@ -506,7 +506,7 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (worker, shutdown) = (Market::default(), Shutdown::new());
-    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone()), shutdown.clone());
+    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone(), ProcessRole::Worker), shutdown.clone());
     shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
     while worker.roster().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;

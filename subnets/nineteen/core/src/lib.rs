@@ -28,6 +28,7 @@ pub mod capacity;
 pub mod checker;
 pub mod config;
 pub mod document;
+mod key_weight;
 pub mod payload;
 pub mod period;
 pub mod routing;
@@ -38,4 +39,5 @@ pub mod task;
 pub mod work;
 
 pub use config::MarketConfig;
+pub use key_weight::{KeyWeight, KeyWeightError};
 pub use task::{Task, TaskName};

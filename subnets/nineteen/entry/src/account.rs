@@ -18,6 +18,7 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
         "rate_per_minute": key.terms.rate_per_minute,
         "models": key.terms.models,
         "monthly_budget": key.terms.monthly_budget,
+        "weight": key.terms.weight,
         "created": key.created_ms / 1_000,
     });
     Ok(Json(document).into_response())

@@ -208,6 +208,7 @@ fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request 
         kind: RequestKind::Organic,
         most_chunks: 1,
         key: key.id.as_str().into(),
+        weight: key.terms.weight,
         is_collected: true,
         relays_logprobs: false,
     }

@@ -39,7 +39,7 @@ async fn bills_are_settled_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = taonet_service::system_clock();
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 5);
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let price = Price { input: 1_000, output: 1_000, step: 0 };
@@ -80,7 +80,7 @@ async fn a_charge_waits_for_the_database() {
 
     let Some(mut server) = Postgres::start() else { return };
     let store = Store::connect(&server.url()).await.unwrap();
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 5);
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
@@ -128,7 +128,7 @@ async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16
 async fn every_refusal_has_openais_form() {
     let (router, store, _folder) = gateway().await;
     let models = Some(vec!["chat-llama-3-2-3b".parse().unwrap()]);
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 7, models, monthly_budget: Some(5) };
+    let terms = KeyTerms { models, monthly_budget: Some(5), ..KeyTerms::new("test", 7) };
     let key = store.create_key(&terms, &[1; 40], 0).await.unwrap();
     let chat = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "a"}], "max_tokens": 100});
     let path = "/v1/chat/completions";
@@ -189,7 +189,7 @@ async fn gateways_share_rates_and_abandoned_requests() {
     let Some(server) = Postgres::start() else { return };
     let stores = [Store::connect(&server.url()).await.unwrap(), Store::connect(&server.url()).await.unwrap()];
     let gateways = stores.each_ref().map(gateway_on);
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 5);
     let key = stores[0].create_key(&terms, &[1; 40], 0).await.unwrap();
     let mut found = Vec::new();
     for index in 0..8 {

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, STREAM_END};
+use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_wire::{Caller, SignedLayer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -31,6 +31,9 @@ const LARGEST_ERROR: usize = 64 << 10;
 
 /// Time that a request waits for a place, after which the miner is full.
 const RELEASE: Duration = Duration::from_millis(100);
+/// Inverse of the share of the places that probes, requests beyond what the miner has announced to their validators, leave
+/// free: the other validators send as many requests as announced to them, and count a rejection against the miner.
+const RESERVE: usize = 4;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -68,9 +71,12 @@ impl Miner {
     }
 
     /// Reserves a place for a request. A validator that has just cancelled a request, or received the end of an answer,
-    /// may send the next one before the miner has released the place, so a full miner waits briefly.
-    async fn enter(&self) -> Option<Running> {
+    /// may send the next one before the miner has released the place, so a full miner waits briefly, except for probes.
+    async fn enter(&self, is_probe: bool) -> Option<Running> {
         let places = Arc::clone(&self.0.places);
+        if is_probe && places.available_permits() <= self.0.config.concurrency.div_ceil(RESERVE) {
+            return None;
+        }
         let permit = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
             permit
         } else {
@@ -149,8 +155,7 @@ pub fn routes(miner: Miner) -> Router {
     let mut router = Router::new().route("/capacity", post(capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
         let work = move |State(miner): State<Miner>, headers: HeaderMap, body: Bytes| async move {
-            let relays_end = headers.contains_key(STREAM_END);
-            let response = work(&miner, endpoint, &body, relays_end).await;
+            let response = work(&miner, endpoint, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
             measures::request(endpoint.path(), response.status());
             response
@@ -183,7 +188,8 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(body).map_err(|_| Refused::Payload)
 }
 
-async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], relays_end: bool) -> Result<Response, Refused> {
+async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], headers: &HeaderMap) -> Result<Response, Refused> {
+    let (relays_end, is_probe) = (headers.contains_key(STREAM_END), headers.contains_key(PROBE));
     let mut payload = object(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
@@ -192,7 +198,7 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], relays_end: bool) 
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running = miner.enter().await.ok_or(Refused::Full)?;
+    let running = miner.enter(is_probe).await.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
     let is_openai_image = endpoint == Endpoint::TextToImage && miner.0.backend.has_openai_images();

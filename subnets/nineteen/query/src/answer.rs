@@ -158,14 +158,11 @@ impl Attempt {
     fn failed(mut self, error: AttemptError, deadline: Instant) -> FailedAttempt {
         let is_organic = self.kind == RequestKind::Organic;
         let hotkey = self.slot.contender.offer.hotkey;
-        let is_probe = is_organic && self.slot.position.is_probe;
         // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or 504: any buyer can send a
         // prompt at which the model's server fails.
-        let is_overloaded = match error {
-            AttemptError::Silent(_) => is_probe,
-            _ => error.outcome() == RequestOutcome::RateLimited,
-        };
-        if is_overloaded {
+        let is_rejected = error.outcome() == RequestOutcome::RateLimited;
+        let is_slow_probe = self.slot.position.is_probe && matches!(error, AttemptError::Silent(_));
+        if is_rejected || is_slow_probe {
             self.slot.set_overloaded();
         }
         // A test is well-formed: only a buyer's request can be the cause of a failure.
@@ -174,9 +171,9 @@ impl Attempt {
             let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
             return FailedAttempt { error, disputed, hotkey };
         }
-        // The miner need not accept a probe.
-        let is_failed_probe = is_probe && is_overloaded;
-        if !is_failed_probe && Instant::now() < deadline {
+        // The miner need not accept more requests than it has promised.
+        let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
+        if !is_excused && Instant::now() < deadline {
             self.outcome = Some(error.outcome());
         }
         FailedAttempt { error, disputed: None, hotkey }
@@ -186,12 +183,16 @@ impl Attempt {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
-        let call = inner.client.send(
-            self.slot.contender.session(),
-            self.path,
-            request.payload.clone(),
-            deadline.saturating_duration_since(began),
-        );
+        let (session, payload) = (self.slot.contender.session(), request.payload.clone());
+        let longest = deadline.saturating_duration_since(began);
+        let exceeds_promise = self.slot.position.exceeds_promise;
+        let call = async {
+            if exceeds_promise {
+                inner.client.send_probe(session, self.path, payload, longest).await
+            } else {
+                inner.client.send(session, self.path, payload, longest).await
+            }
+        };
         // The same timeout covers the response head and the first chunk.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
         // Check the status before reading the body, even if the response is a stream.

@@ -1,11 +1,14 @@
-//! Queue of buyers' requests while no miner has a free slot.
+//! Queue of buyers' requests while no miner has a free slot, or the process has its maximum of requests in flight.
 //!
-//! A free slot goes to the API key with the fewest requests in flight, over all tasks, because tasks share miners; of the
-//! key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of other keys. While
-//! the queue of a task is full, a new request replaces the newest one of the key with the most queued requests, if that is
-//! another key with more requests in the queue. If the queues of all tasks are too large, their sizes in bytes decide.
+//! API keys share the slots in proportion to their weights (weighted fair queueing), over all tasks, because tasks share
+//! miners: a free slot goes to the key whose requests have had the least time in slots for its weight since it has had to
+//! wait; of the key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of
+//! other keys. While the queue of a task is full, a new request replaces the newest one of the key with the most queued
+//! requests for its weight, if that is another key with more requests in the queue. If the queues of all tasks are too
+//! large, their sizes in bytes decide.
 
 mod fair_queue;
+mod key_load;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_primitives::Hotkey;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::fair_queue::{FairQueue, QueuedRequest};
@@ -33,25 +36,30 @@ const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// Limits of the queue of buyers' requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueSettings {
-    /// Maximum number of queued requests per task. With 0, a request that finds no free slot fails immediately.
+    /// Maximum number of queued requests per task, over all processes that send requests. With 0, a request that finds no
+    /// free slot fails immediately.
     pub length: usize,
     /// Maximum time that a request waits in the queue, over all its attempts.
     pub wait: Duration,
     /// Maximum size of all queued requests in memory, over all tasks, in bytes.
     pub bytes: usize,
+    /// Maximum number of buyers' requests in flight, over all tasks; further ones wait in the queue.
+    pub running: usize,
 }
 
 impl Default for QueueSettings {
-    /// Returns the defaults: 1 000 requests per task, 30 s, 256 MiB.
+    /// Returns the defaults: 1 000 requests per task, 30 s, 256 MiB, any number in flight.
     fn default() -> Self {
-        Self { length: 1_000, wait: Duration::from_secs(30), bytes: 256 << 20 }
+        Self { length: 1_000, wait: Duration::from_secs(30), bytes: 256 << 20, running: Semaphore::MAX_PERMITS }
     }
 }
 
 /// The queue with its limits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Backlog {
     pub(crate) settings: QueueSettings,
+    /// One permit per request in flight.
+    pub(crate) running: Arc<Semaphore>,
     queue: Mutex<FairQueue>,
     /// Number of buyers' requests that have arrived.
     arrivals: AtomicU64,
@@ -73,6 +81,7 @@ pub(crate) enum NoSlot {
 pub(crate) struct SlotRequest<'a> {
     task: &'a TaskName,
     key: Arc<str>,
+    weight: KeyWeight,
     payload: &'a Map<String, Value>,
     /// Remaining time that the request may wait in the queue.
     wait: Duration,
@@ -86,11 +95,18 @@ impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
         let (key, wait) = (Arc::clone(&request.key), inner.backlog.settings.wait);
-        Self { task: &request.task, key, payload: &request.payload, wait, arrival, is_admitted: false }
+        let (task, payload, weight) = (&request.task, &request.payload, request.weight);
+        Self { task, key, weight, payload, wait, arrival, is_admitted: false }
     }
 }
 
 impl Backlog {
+    pub(crate) fn new(settings: QueueSettings) -> Self {
+        let running = Arc::new(Semaphore::new(settings.running.min(Semaphore::MAX_PERMITS)));
+        let (arrivals, polled) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { settings, running, queue: Mutex::default(), arrivals, polled }
+    }
+
     fn queue(&self) -> MutexGuard<'_, FairQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,9 +121,9 @@ impl Backlog {
         self.queue().len(task)
     }
 
-    /// Removes a request in flight of a key.
-    pub(crate) fn end(&self, key: &Arc<str>) {
-        self.queue().end(key);
+    /// Removes a request in flight of a key, which has ended at `now` after a number of seconds.
+    pub(crate) fn end(&self, key: &Arc<str>, seconds: f64, now: f64) {
+        self.queue().end(key, seconds, now);
     }
 }
 
@@ -119,7 +135,7 @@ struct QueueEntry {
 
 impl Drop for QueueEntry {
     fn drop(&mut self) {
-        self.inner.backlog.queue().remove(self.arrival);
+        self.inner.backlog.queue().remove(self.arrival, self.inner.now());
     }
 }
 
@@ -204,23 +220,25 @@ impl Inner {
     /// Returns a slot at a miner outside `tried` if one is free.
     pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
         let slot = Slot::organic(self, request.task, &request.key, tried)?;
-        self.backlog.queue().start(request.task, &request.key, !request.is_admitted, self.now());
+        let (key, is_new) = (&request.key, !request.is_admitted);
+        self.backlog.queue().start(request.task, key, request.weight, is_new, self.now());
         request.is_admitted = true;
         Some(slot)
     }
 
     fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<PendingSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
-        let (task, key) = (request.task.clone(), Arc::clone(&request.key));
+        let (task, key, weight) = (request.task.clone(), Arc::clone(&request.key), request.weight);
         let bytes = request.payload.iter().map(|(name, value)| name.len() + size(value)).sum();
-        let queued =
-            QueuedRequest { task, key, tried: tried.to_vec(), bytes, is_new: !request.is_admitted, slot: sender };
-        let mut queue = self.backlog.queue();
-        if !request.is_admitted && !queue.make_room(&queued, &self.backlog.settings) {
+        let (tried, is_new) = (tried.to_vec(), !request.is_admitted);
+        let queued = QueuedRequest { task, key, weight, tried, bytes, is_new, slot: sender };
+        let (mut queue, now) = (self.backlog.queue(), self.now());
+        let length = self.market.part(self.backlog.settings.length);
+        if is_new && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now) {
             measures::rejected("full");
-            return Err(NoSlot::Busy(queue.estimate(request.task, self.now())));
+            return Err(NoSlot::Busy(queue.estimate(request.task, now)));
         }
-        queue.insert(request.arrival, queued);
+        queue.insert(request.arrival, queued, now);
         let entry = QueueEntry { inner: Arc::clone(self), arrival: request.arrival };
         Ok(PendingSlot { entry, slot })
     }
@@ -237,14 +255,13 @@ impl Inner {
         let mut queue = self.backlog.queue();
         let now = self.now();
         let (mut full, mut skipped) = (HashSet::new(), HashSet::new());
-        while let Some(arrival) = queue.next(&full, &skipped) {
+        while let Some(arrival) = queue.next(&full, &skipped, now) {
             let Some(request) = queue.get(arrival) else { break };
             match Slot::organic(self, &request.task, &request.key, &request.tried) {
                 Some(slot) => {
-                    let Some(QueuedRequest { task, key, is_new, slot: receiver, .. }) = queue.remove(arrival) else {
-                        break;
-                    };
-                    queue.start(&task, &key, is_new, now);
+                    let Some(request) = queue.remove(arrival, now) else { break };
+                    let QueuedRequest { task, key, weight, is_new, slot: receiver, .. } = request;
+                    queue.start(&task, &key, weight, is_new, now);
                     undelivered.extend(receiver.send(slot).err());
                 }
                 None if request.tried.is_empty() => _ = full.insert(request.task.clone()),

@@ -22,7 +22,7 @@
 //! respond; the slower attempt is cancelled and not counted.
 //!
 //! Several processes can share the load. The validator and each query worker send requests with a [`Querier`] of their
-//! own, and store their parts of the counters in the database ([`Recorder`]). An entry process has no querier: it
+//! own, store their parts of the counters in the database, and divide the miners' limits among each other ([`Recorder`]). An entry process has no querier: it
 //! passes buyers' requests to query workers over NATS ([`Workers`], [`Worker`]). [`Queries`] covers both cases.
 //!
 //! With the feature `testing`, `testing` has the parsers of untrusted input for fuzz targets.
@@ -36,8 +36,10 @@
 
 mod answer;
 mod backlog;
+mod census;
 mod chunk;
 mod deadlines;
+mod division;
 mod failure;
 mod load;
 mod market;
@@ -58,11 +60,12 @@ pub use answer::{Answer, Interrupted};
 pub use backlog::QueueSettings;
 pub use chunk::{Chunk, ChunkBody};
 pub use deadlines::QueryDeadlines;
+pub use division::{Division, Divisions};
 pub use market::Market;
 pub use measures::describe as describe_metrics;
 pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
-pub use recorder::{Recorder, sessions};
+pub use recorder::{ProcessRole, Recorder, sessions};
 pub use reply::{Queries, Reply};
 pub use roster::{Contender, Roster, TaskFloor};
 

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taonet_nineteen_core::routing::{InFlightLimit, Position};
 
+use crate::Divisions;
+
 /// Requests in flight at a miner, over all its tasks, and their limit.
 #[derive(Debug)]
 pub(crate) struct MinerLoad(Mutex<State>);
@@ -12,7 +14,10 @@ pub(crate) struct MinerLoad(Mutex<State>);
 struct State {
     running: usize,
     announced: Option<usize>,
+    divisions: Divisions,
     limit: InFlightLimit,
+    /// Whether all processes together send no more requests than announced.
+    counts_rejections: bool,
     /// Number of tests that wait for a slot.
     waiting_tests: usize,
 }
@@ -41,7 +46,9 @@ pub(crate) enum CapacitySignal {
 impl MinerLoad {
     /// Creates the load of a miner that announces a number of concurrent requests; `None` if it announces none.
     pub(crate) fn new(announced: Option<usize>) -> Self {
-        Self(Mutex::new(State { running: 0, announced, limit: initial(announced), waiting_tests: 0 }))
+        let divisions = Divisions::default();
+        let limit = initial(announced, &divisions);
+        Self(Mutex::new(State { running: 0, announced, divisions, limit, counts_rejections: true, waiting_tests: 0 }))
     }
 
     /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a test waits for the slot.
@@ -84,8 +91,25 @@ impl MinerLoad {
             state.limit.renew();
         } else {
             state.announced = concurrency;
-            state.limit = initial(concurrency);
+            state.limit = initial(concurrency, &state.divisions);
+            state.update_divisions();
         }
+    }
+
+    /// Sets this process's part of the limit. The learned limit remains if the part does.
+    pub(crate) fn divide(&self, divisions: &Divisions) {
+        let mut state = self.state();
+        if state.divisions != *divisions {
+            state.divisions = divisions.clone();
+            state.update_divisions();
+        }
+    }
+
+    /// Returns whether a rate limit (429) of a request counts against the miner: it must accept the request, and the other
+    /// processes do not exceed their parts of the announced number.
+    pub(crate) fn must_accept(&self, position: Position) -> bool {
+        let state = self.state();
+        state.counts_rejections && state.limit.must_accept(position)
     }
 
     /// Returns the announced number of concurrent requests.
@@ -119,17 +143,31 @@ impl State {
             return None;
         }
         self.running += 1;
-        Some(self.limit.position(self.running))
+        Some(self.limit.send(self.running))
+    }
+
+    fn update_divisions(&mut self) {
+        self.counts_rejections = self.announced.is_none_or(|announced| self.divisions.holds(announced));
+        let divided = initial(self.announced, &self.divisions);
+        if divided.bounds() != self.limit.bounds() {
+            self.limit = divided;
+        }
     }
 }
 
-fn initial(announced: Option<usize>) -> InFlightLimit {
-    announced.map_or_else(InFlightLimit::unannounced, InFlightLimit::announced)
+/// Returns the initial limit of a miner that announces a number of concurrent requests; `None` if it announces none.
+fn initial(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
+    match announced {
+        _ if !divisions.is_whole() => InFlightLimit::divided(announced, |total| divisions.part(total)),
+        Some(concurrency) => InFlightLimit::announced(concurrency),
+        None => InFlightLimit::unannounced(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Division;
 
     #[test]
     fn slots_are_limited_by_announcement_and_ceiling() {
@@ -153,7 +191,8 @@ mod tests {
         }
         assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
         assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
-        assert!(load.enter(8).unwrap().is_probe);
+        let probe = load.enter(8).unwrap();
+        assert_eq!((probe.is_probe, probe.exceeds_promise), (true, false), "the miner has announced 4");
     }
 
     #[test]
@@ -168,6 +207,59 @@ mod tests {
         assert!(load.enter(8).is_none() && load.enter_test(8).is_none());
         load.leave(test, CapacitySignal::Answered);
         assert!(load.enter(8).is_some());
+    }
+
+    #[test]
+    fn processes_together_send_as_many_requests_as_announced() {
+        for (announced, expected) in [(8, 8), (7, 7), (3, 3), (2, 3)] {
+            let loads = [Some(0), Some(1), None].map(|rank| {
+                let load = MinerLoad::new(Some(announced));
+                load.divide(&Divisions::new([Division::new(3, 2, rank)], true));
+                load
+            });
+            let entered: Vec<_> = loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();
+            assert_eq!(entered.len(), expected, "{announced}");
+            assert!(entered.iter().all(|position| !position.is_probe), "{announced}: {entered:?}");
+            assert!(loads.iter().all(|load| load.enter_test(99).is_none()));
+            // If there are more processes than announced requests, the miner may reject any of them.
+            assert!(loads.iter().all(|load| load.state().counts_rejections == (announced >= 3)), "{announced}");
+        }
+    }
+
+    #[test]
+    fn rejections_do_not_count_while_processes_change() {
+        let load = MinerLoad::new(Some(8));
+        let state = || (load.limit(), load.state().counts_rejections);
+        let two = Division::new(2, 2, Some(0));
+        assert_eq!(state(), (8, true));
+        load.divide(&Divisions::new([two], false));
+        assert_eq!(state(), (4, false));
+        load.divide(&Divisions::new([two], true));
+        assert_eq!(state(), (4, true));
+        load.divide(&Divisions::default());
+        assert_eq!(state(), (8, true));
+        load.divide(&Divisions::new([two], true));
+        load.announce(Some(3));
+        assert_eq!(state(), (2, true));
+        load.announce(Some(1));
+        assert_eq!(state(), (1, false));
+    }
+
+    #[test]
+    fn rejection_counts_unless_a_probe_or_other_processes_may_be_the_cause() {
+        let load = MinerLoad::new(Some(1));
+        let first = load.enter(8).unwrap();
+        assert!(load.must_accept(first));
+        load.leave(first, CapacitySignal::Answered);
+        let [second, probe] = [(); 2].map(|()| load.enter(8).unwrap());
+        assert!(probe.is_probe && !load.must_accept(second) && !load.must_accept(probe));
+        for position in [second, probe] {
+            load.leave(position, CapacitySignal::None);
+        }
+        let third = load.enter(8).unwrap();
+        assert!(load.must_accept(third));
+        load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
+        assert!(!load.must_accept(load.enter_test(8).unwrap_or(third)));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::Sample;
 use taonet_nineteen_transport::FiberClient;
 use taonet_primitives::Hotkey;
@@ -62,6 +62,8 @@ pub struct Request {
     pub most_chunks: usize,
     /// API key of an organic request, among which the queue is fair; empty for a synthetic one.
     pub key: Arc<str>,
+    /// Weight of the API key in the queue.
+    pub weight: KeyWeight,
     /// Whether the caller needs the complete answer at once. The request then fails over to another miner until the
     /// answer is complete, because nothing is delivered before.
     pub is_collected: bool,
@@ -160,7 +162,7 @@ impl Querier {
     ) -> Self {
         let (clock, monotonic) = clocks;
         let began = monotonic();
-        let backlog = Backlog::default();
+        let backlog = Backlog::new(QueueSettings::default());
         let inner = Inner { client, market, deadlines, max_running, backlog, clock, monotonic, began, samples };
         Self { inner: Arc::new(inner) }
     }
@@ -169,7 +171,7 @@ impl Querier {
     #[must_use]
     pub fn with_queue(mut self, settings: QueueSettings) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
-            inner.backlog.settings = settings;
+            inner.backlog = Backlog::new(settings);
         }
         self
     }
@@ -177,6 +179,11 @@ impl Querier {
     /// Returns the number of buyers' requests for a task that wait for a miner.
     pub fn queued(&self, task: &str) -> usize {
         self.inner.backlog.len(task)
+    }
+
+    /// Returns how many more buyers' requests can be in flight.
+    pub(crate) fn free(&self) -> usize {
+        self.inner.backlog.running.available_permits()
     }
 
     /// Returns the handle to the market's open period.
@@ -201,6 +208,7 @@ impl Querier {
         let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
         match request.kind {
             RequestKind::Organic => {
+                self.inner.market.count_buyers_request();
                 floor.spend();
                 drop(roster);
                 self.ask_miners(&request).await

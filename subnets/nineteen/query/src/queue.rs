@@ -27,7 +27,7 @@ use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, Reten
 use async_nats::{Client, ConnectOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{Store, StoreError};
 
 pub use remote::{RemoteAnswer, Workers};
@@ -146,9 +146,11 @@ struct Order {
     payload: Map<String, Value>,
     most_chunks: usize,
     relays_logprobs: bool,
-    /// Absent in requests of entry processes of earlier releases.
+    // The following fields are absent in requests of entry processes of earlier releases.
     #[serde(default)]
     key: String,
+    #[serde(default)]
+    weight: KeyWeight,
     #[serde(default)]
     is_collected: bool,
 }

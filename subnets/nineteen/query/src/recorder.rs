@@ -11,7 +11,8 @@ use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::mpsc;
 
-use crate::{Contender, Market, Roster};
+use crate::census::Census;
+use crate::{Contender, Division, Divisions, Market, Roster};
 
 /// Interval between writes of the counters.
 const FLUSH: Duration = Duration::from_millis(250);
@@ -22,23 +23,43 @@ const LATE: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
 const QUALITY: Duration = Duration::from_hours(24);
 
-/// Stores the counters and the answers of this process.
+/// What a process does with the market.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessRole {
+    /// Runs periods and sends tests; may also serve buyers.
+    Validator,
+    /// Sends buyers' requests to miners.
+    Worker,
+    /// Sends no requests to miners.
+    Entry,
+}
+
+/// Stores the counters and the answers of this process, and divides the limits of a shared market among the processes that
+/// send requests.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     store: Store,
     market: Market,
     process: Process,
+    role: ProcessRole,
 }
 
 impl Recorder {
-    /// Creates a recorder for the counters in `market`.
-    pub fn new(store: Store, market: Market) -> Self {
-        Self { store, market, process: Process::random() }
+    /// Creates a recorder for the counters in `market`. If other processes can share the database, the limits of the market
+    /// are small until [`Self::keep_counters`] has found these processes.
+    pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
+        if store.is_shared() && role != ProcessRole::Entry {
+            market.divide(Divisions::new([Division::UNKNOWN], false));
+        }
+        Self { store, market, process: Process::random(), role }
     }
 
-    /// Stores changed counters and reads the counters of other processes, until shutdown.
+    /// Stores changed counters, reads the counters of other processes and divides the market's limits, until shutdown.
     pub async fn keep_counters(&self, shutdown: &Shutdown) {
-        let mut read = Instant::now();
+        let sends = self.store.is_shared() && self.role != ProcessRole::Entry;
+        let mut census = sends.then(|| Census::new(self.process.clone(), self.role == ProcessRole::Worker));
+        // The first census is due now.
+        let mut read = Instant::now().checked_sub(READ).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             tokio::select! {
                 () = shutdown.requested() => {}
@@ -46,12 +67,23 @@ impl Recorder {
             }
             let mut done = self.flush().await;
             if done.is_ok() && self.store.is_shared() && read.elapsed() >= READ {
-                done = self.read_others().await;
+                if let Some(census) = &mut census {
+                    done = census.take(&self.store, &self.market, Instant::now()).await;
+                }
+                done = done.and(self.read_others().await);
                 read = Instant::now();
             }
             if let Err(error) = done {
                 tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
             }
+        }
+        if census.is_some()
+            && let Err(error) = self.store.forget_process(&self.process).await
+        {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "other processes wait until this one counts as dead"
+            );
         }
     }
 

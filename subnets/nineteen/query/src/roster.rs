@@ -11,6 +11,7 @@ use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 
+use crate::Divisions;
 use crate::load::MinerLoad;
 
 /// Quality assumed for miners without checked answers.
@@ -440,6 +441,11 @@ impl Roster {
     /// Returns the requests in flight at a miner.
     pub(crate) fn load(&self, hotkey: &Hotkey) -> Option<&Arc<MinerLoad>> {
         self.loads.get(hotkey)
+    }
+
+    /// Sets this process's part of the miners' limits.
+    pub(crate) fn divide(&self, divisions: &Divisions) {
+        self.loads.values().for_each(|load| load.divide(divisions));
     }
 
     /// Shares the requests in flight with an earlier roster. Calls `renew` with each miner's earlier load, and the new one.

@@ -7,6 +7,7 @@ use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::routing::Position;
 use taonet_nineteen_core::{Task, TaskName};
 use taonet_primitives::Hotkey;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{CapacitySignal, MinerLoad};
@@ -31,6 +32,10 @@ pub(crate) struct Slot {
     pub(crate) position: Position,
     /// API key of an organic request.
     key: Option<Arc<str>>,
+    /// Place among the requests in flight of an organic request.
+    permit: Option<OwnedSemaphorePermit>,
+    /// Time of the reservation, in seconds on the querier's clock.
+    began: f64,
     completion: Completion,
     signal: CapacitySignal,
 }
@@ -38,6 +43,7 @@ pub(crate) struct Slot {
 impl Slot {
     /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
     pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
+        let permit = Arc::clone(&inner.backlog.running).try_acquire_owned().ok()?;
         let now = inner.now();
         let roster = inner.market.roster()?;
         let order = roster.floor(task.as_str())?.for_organic(now, tried, rand::random);
@@ -52,7 +58,7 @@ impl Slot {
             slot.completion.ends_probe = is_probe;
             Some(slot)
         })?;
-        slot.key = Some(Arc::clone(key));
+        (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
         Some(slot)
     }
 
@@ -98,6 +104,8 @@ impl Slot {
             load: Arc::clone(load),
             position,
             key: None,
+            permit: None,
+            began: inner.now(),
             completion: Completion::default(),
             signal: CapacitySignal::None,
         })
@@ -110,6 +118,11 @@ impl Slot {
             self.contender.end_probe();
             self.inner.dispatch();
         }
+    }
+
+    /// Returns whether a rate limit (429) of the request counts against the miner.
+    pub(crate) fn must_accept(&self) -> bool {
+        self.load.must_accept(self.position)
     }
 
     /// Records that the miner has too many requests in flight, which lowers its limit.
@@ -131,8 +144,11 @@ impl Drop for Slot {
         self.contender.leave(&self.completion);
         self.load.leave(self.position, self.signal);
         if let Some(key) = &self.key {
-            self.inner.backlog.end(key);
+            let now = self.inner.now();
+            self.inner.backlog.end(key, now - self.began, now);
         }
+        // The next request needs it.
+        drop(self.permit.take());
         self.inner.dispatch();
     }
 }

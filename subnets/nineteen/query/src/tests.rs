@@ -11,9 +11,9 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::{Map, json};
 use taonet_http::testing::listen;
-use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_core::{KeyWeight, MarketConfig};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Sample};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
@@ -89,7 +89,16 @@ pub(crate) fn request(kind: RequestKind) -> Request {
     let messages = json!([{"role": "user", "content": "hello"}]);
     let payload: Map<_, _> = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone();
     let task = TASK.parse().unwrap();
-    Request { task, payload, kind, most_chunks: 50, key: "a".into(), is_collected: false, relays_logprobs: false }
+    Request {
+        task,
+        payload,
+        kind,
+        most_chunks: 50,
+        key: "a".into(),
+        weight: KeyWeight::default(),
+        is_collected: false,
+        relays_logprobs: false,
+    }
 }
 
 async fn text(mut answer: Answer) -> Result<String, String> {

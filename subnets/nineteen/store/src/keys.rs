@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use taonet_database::{Row, Transaction, statement};
-use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use zeroize::Zeroizing;
 
 use crate::credits::grant;
@@ -35,6 +35,21 @@ pub struct KeyTerms {
     pub models: Option<Vec<TaskName>>,
     /// Maximum credits per calendar month (UTC); `None` means unlimited.
     pub monthly_budget: Option<i64>,
+    /// Share of the miners while all are busy, relative to other keys.
+    pub weight: KeyWeight,
+}
+
+impl KeyTerms {
+    /// Returns the terms of a key for all tasks, with the default weight and without a monthly budget.
+    pub fn new(name: &str, rate_per_minute: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            rate_per_minute,
+            models: None,
+            monthly_budget: None,
+            weight: KeyWeight::default(),
+        }
+    }
 }
 
 /// A stored API key.
@@ -131,8 +146,8 @@ impl Store {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
         statement(
-            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(&id)
         .bind(hash(&secret))
@@ -140,6 +155,7 @@ impl Store {
         .bind(i64::from(terms.rate_per_minute))
         .bind(models)
         .bind(terms.monthly_budget)
+        .bind(i64::from(terms.weight.get()))
         .bind(now_ms)
         .execute(&mut transaction)
         .await?;
@@ -196,12 +212,14 @@ impl Store {
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
-            "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4 WHERE id = $5",
+            "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5
+             WHERE id = $6",
         )
         .bind(&terms.name)
         .bind(i64::from(terms.rate_per_minute))
         .bind(models)
         .bind(terms.monthly_budget)
+        .bind(i64::from(terms.weight.get()))
         .bind(id)
         .execute(&self.database)
         .await?;
@@ -244,6 +262,7 @@ fn hash(secret: &str) -> String {
 fn key(row: &Row) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.get("models")?;
     let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
+    let weight: u32 = number(row, "weight")?;
     Ok(ApiKey {
         id: row.get("id")?,
         terms: KeyTerms {
@@ -251,6 +270,7 @@ fn key(row: &Row) -> Result<ApiKey, StoreError> {
             rate_per_minute: number(row, "rate_per_minute")?,
             models,
             monthly_budget: row.get("monthly_budget")?,
+            weight: weight.try_into().map_err(|_| invalid("weight", &weight))?,
         },
         balance: row.get::<Option<i64>>("balance")?.unwrap_or(0),
         created_ms: row.get("created_ms")?,

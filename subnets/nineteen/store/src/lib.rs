@@ -13,7 +13,7 @@
 //!
 //! # async fn example(random: [u8; 40], now_ms: i64) -> Result<(), StoreError> {
 //! let store = Store::open(Path::new("nineteen")).await?;
-//! let terms = KeyTerms { name: "alice".to_owned(), rate_per_minute: 60, models: None, monthly_budget: None };
+//! let terms = KeyTerms::new("alice", 60);
 //! let key = store.create_key(&terms, &random, now_ms).await?;
 //! store.grant(&key.id, 1_000_000, "first payment", now_ms).await?;
 //! assert!(store.is_balanced().await?);
@@ -50,6 +50,7 @@ mod keys;
 mod nodes;
 mod parts;
 mod periods;
+mod processes;
 mod rates;
 mod samples;
 mod till;
@@ -67,6 +68,7 @@ pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
 pub use parts::{Process, Spent};
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
+pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
 
@@ -87,13 +89,21 @@ const MIGRATIONS: [Sql; 7] = [
 ];
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
-/// Migration to the announced concurrency, for each database: strict tables have no `BIGINT`.
-const CONCURRENCY_POSTGRES: Sql = (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql"));
-const CONCURRENCY_SQLITE: Sql = (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql"));
-static POSTGRES: LazyLock<Migrator> =
-    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[CONCURRENCY_POSTGRES]].concat()));
+/// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
+const LATER_POSTGRES: [Sql; 3] = [
+    (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
+    (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
+    (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
+];
+/// Later migrations of SQLite.
+const LATER_SQLITE: [Sql; 3] = [
+    (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
+    (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
+    (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
+];
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =
-    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT, CONCURRENCY_SQLITE]].concat()));
+    LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &[STRICT], &LATER_SQLITE].concat()));
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]

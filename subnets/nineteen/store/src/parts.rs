@@ -7,13 +7,17 @@ use crate::{ContenderRow, PeriodId, Store, StoreError};
 
 /// Random ID of a process, which identifies its part of the counters. A restarted process has a new ID; the part stored
 /// under the old ID remains.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Process(String);
 
 impl Process {
     /// Creates a random ID.
     pub fn random() -> Self {
         Self(hex::encode(rand::random::<[u8; 8]>()))
+    }
+
+    pub(crate) const fn new(id: String) -> Self {
+        Self(id)
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -80,6 +80,7 @@ on_both! {
     market::tasks_keep_as_many_answers_as_their_weight_allows
     market::rows_are_in_the_same_order
     credits::keys_are_found_by_their_text_alone
+    credits::key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1
     credits::credits_are_never_overdrawn
     credits::budgets_are_of_a_month
     credits::books_that_were_tampered_with_do_not_balance

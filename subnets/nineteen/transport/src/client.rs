@@ -28,9 +28,12 @@ const SNIPPET: usize = 300;
 /// Header of a request whose sender accepts chunks of a stream without text. The reference's validators treat such chunks
 /// as errors, so miners send them, and with them the finish reason, only to validators that ask for them.
 pub const STREAM_END: &str = "x-taonet-stream-end";
-/// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner accepts, from all
-/// validators and over all tasks. Fiber's validators ignore it.
+/// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner accepts from the caller,
+/// over all tasks. Fiber's validators ignore it.
 pub const CONCURRENCY: &str = "x-taonet-concurrency";
+/// Header of a request beyond the number that the miner has announced to its sender. The miner may reject it without loss,
+/// so that other validators find free slots. Fiber's miners ignore it.
+pub const PROBE: &str = "x-taonet-probe";
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -192,13 +195,34 @@ impl FiberClient {
         payload: Map<String, Value>,
         deadline: Duration,
     ) -> Result<AnswerStream, CallError> {
+        let call = self.call(session, path, payload, deadline);
+        self.http.stream(&session.peer, &call).await
+    }
+
+    /// Sends a payload like [`Self::send`], with the header [`PROBE`].
+    ///
+    /// # Errors
+    /// [`CallError`] as [`Self::send`].
+    pub async fn send_probe(
+        &self,
+        session: &Session,
+        path: &str,
+        payload: Map<String, Value>,
+        deadline: Duration,
+    ) -> Result<AnswerStream, CallError> {
+        let mut call = self.call(session, path, payload, deadline);
+        call.headers.insert(PROBE, HeaderValue::from_static("1"));
+        self.http.stream(&session.peer, &call).await
+    }
+
+    fn call(&self, session: &Session, path: &str, payload: Map<String, Value>, deadline: Duration) -> Call {
         let mut call = Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
         call.name.clone_from(&session.id);
         call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         call.headers.insert(STREAM_END, HeaderValue::from_static("1"));
         call.deadline = deadline;
         call.retry = Retry::Never;
-        self.http.stream(&session.peer, &call).await
+        call
     }
 
     /// Fetches the miner's public key; returns it, and whether the miner's hotkey signed it.

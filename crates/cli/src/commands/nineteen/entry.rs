@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_entry::Gateway;
-use taonet_nineteen_query::{Market, Recorder, Workers};
+use taonet_nineteen_query::{Market, ProcessRole, Recorder, Workers};
 use taonet_service::{Shutdown, system_clock};
 
 use super::operation::follow;
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         }
         let following = market.clone();
         let on_config = move |config| following.replace(config);
-        follow(&Recorder::new(store.clone(), floor.clone()), on_config, &shutdown);
+        follow(&Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry), on_config, &shutdown);
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use rand::RngCore as _;
 use serde_json::json;
-use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Store};
 use taonet_primitives::counted;
 use taonet_service::unix_time;
@@ -58,6 +58,9 @@ struct CreateArgs {
     /// Maximum credits per calendar month [default: no limit]
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
     budget: Option<i64>,
+    /// Share of the miners while all are busy, relative to other keys, from 1 to 100
+    #[arg(long, value_name = "N", default_value_t)]
+    weight: KeyWeight,
     /// Initial credits
     #[arg(long, default_value = "0", value_parser = clap::value_parser!(u64).range(..=MAX_CREDITS.unsigned_abs()))]
     credits: u64,
@@ -90,6 +93,9 @@ struct UpdateArgs {
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
+    /// Share of the miners while all are busy, from 1 to 100 [default: unchanged]
+    #[arg(long, value_name = "N")]
+    weight: Option<KeyWeight>,
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +166,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         rate_per_minute: args.rate,
         models: (!args.models.is_empty()).then(|| args.models.clone()),
         monthly_budget: args.budget,
+        weight: args.weight,
     };
     let mut random = [0; 40];
     rand::rng().fill_bytes(&mut random);
@@ -191,6 +198,7 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             key.terms.name,
             key.balance.to_string(),
             key.terms.rate_per_minute.to_string(),
+            key.terms.weight.to_string(),
             key.terms.monthly_budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string()),
             models,
             if key.revoked_ms.is_some() { "revoked" } else { "active" }.to_owned(),
@@ -210,6 +218,7 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     if args.budget.is_some() || args.no_budget {
         terms.monthly_budget = args.budget;
     }
+    terms.weight = args.weight.unwrap_or(terms.weight);
     store.update_key(&args.key.id, &terms).await?;
     context.print_json(&find(store, &args.key.id).await?)
 }

@@ -7,7 +7,7 @@ use taonet_chain::{Chain, Client};
 use taonet_nineteen_control::synthetic::Drafts;
 use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_query::{Market, Querier, QueryDeadlines, QueueSettings, Recorder};
+use taonet_nineteen_query::{Market, ProcessRole, Querier, QueryDeadlines, QueueSettings, Recorder};
 use taonet_nineteen_store::{Sample, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
@@ -124,7 +124,7 @@ pub(super) fn follower(
     let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
     // The validator's process has already performed the handshakes under its trust policy.
     let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
-    let recorder = Recorder::new(store, querier.market().clone());
+    let recorder = Recorder::new(store, querier.market().clone(), ProcessRole::Worker);
     let (keeping, stop) = (recorder.clone(), shutdown.clone());
     shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });
     follow(&recorder, |_| {}, shutdown);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_http::Readiness;
-use taonet_nineteen_query::{QueryDeadlines, Worker};
+use taonet_nineteen_query::{QueryDeadlines, QueueSettings, Worker};
 use taonet_service::Shutdown;
 
 use super::operation::follower;
@@ -23,7 +23,7 @@ const METRICS_PORT: u16 = 8014;
 pub(crate) struct QueryArgs {
     #[command(flatten)]
     shared: SharedArgs,
-    /// Maximum number of concurrent requests; further requests go to other workers
+    /// Maximum number of concurrent requests; further requests go to other workers, or wait in the queue
     #[arg(long, value_name = "N", default_value = "256", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     concurrency: u16,
     /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
@@ -48,8 +48,9 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = Box::pin(args.shared.connect()).await?;
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        let (querier, recorder) = follower(&keypair, store, deadlines, args.queue.settings(), &shutdown)?;
-        let worker = Worker::new(queue, querier, usize::from(args.concurrency));
+        let settings = QueueSettings { running: usize::from(args.concurrency), ..args.queue.settings() };
+        let (querier, recorder) = follower(&keypair, store, deadlines, settings, &shutdown)?;
+        let worker = Worker::new(queue, querier);
         let stop = shutdown.clone();
         shutdown.spawn("worker", async move {
             let on_ready = || readiness.iter().for_each(Readiness::set_ready);

@@ -2,7 +2,7 @@
 
 /// Initial limit of a miner that announces none, as in earlier releases.
 const INITIAL: usize = 32;
-/// Maximum limit of a miner that announces none.
+/// Maximum limit that a miner's answers can raise.
 const LARGEST_LEARNED: usize = 256;
 /// Maximum limit that a miner can announce.
 const LARGEST_ANNOUNCED: usize = 65_536;
@@ -14,11 +14,13 @@ const MAX_FAILED_PROBES: u32 = 6;
 /// Limit of the requests in flight at a miner: additive increase, multiplicative decrease.
 ///
 /// The limit starts at the number that the miner announces, or at 32. While it is used up, each series of as many
-/// answers raises it by one, up to the announced number, or 256. A rate limit (429) lowers it to 90 %, once per round trip:
-/// rate limits of requests that were sent before the limit was lowered do not lower it again.
+/// answers raises it by one, up to 256, or the announced number if that is larger: a miner announces to each validator its
+/// share by stake, and may have slots that no other validator uses. A rate limit (429) lowers it to 90 %, once per round
+/// trip: rate limits of requests that were sent before the limit was lowered do not lower it again.
 ///
 /// A request beyond the announced number, or 32, is a probe, which the miner may reject. After a rate limit, so is a request
-/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A probe
+/// beyond the number in flight that the miner has accepted, until the miner answers with more in flight. A request that is
+/// sent before a probe may arrive after it, so the miner may reject it as well. A probe
 /// fails if it gets status 429, or no answer in time. A failed probe of one request more than before lowers the limit by one,
 /// not to 90 %. Each failed probe doubles the length of the series before the next one, up to 64 times.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,6 +34,8 @@ pub struct InFlightLimit {
     /// Number in flight at which the miner has answered. Only approximate, because requests overtake each other.
     shown: usize,
     failed_probes: u32,
+    /// Number of probes that were sent.
+    probes: u64,
     /// Number of times that the limit was lowered.
     round: u64,
 }
@@ -43,29 +47,49 @@ pub struct Position {
     pub nth: usize,
     /// Whether the miner may reject the request, because it is more than the miner must accept.
     pub is_probe: bool,
+    /// Whether the request is beyond the number that the miner announces, or 32.
+    pub exceeds_promise: bool,
+    /// Number of probes that were sent before.
+    earlier_probes: u64,
     round: u64,
 }
 
 impl InFlightLimit {
     /// Returns the limit of a miner that announces the number of concurrent requests that it accepts, from 1 to 65 536.
     pub fn announced(concurrency: usize) -> Self {
-        let largest = concurrency.clamp(1, LARGEST_ANNOUNCED);
-        Self { largest, ..Self::starting_at(largest) }
+        Self::starting_at(concurrency.clamp(1, LARGEST_ANNOUNCED))
     }
 
     /// Returns the initial limit of a miner that announces none.
-    pub const fn unannounced() -> Self {
+    pub fn unannounced() -> Self {
         Self::starting_at(INITIAL)
     }
 
-    const fn starting_at(initial: usize) -> Self {
+    /// Returns a process's part of the limit of a miner that announces `announced` concurrent requests, if several processes
+    /// send requests. `part` returns the part of a number.
+    ///
+    /// Answers do not raise a part of an announced number: the miner's answers to one process do not show how many requests
+    /// of the others it has accepted.
+    pub fn divided(announced: Option<usize>, part: impl Fn(usize) -> usize) -> Self {
+        let promised = announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, LARGEST_ANNOUNCED));
+        let (initial, largest) = (part(promised).max(1), part(LARGEST_LEARNED).max(1));
+        Self { largest: if announced.is_some() { initial } else { largest }, ..Self::starting_at(initial) }
+    }
+
+    /// Returns the number that the miner announces to this process, or 32, and the maximum limit.
+    pub const fn bounds(&self) -> (usize, usize) {
+        (self.promised, self.largest)
+    }
+
+    fn starting_at(initial: usize) -> Self {
         Self {
             limit: initial as f64,
-            largest: LARGEST_LEARNED,
+            largest: initial.max(LARGEST_LEARNED),
             promised: initial,
             required: initial,
             shown: initial,
             failed_probes: 0,
+            probes: 0,
             round: 0,
         }
     }
@@ -82,7 +106,26 @@ impl InFlightLimit {
 
     /// Returns the position of the request that is sent as the `nth` in flight.
     pub const fn position(&self, nth: usize) -> Position {
-        Position { nth, is_probe: nth > self.required, round: self.round }
+        Position {
+            nth,
+            is_probe: nth > self.required,
+            exceeds_promise: nth > self.promised,
+            earlier_probes: self.probes,
+            round: self.round,
+        }
+    }
+
+    /// Records that a request is sent as the `nth` in flight; returns its position.
+    pub fn send(&mut self, nth: usize) -> Position {
+        let position = self.position(nth);
+        self.probes += u64::from(position.is_probe);
+        position
+    }
+
+    /// Returns whether the miner must accept a request: it is no probe, and no probe was sent since, which may have overtaken
+    /// it.
+    pub const fn must_accept(&self, position: Position) -> bool {
+        !position.is_probe && position.earlier_probes == self.probes
     }
 
     /// Renews the miner's promise, at the start of a period: the miner must accept as many requests as it announces, or 32.
@@ -114,16 +157,17 @@ impl InFlightLimit {
     pub fn rate_limited(&mut self, position: Position) {
         let accepted = position.nth.saturating_sub(1).max(1);
         self.shown = self.shown.min(accepted);
-        if !position.is_probe {
+        let is_probe = !self.must_accept(position);
+        if !is_probe {
             self.required = self.required.min(accepted);
         }
         if position.round != self.round {
             return;
         }
         self.round += 1;
-        self.failed_probes = (self.failed_probes + u32::from(position.is_probe)).min(MAX_FAILED_PROBES);
+        self.failed_probes = (self.failed_probes + u32::from(is_probe)).min(MAX_FAILED_PROBES);
         let is_last = position.nth >= self.get();
-        let lowered = if position.is_probe && is_last { accepted as f64 } else { DECREASE * self.limit };
+        let lowered = if is_probe && is_last { accepted as f64 } else { DECREASE * self.limit };
         self.limit = lowered.max(1.0);
     }
 }
@@ -149,11 +193,39 @@ mod tests {
     }
 
     #[test]
-    fn announced_limit_is_never_exceeded() {
-        let mut limit = InFlightLimit::announced(64);
-        assert_eq!(saturate(&mut limit, 64, 10_000), (0, 0));
-        assert_eq!(limit.get(), 64);
+    fn announced_limit_grows_to_the_capacity_without_a_counted_rate_limit() {
+        for (announced, capacity) in [(1, 1), (1, 2), (1, 16), (3, 100), (64, 64), (64, 1_000), (300, 300), (300, 900)]
+        {
+            let mut limit = InFlightLimit::announced(announced);
+            assert_eq!((limit.get(), limit.required()), (announced, announced));
+            let (counted, probes) = saturate(&mut limit, capacity, 40_000);
+            assert_eq!((limit.get(), counted), (capacity.min(announced.max(256)), 0), "{announced} of {capacity}");
+            // One of 64 series of answers ends with a failed probe.
+            assert!(probes < 10 + 40_000 / (64 * capacity), "{probes} failed probes, {announced} of {capacity}");
+        }
         assert_eq!((InFlightLimit::announced(0).get(), InFlightLimit::announced(1_000_000).get()), (1, 65_536));
+    }
+
+    #[test]
+    fn divided_announced_limit_does_not_grow() {
+        let half = |announced| InFlightLimit::divided(announced, |total| total / 2);
+        for (announced, bounds) in [(Some(1), (1, 1)), (Some(9), (4, 4)), (Some(0), (1, 1)), (None, (16, 128))] {
+            let mut limit = half(announced);
+            assert_eq!((limit.bounds(), limit.get()), (bounds, bounds.0), "{announced:?}");
+            saturate(&mut limit, 1_000, 100_000);
+            assert_eq!(limit.get(), bounds.1, "{announced:?}");
+        }
+    }
+
+    #[test]
+    fn grown_limit_returns_to_the_announced_one_without_a_counted_rate_limit() {
+        let mut limit = InFlightLimit::announced(4);
+        saturate(&mut limit, 100, 10_000);
+        assert!(limit.get() > 50, "{limit:?}");
+        // Other validators use the rest of the miner again.
+        let (counted, _) = saturate(&mut limit, 4, 10_000);
+        assert_eq!(counted, 0);
+        assert!((4..=5).contains(&limit.get()) && limit.required() == 4, "{limit:?}");
     }
 
     #[test]
@@ -207,6 +279,21 @@ mod tests {
         let lowered = limit.get();
         limit.renew();
         assert_eq!((limit.required(), limit.get()), (8, lowered));
+    }
+
+    #[test]
+    fn request_that_a_probe_may_have_overtaken_can_be_rejected() {
+        let mut limit = InFlightLimit::announced(4);
+        saturate(&mut limit, 8, 100);
+        let [request, probe] = [4, 5].map(|nth| limit.send(nth));
+        assert!(!request.is_probe && probe.is_probe);
+        assert!(!limit.must_accept(request) && !limit.must_accept(probe));
+        limit.rate_limited(request);
+        assert_eq!(limit.required(), 4, "the promise remains");
+        let later = limit.send(4);
+        assert!(limit.must_accept(later));
+        limit.rate_limited(later);
+        assert_eq!(limit.required(), 3);
     }
 
     #[test]

@@ -153,6 +153,7 @@ pub(super) fn components() -> ComponentsBuilder {
                     ("rate_per_minute", count()),
                     ("models", either([lists(string()), null()])),
                     ("monthly_budget", either([count(), null()])),
+                    ("weight", count()),
                     ("created", count()),
                 ],
                 [],

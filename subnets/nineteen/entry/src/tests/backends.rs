@@ -213,7 +213,7 @@ async fn shop_of(endpoint: Endpoint) -> Shop {
     let long = Some(Duration::from_secs(30));
     let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
     let shop = shop_before(market, &[TASK], routes(miner), deadlines).await;
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 10_000, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 10_000);
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     shop
 }

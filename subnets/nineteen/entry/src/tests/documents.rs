@@ -85,7 +85,8 @@ async fn the_status_tells_tasks_capacity_and_latency() {
 #[tokio::test]
 async fn key_and_usage_are_those_of_the_own_key() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
-    let other = KeyTerms { name: "other".to_owned(), rate_per_minute: 7, models: None, monthly_budget: Some(9) };
+    let weight = 7.try_into().unwrap();
+    let other = KeyTerms { monthly_budget: Some(9), weight, ..KeyTerms::new("other", 7) };
     let other = shop.store.create_key(&other, &[5; 40], 0).await.unwrap();
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(shop.send("/v1/chat/completions", &body, None).await).await;
@@ -100,7 +101,8 @@ async fn key_and_usage_are_those_of_the_own_key() {
     let usage = own("/v1/usage", &shop.key).await;
     assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
     assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
-    assert_eq!(own("/v1/key", &other.secret).await["monthly_budget"], 9);
+    let other_key = own("/v1/key", &other.secret).await;
+    assert_eq!((&key["weight"], &other_key["monthly_budget"], &other_key["weight"]), (&json!(1), &json!(9), &json!(7)));
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
     }

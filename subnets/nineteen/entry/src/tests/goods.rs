@@ -272,7 +272,7 @@ async fn a_stream_that_was_left_may_be_repeated() {
 #[tokio::test]
 async fn every_answer_tells_the_rate() {
     let shop = chat(says(vec![word()])).await;
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 3, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 3);
     shop.store.update_key(&shop.id, &terms).await.unwrap();
     let path = "/v1/chat/completions";
     // Even requests that fail validation count towards the rate limit.

@@ -98,7 +98,7 @@ pub(super) async fn shop_before(
     let querier = Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 100, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("test", 100);
     let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
     let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();

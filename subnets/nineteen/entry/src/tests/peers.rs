@@ -108,7 +108,7 @@ impl Served {
         let mut goods = vec![(CHAT, chat()), ("comp", completion()), ("embed", embeddings())];
         goods.extend(images);
         let shop = shop_with(market(), goods).await;
-        let terms = KeyTerms { name: "peers".to_owned(), rate_per_minute: PLENTY, models: None, monthly_budget: None };
+        let terms = KeyTerms::new("peers", PLENTY);
         shop.store.update_key(&shop.id, &terms).await.unwrap();
         shop.store.grant(&shop.id, i64::from(PLENTY), "peers", 0).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -281,6 +281,32 @@ async fn place_released_within_the_wait_is_taken() {
     assert_eq!(second.status(), StatusCode::OK);
 }
 
+/// Requests beyond those that the miner has announced to their validator leave places for the other validators.
+#[tokio::test]
+async fn probes_leave_a_quarter_of_the_places_free() {
+    let backend = chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) });
+    let miner = miner_before(backend, MinerConfig { concurrency: 8, ..config() }).await;
+    let probe = async || {
+        let payload = json!({"model": "chat-a", "stream": true}).to_string();
+        let mut request = Request::post("/chat/completions").body(Body::from(payload)).unwrap();
+        request.extensions_mut().insert(Caller { hotkey: key("//Alice").hotkey(), nonce: 0, uuid: None });
+        request.headers_mut().insert(PROBE, HeaderValue::from_static("1"));
+        routes(miner.clone()).oneshot(request).await.unwrap()
+    };
+    let mut running = Vec::new();
+    for _ in 0..6 {
+        running.push(probe().await);
+    }
+    assert_eq!(probe().await.status(), StatusCode::TOO_MANY_REQUESTS);
+    for _ in 0..2 {
+        running.push(chat(&miner).await);
+    }
+    assert!(running.iter().all(|answer| answer.status() == StatusCode::OK));
+    assert_eq!(chat(&miner).await.status(), StatusCode::TOO_MANY_REQUESTS);
+    running.truncate(5);
+    assert_eq!(probe().await.status(), StatusCode::OK);
+}
+
 #[tokio::test]
 async fn capacities_are_shared_by_stake() {
     let validators = Arc::new(Validators::default());

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
 
+use super::key_load::KeyLoad;
 use crate::slot::Slot;
 use crate::{QueueSettings, measures};
 
@@ -17,12 +18,17 @@ const AVERAGE: f64 = 10.0;
 const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
 /// Maximum estimate of the waiting time.
 const MAX_WAIT: Duration = Duration::from_mins(1);
+/// Estimate of the duration of a request before any has ended, in seconds.
+const UNKNOWN_DURATION: f64 = 1.0;
+/// Weight of the latest request in the average duration.
+const NEWEST: f64 = 0.1;
 
 /// A queued request.
 #[derive(Debug)]
 pub(super) struct QueuedRequest {
     pub(super) task: TaskName,
     pub(super) key: Arc<str>,
+    pub(super) weight: KeyWeight,
     /// Miners that have failed at the request.
     pub(super) tried: Vec<Hotkey>,
     /// Size of the request in memory.
@@ -32,8 +38,8 @@ pub(super) struct QueuedRequest {
     pub(super) slot: oneshot::Sender<Slot>,
 }
 
-/// Queued requests of all tasks, and requests in flight by API key.
-#[derive(Debug, Default)]
+/// Queued requests of all tasks, and the loads of their API keys.
+#[derive(Debug)]
 pub(super) struct FairQueue {
     /// Queued requests by order of arrival.
     requests: BTreeMap<u64, QueuedRequest>,
@@ -41,8 +47,10 @@ pub(super) struct FairQueue {
     lengths: HashMap<TaskName, usize>,
     /// Size of all queued requests.
     bytes: usize,
-    /// Requests in flight by API key, over all tasks.
-    running: HashMap<Arc<str>, usize>,
+    /// Loads of the API keys that have requests, queued or in flight.
+    keys: HashMap<Arc<str>, KeyLoad>,
+    /// Average time that a request is in flight, in seconds.
+    duration: f64,
     rates: HashMap<TaskName, StartRate>,
 }
 
@@ -74,6 +82,19 @@ impl StartRate {
     }
 }
 
+impl Default for FairQueue {
+    fn default() -> Self {
+        Self {
+            requests: BTreeMap::new(),
+            lengths: HashMap::new(),
+            bytes: 0,
+            keys: HashMap::new(),
+            duration: UNKNOWN_DURATION,
+            rates: HashMap::new(),
+        }
+    }
+}
+
 impl FairQueue {
     /// Returns the number of queued requests for a task.
     pub(super) fn len(&self, task: &str) -> usize {
@@ -89,15 +110,21 @@ impl FairQueue {
         self.requests.get(&arrival)
     }
 
-    pub(super) fn insert(&mut self, arrival: u64, request: QueuedRequest) {
+    /// Adds a request at `now`, in seconds on the querier's clock.
+    pub(super) fn insert(&mut self, arrival: u64, request: QueuedRequest, now: f64) {
         let length = self.lengths.entry(request.task.clone()).or_default();
         *length += 1;
         measures::queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
+        let services = self.keys.values().filter(|load| load.queued > 0).map(|load| load.service(now));
+        let least = services.min_by(f64::total_cmp).unwrap_or(0.0);
+        let load = self.keys.entry(Arc::clone(&request.key)).or_insert_with(|| KeyLoad::new(request.weight, now));
+        load.enqueue(request.weight, least, now);
         self.requests.insert(arrival, request);
     }
 
-    pub(super) fn remove(&mut self, arrival: u64) -> Option<QueuedRequest> {
+    /// Removes a request at `now`.
+    pub(super) fn remove(&mut self, arrival: u64, now: f64) -> Option<QueuedRequest> {
         let request = self.requests.remove(&arrival)?;
         self.bytes = self.bytes.saturating_sub(request.bytes);
         if let Some(length) = self.lengths.get_mut(&request.task) {
@@ -107,24 +134,35 @@ impl FairQueue {
                 self.lengths.remove(&request.task);
             }
         }
+        self.change(&request.key, |load| load.dequeue(now));
         Some(request)
     }
 
-    /// Returns the arrival of the request that is next to get a slot, without those of the tasks in `full` and those in
-    /// `skipped`: the oldest one of the key with the fewest requests in flight.
-    pub(super) fn next(&self, full: &HashSet<TaskName>, skipped: &HashSet<u64>) -> Option<u64> {
+    /// Changes the load of a key, and forgets the key if it has no more requests.
+    fn change(&mut self, key: &Arc<str>, change: impl FnOnce(&mut KeyLoad)) {
+        if let Some(load) = self.keys.get_mut(key) {
+            change(load);
+            if load.is_idle() {
+                self.keys.remove(key);
+            }
+        }
+    }
+
+    /// Returns the arrival of the request that is next to get a slot at `now`, without those of the tasks in `full` and those
+    /// in `skipped`: the oldest one of the key that has had the least service for its weight.
+    pub(super) fn next(&self, full: &HashSet<TaskName>, skipped: &HashSet<u64>, now: f64) -> Option<u64> {
         let eligible = self.requests.iter().filter(|(arrival, request)| {
             !skipped.contains(arrival) && (full.is_empty() || !full.contains(&request.task))
         });
-        let order = |(arrival, request): &(&u64, &QueuedRequest)| {
-            (self.running.get(&request.key).copied().unwrap_or(0), **arrival)
-        };
-        eligible.min_by_key(order).map(|(arrival, _)| *arrival)
+        let order = |key: &Arc<str>| self.keys.get(key).map_or(0.0, |load| load.order(self.duration, now));
+        let ordered = eligible.map(|(arrival, request)| (order(&request.key), *arrival));
+        let first = ordered.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+        first.map(|(_, arrival)| arrival)
     }
 
-    /// Makes room for a new request by removing newest requests of the keys with the most; returns whether it fits. If it
-    /// does not, removes none.
-    pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings) -> bool {
+    /// Makes room for a new request at `now` by removing newest requests of the keys with the most for their weights; returns
+    /// whether it fits. If it does not, removes none.
+    pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings, now: f64) -> bool {
         let mut length = self.lengths.get(&new.task).copied().unwrap_or(0);
         let mut bytes = self.bytes;
         let mut replaced = HashSet::new();
@@ -142,14 +180,15 @@ impl FairQueue {
             replaced.insert(arrival);
         }
         for arrival in replaced {
-            self.remove(arrival);
+            self.remove(arrival, now);
         }
         true
     }
 
     /// Returns the request that a new one replaces after those in `replaced`: the newest one of the key with the largest
-    /// `share` of the queue, if that is another key that has more even with the new request. Requests that have had a slot
-    /// are not replaced.
+    /// `share` of the queue for its weight, if that is another key that has more even with the new request. For the first
+    /// request of a key, weights do not count, so that each key can have one. Requests that have had a slot are not
+    /// replaced.
     fn replaceable(
         &self,
         new: &QueuedRequest,
@@ -157,34 +196,36 @@ impl FairQueue {
         share: impl Fn(&QueuedRequest) -> usize,
     ) -> Option<(u64, &QueuedRequest)> {
         let queued = || self.requests.iter().filter(|(arrival, _)| !replaced.contains(arrival));
-        let mut shares: HashMap<&str, usize> = HashMap::new();
+        let mut shares: HashMap<&str, (usize, KeyWeight)> = HashMap::new();
         for (_, request) in queued() {
-            *shares.entry(&request.key).or_default() += share(request);
+            shares.entry(&request.key).or_insert((0, request.weight)).0 += share(request);
         }
-        let (largest, most) = shares.iter().max_by_key(|(key, sum)| (**sum, **key))?;
-        if *most <= shares.get(&*new.key).copied().unwrap_or(0) + share(new) {
+        let own = shares.get(&*new.key).map_or(0, |(own, _)| *own);
+        let weighted = |sum: usize, weight: KeyWeight| {
+            let weight = if own == 0 { KeyWeight::default() } else { weight };
+            sum as f64 / f64::from(weight.get())
+        };
+        let shares = shares.iter().map(|(key, (sum, weight))| (*key, weighted(*sum, *weight)));
+        let (largest, most) = shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
+        if most <= weighted(own + share(new), new.weight) {
             return None;
         }
         let mut newest = queued().rev().map(|(arrival, request)| (*arrival, request));
-        newest.find(|(_, request)| request.is_new && *request.key == **largest && share(request) > 0)
+        newest.find(|(_, request)| request.is_new && *request.key == *largest && share(request) > 0)
     }
 
-    /// Counts a request in flight of a key. `is_new` is set if the request has had no slot before.
-    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, is_new: bool, now: f64) {
-        *self.running.entry(Arc::clone(key)).or_default() += 1;
+    /// Counts a request in flight of a key from `now` on. `is_new` is set if the request has had no slot before.
+    pub(super) fn start(&mut self, task: &TaskName, key: &Arc<str>, weight: KeyWeight, is_new: bool, now: f64) {
+        self.keys.entry(Arc::clone(key)).or_insert_with(|| KeyLoad::new(weight, now)).start(now);
         if is_new {
             self.rates.entry(task.clone()).or_default().start(now);
         }
     }
 
-    /// Removes a request in flight of a key.
-    pub(super) fn end(&mut self, key: &Arc<str>) {
-        if let Some(running) = self.running.get_mut(key) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.running.remove(key);
-            }
-        }
+    /// Removes a request in flight of a key, which has ended at `now` after a number of seconds.
+    pub(super) fn end(&mut self, key: &Arc<str>, seconds: f64, now: f64) {
+        self.duration += NEWEST * (seconds - self.duration);
+        self.change(key, |load| load.end(now));
     }
 
     /// Estimates the time until a new request for a task would get a slot, from the length of the queue and the rate.
@@ -198,113 +239,4 @@ impl FairQueue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn task(name: &str) -> TaskName {
-        name.parse().unwrap()
-    }
-
-    fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
-        let (slot, _) = oneshot::channel();
-        QueuedRequest { task: task(name), key: Arc::from(key), tried: Vec::new(), bytes, is_new: true, slot }
-    }
-
-    /// Returns a queue of requests, each with its task and its key.
-    fn queue(requests: &[(&str, &str)]) -> FairQueue {
-        let mut queue = FairQueue::default();
-        for (arrival, (name, key)) in (0..).zip(requests) {
-            queue.insert(arrival, request(name, key, 1));
-        }
-        queue
-    }
-
-    #[test]
-    fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
-        let mut queue = queue(&[("x", "a"), ("x", "a"), ("x", "b"), ("y", "c")]);
-        for (name, key) in [("y", "a"), ("y", "a"), ("y", "b"), ("x", "c")] {
-            queue.start(&task(name), &Arc::from(key), true, 0.0);
-        }
-        let next = |queue: &FairQueue, full: &[&str], skipped: &[u64]| {
-            queue.next(&full.iter().map(|name| task(name)).collect(), &skipped.iter().copied().collect())
-        };
-        assert_eq!(
-            (next(&queue, &[], &[]), next(&queue, &[], &[2]), next(&queue, &["x"], &[])),
-            (Some(2), Some(3), Some(3))
-        );
-        queue.end(&Arc::from("a"));
-        queue.end(&Arc::from("a"));
-        assert_eq!((next(&queue, &[], &[]), next(&queue, &[], &[0])), (Some(0), Some(1)));
-        assert_eq!(next(&queue, &["x", "y"], &[]), None);
-    }
-
-    /// Returns the arrivals of the queued requests.
-    fn arrivals(queue: &FairQueue) -> Vec<u64> {
-        queue.requests.keys().copied().collect()
-    }
-
-    #[test]
-    fn full_queue_replaces_newest_request_of_longest_key() {
-        let settings = |length| QueueSettings { length, ..QueueSettings::default() };
-        let make_room = |keys: &[&'static str], key: &str| {
-            let mut queue = queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
-            let fits = queue.make_room(&request("x", key, 1), &settings(keys.len()));
-            (fits, arrivals(&queue).len(), arrivals(&queue).last().copied())
-        };
-        let keys = ["a", "b", "a", "b", "a"];
-        assert_eq!(make_room(&keys, "c"), (true, 4, Some(3)));
-        assert_eq!(make_room(&keys, "b"), (false, 5, Some(4)));
-        assert_eq!(make_room(&keys, "a"), (false, 5, Some(4)));
-        assert_eq!(make_room(&["a", "b"], "c"), (false, 2, Some(1)));
-        assert_eq!(make_room(&["a", "a"], "c"), (true, 1, Some(0)));
-        let mut queue = queue(&[("x", "a"); 5]);
-        assert!(queue.make_room(&request("y", "a", 1), &settings(5)), "the queue of another task");
-        (0..5).for_each(|arrival| assert!(queue.remove(arrival).is_some() && queue.remove(arrival).is_none()));
-        assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
-    }
-
-    #[test]
-    fn queue_is_limited_by_bytes_over_all_tasks() {
-        let mut queue = queue(&[("x", "a"), ("y", "b")]);
-        let settings = QueueSettings { bytes: 10, ..QueueSettings::default() };
-        assert!(queue.make_room(&request("x", "a", 8), &settings));
-        assert!(!queue.make_room(&request("x", "a", 9), &settings), "larger than what remains");
-        queue.insert(2, request("x", "a", 8));
-        // The key with the most bytes makes room for others, not for itself.
-        assert!(!queue.make_room(&request("y", "a", 1), &settings));
-        assert!(!queue.make_room(&request("y", "b", 9), &settings));
-        assert_eq!(arrivals(&queue), [0, 1, 2]);
-        assert!(queue.make_room(&request("y", "b", 4), &settings));
-        assert_eq!((arrivals(&queue), queue.bytes), (vec![0, 1], 2));
-        // If the request does not fit, it replaces none.
-        for (arrival, bytes) in [(2, 3), (3, 3)] {
-            queue.insert(arrival, request("x", "a", bytes));
-        }
-        assert!(!queue.make_room(&request("y", "b", 6), &settings));
-        assert_eq!(arrivals(&queue), [0, 1, 2, 3]);
-        // A request that has had a slot stays.
-        queue.requests.get_mut(&3).unwrap().is_new = false;
-        assert!(queue.make_room(&request("y", "b", 4), &settings));
-        assert_eq!(arrivals(&queue), [0, 1, 3]);
-    }
-
-    #[test]
-    fn estimate_follows_queue_length_and_rate() {
-        let mut queue = queue(&[("x", "a"); 19]);
-        let (x, key) = (task("x"), Arc::from("a"));
-        assert_eq!(queue.estimate(&x, 7.0), UNKNOWN_WAIT);
-        for start in 0..200 {
-            queue.start(&x, &key, true, 7.0 + f64::from(start) * 0.2);
-            // Further attempts of a request do not shorten the queue.
-            queue.start(&x, &key, false, 7.0 + f64::from(start) * 0.2);
-        }
-        let seconds = queue.estimate(&x, 46.8).as_secs_f64();
-        assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
-        assert_eq!(queue.estimate(&task("y"), 46.8), UNKNOWN_WAIT);
-        // The average of a short time is not too low.
-        let mut rate = StartRate::default();
-        (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
-        assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
-        assert_eq!(queue.estimate(&x, 1e9), MAX_WAIT);
-    }
-}
+mod tests;

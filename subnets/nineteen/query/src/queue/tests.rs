@@ -11,18 +11,24 @@ use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use taonet_database::testing::Nats;
-use taonet_nineteen_store::Store;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Store};
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
 use taonet_wire::{ClientConfig, SystemClock};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
-use crate::{Attempts, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request, RequestKind};
+use crate::{
+    Attempts, Contender, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request, RequestKind, Roster,
+    TaskFloor,
+};
 
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG: Duration = Duration::from_mins(3);
@@ -47,10 +53,19 @@ async fn connect(url: &str, folder: &TempDir) -> Queue {
 }
 
 /// A query worker with its own runtime, dropped to simulate a killed process.
-struct Process(Option<Runtime>);
+struct Process {
+    runtime: Option<Runtime>,
+    querier: Querier,
+}
 
 impl Process {
     async fn start(net: &Net, market: &Market) -> Self {
+        // Less than the pause after a rate limit.
+        let wait = Duration::from_millis(100);
+        Self::start_with(net, market, QueueSettings { wait, running: 8, ..QueueSettings::default() }).await
+    }
+
+    async fn start_with(net: &Net, market: &Market, settings: QueueSettings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let queue = (net.nats.url(), Store::open(net.folder.path()).await.unwrap());
         let (market, (ready, is_ready)) = (market.clone(), oneshot::channel());
@@ -62,22 +77,22 @@ impl Process {
             let (samples, _) = mpsc::channel(1);
             // A busy machine takes longer than the task's timeout.
             let deadlines = QueryDeadlines { first: Some(LONG), ..QueryDeadlines::default() };
-            let querier = Querier::new(client, market, deadlines, 8, clocks, samples);
-            // Less than the pause after a rate limit.
-            let querier =
-                querier.with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
-            let ready = std::sync::Mutex::new(Some(ready));
-            let on_ready = || ready.lock().unwrap().take().into_iter().for_each(|ready| ready.send(()).unwrap());
-            Worker::new(queue, querier, 8).run(&Shutdown::new(), on_ready).await;
+            let querier = Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
+            let ready = std::sync::Mutex::new(Some((ready, querier.clone())));
+            let on_ready = || {
+                let ready = ready.lock().unwrap().take();
+                ready.into_iter().for_each(|(ready, querier)| ready.send(querier).unwrap());
+            };
+            Worker::new(queue, querier).run(&Shutdown::new(), on_ready).await;
         });
-        is_ready.await.unwrap();
-        Self(Some(runtime))
+        let querier = is_ready.await.unwrap();
+        Self { runtime: Some(runtime), querier }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -279,4 +294,103 @@ async fn nats_may_restart() {
         }
     };
     assert_eq!(text(answer).await.unwrap(), "good");
+}
+
+const OTHER: &str = "chat-llama-3-1-8b";
+
+/// Opens a period in which the first miner offers [`TASK`], and the second one [`OTHER`].
+fn offer_a_task_each(bench: &Bench) -> Market {
+    let config = MarketConfig::default();
+    let floors = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
+        let task = Arc::new(config.task(task).unwrap().clone());
+        let offer = NewContender { task: task.task.clone(), ..contender.offer.clone() };
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
+        TaskFloor::new(task, vec![Contender::new(&row, contender.session().clone(), 900.0)], 10)
+    });
+    let market = Market::default();
+    market.open(Roster::new(PeriodId(2), floors.collect()));
+    market
+}
+
+/// Returns a handler that answers each request once the gate has a permit, and counts those that have arrived.
+fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> MethodRouter {
+    let (gate, arrived) = (Arc::clone(gate), Arc::clone(arrived));
+    post(move || {
+        let gate = Arc::clone(&gate);
+        arrived.fetch_add(1, Ordering::SeqCst);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            chunk("late")
+        }
+    })
+}
+
+/// Waits until a condition holds.
+async fn until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < LONG, "the condition does not hold in time");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Requests for a model whose miners are busy wait in the worker's queue, however many they are: those for another model
+/// are answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_of_a_busy_model_does_not_delay_another_model() {
+    const BACKLOG: usize = 40;
+    let Some(net) = net().await else { return };
+    let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
+    let bench = bench(vec![gated(&gate, &arrived), says(chunk("good"))], QueryDeadlines::default()).await;
+    let market = offer_a_task_each(&bench);
+    // More than the 8 slots of the busy miner, and far less than its backlog.
+    let settings = QueueSettings { wait: LONG, running: 10, ..QueueSettings::default() };
+    let _worker = Process::start_with(&net, &market, settings).await;
+    let mut busy = JoinSet::new();
+    for _ in 0..BACKLOG {
+        let entry = net.entry.clone();
+        busy.spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
+    }
+    until(|| arrived.load(Ordering::SeqCst) == 8).await;
+    let other = || Request { task: OTHER.parse().unwrap(), ..organic() };
+    for _ in 0..5 {
+        let answer = timeout(LONG, net.entry.ask(other())).await.unwrap().unwrap();
+        assert_eq!(text(answer).await.unwrap(), "good");
+        assert_eq!(arrived.load(Ordering::SeqCst), 8, "the busy model has answered nothing");
+    }
+    gate.add_permits(BACKLOG);
+    for answer in busy.join_all().await {
+        assert_eq!(answer.unwrap(), "late");
+    }
+}
+
+/// While a worker has its maximum of requests in flight, further ones wait in its fair queue: a key with many requests does
+/// not delay another key's only request.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_of_a_busy_worker_is_fair_among_keys() {
+    let Some(net) = net().await else { return };
+    let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
+    let bench = bench(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
+    let settings = QueueSettings { wait: LONG, running: 2, ..QueueSettings::default() };
+    let worker = Process::start_with(&net, bench.querier.market(), settings).await;
+    let mut buying = JoinSet::new();
+    let mut buy = |key: &'static str| {
+        let entry = net.entry.clone();
+        buying.spawn(async move {
+            text(entry.ask(Request { key: key.into(), ..organic() }).await.unwrap()).await.unwrap();
+            key
+        });
+    };
+    (0..20).for_each(|_| buy("many"));
+    until(|| worker.querier.queued(TASK) == 18).await;
+    buy("one");
+    until(|| worker.querier.queued(TASK) == 19).await;
+    let mut order = Vec::new();
+    for _ in 0..21 {
+        gate.add_permits(1);
+        order.push(buying.join_next().await.unwrap().unwrap());
+    }
+    let place = order.iter().position(|key| *key == "one").unwrap();
+    // The first request to be sent, after the two in flight.
+    assert!(place <= 2, "answer {place} of {}", order.len());
 }

@@ -1,4 +1,9 @@
 //! Query worker: takes jobs, queries miners, and relays their answers.
+//!
+//! A worker takes jobs also while it cannot send them, so that they wait in the fair queue and not in JetStream, which is
+//! first in, first out: requests of one busy model or key do not delay others. The limits of the fair queue bound the
+//! number of jobs. While the worker has its maximum of requests in flight, it takes only jobs that no other worker waits
+//! for.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,7 +14,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::StreamExt as _;
 use taonet_service::Shutdown;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
 
@@ -21,6 +26,10 @@ use crate::{Answer, Querier, Request, RequestKind, measures};
 const PULL: Duration = Duration::from_secs(2);
 /// Poll interval until the first period is open.
 const LOOK: Duration = Duration::from_millis(100);
+/// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers with fewer come first.
+const BUSY: Duration = Duration::from_millis(100);
+/// Maximum number of jobs whose requests a worker receives at a time, each up to 32 MiB.
+const RECEIVING: usize = 256;
 /// Pause after a NATS error.
 const RETRY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
@@ -31,13 +40,14 @@ const GRACE: Duration = Duration::from_secs(10);
 pub struct Worker {
     queue: Queue,
     querier: Querier,
-    slots: Arc<Semaphore>,
+    /// One permit per job that is being received: it is neither queued nor in flight.
+    receiving: Arc<Semaphore>,
 }
 
 impl Worker {
-    /// Creates a worker that answers up to `most` requests at a time.
-    pub fn new(queue: Queue, querier: Querier, most: usize) -> Self {
-        Self { queue, querier, slots: Arc::new(Semaphore::new(most)) }
+    /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests in flight and in the queue.
+    pub fn new(queue: Queue, querier: Querier) -> Self {
+        Self { queue, querier, receiving: Arc::new(Semaphore::new(RECEIVING)) }
     }
 
     /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the worker can receive
@@ -76,33 +86,42 @@ impl Worker {
         }
     }
 
-    /// Waits up to [`PULL`] for jobs, at most one per free slot, and starts them; returns the number of jobs.
+    /// Waits up to [`PULL`] for jobs, at most as many as can be in flight and received, and starts them; returns the number
+    /// of jobs. If none can be in flight, takes jobs for the queue that are left in JetStream.
     async fn pull(&self, consumer: &PullConsumer, running: &mut JoinSet<()>) -> Result<usize, QueueError> {
         while running.try_join_next().is_some() {}
-        let Ok(mut slots) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(0) };
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
-        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(free) {
-            slots.merge(more);
+        let Ok(mut permits) = Arc::clone(&self.receiving).acquire_owned().await else { return Ok(0) };
+        let free = u32::try_from(self.receiving.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.receiving).try_acquire_many_owned(free) {
+            permits.merge(more);
         }
-        let batch = within(consumer.batch().max_messages(slots.num_permits()).expires(PULL).messages()).await?;
-        let mut batch = batch.map_err(QueueError::jetstream)?;
+        let mut batch = match self.querier.free() {
+            0 => {
+                sleep(BUSY).await;
+                within(consumer.fetch().max_messages(permits.num_permits()).messages()).await?
+            }
+            free => {
+                let most = permits.num_permits().min(free);
+                within(consumer.batch().max_messages(most).expires(PULL).messages()).await?
+            }
+        }
+        .map_err(QueueError::jetstream)?;
         let mut taken = 0;
         while let Some(message) = batch.next().await {
             let message = message.map_err(QueueError::JetStream)?;
-            let slot = slots.split(1);
+            let permit = permits.split(1);
             let worker = self.clone();
             running.spawn(async move {
-                let outcome = worker.serve(&message).await;
+                let outcome = worker.serve(&message, permit).await;
                 tracing::debug!(outcome = outcome.as_str(), "request finished");
                 measures::job(outcome.as_str());
-                drop(slot);
             });
             taken += 1;
         }
         Ok(taken)
     }
 
-    async fn serve(&self, message: &Message) -> Outcome {
+    async fn serve(&self, message: &Message, receiving: Option<OwnedSemaphorePermit>) -> Outcome {
         let Ok(entry) = std::str::from_utf8(&message.payload) else {
             acknowledge(message, AckKind::Term).await;
             return Outcome::Malformed;
@@ -125,6 +144,7 @@ impl Worker {
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let answered = {
             let mut ask = pin!(self.querier.ask(request));
+            let mut receiving = receiving;
             loop {
                 tokio::select! {
                     biased;
@@ -133,7 +153,10 @@ impl Worker {
                         acknowledge(message, AckKind::Ack).await;
                         return Outcome::Left;
                     }
+                    // The first tick is immediate.
                     _ = alive.tick() => {
+                        // The request is in flight or queued.
+                        drop(receiving.take());
                         acknowledge(message, AckKind::Progress).await;
                         outbox.send(Frame::Alive).await;
                     }
@@ -193,9 +216,18 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
                     let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order { task, payload, most_chunks, key, is_collected, relays_logprobs } = order;
+                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs } = order;
                     let (kind, key) = (RequestKind::Organic, key.into());
-                    return Ok(Request { task, payload, kind, most_chunks, key, is_collected, relays_logprobs });
+                    return Ok(Request {
+                        task,
+                        payload,
+                        kind,
+                        most_chunks,
+                        key,
+                        weight,
+                        is_collected,
+                        relays_logprobs,
+                    });
                 }
             }
             None => return Err(Outcome::Malformed),

@@ -66,6 +66,15 @@ pub(super) async fn market(miners: Vec<(axum::routing::MethodRouter, Option<usiz
     market_with(miners, queue, patient()).await
 }
 
+/// A market of miners that announce their numbers of slots, of which none ever has more than `max_running` requests in
+/// flight.
+pub(super) async fn capped_market(
+    miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
+    max_running: usize,
+) -> Bench {
+    bench_of(miners, patient(), max_running).await
+}
+
 pub(super) async fn market_with(
     miners: Vec<(axum::routing::MethodRouter, Option<usize>)>,
     queue: QueueSettings,

@@ -85,8 +85,19 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
 /// requests beyond it do not count.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unannounced_limit_grows_to_the_capacity_without_loss() {
+    limit_grows_to_the_capacity_without_loss(None).await;
+}
+
+/// So does the limit of a miner that announces one request to a validator with little stake.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn announced_limit_grows_to_the_capacity_without_loss() {
+    limit_grows_to_the_capacity_without_loss(Some(1)).await;
+}
+
+async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let bench = market(vec![(limited(40, Duration::from_millis(20), &served), None)], QueueSettings::default()).await;
+    let miner = limited(40, Duration::from_millis(20), &served);
+    let bench = market(vec![(miner, announced)], QueueSettings::default()).await;
     let mut buyers = JoinSet::new();
     for _ in 0..64 {
         let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
@@ -160,7 +171,7 @@ impl Drop for Leaves {
 #[tokio::test]
 async fn test_is_sent_to_a_saturated_miner() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let bench = capped_market(vec![(gated(&gate), Some(1))], 1).await;
     let mut buying = JoinSet::new();
     for _ in 0..5 {
         buying.spawn(buy(bench.querier.clone(), "a"));
@@ -200,6 +211,38 @@ async fn key_with_many_requests_does_not_delay_others() {
     let place = order.iter().position(|key| *key == "one").unwrap();
     // The request gets the first free slot, and is then one of four in flight.
     assert!(place <= 4, "answer {place} of {}", order.len());
+}
+
+/// Two keys that always have queued requests get answers in proportion to their weights, 1 and 3.
+#[tokio::test]
+async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let miner = limited(4, Duration::from_millis(20), &served);
+    let bench = capped_market(vec![(miner, Some(4))], 4).await;
+    let stops = Arc::new(AtomicBool::new(false));
+    let mut buying = JoinSet::new();
+    for (key, weight) in [("light", 1_u32), ("heavy", 3)].repeat(12) {
+        let (querier, stops) = (bench.querier.clone(), Arc::clone(&stops));
+        buying.spawn(async move {
+            let request = || Request { weight: weight.try_into().unwrap(), ..buyers(key) };
+            let mut answers = 0;
+            loop {
+                text(querier.ask(request()).await.unwrap()).await.unwrap();
+                if stops.load(Ordering::SeqCst) {
+                    return (key, answers);
+                }
+                answers += 1;
+            }
+        });
+    }
+    until(|| served.load(Ordering::SeqCst) >= 600).await;
+    stops.store(true, Ordering::SeqCst);
+    let mut answers = HashMap::from([("light", 0_u32), ("heavy", 0)]);
+    for (key, count) in buying.join_all().await {
+        *answers.entry(key).or_default() += count;
+    }
+    let ratio = f64::from(answers["heavy"]) / f64::from(answers["light"]);
+    assert!((2.4..3.7).contains(&ratio), "{answers:?}");
 }
 
 /// A full queue rejects requests of the key with the most requests, and estimates when a retry makes sense.
@@ -318,7 +361,7 @@ async fn tasks_of_a_miner_share_its_slots() {
 #[tokio::test]
 async fn key_has_one_share_of_all_tasks() {
     let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    let bench = capped_market(vec![(gated(&gate), Some(2))], 2).await;
     offer_two_tasks(&bench);
     let mut buying = JoinSet::new();
     for count in 1..=2 {
@@ -400,4 +443,59 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
     queued(&bench, 2).await;
     gate.add_permits(3);
     assert_eq!((first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()), (Ok("a"), Ok("a"), Ok(())));
+}
+
+/// Two processes send a miner no more requests than it has announced, and use all of its slots.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_processes_share_the_slots_of_a_miner() {
+    const SLOTS: usize = 9;
+    let [running, most] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let miner = {
+        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        post(move || {
+            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            async move {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let _leaves = Leaves(running);
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                chunk("a")
+            }
+        })
+    };
+    let bench = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
+    let other = second_process(&bench);
+    for (rank, querier) in [&bench.querier, &other].into_iter().enumerate() {
+        querier.market().divide(Divisions::new([Division::new(2, 2, Some(rank))], true));
+    }
+    let mut buying = JoinSet::new();
+    for querier in [&bench.querier, &other] {
+        for _ in 0..40 {
+            buying.spawn(buy(querier.clone(), "a"));
+        }
+    }
+    for answer in buying.join_all().await {
+        answer.unwrap();
+    }
+    assert_eq!(most.load(Ordering::SeqCst), SLOTS);
+    let limits = [&bench.querier, &other].map(|querier| {
+        let roster = querier.market().roster().unwrap();
+        roster.limit(&bench.contenders[0].offer.hotkey).unwrap()
+    });
+    assert_eq!(limits, [5, 4]);
+}
+
+/// Returns the querier of another process, with the same miners.
+fn second_process(bench: &Bench) -> Querier {
+    let contender = |contender: &Arc<Contender>| {
+        let counts = PeriodCounts::with_capacity(1_000.0);
+        let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
+        Contender::new(&row, contender.session().clone(), 900.0)
+    };
+    let task = Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].task);
+    let market = Market::default();
+    let contenders = bench.contenders.iter().map(contender).collect();
+    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    let clocks = (system_clock(), monotonic_clock());
+    let (samples, _) = mpsc::channel(1);
+    Querier::new(bench.querier.inner.client.clone(), market, patient(), 4_096, clocks, samples)
 }

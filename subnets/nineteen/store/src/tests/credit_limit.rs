@@ -121,6 +121,7 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
         "usage_day.charged",
         "api_key.monthly_budget",
         "api_key.rate_per_minute",
+        "api_key.weight",
     ] {
         let (table, name) = column.split_once('.').unwrap();
         let sql = format!("UPDATE {table} SET {name} = 9223372036854775807 + {name} WHERE {name} > 0");

@@ -6,7 +6,7 @@ use super::*;
 use crate::{Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
 
 pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
-    KeyTerms { name: "shop".to_owned(), rate_per_minute: 60, models: Some(vec![task("a")]), monthly_budget: budget }
+    KeyTerms { models: Some(vec![task("a")]), monthly_budget: budget, ..KeyTerms::new("shop", 60) }
 }
 
 pub(super) fn usage(day: &str, charge: i64) -> Usage {
@@ -24,6 +24,25 @@ pub(super) async fn keys_are_found_by_their_text_alone(home: Home) {
     assert!(store.revoke_key(&made.id, 8).await.unwrap() && !store.revoke_key(&made.id, 9).await.unwrap());
     assert_eq!(store.key(&made.id).await.unwrap().unwrap().revoked_ms, Some(8));
     assert!(!store.update_key("none", &terms(None)).await.unwrap());
+}
+
+pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1(home: Home) {
+    let old = home.open_old(7).await;
+    let insert = "INSERT INTO api_key (id, hash, name, rate_per_minute, created_ms) VALUES ('old', 'x', 'old', 60, 0)";
+    statement(insert).execute(&old).await.unwrap();
+    old.close().await;
+    let store = home.open().await;
+    let terms = |weight: u32| KeyTerms { weight: weight.try_into().unwrap(), ..terms(None) };
+    let new = store.create_key(&terms(100), &[9; 40], 7).await.unwrap().id;
+    let weights = async || {
+        let (old, new) = (store.key("old").await.unwrap().unwrap(), store.key(&new).await.unwrap().unwrap());
+        (old.terms.weight.get(), new.terms.weight.get())
+    };
+    assert_eq!(weights().await, (1, 100));
+    assert!(store.update_key("old", &terms(3)).await.unwrap());
+    assert_eq!(weights().await, (3, 100));
+    statement("UPDATE api_key SET weight = 0").execute(&store.database).await.unwrap();
+    assert!(matches!(store.key("old").await, Err(StoreError::Value { column: "weight", .. })));
 }
 
 pub(super) async fn credits_are_never_overdrawn(home: Home) {

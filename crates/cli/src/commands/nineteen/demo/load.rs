@@ -92,7 +92,7 @@ impl Load {
 }
 
 async fn key(store: &Store) -> anyhow::Result<Zeroizing<String>> {
-    let terms = KeyTerms { name: "demo".to_owned(), rate_per_minute: 100_000, models: None, monthly_budget: None };
+    let terms = KeyTerms::new("demo", 100_000);
     let mut random = [0; 40];
     rand::RngCore::fill_bytes(&mut rand::rng(), &mut random);
     let key = store.create_key(&terms, &random, now_ms()).await?;

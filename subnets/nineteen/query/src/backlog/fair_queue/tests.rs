@@ -1,0 +1,218 @@
+use super::*;
+
+fn task(name: &str) -> TaskName {
+    name.parse().unwrap()
+}
+
+fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
+    let (slot, _) = oneshot::channel();
+    QueuedRequest {
+        task: task(name),
+        key: Arc::from(key),
+        weight: KeyWeight::default(),
+        tried: Vec::new(),
+        bytes,
+        is_new: true,
+        slot,
+    }
+}
+
+fn weighted(key: &str, weight: u32) -> QueuedRequest {
+    QueuedRequest { weight: weight.try_into().unwrap(), ..request("x", key, 1) }
+}
+
+/// Returns a queue of requests, each with its task and its key.
+fn queue(requests: &[(&str, &str)]) -> FairQueue {
+    let mut queue = FairQueue::default();
+    for (arrival, (name, key)) in (0..).zip(requests) {
+        queue.insert(arrival, request(name, key, 1), 0.0);
+    }
+    queue
+}
+
+#[test]
+fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
+    let mut queue = queue(&[("x", "a"), ("x", "a"), ("x", "b"), ("y", "c")]);
+    for (name, key) in [("y", "a"), ("y", "a"), ("y", "b"), ("x", "c")] {
+        queue.start(&task(name), &Arc::from(key), KeyWeight::default(), true, 0.0);
+    }
+    let next = |queue: &FairQueue, full: &[&str], skipped: &[u64]| {
+        queue.next(&full.iter().map(|name| task(name)).collect(), &skipped.iter().copied().collect(), 0.0)
+    };
+    assert_eq!(
+        (next(&queue, &[], &[]), next(&queue, &[], &[2]), next(&queue, &["x"], &[])),
+        (Some(2), Some(3), Some(3))
+    );
+    queue.end(&Arc::from("a"), 1.0, 0.0);
+    queue.end(&Arc::from("a"), 1.0, 0.0);
+    assert_eq!((next(&queue, &[], &[]), next(&queue, &[], &[0])), (Some(0), Some(1)));
+    assert_eq!(next(&queue, &["x", "y"], &[]), None);
+}
+
+/// Returns the arrivals of the queued requests.
+fn arrivals(queue: &FairQueue) -> Vec<u64> {
+    queue.requests.keys().copied().collect()
+}
+
+#[test]
+fn full_queue_replaces_newest_request_of_longest_key() {
+    let settings = |length| QueueSettings { length, ..QueueSettings::default() };
+    let make_room = |keys: &[&'static str], key: &str| {
+        let mut queue = queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
+        let fits = queue.make_room(&request("x", key, 1), &settings(keys.len()), 0.0);
+        (fits, arrivals(&queue).len(), arrivals(&queue).last().copied())
+    };
+    let keys = ["a", "b", "a", "b", "a"];
+    assert_eq!(make_room(&keys, "c"), (true, 4, Some(3)));
+    assert_eq!(make_room(&keys, "b"), (false, 5, Some(4)));
+    assert_eq!(make_room(&keys, "a"), (false, 5, Some(4)));
+    assert_eq!(make_room(&["a", "b"], "c"), (false, 2, Some(1)));
+    assert_eq!(make_room(&["a", "a"], "c"), (true, 1, Some(0)));
+    let mut queue = queue(&[("x", "a"); 5]);
+    assert!(queue.make_room(&request("y", "a", 1), &settings(5), 0.0), "the queue of another task");
+    (0..5).for_each(|arrival| assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none()));
+    assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
+}
+
+#[test]
+fn queue_is_limited_by_bytes_over_all_tasks() {
+    let mut queue = queue(&[("x", "a"), ("y", "b")]);
+    let settings = QueueSettings { bytes: 10, ..QueueSettings::default() };
+    assert!(queue.make_room(&request("x", "a", 8), &settings, 0.0));
+    assert!(!queue.make_room(&request("x", "a", 9), &settings, 0.0), "larger than what remains");
+    queue.insert(2, request("x", "a", 8), 0.0);
+    // The key with the most bytes makes room for others, not for itself.
+    assert!(!queue.make_room(&request("y", "a", 1), &settings, 0.0));
+    assert!(!queue.make_room(&request("y", "b", 9), &settings, 0.0));
+    assert_eq!(arrivals(&queue), [0, 1, 2]);
+    assert!(queue.make_room(&request("y", "b", 4), &settings, 0.0));
+    assert_eq!((arrivals(&queue), queue.bytes), (vec![0, 1], 2));
+    // If the request does not fit, it replaces none.
+    for (arrival, bytes) in [(2, 3), (3, 3)] {
+        queue.insert(arrival, request("x", "a", bytes), 0.0);
+    }
+    assert!(!queue.make_room(&request("y", "b", 6), &settings, 0.0));
+    assert_eq!(arrivals(&queue), [0, 1, 2, 3]);
+    // A request that has had a slot stays.
+    queue.requests.get_mut(&3).unwrap().is_new = false;
+    assert!(queue.make_room(&request("y", "b", 4), &settings, 0.0));
+    assert_eq!(arrivals(&queue), [0, 1, 3]);
+}
+
+#[test]
+fn estimate_follows_queue_length_and_rate() {
+    let mut queue = queue(&[("x", "a"); 19]);
+    let (x, key) = (task("x"), Arc::from("a"));
+    assert_eq!(queue.estimate(&x, 7.0), UNKNOWN_WAIT);
+    for start in 0..200 {
+        queue.start(&x, &key, KeyWeight::default(), true, 7.0 + f64::from(start) * 0.2);
+        // Further attempts of a request do not shorten the queue.
+        queue.start(&x, &key, KeyWeight::default(), false, 7.0 + f64::from(start) * 0.2);
+    }
+    let seconds = queue.estimate(&x, 46.8).as_secs_f64();
+    assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
+    assert_eq!(queue.estimate(&task("y"), 46.8), UNKNOWN_WAIT);
+    // The average of a short time is not too low.
+    let mut rate = StartRate::default();
+    (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
+    assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
+    assert_eq!(queue.estimate(&x, 1e9), MAX_WAIT);
+}
+
+/// A key that always has queued requests: name, weight, and seconds that each of its requests takes.
+type SaturatingKey = (&'static str, u32, f64);
+
+/// Gives slots to the requests of saturating keys; returns the keys in the order of their slots.
+fn serve(keys: &[SaturatingKey], slots: usize, requests: usize) -> Vec<&'static str> {
+    let (mut queue, mut arrivals, mut now) = (FairQueue::default(), 0.., 0.0);
+    let mut enqueue = |queue: &mut FairQueue, (key, weight, _): &SaturatingKey, now: f64| {
+        queue.insert(arrivals.next().unwrap(), weighted(key, *weight), now);
+    };
+    for key in keys {
+        (0..2).for_each(|_| enqueue(&mut queue, key, now));
+    }
+    let (mut order, mut running) = (Vec::new(), Vec::new());
+    while order.len() < requests {
+        while running.len() < slots {
+            let next = queue.next(&HashSet::new(), &HashSet::new(), now).unwrap();
+            let QueuedRequest { task, key, weight, .. } = queue.remove(next, now).unwrap();
+            queue.start(&task, &key, weight, true, now);
+            let saturating = keys.iter().find(|(name, ..)| *name == &*key).unwrap();
+            enqueue(&mut queue, saturating, now);
+            order.push(saturating.0);
+            running.push((now + saturating.2, saturating));
+        }
+        running.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let (end, (key, _, seconds)) = running.pop().unwrap();
+        now = end;
+        queue.end(&Arc::from(*key), *seconds, now);
+    }
+    order
+}
+
+fn count(order: &[&str], key: &str) -> f64 {
+    order.iter().filter(|served| **served == key).count() as f64
+}
+
+#[test]
+fn saturating_keys_are_served_in_proportion_to_their_weights() {
+    for slots in [1, 2, 3, 4, 9, 64] {
+        let order = serve(&[("a", 1, 0.7), ("b", 3, 0.7)], slots, 2_000);
+        let ratio = count(&order, "b") / count(&order, "a");
+        assert!((2.8..3.2).contains(&ratio), "{ratio} with {slots} slots");
+        // Not only in the long run.
+        let windows = order.windows(8 * slots.max(4));
+        assert!(windows.clone().all(|window| count(window, "a") > 0.0 && count(window, "b") > 0.0), "{slots} slots");
+    }
+}
+
+/// Keys share the slots' time: a key with long answers gets fewer of them.
+#[test]
+fn key_with_long_requests_gets_no_larger_share() {
+    for slots in [1, 4, 16] {
+        let order = serve(&[("long", 1, 5.0), ("short", 1, 1.0)], slots, 4_000);
+        let ratio = 5.0 * count(&order, "long") / count(&order, "short");
+        assert!((0.9..1.1).contains(&ratio), "{ratio} with {slots} slots");
+    }
+}
+
+#[test]
+fn key_of_small_weight_is_not_starved() {
+    for slots in [1, 4, 32] {
+        let order = serve(&[("small", 1, 1.0), ("large", 100, 1.0)], slots, 5_000);
+        let places: Vec<_> = (0..).zip(&order).filter(|(_, key)| **key == "small").map(|(place, _)| place).collect();
+        let longest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(longest <= 101 + 4 * slots, "{longest} requests in between with {slots} slots");
+    }
+    // A request that is the only one of its key gets the next slot.
+    let mut queue = FairQueue::default();
+    for arrival in 0..10 {
+        queue.insert(arrival, weighted("large", 100), 0.0);
+    }
+    for _ in 0..4 {
+        queue.start(&task("x"), &Arc::from("large"), 100.try_into().unwrap(), true, 0.0);
+    }
+    queue.insert(10, weighted("small", 1), 50.0);
+    assert_eq!(queue.next(&HashSet::new(), &HashSet::new(), 50.0), Some(10));
+}
+
+#[test]
+fn full_queue_is_shared_by_weights() {
+    let settings = QueueSettings { length: 8, ..QueueSettings::default() };
+    let mut queue = FairQueue::default();
+    for arrival in 0..8 {
+        queue.insert(arrival, weighted("large", 3), 0.0);
+    }
+    let mut add = |arrival: u64, key: &str, weight: u32| {
+        let fits = queue.make_room(&weighted(key, weight), &settings, 0.0);
+        if fits {
+            queue.insert(arrival, weighted(key, weight), 0.0);
+        }
+        fits
+    };
+    // Two of eight for weight 1 beside weight 3.
+    assert_eq!([8, 9, 10].map(|arrival| add(arrival, "small", 1)), [true, true, false]);
+    assert!(!add(11, "large", 3));
+    // The first request of each key replaces another one, whatever the weights.
+    assert!(add(12, "third", 1));
+}

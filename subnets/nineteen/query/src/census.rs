@@ -1,0 +1,247 @@
+//! The processes that send requests of a market, as listed in the database.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
+
+use crate::{Division, Divisions, Market};
+
+/// Number of censuses whose smallest part counts. The other processes take one per second.
+const LATEST: usize = 3;
+/// Time without a change of a process's row after which the process is dead.
+const DEAD: Duration = Duration::from_secs(5);
+/// Time after which the row of a dead process is deleted.
+const FORGOTTEN: Duration = Duration::from_mins(1);
+/// Time after a change of the processes in which requests from before it may be in flight.
+const SETTLED: Duration = Duration::from_mins(1);
+/// Time since the last buyer's request after which a process that need not serve buyers does not.
+const BUYERS: Duration = Duration::from_mins(1);
+
+/// Counts the processes that send requests, and divides the market's limits among them.
+///
+/// Each process changes its row in the database once per second. Times are those of this process's monotonic clock, because
+/// the clocks of machines differ.
+#[derive(Debug)]
+pub(crate) struct Census {
+    process: Process,
+    /// Whether this process has a full part of the limits even without buyers' requests.
+    always_serves: bool,
+    beats: i64,
+    /// Other processes: their last row, and when it changed.
+    others: HashMap<Process, (ProcessRow, Instant)>,
+    latest: VecDeque<Division>,
+    changed: Option<Instant>,
+    /// Number of buyers' requests, and when it changed.
+    buyers: (u64, Option<Instant>),
+}
+
+impl Census {
+    pub(crate) fn new(process: Process, always_serves: bool) -> Self {
+        Self {
+            process,
+            always_serves,
+            beats: 0,
+            others: HashMap::new(),
+            latest: VecDeque::from([Division::UNKNOWN]),
+            changed: None,
+            buyers: (0, None),
+        }
+    }
+
+    /// Updates this process's row, reads those of the others, and divides the limits of `market`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails; the division remains.
+    pub(crate) async fn take(&mut self, store: &Store, market: &Market, now: Instant) -> Result<(), StoreError> {
+        self.beats += 1;
+        let serves = self.serves(market, now);
+        let own = ProcessRow { process: self.process.clone(), beats: self.beats, serves };
+        let rows = store.beat(&own).await?;
+        let forgotten = self.observe(rows, now);
+        for process in &forgotten {
+            store.forget_process(process).await?;
+        }
+        market.divide(self.divide(serves, now));
+        Ok(())
+    }
+
+    /// Returns whether this process serves buyers.
+    fn serves(&mut self, market: &Market, now: Instant) -> bool {
+        let requests = market.buyers_requests();
+        if requests != self.buyers.0 {
+            self.buyers = (requests, Some(now));
+        }
+        self.always_serves || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < BUYERS)
+    }
+
+    /// Records the rows of the other processes; returns those to be deleted.
+    fn observe(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
+        let mut before = std::mem::take(&mut self.others);
+        for row in rows.into_iter().filter(|row| row.process != self.process) {
+            let changed = match before.remove(&row.process) {
+                Some((earlier, changed)) if earlier.beats == row.beats => changed,
+                _ => now,
+            };
+            self.others.insert(row.process.clone(), (row, changed));
+        }
+        let is_forgotten = |changed: &Instant| now.saturating_duration_since(*changed) > FORGOTTEN;
+        let forgotten = self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
+        forgotten.map(|(process, _)| process.clone()).collect()
+    }
+
+    /// Computes the division from the live processes.
+    fn divide(&mut self, serves: bool, now: Instant) -> Divisions {
+        let is_live = |changed: Instant| now.saturating_duration_since(changed) < DEAD;
+        let others = self.others.values().filter(|(_, changed)| is_live(*changed));
+        let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
+        let serving: Vec<&Process> = live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
+        // Without workers, a validator has all slots for its first buyer.
+        let is_only = serving.is_empty();
+        let serves = serves || is_only;
+        let rank = serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
+        let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), rank);
+        // At the start, a validator need not wait for its predecessor, which it replaces.
+        if self.changed.is_none() && is_only && !self.always_serves {
+            self.latest.clear();
+        } else if self.latest.back() != Some(&division) {
+            self.changed = Some(now);
+        }
+        self.latest.push_back(division);
+        while self.latest.len() > LATEST {
+            self.latest.pop_front();
+        }
+        Divisions::new(self.latest.iter().copied(), self.is_settled(now))
+    }
+
+    /// Returns whether the processes have not changed for long.
+    fn is_settled(&self, now: Instant) -> bool {
+        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLED)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Processes that share a database.
+    struct Processes {
+        store: Store,
+        all: Vec<(Census, Market)>,
+        now: Instant,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Processes {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path()).await.unwrap();
+            Self { store, all: Vec::new(), now: Instant::now(), _folder: folder }
+        }
+
+        fn start(&mut self, always_serves: bool) {
+            let market = Market::default();
+            market.divide(Divisions::new([Division::UNKNOWN], false));
+            self.all.push((Census::new(Process::random(), always_serves), market));
+        }
+
+        /// Lets time pass; each process takes a census per second.
+        async fn pass(&mut self, seconds: u64) {
+            for _ in 0..seconds {
+                self.now += Duration::from_secs(1);
+                for (census, market) in &mut self.all {
+                    census.take(&self.store, market, self.now).await.unwrap();
+                }
+            }
+        }
+
+        fn parts(&self, total: usize) -> Vec<usize> {
+            self.all.iter().map(|(_, market)| market.part(total)).collect()
+        }
+    }
+
+    #[tokio::test]
+    async fn limits_are_divided_among_live_processes() {
+        let mut processes = Processes::new().await;
+        processes.start(false);
+        assert_eq!(processes.parts(64), [1], "unknown before the first census");
+        processes.pass(1).await;
+        assert_eq!(processes.parts(64), [64], "a validator alone need not wait for others");
+        processes.start(true);
+        processes.pass(1).await;
+        let parts = processes.parts(64);
+        assert_eq!(parts[1], 1, "a new worker waits until the others have made room");
+        processes.pass(3).await;
+        assert_eq!(processes.parts(64), [1, 63], "the validator has no buyers");
+        processes.start(true);
+        for _ in 0..3 {
+            processes.pass(1).await;
+            assert!(processes.parts(64).iter().sum::<usize>() <= 66, "{:?}", processes.parts(64));
+        }
+        processes.pass(1).await;
+        let mut parts = processes.parts(64);
+        assert_eq!((parts[0], parts.iter().sum()), (1, 64));
+        parts.sort_unstable();
+        assert_eq!(parts, [1, 31, 32]);
+        // One worker is killed.
+        processes.all.remove(1);
+        processes.pass(4).await;
+        assert!(processes.parts(64)[1] <= 32);
+        processes.pass(4).await;
+        assert_eq!(processes.parts(64), [1, 63]);
+        assert_eq!(processes.parts(0), [0, 0]);
+    }
+
+    #[tokio::test]
+    async fn restarted_validator_gets_all_slots_at_once() {
+        let mut processes = Processes::new().await;
+        processes.start(false);
+        processes.pass(5).await;
+        processes.all.clear();
+        processes.start(false);
+        processes.pass(1).await;
+        assert_eq!(processes.parts(64), [63]);
+        processes.pass(10).await;
+        assert_eq!(processes.parts(64), [64]);
+    }
+
+    #[tokio::test]
+    async fn validator_with_buyers_gets_a_part() {
+        let mut processes = Processes::new().await;
+        processes.start(false);
+        processes.start(true);
+        processes.pass(5).await;
+        assert_eq!(processes.parts(65), [1, 64]);
+        processes.all[0].1.count_buyers_request();
+        processes.pass(5).await;
+        assert_eq!(processes.parts(64), [32, 32]);
+        processes.pass(70).await;
+        assert_eq!(processes.parts(65), [1, 64]);
+    }
+
+    #[tokio::test]
+    async fn rejections_count_once_the_processes_are_settled() {
+        let mut processes = Processes::new().await;
+        processes.start(false);
+        processes.start(true);
+        processes.pass(30).await;
+        let divisions = |processes: &Processes| {
+            processes.all.iter().map(|(census, _)| census.is_settled(processes.now)).collect::<Vec<_>>()
+        };
+        assert_eq!(divisions(&processes), [false, false]);
+        processes.pass(40).await;
+        assert_eq!(divisions(&processes), [true, true]);
+    }
+
+    #[tokio::test]
+    async fn rows_of_dead_processes_are_deleted() {
+        let mut processes = Processes::new().await;
+        processes.start(true);
+        processes.start(true);
+        processes.pass(2).await;
+        processes.all.pop();
+        processes.pass(70).await;
+        let own = ProcessRow { process: processes.all[0].0.process.clone(), beats: 1_000, serves: true };
+        assert_eq!(processes.store.beat(&own).await.unwrap(), [own]);
+    }
+}

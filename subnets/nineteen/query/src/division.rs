@@ -1,0 +1,118 @@
+//! Division of the market's limits among the processes that send requests.
+//!
+//! The miners' slots and the queue's places are limits of the whole market. Each process gets a fixed part of them, computed
+//! from the list of processes: unlike a count of all requests in flight, which each request would have to read and change,
+//! the parts need no database on the path of a request, and hold while the database is down. Jobs are spread evenly among
+//! workers, and so are the parts.
+
+use std::sync::Arc;
+
+/// A process's place among the processes that send requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Division {
+    /// Number of processes, including this one.
+    processes: usize,
+    /// Number of processes that serve buyers.
+    serving: usize,
+    /// Rank of this process among those that serve buyers; `None` if it does not.
+    rank: Option<usize>,
+}
+
+impl Division {
+    /// The only process.
+    pub const WHOLE: Self = Self { processes: 1, serving: 1, rank: Some(0) };
+    /// A process that does not know the others yet.
+    pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, rank: None };
+
+    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `rank` is that of this process
+    /// among the latter.
+    pub const fn new(processes: usize, serving: usize, rank: Option<usize>) -> Self {
+        Self { processes, serving, rank }
+    }
+
+    /// Returns this process's part of a limit, at least 1: a process that does not serve buyers, such as a validator beside
+    /// query workers, gets one slot for tests, and the others divide the rest.
+    pub fn part(&self, total: usize) -> usize {
+        let rest = total.saturating_sub(self.processes);
+        let (Some(rank), Some(each)) = (self.rank, rest.checked_div(self.serving)) else { return 1 };
+        1 + each + usize::from(rank < rest % self.serving)
+    }
+
+    /// Returns whether the parts of all processes add up to the limit, and not to more.
+    pub const fn holds(&self, total: usize) -> bool {
+        total >= self.processes
+    }
+}
+
+/// The latest divisions. Each part is the smallest one of all of them: a process uses a larger part only once the others
+/// have had the time to reduce theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Divisions {
+    latest: Arc<[Division]>,
+    /// Whether the processes have been the same for so long that no request from before a change is in flight.
+    is_settled: bool,
+}
+
+impl Default for Divisions {
+    fn default() -> Self {
+        Self { latest: [Division::WHOLE].into(), is_settled: true }
+    }
+}
+
+impl Divisions {
+    /// Creates divisions from the latest ones, at least one.
+    pub fn new(latest: impl IntoIterator<Item = Division>, is_settled: bool) -> Self {
+        Self { latest: latest.into_iter().collect(), is_settled }
+    }
+
+    /// Returns whether this process is the only one.
+    pub fn is_whole(&self) -> bool {
+        self.latest.iter().all(|division| *division == Division::WHOLE)
+    }
+
+    /// Returns this process's part of a limit; 0 of 0.
+    pub fn part(&self, total: usize) -> usize {
+        let parts = self.latest.iter().map(|division| division.part(total));
+        parts.min().unwrap_or(total).min(total)
+    }
+
+    /// Returns whether no more requests than a limit are in flight while each process respects its part.
+    pub fn holds(&self, total: usize) -> bool {
+        self.is_settled && self.latest.iter().all(|division| division.holds(total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_add_up_to_the_limit() {
+        for (processes, serving) in [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5), (9, 8)] {
+            for total in [1, 2, 3, 7, 8, 9, 10, 100, 65_536] {
+                let ranks = (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
+                let parts: Vec<_> = ranks.map(|rank| Division::new(processes, serving, rank).part(total)).collect();
+                assert_eq!(parts.iter().sum::<usize>(), total.max(processes), "{processes}, {serving}: {parts:?}");
+                let (least, most) = (parts[..serving].iter().min().unwrap(), parts[..serving].iter().max().unwrap());
+                assert!(*least >= 1 && most - least <= 1, "{parts:?}");
+                assert!(parts[serving..].iter().all(|part| *part == 1), "{parts:?}");
+                assert_eq!(Division::new(processes, serving, None).holds(total), total >= processes);
+            }
+        }
+    }
+
+    #[test]
+    fn larger_part_is_used_once_all_latest_divisions_have_it() {
+        let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
+        let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
+        assert_eq!(
+            [&[two, one, one][..], &[one, one], &[one, two]].map(|latest| divisions(latest).part(64)),
+            [32, 64, 32]
+        );
+        assert_eq!(divisions(&[Division::UNKNOWN, one]).part(64), 1);
+        assert_eq!((divisions(&[two]).part(0), Divisions::default().part(0)), (0, 0));
+        assert!(divisions(&[two, two]).holds(2) && !divisions(&[two, Division::UNKNOWN]).holds(64));
+        assert!(!Divisions::new([two], false).holds(64) && !divisions(&[two]).holds(1));
+        assert!(Divisions::default().is_whole() && !divisions(&[one, two]).is_whole());
+    }
+}
