@@ -58,8 +58,8 @@ impl MinerLoad {
         state.enter_below(slots)
     }
 
-    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test would be a probe, which
-    /// the miner may reject.
+    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test would be one request more
+    /// than the miner has promised or answered.
     pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = state.test_slots(max);
@@ -135,7 +135,7 @@ impl MinerLoad {
 impl State {
     /// Returns the number of slots for tests, at least 1.
     fn test_slots(&self, max: usize) -> usize {
-        self.limit.get().min(self.limit.required()).min(max).max(1)
+        self.limit.get().min(self.limit.proven()).min(max).max(1)
     }
 
     fn enter_below(&mut self, slots: usize) -> Option<Position> {
@@ -193,6 +193,25 @@ mod tests {
         assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
         let probe = load.enter(8).unwrap();
         assert_eq!((probe.is_probe, probe.exceeds_promise), (true, false), "the miner has announced 4");
+    }
+
+    /// A test at a miner that accepts more requests than it announces does not wait until most of them have ended.
+    #[test]
+    fn waiting_test_takes_one_slot_of_a_grown_limit() {
+        let load = Arc::new(MinerLoad::new(Some(1)));
+        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        while load.limit() < 4 {
+            for position in enter_all() {
+                load.leave(position, CapacitySignal::Answered);
+            }
+        }
+        load.leave(enter_all()[3], CapacitySignal::Answered);
+        let reservation = load.reserve();
+        assert!(load.enter(8).is_none());
+        let test = load.enter_test(8).unwrap();
+        assert!(!load.must_accept(test), "the miner has announced one request");
+        drop(reservation);
+        assert!(load.enter_test(8).is_none());
     }
 
     #[test]

@@ -104,6 +104,11 @@ impl InFlightLimit {
         self.required
     }
 
+    /// Returns the number of requests in flight that the miner must accept, or at which it has answered.
+    pub fn proven(&self) -> usize {
+        self.required.max(self.shown)
+    }
+
     /// Returns the position of the request that is sent as the `nth` in flight.
     pub const fn position(&self, nth: usize) -> Position {
         Position {

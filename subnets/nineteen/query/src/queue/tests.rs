@@ -80,8 +80,9 @@ impl Process {
             let querier = Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
             let ready = std::sync::Mutex::new(Some((ready, querier.clone())));
             let on_ready = || {
-                let ready = ready.lock().unwrap().take();
-                ready.into_iter().for_each(|(ready, querier)| ready.send(querier).unwrap());
+                if let Some((ready, querier)) = ready.lock().unwrap().take() {
+                    ready.send(querier).unwrap();
+                }
             };
             Worker::new(queue, querier).run(&Shutdown::new(), on_ready).await;
         });
