@@ -169,14 +169,14 @@ impl Attempt {
         if is_organic && error.may_be_the_requests() {
             self.is_disputed = true;
             let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
-            return FailedAttempt { error, disputed, hotkey };
+            return FailedAttempt { error, disputed, is_excused: false, hotkey };
         }
         // The miner need not accept more requests than it has promised.
         let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
         if !is_excused && Instant::now() < deadline {
             self.outcome = Some(error.outcome());
         }
-        FailedAttempt { error, disputed: None, hotkey }
+        FailedAttempt { error, disputed: None, is_excused, hotkey }
     }
 
     async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
@@ -185,9 +185,10 @@ impl Attempt {
         let inner = Arc::clone(&self.inner);
         let (session, payload) = (self.slot.contender.session(), request.payload.clone());
         let longest = deadline.saturating_duration_since(began);
-        let exceeds_promise = self.slot.position.exceeds_promise;
+        // Marked tests would let a miner reject them and accept all of the buyers' requests.
+        let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
         let call = async {
-            if exceeds_promise {
+            if is_marked {
                 inner.client.send_probe(session, self.path, payload, longest).await
             } else {
                 inner.client.send(session, self.path, payload, longest).await

@@ -2,7 +2,9 @@
 //!
 //! API keys share the slots in proportion to their weights (weighted fair queueing), over all tasks, because tasks share
 //! miners: a free slot goes to the key whose requests have had the least time in slots for its weight since it has had to
-//! wait; of the key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of
+//! wait; of the key's requests, to the oldest. A key that had no queued request starts level with the others, so that its
+//! next request gets the next free slot: weights apply among keys that have queued requests all the time. Leads in service
+//! are limited to a few requests, because a key may have waited for slots that others could not use. A key with many requests therefore delays its own requests, not those of
 //! other keys. While the queue of a task is full, a new request replaces the newest one of the key with the most queued
 //! requests for its weight, if that is another key with more requests in the queue. If the queues of all tasks are too
 //! large, their sizes in bytes decide.
@@ -121,9 +123,10 @@ impl Backlog {
         self.queue().len(task)
     }
 
-    /// Removes a request in flight of a key, which has ended at `now` after a number of seconds.
-    pub(crate) fn end(&self, key: &Arc<str>, seconds: f64, now: f64) {
-        self.queue().end(key, seconds, now);
+    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of seconds that a complete
+    /// answer has taken.
+    pub(crate) fn end(&self, key: &Arc<str>, answered: Option<f64>, now: f64) {
+        self.queue().end(key, answered, now);
     }
 }
 
@@ -255,7 +258,9 @@ impl Inner {
         let mut queue = self.backlog.queue();
         let now = self.now();
         let (mut full, mut skipped) = (HashSet::new(), HashSet::new());
-        while let Some(arrival) = queue.next(&full, &skipped, now) {
+        while self.backlog.running.available_permits() > 0
+            && let Some(arrival) = queue.next(&full, &skipped, now)
+        {
             let Some(request) = queue.get(arrival) else { break };
             match Slot::organic(self, &request.task, &request.key, &request.tried) {
                 Some(slot) => {

@@ -72,6 +72,8 @@ pub(crate) struct FailedAttempt {
     /// Set if a buyer's request itself may be the cause: it depends on the other attempts whether the miner or the buyer is
     /// at fault.
     pub(crate) disputed: Option<DisputedFailure>,
+    /// Whether the failure does not count because the miner had to accept fewer requests.
+    pub(crate) is_excused: bool,
     /// Hotkey of the miner.
     pub(crate) hotkey: Hotkey,
 }

@@ -16,19 +16,25 @@ struct State {
     announced: Option<usize>,
     divisions: Divisions,
     limit: InFlightLimit,
-    /// Whether all processes together send no more requests than announced.
+    /// Whether all processes together send no more requests than the miner must accept.
     counts_rejections: bool,
     /// Number of tests that wait for a slot.
     waiting_tests: usize,
+    /// Number of repeated tests that wait for a slot, or have one and wait for the miner's answer.
+    repeated_tests: usize,
 }
 
 /// A reservation of the next free slot for a test, which ends when dropped.
 #[derive(Debug)]
-pub(crate) struct Reservation(Arc<MinerLoad>);
+pub(crate) struct Reservation {
+    load: Arc<MinerLoad>,
+    /// Whether the test is repeated.
+    is_repeated: bool,
+}
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.0.state().waiting_tests -= 1;
+        *self.load.state().reservations(self.is_repeated) -= 1;
     }
 }
 
@@ -48,13 +54,27 @@ impl MinerLoad {
     pub(crate) fn new(announced: Option<usize>) -> Self {
         let divisions = Divisions::default();
         let limit = initial(announced, &divisions);
-        Self(Mutex::new(State { running: 0, announced, divisions, limit, counts_rejections: true, waiting_tests: 0 }))
+        Self(Mutex::new(State {
+            running: 0,
+            announced,
+            divisions,
+            limit,
+            counts_rejections: true,
+            waiting_tests: 0,
+            repeated_tests: 0,
+        }))
     }
 
     /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a test waits for the slot.
     pub(crate) fn enter(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = if state.waiting_tests > 0 { state.test_slots(max) - 1 } else { state.limit.get().min(max) };
+        let slots = if state.repeated_tests > 0 {
+            state.promised_slots(max) - 1
+        } else if state.waiting_tests > 0 {
+            state.test_slots(max) - 1
+        } else {
+            state.limit.get().min(max)
+        };
         state.enter_below(slots)
     }
 
@@ -66,10 +86,20 @@ impl MinerLoad {
         state.enter_below(slots)
     }
 
-    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as soon as it is free.
-    pub(crate) fn reserve(self: &Arc<Self>) -> Reservation {
-        self.state().waiting_tests += 1;
-        Reservation(Arc::clone(self))
+    /// Takes a slot for a test that the miner has rejected; returns `None` if the miner might do so again, because the test
+    /// would be more than it must accept.
+    pub(crate) fn enter_repeated_test(&self, max: usize) -> Option<Position> {
+        let mut state = self.state();
+        let slots = state.promised_slots(max);
+        state.enter_below(slots)
+    }
+
+    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as soon as it is free. The
+    /// reservation of a test that `is_repeated` limits buyers' requests to those that the miner must accept: hold it until
+    /// the miner answers, because probes might overtake the test.
+    pub(crate) fn reserve(self: &Arc<Self>, is_repeated: bool) -> Reservation {
+        *self.state().reservations(is_repeated) += 1;
+        Reservation { load: Arc::clone(self), is_repeated }
     }
 
     /// Releases a slot.
@@ -91,7 +121,7 @@ impl MinerLoad {
             state.limit.renew();
         } else {
             state.announced = concurrency;
-            state.limit = initial(concurrency, &state.divisions);
+            state.limit = initial(concurrency, &state.divisions).succeeding(&state.limit);
             state.update_divisions();
         }
     }
@@ -106,7 +136,7 @@ impl MinerLoad {
     }
 
     /// Returns whether a rate limit (429) of a request counts against the miner: it must accept the request, and the other
-    /// processes do not exceed their parts of the announced number.
+    /// processes do not exceed their shares of the announced number.
     pub(crate) fn must_accept(&self, position: Position) -> bool {
         let state = self.state();
         state.counts_rejections && state.limit.must_accept(position)
@@ -127,6 +157,11 @@ impl MinerLoad {
         self.state().waiting_tests > 0
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_repeated_test(&self) -> bool {
+        self.state().repeated_tests > 0
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,6 +173,15 @@ impl State {
         self.limit.get().min(self.limit.proven()).min(max).max(1)
     }
 
+    /// Returns the number of slots for requests that the miner must accept, at least 1.
+    fn promised_slots(&self, max: usize) -> usize {
+        self.limit.get().min(self.limit.required()).min(max).max(1)
+    }
+
+    const fn reservations(&mut self, is_repeated: bool) -> &mut usize {
+        if is_repeated { &mut self.repeated_tests } else { &mut self.waiting_tests }
+    }
+
     fn enter_below(&mut self, slots: usize) -> Option<Position> {
         if self.running >= slots {
             return None;
@@ -147,10 +191,14 @@ impl State {
     }
 
     fn update_divisions(&mut self) {
-        self.counts_rejections = self.announced.is_none_or(|announced| self.divisions.holds(announced));
+        self.counts_rejections = match self.announced {
+            Some(announced) => self.divisions.holds(announced),
+            // Each process raises its share of a miner that announces none, and does not see how far the others have.
+            None => self.divisions.is_whole() && self.divisions.holds(1),
+        };
         let divided = initial(self.announced, &self.divisions);
         if divided.bounds() != self.limit.bounds() {
-            self.limit = divided;
+            self.limit = divided.succeeding(&self.limit);
         }
     }
 }
@@ -206,7 +254,7 @@ mod tests {
             }
         }
         load.leave(enter_all()[3], CapacitySignal::Answered);
-        let reservation = load.reserve();
+        let reservation = load.reserve(false);
         assert!(load.enter(8).is_none());
         let test = load.enter_test(8).unwrap();
         assert!(!load.must_accept(test), "the miner has announced one request");
@@ -214,11 +262,35 @@ mod tests {
         assert!(load.enter_test(8).is_none());
     }
 
+    /// A miner that has rejected a test beyond its announcement must accept it, once no other request is in the way.
+    #[test]
+    fn repeated_test_waits_until_the_miner_must_accept_it() {
+        let load = Arc::new(MinerLoad::new(Some(2)));
+        let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
+        while load.limit() < 4 {
+            for position in enter_all() {
+                load.leave(position, CapacitySignal::Answered);
+            }
+        }
+        let [first, _second] = [(); 2].map(|()| load.enter(8).unwrap());
+        let refused = load.enter_test(8).unwrap();
+        load.leave(refused, CapacitySignal::Overloaded);
+        let reservation = load.reserve(true);
+        assert!(load.enter(8).is_none() && load.enter_repeated_test(8).is_none());
+        load.leave(first, CapacitySignal::None);
+        assert!(load.enter(8).is_none());
+        let test = load.enter_repeated_test(8).unwrap();
+        assert!(load.enter(8).is_none(), "a probe might overtake the test");
+        assert!(load.must_accept(test));
+        drop(reservation);
+        assert!(load.enter(8).is_some());
+    }
+
     #[test]
     fn waiting_test_gets_the_next_free_slot() {
         let load = Arc::new(MinerLoad::new(Some(2)));
         let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
-        let reservations = [load.reserve(), load.reserve()];
+        let reservations = [load.reserve(false), load.reserve(false)];
         load.leave(entered[0], CapacitySignal::Answered);
         assert!(load.enter(8).is_none());
         let test = load.enter_test(8).unwrap();
@@ -264,6 +336,44 @@ mod tests {
         assert_eq!(state(), (1, false));
     }
 
+    /// Several processes together may send a miner that announces none more requests than it has slots.
+    #[test]
+    fn rejections_of_an_unannounced_limit_count_only_for_one_process() {
+        let load = MinerLoad::new(None);
+        let counts = || load.state().counts_rejections;
+        assert!(counts());
+        let two = Division::new(2, 2, Some(0));
+        for is_settled in [false, true] {
+            load.divide(&Divisions::new([two], is_settled));
+            assert!(!counts(), "{is_settled}");
+        }
+        load.divide(&Divisions::new([two, Division::WHOLE], true));
+        assert!(!counts());
+        load.divide(&Divisions::new([Division::WHOLE], false));
+        assert!(!counts(), "another process has just ended");
+        load.divide(&Divisions::default());
+        assert!(counts());
+    }
+
+    #[test]
+    fn rejection_does_not_count_if_the_limit_has_been_replaced() {
+        let load = MinerLoad::new(Some(8));
+        let replace: [&dyn Fn(); 2] =
+            [&|| load.announce(Some(4)), &|| load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true))];
+        for replace in replace {
+            let request = load.enter(8).unwrap();
+            assert!(load.must_accept(request));
+            replace();
+            let limit = load.limit();
+            assert!(!load.must_accept(request));
+            load.leave(request, CapacitySignal::Overloaded);
+            assert_eq!(load.limit(), limit);
+            let request = load.enter(8).unwrap();
+            assert!(load.must_accept(request));
+            load.leave(request, CapacitySignal::None);
+        }
+    }
+
     #[test]
     fn rejection_counts_unless_a_probe_or_other_processes_may_be_the_cause() {
         let load = MinerLoad::new(Some(1));
@@ -277,8 +387,11 @@ mod tests {
         }
         let third = load.enter(8).unwrap();
         assert!(load.must_accept(third));
+        load.leave(third, CapacitySignal::None);
+        // The other process may have sent the only request that the miner has announced.
         load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
-        assert!(!load.must_accept(load.enter_test(8).unwrap_or(third)));
+        let fourth = load.enter_test(8).unwrap();
+        assert!(!fourth.is_probe && !load.must_accept(fourth));
     }
 
     #[test]

@@ -217,17 +217,29 @@ impl Querier {
         }
     }
 
-    /// Sends a synthetic request to one miner with a free slot.
+    /// Sends a synthetic request to one miner with a free slot. If the miner need not have accepted it, repeats it when the
+    /// miner must: otherwise, a miner could avoid tests by rejecting what exceeds its announcement.
     async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
-        let slot = Slot::synthetic(&self.inner, &request.task).await;
-        let slot = slot.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
-        let attempt = Attempt::new(&self.inner, request, slot, &Arc::default());
-        let deadline = Instant::now() + self.inner.deadlines.longest;
-        attempt.start(request, deadline).await.map_err(|FailedAttempt { error, .. }| {
-            let mut attempts = Attempts::default();
-            attempts.count(&error);
-            failed(attempts, &error)
-        })
+        let inner = &self.inner;
+        let mut slot = Slot::synthetic(inner, &request.task).await;
+        let mut is_first = true;
+        let mut last = None;
+        while let Some(free) = slot.take() {
+            let attempt = Attempt::new(inner, request, free, &Arc::default());
+            let deadline = Instant::now() + inner.deadlines.longest;
+            let failure = match attempt.start(request, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if std::mem::take(&mut is_first) && failure.is_excused {
+                slot = Slot::repeated(inner, &request.task, &failure.hotkey).await;
+            }
+            last = Some(failure.error);
+        }
+        let error = last.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
+        let mut attempts = Attempts::default();
+        attempts.count(&error);
+        Err(failed(attempts, &error))
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
@@ -291,7 +303,7 @@ impl Querier {
                     disputed.into_iter().for_each(DisputedFailure::count);
                     return Ok(answer);
                 }
-                Some(Err(FailedAttempt { error, disputed: failure, hotkey })) => {
+                Some(Err(FailedAttempt { error, disputed: failure, hotkey, .. })) => {
                     attempts.count(&error);
                     tracing::debug!(task = %request.task, %error, "attempt failed");
                     // The miner is busy, and may accept the request later.

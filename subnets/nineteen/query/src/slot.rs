@@ -10,7 +10,7 @@ use taonet_primitives::Hotkey;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
-use crate::load::{CapacitySignal, MinerLoad};
+use crate::load::{CapacitySignal, MinerLoad, Reservation};
 use crate::querier::Inner;
 use crate::roster::Completion;
 use crate::{Contender, Roster};
@@ -34,6 +34,8 @@ pub(crate) struct Slot {
     key: Option<Arc<str>>,
     /// Place among the requests in flight of an organic request.
     permit: Option<OwnedSemaphorePermit>,
+    /// Reservation of a repeated test until the miner answers.
+    reservation: Option<Reservation>,
     /// Time of the reservation, in seconds on the querier's clock.
     began: f64,
     completion: Completion,
@@ -81,7 +83,32 @@ impl Slot {
                 return slot;
             }
             // The new reservation begins before the earlier one ends.
-            reservation.replace(first.reserve());
+            reservation.replace(first.reserve(false));
+            sleep(TEST_POLL).await;
+        }
+    }
+
+    /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which the miner must accept it.
+    /// Waits up to [`TEST_WAIT`].
+    pub(crate) async fn repeated(inner: &Arc<Inner>, task: &TaskName, hotkey: &Hotkey) -> Option<Self> {
+        let until = Instant::now() + TEST_WAIT;
+        let mut reservation = None;
+        loop {
+            let roster = inner.market.roster()?;
+            let contenders = roster.floor(task.as_str())?.contenders();
+            let contender = contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
+            let load = roster.load(hotkey)?;
+            reservation.replace(load.reserve(true));
+            if let Some(position) = load.enter_repeated_test(inner.max_running) {
+                // The first attempt has used the volume.
+                contender.enter_test(0.0);
+                let mut slot = Self::new(inner, &roster, Arc::clone(contender), load, position)?;
+                slot.reservation = reservation;
+                return Some(slot);
+            }
+            if Instant::now() >= until {
+                return None;
+            }
             sleep(TEST_POLL).await;
         }
     }
@@ -105,6 +132,7 @@ impl Slot {
             position,
             key: None,
             permit: None,
+            reservation: None,
             began: inner.now(),
             completion: Completion::default(),
             signal: CapacitySignal::None,
@@ -114,8 +142,12 @@ impl Slot {
     /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows,
     /// the next request need not wait until the answer is complete.
     pub(crate) fn begin_answer(&mut self) {
-        if std::mem::take(&mut self.completion.ends_probe) {
+        let is_reserved = self.reservation.take().is_some();
+        let ends_probe = std::mem::take(&mut self.completion.ends_probe);
+        if ends_probe {
             self.contender.end_probe();
+        }
+        if ends_probe || is_reserved {
             self.inner.dispatch();
         }
     }
@@ -145,10 +177,11 @@ impl Drop for Slot {
         self.load.leave(self.position, self.signal);
         if let Some(key) = &self.key {
             let now = self.inner.now();
-            self.inner.backlog.end(key, now - self.began, now);
+            let answered = (self.signal == CapacitySignal::Answered).then_some(now - self.began);
+            self.inner.backlog.end(key, answered, now);
         }
-        // The next request needs it.
-        drop(self.permit.take());
+        // The next request needs them.
+        drop((self.permit.take(), self.reservation.take()));
         self.inner.dispatch();
     }
 }

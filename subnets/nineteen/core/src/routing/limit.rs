@@ -94,6 +94,13 @@ impl InFlightLimit {
         }
     }
 
+    /// Returns this limit as the successor of `earlier`, from which requests are still in flight: the miner may reject them,
+    /// because they were sent under other terms, and their rate limits do not lower this limit.
+    #[must_use]
+    pub const fn succeeding(self, earlier: &Self) -> Self {
+        Self { probes: earlier.probes + 1, round: earlier.round + 1, ..self }
+    }
+
     /// Returns the maximum number of requests in flight, at least 1.
     pub fn get(&self) -> usize {
         (self.limit as usize).clamp(1, self.largest)
@@ -299,6 +306,21 @@ mod tests {
         assert!(limit.must_accept(later));
         limit.rate_limited(later);
         assert_eq!(limit.required(), 3);
+    }
+
+    #[test]
+    fn request_in_flight_does_not_count_under_the_next_limit() {
+        let mut earlier = InFlightLimit::announced(8);
+        let request = earlier.send(2);
+        assert!(earlier.must_accept(request));
+        let mut limit = InFlightLimit::announced(4).succeeding(&earlier);
+        assert!(!limit.must_accept(request));
+        limit.rate_limited(request);
+        assert_eq!((limit.get(), limit.required()), (4, 4));
+        let later = limit.send(2);
+        assert!(limit.must_accept(later));
+        limit.rate_limited(later);
+        assert_eq!((limit.get(), limit.required()), (3, 1));
     }
 
     #[test]

@@ -22,6 +22,10 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 const UNKNOWN_DURATION: f64 = 1.0;
 /// Weight of the latest request in the average duration.
 const NEWEST: f64 = 0.1;
+/// Maximum lead of a key's service over that of another key, in average durations for each request in flight. Requests that
+/// take longer than the average make leads of a few durations; much larger ones come from slots that the other key could not
+/// use, and would let it starve this one for as long.
+const MAX_LEAD: f64 = 4.0;
 
 /// A queued request.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ pub(super) struct FairQueue {
     bytes: usize,
     /// Loads of the API keys that have requests, queued or in flight.
     keys: HashMap<Arc<str>, KeyLoad>,
-    /// Average time that a request is in flight, in seconds.
+    /// Average time that an answered request is in flight, in seconds.
     duration: f64,
     rates: HashMap<TaskName, StartRate>,
 }
@@ -116,11 +120,28 @@ impl FairQueue {
         *length += 1;
         measures::queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
-        let services = self.keys.values().filter(|load| load.queued > 0).map(|load| load.service(now));
-        let least = services.min_by(f64::total_cmp).unwrap_or(0.0);
+        let least = self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
         let load = self.keys.entry(Arc::clone(&request.key)).or_insert_with(|| KeyLoad::new(request.weight, now));
-        load.enqueue(request.weight, least, now);
+        load.enqueue(&request.task, request.weight, least.unwrap_or(0.0), now);
         self.requests.insert(arrival, request);
+        self.limit_services(now);
+    }
+
+    /// Returns the least service of the keys with queued requests for a task; `None` if there are none. Without a task, that
+    /// of all keys with queued requests.
+    fn least_service(&self, task: Option<&TaskName>, now: f64) -> Option<f64> {
+        let is_queued = |load: &&KeyLoad| task.map_or_else(|| load.is_queued(), |task| load.is_queued_for(task));
+        self.keys.values().filter(is_queued).map(|load| load.service(now)).min_by(f64::total_cmp)
+    }
+
+    /// Limits the leads of the keys with queued requests to [`MAX_LEAD`].
+    fn limit_services(&mut self, now: f64) {
+        let Some(least) = self.least_service(None, now) else { return };
+        let running: usize = self.keys.values().map(KeyLoad::running).sum();
+        let most = least + MAX_LEAD * self.duration * running.max(1) as f64;
+        for load in self.keys.values_mut().filter(|load| load.is_queued()) {
+            load.limit_service(most, now);
+        }
     }
 
     /// Removes a request at `now`.
@@ -134,7 +155,7 @@ impl FairQueue {
                 self.lengths.remove(&request.task);
             }
         }
-        self.change(&request.key, |load| load.dequeue(now));
+        self.change(&request.key, |load| load.dequeue(&request.task, now));
         Some(request)
     }
 
@@ -161,13 +182,14 @@ impl FairQueue {
     }
 
     /// Makes room for a new request at `now` by removing newest requests of the keys with the most for their weights; returns
-    /// whether it fits. If it does not, removes none.
+    /// whether it fits. If it does not, removes none. Replaces at most one request because of the queue's length: if this
+    /// process's share of the places has become smaller, the queue empties by itself.
     pub(super) fn make_room(&mut self, new: &QueuedRequest, settings: &QueueSettings, now: f64) -> bool {
-        let mut length = self.lengths.get(&new.task).copied().unwrap_or(0);
-        let mut bytes = self.bytes;
+        let length = self.lengths.get(&new.task).copied().unwrap_or(0);
+        let (mut is_full, mut bytes) = (length >= settings.length, self.bytes);
         let mut replaced = HashSet::new();
         loop {
-            let next = if length >= settings.length {
+            let next = if std::mem::take(&mut is_full) {
                 self.replaceable(new, &replaced, |request| usize::from(request.task == new.task))
             } else if bytes.saturating_add(new.bytes) > settings.bytes {
                 self.replaceable(new, &replaced, |request| request.bytes)
@@ -175,7 +197,6 @@ impl FairQueue {
                 break;
             };
             let Some((arrival, request)) = next else { return false };
-            length -= usize::from(request.task == new.task);
             bytes = bytes.saturating_sub(request.bytes);
             replaced.insert(arrival);
         }
@@ -222,9 +243,12 @@ impl FairQueue {
         }
     }
 
-    /// Removes a request in flight of a key, which has ended at `now` after a number of seconds.
-    pub(super) fn end(&mut self, key: &Arc<str>, seconds: f64, now: f64) {
-        self.duration += NEWEST * (seconds - self.duration);
+    /// Removes a request in flight of a key, which has ended at `now`. `answered` is the number of seconds that a complete
+    /// answer has taken; `None` of other requests, which often end much earlier.
+    pub(super) fn end(&mut self, key: &Arc<str>, answered: Option<f64>, now: f64) {
+        if let Some(seconds) = answered {
+            self.duration += NEWEST * (seconds - self.duration);
+        }
         self.change(key, |load| load.end(now));
     }
 

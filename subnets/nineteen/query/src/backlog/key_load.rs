@@ -1,17 +1,21 @@
 //! An API key's share of the miners while its requests are queued.
 
-use taonet_nineteen_core::KeyWeight;
+use std::collections::HashMap;
+
+use taonet_nineteen_core::{KeyWeight, TaskName};
 
 /// Requests of an API key, queued and in flight, over all tasks, because tasks share miners.
 ///
 /// While requests of the key are queued, its service grows: the time that its requests are in flight, divided by its
 /// weight. The key with the least service gets the next slot, so that saturating keys share the slots' time in proportion
 /// to their weights, however few slots there are. A key without queued requests does not wait for others: it neither saves
-/// service for later, nor owes any for slots that nobody else has needed.
+/// service for later, nor owes any for slots that nobody else has needed. Nor does a key owe much to one that has waited for
+/// slots which this key could not use, such as those of another task's miners: see [`Self::limit_service`].
 #[derive(Debug)]
 pub(super) struct KeyLoad {
     weight: f64,
-    pub(super) queued: usize,
+    /// Number of queued requests by task, without tasks that have none.
+    queued: HashMap<TaskName, usize>,
     running: usize,
     /// Service up to the time `since`, in seconds.
     service: f64,
@@ -21,17 +25,32 @@ pub(super) struct KeyLoad {
 impl KeyLoad {
     /// Returns the load of a key without requests. Times are in seconds on the querier's clock.
     pub(super) fn new(weight: KeyWeight, now: f64) -> Self {
-        Self { weight: f64::from(weight.get()), queued: 0, running: 0, service: 0.0, since: now }
+        Self { weight: f64::from(weight.get()), queued: HashMap::new(), running: 0, service: 0.0, since: now }
     }
 
     /// Returns whether the key has no request, queued or in flight.
-    pub(super) const fn is_idle(&self) -> bool {
-        self.queued == 0 && self.running == 0
+    pub(super) fn is_idle(&self) -> bool {
+        !self.is_queued() && self.running == 0
+    }
+
+    /// Returns whether the key has queued requests.
+    pub(super) fn is_queued(&self) -> bool {
+        !self.queued.is_empty()
+    }
+
+    /// Returns whether the key has queued requests for a task.
+    pub(super) fn is_queued_for(&self, task: &TaskName) -> bool {
+        self.queued.contains_key(task)
+    }
+
+    /// Returns the number of requests in flight.
+    pub(super) const fn running(&self) -> usize {
+        self.running
     }
 
     /// Returns the service at `now`.
     pub(super) fn service(&self, now: f64) -> f64 {
-        if self.queued == 0 {
+        if !self.is_queued() {
             return self.service;
         }
         self.service + (now - self.since).max(0.0) * self.running as f64 / self.weight
@@ -44,21 +63,33 @@ impl KeyLoad {
         self.service(now) + duration * self.running as f64 / self.weight
     }
 
-    /// Adds a request to the queue. If it is the only one of the key, its service begins at `least`, that of the key which
-    /// has waited longest.
-    pub(super) fn enqueue(&mut self, weight: KeyWeight, least: f64, now: f64) {
+    /// Lowers the service to `most`. Otherwise, a key that has waited for the few slots of one task would get all slots of
+    /// another task until it has caught up with the keys that have used them, which could take minutes.
+    pub(super) fn limit_service(&mut self, most: f64, now: f64) {
         self.accrue(now);
-        self.weight = f64::from(weight.get());
-        if self.queued == 0 {
-            self.service = least;
-        }
-        self.queued += 1;
+        self.service = self.service.min(most);
     }
 
-    /// Removes a request from the queue.
-    pub(super) fn dequeue(&mut self, now: f64) {
+    /// Adds a request for a task to the queue. If it is the only one of the key, its service begins at `least`, that of the
+    /// key which has waited longest.
+    pub(super) fn enqueue(&mut self, task: &TaskName, weight: KeyWeight, least: f64, now: f64) {
         self.accrue(now);
-        self.queued = self.queued.saturating_sub(1);
+        self.weight = f64::from(weight.get());
+        if !self.is_queued() {
+            self.service = least;
+        }
+        *self.queued.entry(task.clone()).or_default() += 1;
+    }
+
+    /// Removes a request for a task from the queue.
+    pub(super) fn dequeue(&mut self, task: &TaskName, now: f64) {
+        self.accrue(now);
+        if let Some(queued) = self.queued.get_mut(task) {
+            *queued -= 1;
+            if *queued == 0 {
+                self.queued.remove(task);
+            }
+        }
     }
 
     /// Adds a request in flight.

@@ -392,6 +392,6 @@ async fn backlog_of_a_busy_worker_is_fair_among_keys() {
         order.push(buying.join_next().await.unwrap().unwrap());
     }
     let place = order.iter().position(|key| *key == "one").unwrap();
-    // The first request to be sent, after the two in flight.
-    assert!(place <= 2, "answer {place} of {}", order.len());
+    // The first request to be sent, after the two in flight. The next one may overtake it at the miner.
+    assert!(place <= 3, "answer {place} of {}", order.len());
 }

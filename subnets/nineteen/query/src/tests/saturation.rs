@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use taonet_nineteen_transport::PROBE;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::miners::*;
 use super::*;
+use crate::load::{CapacitySignal, MinerLoad};
 
 /// Throughput and latencies of buyers.
 #[derive(Debug)]
@@ -167,6 +169,56 @@ impl Drop for Leaves {
     }
 }
 
+/// Raises the limit of a miner, as its answers to buyers' requests do.
+fn raise_limit(load: &MinerLoad, limit: usize) {
+    while load.limit() < limit {
+        let entered: Vec<_> = std::iter::from_fn(|| load.enter(limit)).collect();
+        for position in entered {
+            load.leave(position, CapacitySignal::Answered);
+        }
+    }
+}
+
+/// A miner cannot avoid tests by rejecting those that exceed its announcement: they look like buyers' requests, and are
+/// repeated when the miner must accept them.
+#[tokio::test]
+async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
+    for (rejections, counted) in [(1, 0.0), (2, 1.0)] {
+        let [calls, marked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let miner = {
+            let (calls, marked) = (Arc::clone(&calls), Arc::clone(&marked));
+            post(move |headers: axum::http::HeaderMap| {
+                marked.fetch_add(usize::from(headers.contains_key(PROBE)), Ordering::SeqCst);
+                let is_rejected = calls.fetch_add(1, Ordering::SeqCst) < rejections;
+                async move {
+                    if is_rejected {
+                        axum::http::StatusCode::TOO_MANY_REQUESTS.into_response()
+                    } else {
+                        chunk("a").into_response()
+                    }
+                }
+            })
+        };
+        let bench = market(vec![(miner, Some(1))], QueueSettings::default()).await;
+        let roster = bench.querier.market().roster().unwrap();
+        let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+        raise_limit(load, 4);
+        let entered = [(); 2].map(|()| load.enter(4).unwrap());
+        let querier = bench.querier.clone();
+        let test = tokio::spawn(async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) });
+        until(|| load.has_repeated_test()).await;
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        for position in entered {
+            load.leave(position, CapacitySignal::None);
+        }
+        assert_eq!(test.await.unwrap().is_ok(), rejections == 1);
+        let counts = bench.contenders[0].counts();
+        assert_eq!((counts.total_requests, counts.requests_429), (1.0, counted));
+        assert_eq!((calls.load(Ordering::SeqCst), marked.load(Ordering::SeqCst)), (2, 0));
+        assert!(!load.has_repeated_test());
+    }
+}
+
 /// A test gets the next free slot of a miner with which buyers' requests are queued.
 #[tokio::test]
 async fn test_is_sent_to_a_saturated_miner() {
@@ -186,6 +238,37 @@ async fn test_is_sent_to_a_saturated_miner() {
     assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
     assert!(buying.len() >= 4);
     gate.add_permits(4);
+    for answer in buying.join_all().await {
+        assert_eq!(answer, Ok("a"));
+    }
+}
+
+/// So it does while the miner's limit grows: it is not behind all queued requests.
+#[tokio::test]
+async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let mut buying = JoinSet::new();
+    for _ in 0..8 {
+        buying.spawn(buy(bench.querier.clone(), "a"));
+    }
+    queued(&bench, 7).await;
+    let querier = bench.querier.clone();
+    let mut test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
+    let roster = bench.querier.market().roster().unwrap();
+    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+    until(|| load.has_waiting_test()).await;
+    loop {
+        // For one more answer.
+        gate.add_permits(1);
+        tokio::select! {
+            answer = &mut test => break assert_eq!(answer.unwrap(), Ok("a".to_owned())),
+            Some(answer) = buying.join_next() => assert_eq!(answer.unwrap(), Ok("a")),
+        }
+    }
+    // The first answer is that of the request in flight. Probes that are sent after the test may overtake it.
+    assert!(buying.len() >= 5, "{} requests left", buying.len());
+    gate.add_permits(buying.len());
     for answer in buying.join_all().await {
         assert_eq!(answer, Ok("a"));
     }
@@ -362,11 +445,30 @@ async fn tasks_of_a_miner_share_its_slots() {
 async fn key_has_one_share_of_all_tasks() {
     let gate = Arc::new(Semaphore::new(0));
     let bench = capped_market(vec![(gated(&gate), Some(2))], 2).await;
-    offer_two_tasks(&bench);
+    let order = answers_of_two_tasks(&gate, &bench).await;
+    // Behind the two requests that were in flight before.
+    assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
+}
+
+/// So they do while the miner's limit grows.
+#[tokio::test]
+async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    let order = answers_of_two_tasks(&gate, &bench).await;
+    // The next request may overtake it at the miner.
+    let place = order.iter().position(|key| *key == "one").unwrap();
+    assert!(place == 2 || place == 3, "{order:?}");
+}
+
+/// Returns the keys in the order of their answers: "many" has two requests in flight for one task, and three in the queue
+/// for another one, before "one".
+async fn answers_of_two_tasks(gate: &Semaphore, bench: &Bench) -> Vec<&'static str> {
+    offer_two_tasks(bench);
     let mut buying = JoinSet::new();
     for count in 1..=2 {
         buying.spawn(buy(bench.querier.clone(), "many"));
-        until(|| running(&bench) == count).await;
+        until(|| running(bench) == count).await;
     }
     for count in 1..=3 {
         buying.spawn(buy_other(bench.querier.clone(), "many"));
@@ -376,12 +478,11 @@ async fn key_has_one_share_of_all_tasks() {
     until(|| bench.querier.queued(OTHER) == 4).await;
     let mut order = Vec::new();
     for _ in 0..6 {
-        until(|| running(&bench) == 2.min(6 - order.len())).await;
+        until(|| running(bench) >= 2.min(6 - order.len())).await;
         gate.add_permits(1);
         order.push(buying.join_next().await.unwrap().unwrap().unwrap());
     }
-    // Behind the two requests that were in flight before.
-    assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
+    order
 }
 
 /// A queued request fails as soon as no miner can serve it any more.
@@ -449,15 +550,16 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_the_slots_of_a_miner() {
     const SLOTS: usize = 9;
+    let gate = Arc::new(Semaphore::new(0));
     let [running, most] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
     let miner = {
-        let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+        let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
         post(move || {
-            let (running, most) = (Arc::clone(&running), Arc::clone(&most));
+            let (gate, running, most) = (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&most));
             async move {
                 most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let _leaves = Leaves(running);
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                gate.acquire().await.unwrap().forget();
                 chunk("a")
             }
         })
@@ -473,6 +575,8 @@ async fn two_processes_share_the_slots_of_a_miner() {
             buying.spawn(buy(querier.clone(), "a"));
         }
     }
+    until(|| running.load(Ordering::SeqCst) == SLOTS).await;
+    gate.add_permits(buying.len());
     for answer in buying.join_all().await {
         answer.unwrap();
     }

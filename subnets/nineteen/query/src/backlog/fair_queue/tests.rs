@@ -43,8 +43,8 @@ fn key_with_fewest_requests_in_flight_over_all_tasks_comes_first() {
         (next(&queue, &[], &[]), next(&queue, &[], &[2]), next(&queue, &["x"], &[])),
         (Some(2), Some(3), Some(3))
     );
-    queue.end(&Arc::from("a"), 1.0, 0.0);
-    queue.end(&Arc::from("a"), 1.0, 0.0);
+    queue.end(&Arc::from("a"), Some(1.0), 0.0);
+    queue.end(&Arc::from("a"), Some(1.0), 0.0);
     assert_eq!((next(&queue, &[], &[]), next(&queue, &[], &[0])), (Some(0), Some(1)));
     assert_eq!(next(&queue, &["x", "y"], &[]), None);
 }
@@ -72,6 +72,28 @@ fn full_queue_replaces_newest_request_of_longest_key() {
     assert!(queue.make_room(&request("y", "a", 1), &settings(5), 0.0), "the queue of another task");
     (0..5).for_each(|arrival| assert!(queue.remove(arrival, 0.0).is_some() && queue.remove(arrival, 0.0).is_none()));
     assert_eq!((queue.len("x"), queue.has_requests(&task("x")), queue.bytes), (0, false, 0));
+}
+
+/// If this process's share of the places becomes smaller, queued requests keep their places until they leave.
+#[test]
+fn new_request_replaces_one_of_an_overfull_queue() {
+    let mut queue = queue(&[("x", "a"); 8]);
+    let settings = QueueSettings { length: 4, ..QueueSettings::default() };
+    assert!(queue.make_room(&request("x", "b", 1), &settings, 0.0));
+    assert_eq!(arrivals(&queue), (0..7).collect::<Vec<_>>());
+    assert!(!queue.make_room(&request("x", "a", 1), &settings, 0.0));
+}
+
+#[test]
+fn only_answers_change_the_average_duration() {
+    let (mut queue, key) = (FairQueue::default(), Arc::from("a"));
+    for _ in 0..2 {
+        queue.start(&task("x"), &key, KeyWeight::default(), true, 0.0);
+    }
+    queue.end(&key, None, 0.1);
+    assert_eq!(queue.duration, UNKNOWN_DURATION);
+    queue.end(&key, Some(11.0), 11.0);
+    assert_eq!(queue.duration, 2.0);
 }
 
 #[test]
@@ -145,7 +167,7 @@ fn serve(keys: &[SaturatingKey], slots: usize, requests: usize) -> Vec<&'static 
         running.sort_by(|one, other| other.0.total_cmp(&one.0));
         let (end, (key, _, seconds)) = running.pop().unwrap();
         now = end;
-        queue.end(&Arc::from(*key), *seconds, now);
+        queue.end(&Arc::from(*key), Some(*seconds), now);
     }
     order
 }
@@ -194,6 +216,70 @@ fn key_of_small_weight_is_not_starved() {
     }
     queue.insert(10, weighted("small", 1), 50.0);
     assert_eq!(queue.next(&HashSet::new(), &HashSet::new(), 50.0), Some(10));
+}
+
+/// Task with miners of its own: name, slots, and seconds that each of its requests takes.
+type SeparateTask = (&'static str, usize, f64);
+
+/// Gives slots of separate tasks to keys that always have queued requests: each with its task, and the time of its first
+/// request. Returns the task, the key and the time of each start.
+fn serve_tasks(
+    tasks: &[SeparateTask],
+    keys: &[(&'static str, &'static str, f64)],
+    until: f64,
+) -> Vec<(&'static str, &'static str, f64)> {
+    let (mut queue, mut arrivals, mut now) = (FairQueue::default(), 0.., 0.0);
+    let (mut started, mut running): (Vec<(&str, &str, f64)>, Vec<(f64, &SeparateTask, &str)>) =
+        (Vec::new(), Vec::new());
+    let mut waiting = keys.to_vec();
+    while now < until {
+        waiting.retain(|(name, key, first)| {
+            if *first <= now {
+                (0..2).for_each(|_| queue.insert(arrivals.next().unwrap(), request(name, key, 1), now));
+            }
+            *first > now
+        });
+        loop {
+            let in_flight = |name: &str| running.iter().filter(|(_, task, _)| task.0 == name).count();
+            let full = tasks.iter().filter(|(name, slots, _)| in_flight(name) >= *slots);
+            let full: HashSet<_> = full.map(|(name, ..)| task(name)).collect();
+            let Some(arrival) = queue.next(&full, &HashSet::new(), now) else { break };
+            let request_of = queue.remove(arrival, now).unwrap();
+            queue.start(&request_of.task, &request_of.key, request_of.weight, true, now);
+            let served = tasks.iter().find(|(name, ..)| *name == request_of.task.as_str()).unwrap();
+            let key = keys.iter().find(|(_, key, _)| **key == *request_of.key).unwrap().1;
+            queue.insert(arrivals.next().unwrap(), request(served.0, key, 1), now);
+            started.push((served.0, key, now));
+            running.push((now + served.2, served, key));
+        }
+        running.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let (end, served, key) = running.pop().unwrap();
+        now = end;
+        queue.end(&Arc::from(key), Some(served.2), now);
+    }
+    started
+}
+
+/// A key that has waited for the only slot of one task has had little service, and so has a key whose service began at that
+/// of the former. Neither gets all slots of another task for more than a few seconds.
+#[test]
+fn key_with_little_service_does_not_starve_keys_of_another_task() {
+    let tasks = [("x", 1, 10.0), ("y", 8, 1.0)];
+    for late in ["n", "z"] {
+        let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late, 600.0)];
+        let started = serve_tasks(&tasks, &keys, 660.0);
+        let starts_of = |key: &str| {
+            let of_key = started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
+            of_key.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
+        };
+        let (early, late_starts) = (starts_of("i"), starts_of(late));
+        let pauses = early.windows(2).map(|pair| pair[1] - pair[0]).chain([early[0] - 600.0]);
+        let longest = pauses.max_by(f64::total_cmp).unwrap();
+        assert!(longest < 15.0, "{late}: {longest} s without a slot");
+        let settled = |starts: &[f64]| starts.iter().filter(|time| **time >= 630.0).count();
+        let (early, late_starts) = (settled(&early), settled(&late_starts));
+        assert!(early > 60 && late_starts > 60, "{late}: {early} and {late_starts} of 240 slots");
+    }
 }
 
 #[test]
