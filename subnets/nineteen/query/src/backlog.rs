@@ -236,7 +236,7 @@ impl Inner {
         let (tried, is_new) = (tried.to_vec(), !request.is_admitted);
         let queued = QueuedRequest { task, key, weight, tried, bytes, is_new, slot: sender };
         let (mut queue, now) = (self.backlog.queue(), self.now());
-        let length = self.market.part(self.backlog.settings.length);
+        let length = self.market.places(self.backlog.settings.length);
         if is_new && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now) {
             measures::rejected("full");
             return Err(NoSlot::Busy(queue.estimate(request.task, now)));

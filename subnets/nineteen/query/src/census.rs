@@ -10,13 +10,14 @@ use crate::{Division, Divisions, Market};
 /// Number of censuses whose smallest part counts. The other processes take one per second.
 const LATEST: usize = 3;
 /// Time without a change of a process's row after which the process is dead.
-const DEAD: Duration = Duration::from_secs(5);
+pub(crate) const DEAD: Duration = Duration::from_secs(5);
 /// Time after which the row of a dead process is deleted.
 const FORGOTTEN: Duration = Duration::from_mins(1);
 /// Time after a change of the processes in which requests from before it may be in flight.
 const SETTLED: Duration = Duration::from_mins(1);
-/// Time since the last buyer's request after which a process that need not serve buyers does not.
-const BUYERS: Duration = Duration::from_mins(1);
+/// Time since the last buyer's request after which a process that need not serve buyers does not. Much longer than
+/// [`SETTLED`], so that an occasional buyer does not keep the division changing.
+const BUYERS: Duration = Duration::from_mins(10);
 
 /// Counts the processes that send requests, and divides the market's limits among them.
 ///
@@ -32,6 +33,8 @@ pub(crate) struct Census {
     others: HashMap<Process, (ProcessRow, Instant)>,
     latest: VecDeque<Division>,
     changed: Option<Instant>,
+    /// Time of the latest census.
+    taken: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
     buyers: (u64, Option<Instant>),
 }
@@ -45,6 +48,7 @@ impl Census {
             others: HashMap::new(),
             latest: VecDeque::from([Division::UNKNOWN]),
             changed: None,
+            taken: None,
             buyers: (0, None),
         }
     }
@@ -58,6 +62,11 @@ impl Census {
         let serves = self.serves(market, now);
         let own = ProcessRow { process: self.process.clone(), beats: self.beats, serves };
         let rows = store.beat(&own).await?;
+        // The others may have taken this process for dead, and use its part.
+        if self.taken.is_some_and(|taken| now.saturating_duration_since(taken) >= DEAD) {
+            self.changed = Some(now);
+        }
+        self.taken = Some(now);
         let forgotten = self.observe(rows, now);
         for process in &forgotten {
             store.forget_process(process).await?;
@@ -147,8 +156,13 @@ mod tests {
 
         /// Lets time pass; each process takes a census per second.
         async fn pass(&mut self, seconds: u64) {
-            for _ in 0..seconds {
-                self.now += Duration::from_secs(1);
+            self.pass_in_steps(seconds, 1).await;
+        }
+
+        /// Like [`Self::pass`], with a census in each step of some seconds.
+        async fn pass_in_steps(&mut self, steps: u64, seconds: u64) {
+            for _ in 0..steps {
+                self.now += Duration::from_secs(seconds);
                 for (census, market) in &mut self.all {
                     census.take(&self.store, market, self.now).await.unwrap();
                 }
@@ -156,7 +170,12 @@ mod tests {
         }
 
         fn parts(&self, total: usize) -> Vec<usize> {
-            self.all.iter().map(|(_, market)| market.part(total)).collect()
+            self.all.iter().map(|(_, market)| market.divisions().part(total)).collect()
+        }
+
+        /// Returns whether rejections count, by process.
+        fn are_settled(&self) -> Vec<bool> {
+            self.all.iter().map(|(_, market)| market.divisions().holds(64)).collect()
         }
     }
 
@@ -216,7 +235,28 @@ mod tests {
         processes.pass(5).await;
         assert_eq!(processes.parts(64), [32, 32]);
         processes.pass(70).await;
+        assert_eq!(processes.parts(64), [32, 32]);
+        // An occasional request does not change the division.
+        processes.all[0].1.count_buyers_request();
+        processes.pass_in_steps(135, 4).await;
+        assert_eq!((processes.parts(64), processes.are_settled()), (vec![32, 32], vec![true, true]));
+        processes.pass(70).await;
         assert_eq!(processes.parts(65), [1, 64]);
+    }
+
+    #[tokio::test]
+    async fn rejections_do_not_count_after_a_pause_of_the_census() {
+        let mut processes = Processes::new().await;
+        processes.start(true);
+        processes.start(true);
+        processes.pass(70).await;
+        assert_eq!(processes.are_settled(), [true, true]);
+        // The database cannot be reached by any process: each keeps its list of the others.
+        processes.now += Duration::from_secs(20);
+        processes.pass(1).await;
+        assert_eq!(processes.are_settled(), [false, false]);
+        processes.pass(70).await;
+        assert_eq!(processes.are_settled(), [true, true]);
     }
 
     #[tokio::test]
@@ -225,12 +265,9 @@ mod tests {
         processes.start(false);
         processes.start(true);
         processes.pass(30).await;
-        let divisions = |processes: &Processes| {
-            processes.all.iter().map(|(census, _)| census.is_settled(processes.now)).collect::<Vec<_>>()
-        };
-        assert_eq!(divisions(&processes), [false, false]);
+        assert_eq!(processes.are_settled(), [false, false]);
         processes.pass(40).await;
-        assert_eq!(divisions(&processes), [true, true]);
+        assert_eq!(processes.are_settled(), [true, true]);
     }
 
     #[tokio::test]

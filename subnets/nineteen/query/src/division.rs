@@ -3,7 +3,8 @@
 //! The miners' slots and the queue's places are limits of the whole market. Each process gets a fixed part of them, computed
 //! from the list of processes: unlike a count of all requests in flight, which each request would have to read and change,
 //! the parts need no database on the path of a request, and hold while the database is down. Jobs are spread evenly among
-//! workers, and so are the parts.
+//! workers, and so are the parts. A process that does not know the others has one slot at each miner, and may queue as many
+//! requests as the whole market, because a queue that is too long harms nobody.
 
 use std::sync::Arc;
 
@@ -36,6 +37,14 @@ impl Division {
         let rest = total.saturating_sub(self.processes);
         let (Some(rank), Some(each)) = (self.rank, rest.checked_div(self.serving)) else { return 1 };
         1 + each + usize::from(rank < rest % self.serving)
+    }
+
+    /// Returns this process's part of the queue's places, at least 1. Only processes that serve buyers divide them; one that
+    /// does not know the others has all.
+    fn places(&self, total: usize) -> usize {
+        let Some(each) = total.checked_div(self.serving) else { return total };
+        let has_one_more = self.rank.is_some_and(|rank| rank < total % self.serving);
+        (each + usize::from(has_one_more)).max(1)
     }
 
     /// Returns whether the parts of all processes add up to the limit, and not to more.
@@ -76,6 +85,23 @@ impl Divisions {
         parts.min().unwrap_or(total).min(total)
     }
 
+    /// Returns this process's part of the queue's places; 0 of 0.
+    pub fn places(&self, total: usize) -> usize {
+        let parts = self.latest.iter().map(|division| division.places(total));
+        parts.min().unwrap_or(total).min(total)
+    }
+
+    /// Returns whether the other processes are known.
+    pub fn is_known(&self) -> bool {
+        !self.latest.contains(&Division::UNKNOWN)
+    }
+
+    /// Returns the same divisions, of which it is unknown whether the other processes respect them.
+    #[must_use]
+    pub fn unsettled(&self) -> Self {
+        Self { is_settled: false, ..self.clone() }
+    }
+
     /// Returns whether no more requests than a limit are in flight while each process respects its part.
     pub fn holds(&self, total: usize) -> bool {
         self.is_settled && self.latest.iter().all(|division| division.holds(total))
@@ -99,6 +125,29 @@ mod tests {
                 assert_eq!(Division::new(processes, serving, None).holds(total), total >= processes);
             }
         }
+    }
+
+    #[test]
+    fn places_are_divided_among_serving_processes() {
+        for serving in 1..=9 {
+            for total in [9, 10, 1_000] {
+                let ranks = (0..serving).map(Some);
+                let places: Vec<_> = ranks.map(|rank| Division::new(12, serving, rank).places(total)).collect();
+                assert_eq!(places.iter().sum::<usize>(), total, "{serving}: {places:?}");
+            }
+        }
+        let places = |latest: &[Division], total| Divisions::new(latest.iter().copied(), true).places(total);
+        let two = Division::new(3, 2, Some(0));
+        assert_eq!((places(&[Division::UNKNOWN], 1_000), places(&[Division::UNKNOWN, two], 1_000)), (1_000, 500));
+        assert_eq!((places(&[two], 0), places(&[two], 1), places(&[Division::new(3, 2, None)], 9)), (0, 1, 4));
+    }
+
+    #[test]
+    fn divisions_are_known_once_no_unknown_one_counts() {
+        let two = Division::new(2, 2, Some(0));
+        assert!(!Divisions::new([Division::UNKNOWN, two], true).is_known() && Divisions::new([two], false).is_known());
+        let unsettled = Divisions::new([two], true).unsettled();
+        assert!(!unsettled.holds(64) && unsettled.part(64) == 32);
     }
 
     #[test]

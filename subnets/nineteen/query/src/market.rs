@@ -2,10 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use taonet_nineteen_store::PeriodId;
+use tokio::time::{Instant, sleep};
 
+use crate::census::DEAD;
 use crate::{Contender, Divisions, Roster};
+
+/// Interval between checks of the latest division's age.
+const CHECK: Duration = Duration::from_millis(250);
 
 /// Handle to the roster of the open period. The roster is replaced atomically when the next period opens. Clones share
 /// state.
@@ -22,6 +28,17 @@ struct Inner {
 struct State {
     roster: Option<Arc<Roster>>,
     divisions: Divisions,
+    /// Time of the latest division; `None` if the market is not divided.
+    divided: Option<Instant>,
+}
+
+impl State {
+    fn divide(&mut self, divisions: Divisions) {
+        if let Some(roster) = &self.roster {
+            roster.divide(&divisions);
+        }
+        self.divisions = divisions;
+    }
 }
 
 impl Market {
@@ -53,15 +70,42 @@ impl Market {
     /// Sets this process's part of the miners' limits and of the queue's places.
     pub fn divide(&self, divisions: Divisions) {
         let mut state = self.write();
-        if let Some(roster) = &state.roster {
-            roster.divide(&divisions);
-        }
-        state.divisions = divisions;
+        state.divided = Some(Instant::now());
+        state.divide(divisions);
     }
 
-    /// Returns this process's part of a limit of the market.
-    pub(crate) fn part(&self, total: usize) -> usize {
-        self.read().divisions.part(total)
+    /// Lets no rejection count against miners until the next division, because the other processes may exceed their parts.
+    pub(crate) fn unsettle(&self) {
+        let mut state = self.write();
+        let unsettled = state.divisions.unsettled();
+        state.divide(unsettled);
+    }
+
+    /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may use this one's part; never
+    /// returns.
+    pub(crate) async fn watch_division(&self) {
+        loop {
+            sleep(CHECK).await;
+            let divided = self.read().divided;
+            if divided.is_some_and(|divided| divided.elapsed() >= DEAD) {
+                self.unsettle();
+            }
+        }
+    }
+
+    /// Returns whether this process knows its part of the market's limits.
+    pub(crate) fn is_division_known(&self) -> bool {
+        self.read().divisions.is_known()
+    }
+
+    /// Returns this process's part of the queue's places.
+    pub(crate) fn places(&self, total: usize) -> usize {
+        self.read().divisions.places(total)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn divisions(&self) -> Divisions {
+        self.read().divisions.clone()
     }
 
     /// Counts a buyer's request.
@@ -80,5 +124,29 @@ impl Market {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.0.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Division;
+
+    #[tokio::test(start_paused = true)]
+    async fn rejections_do_not_count_while_the_division_is_not_renewed() {
+        let [market, undivided] = [(); 2].map(|()| Market::default());
+        for watched in [&market, &undivided] {
+            let watched = watched.clone();
+            tokio::spawn(async move { watched.watch_division().await });
+        }
+        let divide = || market.divide(Divisions::new([Division::new(2, 2, Some(0))], true));
+        divide();
+        sleep(DEAD - Duration::from_secs(1)).await;
+        assert!(market.divisions().holds(64));
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!((market.divisions().holds(64), market.divisions().part(64)), (false, 32));
+        divide();
+        sleep(Duration::from_secs(2)).await;
+        assert!(market.divisions().holds(64) && undivided.divisions().holds(64));
     }
 }

@@ -45,19 +45,44 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Creates a recorder for the counters in `market`. If other processes can share the database, the limits of the market
-    /// are small until [`Self::keep_counters`] has found these processes.
+    /// Creates a recorder for the counters in `market`. If other processes can share the database, the miners' limits are
+    /// small until [`Self::keep_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
-        if store.is_shared() && role != ProcessRole::Entry {
-            market.divide(Divisions::new([Division::UNKNOWN], false));
+        let recorder = Self { store, market, process: Process::random(), role };
+        if recorder.divides_market() {
+            recorder.market.divide(Divisions::new([Division::UNKNOWN], false));
         }
-        Self { store, market, process: Process::random(), role }
+        recorder
     }
 
     /// Stores changed counters, reads the counters of other processes and divides the market's limits, until shutdown.
     pub async fn keep_counters(&self, shutdown: &Shutdown) {
-        let sends = self.store.is_shared() && self.role != ProcessRole::Entry;
-        let mut census = sends.then(|| Census::new(self.process.clone(), self.role == ProcessRole::Worker));
+        tokio::select! {
+            () = self.keep_counters_until(shutdown) => {}
+            // The database may be unreachable, or take long.
+            () = self.market.watch_division() => {}
+        }
+        if !self.divides_market() {
+            return;
+        }
+        // The other processes take over this one's part while it completes its requests.
+        self.market.unsettle();
+        if let Err(error) = self.store.forget_process(&self.process).await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "other processes wait until this one counts as dead"
+            );
+        }
+    }
+
+    /// Returns whether this process divides the market's limits with other processes.
+    fn divides_market(&self) -> bool {
+        self.store.is_shared() && self.role != ProcessRole::Entry
+    }
+
+    async fn keep_counters_until(&self, shutdown: &Shutdown) {
+        let census = || Census::new(self.process.clone(), self.role == ProcessRole::Worker);
+        let mut census = self.divides_market().then(census);
         // The first census is due now.
         let mut read = Instant::now().checked_sub(READ).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
@@ -76,14 +101,6 @@ impl Recorder {
             if let Err(error) = done {
                 tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
             }
-        }
-        if census.is_some()
-            && let Err(error) = self.store.forget_process(&self.process).await
-        {
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "other processes wait until this one counts as dead"
-            );
         }
     }
 

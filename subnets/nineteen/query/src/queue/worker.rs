@@ -3,7 +3,7 @@
 //! A worker takes jobs also while it cannot send them, so that they wait in the fair queue and not in JetStream, which is
 //! first in, first out: requests of one busy model or key do not delay others. The limits of the fair queue bound the
 //! number of jobs. While the worker has its maximum of requests in flight, it takes only jobs that no other worker waits
-//! for.
+//! for. A worker that has just started takes none until it knows its share of the miners' slots.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use taonet_service::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{ALIVE, Order, Queue, QueueError, WAIT, WINDOW, within};
@@ -71,17 +71,21 @@ impl Worker {
     }
 
     /// Takes jobs until an error. First waits until the open period is loaded, because a worker without it would fail
-    /// jobs that other workers can serve.
+    /// jobs that other workers can serve, and until the worker knows its share of the miners' slots.
     async fn take_jobs(&self, running: &mut JoinSet<()>, on_ready: &impl Fn()) -> Result<(), QueueError> {
-        while self.querier.market().roster().is_none() {
+        let market = self.querier.market();
+        while market.roster().is_none() || !market.is_division_known() {
             sleep(LOOK).await;
         }
         let consumer = self.queue.consumer().await?;
         on_ready();
+        let mut verified = Instant::now();
         loop {
-            if self.pull(&consumer, running).await? == 0 {
-                // Pulls from a deleted consumer return neither an error nor jobs.
+            let taken = self.pull(&consumer, running).await?;
+            // Pulls from a deleted consumer return neither an error nor jobs.
+            if taken == 0 && verified.elapsed() >= PULL {
                 within(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
+                verified = Instant::now();
             }
         }
     }
@@ -107,8 +111,7 @@ impl Worker {
         }
         .map_err(QueueError::jetstream)?;
         let mut taken = 0;
-        while let Some(message) = batch.next().await {
-            let message = message.map_err(QueueError::JetStream)?;
+        while let Some(message) = next_job(&mut batch).await? {
             let permit = permits.split(1);
             let worker = self.clone();
             running.spawn(async move {
@@ -176,6 +179,15 @@ impl Worker {
             }
         }
     }
+}
+
+/// Returns the next job of a pull request; `None` at its end. A pull request that does not wait for jobs has no timeout of
+/// its own, so that the loss of NATS's response would end in an endless wait.
+async fn next_job<B>(batch: &mut B) -> Result<Option<Message>, QueueError>
+where
+    B: Stream<Item = Result<Message, async_nats::Error>> + Unpin,
+{
+    within(batch.next()).await?.transpose().map_err(QueueError::JetStream)
 }
 
 /// Outcome of a job.
@@ -307,5 +319,19 @@ async fn relay(
 async fn acknowledge(job: &Message, kind: AckKind) {
     if let Err(error) = job.ack_with(kind).await {
         tracing::debug!(%error, "cannot acknowledge a job");
+    }
+}
+
+const _: () = assert!(PULL.as_millis() < WAIT.as_millis());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pull_without_response_fails() {
+        let failed = next_job(&mut futures::stream::pending()).await.unwrap_err();
+        assert!(matches!(failed, QueueError::NoAnswer(_)), "{failed}");
+        assert!(next_job(&mut futures::stream::empty()).await.unwrap().is_none());
     }
 }

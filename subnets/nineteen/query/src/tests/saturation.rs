@@ -262,7 +262,10 @@ async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
         // For one more answer.
         gate.add_permits(1);
         tokio::select! {
-            answer = &mut test => break assert_eq!(answer.unwrap(), Ok("a".to_owned())),
+            answer = &mut test => {
+                assert_eq!(answer.unwrap(), Ok("a".to_owned()));
+                break;
+            }
             Some(answer) = buying.join_next() => assert_eq!(answer.unwrap(), Ok("a")),
         }
     }
