@@ -50,6 +50,7 @@ mod capacity;
 mod config;
 mod images;
 mod measures;
+mod places;
 mod relay;
 mod routes;
 mod sse;

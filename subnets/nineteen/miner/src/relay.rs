@@ -9,7 +9,7 @@ use futures::Stream;
 use http::StatusCode;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::routes::Running;
+use crate::places::Running;
 use crate::sse::{Accepted, EventFilter, StreamFault};
 use crate::{Deadlines, measures};
 

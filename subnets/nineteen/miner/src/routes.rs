@@ -1,7 +1,6 @@
 //! The miner's routes, behind the transport's request verification.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -15,11 +14,12 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
+use taonet_primitives::Hotkey;
 use taonet_wire::{Caller, SignedLayer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::capacity::announce;
+use crate::places::Places;
 use crate::relay::Relay;
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::{Backend, MinerConfig, Served, Validators, images, measures};
@@ -28,12 +28,6 @@ use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 const LARGEST_ANSWER: usize = 64 << 20;
 /// Maximum size of a backend's error, in bytes; larger documents are answers.
 const LARGEST_ERROR: usize = 64 << 10;
-
-/// Time that a request waits for a place, after which the miner is full.
-const RELEASE: Duration = Duration::from_millis(100);
-/// Inverse of the share of the places that probes, requests beyond what the miner has announced to their validators, leave
-/// free: the other validators send as many requests as announced to them, and count a rejection against the miner.
-const RESERVE: usize = 4;
 
 /// State of the miner's routes: configuration, backend and concurrency limit. Clones share state.
 #[derive(Clone)]
@@ -45,46 +39,28 @@ struct Inner {
     endpoints: Vec<Option<Endpoint>>,
     backend: Backend,
     validators: Option<Arc<Validators>>,
-    places: Arc<Semaphore>,
-    /// Requests that wait for a place that is about to be released.
-    waiting: Semaphore,
-}
-
-/// An in-flight request at the backend, counted until dropped.
-pub(crate) struct Running(#[expect(dead_code, reason = "released on drop")] OwnedSemaphorePermit);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        measures::running(-1.0);
-    }
+    places: Arc<Places>,
 }
 
 impl Miner {
     /// Creates a miner. With `validators`, it divides its capacity among them by stake; without, it declares the full
     /// capacity to each caller.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
-        let concurrency = config.concurrency.min(Semaphore::MAX_PERMITS);
-        let (places, waiting) = (Arc::new(Semaphore::new(concurrency)), Semaphore::new(concurrency));
+        let places = Places::new(config.concurrency);
         let market = MarketConfig::default();
         let endpoints = config.served.iter().map(|served| served.endpoint(&market)).collect();
-        Self(Arc::new(Inner { config, endpoints, backend, validators, places, waiting }))
+        Self(Arc::new(Inner { config, endpoints, backend, validators, places }))
     }
 
-    /// Reserves a place for a request. A validator that has just cancelled a request, or received the end of an answer,
-    /// may send the next one before the miner has released the place, so a full miner waits briefly, except for probes.
-    async fn enter(&self, is_probe: bool) -> Option<Running> {
-        let places = Arc::clone(&self.0.places);
-        if is_probe && places.available_permits() <= self.0.config.concurrency.div_ceil(RESERVE) {
-            return None;
-        }
-        let permit = if let Ok(permit) = Arc::clone(&places).try_acquire_owned() {
-            permit
-        } else {
-            let _waiting = self.0.waiting.try_acquire().ok()?;
-            timeout_at(Instant::now() + RELEASE, places.acquire_owned()).await.ok()?.ok()?
-        };
-        measures::running(1.0);
-        Some(Running(permit))
+    /// Returns a validator's share of the capacity, in `0..=1`.
+    fn share(&self, validator: &Hotkey) -> f64 {
+        self.0.validators.as_ref().map_or(1.0, |validators| validators.share(validator))
+    }
+
+    /// Returns the number of concurrent requests that the miner announces to a validator: at least 1, because validators take
+    /// 0 for no announcement.
+    fn announced(&self, validator: &Hotkey) -> usize {
+        (self.0.config.concurrency as f64 * self.share(validator)).max(1.0) as usize
     }
 
     /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores. A
@@ -154,8 +130,8 @@ pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
-        let work = move |State(miner): State<Miner>, headers: HeaderMap, body: Bytes| async move {
-            let response = work(&miner, endpoint, &body, &headers).await;
+        let work = move |State(miner): State<Miner>, caller: Caller, headers: HeaderMap, body: Bytes| async move {
+            let response = work(&miner, endpoint, caller.hotkey, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
             measures::request(endpoint.path(), response.status());
             response
@@ -172,12 +148,10 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
 }
 
 async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
-    let share = miner.0.validators.as_ref().map_or(1.0, |validators| validators.share(&caller.hotkey));
+    let share = miner.share(&caller.hotkey);
     let answer = object(&body)
         .map(|payload| announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share));
-    // At least 1, because validators take 0 for no announcement.
-    let concurrency = (miner.0.config.concurrency as f64 * share).max(1.0) as usize;
-    let headers = [(CONCURRENCY, HeaderValue::from(concurrency))];
+    let headers = [(CONCURRENCY, HeaderValue::from(miner.announced(&caller.hotkey)))];
     let response = answer.map(|answer| (headers, Json(answer)));
     let response = response.map_or_else(IntoResponse::into_response, IntoResponse::into_response);
     measures::request("/capacity", response.status());
@@ -188,7 +162,13 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(body).map_err(|_| Refused::Payload)
 }
 
-async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], headers: &HeaderMap) -> Result<Response, Refused> {
+async fn work(
+    miner: &Miner,
+    endpoint: Endpoint,
+    validator: Hotkey,
+    body: &[u8],
+    headers: &HeaderMap,
+) -> Result<Response, Refused> {
     let (relays_end, is_probe) = (headers.contains_key(STREAM_END), headers.contains_key(PROBE));
     let mut payload = object(body)?;
     // The transport adds this field.
@@ -198,7 +178,8 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8], headers: &HeaderMa
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running = miner.enter(is_probe).await.ok_or(Refused::Full)?;
+    let running = miner.0.places.enter(validator, miner.announced(&validator), is_probe).await;
+    let running = running.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
     let is_openai_image = endpoint == Endpoint::TextToImage && miner.0.backend.has_openai_images();
