@@ -22,8 +22,9 @@
 //! respond; the slower attempt is cancelled and not counted.
 //!
 //! Several processes can share the load. The validator and each query worker send requests with a [`Querier`] of their
-//! own, store their parts of the counters in the database, and divide the miners' limits among each other ([`Recorder`]). An entry process has no querier: it
-//! passes buyers' requests to query workers over NATS ([`Workers`], [`Worker`]). [`Queries`] covers both cases.
+//! own, store their parts of the counters in the database, and divide the miners' limits among each other ([`Recorder`]).
+//! An entry process has no querier: it passes buyers' requests to query workers over NATS ([`Workers`], [`Worker`]).
+//! [`Queries`] covers both cases.
 //!
 //! With the feature `testing`, `testing` has the parsers of untrusted input for fuzz targets.
 //!

@@ -31,8 +31,8 @@ pub const STREAM_END: &str = "x-taonet-stream-end";
 /// Header of a miner's response to `/capacity`: the number of concurrent requests that the miner accepts from the caller,
 /// over all tasks. Fiber's validators ignore it.
 pub const CONCURRENCY: &str = "x-taonet-concurrency";
-/// Header of a request beyond the number that the miner has announced to its sender. The miner may reject it without loss,
-/// so that other validators find free slots. Fiber's miners ignore it.
+/// Header of a buyer's request beyond the number that the miner has announced to its sender. The miner may reject it without
+/// loss, so that other validators find free slots. Fiber's miners ignore it.
 pub const PROBE: &str = "x-taonet-probe";
 
 /// Trust policy for miners' keys.

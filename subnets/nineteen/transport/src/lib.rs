@@ -36,7 +36,7 @@
 //!
 //! Requests have the header [`STREAM_END`], which fiber's miners ignore: such a validator also accepts the chunks of a
 //! stream without text, such as that with the finish reason. A miner announces in the header [`CONCURRENCY`] how many
-//! concurrent requests it accepts; the validator marks those that it sends beyond this number with the header [`PROBE`].
+//! concurrent requests it accepts; the validator marks buyers' requests beyond this number with the header [`PROBE`].
 //!
 //! A symmetric key expires after 5 hours, and a miner stores those of at most 4 096 validators. A [`FernetKey`] is
 //! zeroized on drop. The crate does not know tasks or payloads, and stores no sessions: `taonet-nineteen-store` does.
