@@ -49,23 +49,6 @@ impl EmbeddingRequest {
         Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
     }
 
-    /// Returns an error if the vectors of a miner's answer all have another length than `dimensions`: many models' servers
-    /// ignore this field, so that other miners would answer the same.
-    ///
-    /// # Errors
-    /// [`GatewayError::Field`] for `dimensions`.
-    pub(crate) fn check_dimensions(&self, answer: &Value) -> Result<(), GatewayError> {
-        let Some(asked) = self.payload.further.get("dimensions").and_then(Value::as_u64) else { return Ok(()) };
-        let entries = answer.get("data").and_then(Value::as_array).into_iter().flatten();
-        let mut widths = entries.map(|entry| entry.get("embedding").and_then(Value::as_array).map_or(0, Vec::len));
-        let Some(width) = widths.next() else { return Ok(()) };
-        if width == 0 || u64::try_from(width).ok() == Some(asked) || widths.any(|other| other != width) {
-            return Ok(());
-        }
-        let message = format!("the model's embeddings have {width} dimensions; hint: omit dimensions");
-        Err(GatewayError::field("dimensions", message))
-    }
-
     /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has the wrong length.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
         let mut found = vec![None; self.payload.input.len()];
@@ -154,21 +137,5 @@ mod tests {
         assert_eq!(document["data"][0]["embedding"], "AACAPw==");
         let sized = parse(&json!({"model": "a", "input": "x", "dimensions": 2})).unwrap();
         assert_eq!(sized.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1), None);
-    }
-
-    #[test]
-    fn ignored_dimensions_are_the_requests_error() {
-        let sized = parse(&json!({"model": "a", "input": ["x", "y"], "dimensions": 2})).unwrap();
-        let answer = |vectors: [Value; 2]| json!({"data": vectors.map(|vector| json!({"embedding": vector}))});
-        let error = sized.check_dimensions(&answer([json!([1, 2, 3]), json!([4, 5, 6])])).unwrap_err();
-        let GatewayError::Field { param, .. } = &error else { panic!("{error:?}") };
-        assert!(param == "dimensions" && error.to_string().contains("have 3 dimensions"), "{error}");
-        // The buyer gets the vectors, or the miner is at fault.
-        for vectors in [[json!([1, 2]), json!([3, 4])], [json!([1, 2, 3]), json!([4])], [json!([]), json!([])]] {
-            assert_eq!(sized.check_dimensions(&answer(vectors)), Ok(()));
-        }
-        assert_eq!(sized.check_dimensions(&json!({"data": 7})), Ok(()));
-        let free = parse(&json!({"model": "a", "input": "x"})).unwrap();
-        assert_eq!(free.check_dimensions(&answer([json!([1]), json!([2])])), Ok(()));
     }
 }

@@ -180,6 +180,10 @@ impl From<QueryError> for GatewayError {
             QueryError::Limited(_) => Self::NoCapacity("this model".to_owned()),
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
+            QueryError::Dimensions(dimensions) => {
+                let message = format!("the model's embeddings have {dimensions} dimensions; hint: omit dimensions");
+                Self::field("dimensions", message)
+            }
             _ => Self::NoAnswer,
         }
     }
@@ -189,5 +193,17 @@ impl From<taonet_nineteen_store::StoreError> for GatewayError {
     fn from(error: taonet_nineteen_store::StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the gateway's database failed");
         Self::Internal
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_dimensions_are_an_invalid_field() {
+        let error = GatewayError::from(QueryError::Dimensions(3));
+        assert!(matches!(&error, GatewayError::Field { param, .. } if param == "dimensions"), "{error:?}");
+        assert!(error.to_string().contains("have 3 dimensions; hint: omit dimensions"), "{error}");
     }
 }

@@ -14,6 +14,7 @@ use taonet_nineteen_store::Sample;
 use taonet_service::unix_time;
 use tokio::time::{Instant, timeout};
 
+use crate::embedding::ignored_dimensions;
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::querier::Inner;
 use crate::reading::Reading;
@@ -53,6 +54,8 @@ pub(crate) struct Attempt {
     steps: u32,
     /// Work of an embedding request, in tokens.
     embedded: f64,
+    /// Requested number of dimensions of embeddings.
+    dimensions: Option<u64>,
     /// The request, in JSON, if the answer is sampled for checking.
     request: Option<String>,
     /// JSON array of the answer, if it is sampled and was not streamed.
@@ -105,6 +108,7 @@ impl Attempt {
             streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
             embedded: embedding_work(&request.payload),
+            dimensions: request.payload.get("dimensions").and_then(Value::as_u64),
             request: is_sampled.then(payload),
             whole: None,
             events: Events::new(request.relays_logprobs, is_sampled),
@@ -249,6 +253,10 @@ impl Attempt {
         };
         if !is_valid {
             return Err(AttemptError::Whole("no image, embedding or choice"));
+        }
+        let dimensions = self.dimensions.filter(|_| self.task_type == TaskType::Embedding);
+        if let Some(width) = dimensions.and_then(|requested| ignored_dimensions(&value, requested)) {
+            return Err(AttemptError::Dimensions(width));
         }
         let message = value.pointer("/choices/0/message/content").or(value.pointer("/choices/0/text"));
         self.characters = message.and_then(Value::as_str).map_or(0, |text| text.chars().count());

@@ -36,6 +36,8 @@ pub(crate) enum AttemptError {
     Whole(&'static str),
     #[error("miner's answer is empty")]
     Empty,
+    #[error("miner's embeddings have {0} dimensions, and not as many as requested")]
+    Dimensions(usize),
 }
 
 impl AttemptError {
@@ -48,11 +50,14 @@ impl AttemptError {
     }
 
     /// Whether the request itself may be the cause: the miner rejected it as malformed, its model's server failed at it, or
-    /// it asks for more than a model writes in time.
+    /// it asks for more than a model writes in time, or for dimensions that the model does not have.
     pub(crate) fn may_be_the_requests(&self) -> bool {
         match self {
             Self::Status(status) => self.refused().is_some() || status.is_server_error(),
-            Self::Stream(StreamFault::Reported) | Self::Chunk(ChunkFault::Error) | Self::TooLong(_) => true,
+            Self::Stream(StreamFault::Reported)
+            | Self::Chunk(ChunkFault::Error)
+            | Self::TooLong(_)
+            | Self::Dimensions(_) => true,
             _ => false,
         }
     }

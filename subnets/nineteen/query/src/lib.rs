@@ -41,6 +41,7 @@ mod census;
 mod chunk;
 mod deadlines;
 mod division;
+mod embedding;
 mod failure;
 mod load;
 mod market;

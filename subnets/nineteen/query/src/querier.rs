@@ -115,6 +115,9 @@ pub enum QueryError {
         /// HTTP status with which miners rejected the request as malformed: 400, 404, 413 or 422.
         refused: Option<u16>,
     },
+    /// The embeddings of two miners have the same number of dimensions, and not the requested one.
+    #[error("the model's embeddings have {0} dimensions, and not as many as requested")]
+    Dimensions(usize),
 }
 
 /// Sends requests to miners, with routing and failover. Clones share state.
@@ -247,7 +250,9 @@ impl Querier {
         let inner = &self.inner;
         let mut slots = SlotRequest::new(inner, request);
         let deadline = Instant::now() + inner.deadlines.longest;
-        let (mut attempts, mut last) = (Attempts::default(), None);
+        let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
+        // Number of dimensions of two miners' embeddings.
+        let mut dimensions = None;
         // Miners of the attempts that have failed or are in flight.
         let mut tried: Vec<Hotkey> = Vec::new();
         // Failures that the request itself may have caused. One miner may fail at a valid request; if two do,
@@ -311,6 +316,11 @@ impl Querier {
                         tried.retain(|tried| *tried != hotkey);
                         continue;
                     }
+                    if let (Some(AttemptError::Dimensions(first)), AttemptError::Dimensions(second)) = (&last, &error)
+                        && first == second
+                    {
+                        dimensions = Some(*second);
+                    }
                     last = Some(error);
                     disputed.extend(failure);
                     if disputed.len() == DISPUTES {
@@ -321,6 +331,9 @@ impl Querier {
         };
         if disputed.len() == 1 {
             disputed.into_iter().for_each(DisputedFailure::count_alone);
+        }
+        if let Some(dimensions) = dimensions {
+            return Err(QueryError::Dimensions(dimensions));
         }
         // If the miners that the request has not tried are busy, those that have failed are the cause.
         Err(match (last, no_slot) {

@@ -1,5 +1,7 @@
 //! Tests of malformed answers, and of whether the miner or the buyer is at fault.
 
+use taonet_nineteen_core::task::TaskType;
+
 use super::*;
 
 fn refusing(status: u16) -> axum::routing::MethodRouter {
@@ -27,6 +29,45 @@ async fn what_two_miners_refuse_counts_against_neither() {
     // A test is well-formed, so that a refusal is a failure.
     bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
     assert_eq!(counted(&bench), (1.0, 1.0));
+}
+
+/// Opens a period in which the miners offer embeddings, on the same route.
+fn offer_embeddings(bench: &mut Bench) {
+    let mut task = MarketConfig::default().task(TASK).unwrap().clone();
+    (task.task_type, task.is_stream) = (TaskType::Embedding, false);
+    let contender = |contender: &Arc<Contender>| {
+        let counts = PeriodCounts::with_capacity(1_000.0);
+        let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
+        Contender::new(&row, contender.session().clone(), 900.0)
+    };
+    let contenders = bench.contenders.iter().map(contender).collect();
+    let market = bench.querier.market();
+    market.open(Roster::new(PeriodId(2), vec![TaskFloor::new(Arc::new(task), contenders, 10)]));
+    bench.contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+}
+
+/// The model does not have the requested dimensions if two miners' embeddings have the same other number of them.
+#[tokio::test]
+async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
+    let embeds = |width: usize| says(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string());
+    for (widths, is_answered, ignored, failures) in [
+        (vec![2, 2, 2], false, Some(2), 0.0),
+        (vec![2, 3], false, None, 0.0),
+        (vec![2], false, None, 1.0),
+        (vec![4], true, None, 0.0),
+    ] {
+        let mut bench = bench(widths.iter().map(|width| embeds(*width)).collect(), QueryDeadlines::default()).await;
+        offer_embeddings(&mut bench);
+        let mut request = Request { is_collected: true, most_chunks: 1, ..request(RequestKind::Organic) };
+        request.payload.insert("dimensions".to_owned(), json!(4));
+        match bench.querier.ask(request).await.map(drop) {
+            Ok(()) => assert!(is_answered, "{widths:?}"),
+            Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
+            Err(QueryError::Failed { refused: None, .. }) => assert!(!is_answered && ignored.is_none(), "{widths:?}"),
+            Err(error) => panic!("{widths:?}: {error:?}"),
+        }
+        assert_eq!(counted(&bench).1, failures, "{widths:?}");
+    }
 }
 
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
