@@ -270,3 +270,30 @@ fn set_qualities(roster: &Roster, qualities: Vec<(TaskName, Hotkey, f64)>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use taonet_database::testing::Postgres;
+
+    use super::*;
+
+    /// The other processes take over the share of a process that stops, while it completes its requests.
+    #[tokio::test]
+    async fn rejections_do_not_count_once_the_process_stops() {
+        let Some(server) = Postgres::start() else { return };
+        let store = Store::connect(&server.url()).await.unwrap();
+        let (market, shutdown) = (Market::default(), Shutdown::new());
+        let recorder = Recorder::new(store, market.clone(), ProcessRole::Validator);
+        assert!(!market.divisions().holds(64), "other processes are unknown");
+        let stop = shutdown.clone();
+        let keeping = tokio::spawn(async move { recorder.keep_counters(&stop).await });
+        let began = Instant::now();
+        while !market.divisions().holds(64) {
+            assert!(began.elapsed() < Duration::from_mins(1), "no census within 60 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        shutdown.request();
+        keeping.await.unwrap();
+        assert_eq!((market.divisions().holds(64), market.divisions().part(64)), (false, 64));
+    }
+}

@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{
-    Attempts, Contender, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request, RequestKind, Roster,
-    TaskFloor,
+    Attempts, Contender, Division, Divisions, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
+    RequestKind, Roster, TaskFloor,
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
@@ -295,6 +295,20 @@ async fn nats_may_restart() {
         }
     };
     assert_eq!(text(answer).await.unwrap(), "good");
+}
+
+/// Until a worker knows the other processes, it has one slot at each miner: other workers take the jobs.
+#[tokio::test(flavor = "multi_thread")]
+async fn worker_takes_no_jobs_before_it_knows_its_share() {
+    let Some(net) = net().await else { return };
+    let Bench { querier, .. } = bench(vec![says(chunk("good"))], QueryDeadlines::default()).await;
+    let market = querier.market();
+    market.divide(Divisions::new([Division::UNKNOWN], false));
+    let mut starting = std::pin::pin!(Process::start(&net, market));
+    assert!(timeout(Duration::from_secs(1), &mut starting).await.is_err());
+    market.divide(Divisions::default());
+    let _worker = timeout(LONG, starting).await.unwrap();
+    assert_eq!(text(net.entry.ask(organic()).await.unwrap()).await.unwrap(), "good");
 }
 
 const OTHER: &str = "chat-llama-3-1-8b";
