@@ -1,9 +1,9 @@
 //! Division of the market's limits among the processes that send requests.
 //!
-//! The miners' slots and the queue's places are limits of the whole market. Each process gets a fixed part of them, computed
+//! The miners' slots and the queue's places are limits of the whole market. Each process gets a fixed share of them, computed
 //! from the list of processes: unlike a count of all requests in flight, which each request would have to read and change,
-//! the parts need no database on the path of a request, and hold while the database is down. Jobs are spread evenly among
-//! workers, and so are the parts. A process that does not know the others has one slot at each miner, and may queue as many
+//! the shares need no database on the path of a request, and hold while the database is down. Jobs are spread evenly among
+//! workers, and so are the shares. A process that does not know the others has one slot at each miner, and may queue as many
 //! requests as the whole market, because a queue that is too long harms nobody.
 
 use std::sync::Arc;
@@ -15,45 +15,45 @@ pub struct Division {
     processes: usize,
     /// Number of processes that serve buyers.
     serving: usize,
-    /// Rank of this process among those that serve buyers; `None` if it does not.
-    rank: Option<usize>,
+    /// Index of this process among those that serve buyers; `None` if it does not.
+    index: Option<usize>,
 }
 
 impl Division {
     /// The only process.
-    pub const WHOLE: Self = Self { processes: 1, serving: 1, rank: Some(0) };
+    pub const WHOLE: Self = Self { processes: 1, serving: 1, index: Some(0) };
     /// A process that does not know the others yet.
-    pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, rank: None };
+    pub const UNKNOWN: Self = Self { processes: usize::MAX, serving: 0, index: None };
 
-    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `rank` is that of this process
+    /// Returns the place of a process among `processes`, of which `serving` serve buyers. `index` is that of this process
     /// among the latter.
-    pub const fn new(processes: usize, serving: usize, rank: Option<usize>) -> Self {
-        Self { processes, serving, rank }
+    pub const fn new(processes: usize, serving: usize, index: Option<usize>) -> Self {
+        Self { processes, serving, index }
     }
 
-    /// Returns this process's part of a limit, at least 1: a process that does not serve buyers, such as a validator beside
+    /// Returns this process's share of a limit, at least 1: a process that does not serve buyers, such as a validator beside
     /// query workers, gets one slot for tests, and the others divide the rest.
-    pub fn part(&self, total: usize) -> usize {
+    pub fn share(&self, total: usize) -> usize {
         let rest = total.saturating_sub(self.processes);
-        let (Some(rank), Some(each)) = (self.rank, rest.checked_div(self.serving)) else { return 1 };
-        1 + each + usize::from(rank < rest % self.serving)
+        let (Some(index), Some(each)) = (self.index, rest.checked_div(self.serving)) else { return 1 };
+        1 + each + usize::from(index < rest % self.serving)
     }
 
-    /// Returns this process's part of the queue's places, at least 1. Only processes that serve buyers divide them; one that
+    /// Returns this process's share of the queue's places, at least 1. Only processes that serve buyers divide them; one that
     /// does not know the others has all.
     fn places(&self, total: usize) -> usize {
         let Some(each) = total.checked_div(self.serving) else { return total };
-        let has_one_more = self.rank.is_some_and(|rank| rank < total % self.serving);
+        let has_one_more = self.index.is_some_and(|index| index < total % self.serving);
         (each + usize::from(has_one_more)).max(1)
     }
 
-    /// Returns whether the parts of all processes add up to the limit, and not to more.
+    /// Returns whether the shares of all processes add up to the limit, and not to more.
     pub const fn holds(&self, total: usize) -> bool {
         total >= self.processes
     }
 }
 
-/// The latest divisions. Each part is the smallest one of all of them: a process uses a larger part only once the others
+/// The latest divisions. Each share is the smallest one of all of them: a process uses a larger share only once the others
 /// have had the time to reduce theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Divisions {
@@ -79,16 +79,16 @@ impl Divisions {
         self.latest.iter().all(|division| *division == Division::WHOLE)
     }
 
-    /// Returns this process's part of a limit; 0 of 0.
-    pub fn part(&self, total: usize) -> usize {
-        let parts = self.latest.iter().map(|division| division.part(total));
-        parts.min().unwrap_or(total).min(total)
+    /// Returns this process's share of a limit; 0 of 0.
+    pub fn share(&self, total: usize) -> usize {
+        let shares = self.latest.iter().map(|division| division.share(total));
+        shares.min().unwrap_or(total).min(total)
     }
 
-    /// Returns this process's part of the queue's places; 0 of 0.
+    /// Returns this process's share of the queue's places; 0 of 0.
     pub fn places(&self, total: usize) -> usize {
-        let parts = self.latest.iter().map(|division| division.places(total));
-        parts.min().unwrap_or(total).min(total)
+        let shares = self.latest.iter().map(|division| division.places(total));
+        shares.min().unwrap_or(total).min(total)
     }
 
     /// Returns whether the other processes are known.
@@ -102,7 +102,7 @@ impl Divisions {
         Self { is_settled: false, ..self.clone() }
     }
 
-    /// Returns whether no more requests than a limit are in flight while each process respects its part.
+    /// Returns whether no more requests than a limit are in flight while each process respects its share.
     pub fn holds(&self, total: usize) -> bool {
         self.is_settled && self.latest.iter().all(|division| division.holds(total))
     }
@@ -116,12 +116,13 @@ mod tests {
     fn parts_add_up_to_the_limit() {
         for (processes, serving) in [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5), (9, 8)] {
             for total in [1, 2, 3, 7, 8, 9, 10, 100, 65_536] {
-                let ranks = (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
-                let parts: Vec<_> = ranks.map(|rank| Division::new(processes, serving, rank).part(total)).collect();
-                assert_eq!(parts.iter().sum::<usize>(), total.max(processes), "{processes}, {serving}: {parts:?}");
-                let (least, most) = (parts[..serving].iter().min().unwrap(), parts[..serving].iter().max().unwrap());
-                assert!(*least >= 1 && most - least <= 1, "{parts:?}");
-                assert!(parts[serving..].iter().all(|part| *part == 1), "{parts:?}");
+                let indices = (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
+                let shares: Vec<_> =
+                    indices.map(|index| Division::new(processes, serving, index).share(total)).collect();
+                assert_eq!(shares.iter().sum::<usize>(), total.max(processes), "{processes}, {serving}: {shares:?}");
+                let (least, most) = (shares[..serving].iter().min().unwrap(), shares[..serving].iter().max().unwrap());
+                assert!(*least >= 1 && most - least <= 1, "{shares:?}");
+                assert!(shares[serving..].iter().all(|share| *share == 1), "{shares:?}");
                 assert_eq!(Division::new(processes, serving, None).holds(total), total >= processes);
             }
         }
@@ -131,8 +132,8 @@ mod tests {
     fn places_are_divided_among_serving_processes() {
         for serving in 1..=9 {
             for total in [9, 10, 1_000] {
-                let ranks = (0..serving).map(Some);
-                let places: Vec<_> = ranks.map(|rank| Division::new(12, serving, rank).places(total)).collect();
+                let indices = (0..serving).map(Some);
+                let places: Vec<_> = indices.map(|index| Division::new(12, serving, index).places(total)).collect();
                 assert_eq!(places.iter().sum::<usize>(), total, "{serving}: {places:?}");
             }
         }
@@ -147,7 +148,7 @@ mod tests {
         let two = Division::new(2, 2, Some(0));
         assert!(!Divisions::new([Division::UNKNOWN, two], true).is_known() && Divisions::new([two], false).is_known());
         let unsettled = Divisions::new([two], true).unsettled();
-        assert!(!unsettled.holds(64) && unsettled.part(64) == 32);
+        assert!(!unsettled.holds(64) && unsettled.share(64) == 32);
     }
 
     #[test]
@@ -155,11 +156,11 @@ mod tests {
         let [two, one] = [Division::new(2, 2, Some(0)), Division::WHOLE];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(
-            [&[two, one, one][..], &[one, one], &[one, two]].map(|latest| divisions(latest).part(64)),
+            [&[two, one, one][..], &[one, one], &[one, two]].map(|latest| divisions(latest).share(64)),
             [32, 64, 32]
         );
-        assert_eq!(divisions(&[Division::UNKNOWN, one]).part(64), 1);
-        assert_eq!((divisions(&[two]).part(0), Divisions::default().part(0)), (0, 0));
+        assert_eq!(divisions(&[Division::UNKNOWN, one]).share(64), 1);
+        assert_eq!((divisions(&[two]).share(0), Divisions::default().share(0)), (0, 0));
         assert!(divisions(&[two, two]).holds(2) && !divisions(&[two, Division::UNKNOWN]).holds(64));
         assert!(!Divisions::new([two], false).holds(64) && !divisions(&[two]).holds(1));
         assert!(Divisions::default().is_whole() && !divisions(&[one, two]).is_whole());

@@ -37,7 +37,6 @@
 
 mod answer;
 mod backlog;
-mod census;
 mod chunk;
 mod deadlines;
 mod division;
@@ -46,6 +45,7 @@ mod failure;
 mod load;
 mod market;
 mod measures;
+mod membership;
 mod querier;
 mod queue;
 mod reading;

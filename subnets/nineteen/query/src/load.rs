@@ -126,7 +126,7 @@ impl MinerLoad {
         }
     }
 
-    /// Sets this process's part of the limit. The learned limit remains if the part does.
+    /// Sets this process's share of the limit. The learned limit remains if the share does.
     pub(crate) fn divide(&self, divisions: &Divisions) {
         let mut state = self.state();
         if state.divisions != *divisions {
@@ -206,7 +206,7 @@ impl State {
 /// Returns the initial limit of a miner that announces a number of concurrent requests; `None` if it announces none.
 fn initial(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
     match announced {
-        _ if !divisions.is_whole() => InFlightLimit::divided(announced, |total| divisions.part(total)),
+        _ if !divisions.is_whole() => InFlightLimit::divided(announced, |total| divisions.share(total)),
         Some(concurrency) => InFlightLimit::announced(concurrency),
         None => InFlightLimit::unannounced(),
     }
@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn processes_together_send_as_many_requests_as_announced() {
         for (announced, expected) in [(8, 8), (7, 7), (3, 3), (2, 3)] {
-            let loads = [Some(0), Some(1), None].map(|rank| {
+            let loads = [Some(0), Some(1), None].map(|index| {
                 let load = MinerLoad::new(Some(announced));
-                load.divide(&Divisions::new([Division::new(3, 2, rank)], true));
+                load.divide(&Divisions::new([Division::new(3, 2, index)], true));
                 load
             });
             let entered: Vec<_> = loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use taonet_nineteen_store::PeriodId;
 use tokio::time::{Instant, sleep};
 
-use crate::census::DEAD;
+use crate::membership::MAX_HEARTBEAT_AGE;
 use crate::{Contender, Divisions, Roster};
 
 /// Interval between checks of the latest division's age.
@@ -67,38 +67,38 @@ impl Market {
         state.roster = Some(Arc::new(roster));
     }
 
-    /// Sets this process's part of the miners' limits and of the queue's places.
+    /// Sets this process's share of the miners' limits and of the queue's places.
     pub fn divide(&self, divisions: Divisions) {
         let mut state = self.write();
         state.divided = Some(Instant::now());
         state.divide(divisions);
     }
 
-    /// Lets no rejection count against miners until the next division, because the other processes may exceed their parts.
+    /// Lets no rejection count against miners until the next division, because the other processes may exceed their shares.
     pub(crate) fn unsettle(&self) {
         let mut state = self.write();
         let unsettled = state.divisions.unsettled();
         state.divide(unsettled);
     }
 
-    /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may use this one's part; never
+    /// Calls [`Self::unsettle`] while the latest division is so old that the other processes may use this one's share; never
     /// returns.
     pub(crate) async fn watch_division(&self) {
         loop {
             sleep(CHECK).await;
             let divided = self.read().divided;
-            if divided.is_some_and(|divided| divided.elapsed() >= DEAD) {
+            if divided.is_some_and(|divided| divided.elapsed() >= MAX_HEARTBEAT_AGE) {
                 self.unsettle();
             }
         }
     }
 
-    /// Returns whether this process knows its part of the market's limits.
+    /// Returns whether this process knows its share of the market's limits.
     pub(crate) fn is_division_known(&self) -> bool {
         self.read().divisions.is_known()
     }
 
-    /// Returns this process's part of the queue's places.
+    /// Returns this process's share of the queue's places.
     pub(crate) fn places(&self, total: usize) -> usize {
         self.read().divisions.places(total)
     }
@@ -141,10 +141,10 @@ mod tests {
         }
         let divide = || market.divide(Divisions::new([Division::new(2, 2, Some(0))], true));
         divide();
-        sleep(DEAD - Duration::from_secs(1)).await;
+        sleep(MAX_HEARTBEAT_AGE - Duration::from_secs(1)).await;
         assert!(market.divisions().holds(64));
         sleep(Duration::from_secs(2)).await;
-        assert_eq!((market.divisions().holds(64), market.divisions().part(64)), (false, 32));
+        assert_eq!((market.divisions().holds(64), market.divisions().share(64)), (false, 32));
         divide();
         sleep(Duration::from_secs(2)).await;
         assert!(market.divisions().holds(64) && undivided.divisions().holds(64));

@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::mpsc;
 
-use crate::census::Census;
+use crate::membership::Membership;
 use crate::{Contender, Division, Divisions, Market, Roster};
 
 /// Interval between writes of the counters.
@@ -65,7 +65,7 @@ impl Recorder {
         if !self.divides_market() {
             return;
         }
-        // The other processes take over this one's part while it completes its requests.
+        // The other processes take over this one's share while it completes its requests.
         self.market.unsettle();
         if let Err(error) = self.store.forget_process(&self.process).await {
             tracing::debug!(
@@ -81,9 +81,9 @@ impl Recorder {
     }
 
     async fn keep_counters_until(&self, shutdown: &Shutdown) {
-        let census = || Census::new(self.process.clone(), self.role == ProcessRole::Worker);
-        let mut census = self.divides_market().then(census);
-        // The first census is due now.
+        let membership = || Membership::new(self.process.clone(), self.role == ProcessRole::Worker);
+        let mut membership = self.divides_market().then(membership);
+        // The first update is due now.
         let mut read = Instant::now().checked_sub(READ).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             tokio::select! {
@@ -92,8 +92,8 @@ impl Recorder {
             }
             let mut done = self.flush().await;
             if done.is_ok() && self.store.is_shared() && read.elapsed() >= READ {
-                if let Some(census) = &mut census {
-                    done = census.take(&self.store, &self.market, Instant::now()).await;
+                if let Some(membership) = &mut membership {
+                    done = membership.update(&self.store, &self.market, Instant::now()).await;
                 }
                 done = done.and(self.read_others().await);
                 read = Instant::now();
@@ -289,11 +289,11 @@ mod tests {
         let keeping = tokio::spawn(async move { recorder.keep_counters(&stop).await });
         let began = Instant::now();
         while !market.divisions().holds(64) {
-            assert!(began.elapsed() < Duration::from_mins(1), "no census within 60 s");
+            assert!(began.elapsed() < Duration::from_mins(1), "no update within 60 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.request();
         keeping.await.unwrap();
-        assert_eq!((market.divisions().holds(64), market.divisions().part(64)), (false, 64));
+        assert_eq!((market.divisions().holds(64), market.divisions().share(64)), (false, 64));
     }
 }

@@ -443,7 +443,7 @@ impl Roster {
         self.loads.get(hotkey)
     }
 
-    /// Sets this process's part of the miners' limits.
+    /// Sets this process's share of the miners' limits.
     pub(crate) fn divide(&self, divisions: &Divisions) {
         self.loads.values().for_each(|load| load.divide(divisions));
     }

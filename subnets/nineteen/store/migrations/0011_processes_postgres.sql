@@ -2,7 +2,7 @@
 -- second.
 
 CREATE TABLE query_process (
-    process TEXT   NOT NULL PRIMARY KEY,
-    beats   BIGINT NOT NULL,
-    serves  BIGINT NOT NULL
+    process    TEXT   NOT NULL PRIMARY KEY,
+    heartbeats BIGINT NOT NULL,
+    serves     BIGINT NOT NULL
 );

@@ -2,7 +2,7 @@
 -- second.
 
 CREATE TABLE query_process (
-    process TEXT    NOT NULL PRIMARY KEY,
-    beats   INTEGER NOT NULL,
-    serves  INTEGER NOT NULL
+    process    TEXT    NOT NULL PRIMARY KEY,
+    heartbeats INTEGER NOT NULL,
+    serves     INTEGER NOT NULL
 ) STRICT;

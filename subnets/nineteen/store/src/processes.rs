@@ -10,7 +10,7 @@ pub struct ProcessRow {
     /// ID of the process.
     pub process: Process,
     /// Counter that a live process increases.
-    pub beats: i64,
+    pub heartbeats: i64,
     /// Whether the process serves buyers.
     pub serves: bool,
 }
@@ -20,17 +20,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn beat(&self, own: &ProcessRow) -> Result<Vec<ProcessRow>, StoreError> {
+    pub async fn heartbeat(&self, own: &ProcessRow) -> Result<Vec<ProcessRow>, StoreError> {
         statement(
-            "INSERT INTO query_process (process, beats, serves) VALUES ($1, $2, $3)
-             ON CONFLICT (process) DO UPDATE SET beats = excluded.beats, serves = excluded.serves",
+            "INSERT INTO query_process (process, heartbeats, serves) VALUES ($1, $2, $3)
+             ON CONFLICT (process) DO UPDATE SET heartbeats = excluded.heartbeats, serves = excluded.serves",
         )
         .bind(own.process.as_str())
-        .bind(own.beats)
+        .bind(own.heartbeats)
         .bind(i64::from(own.serves))
         .execute(&self.database)
         .await?;
-        let rows = statement("SELECT process, beats, serves FROM query_process ORDER BY process").rows(&self.database);
+        let rows =
+            statement("SELECT process, heartbeats, serves FROM query_process ORDER BY process").rows(&self.database);
         rows.await?.iter().map(row).collect()
     }
 
@@ -49,5 +50,5 @@ impl Store {
 
 fn row(row: &Row) -> Result<ProcessRow, StoreError> {
     let (process, serves): (String, i64) = (row.get("process")?, row.get("serves")?);
-    Ok(ProcessRow { process: Process::new(process), beats: row.get("beats")?, serves: serves != 0 })
+    Ok(ProcessRow { process: Process::new(process), heartbeats: row.get("heartbeats")?, serves: serves != 0 })
 }

@@ -65,14 +65,14 @@ impl InFlightLimit {
         Self::starting_at(INITIAL)
     }
 
-    /// Returns a process's part of the limit of a miner that announces `announced` concurrent requests, if several processes
-    /// send requests. `part` returns the part of a number.
+    /// Returns a process's share of the limit of a miner that announces `announced` concurrent requests, if several processes
+    /// send requests. `share` returns the share of a number.
     ///
-    /// Answers do not raise a part of an announced number: the miner's answers to one process do not show how many requests
+    /// Answers do not raise a share of an announced number: the miner's answers to one process do not show how many requests
     /// of the others it has accepted.
-    pub fn divided(announced: Option<usize>, part: impl Fn(usize) -> usize) -> Self {
+    pub fn divided(announced: Option<usize>, share: impl Fn(usize) -> usize) -> Self {
         let promised = announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, LARGEST_ANNOUNCED));
-        let (initial, largest) = (part(promised).max(1), part(LARGEST_LEARNED).max(1));
+        let (initial, largest) = (share(promised).max(1), share(LARGEST_LEARNED).max(1));
         Self { largest: if announced.is_some() { initial } else { largest }, ..Self::starting_at(initial) }
     }
 

@@ -27,9 +27,9 @@ const PULL: Duration = Duration::from_secs(2);
 /// Poll interval until the first period is open.
 const LOOK: Duration = Duration::from_millis(100);
 /// Pause before a worker with its maximum of requests in flight takes further jobs, so that workers with fewer come first.
-const BUSY: Duration = Duration::from_millis(100);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum number of jobs whose requests a worker receives at a time, each up to 32 MiB.
-const RECEIVING: usize = 256;
+const MAX_RECEIVING: usize = 256;
 /// Pause after a NATS error.
 const RETRY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
@@ -47,7 +47,7 @@ pub struct Worker {
 impl Worker {
     /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests in flight and in the queue.
     pub fn new(queue: Queue, querier: Querier) -> Self {
-        Self { queue, querier, receiving: Arc::new(Semaphore::new(RECEIVING)) }
+        Self { queue, querier, receiving: Arc::new(Semaphore::new(MAX_RECEIVING)) }
     }
 
     /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the worker can receive
@@ -101,7 +101,7 @@ impl Worker {
         }
         let mut batch = match self.querier.free() {
             0 => {
-                sleep(BUSY).await;
+                sleep(BUSY_PAUSE).await;
                 within(consumer.fetch().max_messages(permits.num_permits()).messages()).await?
             }
             free => {

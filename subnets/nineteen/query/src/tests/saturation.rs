@@ -569,8 +569,8 @@ async fn two_processes_share_the_slots_of_a_miner() {
     };
     let bench = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
     let other = second_process(&bench);
-    for (rank, querier) in [&bench.querier, &other].into_iter().enumerate() {
-        querier.market().divide(Divisions::new([Division::new(2, 2, Some(rank))], true));
+    for (index, querier) in [&bench.querier, &other].into_iter().enumerate() {
+        querier.market().divide(Divisions::new([Division::new(2, 2, Some(index))], true));
     }
     let mut buying = JoinSet::new();
     for querier in [&bench.querier, &other] {

@@ -7,44 +7,44 @@ use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
 
 use crate::{Division, Divisions, Market};
 
-/// Number of censuses whose smallest part counts. The other processes take one per second.
-const LATEST: usize = 3;
+/// Number of censuses whose smallest share counts. The other processes take one per second.
+const UPDATES_BEFORE_GROWTH: usize = 3;
 /// Time without a change of a process's row after which the process is dead.
-pub(crate) const DEAD: Duration = Duration::from_secs(5);
+pub(crate) const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(5);
 /// Time after which the row of a dead process is deleted.
-const FORGOTTEN: Duration = Duration::from_mins(1);
+const MAX_ROW_AGE: Duration = Duration::from_mins(1);
 /// Time after a change of the processes in which requests from before it may be in flight.
-const SETTLED: Duration = Duration::from_mins(1);
+const SETTLING_TIME: Duration = Duration::from_mins(1);
 /// Time since the last buyer's request after which a process that need not serve buyers does not. Much longer than
-/// [`SETTLED`], so that an occasional buyer does not keep the division changing.
-const BUYERS: Duration = Duration::from_mins(10);
+/// [`SETTLING_TIME`], so that an occasional buyer does not keep the division changing.
+const SERVING_TIME: Duration = Duration::from_mins(10);
 
 /// Counts the processes that send requests, and divides the market's limits among them.
 ///
 /// Each process changes its row in the database once per second. Times are those of this process's monotonic clock, because
 /// the clocks of machines differ.
 #[derive(Debug)]
-pub(crate) struct Census {
+pub(crate) struct Membership {
     process: Process,
-    /// Whether this process has a full part of the limits even without buyers' requests.
+    /// Whether this process has a full share of the limits even without buyers' requests.
     always_serves: bool,
-    beats: i64,
+    heartbeats: i64,
     /// Other processes: their last row, and when it changed.
     others: HashMap<Process, (ProcessRow, Instant)>,
     latest: VecDeque<Division>,
     changed: Option<Instant>,
-    /// Time of the latest census.
+    /// Time of the latest membership.
     taken: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
     buyers: (u64, Option<Instant>),
 }
 
-impl Census {
+impl Membership {
     pub(crate) fn new(process: Process, always_serves: bool) -> Self {
         Self {
             process,
             always_serves,
-            beats: 0,
+            heartbeats: 0,
             others: HashMap::new(),
             latest: VecDeque::from([Division::UNKNOWN]),
             changed: None,
@@ -57,13 +57,13 @@ impl Census {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; the division remains.
-    pub(crate) async fn take(&mut self, store: &Store, market: &Market, now: Instant) -> Result<(), StoreError> {
-        self.beats += 1;
+    pub(crate) async fn update(&mut self, store: &Store, market: &Market, now: Instant) -> Result<(), StoreError> {
+        self.heartbeats += 1;
         let serves = self.serves(market, now);
-        let own = ProcessRow { process: self.process.clone(), beats: self.beats, serves };
-        let rows = store.beat(&own).await?;
-        // The others may have taken this process for dead, and use its part.
-        if self.taken.is_some_and(|taken| now.saturating_duration_since(taken) >= DEAD) {
+        let own = ProcessRow { process: self.process.clone(), heartbeats: self.heartbeats, serves };
+        let rows = store.heartbeat(&own).await?;
+        // The others may have taken this process for dead, and use its share.
+        if self.taken.is_some_and(|taken| now.saturating_duration_since(taken) >= MAX_HEARTBEAT_AGE) {
             self.changed = Some(now);
         }
         self.taken = Some(now);
@@ -81,7 +81,7 @@ impl Census {
         if requests != self.buyers.0 {
             self.buyers = (requests, Some(now));
         }
-        self.always_serves || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < BUYERS)
+        self.always_serves || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < SERVING_TIME)
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
@@ -89,27 +89,27 @@ impl Census {
         let mut before = std::mem::take(&mut self.others);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
             let changed = match before.remove(&row.process) {
-                Some((earlier, changed)) if earlier.beats == row.beats => changed,
+                Some((earlier, changed)) if earlier.heartbeats == row.heartbeats => changed,
                 _ => now,
             };
             self.others.insert(row.process.clone(), (row, changed));
         }
-        let is_forgotten = |changed: &Instant| now.saturating_duration_since(*changed) > FORGOTTEN;
+        let is_forgotten = |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
         let forgotten = self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
         forgotten.map(|(process, _)| process.clone()).collect()
     }
 
     /// Computes the division from the live processes.
     fn divide(&mut self, serves: bool, now: Instant) -> Divisions {
-        let is_live = |changed: Instant| now.saturating_duration_since(changed) < DEAD;
+        let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
         let others = self.others.values().filter(|(_, changed)| is_live(*changed));
         let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
         let serving: Vec<&Process> = live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
         let is_only = serving.is_empty();
         let serves = serves || is_only;
-        let rank = serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
-        let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), rank);
+        let index = serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
+        let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
         if self.changed.is_none() && is_only && !self.always_serves {
             self.latest.clear();
@@ -117,7 +117,7 @@ impl Census {
             self.changed = Some(now);
         }
         self.latest.push_back(division);
-        while self.latest.len() > LATEST {
+        while self.latest.len() > UPDATES_BEFORE_GROWTH {
             self.latest.pop_front();
         }
         Divisions::new(self.latest.iter().copied(), self.is_settled(now))
@@ -125,7 +125,7 @@ impl Census {
 
     /// Returns whether the processes have not changed for long.
     fn is_settled(&self, now: Instant) -> bool {
-        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLED)
+        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLING_TIME)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
     /// Processes that share a database.
     struct Processes {
         store: Store,
-        all: Vec<(Census, Market)>,
+        all: Vec<(Membership, Market)>,
         now: Instant,
         _folder: tempfile::TempDir,
     }
@@ -151,26 +151,26 @@ mod tests {
         fn start(&mut self, always_serves: bool) {
             let market = Market::default();
             market.divide(Divisions::new([Division::UNKNOWN], false));
-            self.all.push((Census::new(Process::random(), always_serves), market));
+            self.all.push((Membership::new(Process::random(), always_serves), market));
         }
 
-        /// Lets time pass; each process takes a census per second.
+        /// Lets time pass; each process takes a membership per second.
         async fn pass(&mut self, seconds: u64) {
             self.pass_in_steps(seconds, 1).await;
         }
 
-        /// Like [`Self::pass`], with a census in each step of some seconds.
+        /// Like [`Self::pass`], with a membership in each step of some seconds.
         async fn pass_in_steps(&mut self, steps: u64, seconds: u64) {
             for _ in 0..steps {
                 self.now += Duration::from_secs(seconds);
-                for (census, market) in &mut self.all {
-                    census.take(&self.store, market, self.now).await.unwrap();
+                for (membership, market) in &mut self.all {
+                    membership.update(&self.store, market, self.now).await.unwrap();
                 }
             }
         }
 
-        fn parts(&self, total: usize) -> Vec<usize> {
-            self.all.iter().map(|(_, market)| market.divisions().part(total)).collect()
+        fn shares(&self, total: usize) -> Vec<usize> {
+            self.all.iter().map(|(_, market)| market.divisions().share(total)).collect()
         }
 
         /// Returns whether rejections count, by process.
@@ -183,32 +183,32 @@ mod tests {
     async fn limits_are_divided_among_live_processes() {
         let mut processes = Processes::new().await;
         processes.start(false);
-        assert_eq!(processes.parts(64), [1], "unknown before the first census");
+        assert_eq!(processes.shares(64), [1], "unknown before the first membership");
         processes.pass(1).await;
-        assert_eq!(processes.parts(64), [64], "a validator alone need not wait for others");
+        assert_eq!(processes.shares(64), [64], "a validator alone need not wait for others");
         processes.start(true);
         processes.pass(1).await;
-        let parts = processes.parts(64);
-        assert_eq!(parts[1], 1, "a new worker waits until the others have made room");
+        let shares = processes.shares(64);
+        assert_eq!(shares[1], 1, "a new worker waits until the others have made room");
         processes.pass(3).await;
-        assert_eq!(processes.parts(64), [1, 63], "the validator has no buyers");
+        assert_eq!(processes.shares(64), [1, 63], "the validator has no buyers");
         processes.start(true);
         for _ in 0..3 {
             processes.pass(1).await;
-            assert!(processes.parts(64).iter().sum::<usize>() <= 66, "{:?}", processes.parts(64));
+            assert!(processes.shares(64).iter().sum::<usize>() <= 66, "{:?}", processes.shares(64));
         }
         processes.pass(1).await;
-        let mut parts = processes.parts(64);
-        assert_eq!((parts[0], parts.iter().sum()), (1, 64));
-        parts.sort_unstable();
-        assert_eq!(parts, [1, 31, 32]);
+        let mut shares = processes.shares(64);
+        assert_eq!((shares[0], shares.iter().sum()), (1, 64));
+        shares.sort_unstable();
+        assert_eq!(shares, [1, 31, 32]);
         // One worker is killed.
         processes.all.remove(1);
         processes.pass(4).await;
-        assert!(processes.parts(64)[1] <= 32);
+        assert!(processes.shares(64)[1] <= 32);
         processes.pass(4).await;
-        assert_eq!(processes.parts(64), [1, 63]);
-        assert_eq!(processes.parts(0), [0, 0]);
+        assert_eq!(processes.shares(64), [1, 63]);
+        assert_eq!(processes.shares(0), [0, 0]);
     }
 
     #[tokio::test]
@@ -219,9 +219,9 @@ mod tests {
         processes.all.clear();
         processes.start(false);
         processes.pass(1).await;
-        assert_eq!(processes.parts(64), [63]);
+        assert_eq!(processes.shares(64), [63]);
         processes.pass(10).await;
-        assert_eq!(processes.parts(64), [64]);
+        assert_eq!(processes.shares(64), [64]);
     }
 
     #[tokio::test]
@@ -230,18 +230,18 @@ mod tests {
         processes.start(false);
         processes.start(true);
         processes.pass(5).await;
-        assert_eq!(processes.parts(65), [1, 64]);
+        assert_eq!(processes.shares(65), [1, 64]);
         processes.all[0].1.count_buyers_request();
         processes.pass(5).await;
-        assert_eq!(processes.parts(64), [32, 32]);
+        assert_eq!(processes.shares(64), [32, 32]);
         processes.pass(70).await;
-        assert_eq!(processes.parts(64), [32, 32]);
+        assert_eq!(processes.shares(64), [32, 32]);
         // An occasional request does not change the division.
         processes.all[0].1.count_buyers_request();
         processes.pass_in_steps(135, 4).await;
-        assert_eq!((processes.parts(64), processes.are_settled()), (vec![32, 32], vec![true, true]));
+        assert_eq!((processes.shares(64), processes.are_settled()), (vec![32, 32], vec![true, true]));
         processes.pass(70).await;
-        assert_eq!(processes.parts(65), [1, 64]);
+        assert_eq!(processes.shares(65), [1, 64]);
     }
 
     #[tokio::test]
@@ -278,7 +278,7 @@ mod tests {
         processes.pass(2).await;
         processes.all.pop();
         processes.pass(70).await;
-        let own = ProcessRow { process: processes.all[0].0.process.clone(), beats: 1_000, serves: true };
-        assert_eq!(processes.store.beat(&own).await.unwrap(), [own]);
+        let own = ProcessRow { process: processes.all[0].0.process.clone(), heartbeats: 1_000, serves: true };
+        assert_eq!(processes.store.heartbeat(&own).await.unwrap(), [own]);
     }
 }
