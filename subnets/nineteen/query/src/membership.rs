@@ -7,7 +7,8 @@ use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
 
 use crate::{Division, Divisions, Market};
 
-/// Number of censuses whose smallest share counts. The other processes take one per second.
+/// Number of latest updates whose smallest share counts: the others reduce their shares before this process's one grows.
+/// Each process updates its row once per second.
 const UPDATES_BEFORE_GROWTH: usize = 3;
 /// Time without a change of a process's row after which the process is dead.
 pub(crate) const MAX_HEARTBEAT_AGE: Duration = Duration::from_secs(5);
@@ -33,8 +34,8 @@ pub(crate) struct Membership {
     others: HashMap<Process, (ProcessRow, Instant)>,
     latest: VecDeque<Division>,
     changed: Option<Instant>,
-    /// Time of the latest membership.
-    taken: Option<Instant>,
+    /// Time of the latest update.
+    updated: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
     buyers: (u64, Option<Instant>),
 }
@@ -48,7 +49,7 @@ impl Membership {
             others: HashMap::new(),
             latest: VecDeque::from([Division::UNKNOWN]),
             changed: None,
-            taken: None,
+            updated: None,
             buyers: (0, None),
         }
     }
@@ -63,10 +64,10 @@ impl Membership {
         let own = ProcessRow { process: self.process.clone(), heartbeats: self.heartbeats, serves };
         let rows = store.heartbeat(&own).await?;
         // The others may have taken this process for dead, and use its share.
-        if self.taken.is_some_and(|taken| now.saturating_duration_since(taken) >= MAX_HEARTBEAT_AGE) {
+        if self.updated.is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE) {
             self.changed = Some(now);
         }
-        self.taken = Some(now);
+        self.updated = Some(now);
         let forgotten = self.observe(rows, now);
         for process in &forgotten {
             store.forget_process(process).await?;
@@ -154,12 +155,12 @@ mod tests {
             self.all.push((Membership::new(Process::random(), always_serves), market));
         }
 
-        /// Lets time pass; each process takes a membership per second.
+        /// Lets time pass; each process updates its row once per second.
         async fn pass(&mut self, seconds: u64) {
             self.pass_in_steps(seconds, 1).await;
         }
 
-        /// Like [`Self::pass`], with a membership in each step of some seconds.
+        /// Like [`Self::pass`], with an update in each step of some seconds.
         async fn pass_in_steps(&mut self, steps: u64, seconds: u64) {
             for _ in 0..steps {
                 self.now += Duration::from_secs(seconds);
@@ -183,7 +184,7 @@ mod tests {
     async fn limits_are_divided_among_live_processes() {
         let mut processes = Processes::new().await;
         processes.start(false);
-        assert_eq!(processes.shares(64), [1], "unknown before the first membership");
+        assert_eq!(processes.shares(64), [1], "unknown before the first update");
         processes.pass(1).await;
         assert_eq!(processes.shares(64), [64], "a validator alone need not wait for others");
         processes.start(true);
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rejections_do_not_count_after_a_pause_of_the_census() {
+    async fn rejections_do_not_count_after_a_pause_of_the_updates() {
         let mut processes = Processes::new().await;
         processes.start(true);
         processes.start(true);
