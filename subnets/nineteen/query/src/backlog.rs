@@ -2,12 +2,14 @@
 //!
 //! API keys share the slots in proportion to their weights (weighted fair queueing), over all tasks, because tasks share
 //! miners: a free slot goes to the key whose requests have had the least time in slots for its weight since it has had to
-//! wait; of the key's requests, to the oldest. A key that had no queued request starts level with the others, so that its
-//! next request gets the next free slot: weights apply among keys that have queued requests all the time. Leads in service
-//! are limited to a few requests, because a key may have waited for slots that others could not use. A key with many requests therefore delays its own requests, not those of
-//! other keys. While the queue of a task is full, a new request replaces the newest one of the key with the most queued
-//! requests for its weight, if that is another key with more requests in the queue. If the queues of all tasks are too
-//! large, their sizes in bytes decide.
+//! wait; of the key's requests, to the oldest. A key with many requests therefore delays its own requests, not those of
+//! other keys. A key that had no queued request starts level with the others, so that its next request gets one of the next
+//! free slots: weights apply among keys that have queued requests all the time. Leads in service are limited to a few
+//! requests, because a key may have waited for slots that others could not use.
+//!
+//! While the queue of a task is full, a new request replaces the newest one of the key with the most queued requests for its
+//! weight, if that is another key with more requests in the queue. If the queues of all tasks are too large, their sizes in
+//! bytes decide.
 
 mod fair_queue;
 mod key_load;

@@ -139,8 +139,8 @@ impl Slot {
         })
     }
 
-    /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows,
-    /// the next request need not wait until the answer is complete.
+    /// Records that the miner has begun to answer. If the request is the only one that a half-open circuit breaker allows, or
+    /// a repeated test, further requests need not wait until the answer is complete.
     pub(crate) fn begin_answer(&mut self) {
         let is_reserved = self.reservation.take().is_some();
         let ends_probe = std::mem::take(&mut self.completion.ends_probe);

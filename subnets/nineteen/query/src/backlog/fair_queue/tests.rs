@@ -221,6 +221,9 @@ fn key_of_small_weight_is_not_starved() {
 /// Task with miners of its own: name, slots, and seconds that each of its requests takes.
 type SeparateTask = (&'static str, usize, f64);
 
+/// Request in flight: time of its end, task and key.
+type ServedRequest<'a> = (f64, &'a SeparateTask, &'static str);
+
 /// Gives slots of separate tasks to keys that always have queued requests: each with its task, and the time of its first
 /// request. Returns the task, the key and the time of each start.
 fn serve_tasks(
@@ -229,8 +232,7 @@ fn serve_tasks(
     until: f64,
 ) -> Vec<(&'static str, &'static str, f64)> {
     let (mut queue, mut arrivals, mut now) = (FairQueue::default(), 0.., 0.0);
-    let (mut started, mut running): (Vec<(&str, &str, f64)>, Vec<(f64, &SeparateTask, &str)>) =
-        (Vec::new(), Vec::new());
+    let (mut started, mut running): (Vec<_>, Vec<ServedRequest<'_>>) = (Vec::new(), Vec::new());
     let mut waiting = keys.to_vec();
     while now < until {
         waiting.retain(|(name, key, first)| {
