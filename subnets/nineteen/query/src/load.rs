@@ -82,7 +82,7 @@ impl MinerLoad {
     /// than the miner has promised or answered.
     pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = state.test_slots(max);
+        let slots = if state.repeated_tests > 0 { state.promised_slots(max) } else { state.test_slots(max) };
         state.enter_below(slots)
     }
 

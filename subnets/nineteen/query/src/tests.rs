@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod miners;
 mod saturation;
+mod synthetic;
 
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
 

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use taonet_nineteen_transport::PROBE;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::miners::*;
 use super::*;
-use crate::load::{CapacitySignal, MinerLoad};
 
 /// Throughput and latencies of buyers.
 #[derive(Debug)]
@@ -166,114 +164,6 @@ struct Leaves(Arc<AtomicUsize>);
 impl Drop for Leaves {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Raises the limit of a miner, as its answers to buyers' requests do.
-fn raise_limit(load: &MinerLoad, limit: usize) {
-    while load.limit() < limit {
-        let entered: Vec<_> = std::iter::from_fn(|| load.enter(limit)).collect();
-        for position in entered {
-            load.leave(position, CapacitySignal::Answered);
-        }
-    }
-}
-
-/// A miner cannot avoid tests by rejecting those that exceed its announcement: they look like buyers' requests, and are
-/// repeated when the miner must accept them.
-#[tokio::test]
-async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
-    for (rejections, counted) in [(1, 0.0), (2, 1.0)] {
-        let [calls, marked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-        let miner = {
-            let (calls, marked) = (Arc::clone(&calls), Arc::clone(&marked));
-            post(move |headers: axum::http::HeaderMap| {
-                marked.fetch_add(usize::from(headers.contains_key(PROBE)), Ordering::SeqCst);
-                let is_rejected = calls.fetch_add(1, Ordering::SeqCst) < rejections;
-                async move {
-                    if is_rejected {
-                        axum::http::StatusCode::TOO_MANY_REQUESTS.into_response()
-                    } else {
-                        chunk("a").into_response()
-                    }
-                }
-            })
-        };
-        let bench = market(vec![(miner, Some(1))], QueueSettings::default()).await;
-        let roster = bench.querier.market().roster().unwrap();
-        let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
-        raise_limit(load, 4);
-        let entered = [(); 2].map(|()| load.enter(4).unwrap());
-        let querier = bench.querier.clone();
-        let test = tokio::spawn(async move { querier.ask(request(RequestKind::Synthetic)).await.map(drop) });
-        until(|| load.has_repeated_test()).await;
-        assert_eq!(calls.load(Ordering::SeqCst), 1);
-        for position in entered {
-            load.leave(position, CapacitySignal::None);
-        }
-        assert_eq!(test.await.unwrap().is_ok(), rejections == 1);
-        let counts = bench.contenders[0].counts();
-        assert_eq!((counts.total_requests, counts.requests_429), (1.0, counted));
-        assert_eq!((calls.load(Ordering::SeqCst), marked.load(Ordering::SeqCst)), (2, 0));
-        assert!(!load.has_repeated_test());
-    }
-}
-
-/// A test gets the next free slot of a miner with which buyers' requests are queued.
-#[tokio::test]
-async fn test_is_sent_to_a_saturated_miner() {
-    let gate = Arc::new(Semaphore::new(0));
-    let bench = capped_market(vec![(gated(&gate), Some(1))], 1).await;
-    let mut buying = JoinSet::new();
-    for _ in 0..5 {
-        buying.spawn(buy(bench.querier.clone(), "a"));
-    }
-    queued(&bench, 4).await;
-    let querier = bench.querier.clone();
-    let test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
-    let roster = bench.querier.market().roster().unwrap();
-    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
-    until(|| load.has_waiting_test()).await;
-    gate.add_permits(2);
-    assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
-    assert!(buying.len() >= 4);
-    gate.add_permits(4);
-    for answer in buying.join_all().await {
-        assert_eq!(answer, Ok("a"));
-    }
-}
-
-/// So it does while the miner's limit grows: it is not behind all queued requests.
-#[tokio::test]
-async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
-    let gate = Arc::new(Semaphore::new(0));
-    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
-    let mut buying = JoinSet::new();
-    for _ in 0..8 {
-        buying.spawn(buy(bench.querier.clone(), "a"));
-    }
-    queued(&bench, 7).await;
-    let querier = bench.querier.clone();
-    let mut test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
-    let roster = bench.querier.market().roster().unwrap();
-    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
-    until(|| load.has_waiting_test()).await;
-    loop {
-        // For one more answer.
-        gate.add_permits(1);
-        tokio::select! {
-            answer = &mut test => {
-                assert_eq!(answer.unwrap(), Ok("a".to_owned()));
-                break;
-            }
-            Some(answer) = buying.join_next() => assert_eq!(answer.unwrap(), Ok("a")),
-        }
-    }
-    // The first answer is that of the request in flight. Probes that are sent after the test may overtake it.
-    assert!(buying.len() >= 5, "{} requests left", buying.len());
-    gate.add_permits(buying.len());
-    for answer in buying.join_all().await {
-        assert_eq!(answer, Ok("a"));
     }
 }
 
