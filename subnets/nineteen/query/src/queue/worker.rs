@@ -35,6 +35,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
+// A pull request ends before [`next_job`] considers its response lost.
+const _: () = assert!(PULL.as_millis() < WAIT.as_millis());
+
 /// A query worker: answers the requests of entry processes. Clones share state.
 #[derive(Debug, Clone)]
 pub struct Worker {
@@ -321,8 +324,6 @@ async fn acknowledge(job: &Message, kind: AckKind) {
         tracing::debug!(%error, "cannot acknowledge a job");
     }
 }
-
-const _: () = assert!(PULL.as_millis() < WAIT.as_millis());
 
 #[cfg(test)]
 mod tests {
