@@ -35,7 +35,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Grace period for answers in flight at shutdown.
 const GRACE: Duration = Duration::from_secs(10);
 
-// A pull request ends before [`next_job`] considers its response lost.
+// A pull request ends before `next_job` considers its response lost.
 const _: () = assert!(PULL.as_millis() < WAIT.as_millis());
 
 /// A query worker: answers the requests of entry processes. Clones share state.
