@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`Recognizer`] | [`CtcRecognizer`], small and embedded; Whisper in `taonet-whisper` |
 //! | [`SentenceEmbedder`] | [`MiniLm`] |
-//! | [`Synthesizer`] | [`Espeak`] |
+//! | [`Synthesizer`] | [`Espeak`]; neural voices in `taonet-voice` |
 //!
 //! These implementations are deterministic: on one machine, the same input gives the same output. Audio is [`Pcm`] in
 //! memory, [`Wav`] in files, and frames of bytes on the wire ([`split_frames`]). Models come from the catalogue in
@@ -34,8 +34,8 @@
 //! The crate plays and records nothing, and supports no file format but WAV. espeak-ng is a separate program that must
 //! be installed; models are downloaded only on request ([`models::ModelStore::pull`]).
 //!
-//! Uses `taonet-primitives` (sample rates, seconds). Used by `taonet-whisper`, which implements [`Recognizer`], and by
-//! nearly every crate of Babelbit that handles speech: engine and miner synthesise it; scorer, workers and miner
+//! Uses `taonet-primitives` (sample rates, seconds). Used by `taonet-whisper`, which implements [`Recognizer`], by
+//! `taonet-voice`, which implements [`Synthesizer`], and by nearly every crate of Babelbit that handles speech: engine and miner synthesise it; scorer, workers and miner
 //! recognise it.
 
 mod embed;

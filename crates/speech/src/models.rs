@@ -7,6 +7,7 @@ mod error;
 mod packages;
 mod pull;
 mod store;
+mod voices;
 mod whisper;
 
 use std::io::Read;
@@ -53,7 +54,7 @@ pub struct ModelSpec {
     pub name: &'static str,
     /// The repository on the hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
-    /// The revision in the repository: a branch or a commit.
+    /// The revision in the repository: a branch or a commit, followed by the directory of the files if they are in one.
     pub revision: &'static str,
     /// The model's purpose, in a few words.
     pub purpose: &'static str,
@@ -116,6 +117,7 @@ pub(crate) const CATALOGUE: &[ModelSpec] = &[
     whisper::LARGE_V3_TURBO,
     whisper::LARGE_V3_TURBO_INT8,
     whisper::DISTIL_LARGE_V3,
+    voices::EN_US_JOE_MEDIUM,
 ];
 
 impl ModelSpec {
@@ -239,7 +241,7 @@ mod tests {
         let packaged: Vec<_> = CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
         assert_eq!(
             packaged.iter().map(|spec| spec.name).collect::<Vec<_>>(),
-            ["all-MiniLM-L6-v2", "faster-whisper-base"]
+            ["all-MiniLM-L6-v2", "faster-whisper-base", "en_US-joe-medium"]
         );
         for spec in packaged {
             let members: Vec<_> = spec.packages.iter().flat_map(|package| package.members).collect();

@@ -32,10 +32,7 @@ impl Voice {
     /// # Errors
     /// [`SynthesisError::VoiceName`] or [`SynthesisError::Range`].
     pub fn validate(&self) -> Result<(), SynthesisError> {
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_');
-        if !(1..=64).contains(&self.name.len()) || self.name.starts_with('-') || !self.name.bytes().all(letter) {
-            return Err(SynthesisError::VoiceName { name: self.name.clone() });
-        }
+        check_name(&self.name)?;
         let range = |what, value, min, max| match value {
             _ if (min..=max).contains(&value) => Ok(()),
             _ => Err(SynthesisError::Range { what, value, min, max }),
@@ -43,6 +40,15 @@ impl Voice {
         range("words per minute", self.words_per_minute, 80, 450)?;
         range("pitch", u16::from(self.pitch), 0, 99)
     }
+}
+
+/// Validates the characters of a voice name, which must not be parsed as an option or a path.
+fn check_name(name: &str) -> Result<(), SynthesisError> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_');
+    if !(1..=64).contains(&name.len()) || name.starts_with('-') || !name.bytes().all(letter) {
+        return Err(SynthesisError::VoiceName { name: name.to_owned() });
+    }
+    Ok(())
 }
 
 /// Why a text could not be synthesised.
@@ -85,6 +91,14 @@ pub enum SynthesisError {
     /// The synthesiser exited with an error.
     #[error("espeak-ng failed: {0}")]
     Failed(String),
+    /// A neural voice failed.
+    #[error("the voice {voice} failed: {reason}")]
+    Network {
+        /// Name of the voice.
+        voice: String,
+        /// Error of the network.
+        reason: String,
+    },
     /// Starting the synthesiser or communicating with it failed.
     #[error("cannot run espeak-ng")]
     Io(#[from] std::io::Error),

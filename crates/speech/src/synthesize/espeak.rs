@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use taonet_primitives::SampleRate;
 
-use super::{SynthesisError, Synthesizer, Voice};
+use super::{SynthesisError, Synthesizer, Voice, check_name};
 use crate::{Pcm, Wav};
 
 /// The timeout for one text. espeak-ng synthesises a sentence in about 10 ms.
@@ -134,6 +134,22 @@ fn install_command() -> &'static str {
     here.map_or("the system's package manager (package espeak-ng)", |(_, command)| command)
 }
 
+impl Espeak {
+    /// Returns the phonemes of a text in the International Phonetic Alphabet: one line per clause, in espeak-ng's
+    /// notation. Words of other languages are enclosed in the names of their languages, such as `(fr)`. `voice` is a
+    /// name of espeak-ng, such as `en-us`.
+    ///
+    /// # Errors
+    /// [`SynthesisError::VoiceName`] when the name is malformed; those of [`Synthesizer::speak`] when espeak-ng is
+    /// missing or fails.
+    pub fn phonemes(&self, text: &str, voice: &str) -> Result<Vec<String>, SynthesisError> {
+        check_name(voice)?;
+        let output = self.run(&["-q", "--ipa", "-v", voice, "-b", "1", "--stdin"], &plain(text))?;
+        let lines = String::from_utf8_lossy(&output).into_owned();
+        Ok(lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    }
+}
+
 /// Removes control characters and `[[`: they would be commands to espeak-ng rather than text.
 fn plain(text: &str) -> String {
     text.replace(|letter: char| letter.is_control(), " ").replace("[[", "[ [")
@@ -187,6 +203,20 @@ mod tests {
         assert_eq!(sound, speak("hello world"));
         assert!(speak("--help me").frames() > 0);
         assert!(speak("hello \u{1}5I [[h@]] wörld").frames() > 0);
+    }
+
+    #[test]
+    fn phonemes_have_a_line_per_clause() {
+        let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(
+            espeak.phonemes("Hello world, this is a test.", "en-us").unwrap(),
+            ["həlˈoʊ wˈɜːld", "ðɪs ɪz ɐ tˈɛst"]
+        );
+        for silent in ["", " ", "...", "\n"] {
+            assert!(espeak.phonemes(silent, "en-us").unwrap().is_empty(), "{silent:?}");
+        }
+        assert!(matches!(espeak.phonemes("hello", "--help"), Err(SynthesisError::VoiceName { .. })));
+        assert!(matches!(espeak.phonemes("hello", "zz"), Err(SynthesisError::Failed(_))));
     }
 
     #[test]
