@@ -1,0 +1,220 @@
+//! Clauses of a text, as espeak-ng forms them. The program prints the phonemes of each clause, but not its punctuation.
+
+use std::ops::Range;
+
+/// Maximum number of characters in a clause. espeak-ng loses words of much longer ones.
+const MOST: usize = 300;
+
+/// A clause of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Clause {
+    /// Its text, with the punctuation mark.
+    pub(crate) text: String,
+    /// Punctuation mark that the network knows: `.`, `?`, `!`, `,`, `:` or `;`.
+    pub(crate) mark: Option<char>,
+    /// Whether it is the last clause of a sentence.
+    pub(crate) ends_sentence: bool,
+}
+
+/// Splits a text into its sentences, each with at least one clause. Text without letters and digits is left out.
+///
+/// A blank line ends a sentence too. Control characters other than line ends count as spaces.
+pub(crate) fn sentences(text: &str) -> Vec<Vec<Clause>> {
+    let mut sentences = Vec::new();
+    for paragraph in paragraphs(text) {
+        let mut sentence = Vec::new();
+        for clause in clauses(&paragraph) {
+            let ends = clause.ends_sentence;
+            sentence.push(clause);
+            if ends {
+                sentences.push(std::mem::take(&mut sentence));
+            }
+        }
+        if let Some(last) = sentence.last_mut() {
+            last.ends_sentence = true;
+            sentences.push(sentence);
+        }
+    }
+    sentences
+}
+
+/// Returns the paragraphs, between blank lines, each as one line.
+fn paragraphs(text: &str) -> Vec<String> {
+    let mut paragraphs = vec![String::new()];
+    for line in text.lines() {
+        let line = line.replace(char::is_control, " ");
+        match paragraphs.last_mut() {
+            Some(last) if !line.trim().is_empty() => {
+                last.push_str(&line);
+                last.push(' ');
+            }
+            _ => paragraphs.push(String::new()),
+        }
+    }
+    paragraphs
+}
+
+/// A punctuation mark that can end a clause.
+struct Mark {
+    /// Positions of its characters: some marks are repeated.
+    characters: Range<usize>,
+    /// What the network knows it as.
+    known_as: char,
+    /// Whether it ends a clause even if no space follows, as in Chinese.
+    needs_no_space: bool,
+}
+
+/// Returns the clauses of a paragraph.
+fn clauses(paragraph: &str) -> Vec<Clause> {
+    let characters: Vec<char> = paragraph.chars().collect();
+    let text = |range: Range<usize>| characters.get(range).unwrap_or_default().iter().collect::<String>();
+    let mut clauses = Vec::new();
+    let (mut start, mut at, mut is_spoken) = (0, 0, false);
+    while let Some(character) = characters.get(at) {
+        is_spoken |= character.is_alphanumeric();
+        let Some(mark) = mark_at(&characters, at) else {
+            at += 1;
+            continue;
+        };
+        at = mark.characters.end;
+        if is_spoken && ends_clause(&characters, &mark) {
+            push(&mut clauses, &text(start..at), Some(mark.known_as));
+            (start, is_spoken) = (at, false);
+        }
+    }
+    if is_spoken {
+        push(&mut clauses, &text(start..at), None);
+    }
+    clauses
+}
+
+/// Adds a clause, or the parts of one that is too long, cut between two words if possible.
+fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
+    let mut rest = text.trim();
+    while let Some((end, _)) = rest.char_indices().nth(MOST) {
+        let (head, _) = rest.split_at(end);
+        let cut = head.rfind(char::is_whitespace).unwrap_or(end);
+        let (part, following) = rest.split_at(cut);
+        if part.chars().any(char::is_alphanumeric) {
+            clauses.push(Clause { text: part.trim().to_owned(), mark: None, ends_sentence: false });
+        }
+        rest = following.trim_start();
+    }
+    if rest.chars().any(char::is_alphanumeric) {
+        clauses.push(Clause { text: rest.to_owned(), mark, ends_sentence: matches!(mark, Some('.' | '?' | '!')) });
+    }
+}
+
+/// Returns the mark that begins at a position.
+fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
+    let character = *characters.get(at)?;
+    let repeated = |marks: &[char]| {
+        let run = characters.iter().skip(at).take_while(|character| marks.contains(character));
+        at..at + run.count()
+    };
+    let (known_as, needs_no_space) = match character {
+        // An ellipsis does not end a sentence.
+        '.' if repeated(&['.']).len() > 2 => {
+            return Some(Mark { characters: repeated(&['.']), known_as: ';', needs_no_space: true });
+        }
+        '.' => ('.', false),
+        '。' => ('.', true),
+        // Of a sequence such as `?!`, the first mark counts.
+        '?' | '!' => {
+            let characters = repeated(&['?', '!', '？', '！']);
+            return Some(Mark { characters, known_as: character, needs_no_space: false });
+        }
+        '？' => ('?', true),
+        '！' => ('!', true),
+        ',' => (',', false),
+        '，' | '、' => (',', true),
+        ':' => (':', false),
+        '：' => (':', true),
+        ';' | '–' | '—' => (';', false),
+        '；' | '…' => (';', true),
+        _ => return None,
+    };
+    Some(Mark { characters: at..at + 1, known_as, needs_no_space })
+}
+
+/// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation, which a small letter
+/// follows.
+fn ends_clause(characters: &[char], mark: &Mark) -> bool {
+    let following = characters.get(mark.characters.end..).unwrap_or_default();
+    let is_closed =
+        following.first().is_none_or(|next| next.is_whitespace() || is_bracket(*next)) || mark.needs_no_space;
+    let mut words = following.iter().skip_while(|character| character.is_whitespace());
+    let continues = match words.next() {
+        Some('\'') => words.next() == Some(&'s'),
+        next => next.is_some_and(|next| next.is_lowercase()),
+    };
+    is_closed && !(mark.known_as == '.' && continues)
+}
+
+/// Returns whether a character is a bracket or a quotation mark.
+fn is_bracket(character: char) -> bool {
+    matches!(
+        character,
+        '(' | ')' | '[' | ']' | '{' | '}' | '<' | '>' | '"' | '\'' | '`' | '«' | '»' | '‘'..='‟' | '‹' | '›' | '「'..='』'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the clauses with their marks as one line, with a bar after each sentence.
+    fn told(text: &str) -> String {
+        let clause = |clause: &Clause| format!("{}{}", clause.text, clause.mark.map_or("~".to_owned(), String::from));
+        let sentence = |sentence: &Vec<Clause>| sentence.iter().map(clause).collect::<Vec<_>>().join(" / ");
+        sentences(text).iter().map(sentence).collect::<Vec<_>>().join(" | ")
+    }
+
+    /// Columns: text · its clauses, each followed by its mark or `~`
+    #[test]
+    fn clauses_end_where_those_of_espeak_do() {
+        for (text, expected) in [
+            ("Hello world.", "Hello world.."),
+            ("one\ntwo", "one two~"),
+            ("one\n \ntwo, ", "one~ | two,,"),
+            ("Good morning, Mr. Smith! How are you?", "Good morning,, / Mr.. | Smith!! | How are you??"),
+            ("I'm fine; thanks: really.", "I'm fine;; / thanks:: / really.."),
+            ("It is 3.50, i.e. not much. At 10:30", "It is 3.50,, / i.e. not much.. | At 10:30~"),
+            ("The U.S. is big. Yes.", "The U.S. is big.. | Yes.."),
+            ("The U.S. 's flag.", "The U.S. 's flag.."),
+            ("J. R. R. Tolkien", "J.. | R.. | R.. | Tolkien~"),
+            ("wait, what?! no!! (so)", "wait,, / what?!? | no!!! | (so)~"),
+            ("wait... and… go", "wait...; / and…; / go~"),
+            ("well — maybe–not - here", "well —; / maybe–not - here~"),
+            ("\"Go!\" he said. (\"No.\") Yes", "\"Go!! | \" he said.. | (\"No.. | \") Yes~"),
+            ("你好。再见！", "你好。. | 再见！!"),
+            ("... ? ! -- \u{1f600}", ""),
+            ("", ""),
+            (". . a", ". . a~"),
+        ] {
+            assert_eq!(told(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_clause_is_cut_between_words() {
+        for (word, count, parts) in [("abcd ", 150, 3), ("\u{e9}", 2 * MOST, 2), ("- ", 2 * MOST, 1)] {
+            let clauses = sentences(&format!("a{} b.", word.repeat(count))).concat();
+            assert_eq!(clauses.len(), parts + usize::from(word != "abcd "), "{clauses:?}");
+            assert!(clauses.iter().all(|clause| clause.text.chars().count() <= MOST), "{clauses:?}");
+            assert_eq!(clauses.last().unwrap().mark, Some('.'));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn clauses_keep_every_letter(text in "[a-zA-Z0-9 .,:;?!\n\"'(…—。é]{0,60}") {
+            let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+            let clauses = sentences(&text).concat();
+            proptest::prop_assert_eq!(clauses.iter().map(|clause| letters(&clause.text)).collect::<String>(), letters(&text));
+            for clause in clauses {
+                proptest::prop_assert!(clause.text.chars().any(char::is_alphanumeric), "{clause:?}");
+            }
+        }
+    }
+}

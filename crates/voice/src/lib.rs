@@ -1,0 +1,53 @@
+//! Neural voices in the process: the VITS models of [Piper](https://github.com/OHF-Voice/piper1-gpl), on rten.
+//!
+//! A reply in espeak-ng's formant synthesis sounds like a machine, and recognisers that were trained on people make many
+//! errors with it. A voice of Piper is a network of about 16 million parameters that has learnt from recordings of a
+//! person: `FILE.onnx`, with its configuration in `FILE.onnx.json`. [`PiperVoice`] implements
+//! [`taonet_speech::Synthesizer`], so that it can take the place of espeak-ng everywhere.
+//!
+//! Uses `taonet-speech` (the trait, and the process of espeak-ng) and `taonet-primitives` (sample rates). Used by
+//! `taonet-cli`. A crate of its own, because compiling rten takes longer than all of `taonet-speech`.
+//!
+//! # Pipeline
+//!
+//! 1. `clauses` splits the text into clauses at the same punctuation as espeak-ng.
+//! 2. The process of espeak-ng translates a sentence into phonemes of the International Phonetic Alphabet, clause by
+//!    clause; the punctuation is added again, since the network has learnt its intonation.
+//! 3. `phonemes` splits long sentences into phrases, and maps each phoneme to its numbers in the configuration.
+//! 4. `network` turns the numbers of a phrase into samples.
+//!
+//! Phrases are synthesised one after another, when their samples are requested ([`PiperVoice::phrases`]): the first
+//! samples of a long text are ready when its first phrase is.
+//!
+//! # Numbers
+//!
+//! The result is that of `piper-tts` with its noise scales set to 0: the random variations in pitch and duration are
+//! off, so that the same text always gives the same samples; recognisers understand them as well. As in Piper, each
+//! phrase is scaled to the full range. `pace` compares the voice with espeak-ng, so that a speaking rate in words per
+//! minute means the same with both: it scales the durations of all phonemes.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use taonet_speech::{SampleFormat, Synthesizer, Voice, Wav};
+//! use taonet_voice::PiperVoice;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let piper = PiperVoice::open(Path::new("en_US-joe-medium.onnx"))?;
+//! let voice = Voice { name: piper.name().to_owned(), words_per_minute: 150, pitch: 50 };
+//! let file = Wav::encode(&piper.speak("Good morning.", &voice)?, SampleFormat::S16)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod clauses;
+mod config;
+mod error;
+mod network;
+mod pace;
+mod phonemes;
+mod piper;
+#[cfg(test)]
+mod testing;
+
+pub use error::VoiceError;
+pub use piper::PiperVoice;

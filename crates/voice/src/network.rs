@@ -1,0 +1,162 @@
+//! The network of a voice: numbers of phonemes in, samples out.
+
+use std::path::Path;
+
+use rten::{DataType, Model, ModelOptions, NodeId, ValueOrView, ValueType};
+use rten_tensor::NdTensor;
+use rten_tensor::prelude::*;
+
+use crate::VoiceError;
+use crate::config::Config;
+
+/// Inputs of Piper's VITS models: name, type, and number of dimensions.
+const INPUTS: [(&str, DataType, usize); 3] =
+    [("input", DataType::Int32, 2), ("input_lengths", DataType::Int32, 1), ("scales", DataType::Float, 1)];
+/// Input of models with several speakers.
+const SPEAKER: (&str, DataType, usize) = ("sid", DataType::Int32, 1);
+
+/// A VITS model.
+pub(crate) struct Network {
+    model: Model,
+    inputs: [NodeId; 3],
+    /// Input and number of the speaker.
+    speaker: Option<(NodeId, i32)>,
+    output: NodeId,
+}
+
+impl Network {
+    /// Loads the model at `path`.
+    ///
+    /// # Errors
+    /// [`VoiceError::Io`], [`VoiceError::Network`] or [`VoiceError::Architecture`].
+    pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
+        let bytes = std::fs::read(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
+        let model = ModelOptions::with_all_ops().prepack_weights(true).load(bytes);
+        let model =
+            model.map_err(|error| VoiceError::Network { path: path.to_owned(), reason: with_causes(&error) })?;
+        Self::new(model, config).map_err(|reason| VoiceError::Architecture { path: path.to_owned(), reason })
+    }
+
+    fn new(model: Model, config: &Config) -> Result<Self, String> {
+        let mut inputs = [None; INPUTS.len()];
+        let mut speaker = None;
+        for id in model.input_ids() {
+            let Some(info) = model.node_info(*id) else { continue };
+            let name = info.name().unwrap_or_default();
+            let expected = INPUTS.iter().zip(&mut inputs).find(|((known, ..), _)| *known == name);
+            let ((_, kind, rank), place) = match expected {
+                Some((input, place)) => (*input, place),
+                None if name == SPEAKER.0 => (SPEAKER, &mut speaker),
+                None => return Err(format!("it has an input {name:?}")),
+            };
+            let has_kind = info.dtype().is_none_or(|found| found == ValueType::Tensor(kind));
+            if !has_kind || info.shape().is_some_and(|shape| shape.len() != rank) {
+                return Err(format!("its input {name:?} has another type"));
+            }
+            *place = Some(*id);
+        }
+        let [Some(numbers), Some(lengths), Some(scales)] = inputs else {
+            let missing = INPUTS.iter().zip(inputs).find(|(_, id)| id.is_none());
+            return Err(format!("it has no input {:?}", missing.map_or("", |((name, ..), _)| name)));
+        };
+        let speaker = match (speaker, config.speaker) {
+            (None, None) => None,
+            (Some(input), Some(number)) => Some((input, number)),
+            (Some(_), None) => return Err("it has several speakers, and its configuration one".to_owned()),
+            (None, Some(_)) => return Err("it has one speaker, and its configuration several".to_owned()),
+        };
+        let output = *model.output_ids().first().ok_or("it has no output")?;
+        Ok(Self { model, inputs: [numbers, lengths, scales], speaker, output })
+    }
+
+    /// Returns the samples of phonemes, with all durations multiplied by `length_scale`.
+    ///
+    /// # Errors
+    /// Why the network failed.
+    pub(crate) fn run(&self, numbers: &[i32], length_scale: f32) -> Result<Vec<f32>, String> {
+        let count = i32::try_from(numbers.len()).map_err(|error| error.to_string())?;
+        let values = NdTensor::from_data([1, numbers.len()], numbers.to_vec());
+        // Without noise, which would give other samples each time: neither in the voice nor in the durations.
+        let scales = NdTensor::from([0.0, length_scale, 0.0]);
+        let [input, lengths, scale] = self.inputs;
+        let mut inputs: Vec<(NodeId, ValueOrView<'_>)> =
+            vec![(input, values.into()), (lengths, NdTensor::from([count]).into()), (scale, scales.into())];
+        if let Some((input, speaker)) = self.speaker {
+            inputs.push((input, NdTensor::from([speaker]).into()));
+        }
+        let [output] = self.model.run_n(inputs, [self.output], None).map_err(|error| with_causes(&error))?;
+        let samples: rten_tensor::Tensor<f32> = output.try_into().map_err(|_| "its output is not of floats")?;
+        let length = samples.shape().last().copied().unwrap_or_default();
+        if samples.len() != length {
+            return Err(format!("its output has the shape {:?}", samples.shape()));
+        }
+        let samples = samples.into_data();
+        if samples.iter().all(|sample| sample.is_finite()) {
+            Ok(samples)
+        } else {
+            Err("its output is not finite".to_owned())
+        }
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    taonet_primitives::with_causes(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{self, SAMPLES, parsed_config};
+
+    fn open(network: &[u8], config: &Config) -> Result<Network, VoiceError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny.onnx");
+        std::fs::write(&path, network).unwrap();
+        Network::open(&path, config)
+    }
+
+    #[test]
+    fn network_turns_numbers_into_samples() {
+        let network = open(&testing::network(&testing::INPUTS), &parsed_config()).unwrap();
+        let samples = network.run(&[3, 5], 0.5).unwrap();
+        assert_eq!(samples, [[1.5; SAMPLES], [2.5; SAMPLES]].concat());
+        assert_eq!(network.run(&[3, 5], 0.5).unwrap(), samples);
+    }
+
+    #[test]
+    fn network_of_several_speakers_gets_a_speaker() {
+        let mut config = parsed_config();
+        let inputs = [&testing::INPUTS[..], &[testing::SPEAKER]].concat();
+        let error = open(&testing::network(&inputs), &config).err().unwrap().to_string();
+        assert!(error.contains("several speakers, and its configuration one\nhint: "), "{error}");
+        config.speaker = Some(2);
+        open(&testing::network(&inputs), &config).unwrap().run(&[1], 1.0).unwrap();
+        let error = open(&testing::network(&testing::INPUTS), &config).err().unwrap().to_string();
+        assert!(error.contains("one speaker, and its configuration several"), "{error}");
+    }
+
+    #[test]
+    fn other_models_are_refused() {
+        let config = parsed_config();
+        let [numbers, lengths, scales] = testing::INPUTS;
+        let lacking = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
+        assert!(matches!(lacking, VoiceError::Architecture { .. }), "{lacking}");
+        assert!(lacking.to_string().contains("it has no input \"input_lengths\"\nhint: "), "{lacking}");
+        let more = [numbers, lengths, scales, ("tokens", 7, 2)];
+        let error = open(&testing::network(&more), &config).err().unwrap().to_string();
+        assert!(error.contains("it has an input \"tokens\""), "{error}");
+        let other = [numbers, lengths, ("scales", 7, 1)];
+        let error = open(&testing::network(&other), &config).err().unwrap().to_string();
+        assert!(error.contains("its input \"scales\" has another type"), "{error}");
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let config = parsed_config();
+        let whole = testing::network(&testing::INPUTS);
+        for damaged in [&[][..], b"not a model", &[0; 64], &whole[..whole.len() / 2]] {
+            let error = open(damaged, &config).err().unwrap();
+            assert!(error.to_string().contains("tiny.onnx"), "{error}");
+        }
+    }
+}

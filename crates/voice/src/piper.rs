@@ -1,0 +1,208 @@
+use std::path::Path;
+
+use taonet_primitives::SampleRate;
+use taonet_speech::{Espeak, Pcm, SynthesisError, Synthesizer, Voice};
+
+use crate::VoiceError;
+use crate::clauses::{Clause, sentences};
+use crate::config::Config;
+use crate::network::Network;
+use crate::pace;
+use crate::phonemes::{numbers, phrases};
+
+/// Amplitude of a phrase below which it counts as silence.
+const SILENCE: f32 = 1e-8;
+
+/// A voice of Piper.
+///
+/// Implements [`Synthesizer`] with the voice's own sample rate: of a [`Voice`], only the speaking rate counts.
+pub struct PiperVoice {
+    name: String,
+    espeak: Espeak,
+    config: Config,
+    network: Network,
+    /// Factor of all durations at espeak-ng's normal rate.
+    pace: f32,
+}
+
+impl PiperVoice {
+    /// Loads the voice in `path`, such as `en_US-joe-medium.onnx`, and its configuration in the file of the same name
+    /// with `.json` appended. Takes about a second.
+    ///
+    /// # Errors
+    /// [`VoiceError`], when a file is missing, malformed or no voice of Piper, or when espeak-ng is missing or lacks the
+    /// language.
+    pub fn open(path: &Path) -> Result<Self, VoiceError> {
+        // A missing voice is reported before the configuration beside it.
+        std::fs::File::open(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
+        let mut json = path.to_owned().into_os_string();
+        json.push(".json");
+        let config = Config::read(Path::new(&json))?;
+        let without_phonemes = |source| VoiceError::Phonemes { path: path.to_owned(), source };
+        let espeak = Espeak::find().map_err(without_phonemes)?;
+        espeak.phonemes("a", &config.espeak).map_err(without_phonemes)?;
+        let network = Network::open(path, &config)?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut voice = Self { name, espeak, config, network, pace: 1.0 };
+        // Also shows whether the network runs at all.
+        let speech = voice.say(pace::TEXT, voice.config.length_scale).collect::<Result<Vec<_>, _>>();
+        let speech = speech
+            .map_err(|error| VoiceError::Architecture { path: path.to_owned(), reason: error.to_string() })?
+            .concat();
+        let speech = Pcm::mono(speech, voice.sample_rate());
+        let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech).map_err(without_phonemes)?;
+        tracing::debug!(voice = voice.name, pace, "voice loaded");
+        voice.pace = pace * voice.config.length_scale;
+        Ok(voice)
+    }
+
+    /// Returns the name of the voice: that of its file, without the extension.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the sample rate of the voice.
+    pub fn sample_rate(&self) -> SampleRate {
+        self.config.sample_rate
+    }
+
+    /// Synthesises a text phrase by phrase: each step of the iterator computes the next one. A phrase is a sentence, or
+    /// some clauses of a long one. Text without letters and digits is silent.
+    ///
+    /// # Errors
+    /// Each step: [`SynthesisError`] when espeak-ng or the network fails.
+    pub fn phrases(&self, text: &str, words_per_minute: u16) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> {
+        self.say(text, self.pace * f32::from(pace::NORMAL) / f32::from(words_per_minute.max(1)))
+    }
+
+    /// Synthesises a text phrase by phrase, with all durations multiplied by `length_scale`.
+    fn say(&self, text: &str, length_scale: f32) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> {
+        sentences(text).into_iter().flat_map(move |sentence| self.sentence(&sentence, length_scale))
+    }
+
+    /// Synthesises a sentence. An error takes the place of its phrases.
+    fn sentence(
+        &self,
+        sentence: &[Clause],
+        length_scale: f32,
+    ) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> + use<'_> {
+        let (phrases, error) = match phrases(&self.espeak, &self.config.espeak, sentence) {
+            Ok(phrases) => (phrases, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        phrases.into_iter().map(move |phrase| self.phrase(&phrase, length_scale)).chain(error)
+    }
+
+    /// Synthesises the phonemes of a phrase.
+    fn phrase(&self, phonemes: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
+        let (numbers, unknown) = numbers(phonemes, &self.config);
+        if !unknown.is_empty() {
+            tracing::debug!(voice = self.name, ?unknown, "the voice does not know all phonemes");
+        }
+        let samples = self.network.run(&numbers, length_scale);
+        let samples = samples.map_err(|reason| SynthesisError::Network { voice: self.name.clone(), reason })?;
+        Ok(full_range(samples))
+    }
+}
+
+/// Scales samples so that the largest is 1, as Piper does.
+fn full_range(mut samples: Vec<f32>) -> Vec<f32> {
+    let largest = samples.iter().fold(0.0_f32, |largest, sample| largest.max(sample.abs()));
+    let factor = if largest < SILENCE { 0.0 } else { largest.recip() };
+    for sample in &mut samples {
+        *sample = (*sample * factor).clamp(-1.0, 1.0);
+    }
+    samples
+}
+
+impl Synthesizer for PiperVoice {
+    fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
+        voice.validate()?;
+        let phrases: Vec<_> = self.phrases(text, voice.words_per_minute).collect::<Result<_, _>>()?;
+        Ok(Pcm::mono(phrases.concat(), self.sample_rate()))
+    }
+}
+
+#[cfg(test)]
+mod peer;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{self, SAMPLES};
+
+    fn tiny() -> PiperVoice {
+        let folder = tempfile::tempdir().unwrap();
+        let path = testing::voice(folder.path(), &testing::network(&testing::INPUTS), &testing::config());
+        PiperVoice::open(&path).unwrap()
+    }
+
+    fn voice(words_per_minute: u16) -> Voice {
+        Voice { name: "any".to_owned(), words_per_minute, pitch: 50 }
+    }
+
+    #[test]
+    fn text_becomes_speech() {
+        let tiny = tiny();
+        assert_eq!((tiny.name(), tiny.sample_rate()), ("tiny", SampleRate::HZ_22K));
+        let speech = tiny.speak("Hello.", &voice(150)).unwrap();
+        assert_eq!((speech.channels, speech.rate), (1, SampleRate::HZ_22K));
+        // h ə l ˈ o ʊ . with a pad after each, the begin with its pad, and the end.
+        assert_eq!(speech.frames(), (2 + 2 * 7 + 1) * SAMPLES);
+        assert!((speech.samples.iter().copied().fold(0.0, f32::max) - 1.0).abs() < 1e-6);
+        assert_eq!(tiny.speak("Hello.", &voice(150)).unwrap(), speech);
+        for silent in ["", " \n", "...", "?!", "\u{1f600}"] {
+            assert_eq!(tiny.speak(silent, &voice(150)).unwrap().frames(), 0, "{silent:?}");
+        }
+        // Letters that neither espeak-ng nor the voice knows.
+        tiny.speak("日本 \u{fffd} [[h@]] --help \u{1} ≈", &voice(150)).unwrap();
+    }
+
+    #[test]
+    fn phrases_are_computed_one_by_one() {
+        let tiny = tiny();
+        let text = "Well, yes. No?";
+        let phrases: Vec<_> = tiny.phrases(text, 150).collect::<Result<_, _>>().unwrap();
+        assert_eq!(phrases.len(), 2);
+        assert_eq!(phrases.concat(), tiny.speak(text, &voice(150)).unwrap().samples);
+        // Of a text of 100 000 sentences, only the first one is translated.
+        assert!(tiny.phrases(&"Go on. ".repeat(100_000), 150).next().unwrap().is_ok());
+    }
+
+    #[test]
+    fn rates_outside_the_limits_are_refused() {
+        for words_per_minute in [0, 79, 451] {
+            let error = tiny().speak("hello", &voice(words_per_minute)).unwrap_err();
+            assert!(matches!(error, SynthesisError::Range { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn peak_is_the_full_range() {
+        assert_eq!(full_range(vec![0.25, -0.5]), [0.5, -1.0]);
+        assert_eq!(full_range(vec![0.0, 1e-9]), [0.0, 0.0]);
+        assert_eq!(full_range(Vec::new()), [0.0; 0]);
+    }
+
+    #[test]
+    fn incomplete_voices_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = PiperVoice::open(&folder.path().join("none.onnx")).err().unwrap().to_string();
+        assert!(missing.contains("none.onnx\nhint: a voice of Piper has two files"), "{missing}");
+        let network = testing::network(&testing::INPUTS);
+        let path = testing::voice(folder.path(), &network, &testing::config());
+        std::fs::remove_file(folder.path().join("tiny.onnx.json")).unwrap();
+        let error = PiperVoice::open(&path).err().unwrap().to_string();
+        assert!(error.starts_with("cannot read ") && error.contains("tiny.onnx.json\nhint: "), "{error}");
+        let mut unknown = testing::config();
+        unknown["espeak"]["voice"] = json!("zz");
+        let error = PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
+        let error = taonet_primitives::with_causes(&error);
+        assert!(error.contains("needs espeak-ng") && error.contains("voice does not exist"), "{error}");
+        unknown["espeak"]["voice"] = json!("--help");
+        let error = PiperVoice::open(&testing::voice(folder.path(), &network, &unknown)).err().unwrap();
+        assert!(matches!(error, VoiceError::Phonemes { .. }), "{error}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Comparison with `piper-tts`, if installed by `scripts/peers`, and measurements with the published voice.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::json;
+use taonet_speech::models::{ModelSpec, ModelStore};
+
+use super::*;
+
+/// The published voice, as `scripts/models` and `tao models pull` install it.
+const VOICE: &str = "en_US-joe-medium";
+/// Maximum difference of two samples.
+const CLOSE: f32 = 1e-3;
+/// Maximum share of phonemes that differ: espeak-ng on this machine is another version than that within the reference.
+const OTHER_PHONEMES: f64 = 0.1;
+
+/// Texts with every punctuation mark, names, numbers, other languages, and one long sentence.
+const TEXTS: [&str; 8] = [
+    "Good morning.",
+    "Well, thank you; that is very generous: we want to come! Do you agree?",
+    "My uncle, Mr. Smith, drives a yellow bus through the mountains at 10:30, i.e. every day.",
+    "It costs 3.50 dollars. The U.S. is big. J. R. R. Tolkien lived in Oxford",
+    "He said (quietly) that \"we should go\" - now. What?! No!!",
+    "one two\n\nthree four",
+    "The café — in Zürich — has a résumé.",
+    "I have been in the same office for seven years now, and I really like my colleagues, but the work is boring, so I \
+     want to leave my old job and come to work for your company, which is closer to my home and my family.",
+];
+
+/// A sentence of the reference.
+#[derive(Debug, Deserialize)]
+struct Sentence {
+    phonemes: String,
+    numbers: Vec<i32>,
+    file: String,
+}
+
+/// Python environment of the reference, the published voice, and a folder for the reference's samples.
+struct Peer {
+    python: PathBuf,
+    voice: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Reports why a comparison is skipped; with `CI` set, fails.
+fn not_tested(reason: &str) {
+    let message = format!(
+        "NOT TESTED with a published voice: {reason}. Run scripts/models and scripts/peers, or ./test, which does"
+    );
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!is_ci, "{message}");
+    // Bypasses the test harness, which captures the output of passing tests.
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
+
+/// Finds the network of the published voice. Without it, a test prints a notice and passes; with `CI` set, it fails.
+fn published() -> Option<PathBuf> {
+    let found = ModelStore::new(variable("BB_MODELS_DIR")).verify(ModelSpec::find(VOICE).unwrap());
+    let dir = found.map_err(|error| not_tested(&error.to_string())).ok()?;
+    Some(dir.join(format!("{VOICE}.onnx")))
+}
+
+impl Peer {
+    /// Finds the reference like [`published`].
+    fn find() -> Option<Self> {
+        let cache = || {
+            let home = || variable("HOME").map(|home| home.join(".cache"));
+            variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
+        };
+        let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join("piper");
+        let list = "tests/peers/piper.txt";
+        let wanted = std::fs::read(repository(list)).unwrap();
+        if !std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
+            not_tested(&format!("{} has no Python environment with the packages of {list}", environment.display()));
+            return None;
+        }
+        Some(Self { python: environment.join("bin/python"), voice: published()?, folder: tempfile::tempdir().unwrap() })
+    }
+
+    /// Returns the sentences of each of the [`TEXTS`] by the reference.
+    fn sentences(&self, length_scale: f32) -> Vec<Vec<Sentence>> {
+        let request =
+            json!({"voice": self.voice, "texts": TEXTS, "length_scale": length_scale, "out": self.folder.path()});
+        let mut child = Command::new(&self.python)
+            .arg(repository("crates/voice/tests/peer/reference.py"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "reference.py failed");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn samples(&self, sentence: &Sentence) -> Vec<f32> {
+        let bytes = std::fs::read(self.folder.path().join(&sentence.file)).unwrap();
+        bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+}
+
+#[test]
+fn samples_are_those_of_the_reference() {
+    let Some(peer) = Peer::find() else { return };
+    let voice = PiperVoice::open(&peer.voice).unwrap();
+    for length_scale in [1.0_f32, 0.8] {
+        let mut largest = 0.0_f32;
+        for sentence in peer.sentences(length_scale).iter().flatten() {
+            assert_eq!(numbers(&sentence.phonemes, &voice.config).0, sentence.numbers, "{}", sentence.phonemes);
+            let ours = voice.phrase(&sentence.phonemes, length_scale).unwrap();
+            let theirs = peer.samples(sentence);
+            assert_eq!(ours.len(), theirs.len(), "{}", sentence.phonemes);
+            let differences = ours.iter().zip(&theirs).map(|(ours, theirs)| (ours - theirs).abs());
+            let difference = differences.fold(0.0, f32::max);
+            assert!(difference <= CLOSE, "{difference}: {}", sentence.phonemes);
+            largest = largest.max(difference);
+        }
+        let _ = writeln!(std::io::stderr(), "length scale {length_scale}: samples differ by at most {largest:.1e}");
+    }
+}
+
+#[test]
+fn phonemes_are_those_of_the_reference() {
+    let Some(peer) = Peer::find() else { return };
+    let voice = PiperVoice::open(&peer.voice).unwrap();
+    let (mut differences, mut count) = (0, 0);
+    for (text, theirs) in TEXTS.iter().zip(peer.sentences(1.0)) {
+        let ours: Vec<String> = sentences(text)
+            .iter()
+            .map(|sentence| phrases(&voice.espeak, &voice.config.espeak, sentence).unwrap().join(" "))
+            .collect();
+        let theirs: Vec<_> = theirs.into_iter().map(|sentence| sentence.phonemes).collect();
+        assert_eq!(ours.len(), theirs.len(), "{text}: {ours:?}, the reference {theirs:?}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let marks = |phonemes: &str| phonemes.chars().filter(|c| ".?!,:; ".contains(*c)).collect::<String>();
+            assert_eq!(marks(ours), marks(theirs), "{ours}, the reference {theirs}");
+            differences += distance(ours, theirs);
+            count += theirs.chars().count();
+        }
+    }
+    let share = f64::from(u32::try_from(differences).unwrap()) / count as f64;
+    let _ = writeln!(std::io::stderr(), "{differences} of {count} phonemes differ");
+    assert!(share <= OTHER_PHONEMES, "{differences} of {count} phonemes differ");
+}
+
+/// Returns the edit distance of two sequences of phonemes.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[test]
+fn published_voice_speaks_any_text() {
+    let Some(path) = published() else { return };
+    let voice = PiperVoice::open(&path).unwrap();
+    let seconds = |text: &str, words_per_minute| {
+        let phrases = voice.phrases(text, words_per_minute).collect::<Result<Vec<_>, _>>().unwrap();
+        phrases.concat().len() as f64 / 22_050.0
+    };
+    let normal = seconds("We should leave the house now.", 150);
+    assert!((1.0..3.0).contains(&normal), "{normal} s");
+    let fast = seconds("We should leave the house now.", 300);
+    assert!((0.4..0.6).contains(&(fast / normal)), "{fast} s, normally {normal} s");
+    assert!(seconds("a", 150) > 0.0);
+    assert!(seconds("日本 \u{301}\u{fffd} x\u{0}y [[h@]] ʘ⟨≈", 450) > 0.0);
+    // A sentence of 1 500 letters without a space.
+    assert!(seconds(&"banana".repeat(250), 450) > 10.0);
+}
+
+/// Prints the voice's speed and how early its first samples are ready. `RTEN_NUM_THREADS=1` limits it to one core.
+#[test]
+#[ignore = "measures"]
+fn speed() {
+    let path = published().unwrap();
+    let start = Instant::now();
+    let voice = PiperVoice::open(&path).unwrap();
+    let loaded = start.elapsed();
+    for text in [TEXTS[0], TEXTS[1], TEXTS[7]] {
+        let start = Instant::now();
+        let mut first = None;
+        let mut samples = 0;
+        for phrase in voice.phrases(text, 150) {
+            samples += phrase.unwrap().len();
+            first.get_or_insert_with(|| start.elapsed());
+        }
+        let (took, seconds) = (start.elapsed(), samples as f64 / 22_050.0);
+        let _ = writeln!(
+            std::io::stderr(),
+            "loaded in {loaded:.2?}; {seconds:.1} s of speech in {took:.2?}, {:.1} times real time; first samples after \
+             {:.2?}",
+            seconds / took.as_secs_f64(),
+            first.unwrap()
+        );
+    }
+}
