@@ -44,6 +44,7 @@ mod timelock_peers;
 #[cfg(unix)]
 mod update;
 mod validate;
+mod voice;
 mod wallet;
 mod wallet_peers;
 mod whisper;

@@ -50,6 +50,7 @@ mod submission;
 mod table;
 mod tables;
 mod updates;
+mod voice;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;

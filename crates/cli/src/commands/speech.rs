@@ -15,13 +15,15 @@ use serde_json::{Value, json};
 use taonet_primitives::{SampleRate, Transcript, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
-    Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition,
+    Pcm, Recognizer, SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition,
 };
 use taonet_whisper::SpeechTask;
 
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::table::matrix;
 use crate::tables::similarities;
+use crate::voice::VoiceName;
 use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
@@ -36,6 +38,22 @@ pub(crate) enum Command {
         /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
+    },
+    /// Synthesise a text and write it to a WAV file
+    Synthesize {
+        /// Text to speak
+        text: String,
+        /// Output WAV file, with 16-bit samples
+        output: PathBuf,
+        /// Voice: of espeak-ng, or piper:FILE.onnx|MODEL (neural)
+        #[arg(long, default_value = "en-gb")]
+        voice: VoiceName,
+        /// Speaking rate, in words per minute: 80 to 450
+        #[arg(long, default_value_t = 150)]
+        words_per_minute: u16,
+        /// Output sample rate, in Hz [default: that of the voice]
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
+        rate: Option<u32>,
     },
     /// Resample a WAV file
     Resample {
@@ -87,6 +105,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Transcribe(args) => transcribe(args, context),
         Command::Embed { texts, models } => embed(texts, models.clone(), context),
+        Command::Synthesize { text, output, voice, words_per_minute, rate } => {
+            synthesize(text, output, voice, *words_per_minute, *rate, context)
+        }
         Command::Resample { input, output, rate, for_recognition } => {
             resample(input, output, *rate, *for_recognition, context)
         }
@@ -190,15 +211,41 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
     context.print(&rows.to_string())
 }
 
+fn synthesize(
+    text: &str,
+    output: &Path,
+    voice: &VoiceName,
+    words_per_minute: u16,
+    rate: Option<u32>,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
+    let speech = voice.load(words_per_minute, models)?;
+    if !text.chars().any(char::is_alphanumeric) {
+        return Err(Classified::error(
+            Failure::Usage,
+            "the text has neither letters nor digits\nhint: pass a text that can be spoken",
+        ));
+    }
+    let pcm = speech.synthesizer.speak(text, &speech.voice)?;
+    let rate = rate.map(SampleRate::new).transpose().context("--rate")?.unwrap_or(pcm.rate);
+    write_wav(output, &resample_endpoints(&pcm, rate), context)
+}
+
 fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, context: &Context) -> anyhow::Result<()> {
     let rate = if for_recognition { SampleRate::HZ_16K } else { SampleRate::new(rate).context("--rate")? };
     let wav = read_wav(input, |header| check_result(header, rate))?;
     let pcm = if for_recognition {
-        taonet_speech::Pcm::mono(resample_for_recognition(&wav.pcm), rate)
+        Pcm::mono(resample_for_recognition(&wav.pcm), rate)
     } else {
         resample_endpoints(&wav.pcm, rate)
     };
-    let bytes = Wav::encode(&pcm, SampleFormat::S16)?;
+    write_wav(output, &pcm, context)
+}
+
+/// Writes samples to a WAV file, and prints a summary.
+fn write_wav(output: &Path, pcm: &Pcm, context: &Context) -> anyhow::Result<()> {
+    let bytes = Wav::encode(pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
     let summary =
         json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });

@@ -17,13 +17,14 @@ use taonet_babelbit_miner::{MinerConfig, describe_metrics};
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_babelbit_text_miner::server as text_server;
-use taonet_speech::{Espeak, Recognizer, Synthesizer};
+use taonet_speech::Recognizer;
 
 use crate::contest::Contest;
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
+use crate::voice::{Speech, VoiceName};
 use crate::{engines, settings};
 use language_model::LanguageModelArgs;
 use servers::ServerArgs;
@@ -43,6 +44,9 @@ pub(crate) struct MinerArgs {
     /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent [default: interpreter]
     #[arg(long)]
     profile: Option<ProfileName>,
+    /// Voice of a speech miner: of espeak-ng, or piper:FILE.onnx|MODEL (neural) [default: en-gb]
+    #[arg(long, value_name = "VOICE")]
+    voice: Option<VoiceName>,
     /// Listen address [default: 0.0.0.0 with the port MINER_AXON_PORT, or 127.0.0.1:8092]
     #[arg(long)]
     listen: Option<SocketAddr>,
@@ -64,6 +68,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             Failure::Usage,
             "--profile is for speech miners\nhint: omit --profile or --contest text",
         )),
+        (Contest::Text, _, None) if args.voice.is_some() => {
+            Err(Classified::error(Failure::Usage, "--voice is for speech miners\nhint: omit --voice or --contest text"))
+        }
         (Contest::Text, _, None) => run_text(args, context),
         (Contest::Speech, Some(_), _) => {
             Err(Classified::error(Failure::Usage, "--model is for text miners\nhint: add --contest text"))
@@ -72,6 +79,12 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech()?;
             args.servers.check_speech(profile)?;
+            if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
+                return Err(Classified::error(
+                    Failure::Usage,
+                    format!("--voice has no effect with --profile {profile}\nhint: omit it, or use another profile"),
+                ));
+            }
             run_speech(args, profile, context)
         }
     }
@@ -169,9 +182,9 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         describe_metrics();
         let load = async {
             if args.servers.has_stages() {
-                args.servers.profile(name, &config)
+                args.servers.profile(name, &config, args.voice.as_ref())
             } else {
-                profile(name, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))
+                profile(name, || engines::network_recognizer(&config), || speech(args.voice.as_ref(), &config))
             }
         };
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
@@ -182,18 +195,33 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     })
 }
 
+/// Loads the chosen voice of a miner, or that of espeak-ng, for its normal speaking rate.
+fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> {
+    let normal = Manner::default().voice;
+    let default = VoiceName::Espeak(normal.name);
+    voice.unwrap_or(&default).load(normal.words_per_minute, config.models_dir.clone())
+}
+
 /// Builds a profile by name; engines are loaded only if the profile needs them.
 pub(crate) fn profile(
     name: ProfileName,
     recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,
-    synthesizer: impl FnOnce() -> anyhow::Result<Arc<dyn Synthesizer>>,
+    speech: impl FnOnce() -> anyhow::Result<Speech>,
 ) -> anyhow::Result<Arc<dyn Profile>> {
-    let interpreter = |recognizer, synthesizer| Interpreter::new(recognizer, synthesizer, Manner::default());
     Ok(match name {
-        ProfileName::Interpreter => Arc::new(interpreter(recognizer()?, synthesizer()?)?),
-        ProfileName::Patient => Arc::new(Patient::new(interpreter(recognizer()?, synthesizer()?)?)),
+        ProfileName::Interpreter => Arc::new(interpreter(recognizer()?, speech()?)?),
+        ProfileName::Patient => Arc::new(Patient::new(interpreter(recognizer()?, speech()?)?)),
         ProfileName::Parrot => Arc::new(Parrot),
-        ProfileName::Mumbler => Arc::new(Mumbler::new(synthesizer()?, Manner::default().voice)?),
+        ProfileName::Mumbler => {
+            let speech = speech()?;
+            Arc::new(Mumbler::new(speech.synthesizer, speech.voice)?)
+        }
         ProfileName::Silent => Arc::new(Silent),
     })
+}
+
+/// Builds an interpreter that speaks with a voice.
+pub(crate) fn interpreter(recognizer: Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Interpreter> {
+    let manner = Manner { voice: speech.voice, ..Manner::default() };
+    Ok(Interpreter::new(recognizer, speech.synthesizer, manner)?)
 }

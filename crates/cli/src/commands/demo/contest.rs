@@ -14,7 +14,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
-use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
+use taonet_babelbit_miner::profile::{Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
@@ -35,11 +35,12 @@ use super::page::{Page, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::{local_config, miner_key};
-use crate::commands::babelbit::miner::profile;
+use crate::commands::babelbit::miner::{interpreter, profile};
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::daemon::demonstrate;
 use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
+use crate::voice::{Speech, VoiceName};
 
 /// A contest with its engines loaded.
 pub(super) struct Contest {
@@ -72,11 +73,11 @@ impl Contest {
         config.arena.ready_timeout = Duration::ZERO;
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
-        let profiles = ProfileName::ALL
-            .map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), || Ok(Arc::clone(&synthesizer) as _)));
+        let speech = || Ok(Speech { synthesizer: Arc::clone(&synthesizer) as _, voice: Manner::default().voice });
+        let profiles = ProfileName::ALL.map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), speech));
         let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
         let visitors_profiles = match visitors {
-            Some(whisper) => incremental_profiles(&whisper, &synthesizer)?,
+            Some(whisper) => incremental_profiles(&whisper, visitors_speech(models.clone(), speech)?)?,
             None => Vec::new(),
         };
         let scorer = Arc::new(scorer(&config, models, true, context)?);
@@ -301,13 +302,21 @@ impl Contest {
 }
 
 /// Builds the profiles that recognise speech, for a recogniser that needs the context of whole sentences.
-fn incremental_profiles(
-    recognizer: &Arc<dyn Recognizer>,
-    synthesizer: &Arc<Espeak>,
-) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
-    let interpreter = Interpreter::new(Arc::clone(recognizer), Arc::clone(synthesizer) as _, Manner::default())?;
-    let interpreter = interpreter.incremental();
+fn incremental_profiles(recognizer: &Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
+    let interpreter = interpreter(Arc::clone(recognizer), speech)?.incremental();
     Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
+}
+
+/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is installed, otherwise that
+/// of the contest, whose small recogniser understands espeak-ng only.
+fn visitors_speech(
+    models: Option<PathBuf>,
+    default: impl FnOnce() -> anyhow::Result<Speech>,
+) -> anyhow::Result<Speech> {
+    match VoiceName::installed(models.clone()) {
+        Some(neural) => neural.load(Manner::default().voice.words_per_minute, models),
+        None => default(),
+    }
 }
 
 /// Submits all results to the scoring API.

@@ -13,13 +13,15 @@ use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_http::ModelServer;
 use taonet_settings::{Secret, value};
-use taonet_speech::{Espeak, Recognizer, Synthesizer};
+use taonet_speech::Recognizer;
 use tokio::runtime::Handle;
 use url::Url;
 
 use super::language_model::completion_options;
+use super::{interpreter, speech};
 use crate::engines;
 use crate::exit::{Classified, Failure};
+use crate::voice::{Speech, VoiceName};
 
 /// Default timeout of a completion: half of the validators' timeout.
 const COMPLETION: Duration = Duration::from_secs(5);
@@ -67,7 +69,7 @@ pub(super) struct ServerArgs {
     /// Chat model
     #[arg(long, value_name = "NAME", requires = "llm_url")]
     llm_model: Option<String>,
-    /// Base URL of the text-to-speech server [default: espeak-ng]
+    /// Base URL of the text-to-speech server [default: the voice of this process]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     tts_url: Option<Url>,
     /// Text-to-speech model [default: tts-1]
@@ -232,8 +234,13 @@ impl ServerArgs {
 
     /// Builds an interpreting profile with these stages, and with the built-in ones for the others. Must be called on
     /// the runtime that serves the miner.
-    pub(super) fn profile(&self, name: ProfileName, config: &Config) -> anyhow::Result<Arc<dyn Profile>> {
-        let interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
+    pub(super) fn profile(
+        &self,
+        name: ProfileName,
+        config: &Config,
+        voice: Option<&VoiceName>,
+    ) -> anyhow::Result<Arc<dyn Profile>> {
+        let interpreter = interpreter(self.recognizer(config)?, self.speech(config, voice)?)?;
         let mut interpreter = interpreter.with_call_time(self.call_time());
         if self.is_incremental() {
             interpreter = interpreter.incremental();
@@ -266,19 +273,24 @@ impl ServerArgs {
         Ok(Arc::new(RemoteRecognizer::new(remote, fallback)))
     }
 
-    fn synthesizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Synthesizer>> {
-        let Some(url) = &self.tts_url else { return Ok(Arc::new(Espeak::find()?)) };
-        let fallback = match Espeak::find() {
-            Ok(espeak) => Some(Arc::new(espeak) as Arc<dyn Synthesizer>),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "phrases are lost when --tts-url fails");
+    /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless it was chosen, it may
+    /// be missing.
+    fn speech(&self, config: &Config, voice: Option<&VoiceName>) -> anyhow::Result<Speech> {
+        let own = speech(voice, config);
+        let Some(url) = &self.tts_url else { return own };
+        let own = match own {
+            Err(error) if voice.is_none() => {
+                tracing::warn!(error = &*error, "phrases are lost when --tts-url fails");
                 None
             }
+            own => Some(own?),
         };
         let key = ("BB_MINER_TTS_API_KEY", config.model_keys.tts.as_ref());
         let remote = self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"), self.tts_timeout)?;
-        let voice = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
-        Ok(Arc::new(RemoteSynthesizer::new(remote, voice, fallback)))
+        let name = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
+        let (fallback, voice) = own.map(|own| (own.synthesizer, own.voice)).unzip();
+        let synthesizer = Arc::new(RemoteSynthesizer::new(remote, name, fallback));
+        Ok(Speech { synthesizer, voice: voice.unwrap_or_else(|| Manner::default().voice) })
     }
 
     fn remote(

@@ -1,0 +1,145 @@
+//! The voice of speech: one of espeak-ng, or a neural one of Piper.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use taonet_primitives::with_causes;
+use taonet_speech::models::{ModelSpec, ModelStore};
+use taonet_speech::{Espeak, Synthesizer, Voice};
+use taonet_voice::PiperVoice;
+
+use crate::exit::{Classified, Failure};
+
+/// Prefix of the names of Piper's voices.
+const PIPER: &str = "piper:";
+/// Extension of the files of Piper's voices.
+const EXTENSION: &str = "onnx";
+/// Name of the published voice that replaces espeak-ng where no voice is chosen.
+pub(crate) const NEURAL: &str = "en_US-joe-medium";
+
+/// A voice by its name on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum VoiceName {
+    /// A voice of espeak-ng, such as `en-gb`.
+    Espeak(String),
+    /// A voice of Piper: the path of its `.onnx` file, or the name of a published model.
+    Piper(String),
+}
+
+impl FromStr for VoiceName {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.strip_prefix(PIPER) {
+            Some(name) => Self::Piper(name.to_owned()),
+            None => Self::Espeak(text.to_owned()),
+        })
+    }
+}
+
+impl fmt::Display for VoiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Espeak(name) => f.write_str(name),
+            Self::Piper(name) => write!(f, "{PIPER}{name}"),
+        }
+    }
+}
+
+/// A synthesiser, and the voice with which it speaks.
+pub(crate) struct Speech {
+    pub(crate) synthesizer: Arc<dyn Synthesizer>,
+    pub(crate) voice: Voice,
+}
+
+impl VoiceName {
+    /// Loads the voice, to speak at this rate. `models` is the model directory.
+    ///
+    /// # Errors
+    /// If the voice is not installed or unusable, or if the rate is out of range.
+    pub(crate) fn load(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
+        let (synthesizer, name): (Arc<dyn Synthesizer>, _) = match self {
+            Self::Espeak(name) => (Arc::new(Espeak::find()?), name.clone()),
+            Self::Piper(name) => {
+                let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
+                let piper = PiperVoice::open(&path).map_err(|error| usage(with_causes(&error)))?;
+                // Published names have only letters that espeak-ng allows too; the voice ignores the name.
+                (Arc::new(piper), NEURAL.to_owned())
+            }
+        };
+        let voice = Voice { name, words_per_minute, pitch: 50 };
+        voice.validate().map_err(|error| usage(error.to_string()))?;
+        Ok(Speech { synthesizer, voice })
+    }
+
+    /// Returns the published neural voice if it is installed.
+    pub(crate) fn installed(models: Option<PathBuf>) -> Option<Self> {
+        let spec = ModelSpec::find(NEURAL).ok()?;
+        ModelStore::new(models).verify(spec).ok().map(|_| Self::Piper(NEURAL.to_owned()))
+    }
+}
+
+/// Returns whether the name of a voice is the path of a file.
+fn is_file(name: &str) -> bool {
+    name.contains(std::path::is_separator)
+        || Path::new(name).extension().is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION))
+}
+
+/// Finds the file of a published voice.
+fn published(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let spec = ModelSpec::find(name).map_err(|error| usage(error.to_string()))?;
+    let Some(file) = spec.files.iter().find(|file| is_file(file.name)) else {
+        return Err(usage(format!(
+            "{} is not a voice\nhint: use {PIPER}{NEURAL}, or {PIPER}FILE.onnx with a file of your own",
+            spec.name
+        )));
+    };
+    let dir = ModelStore::new(models).verify(spec).map_err(|error| usage(error.to_string()))?;
+    Ok(dir.join(file.name))
+}
+
+fn usage(message: String) -> anyhow::Error {
+    Classified::error(Failure::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> VoiceName {
+        let name: VoiceName = text.parse().unwrap();
+        assert_eq!(name.to_string(), text);
+        name
+    }
+
+    #[test]
+    fn names_select_the_synthesiser() {
+        assert_eq!(parsed("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
+        assert_eq!(parsed("piper:en_US-joe-medium"), VoiceName::Piper("en_US-joe-medium".to_owned()));
+        for file in ["voice.onnx", "./voice", "/voices/en.ONNX"] {
+            assert!(is_file(file), "{file}");
+        }
+        assert!(!is_file(NEURAL));
+    }
+
+    /// Columns: voice · words per minute · part of the error
+    #[test]
+    fn unusable_voices_are_refused_with_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = format!("piper:{}", folder.path().join("none.onnx").display());
+        for (name, words_per_minute, expected) in [
+            (&*missing, 150, "none.onnx: No such file or directory (os error 2)\nhint: a voice of Piper has two files"),
+            ("piper:", 150, "unknown model ``"),
+            ("piper:tiny-ctc", 150, "tiny-ctc is not a voice\nhint: use piper:en_US-joe-medium"),
+            ("piper:faster-whisper-base", 150, "faster-whisper-base is not a voice"),
+            ("en gb", 150, "malformed voice name `en gb`"),
+            ("en-gb", 79, "words per minute is 79, expected 80 to 450"),
+        ] {
+            let error = parsed(name).load(words_per_minute, None).err().unwrap();
+            assert!(error.to_string().contains(expected), "{name}: {error}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Voices of the commands: espeak-ng's, and the published neural one if `scripts/models` has installed it.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+use taonet_speech::Wav;
+
+use crate::speech::word_errors;
+use crate::support::{bb, document, model_state, refusal, skip, tao};
+
+/// The published neural voice.
+const NEURAL: &str = "en_US-joe-medium";
+/// The recogniser that listens to it.
+const RECOGNIZER: &str = "faster-whisper-base";
+/// Texts of the shipped challenges' references.
+const TEXTS: [&str; 4] = [
+    "Good morning. What can I get for you today?",
+    "I have been in the same office for seven years now. I really like my colleagues, but the work is boring.",
+    "Before the next meeting on Monday, could you please write down the numbers for me clearly, so that everybody in \
+     the team agrees about the money?",
+    "Moving to a smaller place is very easy. How long does the bus take?",
+];
+
+fn synthesize(text: &str, output: &Path, options: &[&str]) -> Command {
+    let mut command = tao();
+    command.args(["speech", "synthesize", "--json"]).arg(text).arg(output).args(options);
+    command
+}
+
+#[test]
+fn text_becomes_a_wav_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("speech.wav");
+    let mut frames = Vec::new();
+    for (options, rate) in [
+        (&[][..], 22_050),
+        (&["--words-per-minute", "300"], 22_050),
+        (&["--voice", "en-us", "--rate", "24000"], 24_000),
+    ] {
+        let answer = document(&synthesize("The ferry leaves at ten.", &output, options).output().unwrap());
+        let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
+        assert_eq!(
+            answer,
+            json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": wav.pcm.frames() })
+        );
+        assert_eq!(wav.pcm.rate.hz(), rate);
+        assert!(wav.pcm.samples.iter().any(|sample| sample.abs() > 0.1));
+        frames.push(wav.pcm.frames());
+    }
+    assert!(frames[1] < frames[0] * 3 / 4, "{frames:?}");
+}
+
+/// Columns: text · options · exit code · part of the error
+#[test]
+fn unusable_voices_and_texts_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("speech.wav");
+    let file = folder.path().join("other.onnx");
+    std::fs::write(&file, "not a model").unwrap();
+    let other = format!("piper:{}", file.display());
+    for (text, options, code, expected) in [
+        ("Hello.", &["--voice", "piper:none.onnx"][..], 2, "hint: a voice of Piper has two files"),
+        ("Hello.", &["--voice", &other], 2, "other.onnx.json: No such file"),
+        ("Hello.", &["--voice", "piper:faster-whisper-base"], 2, "faster-whisper-base is not a voice\nhint: "),
+        ("Hello.", &["--voice", "piper:joe"], 2, "unknown model `joe`"),
+        ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),
+        ("Hello.", &["--voice", "../en"], 2, "malformed voice name `../en`"),
+        ("Hello.", &["--voice", "zz"], 1, "voice does not exist"),
+        ("Hello.", &["--words-per-minute", "20"], 2, "words per minute is 20, expected 80 to 450"),
+        ("Hello.", &["--rate", "10"], 2, "--rate"),
+        ("...", &[], 2, "the text has neither letters nor digits\nhint: "),
+        ("", &[], 2, "the text has neither letters nor digits"),
+    ] {
+        let error = refusal(&synthesize(text, &output, options).output().unwrap(), code);
+        assert!(error.contains(expected), "{text:?} {options:?}: {error}");
+    }
+    assert!(!output.exists());
+}
+
+/// Columns: options of a miner · part of the error
+#[test]
+fn miners_refuse_voices_without_effect() {
+    for (options, expected) in [
+        (&["--contest", "text", "--voice", "en-us"][..], "--voice is for speech miners"),
+        (&["--profile", "parrot", "--voice", "en-us"], "--voice has no effect with --profile parrot"),
+    ] {
+        let error = refusal(&bb().arg("miner").args(options).output().unwrap(), 2);
+        assert!(error.contains(expected), "{options:?}: {error}");
+    }
+}
+
+/// Returns the words of a text in small letters, without punctuation.
+fn words(text: &str) -> String {
+    let letters: String =
+        text.chars().map(|c| if c.is_alphanumeric() || c == '\'' { c.to_ascii_lowercase() } else { ' ' }).collect();
+    letters.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn neural_voice_is_understood() {
+    for model in [NEURAL, RECOGNIZER] {
+        if model_state(model) != "present" {
+            return skip(&format!("NOT TESTED: {model} is not installed; hint: run scripts/models {model}"));
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let voice = format!("piper:{NEURAL}");
+    let files: Vec<_> = (0..TEXTS.len()).map(|index| folder.path().join(format!("{index}.wav"))).collect();
+    for (text, file) in TEXTS.iter().zip(&files) {
+        document(&synthesize(text, file, &["--voice", &voice, "--rate", "24000"]).output().unwrap());
+    }
+    let mut transcribe = tao();
+    transcribe.env("BB_AUDIO_SCORING_STT_MODEL", RECOGNIZER).args(["speech", "transcribe", "--json"]).args(&files);
+    let heard = document(&transcribe.output().unwrap());
+    let (mut errors, mut count) = (0, 0);
+    for (heard, text) in heard.as_array().unwrap().iter().zip(TEXTS) {
+        let heard = words(heard["text"].as_str().unwrap());
+        errors += word_errors(&heard, &words(text));
+        count += words(text).split(' ').count();
+    }
+    assert!(errors * 20 <= count, "{errors} word errors in {count} words, more than 5 %: {heard}");
+}
