@@ -61,7 +61,7 @@ fn unusable_voices_and_texts_are_refused() {
     let other = format!("piper:{}", file.display());
     for (text, options, code, expected) in [
         ("Hello.", &["--voice", "piper:none.onnx"][..], 2, "hint: a voice of Piper has two files"),
-        ("Hello.", &["--voice", &other], 2, "other.onnx.json: No such file"),
+        ("Hello.", &["--voice", &*other], 2, "other.onnx.json: No such file"),
         ("Hello.", &["--voice", "piper:faster-whisper-base"], 2, "faster-whisper-base is not a voice\nhint: "),
         ("Hello.", &["--voice", "piper:joe"], 2, "unknown model `joe`"),
         ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),

@@ -1,7 +1,6 @@
 //! The voice of speech: one of espeak-ng, or a neural one of Piper.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ const PIPER: &str = "piper:";
 /// Extension of the files of Piper's voices.
 const EXTENSION: &str = "onnx";
 /// Name of the published voice that replaces espeak-ng where no voice is chosen.
-pub(crate) const NEURAL: &str = "en_US-joe-medium";
+const NEURAL: &str = "en_US-joe-medium";
 
 /// A voice by its name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +39,6 @@ impl FromStr for VoiceName {
     }
 }
 
-impl fmt::Display for VoiceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Espeak(name) => f.write_str(name),
-            Self::Piper(name) => write!(f, "{PIPER}{name}"),
-        }
-    }
-}
-
 /// A synthesiser, and the voice with which it speaks.
 pub(crate) struct Speech {
     pub(crate) synthesizer: Arc<dyn Synthesizer>,
@@ -61,13 +51,13 @@ impl VoiceName {
     /// # Errors
     /// If the voice is not installed or unusable, or if the rate is out of range.
     pub(crate) fn load(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
-        let (synthesizer, name): (Arc<dyn Synthesizer>, _) = match self {
-            Self::Espeak(name) => (Arc::new(Espeak::find()?), name.clone()),
+        let (synthesizer, name) = match self {
+            Self::Espeak(name) => (Arc::new(Espeak::find()?) as Arc<dyn Synthesizer>, name.clone()),
             Self::Piper(name) => {
                 let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
                 let piper = PiperVoice::open(&path).map_err(|error| usage(with_causes(&error)))?;
                 // Published names have only letters that espeak-ng allows too; the voice ignores the name.
-                (Arc::new(piper), NEURAL.to_owned())
+                (Arc::new(piper) as Arc<dyn Synthesizer>, NEURAL.to_owned())
             }
         };
         let voice = Voice { name, words_per_minute, pitch: 50 };
@@ -110,9 +100,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> VoiceName {
-        let name: VoiceName = text.parse().unwrap();
-        assert_eq!(name.to_string(), text);
-        name
+        text.parse().unwrap()
     }
 
     #[test]

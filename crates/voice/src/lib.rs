@@ -5,8 +5,10 @@
 //! person: `FILE.onnx`, with its configuration in `FILE.onnx.json`. [`PiperVoice`] implements
 //! [`taonet_speech::Synthesizer`], so that it can take the place of espeak-ng everywhere.
 //!
+//! Compiling rten takes longer than the crate of the trait, whose many users do not need it: hence a crate of its own.
+//!
 //! Uses `taonet-speech` (the trait, and the process of espeak-ng) and `taonet-primitives` (sample rates). Used by
-//! `taonet-cli`. A crate of its own, because compiling rten takes longer than all of `taonet-speech`.
+//! `taonet-cli` through [`taonet_speech::Synthesizer`].
 //!
 //! # Pipeline
 //!

@@ -280,7 +280,7 @@ impl ServerArgs {
         let Some(url) = &self.tts_url else { return own };
         let own = match own {
             Err(error) if voice.is_none() => {
-                tracing::warn!(error = &*error, "phrases are lost when --tts-url fails");
+                tracing::warn!(error = format!("{error:#}"), "phrases are lost when --tts-url fails");
                 None
             }
             own => Some(own?),
