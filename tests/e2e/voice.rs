@@ -90,6 +90,12 @@ fn miners_refuse_voices_without_effect() {
     }
 }
 
+#[test]
+fn alignment_refuses_neural_voices() {
+    let error = refusal(&bb().args(["align", "challenge.json", "--voice", "piper:voice.onnx"]).output().unwrap(), 2);
+    assert!(error.contains("understands only espeak-ng\nhint: use a voice of espeak-ng"), "{error}");
+}
+
 /// Returns the words of a text in small letters, without punctuation.
 fn words(text: &str) -> String {
     let letters: String =

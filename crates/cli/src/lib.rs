@@ -124,7 +124,7 @@ enum TaoCommand {
     Demo(demo::DemoArgs),
     Dashboard(dashboard::DashboardArgs),
     Top(top::TopArgs),
-    /// Transcribe speech, compare sentences, resample recordings
+    /// Transcribe and synthesise speech, compare sentences, resample recordings
     #[command(subcommand)]
     Speech(speech::Command),
     /// List, download and verify speech and sentence models

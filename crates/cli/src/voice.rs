@@ -8,7 +8,7 @@ use std::sync::Arc;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Espeak, Synthesizer, Voice};
-use taonet_voice::PiperVoice;
+use taonet_voice::{PiperVoice, VoiceError};
 
 use crate::exit::{Classified, Failure};
 
@@ -39,37 +39,65 @@ impl FromStr for VoiceName {
     }
 }
 
-/// A synthesiser, and the voice with which it speaks.
-pub(crate) struct Speech {
-    pub(crate) synthesizer: Arc<dyn Synthesizer>,
-    pub(crate) voice: Voice,
-}
-
 impl VoiceName {
     /// Loads the voice, to speak at this rate. `models` is the model directory.
     ///
     /// # Errors
     /// If the voice is not installed or unusable, or if the rate is out of range.
     pub(crate) fn load(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
-        let (synthesizer, name) = match self {
-            Self::Espeak(name) => (Arc::new(Espeak::find()?) as Arc<dyn Synthesizer>, name.clone()),
-            Self::Piper(name) => {
-                let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
-                let piper = PiperVoice::open(&path).map_err(|error| usage(with_causes(&error)))?;
-                // Published names have only letters that espeak-ng allows too; the voice ignores the name.
-                (Arc::new(piper) as Arc<dyn Synthesizer>, NEURAL.to_owned())
-            }
+        let name = match self {
+            Self::Espeak(name) | Self::Piper(name) => name,
         };
-        let voice = Voice { name, words_per_minute, pitch: 50 };
-        voice.validate().map_err(|error| usage(error.to_string()))?;
-        Ok(Speech { synthesizer, voice })
+        let voice = Voice { name: name.clone(), words_per_minute, pitch: 50 };
+        match self {
+            Self::Espeak(_) => {
+                voice.validate().map_err(|error| usage(error.to_string()))?;
+                Ok(Speech { synthesizer: Arc::new(Espeak::find()?), voice })
+            }
+            Self::Piper(name) => {
+                voice.validate_ranges().map_err(|error| usage(error.to_string()))?;
+                let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
+                Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
+            }
+        }
     }
 
-    /// Returns the published neural voice if it is installed.
-    pub(crate) fn installed(models: Option<PathBuf>) -> Option<Self> {
-        let spec = ModelSpec::find(NEURAL).ok()?;
-        ModelStore::new(models).verify(spec).ok().map(|_| Self::Piper(NEURAL.to_owned()))
+    /// Whether the voice is neural: computed in this process, which takes much longer than a voice of espeak-ng.
+    pub(crate) const fn is_neural(&self) -> bool {
+        matches!(self, Self::Piper(_))
     }
+}
+
+/// A synthesiser, and the voice with which it speaks.
+pub(crate) struct Speech {
+    pub(crate) synthesizer: Arc<dyn Synthesizer>,
+    pub(crate) voice: Voice,
+}
+
+impl Speech {
+    /// Loads the published neural voice, to speak at this rate, if it is installed and undamaged. `models` is the model
+    /// directory.
+    ///
+    /// # Errors
+    /// If espeak-ng is missing or fails.
+    pub(crate) fn installed(words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+        let Ok(path) = published(NEURAL, models) else { return Ok(None) };
+        let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
+        Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))
+    }
+}
+
+/// Loads a voice of Piper.
+fn open(path: &Path) -> anyhow::Result<PiperVoice> {
+    PiperVoice::open(path).map_err(|error| match error {
+        VoiceError::Io { .. }
+        | VoiceError::Json { .. }
+        | VoiceError::Config { .. }
+        | VoiceError::Network { .. }
+        | VoiceError::Architecture { .. } => usage(with_causes(&error)),
+        // espeak-ng is missing or fails: the arguments are valid.
+        other => other.into(),
+    })
 }
 
 /// Returns whether the name of a voice is the path of a file.
@@ -106,6 +134,7 @@ mod tests {
     #[test]
     fn names_select_the_synthesiser() {
         assert_eq!(parsed("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
+        assert_eq!(["en-gb", "piper:voice.onnx"].map(|name| parsed(name).is_neural()), [false, true]);
         assert_eq!(parsed("piper:en_US-joe-medium"), VoiceName::Piper("en_US-joe-medium".to_owned()));
         for file in ["voice.onnx", "./voice", "/voices/en.ONNX"] {
             assert!(is_file(file), "{file}");
@@ -125,6 +154,7 @@ mod tests {
             ("piper:faster-whisper-base", 150, "faster-whisper-base is not a voice"),
             ("en gb", 150, "malformed voice name `en gb`"),
             ("en-gb", 79, "words per minute is 79, expected 80 to 450"),
+            (&*missing, 451, "words per minute is 451, expected 80 to 450"),
         ] {
             let error = parsed(name).load(words_per_minute, None).err().unwrap();
             assert!(error.to_string().contains(expected), "{name}: {error}");

@@ -27,12 +27,20 @@ impl Voice {
         50
     }
 
-    /// Validates the characters of the name, and the ranges of speed and pitch.
+    /// Validates the characters of the name, as for espeak-ng, and the ranges of speed and pitch.
     ///
     /// # Errors
     /// [`SynthesisError::VoiceName`] or [`SynthesisError::Range`].
     pub fn validate(&self) -> Result<(), SynthesisError> {
         check_name(&self.name)?;
+        self.validate_ranges()
+    }
+
+    /// Validates the ranges of speed and pitch only: for synthesisers whose voices have names unlike those of espeak-ng.
+    ///
+    /// # Errors
+    /// [`SynthesisError::Range`].
+    pub fn validate_ranges(&self) -> Result<(), SynthesisError> {
         let range = |what, value, min, max| match value {
             _ if (min..=max).contains(&value) => Ok(()),
             _ => Err(SynthesisError::Range { what, value, min, max }),

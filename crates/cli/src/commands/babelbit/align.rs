@@ -6,11 +6,11 @@ use taonet_primitives::{bytes_without_bom, counted};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_speech::{CtcRecognizer, resample_for_recognition};
+use taonet_speech::{CtcRecognizer, Espeak, Synthesizer, Voice, resample_for_recognition};
 
 use crate::context::Context;
-use crate::settings;
-use crate::voice::{Speech, VoiceName};
+use crate::exit::{Classified, Failure};
+use crate::voice::VoiceName;
 
 /// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub(crate) struct AlignArgs {
     /// Challenge files; subnets/babelbit/challenges/README.md describes the format
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Voice of the reference speech: of espeak-ng, or piper:FILE.onnx|MODEL (neural)
+    /// espeak-ng voice of the reference speech
     #[arg(long, default_value = "en-gb")]
     voice: VoiceName,
     /// Speaking rate, in words per minute
@@ -27,17 +27,25 @@ pub(crate) struct AlignArgs {
 }
 
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
-    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
-    let speech = args.voice.load(args.words_per_minute, models)?;
+    // The embedded recogniser would find plausible but wrong times in the speech of a neural voice, without an error.
+    let VoiceName::Espeak(name) = &args.voice else {
+        return Err(Classified::error(
+            Failure::Usage,
+            "the recogniser that times the words understands only espeak-ng\nhint: use a voice of espeak-ng, such as \
+             --voice en-gb",
+        ));
+    };
+    let synthesizer = Espeak::find()?;
     let recognizer = CtcRecognizer::embedded()?;
+    let voice = Voice { name: name.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
     for file in &args.files {
-        let words = align(file, &speech, &recognizer).with_context(|| file.display().to_string())?;
+        let words = align(file, &synthesizer, &recognizer, &voice).with_context(|| file.display().to_string())?;
         context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }
 
-fn align(file: &Path, speech: &Speech, recognizer: &CtcRecognizer) -> anyhow::Result<usize> {
+fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &Voice) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
@@ -50,8 +58,8 @@ fn align(file: &Path, speech: &Speech, recognizer: &CtcRecognizer) -> anyhow::Re
         let Some(text) = target.get("text").and_then(Value::as_str) else {
             bail!("utterances[{index}].target.text is not a string");
         };
-        let samples = resample_for_recognition(&speech.synthesizer.speak(text, &speech.voice)?);
-        let words = recognizer.time_words(&samples, &text.split_whitespace().collect::<Vec<_>>())?;
+        let speech = resample_for_recognition(&synthesizer.speak(text, voice)?);
+        let words = recognizer.time_words(&speech, &text.split_whitespace().collect::<Vec<_>>())?;
         count += words.len();
         target.insert("words".to_owned(), json!(words));
     }

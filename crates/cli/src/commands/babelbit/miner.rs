@@ -78,7 +78,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         (Contest::Speech, None, profile) => {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech()?;
-            args.servers.check_speech(profile)?;
+            args.servers.check_speech(profile, args.voice.as_ref())?;
             if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
                 return Err(Classified::error(
                     Failure::Usage,

@@ -40,7 +40,7 @@ use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::daemon::demonstrate;
 use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
-use crate::voice::{Speech, VoiceName};
+use crate::voice::Speech;
 
 /// A contest with its engines loaded.
 pub(super) struct Contest {
@@ -313,8 +313,8 @@ fn visitors_speech(
     models: Option<PathBuf>,
     default: impl FnOnce() -> anyhow::Result<Speech>,
 ) -> anyhow::Result<Speech> {
-    match VoiceName::installed(models.clone()) {
-        Some(neural) => neural.load(Manner::default().voice.words_per_minute, models),
+    match Speech::installed(Manner::default().voice.words_per_minute, models)? {
+        Some(neural) => Ok(neural),
         None => default(),
     }
 }

@@ -27,6 +27,9 @@ use crate::voice::{Speech, VoiceName};
 const COMPLETION: Duration = Duration::from_secs(5);
 /// Default timeout of a call: one call of each of the three stages fits into the time limit of a frame.
 const STAGE: Duration = Duration::from_millis(800);
+/// Default time limit of all calls for a frame if a neural voice of this process is the fallback. The rest of the
+/// validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as in a debug build.
+const BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 
 /// Speech-to-text engine in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,7 +95,7 @@ pub(super) struct ServerArgs {
     #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
     /// Time limit of all calls to inference servers for one frame of speech, in seconds; three times as long for the
-    /// last frame [default: 2.4]
+    /// last frame [default: 2.4; 1.2 if --voice is neural]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     frame_timeout: Option<Duration>,
 }
@@ -142,7 +145,7 @@ impl ServerArgs {
     }
 
     /// Checks that only servers for the speech contest are given, and that the profile uses them.
-    pub(super) fn check_speech(&self, profile: ProfileName) -> anyhow::Result<()> {
+    pub(super) fn check_speech(&self, profile: ProfileName, voice: Option<&VoiceName>) -> anyhow::Result<()> {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
@@ -152,7 +155,7 @@ impl ServerArgs {
                  --llm-url or --tts-url",
             ));
         }
-        if let Some(message) = self.longer_than_a_frame() {
+        if let Some(message) = self.longer_than_a_frame(voice) {
             return Err(usage(&message));
         }
         if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
@@ -165,14 +168,14 @@ impl ServerArgs {
     }
 
     /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
-    fn longer_than_a_frame(&self) -> Option<String> {
+    fn longer_than_a_frame(&self, voice: Option<&VoiceName>) -> Option<String> {
         let timeouts = [
             ("--server-timeout", self.server_timeout),
             ("--stt-timeout", self.stt_timeout),
             ("--llm-timeout", self.llm_timeout),
             ("--tts-timeout", self.tts_timeout),
         ];
-        let limit = self.call_time();
+        let limit = self.call_time(voice);
         let (option, timeout) = timeouts.into_iter().find_map(|(option, timeout)| {
             timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
         })?;
@@ -184,9 +187,11 @@ impl ServerArgs {
         ))
     }
 
-    /// Returns the time limit of all calls for a frame.
-    fn call_time(&self) -> Duration {
-        self.frame_timeout.unwrap_or(Interpreter::CALL_TIME)
+    /// Returns the time limit of all calls for a frame: shorter if a neural `voice` may have to speak after them.
+    fn call_time(&self, voice: Option<&VoiceName>) -> Duration {
+        let has_neural_fallback = self.tts_url.is_some() && voice.is_some_and(VoiceName::is_neural);
+        let default = if has_neural_fallback { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
+        self.frame_timeout.unwrap_or(default)
     }
 
     /// Whether a server predicts the text.
@@ -241,7 +246,7 @@ impl ServerArgs {
         voice: Option<&VoiceName>,
     ) -> anyhow::Result<Arc<dyn Profile>> {
         let interpreter = interpreter(self.recognizer(config)?, self.speech(config, voice)?)?;
-        let mut interpreter = interpreter.with_call_time(self.call_time());
+        let mut interpreter = interpreter.with_call_time(self.call_time(voice));
         if self.is_incremental() {
             interpreter = interpreter.incremental();
         }
@@ -342,11 +347,35 @@ mod tests {
             (&["--stt-timeout", "3"], Some("--stt-timeout 3 exceeds the 2.4 s")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
-            let found = line.servers.check_speech(ProfileName::Interpreter).err().map(|error| error.to_string());
+            let found = line.servers.check_speech(ProfileName::Interpreter, None).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
         Line::try_parse_from(["bb", "--llm-timeout", "1"]).unwrap_err();
+    }
+
+    /// Columns: options · voice · time limit of a frame in milliseconds
+    #[test]
+    fn neural_fallback_has_time_left_in_the_frame() {
+        let neural = VoiceName::Piper("voice.onnx".to_owned());
+        let espeak = VoiceName::Espeak("en-us".to_owned());
+        let tts = ["--tts-url", "http://h/v1"];
+        for (options, voice, milliseconds) in [
+            (&tts[..], Some(&neural), 1_200),
+            (&tts, Some(&espeak), 2_400),
+            (&tts, None, 2_400),
+            // No call precedes the voice of this process.
+            (&[], Some(&neural), 2_400),
+            (&["--tts-url", "http://h/v1", "--frame-timeout", "2"], Some(&neural), 2_000),
+        ] {
+            let servers = Line::try_parse_from([&["bb"][..], options].concat()).unwrap().servers;
+            assert_eq!(servers.call_time(voice), Duration::from_millis(milliseconds), "{options:?} {voice:?}");
+        }
+        let options = ["bb", "--tts-url", "http://h/v1", "--tts-timeout", "2"];
+        let servers = Line::try_parse_from(options).unwrap().servers;
+        servers.check_speech(ProfileName::Interpreter, None).unwrap();
+        let error = servers.check_speech(ProfileName::Interpreter, Some(&neural)).unwrap_err().to_string();
+        assert!(error.starts_with("--tts-timeout 2 exceeds the 1.2 s of all calls for a frame\nhint: "), "{error}");
     }
 
     /// Columns: options · whether there is an n-gram model · whether there is a language model · part of the errors of a
@@ -374,7 +403,7 @@ mod tests {
         for (options, has_ngram, has_lm, of_text, of_speech) in table {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
             let text = line.servers.check_text(has_ngram || has_lm, has_lm);
-            let speech = line.servers.check_speech(ProfileName::Interpreter);
+            let speech = line.servers.check_speech(ProfileName::Interpreter, None);
             for (found, expected) in [(text, of_text), (speech, of_speech)] {
                 let found = found.err().map(|error| error.to_string());
                 assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
