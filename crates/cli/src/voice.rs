@@ -91,6 +91,7 @@ impl Speech {
 fn open(path: &Path) -> anyhow::Result<PiperVoice> {
     PiperVoice::open(path).map_err(|error| match error {
         VoiceError::Io { .. }
+        | VoiceError::TooLarge { .. }
         | VoiceError::Json { .. }
         | VoiceError::Config { .. }
         | VoiceError::Network { .. }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Maximum number of characters in a clause. espeak-ng loses words of much longer ones.
-const MOST: usize = 300;
+const MAX_CHARACTERS: usize = 300;
 
 /// A clause of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,8 @@ fn paragraphs(text: &str) -> Vec<String> {
 struct Mark {
     /// Positions of its characters: some marks are repeated.
     characters: Range<usize>,
-    /// What the network knows it as.
-    known_as: char,
+    /// The mark of the network that stands for it.
+    kind: char,
     /// Whether it ends a clause even if no space follows, as in Chinese.
     needs_no_space: bool,
 }
@@ -78,7 +78,7 @@ fn clauses(paragraph: &str) -> Vec<Clause> {
         };
         at = mark.characters.end;
         if is_spoken && ends_clause(&characters, &mark) {
-            push(&mut clauses, &text(start..at), Some(mark.known_as));
+            push(&mut clauses, &text(start..at), Some(mark.kind));
             (start, is_spoken) = (at, false);
         }
     }
@@ -90,18 +90,18 @@ fn clauses(paragraph: &str) -> Vec<Clause> {
 
 /// Adds a clause, or the parts of one that is too long, cut between two words if possible.
 fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
-    let mut rest = text.trim();
-    while let Some((end, _)) = rest.char_indices().nth(MOST) {
-        let (head, _) = rest.split_at(end);
+    let mut uncut = text.trim();
+    while let Some((end, _)) = uncut.char_indices().nth(MAX_CHARACTERS) {
+        let (head, _) = uncut.split_at(end);
         let cut = head.rfind(char::is_whitespace).unwrap_or(end);
-        let (part, following) = rest.split_at(cut);
+        let (part, following) = uncut.split_at(cut);
         if part.chars().any(char::is_alphanumeric) {
             clauses.push(Clause { text: part.trim().to_owned(), mark: None, ends_sentence: false });
         }
-        rest = following.trim_start();
+        uncut = following.trim_start();
     }
-    if rest.chars().any(char::is_alphanumeric) {
-        clauses.push(Clause { text: rest.to_owned(), mark, ends_sentence: matches!(mark, Some('.' | '?' | '!')) });
+    if uncut.chars().any(char::is_alphanumeric) {
+        clauses.push(Clause { text: uncut.to_owned(), mark, ends_sentence: matches!(mark, Some('.' | '?' | '!')) });
     }
 }
 
@@ -112,17 +112,17 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
         let run = characters.iter().skip(at).take_while(|character| marks.contains(character));
         at..at + run.count()
     };
-    let (known_as, needs_no_space) = match character {
+    let (kind, needs_no_space) = match character {
         // An ellipsis does not end a sentence.
         '.' if repeated(&['.']).len() > 2 => {
-            return Some(Mark { characters: repeated(&['.']), known_as: ';', needs_no_space: true });
+            return Some(Mark { characters: repeated(&['.']), kind: ';', needs_no_space: true });
         }
         '.' => ('.', false),
         '。' => ('.', true),
         // Of a sequence such as `?!`, the first mark counts.
         '?' | '!' => {
             let characters = repeated(&['?', '!', '？', '！']);
-            return Some(Mark { characters, known_as: character, needs_no_space: false });
+            return Some(Mark { characters, kind: character, needs_no_space: false });
         }
         '？' => ('?', true),
         '！' => ('!', true),
@@ -134,7 +134,7 @@ fn mark_at(characters: &[char], at: usize) -> Option<Mark> {
         '；' | '…' => (';', true),
         _ => return None,
     };
-    Some(Mark { characters: at..at + 1, known_as, needs_no_space })
+    Some(Mark { characters: at..at + 1, kind, needs_no_space })
 }
 
 /// Returns whether a clause ends after a mark: not in `3.50` or `10:30`, nor after an abbreviation, which a small letter
@@ -148,7 +148,7 @@ fn ends_clause(characters: &[char], mark: &Mark) -> bool {
         Some('\'') => words.next() == Some(&'s'),
         next => next.is_some_and(|next| next.is_lowercase()),
     };
-    is_closed && !(mark.known_as == '.' && continues)
+    is_closed && !(mark.kind == '.' && continues)
 }
 
 /// Returns whether a character is a bracket or a quotation mark.
@@ -198,10 +198,12 @@ mod tests {
 
     #[test]
     fn long_clause_is_cut_between_words() {
-        for (word, count, parts) in [("abcd ", 150, 3), ("\u{e9}", 2 * MOST, 2), ("- ", 2 * MOST, 1)] {
+        for (word, count, parts) in
+            [("abcd ", 150, 3), ("\u{e9}", 2 * MAX_CHARACTERS, 2), ("- ", 2 * MAX_CHARACTERS, 1)]
+        {
             let clauses = sentences(&format!("a{} b.", word.repeat(count))).concat();
             assert_eq!(clauses.len(), parts + usize::from(word != "abcd "), "{clauses:?}");
-            assert!(clauses.iter().all(|clause| clause.text.chars().count() <= MOST), "{clauses:?}");
+            assert!(clauses.iter().all(|clause| clause.text.chars().count() <= MAX_CHARACTERS), "{clauses:?}");
             assert_eq!(clauses.last().unwrap().mark, Some('.'));
         }
     }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use taonet_primitives::SampleRate;
 
 use crate::VoiceError;
+use crate::file::read;
 
 /// Phoneme between all others.
 pub(crate) const PAD: &str = "_";
@@ -14,6 +15,10 @@ pub(crate) const PAD: &str = "_";
 pub(crate) const BEGIN: &str = "^";
 /// Phoneme at the end of a phrase.
 pub(crate) const END: &str = "$";
+/// Maximum size of the file in bytes. Those of voices with hundreds of speakers have about 20 KB.
+const MAX_BYTES: u64 = 1 << 20;
+/// Maximum number of numbers of a phoneme. Published voices have one for each.
+const MAX_IDS: usize = 8;
 /// The largest factor of the durations that is plausible, in either direction.
 const MAX_STRETCH: f32 = 10.0;
 
@@ -28,6 +33,7 @@ struct File {
     inference: Inference,
     phoneme_type: Option<String>,
     phoneme_id_map: PhonemeIds,
+    num_symbols: u32,
     #[serde(default)]
     vowel_clusters: Vec<Vec<String>>,
     #[serde(default = "one")]
@@ -74,9 +80,9 @@ impl Config {
     /// Reads the configuration at `path`.
     ///
     /// # Errors
-    /// [`VoiceError::Io`], [`VoiceError::Json`] or [`VoiceError::Config`].
+    /// [`VoiceError::Io`], [`VoiceError::TooLarge`], [`VoiceError::Json`] or [`VoiceError::Config`].
     pub(crate) fn read(path: &Path) -> Result<Self, VoiceError> {
-        let bytes = std::fs::read(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
+        let bytes = read(path, MAX_BYTES)?;
         let file = serde_json::from_slice(taonet_primitives::bytes_without_bom(&bytes))
             .map_err(|source| VoiceError::Json { path: path.to_owned(), source })?;
         Self::check(file).map_err(|reason| VoiceError::Config { path: path.to_owned(), reason })
@@ -96,16 +102,7 @@ impl Config {
         if !(MAX_STRETCH.recip()..=MAX_STRETCH).contains(&length_scale) {
             return Err(format!("`inference.length_scale` is {length_scale}, expected 0.1 to 10"));
         }
-        for name in [PAD, BEGIN, END] {
-            if file.phoneme_id_map.get(name).is_none_or(Vec::is_empty) {
-                return Err(format!("`phoneme_id_map` has no number for {name:?}"));
-            }
-        }
-        if let Some((phoneme, id)) =
-            file.phoneme_id_map.iter().find_map(|(phoneme, ids)| Some((phoneme, ids.iter().find(|id| **id < 0)?)))
-        {
-            return Err(format!("`phoneme_id_map` has the number {id} for {phoneme:?}"));
-        }
+        check_ids(&file.phoneme_id_map, file.num_symbols)?;
         if !(0..i64::from(file.num_speakers.max(1))).contains(&i64::from(file.default_speaker_id)) {
             return Err(format!(
                 "`default_speaker_id` is {}, and `num_speakers` {}",
@@ -121,6 +118,29 @@ impl Config {
             speaker: (file.num_speakers > 1).then_some(file.default_speaker_id),
         })
     }
+}
+
+/// Checks the numbers of all phonemes, of which the network knows `symbols`.
+fn check_ids(ids: &PhonemeIds, symbols: u32) -> Result<(), String> {
+    for name in [PAD, BEGIN, END] {
+        if ids.get(name).is_none_or(Vec::is_empty) {
+            return Err(format!("`phoneme_id_map` has no number for {name:?}"));
+        }
+    }
+    for (phoneme, numbers) in ids {
+        let count = numbers.len();
+        if count > MAX_IDS {
+            return Err(format!("`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most {MAX_IDS}"));
+        }
+        let is_valid = |id: i32| u32::try_from(id).is_ok_and(|id| id < symbols);
+        if let Some(id) = numbers.iter().copied().find(|id| !is_valid(*id)) {
+            return Err(format!(
+                "`phoneme_id_map` has the number {id} for {phoneme:?}, expected 0 or more, and less than `num_symbols`, \
+                 {symbols}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -154,7 +174,7 @@ mod tests {
     /// Columns: path of the changed value · its new value, or none to remove it · part of the error
     #[test]
     fn unusable_configurations_are_refused() {
-        let table: [(&str, Option<Value>, &str); 11] = [
+        let table: [(&str, Option<Value>, &str); 14] = [
             ("/phoneme_type", Some(json!("text")), "`phoneme_type` is \"text\""),
             ("/espeak", None, "`espeak.voice` is missing"),
             ("/audio/sample_rate", Some(json!(0)), "`audio`: "),
@@ -164,7 +184,10 @@ mod tests {
             ("/phoneme_id_map/$", None, "no number for \"$\""),
             ("/phoneme_id_map/_", Some(json!([])), "no number for \"_\""),
             ("/phoneme_id_map/a", Some(json!([-4])), "the number -4 for \"a\""),
+            ("/phoneme_id_map/a", Some(json!([14, 256])), "the number 256 for \"a\""),
+            ("/phoneme_id_map/a", Some(json!([1, 1, 1, 1, 1, 1, 1, 1, 1])), "9 numbers for \"a\", expected at most 8"),
             ("/phoneme_id_map", Some(json!(["a"])), "expected a map"),
+            ("/num_symbols", None, "missing field `num_symbols`"),
             ("/default_speaker_id", Some(json!(1)), "`default_speaker_id` is 1, and `num_speakers` 1"),
         ];
         for (path, value, expected) in table {

@@ -15,6 +15,14 @@ pub enum VoiceError {
         /// Error of the file system.
         source: io::Error,
     },
+    /// A file is too large for a voice.
+    #[error("{} has more than {limit} bytes\nhint: pass the files of a voice of Piper", path.display())]
+    TooLarge {
+        /// Path of the file.
+        path: PathBuf,
+        /// Maximum size in bytes.
+        limit: u64,
+    },
     /// The configuration is malformed.
     #[error("{} is not the configuration of a Piper voice\nhint: copy the JSON file that was published with the voice",
         path.display())]
@@ -37,7 +45,7 @@ pub enum VoiceError {
     Network {
         /// Path of the file.
         path: PathBuf,
-        /// Error of the inference library.
+        /// The first malformed part, or the error of the inference library.
         reason: String,
     },
     /// The network is not a VITS model of Piper.

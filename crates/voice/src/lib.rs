@@ -15,18 +15,23 @@
 //! 1. `clauses` splits the text into clauses at the same punctuation as espeak-ng.
 //! 2. The process of espeak-ng translates a sentence into phonemes of the International Phonetic Alphabet, clause by
 //!    clause; the punctuation is added again, since the network has learnt its intonation.
-//! 3. `phonemes` splits long sentences into phrases, and maps each phoneme to its numbers in the configuration.
+//! 3. `phonemes` splits sentences of more than 10 s into phrases, and maps each phoneme to its numbers in the
+//!    configuration.
 //! 4. `network` turns the numbers of a phrase into samples.
-//!
-//! Phrases are synthesised one after another, when their samples are requested ([`PiperVoice::phrases`]): the first
-//! samples of a long text are ready when its first phrase is.
 //!
 //! # Numbers
 //!
-//! The result is that of `piper-tts` with its noise scales set to 0: the random variations in pitch and duration are
-//! off, so that the same text always gives the same samples; recognisers understand them as well. As in Piper, each
-//! phrase is scaled to the full range. `pace` compares the voice with espeak-ng, so that a speaking rate in words per
-//! minute means the same with both: it scales the durations of all phonemes.
+//! The random variations in pitch and duration are off, so that the same text always gives the same samples; recognisers
+//! understand them as well. As in Piper, each sentence is scaled to the full range. A sentence's samples are those of
+//! `piper-tts` with its noise scales set to 0, except for two deviations: a long sentence is spoken in several phrases,
+//! whose intonation ends at each, while `piper-tts` runs the network once; and espeak-ng on this machine can be another
+//! version than that within `piper-tts`, with other phonemes of a few words. `pace` compares the voice with espeak-ng, so
+//! that a speaking rate in words per minute means the same with both: it scales the durations of all phonemes.
+//!
+//! # Files of voices
+//!
+//! `onnx` checks the structure of a network before rten reads it, so that a damaged file is an error. A network is a
+//! program, though: a malicious one could take any amount of time and memory.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -44,7 +49,9 @@
 mod clauses;
 mod config;
 mod error;
+mod file;
 mod network;
+mod onnx;
 mod pace;
 mod phonemes;
 mod piper;

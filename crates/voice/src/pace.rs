@@ -7,7 +7,7 @@ pub(crate) const TEXT: &str = "1 2 3 4 5 6 7 8 9 10 11 12";
 /// Speaking rate of the comparison, in words per minute.
 pub(crate) const NORMAL: u16 = 150;
 /// Maximum factor between the paces of two speakers, in either direction.
-const MOST: f32 = 2.0;
+const MAX_FACTOR: f32 = 2.0;
 /// Amplitude at or below which a sample counts as silence.
 const SILENCE: f32 = 0.004;
 
@@ -19,7 +19,7 @@ pub(crate) fn relative_to_espeak(espeak: &Espeak, voice: &str, speech: &Pcm) -> 
     let normal = Voice { name: voice.to_owned(), words_per_minute: NORMAL, pitch: 50 };
     let (normal, own) = (spoken_seconds(&espeak.speak(TEXT, &normal)?), spoken_seconds(speech));
     // A network that says nothing has no pace.
-    Ok(if own > 0.0 { (normal / own).clamp(MOST.recip(), MOST) } else { 1.0 })
+    Ok(if own > 0.0 { (normal / own).clamp(MAX_FACTOR.recip(), MAX_FACTOR) } else { 1.0 })
 }
 
 /// Returns the duration of mono speech without the silence around it, in seconds.

@@ -6,18 +6,28 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::clauses::Clause;
 use crate::config::{BEGIN, Config, END, PAD};
 
-/// Number of phonemes, about 4 s of speech, from which a phrase ends with the clause: its samples are ready earlier than
-/// those of the sentence would be.
-const ENOUGH: usize = 60;
-/// Maximum number of phonemes in a phrase, about 25 s of speech, which limits time and memory. A longer clause is cut
-/// between two words.
-const MOST: usize = 400;
+/// Maximum number of phonemes in a phrase at a length scale of 1: about 10 s of speech. Limits time and memory.
+const MAX_PHONEMES: usize = 150;
+/// Minimum of that number at large length scales, so that words stay whole.
+const MIN_PHONEMES: usize = 10;
 
-/// Returns the phrases of a sentence: the phonemes of one or more clauses, with their punctuation.
+/// Returns the maximum number of phonemes in a phrase, such that its speech has about the same duration at every length
+/// scale of at least 1.
+pub(crate) fn max_phonemes(length_scale: f32) -> usize {
+    ((MAX_PHONEMES as f32 / length_scale.max(1.0)) as usize).max(MIN_PHONEMES)
+}
+
+/// Returns the phrases of a sentence, each of at most `max` phonemes with their punctuation: a single one if it fits.
+/// A longer sentence ends its phrases between clauses; a longer clause is cut between two words.
 ///
 /// # Errors
 /// As [`Espeak::phonemes`].
-pub(crate) fn phrases(espeak: &Espeak, voice: &str, sentence: &[Clause]) -> Result<Vec<String>, SynthesisError> {
+pub(crate) fn phrases(
+    espeak: &Espeak,
+    voice: &str,
+    sentence: &[Clause],
+    max: usize,
+) -> Result<Vec<String>, SynthesisError> {
     let text: Vec<&str> = sentence.iter().map(|clause| &*clause.text).collect();
     let mut lines = espeak.phonemes(&text.join(" "), voice)?;
     if lines.len() != sentence.len() {
@@ -27,25 +37,21 @@ pub(crate) fn phrases(espeak: &Espeak, voice: &str, sentence: &[Clause]) -> Resu
             lines.push(espeak.phonemes(clause, voice)?.join(" "));
         }
     }
-    Ok(join(sentence.iter().map(|clause| clause.mark).zip(lines)))
+    Ok(join(sentence.iter().map(|clause| clause.mark).zip(lines), max))
 }
 
-/// Joins the phonemes of clauses to phrases.
-fn join(clauses: impl Iterator<Item = (Option<char>, String)>) -> Vec<String> {
-    let mut phrases = Vec::new();
-    let mut phrase = String::new();
+/// Joins the phonemes of clauses to phrases of at most `max` phonemes.
+fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Vec<String> {
+    let mut phrases: Vec<String> = Vec::new();
     for (mark, line) in clauses {
-        let line = without_languages(&line);
-        if !phrase.is_empty() {
-            phrase.push(' ');
+        let clause: String = without_languages(&line).nfd().chain(mark).collect();
+        match phrases.last_mut() {
+            Some(phrase) if phrase.chars().count() + 1 + clause.chars().count() <= max => {
+                phrase.push(' ');
+                phrase.push_str(&clause);
+            }
+            _ => phrases.extend(cut(&clause, max)),
         }
-        phrase.extend(line.nfd().chain(mark));
-        if phrase.chars().count() >= ENOUGH {
-            phrases.extend(cut(std::mem::take(&mut phrase)));
-        }
-    }
-    if !phrase.is_empty() {
-        phrases.push(phrase);
     }
     phrases.retain(|phrase| phrase.chars().any(char::is_alphabetic));
     phrases
@@ -54,60 +60,55 @@ fn join(clauses: impl Iterator<Item = (Option<char>, String)>) -> Vec<String> {
 /// Removes the names of languages, such as `(fr)`, in which espeak-ng encloses words of another language.
 fn without_languages(line: &str) -> String {
     let mut kept = String::new();
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once('(') {
+    let mut unread = line;
+    while let Some((before, after)) = unread.split_once('(') {
         kept.push_str(before);
         match after.split_once(')') {
-            Some((name, following)) if !name.is_empty() => rest = following,
+            Some((name, following)) if !name.is_empty() => unread = following,
             _ => {
                 kept.push('(');
-                rest = after;
+                unread = after;
             }
         }
     }
-    kept.push_str(rest);
+    kept.push_str(unread);
     kept
 }
 
-/// Cuts a phrase that is too long, between two words if possible.
-fn cut(phrase: String) -> Vec<String> {
+/// Cuts a clause into parts of at most `max` phonemes, between two words if possible.
+fn cut(clause: &str, max: usize) -> Vec<String> {
     let mut parts = Vec::new();
-    let mut rest = &*phrase;
-    while let Some((end, _)) = rest.char_indices().nth(MOST) {
-        let (head, _) = rest.split_at(end);
-        let (part, following) = match head.rsplit_once(' ') {
-            Some((part, _)) if !part.trim().is_empty() => (part, &rest[part.len()..]),
-            _ => rest.split_at(end),
-        };
+    let mut uncut = clause;
+    while let Some((end, _)) = uncut.char_indices().nth(max) {
+        let (head, _) = uncut.split_at(end);
+        let at = head.rfind(' ').filter(|at| !head.split_at(*at).0.trim().is_empty()).unwrap_or(end);
+        let (part, following) = uncut.split_at(at);
         parts.push(part.trim().to_owned());
-        rest = following.trim_start();
+        uncut = following.trim_start();
     }
-    if parts.is_empty() {
-        return vec![phrase];
-    }
-    parts.push(rest.to_owned());
+    parts.push(uncut.to_owned());
     parts
 }
 
 /// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which are left out.
 pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
-    let known = |phoneme: &str| config.ids.get(phoneme).map(Vec::as_slice);
-    let of = |phoneme| known(phoneme).unwrap_or_default().iter();
-    let mut numbers: Vec<i32> = of(BEGIN).chain(of(PAD)).copied().collect();
+    let ids = |phoneme: &str| config.ids.get(phoneme).map(Vec::as_slice);
+    let marker = |phoneme| ids(phoneme).unwrap_or_default().iter();
+    let mut numbers: Vec<i32> = marker(BEGIN).chain(marker(PAD)).copied().collect();
     let mut unknown = Vec::new();
-    let mut rest = phrase;
-    while let Some(character) = rest.chars().next() {
-        let clusters = config.clusters.iter().filter(|cluster| !cluster.is_empty() && rest.starts_with(&***cluster));
+    let mut unread = phrase;
+    while let Some(character) = unread.chars().next() {
+        let clusters = config.clusters.iter().filter(|cluster| !cluster.is_empty() && unread.starts_with(&***cluster));
         let single = character.len_utf8();
         let length = clusters.map(String::len).max().unwrap_or(single).max(single);
-        let (phoneme, following) = rest.split_at(length);
-        match known(phoneme) {
-            Some(ids) => numbers.extend(ids.iter().chain(of(PAD))),
+        let (phoneme, following) = unread.split_at(length);
+        match ids(phoneme) {
+            Some(ids) => numbers.extend(ids.iter().chain(marker(PAD))),
             None => unknown.extend(phoneme.chars()),
         }
-        rest = following;
+        unread = following;
     }
-    numbers.extend(of(END));
+    numbers.extend(marker(END));
     (numbers, unknown)
 }
 
@@ -120,7 +121,7 @@ mod tests {
     use crate::testing::parsed_config;
 
     fn joined(clauses: &[(&str, Option<char>)]) -> Vec<String> {
-        join(clauses.iter().map(|(line, mark)| (*mark, (*line).to_owned())))
+        join(clauses.iter().map(|(line, mark)| (*mark, (*line).to_owned())), MAX_PHONEMES)
     }
 
     #[test]
@@ -135,18 +136,30 @@ mod tests {
 
     #[test]
     fn long_sentences_are_several_phrases() {
-        let clause = "a".repeat(ENOUGH - 1);
-        let clauses = [(&*clause, Some(',')), ("b", Some(',')), (&*clause, None)];
-        assert_eq!(joined(&clauses), [format!("{clause},"), format!("b, {clause}")]);
+        let half = "a".repeat(MAX_PHONEMES / 2 - 1);
+        // 74 phonemes, a comma, a space and 74 more are the maximum.
+        let full = [(&*half, Some(',')), (&*half, None)];
+        assert_eq!(joined(&full), [format!("{half}, {half}")]);
+        let clauses = [(&*half, Some(',')), (&*half, Some(',')), ("b", Some(',')), (&*half, None)];
+        assert_eq!(joined(&clauses), [format!("{half},"), format!("{half}, b,"), half.clone()]);
         let words = vec!["ˈabcdefgh"; 100].join(" ");
         let phrases = joined(&[(&words, Some('.'))]);
         assert_eq!(phrases.join(" "), format!("{words}."));
-        assert!(phrases.iter().all(|phrase| phrase.chars().count() <= MOST && phrase.starts_with('ˈ')), "{phrases:?}");
-        let word = "ɑ".repeat(2 * MOST + 1);
+        let is_whole = |phrase: &String| phrase.chars().count() <= MAX_PHONEMES && phrase.starts_with('ˈ');
+        assert!(phrases.iter().all(is_whole), "{phrases:?}");
+        let word = "ɑ".repeat(2 * MAX_PHONEMES + 1);
         assert_eq!(
             joined(&[(&word, None)]).iter().map(|part| part.chars().count()).collect::<Vec<_>>(),
-            [MOST, MOST, 1]
+            [MAX_PHONEMES, MAX_PHONEMES, 1]
         );
+    }
+
+    /// Columns: length scale · maximum number of phonemes
+    #[test]
+    fn slow_phrases_have_fewer_phonemes() {
+        for (length_scale, expected) in [(0.1, 150), (1.0, 150), (2.0, 75), (37.5, 10), (f32::INFINITY, 10)] {
+            assert_eq!(max_phonemes(length_scale), expected, "{length_scale}");
+        }
     }
 
     #[test]
@@ -166,13 +179,13 @@ mod tests {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let spoken = |text: &str| -> Vec<String> {
             let sentences = sentences(text);
-            sentences.iter().flat_map(|sentence| phrases(&espeak, "en-us", sentence).unwrap()).collect()
+            sentences.iter().flat_map(|sentence| phrases(&espeak, "en-us", sentence, MAX_PHONEMES).unwrap()).collect()
         };
         assert_eq!(spoken("Hello world, this is a test. Yes!"), ["həlˈoʊ wˈɜːld, ðɪs ɪz ɐ tˈɛst.", "jˈɛs!"]);
         assert_eq!(spoken("?!"), [""; 0]);
         // espeak-ng itself ends a clause of this length.
         let long = spoken(&"abc ".repeat(400));
-        assert!(long.len() > 1 && long.iter().all(|phrase| phrase.chars().count() <= MOST), "{long:?}");
+        assert!(long.len() > 1 && long.iter().all(|phrase| phrase.chars().count() <= MAX_PHONEMES), "{long:?}");
         assert_eq!(long.join(" ").split_whitespace().count(), 400);
     }
 }

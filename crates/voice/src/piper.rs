@@ -4,13 +4,13 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{Espeak, Pcm, SynthesisError, Synthesizer, Voice};
 
 use crate::VoiceError;
-use crate::clauses::{Clause, sentences};
+use crate::clauses::sentences;
 use crate::config::Config;
 use crate::network::Network;
 use crate::pace;
-use crate::phonemes::{numbers, phrases};
+use crate::phonemes::{max_phonemes, numbers, phrases};
 
-/// Amplitude of a phrase below which it counts as silence.
+/// Amplitude of a sentence below which it counts as silence.
 const SILENCE: f32 = 1e-8;
 
 /// A voice of Piper.
@@ -34,7 +34,7 @@ impl PiperVoice {
     /// language.
     pub fn open(path: &Path) -> Result<Self, VoiceError> {
         // A missing voice is reported before the configuration beside it.
-        std::fs::File::open(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
+        std::fs::metadata(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
         let mut json = path.to_owned().into_os_string();
         json.push(".json");
         let config = Config::read(Path::new(&json))?;
@@ -45,10 +45,10 @@ impl PiperVoice {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut voice = Self { name, espeak, config, network, pace: 1.0 };
         // Also shows whether the network runs at all.
-        let speech = voice.say(pace::TEXT, voice.config.length_scale).collect::<Result<Vec<_>, _>>();
-        let speech = speech
-            .map_err(|error| VoiceError::Architecture { path: path.to_owned(), reason: error.to_string() })?
-            .concat();
+        let speech = voice.say(pace::TEXT, voice.config.length_scale).map_err(|error| match error {
+            SynthesisError::Network { reason, .. } => VoiceError::Architecture { path: path.to_owned(), reason },
+            other => without_phonemes(other),
+        })?;
         let speech = Pcm::mono(speech, voice.sample_rate());
         let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech).map_err(without_phonemes)?;
         tracing::debug!(voice = voice.name, pace, "voice loaded");
@@ -66,46 +66,30 @@ impl PiperVoice {
         self.config.sample_rate
     }
 
-    /// Synthesises a text phrase by phrase: each step of the iterator computes the next one. A phrase is a sentence, or
-    /// some clauses of a long one. Text without letters and digits is silent.
-    ///
-    /// # Errors
-    /// Each step: [`SynthesisError`] when espeak-ng or the network fails.
-    pub fn phrases(&self, text: &str, words_per_minute: u16) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> {
-        self.say(text, self.pace * f32::from(pace::NORMAL) / f32::from(words_per_minute.max(1)))
+    /// Synthesises a text, with all durations multiplied by `length_scale`. Text without letters and digits is silent.
+    fn say(&self, text: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
+        let mut samples = Vec::new();
+        for sentence in sentences(text) {
+            let phrases = phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
+            let spoken =
+                phrases.iter().map(|phrase| self.phrase(phrase, length_scale)).collect::<Result<Vec<_>, _>>()?;
+            samples.extend(full_range(spoken.concat()));
+        }
+        Ok(samples)
     }
 
-    /// Synthesises a text phrase by phrase, with all durations multiplied by `length_scale`.
-    fn say(&self, text: &str, length_scale: f32) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> {
-        sentences(text).into_iter().flat_map(move |sentence| self.sentence(&sentence, length_scale))
-    }
-
-    /// Synthesises a sentence. An error takes the place of its phrases.
-    fn sentence(
-        &self,
-        sentence: &[Clause],
-        length_scale: f32,
-    ) -> impl Iterator<Item = Result<Vec<f32>, SynthesisError>> + use<'_> {
-        let (phrases, error) = match phrases(&self.espeak, &self.config.espeak, sentence) {
-            Ok(phrases) => (phrases, None),
-            Err(error) => (Vec::new(), Some(Err(error))),
-        };
-        phrases.into_iter().map(move |phrase| self.phrase(&phrase, length_scale)).chain(error)
-    }
-
-    /// Synthesises the phonemes of a phrase.
+    /// Synthesises the phonemes of a phrase, at the network's own amplitude.
     fn phrase(&self, phonemes: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
         let (numbers, unknown) = numbers(phonemes, &self.config);
         if !unknown.is_empty() {
             tracing::debug!(voice = self.name, ?unknown, "the voice does not know all phonemes");
         }
         let samples = self.network.run(&numbers, length_scale);
-        let samples = samples.map_err(|reason| SynthesisError::Network { voice: self.name.clone(), reason })?;
-        Ok(full_range(samples))
+        samples.map_err(|reason| SynthesisError::Network { voice: self.name.clone(), reason })
     }
 }
 
-/// Scales samples so that the largest is 1, as Piper does.
+/// Scales the samples of a sentence so that the largest is 1, as Piper does.
 fn full_range(mut samples: Vec<f32>) -> Vec<f32> {
     let largest = samples.iter().fold(0.0_f32, |largest, sample| largest.max(sample.abs()));
     let factor = if largest < SILENCE { 0.0 } else { largest.recip() };
@@ -117,9 +101,9 @@ fn full_range(mut samples: Vec<f32>) -> Vec<f32> {
 
 impl Synthesizer for PiperVoice {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
-        voice.validate()?;
-        let phrases: Vec<_> = self.phrases(text, voice.words_per_minute).collect::<Result<_, _>>()?;
-        Ok(Pcm::mono(phrases.concat(), self.sample_rate()))
+        voice.validate_ranges()?;
+        let length_scale = self.pace * f32::from(pace::NORMAL) / f32::from(voice.words_per_minute);
+        Ok(Pcm::mono(self.say(text, length_scale)?, self.sample_rate()))
     }
 }
 
@@ -140,7 +124,7 @@ mod tests {
     }
 
     fn voice(words_per_minute: u16) -> Voice {
-        Voice { name: "any".to_owned(), words_per_minute, pitch: 50 }
+        Voice { name: "any name, such as /voices/en.onnx".to_owned(), words_per_minute, pitch: 50 }
     }
 
     #[test]
@@ -161,14 +145,15 @@ mod tests {
     }
 
     #[test]
-    fn phrases_are_computed_one_by_one() {
+    fn each_sentence_has_the_full_range() {
         let tiny = tiny();
-        let text = "Well, yes. No?";
-        let phrases: Vec<_> = tiny.phrases(text, 150).collect::<Result<_, _>>().unwrap();
-        assert_eq!(phrases.len(), 2);
-        assert_eq!(phrases.concat(), tiny.speak(text, &voice(150)).unwrap().samples);
-        // Of a text of 100 000 sentences, only the first one is translated.
-        assert!(tiny.phrases(&"Go on. ".repeat(100_000), 150).next().unwrap().is_ok());
+        let speak = |text: &str| tiny.speak(text, &voice(150)).unwrap().samples;
+        let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
+        assert_eq!(both, [first, second].concat());
+        // A sentence of several phrases has a common factor: the largest number, of the letter ð, is in one of them.
+        let long = speak(&format!("The end, {}.", "a cab ".repeat(60)));
+        let loud = long.iter().filter(|sample| **sample > 0.99).count();
+        assert_eq!(loud, SAMPLES, "one phoneme has the full range");
     }
 
     #[test]

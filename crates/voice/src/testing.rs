@@ -57,12 +57,12 @@ fn varint(mut value: u64) -> Vec<u8> {
 }
 
 /// Encodes a field of a Protocol Buffers message: an integer.
-fn integer(field: u64, value: u64) -> Vec<u8> {
+pub(crate) fn integer(field: u64, value: u64) -> Vec<u8> {
     [varint(field << 3), varint(value)].concat()
 }
 
 /// Encodes a field of a Protocol Buffers message: a text or a message.
-fn bytes(field: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
+pub(crate) fn bytes(field: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
     let content = content.as_ref();
     [&*varint(field << 3 | 2), &varint(content.len() as u64), content].concat()
 }

@@ -1,9 +1,8 @@
-//! Comparison with `piper-tts`, if installed by `scripts/peers`, and measurements with the published voice.
+//! Comparison with `piper-tts`, if installed by `scripts/peers`, on the published voice.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::json;
@@ -14,7 +13,7 @@ use super::*;
 /// The published voice, as `scripts/models` and `tao models pull` install it.
 const VOICE: &str = "en_US-joe-medium";
 /// Maximum difference of two samples.
-const CLOSE: f32 = 1e-3;
+const MAX_DIFFERENCE: f32 = 1e-3;
 /// Maximum share of phonemes that differ: espeak-ng on this machine is another version than that within the reference.
 const OTHER_PHONEMES: f64 = 0.1;
 
@@ -119,16 +118,44 @@ fn samples_are_those_of_the_reference() {
         let mut largest = 0.0_f32;
         for sentence in peer.sentences(length_scale).iter().flatten() {
             assert_eq!(numbers(&sentence.phonemes, &voice.config).0, sentence.numbers, "{}", sentence.phonemes);
-            let ours = voice.phrase(&sentence.phonemes, length_scale).unwrap();
-            let theirs = peer.samples(sentence);
-            assert_eq!(ours.len(), theirs.len(), "{}", sentence.phonemes);
-            let differences = ours.iter().zip(&theirs).map(|(ours, theirs)| (ours - theirs).abs());
-            let difference = differences.fold(0.0, f32::max);
-            assert!(difference <= CLOSE, "{difference}: {}", sentence.phonemes);
-            largest = largest.max(difference);
+            let ours = full_range(voice.phrase(&sentence.phonemes, length_scale).unwrap());
+            largest = largest.max(assert_close(&ours, &peer.samples(sentence), &sentence.phonemes));
         }
         let _ = writeln!(std::io::stderr(), "length scale {length_scale}: samples differ by at most {largest:.1e}");
     }
+}
+
+/// Compares samples, and returns their largest difference.
+fn assert_close(ours: &[f32], theirs: &[f32], spoken: &str) -> f32 {
+    assert_eq!(ours.len(), theirs.len(), "{spoken}");
+    let difference = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+    assert!(difference <= MAX_DIFFERENCE, "{difference}: {spoken}");
+    difference
+}
+
+/// From text to samples, where espeak-ng on this machine gives the phonemes of the reference, and no sentence is split.
+#[test]
+fn speech_is_that_of_the_reference() {
+    let Some(peer) = Peer::find() else { return };
+    let voice = PiperVoice::open(&peer.voice).unwrap();
+    let mut count = 0;
+    for (text, theirs) in TEXTS.iter().zip(peer.sentences(1.0)) {
+        let ours: Vec<Vec<String>> = spoken_phrases(&voice, text);
+        let expected: Vec<Vec<String>> = theirs.iter().map(|sentence| vec![sentence.phonemes.clone()]).collect();
+        if ours == expected {
+            let theirs = theirs.iter().map(|sentence| peer.samples(sentence)).collect::<Vec<_>>().concat();
+            assert_close(&voice.say(text, 1.0).unwrap(), &theirs, text);
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no text has the phonemes of the reference");
+}
+
+/// Returns the phrases of each sentence.
+fn spoken_phrases(voice: &PiperVoice, text: &str) -> Vec<Vec<String>> {
+    let phrases =
+        |sentence: &Vec<_>| phrases(&voice.espeak, &voice.config.espeak, sentence, max_phonemes(1.0)).unwrap();
+    sentences(text).iter().map(phrases).collect()
 }
 
 #[test]
@@ -137,10 +164,7 @@ fn phonemes_are_those_of_the_reference() {
     let voice = PiperVoice::open(&peer.voice).unwrap();
     let (mut differences, mut count) = (0, 0);
     for (text, theirs) in TEXTS.iter().zip(peer.sentences(1.0)) {
-        let ours: Vec<String> = sentences(text)
-            .iter()
-            .map(|sentence| phrases(&voice.espeak, &voice.config.espeak, sentence).unwrap().join(" "))
-            .collect();
+        let ours: Vec<String> = spoken_phrases(&voice, text).iter().map(|phrases| phrases.join(" ")).collect();
         let theirs: Vec<_> = theirs.into_iter().map(|sentence| sentence.phonemes).collect();
         assert_eq!(ours.len(), theirs.len(), "{text}: {ours:?}, the reference {theirs:?}");
         for (ours, theirs) in ours.iter().zip(&theirs) {
@@ -175,8 +199,8 @@ fn published_voice_speaks_any_text() {
     let Some(path) = published() else { return };
     let voice = PiperVoice::open(&path).unwrap();
     let seconds = |text: &str, words_per_minute| {
-        let phrases = voice.phrases(text, words_per_minute).collect::<Result<Vec<_>, _>>().unwrap();
-        phrases.concat().len() as f64 / 22_050.0
+        let manner = Voice { name: VOICE.to_owned(), words_per_minute, pitch: 50 };
+        voice.speak(text, &manner).unwrap().duration().get()
     };
     let normal = seconds("We should leave the house now.", 150);
     assert!((1.0..3.0).contains(&normal), "{normal} s");
@@ -186,31 +210,4 @@ fn published_voice_speaks_any_text() {
     assert!(seconds("日本 \u{301}\u{fffd} x\u{0}y [[h@]] ʘ⟨≈", 450) > 0.0);
     // A sentence of 1 500 letters without a space.
     assert!(seconds(&"banana".repeat(250), 450) > 10.0);
-}
-
-/// Prints the voice's speed and how early its first samples are ready. `RTEN_NUM_THREADS=1` limits it to one core.
-#[test]
-#[ignore = "measures"]
-fn speed() {
-    let path = published().unwrap();
-    let start = Instant::now();
-    let voice = PiperVoice::open(&path).unwrap();
-    let loaded = start.elapsed();
-    for text in [TEXTS[0], TEXTS[1], TEXTS[7]] {
-        let start = Instant::now();
-        let mut first = None;
-        let mut samples = 0;
-        for phrase in voice.phrases(text, 150) {
-            samples += phrase.unwrap().len();
-            first.get_or_insert_with(|| start.elapsed());
-        }
-        let (took, seconds) = (start.elapsed(), samples as f64 / 22_050.0);
-        let _ = writeln!(
-            std::io::stderr(),
-            "loaded in {loaded:.2?}; {seconds:.1} s of speech in {took:.2?}, {:.1} times real time; first samples after \
-             {:.2?}",
-            seconds / took.as_secs_f64(),
-            first.unwrap()
-        );
-    }
 }
