@@ -302,7 +302,8 @@ fn without_models(command: &mut Command, folder: &Path) {
     command.env("BB_MODELS_DIR", folder.join("models")).env("XDG_CACHE_HOME", folder.join("cache"));
 }
 
-/// State of each model that this machine needs, in an answer of `tao models`: those of Whisper and the voice may be absent.
+/// State of each model that this machine needs, in an answer of `tao models`: those of Whisper and the voice may be
+/// absent.
 fn states(output: &Output) -> Vec<(String, String)> {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();

@@ -36,7 +36,8 @@ impl Voice {
         self.validate_ranges()
     }
 
-    /// Validates the ranges of speed and pitch only: for synthesisers whose voices have names unlike those of espeak-ng.
+    /// Validates the ranges of speed and pitch only: for synthesisers whose voices have names unlike those of
+    /// espeak-ng.
     ///
     /// # Errors
     /// [`SynthesisError::Range`].

@@ -135,7 +135,7 @@ fn check_ids(ids: &PhonemeIds, symbols: u32) -> Result<(), String> {
         let is_valid = |id: i32| u32::try_from(id).is_ok_and(|id| id < symbols);
         if let Some(id) = numbers.iter().copied().find(|id| !is_valid(*id)) {
             return Err(format!(
-                "`phoneme_id_map` has the number {id} for {phoneme:?}, expected 0 or more, and less than `num_symbols`, \
+                "`phoneme_id_map` has the number {id} for {phoneme:?}, expected 0 or more and less than `num_symbols`, \
                  {symbols}"
             ));
         }

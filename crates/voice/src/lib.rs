@@ -1,8 +1,8 @@
 //! Neural voices in the process: the VITS models of [Piper](https://github.com/OHF-Voice/piper1-gpl), on rten.
 //!
-//! A reply in espeak-ng's formant synthesis sounds like a machine, and recognisers that were trained on people make many
-//! errors with it. A voice of Piper is a network of about 16 million parameters that has learnt from recordings of a
-//! person: `FILE.onnx`, with its configuration in `FILE.onnx.json`. [`PiperVoice`] implements
+//! A reply in espeak-ng's formant synthesis sounds like a machine, and recognisers that were trained on people make
+//! many errors with it. A voice of Piper is a network of about 16 million parameters that has learnt from recordings of
+//! a person: `FILE.onnx`, with its configuration in `FILE.onnx.json`. [`PiperVoice`] implements
 //! [`taonet_speech::Synthesizer`], so that it can take the place of espeak-ng everywhere.
 //!
 //! Compiling rten takes longer than the crate of the trait, whose many users do not need it: hence a crate of its own.
@@ -21,12 +21,13 @@
 //!
 //! # Numbers
 //!
-//! The random variations in pitch and duration are off, so that the same text always gives the same samples; recognisers
-//! understand them as well. As in Piper, each sentence is scaled to the full range. A sentence's samples are those of
-//! `piper-tts` with its noise scales set to 0, except for two deviations: a long sentence is spoken in several phrases,
-//! whose intonation ends at each, while `piper-tts` runs the network once; and espeak-ng on this machine can be another
-//! version than that within `piper-tts`, with other phonemes of a few words. `pace` compares the voice with espeak-ng, so
-//! that a speaking rate in words per minute means the same with both: it scales the durations of all phonemes.
+//! The random variations in pitch and duration are off, so that the same text always gives the same samples;
+//! recognisers understand them as well. As in Piper, each sentence is scaled to the full range. A sentence's samples
+//! are those of `piper-tts` with its noise scales set to 0, except for two deviations: a long sentence is spoken in
+//! several phrases, whose intonation ends at each, while `piper-tts` runs the network once; and espeak-ng on this
+//! machine can be another version than that within `piper-tts`, with other phonemes of a few words. `pace` compares the
+//! voice with espeak-ng, so that a speaking rate in words per minute means the same with both: it scales the durations
+//! of all phonemes.
 //!
 //! # Files of voices
 //!

@@ -204,8 +204,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The process neither aborts nor hangs. What loads in spite of the damage is not run: its shapes could need any
-        /// amount of memory.
+        /// The process neither aborts nor hangs. What loads in spite of the damage is not run: its shapes could need
+        /// any amount of memory.
         #[test]
         fn damaged_networks_are_loaded_or_refused(
             changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0_u8..), 1..5),

@@ -1,7 +1,7 @@
 //! The structure of an ONNX file, checked before rten reads it.
 //!
-//! rten 0.27 allocates as many bytes as a field claims to have, even if they are more than the message around it has, and
-//! reads malformed integers for ever: a damaged file could abort the process, or hang it.
+//! rten 0.27 allocates as many bytes as a field claims to have, even if they are more than the message around it has,
+//! and reads malformed integers for ever: a damaged file could abort the process, or hang it.
 
 /// Maximum depth of messages in other messages, which rten reads by recursion. A network without branches has 6.
 const MAX_DEPTH: usize = 32;

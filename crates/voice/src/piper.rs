@@ -30,8 +30,8 @@ impl PiperVoice {
     /// with `.json` appended. Takes about a second.
     ///
     /// # Errors
-    /// [`VoiceError`], when a file is missing, malformed or no voice of Piper, or when espeak-ng is missing or lacks the
-    /// language.
+    /// [`VoiceError`], when a file is missing, malformed or no voice of Piper, or when espeak-ng is missing or lacks
+    /// the language.
     pub fn open(path: &Path) -> Result<Self, VoiceError> {
         // A missing voice is reported before the configuration beside it.
         std::fs::metadata(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;

@@ -10,7 +10,8 @@ use crate::config::Config;
 /// Samples per number of the tiny voice.
 pub(crate) const SAMPLES: usize = 64;
 
-/// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by their numbers in Piper.
+/// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by their numbers in
+/// Piper.
 pub(crate) fn config() -> Value {
     let mut ids = serde_json::Map::new();
     for (id, phoneme) in ["_", "^", "$", " ", "!", "'", "(", ")", ",", "-", ".", ":", ";", "?"].into_iter().enumerate()

@@ -307,8 +307,8 @@ fn incremental_profiles(recognizer: &Arc<dyn Recognizer>, speech: Speech) -> any
     Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
 }
 
-/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is installed, otherwise that
-/// of the contest, whose small recogniser understands espeak-ng only.
+/// Returns the voice of the miners to whom visitors speak: the published neural voice if it is installed, otherwise
+/// that of the contest, whose small recogniser understands espeak-ng only.
 fn visitors_speech(
     models: Option<PathBuf>,
     default: impl FnOnce() -> anyhow::Result<Speech>,
