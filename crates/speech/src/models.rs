@@ -54,8 +54,10 @@ pub struct ModelSpec {
     pub name: &'static str,
     /// The repository on the hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
-    /// The revision in the repository: a branch or a commit, followed by the directory of the files if they are in one.
+    /// The revision in the repository: a branch or a commit.
     pub revision: &'static str,
+    /// The directory of the files in the repository; `None` for its root.
+    pub directory: Option<&'static str>,
     /// The model's purpose, in a few words.
     pub purpose: &'static str,
     /// The files of the model. Empty for a built-in model.
@@ -71,6 +73,7 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
     repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
     revision: "main",
+    directory: None,
     purpose: "sentence embeddings",
     files: &[
         ModelFile {
@@ -99,6 +102,7 @@ pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     name: "tiny-ctc",
     repository: None,
     revision: "",
+    directory: None,
     purpose: "speech recognition, not for production",
     files: &[],
     packages: &[],

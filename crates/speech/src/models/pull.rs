@@ -76,7 +76,8 @@ impl ModelStore {
                 }
                 FileSource::Hub => {}
             }
-            let url = format!("{}/{repository}/resolve/{}/{}", self.hub, spec.revision, file.name);
+            let directory = spec.directory.map(|directory| format!("{directory}/")).unwrap_or_default();
+            let url = format!("{}/{repository}/resolve/{}/{directory}{}", self.hub, spec.revision, file.name);
             let download = Download { client: &client, url, file, part: dir.join(format!("{}.part", file.name)) };
             download.run(&dir, &|progress| observe(PullEvent::Download(progress))).await?;
         }

@@ -6,7 +6,8 @@ use super::{ModelFile, ModelPackage, ModelSpec, PackagedFile};
 pub(super) const EN_US_JOE_MEDIUM: ModelSpec = ModelSpec {
     name: "en_US-joe-medium",
     repository: Some("rhasspy/piper-voices"),
-    revision: "0d907f158acc877ddeebcbf827659ee13bea8bcd/en/en_US/joe/medium",
+    revision: "0d907f158acc877ddeebcbf827659ee13bea8bcd",
+    directory: Some("en/en_US/joe/medium"),
     purpose: "speech synthesis",
     files: &[
         ModelFile {

@@ -30,6 +30,7 @@ pub(super) const TINY: ModelSpec = ModelSpec {
     name: "faster-whisper-tiny",
     repository: Some("Systran/faster-whisper-tiny"),
     revision: "d90ca5fe260221311c53c58e660288d3deb8d356",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_249, "a73a28cdfe1c43ccc7202fa333d1f89c202477271407ae9a7f19afa52039cac8"),
@@ -46,6 +47,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
     name: "faster-whisper-base",
     repository: Some("Systran/faster-whisper-base"),
     revision: "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_309, "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a"),
@@ -76,6 +78,7 @@ pub(super) const SMALL: ModelSpec = ModelSpec {
     name: "faster-whisper-small",
     repository: Some("Systran/faster-whisper-small"),
     revision: "536b0662742c02347bc0e980a01041f333bce120",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_370, "b55496ac7940a7ae47d2c01eab40edfd8701feec1229d9cce3b40014383fb828"),
@@ -92,6 +95,7 @@ pub(super) const MEDIUM: ModelSpec = ModelSpec {
     name: "faster-whisper-medium",
     repository: Some("Systran/faster-whisper-medium"),
     revision: "08e178d48790749d25932bbc082711ddcfdfbc4f",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_257, "3622a2ddc41ec0e0fd4e68c13c6830f03b90c38d89aaad184de02c8c642cf807"),
@@ -108,6 +112,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3",
     repository: Some("Systran/faster-whisper-large-v3"),
     revision: "edaa852ec7e145841d8ffdb056a99866b5f0a478",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_394, "a9306624f5ec14270a014b647e5c316b6e03a662c369758d1b90697a7b0655b9"),
@@ -125,6 +130,7 @@ pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3-turbo",
     repository: Some("mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
     revision: "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_263, "b0253ea6c0d3bea6b1e19e91a02acfd3b53f4467362efcb5a3e6b16c9b3a9b7e"),
@@ -148,6 +154,7 @@ pub(super) const DISTIL_LARGE_V3: ModelSpec = ModelSpec {
     name: "faster-whisper-distil-large-v3",
     repository: Some("Systran/faster-distil-whisper-large-v3"),
     revision: "c3058b475261292e64a0412df1d2681c06260fab",
+    directory: None,
     purpose: PURPOSE,
     files: &[
         file("config.json", 2_690, "90c55f775cc4e0bb17293d0bf12f96557a486f20dea886fabd8e6075a3588b21"),

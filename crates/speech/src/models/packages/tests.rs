@@ -9,6 +9,7 @@ const SPLIT: ModelSpec = ModelSpec {
     name: "split",
     repository: Some("tests/split"),
     revision: "0a1b2c",
+    directory: None,
     purpose: "tests",
     files: &[
         ModelFile {

@@ -10,6 +10,7 @@ const SMALL: ModelSpec = ModelSpec {
     name: "small",
     repository: Some("tests/small"),
     revision: "0a1b2c",
+    directory: None,
     purpose: "tests",
     files: &[ModelFile {
         name: "weights.bin",
@@ -20,6 +21,8 @@ const SMALL: ModelSpec = ModelSpec {
     packages: &[],
     memory: None,
 };
+/// The same model in a directory of its repository.
+const NESTED: ModelSpec = ModelSpec { directory: Some("en/medium"), ..SMALL };
 const CONTENT: &str = "0123456789";
 
 /// A mock hub, and a store with an empty directory.
@@ -91,6 +94,18 @@ async fn a_model_is_fetched_with_progress() {
     let seen = seen.into_inner().unwrap();
     let expected = |done| PullProgress { file: "weights.bin", done, total: 10 };
     assert_eq!((seen.first(), seen.last()), (Some(&expected(0)), Some(&expected(10))));
+}
+
+#[tokio::test]
+async fn model_in_a_directory_of_its_repository_is_fetched() {
+    let setup = Setup::new().await;
+    Mock::given(method("GET"))
+        .and(path("/tests/small/resolve/0a1b2c/en/medium/weights.bin"))
+        .respond_with(ok(CONTENT))
+        .mount(&setup.server)
+        .await;
+    setup.store.pull(&NESTED, |_| {}).await.unwrap();
+    setup.assert_complete();
 }
 
 #[tokio::test]
