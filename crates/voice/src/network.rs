@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use rten::{DataType, Model, ModelOptions, NodeId, ValueOrView, ValueType};
+use rten::{DataType, Model, ModelOptions, NodeId, OpRegistry, ValueOrView, ValueType, op_registry};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
 
@@ -40,7 +40,7 @@ impl Network {
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
-            let load = || ModelOptions::with_all_ops().prepack_weights(true).load(file);
+            let load = || ModelOptions::with_ops(operators()).prepack_weights(true).load(file);
             without_panic(|| load().map_err(|error| with_causes(&error)))
         });
         let model = model.map_err(|reason| VoiceError::Network { path: path.to_owned(), reason })?;
@@ -113,6 +113,19 @@ impl Network {
     }
 }
 
+/// Returns the operators of Piper's networks: those of published voices, and further ones that other versions of
+/// PyTorch export. Without loops, every network ends.
+fn operators() -> OpRegistry {
+    op_registry! {
+        Abs, Add, And, Cast, Ceil, Clip, Concat, ConstantOfShape, Conv, ConvTranspose, CumSum, Div, Einsum, Equal,
+        Erf, Exp, Expand, Flatten, Floor, Gather, GatherElements, GatherND, Gelu, Gemm, Greater, GreaterOrEqual,
+        Identity, If, LayerNormalization, LeakyRelu, Less, LessOrEqual, Log, MatMul, Max, Min, Mod, Mul, Neg, NonZero,
+        Not, Or, Pad, Pow, RandomNormalLike, Range, Reciprocal, ReduceMax, ReduceMean, ReduceMin, ReduceSum, Relu,
+        Reshape, Round, ScatterElements, ScatterND, Shape, Sigmoid, Slice, Softmax, Softplus, Split, Sqrt, Squeeze,
+        Sub, Sum, Tanh, Tile, Transpose, Unsqueeze, Where
+    }
+}
+
 /// Calls rten, which panics at some malformed networks. A panic becomes an error.
 fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // rten changes nothing that outlives the call: the model is immutable.
@@ -174,6 +187,16 @@ mod tests {
         let other = [numbers, lengths, ("scales", 7, 1)];
         let error = open(&testing::network(&other), &config).err().unwrap().to_string();
         assert!(error.contains("its input \"scales\" has another type"), "{error}");
+    }
+
+    #[test]
+    fn other_operators_are_refused() {
+        let mut network = testing::network(&testing::INPUTS);
+        let at = network.windows(6).position(|bytes| bytes == b"Expand").unwrap();
+        network[at..at + 6].copy_from_slice(b"Resize");
+        let error = open(&network, &parsed_config()).err().unwrap();
+        assert!(error.to_string().contains("Resize operator not supported"), "{error}");
+        assert!(matches!(error, VoiceError::Network { .. }), "{error}");
     }
 
     #[test]
