@@ -44,17 +44,15 @@ impl VoiceName {
     ///
     /// # Errors
     /// If the voice is not installed or unusable, or if the rate is out of range.
-    pub(crate) fn load(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
-        let name = match self {
-            Self::Espeak(name) | Self::Piper(name) => name,
-        };
+    pub(crate) fn load_speech(&self, words_per_minute: u16, models: Option<PathBuf>) -> anyhow::Result<Speech> {
+        let (Self::Espeak(name) | Self::Piper(name)) = self;
         let voice = Voice { name: name.clone(), words_per_minute, pitch: 50 };
         match self {
             Self::Espeak(_) => {
                 voice.validate().map_err(|error| usage(error.to_string()))?;
                 Ok(Speech { synthesizer: Arc::new(Espeak::find()?), voice })
             }
-            Self::Piper(name) => {
+            Self::Piper(_) => {
                 voice.validate_ranges().map_err(|error| usage(error.to_string()))?;
                 let path = if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
                 Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
@@ -157,7 +155,7 @@ mod tests {
             ("en-gb", 79, "words per minute is 79, expected 80 to 450"),
             (&*missing, 451, "words per minute is 451, expected 80 to 450"),
         ] {
-            let error = parsed(name).load(words_per_minute, None).err().unwrap();
+            let error = parsed(name).load_speech(words_per_minute, None).err().unwrap();
             assert!(error.to_string().contains(expected), "{name}: {error}");
         }
     }

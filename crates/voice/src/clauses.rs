@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     /// Returns the clauses with their marks as one line, with a bar after each sentence.
-    fn told(text: &str) -> String {
+    fn described(text: &str) -> String {
         let clause = |clause: &Clause| format!("{}{}", clause.text, clause.mark.map_or("~".to_owned(), String::from));
         let sentence = |sentence: &Vec<Clause>| sentence.iter().map(clause).collect::<Vec<_>>().join(" / ");
         sentences(text).iter().map(sentence).collect::<Vec<_>>().join(" | ")
@@ -192,7 +192,7 @@ mod tests {
             ("", ""),
             (". . a", ". . a~"),
         ] {
-            assert_eq!(told(text), expected, "{text:?}");
+            assert_eq!(described(text), expected, "{text:?}");
         }
     }
 

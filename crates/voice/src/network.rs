@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn damaged_files_are_refused() {
         let config = parsed_config();
-        let whole = testing::network(&testing::INPUTS);
+        let network = testing::network(&testing::INPUTS);
         // A field of 2^62 bytes, which rten 0.27 would allocate.
         let oversized = b"\x08\x08\x3a\x00\x12\x80\x80\x80\x80\x80\x80\x80\x80\x40";
-        for damaged in [&[][..], b"not a model", &[0; 64], &whole[..whole.len() / 2], oversized] {
+        for damaged in [&[][..], b"not a model", &[0; 64], &network[..network.len() / 2], oversized] {
             let error = open(damaged, &config).err().unwrap();
             assert!(error.to_string().contains("tiny.onnx"), "{error}");
         }

@@ -219,14 +219,14 @@ fn synthesize(
     rate: Option<u32>,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
-    let speech = voice.load(words_per_minute, models)?;
     if !text.chars().any(char::is_alphanumeric) {
         return Err(Classified::error(
             Failure::Usage,
             "the text has neither letters nor digits\nhint: pass a text that can be spoken",
         ));
     }
+    let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
+    let speech = voice.load_speech(words_per_minute, models)?;
     let pcm = speech.synthesizer.speak(text, &speech.voice)?;
     let rate = rate.map(SampleRate::new).transpose().context("--rate")?.unwrap_or(pcm.rate);
     write_wav(output, &resample_endpoints(&pcm, rate), context)

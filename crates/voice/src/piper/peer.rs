@@ -66,9 +66,9 @@ fn not_tested(reason: &str) {
 
 /// Finds the network of the published voice. Without it, a test prints a notice and passes; with `CI` set, it fails.
 fn published() -> Option<PathBuf> {
-    let found = ModelStore::new(variable("BB_MODELS_DIR")).verify(ModelSpec::find(VOICE).unwrap());
-    let dir = found.map_err(|error| not_tested(&error.to_string())).ok()?;
-    Some(dir.join(format!("{VOICE}.onnx")))
+    let directory = ModelStore::new(variable("BB_MODELS_DIR")).verify(ModelSpec::find(VOICE).unwrap());
+    let directory = directory.map_err(|error| not_tested(&error.to_string())).ok()?;
+    Some(directory.join(format!("{VOICE}.onnx")))
 }
 
 impl Peer {

@@ -199,7 +199,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
 fn speech(voice: Option<&VoiceName>, config: &Config) -> anyhow::Result<Speech> {
     let normal = Manner::default().voice;
     let default = VoiceName::Espeak(normal.name);
-    voice.unwrap_or(&default).load(normal.words_per_minute, config.models_dir.clone())
+    voice.unwrap_or(&default).load_speech(normal.words_per_minute, config.models_dir.clone())
 }
 
 /// Builds a profile by name; engines are loaded only if the profile needs them.
