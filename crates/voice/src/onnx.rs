@@ -123,7 +123,7 @@ fn take<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
 /// Takes an integer of variable length: 7 bits in each byte, of which all but the last have the highest bit set.
 fn take_integer(unread: &mut &[u8]) -> Result<u64, String> {
     let bytes = *unread;
-    let mut value = 0;
+    let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(MAX_INTEGER_BYTES).enumerate() {
         let bits = u64::from(byte & 0x7f);
         value |= bits << (7 * index);
