@@ -141,9 +141,9 @@ mod tests {
         }
         let divide = || market.divide(Divisions::new([Division::new(2, 2, Some(0))], true));
         divide();
-        sleep(MAX_HEARTBEAT_AGE - Duration::from_secs(1)).await;
+        sleep(MAX_HEARTBEAT_AGE.mul_f32(0.75)).await;
         assert!(market.divisions().holds(64));
-        sleep(Duration::from_secs(2)).await;
+        sleep(MAX_HEARTBEAT_AGE.mul_f32(0.5)).await;
         assert_eq!((market.divisions().holds(64), market.divisions().share(64)), (false, 32));
         divide();
         sleep(Duration::from_secs(2)).await;
