@@ -47,6 +47,8 @@ fn size(circuit: &Circuit) -> u64 {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
             list(max.groups.capacity(), size_of::<Vec<Cell>>()) + groups.sum::<u64>()
         }
+        StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
+        StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
     });
     stages.sum()
 }

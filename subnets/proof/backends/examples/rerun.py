@@ -93,6 +93,7 @@ def largest(left):
 OPERATORS = {
     "Add": elementwise(lambda a, b: a + b),
     "Sub": elementwise(lambda a, b: a - b),
+    "Mul": elementwise(lambda a, b: a * b),
     # Dividends are never negative, so rounding down equals rounding towards zero.
     "Div": elementwise(lambda a, b: a // b),
     "MatMul": matrix_product,

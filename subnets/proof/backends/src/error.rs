@@ -25,6 +25,16 @@ pub enum BackendError {
         /// Maximum size for the backend.
         limit: u64,
     },
+    /// The backend has no constraints for a kind of layer.
+    #[error("{backend} does not support {what} (layer {layer}); hint: compile the model with --backend stark")]
+    Unsupported {
+        /// Name of the backend.
+        backend: &'static str,
+        /// Kind of the layer.
+        what: &'static str,
+        /// Index of the layer.
+        layer: usize,
+    },
     /// The circuit's tables or constraints take more memory than its network justifies.
     #[error(transparent)]
     Memory(#[from] MemoryError),

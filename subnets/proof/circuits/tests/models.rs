@@ -1,13 +1,10 @@
 //! Tests of the shipped models: from ONNX to proofs with both backends, with every integer compared with onnxruntime.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+#[path = "peers/onnxruntime.rs"]
+mod onnxruntime;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
     Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute, verify_contributions,
@@ -18,10 +15,6 @@ use taonet_proof_core::{Digest, onnx};
 
 /// Maximum size of the proof of a shipped model, in bytes.
 const LARGEST_PROOF: usize = 400_000;
-
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)
-}
 
 fn compiled(model: ShippedModel, backend: &str) -> Compiled {
     model.compile(backend).unwrap()
@@ -192,35 +185,6 @@ fn contributions_are_verified_against_an_earlier_key() {
     }
     assert!(matches!(verify_contributions(&first, &renamed), Err(CircuitError::OtherCircuit(_))));
     assert!(matches!(verify_contributions(&stark, &stark), Err(CircuitError::NoSetup(_))));
-}
-
-/// Returns the Python interpreter of the tools, found as in scripts/lib.sh.
-fn python() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = || {
-        let home = PathBuf::from(variable("HOME").unwrap_or_default());
-        variable("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from).join("taonet/peers")
-    };
-    let environment = variable("TAONET_PEERS_DIR").map_or_else(cache, PathBuf::from).join("onnx");
-    let wanted = std::fs::read(repository("tests/peers/onnx.txt")).unwrap();
-    if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-        return Some(environment.join("bin/python"));
-    }
-    let message = "NOT TESTED against onnxruntime: run scripts/peers onnx";
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    let _ = writeln!(std::io::stderr(), "{message}");
-    None
-}
-
-fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
-    let mut child = Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let question: Value = json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs });
-    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", output.status);
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The exported network computes the same integers in onnxruntime, and the outputs of the float model differ from them

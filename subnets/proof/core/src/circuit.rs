@@ -46,6 +46,10 @@ pub enum StageKind {
     Linear(Linear),
     /// The maximum of each group of cells.
     Max(Max),
+    /// A function of each cell.
+    Table(Table),
+    /// Products of two cells, optionally rescaled.
+    Product(Product),
 }
 
 /// Weighted sums: dense layers, convolutions, average pools and additions.
@@ -101,6 +105,36 @@ pub struct Max {
     pub operands: Range,
 }
 
+/// A function of one variable, given by its values: each output is the value for one cell.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The cell that each output reads.
+    pub cells: Vec<Cell>,
+    /// Interval of every cell read.
+    pub arguments: Range,
+    /// The function's value for each argument, in order. No other argument has a value.
+    pub values: Vec<i32>,
+}
+
+/// Products: each output is the product of two cells.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// The two cells of each product.
+    pub pairs: Vec<[Cell; 2]>,
+    /// Conversion of products to activations; without it, products are written unchanged.
+    pub rescale: Option<Rescale>,
+    /// Interval of every product.
+    pub sums: Range,
+}
+
+impl Table {
+    /// Returns the function's value; `None` if the argument is outside of its interval.
+    pub fn value(&self, argument: i64) -> Option<i64> {
+        let index = usize::try_from(argument.checked_sub(self.arguments.low)?).ok()?;
+        self.values.get(index).copied().map(i64::from)
+    }
+}
+
 impl Kernel {
     /// Returns the weights of one output.
     pub fn row(&self, output: usize) -> &[i32] {
@@ -116,26 +150,25 @@ impl Circuit {
 
     /// Returns the number of multiply-adds of one execution.
     pub fn multiply_adds(&self) -> u64 {
-        self.linear_stages()
-            .flat_map(|linear| &linear.jobs)
-            .map(|job| job.taps.len() as u64 * job.outputs.len() as u64)
-            .sum()
+        let counts = self.stages.iter().map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => {
+                linear.jobs.iter().map(|job| job.taps.len() as u64 * job.outputs.len() as u64).sum()
+            }
+            StageKind::Product(product) => product.pairs.len() as u64,
+            StageKind::Max(_) | StageKind::Table(_) => 0,
+        });
+        counts.sum()
     }
 
-    /// Returns the interval of every output. The outputs are the cells of one stage or, without stages, the inputs.
+    /// Returns the interval of every output: the union of the intervals of the stages and inputs that the outputs are.
     pub fn output_range(&self) -> Range {
-        self.stages.iter().fold(self.input_range, |range, stage| {
+        let inputs = self.outputs.iter().any(|&cell| (cell as usize) < self.inputs).then_some(self.input_range);
+        let stages = self.stages.iter().filter(|stage| {
             let written = stage.first..stage.first + stage.count as u32;
-            if self.outputs.iter().any(|cell| written.contains(cell)) { stage.range } else { range }
-        })
-    }
-
-    /// Iterates over the linear stages, in order.
-    pub(crate) fn linear_stages(&self) -> impl Iterator<Item = &Linear> {
-        self.stages.iter().filter_map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => Some(linear),
-            StageKind::Max(_) => None,
-        })
+            self.outputs.iter().any(|cell| written.contains(cell))
+        });
+        let ranges = inputs.into_iter().chain(stages.map(|stage| stage.range));
+        ranges.reduce(|range, other| range.union(&other)).unwrap_or(self.input_range)
     }
 
     /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's field must represent
@@ -146,6 +179,10 @@ impl Circuit {
                 linear.sums.magnitude() + linear.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
             }
             StageKind::Max(max) => max.operands.high.abs_diff(max.operands.low),
+            StageKind::Table(_) => stage.range.magnitude(),
+            StageKind::Product(product) => {
+                product.sums.magnitude() + product.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
+            }
         });
         stages.max().unwrap_or(0).max(self.input_range.magnitude())
     }

@@ -1,7 +1,9 @@
 //! The floating-point network, which is read from an ONNX file and serves as the baseline for quantisation.
 
+mod function;
 mod run;
 
+pub use function::{Binary, Function, MAX_OPERATIONS, Unary};
 pub use run::FloatError;
 
 use crate::{Shape, Window};
@@ -51,6 +53,20 @@ pub enum FloatOperation {
     },
     /// The sum of two tensors.
     Add,
+    /// The difference of two tensors.
+    Subtract,
+    /// The element-wise product of two tensors.
+    Multiply,
+    /// An element-wise function.
+    Function(Function),
+    /// Elements of the inputs in another order.
+    Move {
+        /// For each output, a position in the elements of all inputs, one input after the other. The position after the
+        /// last element stands for `constant`.
+        indices: Vec<u32>,
+        /// Value of the outputs that are no element of an input: padding.
+        constant: f32,
+    },
     /// ReLU: the positive part.
     Relu,
     /// Max pooling: the largest value in a window.
@@ -65,6 +81,36 @@ impl FloatNetwork {
         match tensor.checked_sub(1) {
             None => Some(self.input),
             Some(node) => self.nodes.get(node).map(|node| node.shape),
+        }
+    }
+
+    /// Removes nodes that the output does not depend on.
+    pub(crate) fn remove_unread(&mut self) {
+        let mut is_read = vec![false; self.nodes.len() + 1];
+        if let Some(last) = is_read.last_mut() {
+            *last = true;
+        }
+        for (index, node) in self.nodes.iter().enumerate().rev() {
+            if is_read.get(index + 1) == Some(&true) {
+                for &input in &node.inputs {
+                    if let Some(input) = is_read.get_mut(input) {
+                        *input = true;
+                    }
+                }
+            }
+        }
+        // The network's input remains tensor 0, even if nothing reads it.
+        let mut kept = 0;
+        let indices: Vec<usize> = std::iter::once(0)
+            .chain(is_read.iter().skip(1).map(|&is_read| {
+                kept += usize::from(is_read);
+                kept
+            }))
+            .collect();
+        let mut read = is_read.into_iter().skip(1);
+        self.nodes.retain(|_| read.next().unwrap_or_default());
+        for input in self.nodes.iter_mut().flat_map(|node| &mut node.inputs) {
+            *input = indices.get(*input).copied().unwrap_or_default();
         }
     }
 

@@ -102,7 +102,7 @@ pub enum MetadataError {
 impl CircuitMetadata {
     /// Creates the metadata of a network without keys.
     pub fn new(name: &str, backend: &str, network: &Network, circuit: &Circuit) -> Self {
-        let range = circuit.stages.last().map_or(circuit.input_range, |stage| stage.range);
+        let range = circuit.output_range();
         let length = circuit.outputs.len();
         let shape = network.shapes().ok().and_then(|shapes| shapes.last().copied());
         let output = shape.unwrap_or(Shape { channels: length, height: 1, width: 1 });

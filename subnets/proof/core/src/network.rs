@@ -17,6 +17,8 @@ pub const MAX_BYTES: usize = 256 << 20;
 pub const MAX_LAYERS: usize = 4096;
 /// Maximum number of multiply-adds of one execution.
 pub const MAX_MULTIPLY_ADDS: u64 = 1 << 32;
+/// Maximum number of values of a table: enough for numbers of 17 bits and a sign.
+pub const MAX_TABLE: usize = 1 << 18;
 /// Maximum magnitude of any sum for any input.
 pub const MAX_SUM: u64 = 1 << 56;
 
@@ -49,7 +51,7 @@ pub struct Layer {
     pub inputs: Vec<u32>,
     /// Operation of the layer.
     pub operation: Operation,
-    /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling.
+    /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling, tables and moves.
     pub rescale: Option<Rescale>,
     /// Scale of the output: the real number is the integer divided by `2^scale`.
     pub scale: i32,
@@ -86,6 +88,25 @@ pub enum Operation {
         /// Kernel, stride and padding; padded positions are ignored.
         window: Window,
     },
+    /// An element-wise function, given by its values.
+    Table {
+        /// Argument of the first value. The values must cover the interval of the input tensor.
+        low: i64,
+        /// Values for consecutive arguments.
+        values: Vec<i32>,
+    },
+    /// Elements of the inputs in another order, which no circuit computes: it only reads other cells.
+    Move {
+        /// Extents of the output.
+        shape: Shape,
+        /// For each output, a position in the elements of all inputs, one input after the other. The position after the
+        /// last element stands for `constant`.
+        indices: Vec<u32>,
+        /// Value of the outputs that are no element of an input: padding.
+        constant: i64,
+    },
+    /// The element-wise product of two tensors of one shape.
+    Product,
 }
 
 /// Why a network is invalid.
@@ -123,8 +144,8 @@ pub enum NetworkError {
         /// Number of inputs.
         inputs: usize,
     },
-    /// Inputs of a sum differ in shape.
-    #[error("layer {0} adds tensors of different shapes")]
+    /// Inputs of a sum or product differ in shape.
+    #[error("layer {0} adds or multiplies tensors of different shapes")]
     Shapes(usize),
     /// A shape or a window is invalid.
     #[error("layer {layer}: {source}")]
@@ -137,7 +158,22 @@ pub enum NetworkError {
     /// There are too many or too few weights, biases or groups for the shapes.
     #[error("layer {0}: weights, bias and groups do not match its shapes")]
     Weights(usize),
-    /// A rescale's shift or bits are out of range, or a max-pooling layer has a rescale.
+    /// A table does not cover the interval of its input, or has more than [`MAX_TABLE`] values.
+    #[error("layer {layer}: {values} values from {low} do not cover {}..={}, or are more than {MAX_TABLE}", input.low, input.high)]
+    Table {
+        /// Index of the layer.
+        layer: usize,
+        /// Argument of the first value.
+        low: i64,
+        /// Number of values.
+        values: usize,
+        /// Interval of the input.
+        input: Range,
+    },
+    /// The positions of a move do not fit its inputs and its shape.
+    #[error("layer {0}: the positions of a move do not match its shapes")]
+    Move(usize),
+    /// A rescale's shift or bits are out of range, or a layer without sums has a rescale.
     #[error("layer {0}: unsupported rescale")]
     Rescale(usize),
     /// A sum could exceed [`MAX_SUM`].
@@ -202,7 +238,7 @@ impl Network {
                 weights.len() + bias.len()
             }
             Operation::Sum { factors } => factors.len(),
-            Operation::MaxPool { .. } => 0,
+            Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Move { .. } | Operation::Product => 0,
         });
         counts.map(|count| count as u64).sum()
     }

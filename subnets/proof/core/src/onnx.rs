@@ -7,9 +7,11 @@
 //! with more precision than a file in half precision: neither rounds where such a file would.
 
 mod dims;
+mod elementwise;
 mod evaluate;
 mod export;
 mod limits;
+mod moves;
 mod node;
 mod proto;
 mod rules;
@@ -34,6 +36,8 @@ pub const MAX_BYTES: usize = 256 << 20;
 pub const MAX_NODES: usize = 4096;
 /// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for each of them.
 pub const MAX_PARAMETERS: u64 = 1 << 26;
+/// Maximum number of elements that all nodes together move.
+const MAX_MOVED: usize = 1 << 25;
 /// Supported versions of the standard operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
@@ -81,8 +85,11 @@ pub enum OnnxError {
         /// Number of outputs.
         outputs: usize,
     },
-    /// The input's shape is unknown, its batch is not 1, or its elements are not floats.
-    #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N] of floats")]
+    /// The input's dimensions are unknown, its batch is not 1, or its elements are not floats.
+    #[error(
+        "input '{0}' has no fixed dimensions of floats with a batch of 1, such as [1, C, H, W] or [1, N]; hint: export the \
+         model with fixed dimensions"
+    )]
     InputShape(String),
     /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
@@ -115,7 +122,7 @@ pub enum OnnxError {
         reason: String,
     },
     /// The operator is unsupported.
-    #[error("{0}: unsupported operator")]
+    #[error("{0}: unsupported operator; hint: supported are {names}", names = rules::operators())]
     Operator(String),
     /// The operator is supported, but not with these attributes or operands.
     #[error("{node}: {reason}")]
@@ -174,11 +181,15 @@ struct Reader {
     opset: i64,
     /// Number of weights and biases so far.
     parameters: u64,
+    /// Number of moved elements so far.
+    moved: usize,
     values: HashMap<String, Value>,
     /// Number of nodes that read each name, including the graph's output.
     reads: HashMap<String, usize>,
     /// Tensors that have more than one name.
     renamed: HashSet<usize>,
+    /// The last product of rows, which only the move after it reads.
+    by_rows: Option<usize>,
     /// Input of an omitted softmax, by the name of its output.
     softmax: Option<String>,
 }
@@ -247,8 +258,9 @@ impl Model {
             *reads.entry(name.clone()).or_default() += 1;
         }
         let opset = self.opset;
+        let renamed = HashSet::new();
         let mut reader =
-            Reader { network, opset, parameters: 0, values, reads, renamed: HashSet::new(), softmax: None };
+            Reader { network, opset, parameters: 0, moved: 0, values, reads, renamed, by_rows: None, softmax: None };
         for node in &self.nodes {
             reader.check_inputs(&self.nodes, node)?;
             reader.node(node)?;
@@ -294,7 +306,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         }
         // The integer network has weights for the mean.
         FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
-        FloatOperation::Add | FloatOperation::Relu | FloatOperation::MaxPool(_) => 0,
+        _ => 0,
     });
     let parameters = parameters.fold(0, u64::saturating_add);
     if parameters > MAX_PARAMETERS {
@@ -312,7 +324,10 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
                 let channels = read.map_or(0, |shape| shape.channels) / (*groups).max(1);
                 (plane.saturating_mul(*groups as u64), area(window).saturating_mul(channels as u64))
             }
-            FloatOperation::Add => (elements, 2),
+            FloatOperation::Add | FloatOperation::Subtract => (elements, 2),
+            FloatOperation::Multiply => (0, 2),
+            FloatOperation::Function(_) => (0, 1),
+            FloatOperation::Move { .. } => (1, 0),
             FloatOperation::Relu => (elements, 1),
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
         };
@@ -336,27 +351,23 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
     }
 }
 
-/// Parses a fixed input shape, with and without the batch; an unknown batch size is treated as 1.
+/// Parses fixed input dimensions; an unknown batch size is treated as 1.
 fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
     let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
     if !input.element().is_some_and(|element| floats.iter().any(|&float| float as i32 == element)) {
         return Err(refuse());
     }
-    let dims = input.dimensions().ok_or_else(refuse)?;
-    let (batch, rest) = dims.split_first().ok_or_else(refuse)?;
-    if batch.is_some_and(|size| size != 1) {
-        return Err(refuse());
+    let mut dims = input.dimensions().ok_or_else(refuse)?;
+    // A single dimension is no batch.
+    if let [batch, _, ..] = &mut dims[..] {
+        *batch = batch.or(Some(1)).filter(|&size| size == 1);
     }
-    let sizes: Option<Vec<usize>> = rest.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
-    let sizes = sizes.ok_or_else(refuse)?;
-    let shape = match sizes[..] {
-        [length] => Shape::vector(length),
-        [channels, height, width] => Shape::new(channels, height, width),
-        _ => return Err(refuse()),
-    };
+    let dims: Option<Vec<usize>> = dims.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
+    let dims = dims.filter(|dims| !dims.is_empty()).ok_or_else(refuse)?;
+    let shape = dims::shape(&dims);
     let shape = shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })?;
-    Ok((shape, std::iter::once(1).chain(sizes).collect()))
+    Ok((shape, dims))
 }
 
 impl Reader {
@@ -370,6 +381,12 @@ impl Reader {
 
     /// Appends a node and names its output, which has these dimensions.
     fn push(&mut self, name: &str, node: FloatNode, dims: Vec<usize>) -> Result<(), OnnxError> {
+        let tensor = self.push_node(node)?;
+        define(&mut self.values, name, Value::Tensor(tensor, dims))
+    }
+
+    /// Appends a node without a name; returns its tensor.
+    fn push_node(&mut self, node: FloatNode) -> Result<usize, OnnxError> {
         if let FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } =
             &node.operation
         {
@@ -378,8 +395,12 @@ impl Reader {
                 return Err(OnnxError::Parameters(self.parameters));
             }
         }
+        // One node of the file can become several, such as a move before and after a layer.
+        if self.network.nodes.len() >= MAX_NODES {
+            return Err(OnnxError::Nodes(self.network.nodes.len() + 1));
+        }
         self.network.nodes.push(node);
-        define(&mut self.values, name, Value::Tensor(self.network.nodes.len(), dims))
+        Ok(self.network.nodes.len())
     }
 
     fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {
@@ -403,6 +424,8 @@ impl Reader {
             self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
         }
         self.network.nodes.truncate(last);
+        // Functions that are part of longer ones have no readers.
+        self.network.remove_unread();
         Ok(self.network)
     }
 }

@@ -75,6 +75,17 @@ pub enum QuantiseError {
         /// The largest magnitude of the weights or activations.
         magnitude: f32,
     },
+    /// A function has no value for an argument that its input can have.
+    #[error(
+        "node {node}: the function is undefined for {argument}, which its input can have; hint: restrict its input, such as \
+         with a Relu, Clip or Abs before a Sqrt, or add a small number"
+    )]
+    Undefined {
+        /// Index of the node.
+        node: usize,
+        /// The argument.
+        argument: f64,
+    },
     /// The ONNX file cannot be evaluated for a comparison.
     #[error(transparent)]
     Onnx(#[from] OnnxError),

@@ -121,7 +121,10 @@ impl Network {
     /// activations, not sums, and no later layer reads a tensor before it.
     pub fn borders(&self) -> Vec<usize> {
         let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
-            Some(layer) => layer.rescale.is_some() || matches!(layer.operation, Operation::MaxPool { .. }),
+            Some(layer) => {
+                let is_activation = matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. });
+                layer.rescale.is_some() || is_activation
+            }
             None => false,
         };
         let alone = |cut: usize| {
@@ -148,6 +151,8 @@ impl Network {
         let work = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => linear.jobs.iter().map(|job| job.taps.len() * job.outputs.len()).sum(),
             StageKind::Max(max) => max.groups.iter().map(Vec::len).sum::<usize>(),
+            StageKind::Table(table) => table.cells.len(),
+            StageKind::Product(product) => product.pairs.len(),
         });
         let mut ends = borders;
         ends.push(self.layers.len());

@@ -2,14 +2,14 @@
 //!
 //! Public values are, in this order: the binding, the outputs and the inputs. Where there are many of either, their
 //! Poseidon digest is public in their place. Weights are constants of the linear combinations, so a multiply-add costs
-//! no constraint; only rescales, maxima and outputs do.
+//! no constraint; only rescales, maxima, products of two cells and outputs do.
 //!
 //! No value wraps around the field: every sum lies within its interval, which is far below half of the field, and both
 //! sides of each decomposition into bits are integers far below half of the field, too.
 
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
-use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Stage, StageKind};
+use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Product, Stage, StageKind};
 use taonet_proof_core::{Digest, Range};
 
 use super::gadgets::{self, Width, power};
@@ -147,6 +147,10 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
     if magnitude > MAX_MAGNITUDE {
         return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
     }
+    if let Some(layer) = circuit.stages.iter().position(|stage| matches!(stage.kind, StageKind::Table(_))) {
+        let what = "element-wise functions other than Relu, such as Sigmoid";
+        return Err(BackendError::Unsupported { backend: super::ID, what, layer });
+    }
     let mut memory = circuit.memory.clone();
     let Layout { inputs, outputs } = layout;
     if inputs.hashed {
@@ -217,6 +221,12 @@ fn stage_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
             let terms: u64 = groups.iter().flatten().map(|&cell| terms_of(cell)).sum();
             (terms, groups.iter().map(|group| group.len() as u64).sum())
         }
+        StageKind::Product(Product { pairs, .. }) => {
+            let terms: u64 = pairs.iter().flatten().map(|&cell| terms_of(cell)).sum();
+            (terms, pairs.len() as u64)
+        }
+        // Refused before.
+        StageKind::Table(_) => (0, 0),
     };
     terms.saturating_mul(TERM_BYTES).saturating_add(activations.saturating_mul(ACTIVATION_BYTES))
 }
@@ -240,6 +250,16 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
                 cells.push(larger.unwrap_or_default());
             }
         }
+        StageKind::Product(Product { pairs, rescale, sums }) => {
+            for &[a, b] in pairs {
+                let product = gadgets::product(cs, read(cells, a), read(cells, b));
+                cells.push(match rescale {
+                    Some(rescale) => gadgets::rescale(cs, &product, *rescale, *sums),
+                    None => product,
+                });
+            }
+        }
+        StageKind::Table(_) => {}
     }
 }
 
@@ -299,6 +319,15 @@ pub(super) fn assign(
                     });
                 }
             }
+            StageKind::Product(Product { rescale, sums: range, .. }) => {
+                for &product in sums {
+                    values.push(Fr::from(product));
+                    if let Some(rescale) = rescale {
+                        gadgets::assign_rescale(&mut values, product, *rescale, *range);
+                    }
+                }
+            }
+            StageKind::Table(_) => {}
         }
     }
     if layout.outputs.hashed {

@@ -68,7 +68,7 @@ pub(super) fn power(exponent: u32) -> Fr {
 }
 
 /// Allocates a variable for the product of two combinations.
-fn product(cs: &mut R1cs, a: Lc, b: Lc) -> Lc {
+pub(super) fn product(cs: &mut R1cs, a: Lc, b: Lc) -> Lc {
     let var = cs.witness();
     cs.enforce(a, b, Lc::var(var));
     Lc::var(var)

@@ -1,3 +1,5 @@
+mod elements;
+
 use ark_bn254::{Bn254, Fq, Fq2, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;
 use ark_ff::One as _;

@@ -2,7 +2,7 @@
 //!
 //! Memory is a multiset of `(address, value)`. Writing a cell inserts it as often as it is read, each read removes it
 //! once, and the sum over all tables is zero. Addresses and read counts are fixed columns, so each address has exactly
-//! one value. Functions (rescaling, range checks, the positive part) are looked up in a table of
+//! one value. Functions (rescaling, range checks, the positive part, element-wise functions) are looked up in a table of
 //! `(function, argument, value)`.
 
 use std::borrow::Cow;
@@ -36,6 +36,9 @@ pub(super) const ACTIVATION_FIXED: usize = 7;
 /// Fixed columns of a maximum: addresses of both operands and of the result, and the read count of the result.
 pub(super) const MAX_FIXED: usize = 4;
 
+/// Fixed columns of a multiplication: addresses of both factors and of the product, and the read count of the product.
+pub(super) const MULTIPLICATION_FIXED: usize = 4;
+
 /// Numbers of values read and of sums computed in one row of the products table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
@@ -67,6 +70,8 @@ pub(super) enum Kind {
     Activations,
     /// Maxima of two values.
     Maxima,
+    /// Products of two values, one in each row: further ones would cost the lookups security.
+    Multiplications,
     /// Entries of the function table.
     Functions,
 }
@@ -90,6 +95,7 @@ impl Kind {
             Self::Products(tile) => tile.fixed(),
             Self::Activations => ACTIVATION_LANES * ACTIVATION_FIXED,
             Self::Maxima => MAX_LANES * MAX_FIXED,
+            Self::Multiplications => MULTIPLICATION_FIXED,
         }
     }
 
@@ -99,6 +105,7 @@ impl Kind {
             Self::Products(tile) => tile.width(),
             Self::Activations => ACTIVATION_LANES * 3,
             Self::Maxima => MAX_LANES * 3,
+            Self::Multiplications => 3,
         }
     }
 }
@@ -159,6 +166,11 @@ where
             Kind::Maxima => {
                 for (lane, fixed) in local.as_chunks().0.iter().zip(fixed.as_chunks().0) {
                     maximum(builder, lane, fixed);
+                }
+            }
+            Kind::Multiplications => {
+                if let (Ok(local), Ok(fixed)) = (local.try_into(), fixed.try_into()) {
+                    multiplication(builder, local, fixed);
                 }
             }
             Kind::Functions => {
@@ -259,4 +271,16 @@ fn maximum<AB: AirBuilder<F = Val> + InteractionBuilder>(
     read(builder, address_b, b.into());
     look_up(builder, AB::Expr::from_u32(POSITIVE), a - b, positive.into());
     write(builder, address.into(), b + positive, reads);
+}
+
+/// Constrains the product of `a` and `b`.
+fn multiplication<AB: AirBuilder<F = Val> + InteractionBuilder>(
+    builder: &mut AB,
+    &[a, b, product]: &[AB::Var; 3],
+    &[address_a, address_b, address, reads]: &[AB::Var; MULTIPLICATION_FIXED],
+) {
+    read(builder, address_a, a.into());
+    read(builder, address_b, b.into());
+    builder.assert_eq(product, a * b);
+    write(builder, address.into(), product.into(), reads);
 }

@@ -82,7 +82,7 @@ impl VerificationKeyFile {
         let elements = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
         let rows = self.log_rows.iter().all(|&log| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(&log));
-        let tables = (4..=5).contains(&self.log_rows.len());
+        let tables = (4..=6).contains(&self.log_rows.len());
         let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
         let public = self
             .log_rows
@@ -101,7 +101,14 @@ impl VerificationKeyFile {
 
     /// Returns the tables without their columns, which a verifier does not have.
     pub(super) fn tables(&self) -> Vec<Table> {
-        let kinds = [Kind::Public, Kind::Products(self.tile()), Kind::Activations, Kind::Functions, Kind::Maxima];
+        let kinds = [
+            Kind::Public,
+            Kind::Products(self.tile()),
+            Kind::Activations,
+            Kind::Functions,
+            Kind::Maxima,
+            Kind::Multiplications,
+        ];
         let kinds = kinds.into_iter().take(self.log_rows.len());
         kinds.map(|kind| Table { kind, fixed: None, public: Vec::new() }).collect()
     }

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
-use taonet_proof_core::MemoryBudget;
-use taonet_proof_core::circuit::{Circuit, Linear, Max, Stage, StageKind};
+use taonet_proof_core::circuit::{Circuit, Linear, Max, Product, Stage, StageKind, Table as ValueTable};
+use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
-use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, Table, Tile, ZERO};
+use super::air::{
+    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table, Tile, ZERO,
+};
 use super::config::{MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Val};
 use crate::BackendError;
 pub(super) use functions::FunctionTable;
@@ -67,6 +69,7 @@ struct Layout {
     sources: Vec<(u32, u32)>,
     stages: u32,
     maxima: Vec<[i64; MAX_FIXED]>,
+    multiplications: Vec<[i64; MULTIPLICATION_FIXED]>,
     functions: Functions,
     /// Memory of the circuit and the fixed columns, whose number of rows depends on the sizes of tensors and windows.
     memory: MemoryBudget,
@@ -121,6 +124,8 @@ impl Layout {
                     linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell));
                 }
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
+                StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
+                StageKind::Product(product) => product.pairs.iter().flatten().for_each(|&cell| mark(cell)),
             }
         }
         // Address 0 holds a zero, followed by the inputs.
@@ -134,6 +139,7 @@ impl Layout {
             sources: Vec::new(),
             stages: 0,
             maxima: Vec::new(),
+            multiplications: Vec::new(),
             functions: Functions::new(circuit)?,
             memory: circuit.memory.clone(),
             values: 0,
@@ -170,10 +176,13 @@ impl Layout {
         match &stage.kind {
             StageKind::Linear(linear) => self.linear(stage, linear)?,
             StageKind::Max(max) => self.max(max)?,
+            StageKind::Table(table) => self.table(table)?,
+            StageKind::Product(product) => self.product(product)?,
         }
         self.stages += 1;
         let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
-        let rows = self.products.rows().max(activations).max(self.maxima.len().div_ceil(MAX_LANES));
+        let maxima = self.maxima.len().div_ceil(MAX_LANES);
+        let rows = self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
         if rows > MAX_ROWS {
             return Err(BackendError::Size { what: "rows of a table", actual: rows as u64, limit: MAX_ROWS as u64 });
         }
@@ -186,18 +195,60 @@ impl Layout {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
             let place = match linear.rescale {
                 None if bias == 0 || !inner => Place { address: sum, bias },
-                _ => {
-                    self.spend(ACTIVATION_FIXED)?;
-                    let address = self.allocate();
-                    self.read(sum);
-                    let (quotient, remainder, divisor, half) =
-                        self.functions.of(linear.rescale.as_ref(), &linear.sums)?;
-                    let [sum, quotient, remainder, address] = [sum, quotient, remainder, address].map(i64::from);
-                    self.activations.push([sum, bias + half, divisor, quotient, remainder, address, address]);
-                    self.sources.push((self.stages, index as u32));
-                    let address = address as u32;
-                    Place { address, bias: 0 }
-                }
+                _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
+            };
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    /// Appends the activation of a sum without its bias.
+    fn rescaled(
+        &mut self,
+        index: usize,
+        sum: u32,
+        bias: i64,
+        rescale: Option<&Rescale>,
+        sums: &Range,
+    ) -> Result<Place, BackendError> {
+        self.spend(ACTIVATION_FIXED)?;
+        let (quotient, remainder, divisor, half) = self.functions.of(rescale, sums)?;
+        Ok(self.activation(index, sum, [bias + half, divisor, quotient.into(), remainder.into()]))
+    }
+
+    /// Appends an activation, given the addend, the divisor, and the functions of quotient and remainder.
+    fn activation(&mut self, index: usize, sum: u32, [added, divisor, quotient, remainder]: [i64; 4]) -> Place {
+        let address = self.allocate();
+        self.read(sum);
+        let (sum, place) = (i64::from(sum), i64::from(address));
+        self.activations.push([sum, added, divisor, quotient, remainder, place, place]);
+        self.sources.push((self.stages, index as u32));
+        Place { address, bias: 0 }
+    }
+
+    /// Looks up the value of each cell: an activation whose quotient is the cell, without a remainder.
+    fn table(&mut self, table: &ValueTable) -> Result<(), BackendError> {
+        let function = self.functions.table(table)?;
+        for (index, &cell) in table.cells.iter().enumerate() {
+            self.spend(ACTIVATION_FIXED)?;
+            let argument = self.address(cell)?;
+            let place = self.activation(index, argument, [0, 1, function.into(), ZERO.into()]);
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    fn product(&mut self, product: &Product) -> Result<(), BackendError> {
+        for (index, &[a, b]) in product.pairs.iter().enumerate() {
+            self.spend(MULTIPLICATION_FIXED)?;
+            let (a, b) = (self.address(a)?, self.address(b)?);
+            let address = self.allocate();
+            self.read(a);
+            self.read(b);
+            self.multiplications.push([a, b, address, address].map(i64::from));
+            let place = match &product.rescale {
+                None => Place { address, bias: 0 },
+                rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
             };
             self.places.push(place);
         }
@@ -236,15 +287,23 @@ impl Layout {
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
         let activations = lanes(self.activations.len(), ACTIVATION_LANES);
-        // A circuit without maxima has no table of maxima.
-        let maxima = if self.maxima.is_empty() { 0 } else { lanes(self.maxima.len(), MAX_LANES) };
+        // A circuit without maxima and products has neither table. The number of tables says which ones a circuit has,
+        // so one with products has a table of maxima, too.
+        let has_products = !self.multiplications.is_empty();
+        let has_maxima = has_products || !self.maxima.is_empty();
+        let maxima = if has_maxima { lanes(self.maxima.len(), MAX_LANES) } else { 0 };
+        let multiplications = if has_products { rows(self.multiplications.len()) } else { 0 };
         let public_rows = rows(public.len());
-        let values =
-            3 * public_rows + tile.fixed() * product_rows + ACTIVATION_FIXED * activations + MAX_FIXED * maxima;
+        let values = 3 * public_rows
+            + tile.fixed() * product_rows
+            + ACTIVATION_FIXED * activations
+            + MAX_FIXED * maxima
+            + MULTIPLICATION_FIXED * multiplications;
         self.spend(values - self.values as usize)?;
         let zeros = self.products.zeros(product_rows)
             + (activations - self.activations.len())
-            + 2 * (maxima - self.maxima.len());
+            + 2 * (maxima - self.maxima.len())
+            + 2 * (multiplications - self.multiplications.len());
         if let Some(count) = self.reads.first_mut() {
             *count += zeros as u32;
         }
@@ -261,9 +320,13 @@ impl Layout {
         for lane in &mut lanes_of_maxima {
             lane[MAX_FIXED - 1] = self.count(lane[MAX_FIXED - 1]);
         }
-        let has_maxima = !lanes_of_maxima.is_empty();
+        let mut lanes_of_products = std::mem::take(&mut self.multiplications);
+        for lane in &mut lanes_of_products {
+            lane[MULTIPLICATION_FIXED - 1] = self.count(lane[MULTIPLICATION_FIXED - 1]);
+        }
         lanes_of_activations.resize(activations, idle);
         lanes_of_maxima.resize(maxima, [0; MAX_FIXED]);
+        lanes_of_products.resize(multiplications, [0; MULTIPLICATION_FIXED]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish();
         let products = self.products.finish(&self.reads, product_rows);
@@ -275,6 +338,9 @@ impl Layout {
         ];
         if has_maxima {
             tables.push(table(Kind::Maxima, flat(&lanes_of_maxima)));
+        }
+        if has_products {
+            tables.push(table(Kind::Multiplications, flat(&lanes_of_products)));
         }
         let log_rows = tables.iter().map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed))).collect();
         let (places, activations, addresses) = (self.places, self.sources, self.reads.len());

@@ -1,3 +1,5 @@
+mod elements;
+
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
 use rand::Rng as _;
@@ -6,7 +8,7 @@ use taonet_proof_core::circuit::{Execution, StageKind};
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
-use super::air::{ACTIVATION_FIXED, Kind, Tile};
+use super::air::{ACTIVATION_FIXED, Kind, Tile, ZERO};
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
@@ -132,8 +134,7 @@ struct Forger {
 }
 
 impl Forger {
-    fn new() -> Self {
-        let network = testing::network(5);
+    fn new(network: &Network) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
         let plan = Plan::new(&circuit).unwrap();
         let config = CURRENT.config();
@@ -157,14 +158,35 @@ impl Forger {
         self.prover.plan.tables.iter().position(|table| table.kind == kind).unwrap()
     }
 
+    /// Executes the circuit with other inputs.
+    fn change_inputs(&mut self, inputs: &[i64]) {
+        let StarkProver { plan, circuit, .. } = &self.prover;
+        self.execution = circuit.execute(inputs).unwrap();
+        self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
+        self.statement.inputs = inputs.to_vec();
+        self.statement.outputs = self.execution.outputs(circuit);
+    }
+
     /// Proves the honest outputs with a changed trace, and verifies that proof. The library's prover, built without
     /// debug assertions, proves any trace: a proof exists, and only the verifier can reject it.
     fn forge(&self, change: impl FnOnce(&mut [RowMajorMatrix<Val>])) -> Result<(), VerifyError> {
+        self.forge_outputs(self.statement.outputs.clone(), change)
+    }
+
+    /// Proves other outputs, which the public column of the changed trace has, too, and verifies that proof.
+    fn forge_outputs(
+        &self,
+        outputs: Vec<i64>,
+        change: impl FnOnce(&mut [RowMajorMatrix<Val>]),
+    ) -> Result<(), VerifyError> {
         let mut traces = self.traces.clone();
+        let Statement { binding, inputs, .. } = &self.statement;
+        let public = &mut traces[self.table(Kind::Public)].values;
+        *public = trace::public_column(inputs, &outputs, public.len());
         change(&mut traces);
-        let Statement { binding, inputs, outputs } = &self.statement;
-        let proof = self.prover.prove_traces(&traces, inputs, outputs, &binding.digest(inputs));
-        Stark.verifier(&self.key).unwrap().verify(&self.statement, &proof.unwrap())
+        let proof = self.prover.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
+        let statement = Statement { outputs, ..self.statement.clone() };
+        Stark.verifier(&self.key).unwrap().verify(&statement, &proof.unwrap())
     }
 }
 
@@ -172,7 +194,10 @@ impl Forger {
 /// verifier rejects.
 #[test]
 fn every_changed_column_is_refused() {
-    let forger = Forger::new();
+    check_columns(&Forger::new(&testing::network(5)));
+}
+
+fn check_columns(forger: &Forger) {
     assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
     let mut generator = testing::generator(6);
     for (table, trace) in forger.traces.iter().enumerate() {
@@ -193,7 +218,7 @@ fn every_changed_column_is_refused() {
 /// counts of all lookups. The sums are negative, so that the activation of both quotients is 0.
 #[test]
 fn remainders_out_of_range_are_refused() {
-    let forger = Forger::new();
+    let forger = Forger::new(&testing::network(5));
     let StarkProver { plan, circuit, .. } = &forger.prover;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();

@@ -8,7 +8,9 @@ use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
 use taonet_proof_core::circuit::{Circuit, Execution, StageKind};
 
-use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, POSITIVE, Tile, ZERO};
+use super::air::{
+    ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, POSITIVE, Tile, ZERO,
+};
 use super::config::Val;
 use super::plan::Plan;
 use crate::BackendError;
@@ -44,6 +46,7 @@ pub(super) fn fill(
             Kind::Products(tile) => products(tile, fixed, &memory),
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
+            Kind::Multiplications => multiplications(fixed, &memory),
             // Filled below, once all lookups are counted.
             Kind::Functions => Vec::new(),
         };
@@ -106,17 +109,7 @@ fn activations(
     let lanes = fixed.values.len() / fixed.width * ACTIVATION_LANES;
     let mut values = Vec::with_capacity(lanes * 3);
     for (&(stage, output), fixed) in plan.activations.iter().zip(fixed.values.chunks(ACTIVATION_FIXED)) {
-        let sum = execution.sums[stage as usize][output as usize];
-        let StageKind::Linear(linear) = &circuit.stages[stage as usize].kind else {
-            return Err(internal("an activation of a stage that is not linear"));
-        };
-        let (quotient, remainder, value) = match linear.rescale {
-            Some(rescale) => {
-                let (quotient, remainder) = rescale.split(sum);
-                (quotient, remainder, rescale.clamp.apply(quotient))
-            }
-            None => (sum, 0, sum),
-        };
+        let (quotient, remainder, value) = activation(circuit, execution, stage as usize, output as usize)?;
         count(plan, counts, fixed[3].as_canonical_u32(), quotient)?;
         count(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
         values.extend([quotient, remainder, value].map(Val::from_i64));
@@ -127,6 +120,43 @@ fn activations(
     }
     values.resize(lanes * 3, Val::ZERO);
     Ok(values)
+}
+
+/// Returns quotient, remainder and value of an activation.
+fn activation(
+    circuit: &Circuit,
+    execution: &Execution,
+    stage: usize,
+    output: usize,
+) -> Result<(i64, i64, i64), BackendError> {
+    let rescale = match &circuit.stages[stage].kind {
+        StageKind::Linear(linear) => linear.rescale,
+        StageKind::Product(product) => product.rescale,
+        StageKind::Table(table) => {
+            let argument = execution.cells[table.cells[output] as usize];
+            let value = table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;
+            return Ok((argument, 0, value));
+        }
+        StageKind::Max(_) => return Err(internal("an activation of a maximum")),
+    };
+    let sum = execution.sums[stage][output];
+    Ok(match rescale {
+        Some(rescale) => {
+            let (quotient, remainder) = rescale.split(sum);
+            (quotient, remainder, rescale.clamp.apply(quotient))
+        }
+        None => (sum, 0, sum),
+    })
+}
+
+/// Idle rows multiply the zero at address 0 with itself.
+fn multiplications(fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
+    let mut values = Vec::with_capacity(fixed.values.len() / MULTIPLICATION_FIXED * 3);
+    for fixed in fixed.values.chunks(MULTIPLICATION_FIXED) {
+        let [a, b] = [0, 1].map(|column| memory[fixed[column].as_canonical_u32() as usize]);
+        values.extend([a, b, a * b].map(Val::from_i64));
+    }
+    values
 }
 
 fn maxima(

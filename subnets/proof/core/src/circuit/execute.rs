@@ -3,15 +3,15 @@
 
 use thiserror::Error;
 
-use super::{Circuit, Linear, Max, Stage, StageKind};
-use crate::Range;
+use super::{Circuit, Linear, Max, Stage, StageKind, Table};
+use crate::{Range, Rescale};
 
 /// Values of all cells and sums in one run of a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     /// Value of every cell.
     pub cells: Vec<i64>,
-    /// Sums of every stage before rescaling, bias included; empty for non-linear stages.
+    /// Sums of every stage before rescaling, bias included, or its products; empty for maxima and tables.
     pub sums: Vec<Vec<i64>>,
 }
 
@@ -83,17 +83,32 @@ impl Stage {
         match &self.kind {
             StageKind::Linear(linear) => {
                 let sums = linear.sums(cells);
-                match linear.rescale {
-                    Some(rescale) => cells.extend(sums.iter().map(|&sum| rescale.apply(sum))),
-                    None => cells.extend_from_slice(&sums),
-                }
+                write(cells, &sums, linear.rescale);
                 sums
             }
             StageKind::Max(max) => {
                 max.run(cells);
                 Vec::new()
             }
+            StageKind::Table(table) => {
+                table.run(cells);
+                Vec::new()
+            }
+            StageKind::Product(product) => {
+                let products = product.pairs.iter().map(|&[a, b]| cells[a as usize] * cells[b as usize]);
+                let products: Vec<i64> = products.collect();
+                write(cells, &products, product.rescale);
+                products
+            }
         }
+    }
+}
+
+/// Appends sums, rescaled if they are.
+fn write(cells: &mut Vec<i64>, sums: &[i64], rescale: Option<Rescale>) {
+    match rescale {
+        Some(rescale) => cells.extend(sums.iter().map(|&sum| rescale.apply(sum))),
+        None => cells.extend_from_slice(sums),
     }
 }
 
@@ -122,6 +137,16 @@ impl Max {
         for group in &self.groups {
             let largest = group.iter().map(|&cell| cells[cell as usize]).max().unwrap_or_default();
             cells.push(largest);
+        }
+    }
+}
+
+impl Table {
+    fn run(&self, cells: &mut Vec<i64>) {
+        for &cell in &self.cells {
+            // Lowering checks that the values cover the interval of the cells.
+            let value = self.value(cells[cell as usize]).unwrap_or_default();
+            cells.push(value);
         }
     }
 }

@@ -63,6 +63,15 @@ impl FloatNode {
                 convolve(input, shape, self.shape, window, *groups, weights, bias)
             }
             FloatOperation::Add => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a + b).collect(),
+            FloatOperation::Subtract => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a - b).collect(),
+            FloatOperation::Multiply => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a * b).collect(),
+            FloatOperation::Function(function) => {
+                input.iter().map(|&value| function.apply(f64::from(value)) as f32).collect()
+            }
+            FloatOperation::Move { indices, constant } => {
+                let elements: Vec<f32> = self.inputs.iter().flat_map(|&input| &tensors[input]).copied().collect();
+                indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
+            }
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
             FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
                 taps.iter().map(|&at| input[plane + at]).fold(f32::NEG_INFINITY, f32::max)

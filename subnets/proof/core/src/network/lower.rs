@@ -1,6 +1,10 @@
+mod elements;
+
+use std::rc::Rc;
+
 use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation};
 use crate::circuit::{Cell, Circuit, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
-use crate::{MemoryBudget, Range, Shape, Window};
+use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
 /// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the allocator's overhead.
 const JOB_BYTES: u64 = 192;
@@ -8,18 +12,34 @@ const JOB_BYTES: u64 = 192;
 const TAP_BYTES: u64 = 16;
 /// Memory of each value of a tensor, in bytes: its bias, its sum and the value itself when the circuit is executed.
 const VALUE_BYTES: u64 = 32;
+/// Memory of each value of a table, in bytes.
+const TABLE_BYTES: u64 = size_of::<i32>() as u64;
+/// Memory of each element that a move can read, in bytes.
+const CELL_BYTES: u64 = size_of::<Cell>() as u64;
 
 /// A tensor laid out in cells.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Placed {
-    first: Cell,
+    cells: Cells,
     shape: Shape,
     range: Range,
 }
 
+/// Cells of a tensor.
+#[derive(Clone)]
+enum Cells {
+    /// Consecutive cells from this one on.
+    From(Cell),
+    /// The cells of a moved tensor, which belong to other tensors.
+    Moved(Rc<[Cell]>),
+}
+
 impl Placed {
     fn cell(&self, index: usize) -> Cell {
-        self.first + index as Cell
+        match &self.cells {
+            Cells::From(first) => first + index as Cell,
+            Cells::Moved(cells) => cells.get(index).copied().unwrap_or_default(),
+        }
     }
 }
 
@@ -43,7 +63,7 @@ impl Network {
         // Rejects the whole network before any layer is allocated.
         let memory = self.check_cost(shape)?;
         let mut lowering = Lowering {
-            tensors: vec![Placed { first: 0, shape, range }],
+            tensors: vec![Placed { cells: Cells::From(0), shape, range }],
             stages: Vec::with_capacity(self.layers.len()),
             next: shape.elements(),
         };
@@ -51,12 +71,12 @@ impl Network {
             lowering.layer(index, layer)?;
         }
         let outputs =
-            lowering.tensors.last().map_or(0..0, |last| last.first..last.first + last.shape.elements() as Cell);
+            lowering.tensors.last().map(|last| (0..last.shape.elements()).map(|index| last.cell(index)).collect());
         Ok(Circuit {
             inputs: shape.elements(),
             input_range: range,
             stages: lowering.stages,
-            outputs: outputs.collect(),
+            outputs: outputs.unwrap_or_default(),
             memory,
         })
     }
@@ -79,6 +99,13 @@ impl Network {
             let (jobs, taps) = layer.jobs(index, &inputs, output)?;
             let elements = output.elements() as u64;
             memory.spend(lowered_bytes(jobs, taps, elements))?;
+            memory.spend(match &layer.operation {
+                Operation::Table { values, .. } => TABLE_BYTES.saturating_mul(values.len() as u64),
+                Operation::Move { .. } => {
+                    inputs.iter().fold(0, |bytes, input| bytes + CELL_BYTES.saturating_mul(input.elements() as u64))
+                }
+                _ => 0,
+            })?;
             work = work.saturating_add(taps.saturating_mul(elements));
             cells += output.elements();
             if work > MAX_MULTIPLY_ADDS || cells > Cell::MAX as usize / 2 {
@@ -112,12 +139,15 @@ impl Layer {
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
         let (Some(&first), count) = (inputs.first(), inputs.len()) else { return Err(arity) };
         match &self.operation {
-            Operation::Sum { factors } if factors.len() == count => {
-                let equal = inputs.iter().all(|shape| *shape == first);
-                equal.then_some(first).ok_or(NetworkError::Shapes(index))
+            Operation::Sum { factors } if factors.len() == count => same_shape(index, inputs, first),
+            Operation::Product if count == 2 => same_shape(index, inputs, first),
+            Operation::Move { shape, indices, .. } => {
+                let shape = shape.checked().map_err(refuse)?;
+                if shape.elements() == indices.len() { Ok(shape) } else { Err(NetworkError::Move(index)) }
             }
             _ if count != 1 => Err(arity),
-            Operation::Sum { .. } => Err(arity),
+            Operation::Sum { .. } | Operation::Product => Err(arity),
+            Operation::Table { .. } => Ok(first),
             Operation::Dense { bias, .. } => Shape::vector(bias.len()).map_err(refuse),
             Operation::Convolution { window, bias, .. } => {
                 let [rows, columns] = window.output(&first).map_err(refuse)?;
@@ -143,8 +173,17 @@ impl Layer {
             }
             Operation::Sum { factors } => (elements, factors.len() as u64),
             Operation::MaxPool { window } => (elements, area(window)),
+            Operation::Table { .. } => (0, 1),
+            // One job for the constant, which is counted as if each output had a cell of its own.
+            Operation::Move { .. } => (1, 0),
+            Operation::Product => (0, 2),
         })
     }
+}
+
+fn same_shape(index: usize, inputs: &[Shape], first: Shape) -> Result<Shape, NetworkError> {
+    let equal = inputs.iter().all(|shape| *shape == first);
+    equal.then_some(first).ok_or(NetworkError::Shapes(index))
 }
 
 struct Lowering {
@@ -156,39 +195,64 @@ struct Lowering {
 impl Lowering {
     fn layer(&mut self, index: usize, layer: &Layer) -> Result<(), NetworkError> {
         let inputs = layer.inputs.iter().map(|&tensor| {
-            self.tensors.get(tensor as usize).copied().ok_or(NetworkError::Order { layer: index, tensor })
+            self.tensors.get(tensor as usize).cloned().ok_or(NetworkError::Order { layer: index, tensor })
         });
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let shapes: Vec<Shape> = inputs.iter().map(|tensor| tensor.shape).collect();
         let shape = layer.shape(index, &shapes)?;
-        if layer.rescale.is_some_and(|rescale| !rescale.is_valid()) {
+        let has_sums =
+            !matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Move { .. });
+        if layer.rescale.is_some_and(|rescale| !rescale.is_valid() || !has_sums) {
             return Err(NetworkError::Rescale(index));
         }
-        let (kind, range) = if let Operation::MaxPool { window } = &layer.operation {
-            if layer.rescale.is_some() {
-                return Err(NetworkError::Rescale(index));
+        let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
+        let (kind, range) = match (&layer.operation, &inputs[..]) {
+            (Operation::MaxPool { window }, [input]) => (StageKind::Max(max_pool(input, window, shape)), input.range),
+            (Operation::Table { low, values }, [input]) => elements::table(index, *low, values, input)?,
+            (Operation::Product, [a, b]) => elements::product(index, layer.rescale, a, b)?,
+            (Operation::Move { indices, constant, .. }, inputs) => {
+                let moved = elements::moved(index, indices, *constant, inputs, self.next as Cell)?;
+                self.push_moved(shape, moved);
+                return Ok(());
             }
-            let [input] = inputs[..] else { return Err(NetworkError::Arity { layer: index, inputs: inputs.len() }) };
-            (StageKind::Max(max_pool(&input, window, shape)), input.range)
-        } else {
-            let (kernels, jobs, bias) = linear(index, layer, &inputs, shape)?;
-            let sums = sum_range(&kernels, &jobs, &bias, &inputs).ok_or(NetworkError::Overflow(index))?;
-            let range = layer.rescale.map_or(sums, |rescale| {
-                let quotients = rescale.quotients(&sums);
-                Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
-            });
-            // Padding reads as zero, so every interval is extended to contain zero.
-            (
-                StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }),
-                range.union(&Range::only(0)),
-            )
+            (Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product, _) => return Err(arity),
+            (_, inputs) => {
+                let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
+                let sums = sum_range(&kernels, &jobs, &bias, inputs).ok_or(NetworkError::Overflow(index))?;
+                let range = rescaled(layer.rescale, sums);
+                (StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }), range)
+            }
         };
         let first = self.next as Cell;
         self.next += shape.elements();
-        self.tensors.push(Placed { first, shape, range });
+        self.tensors.push(Placed { cells: Cells::From(first), shape, range });
         self.stages.push(Stage { first, count: shape.elements(), range, kind });
         Ok(())
     }
+
+    /// Appends a moved tensor, whose stage writes at most one cell: the constant.
+    fn push_moved(&mut self, shape: Shape, moved: elements::Moved) {
+        let elements::Moved { cells, range, constant } = moved;
+        let first = self.next as Cell;
+        self.next += constant.bias.len();
+        let constants = constant.sums;
+        self.tensors.push(Placed { cells: Cells::Moved(cells), shape, range });
+        self.stages.push(Stage {
+            first,
+            count: constant.bias.len(),
+            range: constants,
+            kind: StageKind::Linear(constant),
+        });
+    }
+}
+
+/// Returns the interval of sums after they are rescaled. Padding reads as zero, so every interval contains zero.
+fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
+    let range = rescale.map_or(sums, |rescale| {
+        let quotients = rescale.quotients(&sums);
+        Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
+    });
+    range.union(&Range::only(0))
 }
 
 /// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs or groups of `taps`

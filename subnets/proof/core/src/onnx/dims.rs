@@ -1,7 +1,13 @@
 //! Dimensions of tensors, batch included, as the ONNX standard defines them.
 
+mod moved;
+
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
+pub(super) use moved::{
+    Span, concatenated, index, interleaved, padded, padded_extent, pads, permutation, selected, shape, spans,
+    transposed,
+};
 
 /// Returns the number of elements; `None` on overflow.
 pub(super) fn elements(dims: &[usize]) -> Option<usize> {
@@ -9,7 +15,7 @@ pub(super) fn elements(dims: &[usize]) -> Option<usize> {
 }
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
-fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
+pub(super) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
     let signed = rank.cast_signed() as i64;
     let index = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
     let index = index.filter(|&index| (0..signed).contains(&index)).and_then(|index| usize::try_from(index).ok());
@@ -129,6 +135,46 @@ mod tests {
         assert_eq!(unsqueezed(&plain, &[1, 4], &[1, 2]), Ok(vec![1, 1, 1, 4]));
         assert_eq!(unsqueezed(&plain, &[1, 4], &[-1, 2]), Ok(vec![1, 4, 1, 1]));
         assert!(unsqueezed(&plain, &[1, 4], &[1, 1]).is_err());
+    }
+
+    #[test]
+    fn slices_follow_the_standard() {
+        let plain = node(&[]);
+        let slice = |extent, start, end, step| {
+            let spans = spans(&plain, &[extent], &[start], &[end], None, Some(&[step])).unwrap();
+            spans[0].positions().collect::<Vec<_>>()
+        };
+        assert_eq!(slice(5, 1, 4, 1), [1, 2, 3]);
+        assert_eq!(slice(5, -2, i64::MAX, 1), [3, 4]);
+        assert_eq!(slice(5, 0, 5, 2), [0, 2, 4]);
+        assert_eq!(slice(5, -1, i64::MIN, -1), [4, 3, 2, 1, 0]);
+        assert_eq!(slice(5, 9, -9, -3), [4, 1]);
+        assert_eq!(slice(5, 0, 5, i64::MAX), [0]);
+        assert_eq!(slice(5, 4, 0, i64::MIN), [4]);
+        // A start before the first element is the first element, and an end there is before it.
+        assert_eq!(slice(5, -9, -9, -1), [0]);
+        assert_eq!(slice(5, -9, 0, -1), Vec::<usize>::new());
+        assert_eq!(slice(5, 3, 3, 1), Vec::<usize>::new());
+        assert!(spans(&plain, &[5], &[0], &[5], None, Some(&[0])).is_err());
+        assert!(spans(&plain, &[5], &[0, 0], &[5, 5], Some(&[0, -1]), None).is_err());
+        assert!(spans(&plain, &[5], &[0], &[5], Some(&[1]), None).is_err());
+    }
+
+    #[test]
+    fn moved_elements_are_found_at_their_positions() {
+        assert_eq!(transposed(&[2, 3], &[1, 0]), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(selected(&[2, 2], &[vec![Some(1)], vec![None, Some(0), Some(1)]]), [4, 2, 3]);
+        assert_eq!(interleaved(&[&[2, 1], &[2, 2]], 1), [0, 2, 3, 1, 4, 5]);
+        let plain = node(&[]);
+        assert_eq!(padded(&plain, 3, [2, 1], b"reflect").unwrap(), [2, 1, 0, 1, 2, 1].map(Some));
+        assert_eq!(padded(&plain, 3, [1, -1], b"edge").unwrap(), [0, 0, 1].map(Some));
+        assert!(padded(&plain, 3, [3, 0], b"reflect").is_err() && padded(&plain, 3, [1, 0], b"wrap").is_err());
+        assert_eq!(pads(&plain, 3, &[1, 2], Some(&[-1])).unwrap(), [[0, 0], [0, 0], [1, 2]]);
+        assert!(pads(&plain, 3, &[1, 2, 3], None).is_err() && pads(&plain, 1, &[1, 1, 1, 1], Some(&[0, 0])).is_err());
+        assert!(permutation(&node(&[]), 2).is_ok_and(|order| order == [1, 0]));
+        assert_eq!(shape(&[1, 2, 3, 4]).unwrap(), crate::Shape { channels: 2, height: 3, width: 4 });
+        assert_eq!(shape(&[2, 3]).unwrap(), crate::Shape { channels: 6, height: 1, width: 1 });
+        assert!(shape(&[usize::MAX, 2, 2]).is_err());
     }
 
     #[test]

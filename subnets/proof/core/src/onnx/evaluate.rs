@@ -3,6 +3,8 @@
 // Every index is bounded by dimensions that are checked first.
 #![allow(clippy::indexing_slicing)]
 
+mod elements;
+
 use std::collections::HashMap;
 
 use super::proto::{DataType, NodeProto};
@@ -112,18 +114,22 @@ impl Operands<'_> {
                 let axes = axes.ok_or_else(|| self.refuse("the axes are missing"))?;
                 self.reshaped(|dims| dims::unsqueezed(node, dims, &axes))
             }
-            "Relu" => {
-                let mut tensor = self.get(0)?;
-                tensor.values.iter_mut().for_each(|value| *value = value.max(0.0));
-                Ok(tensor)
-            }
             "Add" => self.sum(&self.get(0)?, &self.get(1)?),
+            "Sub" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a - b),
+            "Mul" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a * b),
+            "Div" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a / b),
+            "Pow" => self.combined(&self.get(0)?, &self.get(1)?, f64::powf),
+            "Transpose" => self.transposed(),
+            "Slice" => self.sliced(),
+            "Concat" => self.concatenated(),
+            "Pad" => self.padded(),
+            "Gather" => self.gathered(),
             "MatMul" => self.matrix_product(&self.get(0)?, &self.get(1)?),
             "Gemm" => self.gemm(),
             "BatchNormalization" => self.batch_norm(),
             "Conv" => self.convolution(),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" => self.pool(),
-            _ => Err(self.refuse("the operator is unsupported")),
+            _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
         }
     }
 
@@ -143,8 +149,13 @@ impl Operands<'_> {
         Ok(Tensor { dims: change(&dims)?, values })
     }
 
-    /// Adds two tensors, each repeated to the dimensions of the result.
+    /// Adds two tensors.
     fn sum(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        self.combined(a, b, |a, b| a + b)
+    }
+
+    /// Combines the elements of two tensors, each repeated to the dimensions of the result.
+    fn combined(&self, a: &Tensor, b: &Tensor, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
         let rank = a.dims.len().max(b.dims.len());
         let dim = |dims: &[usize], axis: usize| (axis + dims.len()).checked_sub(rank).map_or(1, |axis| dims[axis]);
         let dims: Vec<usize> = (0..rank).map(|axis| dim(&a.dims, axis).max(dim(&b.dims, axis))).collect();
@@ -152,7 +163,7 @@ impl Operands<'_> {
             let values = dims::broadcast(&tensor.values, &tensor.dims, &dims);
             values.ok_or_else(|| self.refuse("the operands do not fit each other"))
         };
-        let values = repeat(a)?.into_iter().zip(repeat(b)?).map(|(a, b)| a + b).collect();
+        let values = repeat(a)?.into_iter().zip(repeat(b)?).map(|(a, b)| operation(a, b)).collect();
         Ok(Tensor { dims, values })
     }
 

@@ -9,8 +9,8 @@ use super::proto::{
     AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use crate::Rescale;
-use crate::circuit::{Cell, Circuit, Linear, Max, StageKind};
+use crate::circuit::{Cell, Circuit, Linear, Max, Product, StageKind, Table};
+use crate::{Range, Rescale};
 
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
@@ -24,10 +24,17 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
     let zero = writer.integers(&[1], vec![0]);
     // Memory so far; the zero cell at the front is used for padding.
     let mut memory = writer.node("Concat", &[&zero, "cells"], &[("axis", 0)]);
-    for stage in &circuit.stages {
+    // A move without a constant writes no cells.
+    for stage in circuit.stages.iter().filter(|stage| stage.count > 0) {
         let values = match &stage.kind {
+            // The constant of a move.
+            StageKind::Linear(linear) if linear.kernels.iter().all(|kernel| kernel.slots == 0) => {
+                writer.integers(&[stage.count], linear.bias.clone())
+            }
             StageKind::Linear(linear) => writer.linear(&memory, linear, stage.count),
             StageKind::Max(max) => writer.max(&memory, max),
+            StageKind::Table(table) => writer.table(&memory, table),
+            StageKind::Product(product) => writer.product(&memory, product),
         };
         memory = writer.node("Concat", &[&memory, &values], &[("axis", 0)]);
     }
@@ -136,13 +143,33 @@ impl Writer {
         let sums = self.node("Gather", &[&products, &order], &[]);
         let bias = self.integers(&[count], linear.bias.clone());
         let sums = self.node("Add", &[&sums, &bias], &[]);
-        linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, linear))
+        linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, &linear.sums))
+    }
+
+    /// Looks up the value of each cell.
+    fn table(&mut self, memory: &str, table: &Table) -> String {
+        let cells = self.integers(&[table.cells.len()], table.cells.iter().map(|&cell| address(cell)).collect());
+        let arguments = self.node("Gather", &[memory, &cells], &[]);
+        let low = self.integers(&[], vec![table.arguments.low]);
+        let positions = self.node("Sub", &[&arguments, &low], &[]);
+        let values = self.integers(&[table.values.len()], table.values.iter().copied().map(i64::from).collect());
+        self.node("Gather", &[&values, &positions], &[])
+    }
+
+    fn product(&mut self, memory: &str, product: &Product) -> String {
+        let [a, b] = [0, 1].map(|side: usize| {
+            let cells = product.pairs.iter().filter_map(|pair| pair.get(side)).map(|&cell| address(cell)).collect();
+            let cells = self.integers(&[product.pairs.len()], cells);
+            self.node("Gather", &[memory, &cells], &[])
+        });
+        let products = self.node("Mul", &[&a, &b], &[]);
+        product.rescale.map_or(products.clone(), |rescale| self.rescale(&products, rescale, &product.sums))
     }
 
     /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends non-negative.
-    fn rescale(&mut self, sums: &str, rescale: Rescale, linear: &Linear) -> String {
+    fn rescale(&mut self, sums: &str, rescale: Rescale, range: &Range) -> String {
         let divisor = 1_i64 << rescale.shift;
-        let lowest = rescale.quotients(&linear.sums).low.min(0).unsigned_abs().cast_signed();
+        let lowest = rescale.quotients(range).low.min(0).unsigned_abs().cast_signed();
         let raise = self.integers(&[], vec![rescale.half() + lowest * divisor]);
         let raised = self.node("Add", &[sums, &raise], &[]);
         let divisor = self.integers(&[], vec![divisor]);

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
+use super::elementwise::scale_rows;
 use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{OnnxError, Reader, Value, dims, rules, unsupported};
-use crate::float::{FloatNode, FloatOperation};
+use crate::float::{Binary, FloatNode, FloatOperation};
 use crate::{Shape, ShapeError, Window};
 
 /// A computed tensor that a node reads.
-struct Operand {
+pub(super) struct Operand {
     /// Index in the float network.
-    index: usize,
+    pub(super) index: usize,
     /// Shape of the tensor where it is computed.
-    shape: Shape,
+    pub(super) shape: Shape,
     /// Dimensions that the node sees.
-    dims: Vec<usize>,
+    pub(super) dims: Vec<usize>,
 }
 
 impl Reader {
@@ -33,15 +34,16 @@ impl Reader {
             "MatMul" => self.matrix_product(node),
             "Conv" => self.convolution(node),
             "BatchNormalization" => self.batch_norm(node),
-            "Relu" => {
-                let Operand { index, shape, dims } = self.tensor(node, 0)?;
-                self.push(
-                    output(node)?,
-                    FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu },
-                    dims,
-                )
-            }
-            "Add" => self.add(node),
+            "Add" => self.arithmetic(node, Binary::Add),
+            "Sub" => self.arithmetic(node, Binary::Subtract),
+            "Mul" => self.arithmetic(node, Binary::Multiply),
+            "Div" => self.arithmetic(node, Binary::Divide),
+            "Pow" => self.arithmetic(node, Binary::Power),
+            "Transpose" => self.transpose(node),
+            "Slice" => self.slice(node),
+            "Concat" => self.concat(node),
+            "Pad" => self.pad(node),
+            "Gather" => self.gather(node),
             "MaxPool" => self.pool(node, FloatOperation::MaxPool),
             "AveragePool" => self.pool(node, FloatOperation::AveragePool),
             "GlobalAveragePool" => {
@@ -51,12 +53,12 @@ impl Reader {
                 let shape = Shape { height: 1, width: 1, ..input.shape };
                 self.push_image(node, &input, shape, FloatOperation::AveragePool(window))
             }
-            _ => Err(OnnxError::Operator(node.describe())),
+            _ => self.function(node),
         }
     }
 
     /// Returns the computed tensor at an input position.
-    fn tensor(&self, node: &NodeProto, position: usize) -> Result<Operand, OnnxError> {
+    pub(super) fn tensor(&self, node: &NodeProto, position: usize) -> Result<Operand, OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
         let Some(Value::Tensor(index, dims)) = value else {
             return Err(unsupported(node, format!("input {position} does not depend on the network's input")));
@@ -93,7 +95,7 @@ impl Reader {
     }
 
     /// Returns the weights at an input position; `None` if there are none.
-    fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
+    pub(super) fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
         match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
             None => Ok(None),
             Some(Value::Constant(constant)) => Ok(Some(constant)),
@@ -102,14 +104,14 @@ impl Reader {
     }
 
     /// Returns the integers at an input position, if it has an input.
-    fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
+    pub(super) fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
         let refuse = || unsupported(node, format!("input {position} is not a list of integers"));
         let read = |constant: &Constant| constant.integers().map(<[i64]>::to_vec).ok_or_else(refuse);
         self.weights(node, position)?.map(read).transpose()
     }
 
     /// Returns float weights with exactly these dimensions.
-    fn floats(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
+    pub(super) fn floats(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
         let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
         match constant.floats() {
@@ -122,10 +124,14 @@ impl Reader {
     }
 
     /// Returns float weights that are repeated to these dimensions.
-    fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
+    pub(super) fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
         let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
-        let values = constant.floats().and_then(|values| dims::broadcast(values, &constant.dims, dims));
+        // An exponent may have another type than the base.
+        let integers = constant.integers().filter(|_| node.op_type == "Pow");
+        let integers: Option<Vec<f32>> = integers.map(|values| values.iter().map(|&value| value as f32).collect());
+        let values = constant.floats().or(integers.as_deref());
+        let values = values.and_then(|values| dims::broadcast(values, &constant.dims, dims));
         values.ok_or_else(|| {
             let found = &constant.dims;
             unsupported(
@@ -249,16 +255,19 @@ impl Reader {
 
     fn matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
+        if matches!(input.dims[..], [1, _, .., width] if width != input.shape.elements()) && input.dims.len() > 2 {
+            return self.rows_product(node, &input);
+        }
         let (weights, outputs) = self.matrix(node, &input, false)?;
         self.dense(node, &input, weights, vec![0.0; outputs])
     }
 
     /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs. The input must
-    /// be a single row.
+    /// be a single row, or a vector.
     fn matrix(&self, node: &NodeProto, input: &Operand, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
         let inputs = input.shape.elements();
         let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
-        let is_row = input.dims.last() == Some(&inputs) && input.dims.len() > 1;
+        let is_row = input.dims.last() == Some(&inputs);
         let outputs = match (dims, transposed) {
             (&[outputs, width], true) | (&[width, outputs], false) if width == inputs && outputs > 0 && is_row => {
                 outputs
@@ -326,40 +335,6 @@ impl Reader {
         self.push_image(node, &input, shape, operation(window))
     }
 
-    fn add(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let constant = [0, 1].map(|position| self.weights(node, position).ok().flatten().is_some());
-        match constant {
-            [false, false] => {
-                let (a, b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
-                if a.dims != b.dims || a.shape != b.shape {
-                    let (one, other) = (&a.dims, &b.dims);
-                    return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
-                }
-                let (inputs, shape) = (vec![a.index, b.index], a.shape);
-                self.push(output(node)?, FloatNode { inputs, shape, operation: FloatOperation::Add }, a.dims)
-            }
-            [true, false] => self.add_bias(node, 1, 0),
-            [false, true] => self.add_bias(node, 0, 1),
-            [true, true] => Err(unsupported(node, "both operands are constant".to_owned())),
-        }
-    }
-
-    /// Folds a constant vector into the bias of a dense layer without other readers.
-    fn add_bias(&mut self, node: &NodeProto, tensor: usize, constant: usize) -> Result<(), OnnxError> {
-        let input = self.tensor(node, tensor)?;
-        let added = self.repeated(node, constant, &input.dims)?;
-        let last = self.is_only_reader_of_last(node, tensor);
-        match self.network.nodes.last_mut().map(|node| &mut node.operation) {
-            Some(FloatOperation::Dense { bias, .. }) if last => {
-                for (bias, added) in bias.iter_mut().zip(added) {
-                    *bias += added;
-                }
-                super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims))
-            }
-            _ => Err(unsupported(node, "a constant can be added only to a dense layer".to_owned())),
-        }
-    }
-
     /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise 1×1 convolution,
     /// or folds it into the weights of a directly preceding convolution.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -394,14 +369,7 @@ impl Reader {
             Some(FloatOperation::Convolution { weights, bias, .. } | FloatOperation::Dense { weights, bias })
                 if foldable =>
             {
-                let width = weights.len() / bias.len().max(1);
-                let rows = weights.chunks_mut(width.max(1)).zip(bias);
-                for ((row, bias), (factor, offset)) in rows.zip(factors.iter().zip(&offsets)) {
-                    for weight in row.iter_mut() {
-                        *weight *= factor;
-                    }
-                    *bias = *bias * factor + offset;
-                }
+                scale_rows(weights, bias, &factors, &offsets);
                 super::define(&mut self.values, output(node)?, Value::Tensor(input, dims))
             }
             _ => {
@@ -414,7 +382,7 @@ impl Reader {
     }
 
     /// Returns whether the node is the only reader of the last computed tensor, which may then be modified.
-    fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
+    pub(super) fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
             matches!(self.values.get(name), Some(Value::Tensor(index, _)) if *index == last)
@@ -424,7 +392,7 @@ impl Reader {
     }
 }
 
-fn output(node: &NodeProto) -> Result<&str, OnnxError> {
+pub(super) fn output(node: &NodeProto) -> Result<&str, OnnxError> {
     match node.output.first() {
         Some(name) if !name.is_empty() => Ok(name),
         _ => Err(unsupported(node, "the node has no output".to_owned())),
@@ -432,7 +400,7 @@ fn output(node: &NodeProto) -> Result<&str, OnnxError> {
 }
 
 /// Returns whether a node has outputs besides the first one.
-fn has_more_outputs(node: &NodeProto) -> bool {
+pub(super) fn has_more_outputs(node: &NodeProto) -> bool {
     node.output.iter().skip(1).any(|name| !name.is_empty())
 }
 

@@ -7,7 +7,11 @@ use super::{OnnxError, unsupported};
 
 type Attributes = &'static [(&'static str, AttributeKind)];
 
+/// An operator with its maximum number of inputs and its attributes.
+type Rule = (&'static str, usize, Attributes);
+
 const AXIS: Attributes = &[("axis", Int)];
+const ALPHA: Attributes = &[("alpha", Float)];
 const POOL: Attributes = &[
     ("auto_pad", String),
     ("ceil_mode", Int),
@@ -18,47 +22,82 @@ const POOL: Attributes = &[
     ("storage_order", Int),
     ("strides", Ints),
 ];
+const CONVOLUTION: Attributes = &[
+    ("auto_pad", String),
+    ("dilations", Ints),
+    ("group", Int),
+    ("kernel_shape", Ints),
+    ("pads", Ints),
+    ("strides", Ints),
+];
+const CONSTANT: Attributes =
+    &[("value", Tensor), ("value_float", Float), ("value_floats", Floats), ("value_int", Int), ("value_ints", Ints)];
 
-/// Returns an operator's maximum number of inputs and its attributes; `None` if it is unsupported.
-fn of(operator: &str) -> Option<(usize, Attributes)> {
-    Some(match operator {
-        "Constant" => (
-            0,
-            &[
-                ("value", Tensor),
-                ("value_float", Float),
-                ("value_floats", Floats),
-                ("value_int", Int),
-                ("value_ints", Ints),
-            ],
-        ),
-        "Identity" | "Relu" | "GlobalAveragePool" => (1, &[]),
-        "Dropout" => (3, &[("ratio", Float), ("seed", Int)]),
-        // `saturate` and `round_mode` apply to types of 8 bits and less, which are refused.
-        "Cast" => (1, &[("to", Int), ("saturate", Int), ("round_mode", String)]),
-        "Flatten" | "Softmax" | "LogSoftmax" => (1, AXIS),
-        "Reshape" => (2, &[("allowzero", Int)]),
-        "Squeeze" | "Unsqueeze" => (2, &[("axes", Ints)]),
-        "Gemm" => (3, &[("alpha", Float), ("beta", Float), ("transA", Int), ("transB", Int)]),
-        "MatMul" | "Add" => (2, &[]),
-        "Conv" => (
-            3,
-            &[
-                ("auto_pad", String),
-                ("dilations", Ints),
-                ("group", Int),
-                ("kernel_shape", Ints),
-                ("pads", Ints),
-                ("strides", Ints),
-            ],
-        ),
-        // Version 7 has `spatial`.
-        "BatchNormalization" => {
-            (5, &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)])
-        }
-        "MaxPool" | "AveragePool" => (1, POOL),
-        _ => return None,
-    })
+/// All supported operators, in alphabetical order.
+const RULES: &[Rule] = &[
+    ("Abs", 1, &[]),
+    ("Add", 2, &[]),
+    ("AveragePool", 1, POOL),
+    // Version 7 has `spatial`.
+    ("BatchNormalization", 5, &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)]),
+    // `saturate` and `round_mode` apply to types of 8 bits and less, which are refused.
+    ("Cast", 1, &[("to", Int), ("saturate", Int), ("round_mode", String)]),
+    ("Celu", 1, ALPHA),
+    // Before version 11, the limits are attributes.
+    ("Clip", 3, &[("max", Float), ("min", Float)]),
+    ("Concat", usize::MAX, AXIS),
+    ("Constant", 0, CONSTANT),
+    ("Conv", 3, CONVOLUTION),
+    ("Cos", 1, &[]),
+    ("Div", 2, &[]),
+    ("Dropout", 3, &[("ratio", Float), ("seed", Int)]),
+    ("Elu", 1, ALPHA),
+    ("Erf", 1, &[]),
+    ("Exp", 1, &[]),
+    ("Flatten", 1, AXIS),
+    ("Gather", 2, AXIS),
+    ("Gelu", 1, &[("approximate", String)]),
+    ("Gemm", 3, &[("alpha", Float), ("beta", Float), ("transA", Int), ("transB", Int)]),
+    ("GlobalAveragePool", 1, &[]),
+    ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
+    ("HardSwish", 1, &[]),
+    ("Identity", 1, &[]),
+    ("LeakyRelu", 1, ALPHA),
+    ("Log", 1, &[]),
+    ("LogSoftmax", 1, AXIS),
+    ("MatMul", 2, &[]),
+    ("MaxPool", 1, POOL),
+    ("Mish", 1, &[]),
+    ("Mul", 2, &[]),
+    ("Neg", 1, &[]),
+    // Before version 11, pads and value are attributes.
+    ("Pad", 4, &[("mode", String), ("pads", Ints), ("value", Float)]),
+    ("Pow", 2, &[]),
+    ("PRelu", 2, &[]),
+    ("Reciprocal", 1, &[]),
+    ("Relu", 1, &[]),
+    ("Reshape", 2, &[("allowzero", Int)]),
+    ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),
+    ("Sigmoid", 1, &[]),
+    ("Sin", 1, &[]),
+    // Before version 10, all but the data are attributes.
+    ("Slice", 5, &[("axes", Ints), ("ends", Ints), ("starts", Ints)]),
+    ("Softmax", 1, AXIS),
+    ("Softplus", 1, &[]),
+    ("Softsign", 1, &[]),
+    ("Sqrt", 1, &[]),
+    ("Squeeze", 2, &[("axes", Ints)]),
+    ("Sub", 2, &[]),
+    ("Swish", 1, ALPHA),
+    ("Tanh", 1, &[]),
+    ("Transpose", 1, &[("perm", Ints)]),
+    ("Unsqueeze", 2, &[("axes", Ints)]),
+];
+
+/// Returns the names of all supported operators, separated by commas.
+pub(super) fn operators() -> std::string::String {
+    let names: Vec<&str> = RULES.iter().map(|(name, ..)| *name).collect();
+    names.join(", ")
 }
 
 /// Checks that a node has only inputs and attributes that the reader understands.
@@ -66,7 +105,8 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
     if !node.domain.is_empty() && node.domain != "ai.onnx" {
         return Err(OnnxError::Operator(format!("{} of domain '{}'", node.describe(), node.domain)));
     }
-    let (most, attributes) = of(&node.op_type).ok_or_else(|| OnnxError::Operator(node.describe()))?;
+    let rule = RULES.iter().find(|(name, ..)| *name == node.op_type);
+    let &(_, most, attributes) = rule.ok_or_else(|| OnnxError::Operator(node.describe()))?;
     let inputs = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
     if inputs > most {
         return Err(unsupported(node, format!("{inputs} inputs, expected at most {most}")));

@@ -1,3 +1,4 @@
+mod operators;
 mod refusals;
 
 use proptest::prelude::*;

@@ -3,21 +3,23 @@
 //!
 //! - The float network must equal the evaluation up to rounding: [`READING`] of the largest value on the way.
 //! - The integer network may differ by as much as rounding and saturation can change its outputs for this input. The
-//!   largest possible change is propagated through the layers: half a unit for every weight, bias and activation, and
-//!   what saturation cuts off.
+//!   largest possible change is propagated through the layers: half a unit for every weight, bias and activation, what
+//!   saturation cuts off, and as much as a function changes over the interval of its possible arguments.
 // Cells, slots and outputs are bounded when a network is lowered.
 #![allow(clippy::indexing_slicing)]
 
 use super::{QuantiseError, QuantiseOptions, power};
-use crate::Clamp;
-use crate::circuit::{Circuit, Execution, Linear, StageKind};
-use crate::float::FloatNetwork;
-use crate::network::{Network, Operation};
+use crate::circuit::{Circuit, Execution, Linear, Product, StageKind, Table};
+use crate::float::{FloatNetwork, FloatOperation, Function};
+use crate::network::{Layer, Network, Operation};
 use crate::onnx::Model;
+use crate::{Clamp, Rescale};
 
 /// Maximum difference between the float network and the evaluation, as a part of the largest value on the way: the
 /// rounding of single precision over long sums.
 const READING: f64 = 1e-4;
+/// Number of steps between the smallest and the largest possible argument of a function.
+const SAMPLES: u32 = 16;
 
 /// Compares the float and the integer network with the evaluation of their file on sample inputs.
 ///
@@ -42,7 +44,7 @@ pub fn compare(
         let floats = float.run(&input)?.pop().unwrap_or_default().into_iter().map(f64::from).collect::<Vec<_>>();
         let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
         let integers: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
-        let errors = largest_errors(network, &circuit, &execution);
+        let errors = largest_errors(float, network, &circuit, &execution);
         let tolerances: Vec<f64> = circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
         for (what, actual, tolerances) in
             [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
@@ -73,24 +75,82 @@ pub fn compare(
 }
 
 /// Returns how far the value of each cell can be from that of the network before quantisation, in units of the cell.
-fn largest_errors(network: &Network, circuit: &Circuit, execution: &Execution) -> Vec<f64> {
+fn largest_errors(float: &FloatNetwork, network: &Network, circuit: &Circuit, execution: &Execution) -> Vec<f64> {
     let mut errors = vec![0.0; circuit.inputs];
+    // Each function of the float network is one table of the integer network, in the same order.
+    let mut functions = float.nodes.iter().filter_map(|node| match &node.operation {
+        FloatOperation::Function(function) => Some(function),
+        _ => None,
+    });
     for ((stage, layer), sums) in circuit.stages.iter().zip(&network.layers).zip(&execution.sums) {
-        match &stage.kind {
+        let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
                 // The factors of an addition are not rounded.
                 let rounding = if matches!(layer.operation, Operation::Sum { .. }) { 0.0 } else { 0.5 };
                 let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
-                errors.extend(of_sums.iter().zip(sums).map(|(&error, &sum)| linear.rescaled_error(error, sum)));
+                let of_sums = of_sums.iter().zip(sums);
+                of_sums.map(|(&error, &sum)| rescaled_error(linear.rescale, error, sum)).collect()
             }
             StageKind::Max(max) => {
                 let largest = |group: &Vec<u32>| group.iter().map(|&cell| errors[cell as usize]).fold(0.0, f64::max);
-                let groups: Vec<f64> = max.groups.iter().map(largest).collect();
-                errors.extend(groups);
+                max.groups.iter().map(largest).collect()
             }
-        }
+            StageKind::Table(table) => {
+                let units = [network.input_scale(layer), layer.scale].map(|scale| power(-scale));
+                let function = functions.next().unwrap_or(&Function::Variable);
+                table.largest_errors(function, units, &errors, &execution.cells)
+            }
+            StageKind::Product(product) => {
+                let of_products = product.largest_errors(&errors, &execution.cells);
+                let of_products = of_products.iter().zip(sums);
+                of_products.map(|(&error, &sum)| rescaled_error(product.rescale, error, sum)).collect()
+            }
+        };
+        errors.extend(of_stage);
     }
     errors
+}
+
+impl Network {
+    /// Returns the scale of a layer's first input.
+    fn input_scale(&self, layer: &Layer) -> i32 {
+        let before = layer.inputs.first().and_then(|&tensor| self.layers.get((tensor as usize).checked_sub(1)?));
+        before.map_or(self.input.scale, |before| before.scale)
+    }
+}
+
+impl Table {
+    /// Returns the largest error of each value, in units of the value: its distance from any value that the function has
+    /// between the smallest and the largest possible argument.
+    fn largest_errors(&self, function: &Function, units: [f64; 2], errors: &[f64], cells: &[i64]) -> Vec<f64> {
+        let [of_argument, of_value] = units;
+        let outputs = self.cells.iter().map(|&cell| {
+            let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
+            let value = self.value(cells[cell as usize]).unwrap_or_default() as f64 * of_value;
+            let possible = (0..=SAMPLES).map(|index| {
+                let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
+                function.apply((argument + offset) * of_argument)
+            });
+            let possible: Vec<f64> = possible.collect();
+            let distance = possible.iter().map(|other| (other - value).abs()).fold(0.0, f64::max);
+            // Between two samples, the function can leave their interval by about their difference.
+            let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
+            (distance + step) / of_value
+        });
+        outputs.collect()
+    }
+}
+
+impl Product {
+    /// Returns the largest error of each product.
+    fn largest_errors(&self, errors: &[f64], cells: &[i64]) -> Vec<f64> {
+        let products = self.pairs.iter().map(|pair| {
+            let [(a, of_a), (b, of_b)] =
+                pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
+            a * of_b + b * of_a + of_a * of_b
+        });
+        products.collect()
+    }
 }
 
 impl Linear {
@@ -111,14 +171,14 @@ impl Linear {
         }
         sums
     }
+}
 
-    /// Returns the largest error of an activation whose sum has the largest error `error`.
-    fn rescaled_error(&self, error: f64, sum: i64) -> f64 {
-        let Some(rescale) = self.rescale else { return error };
-        let quotient = rescale.split(sum).0;
-        let cut = quotient - rescale.clamp.apply(quotient);
-        // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.
-        let cut = if matches!(rescale.clamp, Clamp::Unsigned(_)) { cut.max(0) } else { cut.abs() };
-        error * power(-i32::from(rescale.shift)) + 0.5 + cut as f64
-    }
+/// Returns the largest error of an activation whose sum has the largest error `error`.
+fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64) -> f64 {
+    let Some(rescale) = rescale else { return error };
+    let quotient = rescale.split(sum).0;
+    let cut = quotient - rescale.clamp.apply(quotient);
+    // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.
+    let cut = if matches!(rescale.clamp, Clamp::Unsigned(_)) { cut.max(0) } else { cut.abs() };
+    error * power(-i32::from(rescale.shift)) + 0.5 + cut as f64
 }

@@ -1,7 +1,9 @@
+mod elements;
+
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
-use crate::network::{FORMAT, Input, Layer, Network, Operation};
-use crate::{Clamp, Rescale, Window};
+use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
+use crate::{Clamp, Range, Rescale, Window};
 
 /// Fractional bits of the reciprocal area of an average pool.
 const MEAN_BITS: i32 = 12;
@@ -12,6 +14,8 @@ const MEAN_WEIGHT_BITS: i32 = 5;
 const EXACT_AREA: usize = 16;
 /// Maximum absolute scale, in bits.
 const MAX_SCALE: i32 = 40;
+/// Interval of sums that are not rescaled: that of every sum.
+const SUMS: Range = Range { low: -MAX_SUM.cast_signed(), high: MAX_SUM.cast_signed() };
 
 /// Integer counterpart of a float tensor.
 #[derive(Clone, Copy)]
@@ -19,6 +23,8 @@ struct Tensor {
     /// Index in the integer network.
     index: u32,
     scale: i32,
+    /// Interval of every value; that of lowering may be smaller.
+    range: Range,
 }
 
 pub(super) struct Quantiser<'a> {
@@ -41,7 +47,7 @@ struct Target {
 
 impl<'a> Quantiser<'a> {
     pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
-        let tensors = vec![Tensor { index: 0, scale: options.input_scale }];
+        let tensors = vec![Tensor { index: 0, scale: options.input_scale, range: options.input_range }];
         Self { network, options, magnitudes, readers: network.readers(), tensors, layers: Vec::new() }
     }
 
@@ -71,7 +77,7 @@ impl<'a> Quantiser<'a> {
             matches!(next.operation, FloatOperation::Relu)
                 && next.inputs == [node + 1]
                 && self.readers.get(node + 1) == Some(&1)
-                && !matches!(current.operation, FloatOperation::MaxPool(_))
+                && current.operation.has_sums()
         });
         if fused { Target { node: node + 1, positive: true } } else { Target { node, positive } }
     }
@@ -90,26 +96,28 @@ impl<'a> Quantiser<'a> {
                 self.linear(&inputs, operation, scale, target)
             }
             FloatOperation::Relu => self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target),
-            FloatOperation::Add => {
-                let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
-                let factors = inputs
-                    .iter()
-                    .map(|tensor| 1_i32.checked_shl((scale - tensor.scale) as u32).filter(|&factor| factor > 0));
-                let factors = factors.collect::<Option<Vec<i32>>>();
-                let magnitude = self.magnitude(index + 1);
-                let factors = factors.ok_or(QuantiseError::Magnitude { node: index, magnitude })?;
-                self.linear(&inputs, Operation::Sum { factors }, scale, target)
+            FloatOperation::Add => self.add(index, &inputs, [1, 1], target),
+            FloatOperation::Subtract => self.add(index, &inputs, [1, -1], target),
+            FloatOperation::Multiply => {
+                let scale = inputs.iter().map(|tensor| tensor.scale).sum();
+                self.linear(&inputs, Operation::Product, scale, target)
+            }
+            FloatOperation::Function(function) => self.function(index, first, function),
+            FloatOperation::Move { indices, constant } => {
+                self.moved(index, &inputs, node.shape, indices, f64::from(*constant))
             }
             FloatOperation::AveragePool(window) => {
                 let (operation, bits) = mean(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA && bits < MEAN_BITS && !target.positive {
-                    self.push(&inputs, operation, None, first.scale + bits);
+                    // The weights are 1, or the scale is that of the mean.
+                    let range = first.range.times(1 << bits).unwrap_or(SUMS);
+                    self.push(&inputs, operation, None, first.scale + bits, range);
                     return Ok(());
                 }
                 self.linear(&inputs, operation, first.scale + bits, target)
             }
             FloatOperation::MaxPool(window) => {
-                self.push(&inputs, Operation::MaxPool { window: *window }, None, first.scale);
+                self.push(&inputs, Operation::MaxPool { window: *window }, None, first.scale, first.range);
                 Ok(())
             }
         }
@@ -150,26 +158,73 @@ impl<'a> Quantiser<'a> {
         let is_output = target.node + 1 == self.network.nodes.len();
         if is_output && !target.positive {
             // Sums without readers need no rescale.
-            self.push(inputs, operation, None, sums);
+            self.push(inputs, operation, None, sums, SUMS);
             return Ok(());
         }
-        let bits = self.options.activation_bits;
-        let magnitude = self.magnitude(target.node + 1);
-        let integer_bits = if magnitude > 0.0 { f64::from(magnitude).log2().floor() as i32 + 1 } else { 0 };
-        let scale = (i32::from(bits) - integer_bits).min(sums);
-        let shift = sums - scale;
-        if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
-            return Err(QuantiseError::Magnitude { node: target.node, magnitude });
-        }
-        let clamp = if target.positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
-        self.push(inputs, operation, Some(Rescale { shift: shift as u8, clamp }), scale);
+        let bits = self.bits(target.node + 1);
+        let (rescale, scale) = self.rescale(target.node + 1, sums, bits, target.positive)?;
+        self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
         Ok(())
     }
 
-    fn push(&mut self, inputs: &[Tensor], operation: Operation, rescale: Option<Rescale>, scale: i32) {
+    /// Returns the rescale of sums with the scale `sums` to activations of `bits` bits, and the scale of these.
+    fn rescale(&self, tensor: usize, sums: i32, bits: u8, positive: bool) -> Result<(Rescale, i32), QuantiseError> {
+        let scale = (i32::from(bits) - self.integer_bits(tensor)).min(sums);
+        let shift = sums - scale;
+        if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
+            let (node, magnitude) = (tensor.saturating_sub(1), self.magnitude(tensor));
+            return Err(QuantiseError::Magnitude { node, magnitude });
+        }
+        let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        Ok((Rescale { shift: shift as u8, clamp }, scale))
+    }
+
+    /// Returns the number of bits before the point of the largest value of a tensor in the sample.
+    fn integer_bits(&self, tensor: usize) -> i32 {
+        let magnitude = self.magnitude(tensor);
+        // An infinite value is refused like one that is too large for any scale.
+        if magnitude > 0.0 { f64::from(magnitude).log2().floor().min(1000.0) as i32 + 1 } else { 0 }
+    }
+
+    /// Appends a weighted sum of two tensors, whose weights are `signs` and the powers of two between their scales.
+    fn add(&mut self, index: usize, inputs: &[Tensor], signs: [i32; 2], target: Target) -> Result<(), QuantiseError> {
+        let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
+        let factors = inputs.iter().zip(signs).map(|(tensor, sign)| {
+            1_i32.checked_shl((scale - tensor.scale) as u32).filter(|&factor| factor > 0).map(|factor| factor * sign)
+        });
+        let factors = factors.collect::<Option<Vec<i32>>>();
+        let magnitude = self.magnitude(index + 1);
+        let factors = factors.ok_or(QuantiseError::Magnitude { node: index, magnitude })?;
+        self.linear(inputs, Operation::Sum { factors }, scale, target)
+    }
+
+    /// Appends a layer and its tensor.
+    fn push(&mut self, inputs: &[Tensor], operation: Operation, rescale: Option<Rescale>, scale: i32, range: Range) {
+        let tensor = self.append(inputs, operation, rescale, scale, range);
+        self.tensors.push(tensor);
+    }
+
+    /// Appends a layer; returns its tensor.
+    fn append(
+        &mut self,
+        inputs: &[Tensor],
+        operation: Operation,
+        rescale: Option<Rescale>,
+        scale: i32,
+        range: Range,
+    ) -> Tensor {
         let inputs = inputs.iter().map(|tensor| tensor.index).collect();
         self.layers.push(Layer { inputs, operation, rescale, scale });
-        self.tensors.push(Tensor { index: self.layers.len() as u32, scale });
+        // Padding reads as zero.
+        let range = range.union(&Range::only(0));
+        Tensor { index: self.layers.len() as u32, scale, range }
+    }
+}
+
+impl FloatOperation {
+    /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
+    fn has_sums(&self) -> bool {
+        !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. })
     }
 }
 

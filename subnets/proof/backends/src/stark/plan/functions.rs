@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
-use taonet_proof_core::circuit::{Circuit, StageKind};
+use taonet_proof_core::circuit::{Circuit, StageKind, Table};
 use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
@@ -24,11 +24,19 @@ enum Function {
     Identity,
     /// Range check of a remainder: maps any number below the divisor to 0.
     Remainder { shift: u8 },
+    /// Looks up the value in the table with this index. Arguments outside of the table have no entry, so nothing can be
+    /// proven about them.
+    Table(usize),
 }
 
 impl Function {
-    fn apply(self, argument: i64) -> i64 {
+    /// Returns the value for the argument at this position of the function's interval.
+    fn apply(self, argument: i64, position: usize, tables: &[Vec<i32>]) -> i64 {
         match self {
+            Self::Table(table) => {
+                let value = tables.get(table).and_then(|values| values.get(position));
+                value.copied().map(i64::from).unwrap_or_default()
+            }
             Self::Zero | Self::Remainder { .. } => 0,
             Self::Positive => argument.max(0),
             Self::Clamp { unsigned: true, bits, .. } => Clamp::Unsigned(bits).apply(argument),
@@ -41,6 +49,8 @@ impl Function {
 /// Functions of a circuit with the interval of their arguments.
 pub(super) struct Functions {
     known: BTreeMap<Function, (u32, Range)>,
+    /// Index and number of each table; equal ones share their entries.
+    tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
 }
 
 /// All entries of all functions, one row each.
@@ -56,7 +66,7 @@ impl Functions {
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
-            StageKind::Linear(_) => 0,
+            StageKind::Linear(_) | StageKind::Table(_) | StageKind::Product(_) => 0,
         });
         let span = spans.max().unwrap_or_default();
         let zero = Range { low: 0, high: 0 };
@@ -64,7 +74,7 @@ impl Functions {
             (Function::Zero, (ZERO, zero)),
             (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
         ]);
-        let functions = Self { known };
+        let functions = Self { known, tables: BTreeMap::new() };
         functions.check()?;
         Ok(functions)
     }
@@ -95,6 +105,17 @@ impl Functions {
         Ok((quotient, remainder, divisor, rescale.half()))
     }
 
+    /// Returns the number of a table's function.
+    pub(super) fn table(&mut self, table: &Table) -> Result<u32, BackendError> {
+        let (index, key) = (self.tables.len(), (table.arguments.low, table.values.clone()));
+        if let Some(&(_, number)) = self.tables.get(&key) {
+            return Ok(number);
+        }
+        let (number, _) = self.add(Function::Table(index), table.arguments)?;
+        self.tables.insert(key, (index, number));
+        Ok(number)
+    }
+
     /// Adds arguments to a function; returns its number, and the interval of all its arguments so far.
     fn add(&mut self, function: Function, arguments: Range) -> Result<(u32, Range), BackendError> {
         let next = (self.known.len() as u32).max(FIRST_FUNCTION);
@@ -119,11 +140,16 @@ impl Functions {
         let mut functions: Vec<(u32, Function, Range)> =
             self.known.into_iter().map(|(function, (number, range))| (number, function, range)).collect();
         functions.sort_unstable_by_key(|&(number, ..)| number);
+        let mut tables: Vec<(usize, Vec<i32>)> =
+            self.tables.into_iter().map(|((_, values), (index, _))| (index, values)).collect();
+        tables.sort_unstable_by_key(|&(index, _)| index);
+        let tables: Vec<Vec<i32>> = tables.into_iter().map(|(_, values)| values).collect();
         let mut table = FunctionTable { first: Vec::new(), entries: Vec::new() };
         for (number, function, range) in functions {
             table.first.push((table.entries.len(), range.low));
-            let entries =
-                (range.low..=range.high).map(|argument| [i64::from(number), argument, function.apply(argument)]);
+            let arguments = (range.low..=range.high).enumerate();
+            let entries = arguments
+                .map(|(position, argument)| [i64::from(number), argument, function.apply(argument, position, &tables)]);
             table.entries.extend(entries);
         }
         // Padding rows repeat the entry of `ZERO`; their lookup count is 0.
@@ -144,6 +170,12 @@ impl FunctionTable {
         let offset = usize::try_from(argument - low).ok()?;
         let entry = self.entries.get(row + offset)?;
         (entry[0] == i64::from(function) && entry[1] == argument).then_some(row + offset)
+    }
+
+    /// Returns the number of entries without padding.
+    #[cfg(test)]
+    pub(in super::super) fn used(&self) -> usize {
+        self.entries.iter().rposition(|entry| *entry != [0; 3]).map_or(0, |last| last + 1)
     }
 
     pub(super) fn columns(&self) -> Vec<Val> {

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::{Input, Operation};
+use super::super::{Input, MAX_TABLE, Operation};
 use super::*;
 use crate::Rescale;
 
@@ -27,6 +27,8 @@ fn size(circuit: &Circuit) -> u64 {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
             list(max.groups.capacity(), size_of::<Vec<Cell>>()) + groups.sum::<u64>()
         }
+        StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
+        StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
     });
     stages.sum::<u64>() + list(circuit.outputs.capacity(), size_of::<Cell>()) + list(circuit.cells(), 16)
 }
@@ -87,13 +89,98 @@ fn number_of_layers_is_checked_before_they_are_decoded() {
     assert_eq!(Network::from_bytes(&bytes), Err(NetworkError::Layers(0x0fff_ffff)));
 }
 
+/// Creates a network of 1×2×2 inputs of 0 and 1 with these layers.
+fn chain(layers: Vec<(Vec<u32>, Operation)>) -> Network {
+    let layers = layers.into_iter().map(|(inputs, operation)| Layer { inputs, operation, rescale: None, scale: 0 });
+    let mut network = network([1, 2, 2], Operation::Product);
+    network.layers = layers.collect();
+    network
+}
+
+#[test]
+fn elements_are_looked_up_moved_and_multiplied() {
+    let indices = vec![4, 0, 8, 7, 3, 3];
+    let network = chain(vec![
+        (vec![0], Operation::Table { low: -1, values: vec![99, 5, -6] }),
+        (vec![1, 0], Operation::Move { shape: Shape { channels: 1, height: 2, width: 3 }, indices, constant: 40 }),
+        (vec![2, 2], Operation::Product),
+        (vec![2], Operation::MaxPool { window: Window { kernel: [2, 3], stride: [1; 2], padding: [0; 4] } }),
+    ]);
+    let circuit = network.lower().unwrap();
+    let execution = circuit.execute(&[1, 0, 0, 1]).unwrap();
+    // Inputs, their values in the table, the constant, squares of the moved elements, and their maximum.
+    assert_eq!(execution.cells, [1, 0, 0, 1, -6, 5, 5, -6, 40, 1, 36, 1600, 1, 36, 36, 40]);
+    let ranges: Vec<(i64, i64)> = circuit.stages.iter().map(|stage| (stage.range.low, stage.range.high)).collect();
+    assert_eq!(ranges, [(-6, 5), (40, 40), (-240, 1600), (-6, 40)]);
+    // Values for arguments that the inputs do not have are not part of the circuit.
+    let StageKind::Table(table) = &circuit.stages[0].kind else { panic!("a table") };
+    assert_eq!((table.arguments, &table.values[..]), (Range { low: 0, high: 1 }, &[5, -6][..]));
+    assert_eq!([-1, 0, 1, 2].map(|argument| table.value(argument)), [None, Some(5), Some(-6), None]);
+    assert_eq!(circuit.magnitude(), 1600);
+}
+
+#[test]
+fn elements_can_be_outputs_without_a_stage_of_their_own() {
+    let shape = Shape { channels: 3, height: 1, width: 1 };
+    let moved = Operation::Move { shape, indices: vec![4, 7, 8], constant: -3 };
+    let circuit = chain(vec![(vec![0], Operation::Table { low: 0, values: vec![9, 7] }), (vec![1, 0], moved)]);
+    let circuit = circuit.lower().unwrap();
+    let execution = circuit.execute(&[0, 1, 0, 1]).unwrap();
+    assert_eq!(execution.outputs(&circuit), [0, 1, -3]);
+    assert_eq!(circuit.output_range(), Range { low: -3, high: 1 });
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused() {
+    let table = |low: i64, values: usize| Operation::Table { low, values: vec![0; values] };
+    let moved = |extent: usize, indices: Vec<u32>, constant: i64| Operation::Move {
+        shape: Shape { channels: extent, height: 1, width: 1 },
+        indices,
+        constant,
+    };
+    let refused = |inputs: Vec<u32>, operation: Operation| chain(vec![(inputs, operation)]).lower().err();
+    for (low, values) in [(1, 9), (0, 1), (-1, 2), (0, 0), (i64::MIN, 2), (i64::MAX, 2), (0, MAX_TABLE + 1)] {
+        let error = refused(vec![0], table(low, values));
+        assert!(matches!(error, Some(NetworkError::Table { .. })), "{low} {values}: {error:?}");
+    }
+    assert_eq!(refused(vec![0], table(0, MAX_TABLE)), None);
+    for (extent, indices) in [(2, vec![0]), (2, vec![0, 5]), (1, vec![u32::MAX])] {
+        assert_eq!(refused(vec![0], moved(extent, indices, 0)), Some(NetworkError::Move(0)));
+    }
+    assert_eq!(refused(vec![0], moved(1, vec![4], i64::MIN)), Some(NetworkError::Overflow(0)));
+    assert!(matches!(refused(vec![0], moved(0, vec![], 0)), Some(NetworkError::Shape { .. })));
+    for (inputs, operation) in
+        [(vec![0, 0], table(0, 2)), (vec![0], Operation::Product), (vec![], moved(1, vec![0], 0))]
+    {
+        let error = refused(inputs, operation);
+        assert!(matches!(error, Some(NetworkError::Arity { .. })), "{error:?}");
+    }
+    let other_shape = vec![(vec![0], moved(4, vec![0, 1, 2, 3], 0)), (vec![0, 1], Operation::Product)];
+    assert_eq!(chain(other_shape).lower().err(), Some(NetworkError::Shapes(1)));
+    let mut rescaled = chain(vec![(vec![0], table(0, 2))]);
+    rescaled.layers[0].rescale = Some(Rescale { shift: 0, clamp: crate::Clamp::Signed(8) });
+    assert_eq!(rescaled.lower().err(), Some(NetworkError::Rescale(0)));
+    let mut wide = chain(vec![(vec![0, 0], Operation::Product)]);
+    wide.input.range = Range { low: 0, high: 1 << 29 };
+    assert_eq!(wide.lower().err(), Some(NetworkError::Overflow(0)));
+}
+
+/// A file of few bytes that lists one large tensor many times is refused before its elements are listed.
+#[test]
+fn move_of_many_large_tensors_is_refused() {
+    let moved = Operation::Move { shape: Shape { channels: 1, height: 1, width: 1 }, indices: vec![0], constant: 0 };
+    let mut network = network([1, 1024, 1024], moved);
+    network.layers[0].inputs = vec![0; 1000];
+    assert!(matches!(network.lower(), Err(NetworkError::Memory(_))));
+}
+
 proptest! {
     /// Whatever is lowered takes no more memory than the limit for its parameters.
     #[test]
     fn lowered_circuit_stays_within_its_limit(
         (channels, height, width) in (1_usize..=8, 1_usize..=64, 1_usize..=64),
         (kernel, stride, padding) in (1_usize..=16, 1_usize..=4, 0_usize..=15),
-        kind in 0..4,
+        kind in 0..7,
         outputs in 1_usize..=8,
     ) {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding.min(kernel - 1); 4] };
@@ -102,6 +189,12 @@ proptest! {
             0 => Operation::Dense { weights: vec![1; elements * outputs], bias: vec![0; outputs] },
             1 => Operation::Sum { factors: vec![1] },
             2 => Operation::MaxPool { window },
+            3 => Operation::Table { low: 0, values: vec![7; 2] },
+            4 => Operation::Product,
+            5 => {
+                let indices = (0..=elements as u32).rev().take(elements).collect();
+                Operation::Move { shape: Shape { channels, height, width }, indices, constant: 3 }
+            }
             _ => Operation::Convolution {
                 window,
                 groups: channels,
@@ -110,6 +203,9 @@ proptest! {
             },
         };
         let mut network = network([channels, height, width], operation);
+        if kind == 4 {
+            network.layers[0].inputs.push(0);
+        }
         network.layers[0].rescale = (kind == 1).then_some(Rescale { shift: 1, clamp: crate::Clamp::Unsigned(8) });
         if let Ok(circuit) = network.lower() {
             let (used, limit) = (circuit.memory.used(), MemoryBudget::new(network.parameters()).limit());

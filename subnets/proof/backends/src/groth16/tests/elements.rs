@@ -1,0 +1,42 @@
+//! Tables, moves and products.
+
+use super::*;
+use crate::testing::{elements, moved, product, small, table};
+
+#[test]
+fn moves_and_products_are_proven_for_their_statement_only() {
+    check_binding(&Bench::new(&Groth16, &elements(1, false)));
+}
+
+#[test]
+fn tables_are_refused_with_a_hint() {
+    let circuit = small(2, vec![moved(&[0], &[1, 0], 0), table(1, 0, 0..256)]).lower().unwrap();
+    let expected = "groth16 does not support element-wise functions other than Relu, such as Sigmoid (layer 1); hint: \
+                    compile the model with --backend stark";
+    assert_eq!(Groth16.setup(&circuit).unwrap_err().to_string(), expected);
+    assert_eq!(Groth16.estimate(&circuit).unwrap_err().to_string(), expected);
+}
+
+/// Products satisfy the constraints at both ends, and no other value does.
+#[test]
+fn another_product_breaks_a_constraint() {
+    for rescale in [None, Some(Rescale { shift: 4, clamp: Clamp::Signed(6) })] {
+        let mut network = small(2, vec![moved(&[0], &[1, 0], 0), product(0, 1, rescale)]);
+        network.input.range = Range { low: -255, high: 255 };
+        let circuit = network.lower().unwrap();
+        let layout = Layout::of(&circuit, MAX_PUBLIC);
+        let cs = circuit::constrain(&circuit, &layout).unwrap();
+        for inputs in [[255, 255], [-255, 255], [3, -7], [0, 0]] {
+            let execution = circuit.execute(&inputs).unwrap();
+            let assignment = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
+            assert_eq!(assignment.len(), cs.variables);
+            assert_eq!(cs.broken(&assignment), None, "{inputs:?}");
+            // The first witness is the square of the binding, the second one the first product.
+            for change in [1, -1, 16, 1 << 20] {
+                let mut changed = assignment.clone();
+                changed[cs.instance + 1] += Fr::from(change);
+                assert!(cs.broken(&changed).is_some(), "{inputs:?}, {change}");
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Tables, moves and products.
+
+use super::*;
+use crate::testing::{elements, moved, product, small, table};
+
+#[test]
+fn elements_are_proven_for_their_statement_only() {
+    check_binding(&Bench::new(&Stark, &elements(1, true)));
+}
+
+#[test]
+fn changed_column_of_elements_is_rejected() {
+    check_columns(&Forger::new(&elements(2, true)));
+}
+
+#[test]
+fn both_ends_of_tables_and_products_are_proven() {
+    let bench = Bench::new(&Stark, &elements(3, true));
+    for inputs in [vec![0; 8], vec![255; 8], vec![0, 255, 0, 255, 0, 255, 0, 255]] {
+        let (statement, proof) = bench.prove(&inputs);
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+    }
+}
+
+/// Products of inputs come close to where they would wrap around, at both ends; larger ones are rejected.
+#[test]
+fn extremes_of_products_are_proven() {
+    let squares = |most: i64, rescale| {
+        let mut network = small(2, vec![product(0, 1, rescale)]);
+        network.input.range = Range { low: -most, high: most };
+        network.layers.insert(0, moved(&[0], &[1, 0], 0));
+        network
+    };
+    for rescale in [None, Some(Rescale { shift: 15, clamp: Clamp::Signed(8) })] {
+        let bench = Bench::new(&Stark, &squares(32_600, rescale));
+        assert!(bench.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
+        for inputs in [[32_600, 32_600], [-32_600, 32_600], [-32_600, -32_600]] {
+            let (statement, proof) = bench.prove(&inputs);
+            assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+        }
+        let refused = Stark.setup(&squares(32_700, rescale).lower().unwrap()).err();
+        assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+    }
+}
+
+#[test]
+fn table_values_are_part_of_the_key() {
+    let key = |change: i32| {
+        let values = (0..256).map(|argument| if argument == 200 { argument + change } else { argument });
+        Stark.setup(&small(3, vec![table(0, 0, values)]).lower().unwrap()).unwrap().verification
+    };
+    assert_eq!(key(0), key(0));
+    assert_ne!(key(0), key(1));
+}
+
+/// Equal tables share their entries.
+#[test]
+fn equal_tables_are_stored_once() {
+    let values = |factor: i32| (0..256).map(move |argument| argument * factor % 251);
+    let entries = |layers| Plan::new(&small(3, layers).lower().unwrap()).unwrap().functions.used();
+    let one = entries(vec![table(0, 0, values(3))]);
+    assert_eq!(entries(vec![table(0, 0, values(3)), table(0, 0, values(3))]), one);
+    assert_eq!(entries(vec![table(0, 0, values(3)), table(0, 0, values(5))]), one + 256);
+}
+
+/// The value of another argument is rejected as an output, whatever else is changed with it.
+#[test]
+fn value_of_another_row_is_rejected() {
+    let values = |argument: i32| argument * 7 % 50;
+    let forger = Forger::new(&small(3, vec![table(0, 0, (0..256).map(values))]));
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let fixed = forger.prover.plan.tables[activations].fixed.as_deref().unwrap();
+    let function = fixed.values[3].as_canonical_u32();
+    let argument = forger.statement.inputs[0];
+    let other = if argument == 255 { 254 } else { argument + 1 };
+    let row = |function, argument| forger.prover.plan.functions.row(function, argument).unwrap();
+    let (honest, forged) = (row(function, argument), row(function, other));
+    let zero = row(ZERO, 0);
+    let value = i64::from(values(other as i32));
+    assert_ne!(value, forger.statement.outputs[0]);
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[0] = value;
+    let forge = |quotient: i64, remainder: i64, moved: [Option<usize>; 3]| {
+        forger.forge_outputs(outputs.clone(), |traces| {
+            for (column, forged) in [quotient, remainder, value].into_iter().enumerate() {
+                traces[activations].values[column] = Val::from_i64(forged);
+            }
+            let counts = &mut traces[functions].values;
+            for (row, change) in moved.into_iter().zip([-Val::ONE, Val::ONE, -Val::ONE]) {
+                if let Some(row) = row {
+                    counts[row] += change;
+                }
+            }
+        })
+    };
+    let forgeries = [
+        // The argument is right, and no entry has this value for it.
+        (argument, 0, [None, None, None]),
+        (argument, 0, [Some(honest), Some(forged), None]),
+        // The entry is right, and its argument is not the cell's value.
+        (other, 0, [Some(honest), Some(forged), None]),
+        // The difference is hidden in the remainder, which must be 0.
+        (other, argument - other, [Some(honest), Some(forged), None]),
+        (other, argument - other, [Some(honest), Some(forged), Some(zero)]),
+    ];
+    for (quotient, remainder, moved) in forgeries {
+        assert_eq!(forge(quotient, remainder, moved), Err(VerifyError::Invalid), "{quotient} {remainder} {moved:?}");
+    }
+    // The same statement without a forged trace.
+    assert_eq!(forger.forge_outputs(outputs.clone(), |_| ()), Err(VerifyError::Invalid));
+    assert_eq!(forger.forge_outputs(forger.statement.outputs.clone(), |_| ()), Ok(()));
+}
+
+/// A value beyond the clamp before a table has no entry in the table, and the clamp cannot yield it either.
+#[test]
+fn argument_outside_of_the_table_is_rejected() {
+    let clamped = Layer {
+        inputs: vec![0],
+        operation: Operation::Sum { factors: vec![1] },
+        rescale: Some(Rescale { shift: 0, clamp: Clamp::Unsigned(4) }),
+        scale: 0,
+    };
+    let values = (0..16).map(|argument| 100 - argument);
+    let forger = Forger::new(&small(2, vec![clamped, table(1, 0, values)]));
+    let StarkProver { plan, .. } = &forger.prover;
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    // The lanes of both clamps, then those of both lookups.
+    assert_eq!(plan.activations, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    let fixed = plan.tables[activations].fixed.as_deref().unwrap();
+    let of_table = fixed.values[2 * ACTIVATION_FIXED + 3].as_canonical_u32();
+    assert_eq!(plan.functions.row(of_table, 16), None);
+    let value = 84;
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[0] = value;
+    for moves_count in [false, true] {
+        let verified = forger.forge_outputs(outputs.clone(), |traces| {
+            let lanes = &mut traces[activations].values;
+            let honest = lanes[6];
+            lanes[2] = Val::from_i64(16);
+            lanes[6] = Val::from_i64(16);
+            lanes[8] = Val::from_i64(value);
+            if moves_count {
+                let honest = i64::from(honest.as_canonical_u32());
+                traces[functions].values[plan.functions.row(of_table, honest).unwrap()] -= Val::ONE;
+            }
+        });
+        assert_eq!(verified, Err(VerifyError::Invalid));
+    }
+    assert_eq!(forger.forge(|_| ()), Ok(()));
+}
+
+#[test]
+fn another_product_is_rejected() {
+    let mut forger = Forger::new(&small(3, vec![product(0, 0, None)]));
+    forger.change_inputs(&[100, 3, 7]);
+    let products = forger.table(Kind::Multiplications);
+    let square = forger.statement.outputs[0];
+    let side = forger.statement.inputs[0];
+    // Another product of the right factors, and the right product of other factors.
+    for [a, b, product] in [[side, side, square + 1], [side, side + 1, square + side], [side + 1, side + 1, square]] {
+        let mut outputs = forger.statement.outputs.clone();
+        outputs[0] = product;
+        let verified = forger.forge_outputs(outputs, |traces| {
+            for (column, forged) in [a, b, product].into_iter().enumerate() {
+                traces[products].values[column] = Val::from_i64(forged);
+            }
+        });
+        assert_eq!(verified, Err(VerifyError::Invalid), "{a} {b} {product}");
+    }
+}
+
+/// Elements at other positions, and another constant, are rejected as outputs: a move has no values of its own.
+#[test]
+fn another_order_is_rejected() {
+    let mut forger = Forger::new(&small(3, vec![moved(&[0], &[2, 0, 1, 3], -9)]));
+    forger.change_inputs(&[10, 20, 30]);
+    assert_eq!(forger.forge_outputs(vec![30, 10, 20, -9], |_| ()), Ok(()));
+    for outputs in [[10, 20, 30, -9], [30, 20, 10, -9], [30, 10, 20, 0], [30, 10, 10, -9]] {
+        assert_ne!(forger.forge_outputs(outputs.to_vec(), |_| ()), Ok(()), "{outputs:?}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Models with element-wise functions, moves and products: compiled, compared with onnxruntime, and proven.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+
+#[path = "operators/file.rs"]
+mod file;
+#[path = "peers/onnxruntime.rs"]
+mod onnxruntime;
+
+use std::path::Path;
+use std::time::Duration;
+
+use file::{Attribute, Graph};
+use onnxruntime::{python, run_onnx};
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::Capabilities;
+use taonet_proof_backends::external::External;
+use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile};
+use taonet_proof_core::metadata::NETWORK;
+use taonet_proof_core::network::Network;
+use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+use taonet_proof_core::{Digest, Range, onnx};
+
+/// A model and the dimensions of its input.
+struct TestModel {
+    name: String,
+    file: Vec<u8>,
+    elements: usize,
+}
+
+impl TestModel {
+    fn new(name: &str, dims: &[i64], graph: &Graph) -> Self {
+        let elements = dims.iter().product::<i64>() as usize;
+        Self { name: name.to_owned(), file: graph.file(dims), elements }
+    }
+
+    fn sample(&self) -> Sample {
+        let row = |seed: usize| {
+            (0..self.elements).map(move |index| ((seed * 71 + index * 37) % 201).cast_signed() as i64 - 100).collect()
+        };
+        Sample { inputs: (0..8).map(row).collect(), ..Sample::default() }
+    }
+
+    fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
+        let quantise = QuantiseOptions { input_range: Range { low: -100, high: 100 }, ..QuantiseOptions::default() };
+        let (name, backend, contributor) = (self.name.clone(), backend.to_owned(), "anonymous".to_owned());
+        compile(&self.file, &self.sample(), &CompileOptions { name, backend, backends, quantise, contributor })
+    }
+}
+
+fn spread(count: usize, scale: f32) -> Vec<f32> {
+    (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) * scale).collect()
+}
+
+/// Two dense layers with a function between them. Inputs of -100 to 100 are scaled to -3.125 to 3.125.
+fn with_function(operator: &str, attributes: &[(&str, Attribute)], further: &str) -> TestModel {
+    let graph = Graph::default()
+        .floats("unit", &[], &[1.0 / 32.0])
+        .floats("low", &[], &[-0.5])
+        .floats("high", &[], &[2.0])
+        .floats("slope", &[1], &[0.25])
+        .floats("v", &[6, 5], &spread(30, 0.125))
+        .floats("w", &[5, 4], &spread(20, 0.125))
+        .node("Mul", "x unit", "s")
+        .node("MatMul", "s v", "h")
+        .node_with(operator, &format!("h{further}"), "a", attributes)
+        .node("MatMul", "a w", "y");
+    TestModel::new(operator, &[1, 6], &graph)
+}
+
+/// Squeeze and excitation on an image whose channels come last, as TensorFlow exports it: moves, functions, products.
+fn attention() -> TestModel {
+    let graph = Graph::default()
+        .floats("unit", &[1, 2, 1, 1], &[1.0 / 32.0, 1.0 / 64.0])
+        .floats("mean", &[2, 1, 1], &[0.5, -0.25])
+        .floats("k", &[3, 2, 3, 3], &spread(54, 0.0625))
+        .floats("v", &[3, 2], &spread(6, 0.25))
+        .floats("w", &[2, 3], &spread(6, 0.25))
+        .floats("d", &[54, 4], &spread(216, 1.0 / 64.0))
+        .floats("zero", &[], &[0.0])
+        .integers("pads", &[8], &[0, 0, 1, 1, 0, 0, 1, 1])
+        .integers("plane", &[2], &[2, 3])
+        .integers("back", &[4], &[1, 3, 1, 1])
+        .integers("flat", &[2], &[1, -1])
+        .integers("first", &[2], &[0, 0])
+        .integers("last", &[2], &[i64::MAX, -1])
+        .integers("order", &[3], &[2, 0, 1])
+        .node_with("Transpose", "x", "image", &[("perm", Attribute::Ints(&[0, 3, 1, 2]))])
+        .node("Mul", "image unit", "scaled")
+        .node("Sub", "scaled mean", "normal")
+        .node("Pad", "normal pads zero", "padded")
+        .node("Conv", "padded k", "c")
+        .node("Sigmoid", "c", "gate")
+        .node("Mul", "c gate", "swish")
+        .node("GlobalAveragePool", "swish", "pool")
+        .node("Flatten", "pool", "row")
+        .node("MatMul", "row v", "down")
+        .node("Relu", "down", "positive")
+        .node("MatMul", "positive w", "up")
+        .node_with("HardSigmoid", "up", "weights", &[("alpha", Attribute::Float(0.5))])
+        .node("Reshape", "weights back", "channels")
+        .node("Mul", "swish channels", "excited")
+        .node("Slice", "excited first last plane", "cut")
+        .node_with("Gather", "excited order", "turned", &[("axis", Attribute::Int(1))])
+        .node("Slice", "turned first last plane", "other")
+        .node("Sub", "cut other", "difference")
+        .node_with("Concat", "cut difference", "joined", &[("axis", Attribute::Int(-1))])
+        .node("Reshape", "joined flat", "vector")
+        .node("MatMul", "vector d", "z")
+        .node("Tanh", "z", "y");
+    TestModel::new("attention", &[1, 4, 4, 2], &graph)
+}
+
+fn functions() -> Vec<TestModel> {
+    let plain = [
+        "Abs",
+        "Celu",
+        "Cos",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Mish",
+        "Neg",
+        "Relu",
+        "Selu",
+        "Sigmoid",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Tanh",
+    ];
+    let mut models: Vec<TestModel> = plain.iter().map(|operator| with_function(operator, &[], "")).collect();
+    models.push(with_function("Gelu", &[("approximate", Attribute::Text("tanh"))], ""));
+    models.push(with_function("Elu", &[("alpha", Attribute::Float(0.5))], ""));
+    models.push(with_function("Clip", &[], " low high"));
+    models.push(with_function("PRelu", &[], " slope"));
+    models
+}
+
+fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
+    let network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
+    (network.lower().unwrap(), f64::from(-network.output_scale()).exp2())
+}
+
+/// onnxruntime computes the same integers from the exported network, and values within 1.5 % from the model's own file.
+#[test]
+fn outputs_equal_onnxruntimes() {
+    let Some(python) = python() else { return };
+    for model in functions().into_iter().chain([attention()]) {
+        let compiled =
+            model.compile("stark", Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
+        let ((circuit, unit), inputs) = (circuit(&compiled), model.sample().inputs);
+        let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(&circuit);
+        let ours: Vec<Vec<f64>> =
+            inputs.iter().map(|row| execute(row).iter().map(|&value| value as f64).collect()).collect();
+        assert_eq!(run_onnx(&python, &onnx::export(&circuit), &inputs), ours, "{}", model.name);
+        let theirs = run_onnx(&python, &model.file, &inputs).concat();
+        let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        for (integer, float) in ours.concat().iter().zip(theirs) {
+            let error = (integer * unit - float).abs();
+            assert!(error < 0.015 * largest, "{}: {float} differs by {error}", model.name);
+        }
+    }
+}
+
+#[test]
+fn model_with_functions_moves_and_products_is_proven() {
+    let model = attention();
+    let compiled = model.compile("stark", Backends::default()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+    for inputs in [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]] {
+        let bundle = Bundle::prove(&directory, &inputs, nonce, miner).unwrap();
+        bundle.verify().unwrap();
+        for output in 0..bundle.outputs.len() {
+            let mut changed = bundle.clone();
+            changed.outputs[output] += 1;
+            assert!(changed.verify().is_err(), "output {output}");
+        }
+        assert!(bundle.proof.len() < 800_000, "{} hexadecimal digits", bundle.proof.len());
+    }
+    let other = with_function("Sigmoid", &[], "").compile("groth16", Backends::default()).unwrap_err().to_string();
+    assert!(other.contains("groth16 does not support element-wise functions"), "{other}");
+    assert!(other.contains("hint: compile the model with --backend stark"), "{other}");
+}
+
+/// The example of an external program runs the exported network, in which products and lookups are operators.
+#[test]
+fn external_program_proves_functions_moves_and_products() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();
+    let program = External::new(&program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap();
+    let (backends, model) = (Backends::with_external(program), attention());
+    let compiled = model.compile("external", backends.clone()).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let directory =
+        CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap().with_backends(&backends);
+    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+    let bundle = Bundle::prove(&directory, &model.sample().inputs[1], nonce, miner).unwrap();
+    bundle.verify_with(&backends).unwrap();
+    let mut changed = bundle.clone();
+    changed.outputs[0] += 1;
+    assert!(changed.verify_with(&backends).is_err());
+}

@@ -1,0 +1,201 @@
+use std::sync::Arc;
+
+/// Maximum number of operations of a [`Function`]; longer chains become several functions.
+pub const MAX_OPERATIONS: usize = 64;
+
+/// A function of one variable, which applies to every element of a tensor. A chain of element-wise operators, such as
+/// `x * sigmoid(x)`, is one function.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Function {
+    /// The variable.
+    Variable,
+    /// A constant.
+    Constant(f64),
+    /// An operation on one function.
+    Unary(Unary, Arc<Self>),
+    /// An operation on two functions.
+    Binary(Binary, Arc<Self>, Arc<Self>),
+}
+
+/// Operation on one number, as the ONNX standard defines it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the names and parameters are those of the ONNX standard")]
+pub enum Unary {
+    Abs,
+    Celu {
+        alpha: f64,
+    },
+    Clip {
+        low: f64,
+        high: f64,
+    },
+    Cos,
+    Elu {
+        alpha: f64,
+    },
+    Erf,
+    Exp,
+    Gelu,
+    /// Gelu with `approximate="tanh"`.
+    GeluTanh,
+    HardSigmoid {
+        alpha: f64,
+        beta: f64,
+    },
+    HardSwish,
+    LeakyRelu {
+        alpha: f64,
+    },
+    Log,
+    Mish,
+    Neg,
+    Reciprocal,
+    Relu,
+    Selu {
+        alpha: f64,
+        gamma: f64,
+    },
+    Sigmoid,
+    Sin,
+    Softplus,
+    Softsign,
+    Sqrt,
+    Swish {
+        alpha: f64,
+    },
+    Tanh,
+}
+
+/// Operation on two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// The sum.
+    Add,
+    /// The difference.
+    Subtract,
+    /// The product.
+    Multiply,
+    /// The quotient.
+    Divide,
+    /// The first number to the power of the second.
+    Power,
+}
+
+impl Function {
+    /// Applies an operation to this function's value.
+    #[must_use]
+    pub fn then(self, operation: Unary) -> Self {
+        Self::Unary(operation, Arc::new(self))
+    }
+
+    /// Combines the values of two functions of the same variable.
+    #[must_use]
+    pub fn with(self, operation: Binary, other: Self) -> Self {
+        Self::Binary(operation, Arc::new(self), Arc::new(other))
+    }
+
+    /// Returns the number of operations.
+    pub fn operations(&self) -> usize {
+        match self {
+            Self::Variable | Self::Constant(_) => 0,
+            Self::Unary(_, function) => 1 + function.operations(),
+            Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
+        }
+    }
+
+    /// Evaluates the function; the result is infinite or not a number where the function is undefined.
+    pub fn apply(&self, variable: f64) -> f64 {
+        match self {
+            Self::Variable => variable,
+            Self::Constant(value) => *value,
+            Self::Unary(operation, function) => operation.apply(function.apply(variable)),
+            Self::Binary(operation, a, b) => operation.apply(a.apply(variable), b.apply(variable)),
+        }
+    }
+}
+
+impl Unary {
+    fn apply(self, x: f64) -> f64 {
+        match self {
+            Self::Abs => x.abs(),
+            Self::Celu { alpha } => x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0),
+            Self::Clip { low, high } => x.max(low).min(high),
+            Self::Cos => x.cos(),
+            Self::Elu { alpha } => elu(x, alpha),
+            Self::Erf => libm::erf(x),
+            Self::Exp => x.exp(),
+            Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::GeluTanh => {
+                let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x.powi(3));
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::LeakyRelu { alpha } => {
+                if x < 0.0 {
+                    alpha * x
+                } else {
+                    x
+                }
+            }
+            Self::Log => x.ln(),
+            Self::Mish => x * softplus(x).tanh(),
+            Self::Neg => -x,
+            Self::Reciprocal => x.recip(),
+            Self::Relu => x.max(0.0),
+            Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
+            Self::Sigmoid => sigmoid(x),
+            Self::Sin => x.sin(),
+            Self::Softplus => softplus(x),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Sqrt => x.sqrt(),
+            Self::Swish { alpha } => x * sigmoid(alpha * x),
+            Self::Tanh => x.tanh(),
+        }
+    }
+}
+
+impl Binary {
+    fn apply(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Add => a + b,
+            Self::Subtract => a - b,
+            Self::Multiply => a * b,
+            Self::Divide => a / b,
+            Self::Power => a.powf(b),
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Returns `log(1 + exp(x))` without an overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+fn elu(x: f64, alpha: f64) -> f64 {
+    if x < 0.0 { alpha * x.exp_m1() } else { x }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn composed_function_applies_operations_in_order() {
+        // x * sigmoid(x) and log(1 + exp(x)) are Swish and Softplus.
+        let swish = Function::Variable.then(Unary::Sigmoid).with(Binary::Multiply, Function::Variable);
+        let softplus = Function::Variable.then(Unary::Exp).with(Binary::Add, Function::Constant(1.0)).then(Unary::Log);
+        assert_eq!((swish.operations(), softplus.operations()), (2, 3));
+        for x in [-30.0, -1.5, 0.0, 0.25, 7.0] {
+            assert!((swish.apply(x) - Unary::Swish { alpha: 1.0 }.apply(x)).abs() < 1e-12, "{x}");
+            assert!((softplus.apply(x) - Unary::Softplus.apply(x)).abs() < 1e-12, "{x}");
+        }
+        assert!((Unary::Softplus.apply(2000.0) - 2000.0).abs() < f64::EPSILON);
+        assert!(Function::Variable.then(Unary::Sqrt).apply(-1.0).is_nan());
+        assert!(Function::Variable.then(Unary::Reciprocal).apply(0.0).is_infinite());
+    }
+}

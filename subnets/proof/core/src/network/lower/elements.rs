@@ -1,0 +1,84 @@
+//! Layers that treat every element on its own: tables, products, and moves.
+
+use std::rc::Rc;
+
+use super::super::{MAX_SUM, MAX_TABLE, NetworkError};
+use super::{Placed, rescaled};
+use crate::circuit::{Cell, Job, Kernel, Linear, Product, StageKind, Table};
+use crate::{Range, Rescale};
+
+/// Lowers a table, cut to the interval of its input: it has a value for every argument that an execution can read, and
+/// no value for any other.
+pub(super) fn table(
+    index: usize,
+    low: i64,
+    values: &[i32],
+    input: &Placed,
+) -> Result<(StageKind, Range), NetworkError> {
+    let misfit = || NetworkError::Table { layer: index, low, values: values.len(), input: input.range };
+    let offset = |argument: i64| usize::try_from(argument.checked_sub(low)?).ok();
+    let (first, last) = offset(input.range.low).zip(offset(input.range.high)).ok_or_else(misfit)?;
+    let values = values.get(first..=last).filter(|_| values.len() <= MAX_TABLE).ok_or_else(misfit)?;
+    let range = values.iter().map(|&value| Range::only(i64::from(value))).fold(Range::only(0), |a, b| a.union(&b));
+    let cells = (0..input.shape.elements()).map(|element| input.cell(element)).collect();
+    Ok((StageKind::Table(Table { cells, arguments: input.range, values: values.to_vec() }), range))
+}
+
+/// Lowers an element-wise product.
+pub(super) fn product(
+    index: usize,
+    rescale: Option<Rescale>,
+    a: &Placed,
+    b: &Placed,
+) -> Result<(StageKind, Range), NetworkError> {
+    let ends = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
+    let [Some(one), Some(other)] = ends else { return Err(NetworkError::Overflow(index)) };
+    let sums = one.union(&other);
+    if sums.magnitude() > MAX_SUM {
+        return Err(NetworkError::Overflow(index));
+    }
+    let pairs = (0..a.shape.elements()).map(|element| [a.cell(element), b.cell(element)]).collect();
+    Ok((StageKind::Product(Product { pairs, rescale, sums }), rescaled(rescale, sums)))
+}
+
+/// A tensor of moved elements.
+pub(super) struct Moved {
+    pub(super) cells: Rc<[Cell]>,
+    pub(super) range: Range,
+    /// Stage of the constant: without any sum if no output is the constant.
+    pub(super) constant: Linear,
+}
+
+/// Lowers a move. Its outputs are cells of the inputs, or the cell `next`, which holds the constant.
+pub(super) fn moved(
+    index: usize,
+    indices: &[u32],
+    constant: i64,
+    inputs: &[Placed],
+    next: Cell,
+) -> Result<Moved, NetworkError> {
+    let elements: Vec<Cell> =
+        inputs.iter().flat_map(|input| (0..input.shape.elements()).map(|element| input.cell(element))).collect();
+    let mut is_padded = false;
+    let cells = indices.iter().map(|&position| match elements.get(position as usize) {
+        None if position as usize == elements.len() => {
+            is_padded = true;
+            Ok(next)
+        }
+        None => Err(NetworkError::Move(index)),
+        Some(&cell) => Ok(cell),
+    });
+    let cells = cells.collect::<Result<Rc<[Cell]>, _>>()?;
+    if constant.unsigned_abs() > MAX_SUM {
+        return Err(NetworkError::Overflow(index));
+    }
+    let constants = Range::only(if is_padded { constant } else { 0 });
+    let range = inputs.iter().fold(constants, |range, input| range.union(&input.range)).union(&Range::only(0));
+    let (kernels, jobs, bias) = if is_padded {
+        let job = Job { kernel: 0, taps: Vec::new(), outputs: vec![0] };
+        (vec![Kernel { slots: 0, weights: Vec::new() }], vec![job], vec![constant])
+    } else {
+        (Vec::new(), Vec::new(), Vec::new())
+    };
+    Ok(Moved { cells, range, constant: Linear { kernels, jobs, bias, rescale: None, sums: constants } })
+}

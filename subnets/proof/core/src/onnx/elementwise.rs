@@ -1,0 +1,315 @@
+//! Conversion of element-wise ONNX nodes. A chain of functions of one tensor becomes one function; a scale or an offset is
+//! folded into the layer before, where possible.
+
+use super::dims;
+use super::node::{Operand, has_more_outputs, output};
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, Value, unsupported};
+use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use crate::{Shape, Window};
+
+/// A scale and an offset of each element.
+struct Affine {
+    factors: Vec<f32>,
+    offsets: Vec<f32>,
+}
+
+impl Reader {
+    /// Converts an operator with one operand.
+    pub(super) fn function(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if has_more_outputs(node) {
+            return Err(unsupported(node, "a second output is unsupported".to_owned()));
+        }
+        let operation = self.unary(node)?;
+        let input = self.tensor(node, 0)?;
+        let (root, function) = self.function_of(input.index);
+        // A ReLU directly after a layer is part of the layer.
+        if operation == Unary::Relu && root == input.index {
+            let Operand { index, shape, dims } = input;
+            let node_of = FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu };
+            return self.push(output(node)?, node_of, dims);
+        }
+        self.push_function(node, root, function.then(operation), &input)
+    }
+
+    /// Returns the operation of a node with one operand.
+    fn unary(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
+        let parameter = |name: &str, default: f32| f64::from(node.float(name, default));
+        let alpha = |default: f32| parameter("alpha", default);
+        Ok(match node.op_type.as_str() {
+            "Abs" => Unary::Abs,
+            "Celu" => Unary::Celu { alpha: alpha(1.0) },
+            "Clip" => self.clip(node)?,
+            "Cos" => Unary::Cos,
+            "Elu" => Unary::Elu { alpha: alpha(1.0) },
+            "Erf" => Unary::Erf,
+            "Exp" => Unary::Exp,
+            "Gelu" => match node.attribute("approximate").map_or(&b"none"[..], |attribute| &attribute.s) {
+                b"none" => Unary::Gelu,
+                b"tanh" => Unary::GeluTanh,
+                _ => return Err(unsupported(node, "approximate is neither 'none' nor 'tanh'".to_owned())),
+            },
+            "HardSigmoid" => Unary::HardSigmoid { alpha: alpha(0.2), beta: parameter("beta", 0.5) },
+            "HardSwish" => Unary::HardSwish,
+            "LeakyRelu" => Unary::LeakyRelu { alpha: alpha(0.01) },
+            "Log" => Unary::Log,
+            "Mish" => Unary::Mish,
+            "Neg" => Unary::Neg,
+            "PRelu" => {
+                let slope = self.limit(node, 1)?;
+                Unary::LeakyRelu { alpha: slope.ok_or_else(|| unsupported(node, "the slope is missing".to_owned()))? }
+            }
+            "Reciprocal" => Unary::Reciprocal,
+            "Relu" => Unary::Relu,
+            "Selu" => Unary::Selu { alpha: alpha(1.673_263_2), gamma: parameter("gamma", 1.050_701) },
+            "Sigmoid" => Unary::Sigmoid,
+            "Sin" => Unary::Sin,
+            "Softplus" => Unary::Softplus,
+            "Softsign" => Unary::Softsign,
+            "Sqrt" => Unary::Sqrt,
+            "Swish" => Unary::Swish { alpha: alpha(1.0) },
+            "Tanh" => Unary::Tanh,
+            _ => return Err(OnnxError::Operator(node.describe())),
+        })
+    }
+
+    fn clip(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
+        let attributes = ["min", "max"].map(|name| node.attribute(name).map(|attribute| f64::from(attribute.f)));
+        let inputs = [self.limit(node, 1)?, self.limit(node, 2)?];
+        let ([low, high], misplaced) = if self.opset < 11 { (attributes, inputs) } else { (inputs, attributes) };
+        if misplaced.iter().any(Option::is_some) {
+            return Err(unsupported(node, format!("limits are misplaced for operator set {}", self.opset)));
+        }
+        Ok(Unary::Clip { low: low.unwrap_or(f64::NEG_INFINITY), high: high.unwrap_or(f64::INFINITY) })
+    }
+
+    /// Returns a constant operand of one value, if the node has it.
+    fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
+        let Some(constant) = self.weights(node, position)? else { return Ok(None) };
+        match constant.floats().and_then(uniform) {
+            Some(value) => Ok(Some(f64::from(value))),
+            None => Err(unsupported(node, format!("input {position} must be one number, or several equal ones"))),
+        }
+    }
+
+    /// Returns the tensor of which a tensor is a function, and that function.
+    fn function_of(&self, index: usize) -> (usize, Function) {
+        let node = index.checked_sub(1).and_then(|node| self.network.nodes.get(node));
+        match node.map(|node| (&node.operation, &node.inputs[..])) {
+            // Two of these and one further operation stay below the limit.
+            Some((FloatOperation::Function(function), &[root])) if 2 * function.operations() < MAX_OPERATIONS => {
+                (root, function.clone())
+            }
+            _ => (index, Function::Variable),
+        }
+    }
+
+    fn push_function(
+        &mut self,
+        node: &NodeProto,
+        root: usize,
+        function: Function,
+        input: &Operand,
+    ) -> Result<(), OnnxError> {
+        let operation = FloatOperation::Function(function);
+        let function = FloatNode { inputs: vec![root], shape: input.shape, operation };
+        self.push(output(node)?, function, input.dims.clone())
+    }
+
+    /// Converts an operator with two operands.
+    pub(super) fn arithmetic(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
+        let constant = [0, 1].map(|position| self.weights(node, position).ok().flatten().is_some());
+        match constant {
+            [false, false] => self.combine(node, operation),
+            [true, false] => self.with_constant(node, operation, 1),
+            [false, true] => self.with_constant(node, operation, 0),
+            [true, true] => Err(unsupported(node, "both operands are constant".to_owned())),
+        }
+    }
+
+    /// Combines two computed tensors.
+    fn combine(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
+        let (a, b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
+        let ((of_a, one), (of_b, other)) = (self.function_of(a.index), self.function_of(b.index));
+        let is_plain = one == Function::Variable && other == Function::Variable;
+        let is_sum = matches!(operation, Binary::Add | Binary::Subtract);
+        // Both are functions of one tensor, as in `x * sigmoid(x)`.
+        if of_a == of_b && a.dims == b.dims && !(is_plain && is_sum) {
+            return self.push_function(node, of_a, one.with(operation, other), &a);
+        }
+        let operation = match operation {
+            Binary::Add => FloatOperation::Add,
+            Binary::Subtract => FloatOperation::Subtract,
+            Binary::Multiply => FloatOperation::Multiply,
+            Binary::Divide | Binary::Power => {
+                return Err(unsupported(node, "both operands depend on the network's input".to_owned()));
+            }
+        };
+        let is_larger = |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
+        let target = if is_larger(&a, &b) { &a } else { &b };
+        let (shape, dims) = (target.shape, target.dims.clone());
+        let fitted = [&a, &b].map(|operand| self.fit(node, operand, &dims, shape));
+        let [Ok(Some(one)), Ok(Some(other))] = fitted else {
+            let [one, other] = fitted;
+            one.and(other)?;
+            let (one, other) = (&a.dims, &b.dims);
+            return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
+        };
+        self.push(output(node)?, FloatNode { inputs: vec![one, other], shape, operation }, dims)
+    }
+
+    /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if they cannot be.
+    fn fit(
+        &mut self,
+        node: &NodeProto,
+        operand: &Operand,
+        dims: &[usize],
+        shape: Shape,
+    ) -> Result<Option<usize>, OnnxError> {
+        if operand.dims == dims && operand.shape == shape {
+            return Ok(Some(operand.index));
+        }
+        let positions: Vec<u32> = (0..operand.shape.elements() as u32).collect();
+        let Some(indices) = dims::broadcast(&positions, &operand.dims, dims) else { return Ok(None) };
+        self.push_moved(node, vec![operand.index], indices, 0.0, shape).map(Some)
+    }
+
+    /// Combines a computed tensor, at an input position, with a constant.
+    fn with_constant(&mut self, node: &NodeProto, operation: Binary, tensor: usize) -> Result<(), OnnxError> {
+        let input = self.tensor(node, tensor)?;
+        let constants = self.repeated(node, 1 - tensor, &input.dims)?;
+        let affine = affine(operation, tensor == 0, &constants);
+        if affine.as_ref().is_some_and(|affine| affine.factors.iter().any(|factor| !factor.is_finite())) {
+            return Err(unsupported(node, "the divisor is zero, or too small".to_owned()));
+        }
+        if let Some(affine) = &affine
+            && self.is_only_reader_of_last(node, tensor)
+            && self.fold(affine)
+        {
+            return super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims));
+        }
+        if let Some(constant) = uniform(&constants) {
+            let (root, function) = self.function_of(input.index);
+            let constant = Function::Constant(f64::from(constant));
+            let function =
+                if tensor == 0 { function.with(operation, constant) } else { constant.with(operation, function) };
+            return self.push_function(node, root, function, &input);
+        }
+        let Some(affine) = affine else {
+            return Err(unsupported(node, "the constant must be one number, or several equal ones".to_owned()));
+        };
+        self.scale(node, &input, &affine)
+    }
+
+    /// Folds a scale and an offset of the last tensor into the layer that computes it; returns whether that is possible.
+    fn fold(&mut self, affine: &Affine) -> bool {
+        let last = self.network.nodes.len();
+        match &mut self.network.nodes[..] {
+            // The product of rows before its move: the elements have another order.
+            [.., layer, FloatNode { operation: FloatOperation::Move { indices, .. }, .. }]
+                if self.by_rows.is_some_and(|product| product + 1 == last) =>
+            {
+                layer.fold(&affine.before(indices))
+            }
+            [.., layer] => layer.fold(affine),
+            [] => false,
+        }
+    }
+
+    /// Appends a convolution of 1×1 that scales each channel on its own or, if the elements of a channel have different
+    /// factors, each element.
+    fn scale(&mut self, node: &NodeProto, input: &Operand, affine: &Affine) -> Result<(), OnnxError> {
+        let refuse = |source| OnnxError::Shape { node: node.describe(), source };
+        let shape = input.shape;
+        let by_channel = affine.by_row(shape.channels);
+        let (affine, grid) = match &by_channel {
+            Some(affine) => (affine, shape),
+            None => (affine, Shape::vector(shape.elements()).map_err(refuse)?),
+        };
+        let indices = || (0..shape.elements() as u32).collect::<Vec<u32>>();
+        let mut tensor = input.index;
+        if grid != shape {
+            tensor = self.push_moved(node, vec![tensor], indices(), 0.0, grid)?;
+        }
+        let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+        let (weights, bias) = (affine.factors.clone(), affine.offsets.clone());
+        let operation = FloatOperation::Convolution { window, groups: grid.channels, weights, bias };
+        let scaled = FloatNode { inputs: vec![tensor], shape: grid, operation };
+        let mut tensor = self.push_node(scaled)?;
+        if grid != shape {
+            tensor = self.push_moved(node, vec![tensor], indices(), 0.0, shape)?;
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
+    }
+}
+
+impl Affine {
+    /// Returns the scale and offset of elements before they are moved to another order.
+    fn before(&self, indices: &[u32]) -> Self {
+        let order = |values: &[f32]| {
+            let mut before = vec![0.0; values.len()];
+            for (&value, &index) in values.iter().zip(indices) {
+                if let Some(slot) = before.get_mut(index as usize) {
+                    *slot = value;
+                }
+            }
+            before
+        };
+        Self { factors: order(&self.factors), offsets: order(&self.offsets) }
+    }
+
+    /// Returns the factor and offset of each of `rows` rows; `None` if those of a row differ.
+    fn by_row(&self, rows: usize) -> Option<Self> {
+        let width = self.factors.len().checked_div(rows).filter(|&width| width > 0)?;
+        let of = |values: &[f32]| values.chunks(width).map(uniform).collect::<Option<Vec<f32>>>();
+        let (factors, offsets) = (of(&self.factors)?, of(&self.offsets)?);
+        (factors.len() == rows).then_some(Self { factors, offsets })
+    }
+}
+
+impl FloatNode {
+    /// Folds a scale and an offset of the node's outputs into its weights; returns whether that is possible.
+    fn fold(&mut self, affine: &Affine) -> bool {
+        let (FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. }) =
+            &mut self.operation
+        else {
+            return false;
+        };
+        let Some(affine) = affine.by_row(bias.len()) else { return false };
+        scale_rows(weights, bias, &affine.factors, &affine.offsets);
+        true
+    }
+}
+
+/// Scales the outputs of a layer and adds offsets to them.
+pub(super) fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32], offsets: &[f32]) {
+    let width = weights.len() / bias.len().max(1);
+    let rows = weights.chunks_mut(width.max(1)).zip(bias);
+    for ((row, bias), (factor, offset)) in rows.zip(factors.iter().zip(offsets)) {
+        for weight in row.iter_mut() {
+            *weight *= factor;
+        }
+        *bias = *bias * factor + offset;
+    }
+}
+
+/// Returns the factors and offsets of an operation with a constant; `None` if it has none.
+fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine> {
+    let all = |value: f32| vec![value; constants.len()];
+    let each = |function: fn(f32) -> f32| constants.iter().map(|&value| function(value)).collect::<Vec<f32>>();
+    let (factors, offsets) = match (operation, is_first) {
+        (Binary::Add, _) => (all(1.0), constants.to_vec()),
+        (Binary::Subtract, true) => (all(1.0), each(|value| -value)),
+        (Binary::Subtract, false) => (all(-1.0), constants.to_vec()),
+        (Binary::Multiply, _) => (constants.to_vec(), all(0.0)),
+        (Binary::Divide, true) => (each(f32::recip), all(0.0)),
+        (Binary::Divide, false) | (Binary::Power, _) => return None,
+    };
+    Some(Affine { factors, offsets })
+}
+
+/// Returns the value that all numbers have.
+fn uniform(values: &[f32]) -> Option<f32> {
+    let (&first, rest) = values.split_first()?;
+    rest.iter().all(|value| value.to_bits() == first.to_bits()).then_some(first)
+}

@@ -1,0 +1,261 @@
+//! Element-wise operators and moves, by the formulas of the standard. They share no code with the reader's functions and
+//! positions.
+
+use super::{Operands, Tensor};
+use crate::onnx::OnnxError;
+
+impl Operands<'_> {
+    /// Evaluates an operator that applies a function to each element; `None` if there is no such operator.
+    pub(super) fn element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
+        let parameter =
+            |name: &str, default: f64| self.node.attribute(name).map_or(default, |found| f64::from(found.f));
+        let alpha = |default: f64| parameter("alpha", default);
+        let function: Box<dyn Fn(f64) -> f64> = match self.node.op_type.as_str() {
+            "Celu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x: f64| x.max(0.0) + (alpha * ((x / alpha).exp() - 1.0)).min(0.0))
+            }
+            "Clip" => {
+                let limit = |position, name, default| {
+                    let input = self.optional(position).and_then(|limit| limit.values.first().copied());
+                    input.unwrap_or_else(|| parameter(name, default))
+                };
+                let (low, high) = (limit(1, "min", f64::NEG_INFINITY), limit(2, "max", f64::INFINITY));
+                Box::new(move |x: f64| x.max(low).min(high))
+            }
+            "Elu" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x: f64| if x < 0.0 { alpha * (x.exp() - 1.0) } else { x })
+            }
+            "Gelu" if self.node.attribute("approximate").is_some_and(|found| found.s == b"tanh") => {
+                let factor = (2.0 / std::f64::consts::PI).sqrt();
+                Box::new(move |x: f64| 0.5 * x * (1.0 + (factor * (x + 0.044_715 * x * x * x)).tanh()))
+            }
+            "HardSigmoid" => {
+                let (alpha, beta) = (alpha(0.2), parameter("beta", 0.5));
+                Box::new(move |x| (alpha * x + beta).clamp(0.0, 1.0))
+            }
+            "LeakyRelu" => {
+                let alpha = alpha(0.01);
+                Box::new(move |x| if x < 0.0 { alpha * x } else { x })
+            }
+            "PRelu" => {
+                let slope = self.get(1)?;
+                return self.combined(&self.get(0)?, &slope, |x, slope| if x < 0.0 { slope * x } else { x }).map(Some);
+            }
+            "Selu" => {
+                let (alpha, gamma) = (alpha(1.673_263_192_176_818_8), parameter("gamma", 1.050_701_022_148_132_3));
+                Box::new(move |x: f64| gamma * if x > 0.0 { x } else { alpha * x.exp() - alpha })
+            }
+            "Swish" => {
+                let alpha = alpha(1.0);
+                Box::new(move |x| x * sigmoid(alpha * x))
+            }
+            operator => match without_parameters(operator) {
+                Some(function) => Box::new(function),
+                None => return Ok(None),
+            },
+        };
+        let mut tensor = self.get(0)?;
+        tensor.values.iter_mut().for_each(|value| *value = function(*value));
+        Ok(Some(tensor))
+    }
+
+    pub(super) fn transposed(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let rank = input.dims.len();
+        let order: Vec<usize> = match self.node.ints("perm") {
+            None => (0..rank).rev().collect(),
+            Some(order) => order.iter().filter_map(|&axis| usize::try_from(axis).ok()).collect(),
+        };
+        if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
+            return Err(self.refuse("perm is malformed"));
+        }
+        let dims = order.iter().map(|&axis| input.dims[axis]).collect();
+        Ok(built(dims, |place| {
+            let mut source = vec![0; rank];
+            for (&axis, &at) in order.iter().zip(place) {
+                source[axis] = at;
+            }
+            input.at(&source)
+        }))
+    }
+
+    pub(super) fn sliced(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let given =
+            |name: &str, position| self.node.ints(name).map(<[i64]>::to_vec).or_else(|| self.integers(position));
+        let (Some(starts), Some(ends)) = (given("starts", 1), given("ends", 2)) else {
+            return Err(self.refuse("starts or ends are missing"));
+        };
+        let axes = given("axes", 3).unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
+        let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
+        let mut kept: Vec<Vec<usize>> = input.dims.iter().map(|&extent| (0..extent).collect()).collect();
+        for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
+            let rank = input.dims.len().cast_signed() as i64;
+            let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
+            let extent = input.dims.get(axis).map(|extent| extent.cast_signed() as i64);
+            let extent = extent.filter(|_| step != 0).ok_or_else(|| self.refuse("an axis or a step is malformed"))?;
+            let resolve = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
+            let last = if step > 0 { extent } else { extent - 1 };
+            let mut at = resolve(start).clamp(0, last.max(0));
+            let end = resolve(end).max(-1);
+            kept[axis].clear();
+            while (0..extent).contains(&at) && if step > 0 { at < end } else { at > end } {
+                kept[axis].push(at as usize);
+                at = at.saturating_add(step);
+            }
+        }
+        let dims = kept.iter().map(Vec::len).collect();
+        Ok(built(dims, |place| {
+            let source: Vec<usize> = place.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect();
+            input.at(&source)
+        }))
+    }
+
+    pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
+        let parts = (0..self.node.input.len()).map(|position| self.get(position)).collect::<Result<Vec<_>, _>>()?;
+        let mut dims = parts.first().map(|part| part.dims.clone()).unwrap_or_default();
+        let axis = self.node.int("axis", 0);
+        let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 } else { axis };
+        let axis = usize::try_from(axis).ok().filter(|&axis| axis < dims.len());
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        dims[axis] = 0;
+        for part in &parts {
+            let mut others = part.dims.clone();
+            let extent = others.get_mut(axis).map(std::mem::take).ok_or_else(|| self.refuse("the ranks differ"))?;
+            let total = dims[axis] + extent;
+            dims[axis] = 0;
+            if others != dims {
+                return Err(self.refuse("the operands do not fit each other"));
+            }
+            dims[axis] = total;
+        }
+        Ok(built(dims, |place| {
+            let mut source = place.to_vec();
+            for part in &parts {
+                if source[axis] < part.dims[axis] {
+                    return part.at(&source);
+                }
+                source[axis] -= part.dims[axis];
+            }
+            f64::NAN
+        }))
+    }
+
+    pub(super) fn padded(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let rank = input.dims.len();
+        let pads = self.node.ints("pads").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+        let pads = pads.ok_or_else(|| self.refuse("the pads are missing"))?;
+        let constant = self.optional(2).and_then(|value| value.values.first().copied());
+        let constant = constant.unwrap_or_else(|| f64::from(self.node.float("value", 0.0)));
+        let axes = self.integers(3).unwrap_or_else(|| (0..rank.cast_signed() as i64).collect());
+        let mode = self.node.attribute("mode").map_or_else(|| b"constant".to_vec(), |mode| mode.s.clone());
+        let (mut before, mut dims) = (vec![0; rank], input.dims.clone());
+        for (index, &axis) in axes.iter().enumerate() {
+            let axis = usize::try_from(if axis < 0 { axis + rank.cast_signed() as i64 } else { axis });
+            let ends = pads.get(index).zip(pads.get(index + axes.len()));
+            let (Some(axis), Some((&first, &last))) = (axis.ok().filter(|&axis| axis < rank), ends) else {
+                return Err(self.refuse("the pads are malformed"));
+            };
+            before[axis] = first;
+            let extent = usize::try_from((dims[axis].cast_signed() as i64).saturating_add(first).saturating_add(last));
+            dims[axis] = extent.map_err(|_| self.refuse("the pads remove all elements"))?;
+        }
+        Ok(built(dims, |place| {
+            let mut source = Vec::with_capacity(rank);
+            for ((&at, &before), &extent) in place.iter().zip(&before).zip(&input.dims) {
+                let (at, last) = (at.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
+                source.push(match &mode[..] {
+                    _ if (0..=last).contains(&at) => at as usize,
+                    b"edge" => {
+                        if at < 0 {
+                            0
+                        } else {
+                            extent - 1
+                        }
+                    }
+                    b"reflect" => (if at < 0 { -at } else { last - (at - last) }) as usize,
+                    _ => return constant,
+                });
+            }
+            input.at(&source)
+        }))
+    }
+
+    pub(super) fn gathered(&self) -> Result<Tensor, OnnxError> {
+        let (input, indices) = (self.get(0)?, self.get(1)?);
+        let axis = self.node.int("axis", 0);
+        let axis = if axis < 0 { axis + input.dims.len().cast_signed() as i64 } else { axis };
+        let axis = usize::try_from(axis).ok().filter(|&axis| axis < input.dims.len());
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let extent = input.dims[axis] as f64;
+        if indices.values.iter().any(|index| !(-extent..extent).contains(index)) {
+            return Err(self.refuse("an index does not exist"));
+        }
+        let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
+        let dims = [outer, &indices.dims, inner].concat();
+        Ok(built(dims, |place| {
+            let (outer, rest) = place.split_at(axis);
+            let (middle, inner) = rest.split_at(indices.dims.len());
+            let index = indices.at(middle);
+            let index = if index < 0.0 { index + extent } else { index } as usize;
+            input.at(&[outer, &[index], inner].concat())
+        }))
+    }
+}
+
+impl Tensor {
+    /// Returns the element at these positions along the axes.
+    fn at(&self, place: &[usize]) -> f64 {
+        let index = place.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at);
+        self.values.get(index).copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Builds a tensor from a function of the positions along its axes.
+fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
+    let count = dims.iter().product();
+    let mut place = vec![0; dims.len()];
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        values.push(element(&place));
+        for (at, &extent) in place.iter_mut().zip(&dims).rev() {
+            *at += 1;
+            if *at < extent {
+                break;
+            }
+            *at = 0;
+        }
+    }
+    Tensor { dims, values }
+}
+
+/// Returns the function of an operator without attributes.
+fn without_parameters(operator: &str) -> Option<fn(f64) -> f64> {
+    Some(match operator {
+        "Abs" => f64::abs,
+        "Cos" => f64::cos,
+        "Erf" => |x: f64| 1.0 - libm::erfc(x),
+        "Exp" => f64::exp,
+        "Gelu" => |x: f64| 0.5 * x * libm::erfc(-x / std::f64::consts::SQRT_2),
+        "HardSwish" => |x: f64| x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        "Log" => f64::ln,
+        "Mish" => |x: f64| x * (1.0 + x.exp()).ln().tanh(),
+        "Neg" => |x: f64| -x,
+        "Reciprocal" => |x: f64| 1.0 / x,
+        "Relu" => |x: f64| x.max(0.0),
+        "Sigmoid" => sigmoid,
+        "Sin" => f64::sin,
+        "Softplus" => |x: f64| if x > 40.0 { x } else { (1.0 + x.exp()).ln() },
+        "Softsign" => |x: f64| x / (1.0 + x.abs()),
+        "Sqrt" => f64::sqrt,
+        "Tanh" => f64::tanh,
+        _ => return None,
+    })
+}
+
+fn sigmoid(x: f64) -> f64 {
+    if x < 0.0 { x.exp() / (1.0 + x.exp()) } else { 1.0 / (1.0 + (-x).exp()) }
+}

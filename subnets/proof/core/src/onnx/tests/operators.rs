@@ -1,0 +1,452 @@
+//! Element-wise operators and moves: read, evaluated, quantised and compared.
+
+use super::*;
+use crate::Range;
+use crate::network::{Layer, Network, Operation};
+use crate::quantise::{QuantiseError, QuantiseOptions, compare, quantise};
+
+/// Inputs of -100 to 100 stand for -3.125 to 3.125.
+fn options() -> QuantiseOptions {
+    QuantiseOptions { input_range: Range { low: -100, high: 100 }, input_scale: 5, ..QuantiseOptions::default() }
+}
+
+fn sample(count: usize) -> Vec<Vec<i64>> {
+    let row = |seed: usize| (0..count).map(move |index| ((seed * 71 + index * 37) % 201).cast_signed() as i64 - 100);
+    (0..9).map(|seed| row(seed).collect()).collect()
+}
+
+/// Returns the network before and after quantisation, compared with the file, and the largest error of its outputs as a
+/// part of the largest value.
+fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f64), QuantiseError> {
+    let model = Model::decode(&model_of(opset, graph))?;
+    let float = model.network()?;
+    let sample = sample(float.input.elements());
+    let network = quantise(&float, &options(), &sample)?;
+    compare(&model, &float, &network, &options(), &sample)?;
+    let circuit = network.lower()?;
+    let (unit, mut largest, mut magnitude) = (f64::from(-network.output_scale()).exp2(), 0.0_f64, 0.0_f64);
+    for row in &sample {
+        let expected = model.evaluate(&options().dequantise_input(row))?.outputs;
+        for (expected, actual) in expected.iter().zip(circuit.execute(row).unwrap().outputs(&circuit)) {
+            largest = largest.max((expected - actual as f64 * unit).abs());
+            magnitude = magnitude.max(expected.abs());
+        }
+    }
+    Ok((float, network, largest / magnitude))
+}
+
+fn read_small(dims: &[i64], nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> (FloatNetwork, Network, f64) {
+    quantised(20, small(dims, nodes, weights)).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Adds a float attribute.
+fn with_float(mut node: NodeProto, name: &str, value: f32) -> NodeProto {
+    let kind = AttributeKind::Float as i32;
+    node.attribute.push(AttributeProto { name: name.to_owned(), f: value, kind, ..AttributeProto::default() });
+    node
+}
+
+fn unary(operator: &str) -> NodeProto {
+    node(operator, &["x"], "y", &[])
+}
+
+/// Expected values are those of the standard's formulas, computed with Python's `math`, for -1.5, -0.5, 0, 0.5, 1.5, 3.
+#[test]
+fn functions_have_the_values_of_the_standard() {
+    let alpha = |operator, alpha| with_float(unary(operator), "alpha", alpha);
+    let input = [-1.5, -0.5, 0.0, 0.5, 1.5, 3.0];
+    for (node, expected) in [
+        (unary("Abs"), [1.5, 0.5, 0.0, 0.5, 1.5, 3.0]),
+        (alpha("Celu", 2.0), [-1.055_266_9, -0.442_398_4, 0.0, 0.5, 1.5, 3.0]),
+        (alpha("Elu", 0.5), [-0.388_434_9, -0.196_734_7, 0.0, 0.5, 1.5, 3.0]),
+        (unary("Erf"), [-0.966_105_1, -0.520_499_9, 0.0, 0.520_499_9, 0.966_105_1, 0.999_977_9]),
+        (unary("Exp"), [0.223_130_2, 0.606_530_7, 1.0, 1.648_721_3, 4.481_689, 20.085_537]),
+        (unary("Gelu"), [-0.100_210_8, -0.154_268_8, 0.0, 0.345_731_2, 1.399_789_2, 2.995_950_3]),
+        (
+            with_text(unary("Gelu"), "approximate", "tanh"),
+            [-0.100_428_4, -0.154_286, 0.0, 0.345_714, 1.399_571_6, 2.996_362_7],
+        ),
+        (unary("HardSigmoid"), [0.2, 0.4, 0.5, 0.6, 0.8, 1.0]),
+        (unary("HardSwish"), [-0.375, -0.208_333_3, 0.0, 0.291_666_7, 1.125, 3.0]),
+        (unary("LeakyRelu"), [-0.015, -0.005, 0.0, 0.5, 1.5, 3.0]),
+        (unary("Mish"), [-0.298_099_7, -0.220_743_8, 0.0, 0.375_245_2, 1.403_378_3, 2.986_535]),
+        (unary("Neg"), [1.5, 0.5, 0.0, -0.5, -1.5, -3.0]),
+        (unary("Selu"), [-1.365_814_4, -0.691_758_2, 0.0, 0.525_350_5, 1.576_051_5, 3.152_103_1]),
+        (unary("Sigmoid"), [0.182_425_5, 0.377_540_7, 0.5, 0.622_459_3, 0.817_574_5, 0.952_574_1]),
+        (unary("Softplus"), [0.201_413_3, 0.474_077, 0.693_147_2, 0.974_077, 1.701_413_3, 3.048_587_4]),
+        (unary("Softsign"), [-0.6, -0.333_333_3, 0.0, 0.333_333_3, 0.6, 0.75]),
+        (alpha("Swish", 1.0), [-0.273_638_3, -0.188_770_3, 0.0, 0.311_229_7, 1.226_361_7, 2.857_722_4]),
+        (unary("Tanh"), [-0.905_148_3, -0.462_117_2, 0.0, 0.462_117_2, 0.905_148_3, 0.995_054_8]),
+    ] {
+        let name = node.op_type.clone();
+        let model = Model::decode(&model_of(24, small(&[1, 6], vec![node], vec![]))).unwrap();
+        let network = model.network().unwrap().run(&input).unwrap().pop().unwrap();
+        let file = model.evaluate(&input).unwrap().outputs;
+        for ((network, file), expected) in network.iter().zip(&file).zip(expected) {
+            assert!((f64::from(*network) - expected).abs() < 1e-6, "{name}: {network} {expected}");
+            assert!((file - expected).abs() < 1e-6, "{name}: {file} {expected}");
+        }
+    }
+}
+
+/// Every function becomes one table, whose error is that of an activation.
+#[test]
+fn functions_are_quantised() {
+    let between = |low: f32, high: f32| {
+        (node("Clip", &["x", "low", "high"], "y", &[]), vec![floats("low", &[], &[low]), floats("high", &[], &[high])])
+    };
+    let plain = |operator| (unary(operator), vec![]);
+    let slope = vec![floats("slope", &[1], &[0.25])];
+    for (node, weights) in [
+        plain("Abs"),
+        plain("Celu"),
+        between(0.0, 6.0),
+        between(-1.0, 1.0),
+        plain("Cos"),
+        plain("Elu"),
+        plain("Erf"),
+        plain("Exp"),
+        plain("Gelu"),
+        plain("HardSigmoid"),
+        plain("HardSwish"),
+        plain("LeakyRelu"),
+        plain("Mish"),
+        plain("Neg"),
+        (super::node("PRelu", &["x", "slope"], "y", &[]), slope),
+        plain("Selu"),
+        plain("Sigmoid"),
+        plain("Sin"),
+        plain("Softplus"),
+        plain("Softsign"),
+        plain("Swish"),
+        plain("Tanh"),
+    ] {
+        let name = node.op_type.clone();
+        let (float, network, error) = read_small(&[1, 6], vec![node], weights);
+        assert_eq!((float.nodes.len(), network.layers.len()), (1, 1), "{name}");
+        assert!(matches!(&network.layers[0].operation, Operation::Table { low: -100, values } if values.len() == 201));
+        assert!(error < 0.000_1, "{name}: the last table has 16 bits, the error is {error}");
+    }
+}
+
+/// A function between layers has the bits of an activation, and its argument has a few more.
+#[test]
+fn functions_between_layers_are_quantised() {
+    let weights = || {
+        let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+        vec![floats("v", &[6, 5], &spread(30)), floats("w", &[5, 4], &spread(20))]
+    };
+    for operator in ["Sigmoid", "Tanh", "Gelu", "Elu", "HardSwish", "Softplus", "LeakyRelu", "Abs"] {
+        let nodes = vec![
+            node("MatMul", &["x", "v"], "h", &[]),
+            node(operator, &["h"], "a", &[]),
+            node("MatMul", &["a", "w"], "y", &[]),
+        ];
+        let (_, network, error) = read_small(&[1, 6], nodes, weights());
+        assert_eq!(network.layers.len(), 3, "{operator}");
+        let clamp = network.layers[0].rescale.map(|rescale| rescale.clamp);
+        assert_eq!(clamp, Some(crate::Clamp::Signed(11)), "{operator}");
+        assert!(error < 0.02, "{operator}: {error}");
+    }
+}
+
+/// What exporters write for Gelu, Swish, Mish and HardSwish is one table, and its parts are not computed.
+#[test]
+fn chains_of_functions_become_one_table() {
+    let scalar = |name: &str, value: f32| floats(name, &[], &[value]);
+    let gelu = vec![
+        node("Div", &["x", "root"], "d", &[]),
+        node("Erf", &["d"], "e", &[]),
+        node("Add", &["e", "one"], "a", &[]),
+        node("Mul", &["x", "a"], "m", &[]),
+        node("Mul", &["m", "half"], "y", &[]),
+    ];
+    let constants = || vec![scalar("root", std::f32::consts::SQRT_2), scalar("one", 1.0), scalar("half", 0.5)];
+    let swish = vec![node("Sigmoid", &["x"], "s", &[]), node("Mul", &["s", "x"], "y", &[])];
+    let mish =
+        vec![node("Softplus", &["x"], "p", &[]), node("Tanh", &["p"], "t", &[]), node("Mul", &["x", "t"], "y", &[])];
+    let hard_swish = vec![
+        node("Add", &["x", "three"], "a", &[]),
+        node("Clip", &["a", "zero", "six"], "c", &[]),
+        node("Mul", &["x", "c"], "m", &[]),
+        node("Div", &["m", "six"], "y", &[]),
+    ];
+    let limits = || vec![scalar("zero", 0.0), scalar("three", 3.0), scalar("six", 6.0)];
+    let square_root = vec![
+        node("Pow", &["x", "two"], "p", &[]),
+        node("Add", &["p", "one"], "a", &[]),
+        node("Sqrt", &["a"], "s", &[]),
+        node("Reciprocal", &["s"], "r", &[]),
+        node("Sub", &["one", "r"], "y", &[]),
+    ];
+    let two = integers("two", &[2]);
+    for (nodes, weights) in [
+        (gelu, constants()),
+        (swish, vec![]),
+        (mish, vec![]),
+        (hard_swish, limits()),
+        (square_root, vec![two, scalar("one", 1.0)]),
+    ] {
+        let first = nodes[0].op_type.clone();
+        let (float, network, error) = read_small(&[1, 6], nodes, weights);
+        assert_eq!((float.nodes.len(), network.layers.len()), (1, 1), "{first}");
+        assert!(error < 0.000_1, "{first}: {error}");
+    }
+    // A chain longer than one function is split.
+    let long = (0..100).map(|index| {
+        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+        node("Neg", &[if index == 0 { "x" } else { &from }], if index == 99 { "y" } else { &to }, &[])
+    });
+    let (float, _, error) = read_small(&[1, 3], long.collect(), vec![]);
+    assert!((2..5).contains(&float.nodes.len()) && error < 0.01, "{} {error}", float.nodes.len());
+}
+
+#[test]
+fn functions_without_a_value_are_refused() {
+    let refused = |nodes: Vec<NodeProto>| quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string();
+    for operator in ["Sqrt", "Log", "Reciprocal"] {
+        let error = refused(vec![unary(operator)]);
+        assert!(error.contains("undefined for") && error.contains("hint: restrict its input"), "{operator}: {error}");
+    }
+    // After an Abs, every argument has a root.
+    let nodes = vec![unary("Abs"), node("Sqrt", &["y"], "z", &[])];
+    let mut graph = small(&[1, 3], nodes, vec![]);
+    graph.output = vec![value("z", &[])];
+    assert!(quantised(20, graph).unwrap().2 < 0.01);
+    // So it has after a ReLU, which is a layer of its own.
+    let nodes =
+        vec![node("MatMul", &["x", "w"], "h", &[]), node("Relu", &["h"], "r", &[]), node("Sqrt", &["r"], "y", &[])];
+    let weights = floats("w", &[3, 2], &[0.5, -0.5, 1.0, 1.0, -1.0, 0.25]);
+    let (_, network, error) = quantised(20, small(&[1, 3], nodes, vec![weights])).unwrap();
+    assert!(network.layers.len() == 2 && error < 0.05, "{error}");
+}
+
+/// Scales and offsets are part of the layer before, a function, or a layer of their own.
+#[test]
+fn constants_are_folded_or_become_layers() {
+    let channels = floats("c", &[1, 2, 1, 1], &[0.5, -2.0]);
+    let each = floats("c", &[2, 2], &[0.5, -1.0, 2.0, 0.25]);
+    let image: &[i64] = &[1, 2, 2, 2];
+    let convolution = node("Conv", &["x", "k"], "h", &[]);
+    let kernel = || floats("k", &[2, 2, 1, 1], &[0.5, -0.25, 1.0, 0.75]);
+    for operator in ["Mul", "Sub", "Add", "Div"] {
+        for (operands, has_zero) in [(["h", "c"], false), (["c", "h"], operator == "Div")] {
+            if has_zero {
+                continue;
+            }
+            let nodes = vec![convolution.clone(), node(operator, &operands, "y", &[])];
+            let (float, _, error) = read_small(image, nodes, vec![kernel(), channels.clone()]);
+            assert!(float.nodes.len() == 1 && error < 0.02, "{operator}: {error}");
+            let nodes = vec![convolution.clone(), node("Tanh", &["h"], "t", &[])];
+            let mut nodes =
+                [nodes, vec![node(operator, &operands.map(|name| if name == "h" { "t" } else { name }), "y", &[])]]
+                    .concat();
+            let (float, _, error) = read_small(image, nodes.clone(), vec![kernel(), channels.clone()]);
+            assert!(float.nodes.len() == 3 && error < 0.02, "{operator}: {error}");
+            // Each element of a channel has its own constant: the tensor is moved to one channel for each, and back.
+            nodes.push(node("Relu", &["y"], "z", &[]));
+            let mut graph = small(image, nodes, vec![kernel(), each.clone()]);
+            graph.output = vec![value("z", &[])];
+            let (float, _, error) = quantised(20, graph).unwrap();
+            assert!(float.nodes.len() == 6 && error < 0.02, "{operator}: {} {error}", float.nodes.len());
+        }
+    }
+}
+
+#[test]
+fn two_tensors_are_combined() {
+    let weights = || {
+        vec![floats(
+            "v",
+            &[4, 4],
+            &[0.5, -0.25, 1.0, 0.75, -0.5, 0.25, 0.125, -1.0, 0.5, 0.5, 0.25, 0.25, -0.75, 1.0, 0.5, 0.125],
+        )]
+    };
+    for operator in ["Add", "Sub", "Mul"] {
+        let nodes = vec![
+            node("MatMul", &["x", "v"], "h", &[]),
+            node("Sigmoid", &["h"], "s", &[]),
+            node(operator, &["x", "s"], "y", &[]),
+        ];
+        let (_, _, error) = read_small(&[1, 4], nodes, weights());
+        assert!(error < 0.02, "{operator}: {error}");
+        // One value for each channel, as in an attention to channels.
+        let nodes = vec![
+            node("GlobalAveragePool", &["x"], "p", &[]),
+            node("Sigmoid", &["p"], "s", &[]),
+            node(operator, &["x", "s"], "m", &[]),
+            node("Relu", &["m"], "y", &[]),
+        ];
+        let (_, network, error) = read_small(&[1, 2, 2, 2], nodes, vec![]);
+        assert!(error < 0.02, "{operator}: {error}");
+        assert!(network.layers.iter().any(|layer| matches!(layer.operation, Operation::Move { .. })), "{operator}");
+    }
+    for operator in ["Div", "Pow"] {
+        let nodes = vec![node("MatMul", &["x", "v"], "h", &[]), node(operator, &["x", "h"], "y", &[])];
+        let error = quantised(20, small(&[1, 4], nodes, weights())).unwrap_err().to_string();
+        assert!(error.contains("both operands depend on the network's input"), "{operator}: {error}");
+    }
+}
+
+/// A block of a transformer without attention: each row is multiplied with matrices, whose biases are folded.
+#[test]
+fn rows_are_multiplied_with_a_matrix() {
+    let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+    let weights = || {
+        vec![
+            floats("v", &[4, 5], &spread(20)),
+            floats("b", &[5], &[0.5, -1.0, 0.25, 0.0, 2.0]),
+            floats("w", &[5, 4], &spread(20)),
+            floats("c", &[4], &[-0.5, 1.5, 0.75, -0.25]),
+        ]
+    };
+    let nodes = vec![
+        node("MatMul", &["x", "v"], "h", &[]),
+        node("Add", &["h", "b"], "i", &[]),
+        node("Gelu", &["i"], "g", &[]),
+        node("MatMul", &["g", "w"], "o", &[]),
+        node("Add", &["c", "o"], "p", &[]),
+        node("Add", &["p", "x"], "y", &[]),
+    ];
+    for dims in [&[1, 3, 4][..], &[1, 2, 3, 4], &[1, 1, 4]] {
+        let (float, _, error) = read_small(dims, nodes.clone(), weights());
+        // Each product is one layer between two moves, or a dense layer, whose vector is added to a moved input.
+        assert_eq!(float.nodes.len(), if dims == [1, 1, 4] { 5 } else { 8 }, "{dims:?}");
+        assert!(error < 0.02, "{dims:?}: {error}");
+    }
+    let wrong = vec![node("MatMul", &["x", "w"], "y", &[])];
+    let error = quantised(20, small(&[1, 3, 4], wrong, weights())).unwrap_err().to_string();
+    assert!(error.contains("weights [5, 4] do not match an input of [1, 3, 4]"), "{error}");
+}
+
+/// Moved elements are those of the standard: positions count from 0.
+#[test]
+fn moves_have_the_order_of_the_standard() {
+    let image: &[i64] = &[1, 2, 2, 3];
+    let lists =
+        |lists: &[(&str, &[i64])]| lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>();
+    let pad = |mode: &str| with_text(node("Pad", &["x", "pads", "value"], "y", &[]), "mode", mode);
+    let pads = |pads: &[i64]| [lists(&[("pads", pads)]), vec![floats("value", &[], &[-1.0])]].concat();
+    let scalar = TensorProto { dims: vec![], ..integers("index", &[-1]) };
+    for (node, weights, expected) in [
+        (
+            node("Transpose", &["x"], "y", &[("perm", &[0, 2, 3, 1])]),
+            vec![],
+            vec![0, 6, 1, 7, 2, 8, 3, 9, 4, 10, 5, 11],
+        ),
+        (node("Transpose", &["x"], "y", &[]), vec![], vec![0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]),
+        (
+            node("Slice", &["x", "starts", "ends", "axes", "steps"], "y", &[]),
+            lists(&[("starts", &[1, -1]), ("ends", &[2, -4]), ("axes", &[1, -1]), ("steps", &[1, -2])]),
+            vec![8, 6, 11, 9],
+        ),
+        (
+            with_int(node("Concat", &["x", "x"], "y", &[]), "axis", -1),
+            vec![],
+            vec![0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5, 6, 7, 8, 6, 7, 8, 9, 10, 11, 9, 10, 11],
+        ),
+        (pad("constant"), pads(&[0, 0, 1, 0, 0, -1, 0, 0]), vec![-1, -1, -1, 0, 1, 2, 3, 4, 5]),
+        (pad("edge"), pads(&[0, -1, 0, 1, 0, 0, 0, 0]), vec![6, 6, 7, 8, 9, 9, 10, 11]),
+        (pad("reflect"), pads(&[0, -1, -1, 1, 0, 0, 0, 2]), vec![10, 9, 10, 11, 10, 9]),
+        (with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 2), vec![scalar], vec![3, 4, 5, 9, 10, 11]),
+        (
+            with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 3),
+            lists(&[("index", &[2, 0, 2])]),
+            vec![2, 0, 2, 5, 3, 5, 8, 6, 8, 11, 9, 11],
+        ),
+    ] {
+        let name = format!("{} {expected:?}", node.op_type);
+        let input: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        assert_eq!(outputs(small(image, vec![node.clone()], weights.clone()), &input), expected, "{name}");
+        let (_, network, error) = read_small(image, vec![node], weights);
+        assert!(matches!(network.layers[..], [Layer { operation: Operation::Move { .. }, .. }]), "{name}");
+        assert!(error < 1e-9, "{name}: moves change no value");
+    }
+}
+
+/// Before versions 10 and 11, limits and pads are attributes; in later ones, they are inputs.
+#[test]
+fn misplaced_limits_are_refused() {
+    let floats_of = |node: NodeProto| with_float(with_float(node, "min", -1.0), "max", 1.0);
+    let slice = || node("Slice", &["x"], "y", &[("starts", &[1]), ("ends", &[3]), ("axes", &[1])]);
+    let pad = || node("Pad", &["x"], "y", &[("pads", &[0, 1, 0, 1])]);
+    for (version, later, node) in [(10, 11, floats_of(unary("Clip"))), (9, 10, slice()), (10, 11, pad())] {
+        let name = node.op_type.clone();
+        quantised(version, small(&[1, 4], vec![node.clone()], vec![]))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let error = quantised(later, small(&[1, 4], vec![node], vec![])).unwrap_err().to_string();
+        assert!(error.contains("misplaced for operator set"), "{name}: {error}");
+    }
+}
+
+/// Tensors of different scales get a common one: coarse ones are multiplied, fine ones rounded.
+#[test]
+fn joined_tensors_have_one_scale() {
+    let weights = |factor: f32| vec![floats("w", &[2, 2], &[factor, -factor, factor, factor])];
+    for factor in [0.01, 0.5, 100.0, 10_000.0] {
+        let nodes = vec![
+            node("MatMul", &["x", "w"], "h", &[]),
+            node("Tanh", &["x"], "t", &[]),
+            with_int(node("Concat", &["h", "t"], "c", &[]), "axis", 1),
+            node("Relu", &["c"], "y", &[]),
+        ];
+        let (_, _, error) = read_small(&[1, 2], nodes, weights(factor));
+        assert!(error < 0.02, "{factor}: {error}");
+    }
+}
+
+#[test]
+fn inputs_of_any_rank_are_read() {
+    let transpose = |perm: &[i64]| vec![node("Transpose", &["x"], "y", &[("perm", perm)])];
+    for (dims, perm) in [(&[6][..], &[0][..]), (&[1, 2, 3], &[0, 2, 1]), (&[1, 2, 1, 3, 2], &[4, 0, 3, 2, 1])] {
+        let (float, ..) = read_small(dims, transpose(perm), vec![]);
+        assert_eq!(float.input.elements().cast_signed() as i64, dims.iter().product::<i64>());
+    }
+    // A vector is multiplied without a batch.
+    let matrix = floats("w", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(
+        outputs(small(&[3], vec![node("MatMul", &["x", "w"], "y", &[])], vec![matrix]), &[1.0, 1.0, 2.0]),
+        [14.0, 18.0]
+    );
+    for dims in [&[2, 3][..], &[3, 1, 2, 2], &[0], &[]] {
+        let error = read(&model(small(dims, vec![unary("Relu")], vec![]))).unwrap_err();
+        assert!(matches!(error, OnnxError::InputShape(_)), "{dims:?}: {error}");
+    }
+}
+
+/// Files that describe moves of many elements, or endless pads, are refused before these are listed.
+#[test]
+fn moves_are_in_proportion_to_the_file() {
+    let chain = (0..300).map(|index| {
+        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+        node("Transpose", &[if index == 0 { "x" } else { &from }], if index == 299 { "y" } else { &to }, &[])
+    });
+    let error = read(&model(small(&[1, 64, 64, 64], chain.collect(), vec![]))).unwrap_err().to_string();
+    assert!(error.contains("elements are moved by all nodes together"), "{error}");
+    for pads in [
+        [0, 0, i64::MAX, i64::MAX],
+        [0, 0, 0, 1 << 40],
+        [0, i64::MIN, 0, i64::MAX],
+        [0, i64::MIN, 0, 0],
+        [0, -2, 0, -2],
+    ] {
+        let graph = small(&[1, 4], vec![node("Pad", &["x", "pads"], "y", &[])], vec![integers("pads", &pads)]);
+        let error = read(&model(graph)).unwrap_err().to_string();
+        assert!(error.contains("it is empty or too large"), "{pads:?}: {error}");
+    }
+    let nothing = vec![integers("starts", &[3]), integers("ends", &[3])];
+    let slice = node("Slice", &["x", "starts", "ends"], "y", &[]);
+    let error = read(&model(small(&[4], vec![slice], nothing))).unwrap_err().to_string();
+    assert!(error.contains("it is empty or too large"), "{error}");
+}
+
+/// docs/proof.md lists exactly the operators that the reader has rules for.
+#[test]
+fn documentation_lists_all_operators() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/proof.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let expected = format!("supports these operators: {}.", rules::operators());
+    assert!(words.join(" ").contains(&expected), "{expected}");
+}

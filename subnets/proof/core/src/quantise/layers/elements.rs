@@ -1,0 +1,107 @@
+//! Element-wise functions as tables, and moves.
+
+use super::{MAX_SCALE, Quantiser, SUMS, Tensor};
+use crate::float::{FloatOperation, Function};
+use crate::network::Operation;
+use crate::quantise::{QuantiseError, power};
+use crate::{Clamp, Range, Rescale, Shape};
+
+/// Further bits of tensors that only functions read. A value of a table costs much less than a multiply-add, and the
+/// finer arguments keep steep functions precise.
+const TABLE_BITS: u8 = 3;
+/// Maximum number of bits of an activation, and of the output of a function.
+const MAX_BITS: u8 = 16;
+
+impl Quantiser<'_> {
+    /// Returns the number of bits of a tensor's activations.
+    pub(super) fn bits(&self, tensor: usize) -> u8 {
+        let mut readers = self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
+        let is_argument =
+            readers.peek().is_some() && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)));
+        if is_argument { self.argument_bits() } else { self.options.activation_bits }
+    }
+
+    fn argument_bits(&self) -> u8 {
+        (self.options.activation_bits + TABLE_BITS).min(MAX_BITS)
+    }
+
+    /// Appends a table of a function's values for every integer that its input can have.
+    pub(super) fn function(&mut self, index: usize, input: Tensor, function: &Function) -> Result<(), QuantiseError> {
+        let input = self.argument(index, input)?;
+        let is_output = index + 1 == self.network.nodes.len();
+        // The values of the last layer cost nothing more if they are finer.
+        let bits = if is_output { MAX_BITS } else { self.bits(index + 1) };
+        let scale = (i32::from(bits) - self.integer_bits(index + 1)).min(MAX_SCALE);
+        let (unit, factor, clamp) = (power(-input.scale), power(scale), Clamp::Signed(bits));
+        let values = (input.range.low..=input.range.high).map(|argument| {
+            let argument = argument as f64 * unit;
+            let value = function.apply(argument);
+            if !value.is_finite() {
+                return Err(QuantiseError::Undefined { node: index, argument });
+            }
+            // The conversion of a number that is too large saturates.
+            Ok(clamp.apply((value * factor).round() as i64) as i32)
+        });
+        let values = values.collect::<Result<Vec<i32>, _>>()?;
+        if scale < -MAX_SCALE {
+            return Err(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) });
+        }
+        let range = values.iter().fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
+        self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
+        Ok(())
+    }
+
+    /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
+    fn argument(&mut self, index: usize, input: Tensor) -> Result<Tensor, QuantiseError> {
+        let bits = self.argument_bits();
+        if input.range.high.abs_diff(input.range.low) < 1 << (bits + 1) {
+            return Ok(input);
+        }
+        let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
+        let (rescale, scale) = self.rescale(tensor, input.scale, bits, input.range.low >= 0)?;
+        let operation = Operation::Sum { factors: vec![1] };
+        Ok(self.append(&[input], operation, Some(rescale), scale, rescale.clamp.range()))
+    }
+
+    /// Appends a move of tensors, which get a common scale first.
+    pub(super) fn moved(
+        &mut self,
+        index: usize,
+        inputs: &[Tensor],
+        shape: Shape,
+        indices: &[u32],
+        constant: f64,
+    ) -> Result<(), QuantiseError> {
+        let scales = inputs.iter().map(|tensor| tensor.scale);
+        let (coarsest, finest) = (scales.clone().min().unwrap_or_default(), scales.max().unwrap_or_default());
+        // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are rounded.
+        let scale = finest.min(coarsest + i32::from(MAX_BITS - self.options.activation_bits));
+        let scaled = inputs.iter().map(|&tensor| self.scaled(index, tensor, scale)).collect::<Result<Vec<_>, _>>()?;
+        let constant = (constant * power(scale)).round();
+        if constant.abs() > f64::from(i32::MAX) {
+            return Err(QuantiseError::Magnitude { node: index, magnitude: constant as f32 });
+        }
+        let constant = constant as i64;
+        let range = scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
+        let operation = Operation::Move { shape, indices: indices.to_vec(), constant };
+        self.push(&scaled, operation, None, scale, range);
+        Ok(())
+    }
+
+    /// Returns a tensor with another scale. A coarser one is rounded and keeps its interval.
+    fn scaled(&mut self, index: usize, tensor: Tensor, scale: i32) -> Result<Tensor, QuantiseError> {
+        let (rescale, factor, range) = match scale - tensor.scale {
+            0 => return Ok(tensor),
+            finer @ 1..=30 => (None, 1 << finer, tensor.range.times(1 << finer).unwrap_or(SUMS)),
+            coarser @ -40..=-1 => {
+                let shift = coarser.unsigned_abs() as u8;
+                let quotients = Rescale { shift, clamp: Clamp::Signed(0) }.quotients(&tensor.range);
+                let bits = u64::BITS - quotients.magnitude().leading_zeros();
+                let rescale = Rescale { shift, clamp: Clamp::Signed(bits.min(crate::MAX_BITS.into()) as u8) };
+                (Some(rescale), 1, rescale.clamp.range())
+            }
+            _ => return Err(QuantiseError::Magnitude { node: index, magnitude: power(-tensor.scale) as f32 }),
+        };
+        Ok(self.append(&[tensor], Operation::Sum { factors: vec![factor] }, rescale, scale, range))
+    }
+}
