@@ -75,7 +75,7 @@ fn attention() -> TestModel {
         .floats("k", &[3, 2, 3, 3], &spread(54, 0.0625))
         .floats("v", &[3, 2], &spread(6, 0.25))
         .floats("w", &[2, 3], &spread(6, 0.25))
-        .floats("d", &[54, 4], &spread(216, 1.0 / 64.0))
+        .floats("d", &[72, 4], &spread(288, 1.0 / 64.0))
         .floats("zero", &[], &[0.0])
         .integers("pads", &[8], &[0, 0, 1, 1, 0, 0, 1, 1])
         .integers("plane", &[2], &[2, 3])

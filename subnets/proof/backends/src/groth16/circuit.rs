@@ -7,6 +7,8 @@
 //! No value wraps around the field: every sum lies within its interval, which is far below half of the field, and both
 //! sides of each decomposition into bits are integers far below half of the field, too.
 
+use std::collections::HashSet;
+
 use ark_bn254::Fr;
 use ark_ff::{One as _, Zero as _};
 use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Max, Product, Stage, StageKind};
@@ -172,6 +174,7 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         constrain_stage(&mut cs, stage, &mut cells);
         check_size(&cs)?;
     }
+    memory.spend(repeated_bytes(&circuit.outputs, &cells))?;
     let values = circuit.outputs.iter().map(|&cell| cells.get(cell as usize).cloned().unwrap_or_default());
     if outputs.hashed {
         // The constraints imply that every output is in range, because every input is.
@@ -229,6 +232,14 @@ fn stage_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
         StageKind::Table(_) => (0, 0),
     };
     terms.saturating_mul(TERM_BYTES).saturating_add(activations.saturating_mul(ACTIVATION_BYTES))
+}
+
+/// Returns the memory of the outputs that repeat a cell, in bytes: a move can repeat a cell of many terms many times.
+fn repeated_bytes(outputs: &[Cell], cells: &[Lc]) -> u64 {
+    let mut seen = HashSet::new();
+    let repeated = outputs.iter().filter(|&&cell| !seen.insert(cell)).filter_map(|&cell| cells.get(cell as usize));
+    let terms: u64 = repeated.map(|cell| cell.0.len() as u64).sum();
+    terms.saturating_mul(TERM_BYTES)
 }
 
 fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {

@@ -312,21 +312,9 @@ impl Layout {
             row[2] = -self.count(row[2]);
         }
         let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
-        let mut lanes_of_activations = std::mem::take(&mut self.activations);
-        for lane in &mut lanes_of_activations {
-            lane[ACTIVATION_FIXED - 1] = self.count(lane[ACTIVATION_FIXED - 1]);
-        }
-        let mut lanes_of_maxima = std::mem::take(&mut self.maxima);
-        for lane in &mut lanes_of_maxima {
-            lane[MAX_FIXED - 1] = self.count(lane[MAX_FIXED - 1]);
-        }
-        let mut lanes_of_products = std::mem::take(&mut self.multiplications);
-        for lane in &mut lanes_of_products {
-            lane[MULTIPLICATION_FIXED - 1] = self.count(lane[MULTIPLICATION_FIXED - 1]);
-        }
-        lanes_of_activations.resize(activations, idle);
-        lanes_of_maxima.resize(maxima, [0; MAX_FIXED]);
-        lanes_of_products.resize(multiplications, [0; MULTIPLICATION_FIXED]);
+        let lanes_of_activations = filled(self.activations, &self.reads, activations, idle);
+        let lanes_of_maxima = filled(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
+        let lanes_of_products = filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish();
         let products = self.products.finish(&self.reads, product_rows);
@@ -351,6 +339,17 @@ impl Layout {
     fn count(&self, address: i64) -> i64 {
         self.reads.get(address as usize).copied().map_or(0, i64::from)
     }
+}
+
+/// Replaces the address at the end of each lane by the address's read count, and appends idle lanes.
+fn filled<const N: usize>(mut lanes: Vec<[i64; N]>, reads: &[u32], length: usize, idle: [i64; N]) -> Vec<[i64; N]> {
+    for lane in &mut lanes {
+        if let Some(last) = lane.last_mut() {
+            *last = reads.get(*last as usize).copied().map_or(0, i64::from);
+        }
+    }
+    lanes.resize(length, idle);
+    lanes
 }
 
 /// Returns the number of rows of a table: a power of two.

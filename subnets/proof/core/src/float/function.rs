@@ -114,20 +114,22 @@ impl Function {
     }
 }
 
+// The functions of `libm` have the same values on every platform, unlike those of the standard library: wherever a
+// model is compiled, it has the same tables.
 impl Unary {
     fn apply(self, x: f64) -> f64 {
         match self {
             Self::Abs => x.abs(),
-            Self::Celu { alpha } => x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0),
+            Self::Celu { alpha } => x.max(0.0) + (alpha * libm::expm1(x / alpha)).min(0.0),
             Self::Clip { low, high } => x.max(low).min(high),
-            Self::Cos => x.cos(),
+            Self::Cos => libm::cos(x),
             Self::Elu { alpha } => elu(x, alpha),
             Self::Erf => libm::erf(x),
-            Self::Exp => x.exp(),
+            Self::Exp => libm::exp(x),
             Self::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
             Self::GeluTanh => {
-                let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x.powi(3));
-                0.5 * x * (1.0 + inner.tanh())
+                let inner = std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x * x * x);
+                0.5 * x * (1.0 + libm::tanh(inner))
             }
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
@@ -138,19 +140,19 @@ impl Unary {
                     x
                 }
             }
-            Self::Log => x.ln(),
-            Self::Mish => x * softplus(x).tanh(),
+            Self::Log => libm::log(x),
+            Self::Mish => x * libm::tanh(softplus(x)),
             Self::Neg => -x,
             Self::Reciprocal => x.recip(),
             Self::Relu => x.max(0.0),
             Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
             Self::Sigmoid => sigmoid(x),
-            Self::Sin => x.sin(),
+            Self::Sin => libm::sin(x),
             Self::Softplus => softplus(x),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Sqrt => x.sqrt(),
             Self::Swish { alpha } => x * sigmoid(alpha * x),
-            Self::Tanh => x.tanh(),
+            Self::Tanh => libm::tanh(x),
         }
     }
 }
@@ -162,22 +164,22 @@ impl Binary {
             Self::Subtract => a - b,
             Self::Multiply => a * b,
             Self::Divide => a / b,
-            Self::Power => a.powf(b),
+            Self::Power => libm::pow(a, b),
         }
     }
 }
 
 fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + libm::exp(-x))
 }
 
 /// Returns `log(1 + exp(x))` without an overflow.
 fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
+    x.max(0.0) + libm::log1p(libm::exp(-x.abs()))
 }
 
 fn elu(x: f64, alpha: f64) -> f64 {
-    if x < 0.0 { alpha * x.exp_m1() } else { x }
+    if x < 0.0 { alpha * libm::expm1(x) } else { x }
 }
 
 #[cfg(test)]

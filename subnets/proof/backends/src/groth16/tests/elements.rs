@@ -40,3 +40,21 @@ fn another_product_breaks_a_constraint() {
         }
     }
 }
+
+/// A move can name one output many times, each time with all of its terms.
+#[test]
+fn terms_of_repeated_outputs_have_a_memory_limit() {
+    let sum = Layer {
+        inputs: vec![0],
+        operation: Operation::Dense { weights: vec![1; 1000], bias: vec![0] },
+        rescale: None,
+        scale: 0,
+    };
+    let estimate = |repetitions| {
+        let circuit = small(1000, vec![sum.clone(), moved(&[1], &vec![0; repetitions], 0)]).lower().unwrap();
+        Groth16.estimate(&circuit)
+    };
+    assert!(estimate(2).is_ok());
+    let refused = estimate(2500);
+    assert!(matches!(refused, Err(BackendError::Memory(_))), "{refused:?}");
+}

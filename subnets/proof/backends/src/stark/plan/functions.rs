@@ -130,7 +130,7 @@ impl Functions {
         let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
         if entries > MAX_ENTRIES {
-            let what = "values of activations and maxima (hint: use a larger shift or fewer bits)";
+            let what = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
             return Err(BackendError::Size { what, actual: entries, limit: MAX_ENTRIES });
         }
         Ok(())
