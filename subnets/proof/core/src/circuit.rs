@@ -162,12 +162,14 @@ impl Circuit {
 
     /// Returns the interval of every output: the union of the intervals of the stages and inputs that the outputs are.
     pub fn output_range(&self) -> Range {
-        let inputs = self.outputs.iter().any(|&cell| (cell as usize) < self.inputs).then_some(self.input_range);
-        let stages = self.stages.iter().filter(|stage| {
-            let written = stage.first..stage.first + stage.count as u32;
-            self.outputs.iter().any(|cell| written.contains(cell))
+        let ranges = self.outputs.iter().filter_map(|&cell| {
+            if (cell as usize) < self.inputs {
+                return Some(self.input_range);
+            }
+            // Stages are in the order of their cells; one without cells comes before the next one's first cell.
+            let stage = self.stages.partition_point(|stage| stage.first <= cell).checked_sub(1)?;
+            self.stages.get(stage).map(|stage| stage.range)
         });
-        let ranges = inputs.into_iter().chain(stages.map(|stage| stage.range));
         ranges.reduce(|range, other| range.union(&other)).unwrap_or(self.input_range)
     }
 

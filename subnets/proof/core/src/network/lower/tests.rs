@@ -128,6 +128,10 @@ fn elements_can_be_outputs_without_a_stage_of_their_own() {
     let execution = circuit.execute(&[0, 1, 0, 1]).unwrap();
     assert_eq!(execution.outputs(&circuit), [0, 1, -3]);
     assert_eq!(circuit.output_range(), Range { low: -3, high: 1 });
+    // The stage of a move without a constant has no cells.
+    let moved = Operation::Move { shape, indices: vec![3, 0, 0], constant: 0 };
+    let circuit = chain(vec![(vec![0], moved), (vec![1], Operation::Table { low: 0, values: vec![9, 7] })]);
+    assert_eq!(circuit.lower().unwrap().output_range(), Range { low: 0, high: 9 });
 }
 
 #[test]
