@@ -121,7 +121,7 @@ pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
         constant("zero", &[0]),
         constant("one", &[1]),
         constant("axes", &[1, 3]),
-        constant("wide", &[1, 1, 1, SAMPLES as i64]),
+        constant("wide", &[1, 1, 1, SAMPLES.cast_signed() as i64]),
         constant("flat", &[1, 1, 1, -1]),
     ];
     let graph = [
