@@ -81,16 +81,16 @@ impl Graph {
     }
 
     pub(crate) fn floats(self, name: &str, dims: &[i64], values: &[f32]) -> Self {
-        self.weight(name, dims, 1, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        self.weight(name, dims, 1, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }
 
     pub(crate) fn integers(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
-        self.weight(name, dims, 7, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        self.weight(name, dims, 7, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }
 
-    fn weight(mut self, name: &str, dims: &[i64], kind: i64, data: Vec<u8>) -> Self {
+    fn weight(mut self, name: &str, dims: &[i64], kind: i64, data: &[u8]) -> Self {
         let weight = dims.iter().fold(Message::default(), |weight, &dim| weight.number(1, dim));
-        self.weights.push(weight.number(2, kind).bytes(8, name.as_bytes()).bytes(9, &data));
+        self.weights.push(weight.number(2, kind).bytes(8, name.as_bytes()).bytes(9, data));
         self
     }
 
