@@ -17,7 +17,7 @@ use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
-use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Roster, TaskFloor};
+use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor};
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
@@ -95,7 +95,10 @@ pub(super) async fn shop_before(
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
     let (samples, _) = tokio::sync::mpsc::channel(16);
-    let querier = Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples);
+    // A request that every attempt finds rate-limited is queued for so long.
+    let queue = QueueSettings { wait: Duration::from_secs(2), ..QueueSettings::default() };
+    let querier =
+        Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples).with_queue(queue);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
