@@ -21,6 +21,8 @@ pub(crate) const NETUID: NetUid = NetUid(59);
 pub(crate) const VALIDATOR: &str = "//Alice";
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
+/// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
+const KEPT_BLOCKS: u32 = 12_000;
 /// Key that pays for all registrations: a development key without funds of value.
 const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
@@ -54,6 +56,7 @@ impl DemoChain {
     pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
         config.clock = Some(Clock::Every(BLOCK_TIME));
+        config.kept_blocks = KEPT_BLOCKS;
         let node = Node::start(config).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
         let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
