@@ -257,6 +257,44 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
 }
 
 #[test]
+fn weights_within_the_rate_limit_are_not_sent() {
+    let chain = Chain::start();
+    chain.wallet();
+    let set = |name: &str, value: &str| chain.alice(&["sudo", "set", name, value, "--netuid", BABELBIT]);
+    set("commit_reveal_weights_enabled", "false");
+    set("weights_set_rate_limit", "0");
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    chain.epoch(BABELBIT);
+    let weights = ["weights", "set", "--netuid", BABELBIT, "0:1"];
+    let first = chain.ask(&weights);
+    assert_eq!(first["success"], true, "{first}");
+    // The main network's 100 blocks would be over after 5 s.
+    set("weights_set_rate_limit", "100000");
+    let saved = chain.path("commit.json");
+    let commit = ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", saved.to_str().unwrap()];
+    let is_refused = |arguments: &[&str], name: &str| {
+        for (options, key, value) in
+            [(&["--json"][..], "outcome", json!("unsent")), (&["--json", "--dry-run"], "valid", json!(false))]
+        {
+            let output = chain.tao(arguments, options);
+            let (code, told) = failure(&output);
+            assert_eq!((code, &told[key], &told["error"]["name"]), (5, &value, &json!(name)), "{told}");
+            let error = stderr(&output);
+            let limit = "the rate limit is 100000 blocks between two submissions of a neuron's weights";
+            // The first submission is less than 1 000 blocks old.
+            assert!(error.contains(limit) && error.contains("hint: wait 99"), "{error}");
+        }
+    };
+    is_refused(&weights, "SubtensorModule.SettingWeightsTooFast");
+    // With commit-reveal, the chain's error for the same limit is another one.
+    set("commit_reveal_weights_enabled", "true");
+    is_refused(&weights, "SubtensorModule.CommittingWeightsTooFast");
+    is_refused(&commit, "SubtensorModule.CommittingWeightsTooFast");
+    assert!(!saved.exists());
+}
+
+#[test]
 fn a_take_falls_at_once() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();

@@ -12,11 +12,8 @@ use crate::chain::{Obstacle, RateLimit, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// The rate limit of weights: the chain counts from the neuron's last submission, or from its registration.
-const RATE_LIMIT: RateLimit = RateLimit {
-    error: "SubtensorModule.SettingWeightsTooFast",
-    actions: "two submissions of a neuron's weights (its registration counts as one)",
-};
+/// What the rate limit of weights limits: the chain counts from the neuron's last submission, or from its registration.
+const ACTIONS: &str = "two submissions of a neuron's weights (its registration counts as one)";
 
 /// A uid and its weight, such as `3:0.5`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -81,7 +78,12 @@ pub(super) async fn rate_limit(
     let index = json!(mech.storage_index(netuid));
     let updates = chain.storage("SubtensorModule", "LastUpdate", &[index], head.into()).await.map_err(failed)?;
     let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
-    Ok(RATE_LIMIT.obstacle(chain, last, rules.rate_limit_blocks, head))
+    let error = if rules.commit_reveal.is_some() {
+        "SubtensorModule.CommittingWeightsTooFast"
+    } else {
+        "SubtensorModule.SettingWeightsTooFast"
+    };
+    Ok(RateLimit { error, actions: ACTIONS }.obstacle(chain, last, rules.rate_limit_blocks, head))
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.
