@@ -111,10 +111,11 @@ pub enum SubmitError {
         /// The epoch of the commit.
         epoch: u64,
     },
-    /// The local clock and the chain's time differ too much to encrypt weights to a future time.
+    /// The local clock and the chain's time differ too much to encrypt weights or a commitment to a future time.
     #[error(
         "the clock of this machine is {} s {} the time of the chain's newest block, more than the {} s that are \
-         allowed for timelocked weights; hint: synchronise the clock, and check that the node has caught up",
+         allowed for timelocked weights and commitments; hint: synchronise the clock, and check that the node has \
+         caught up",
         difference.as_secs(), if *is_ahead { "ahead of" } else { "behind" }, MAX_CLOCK_DIFFERENCE.as_secs()
     )]
     ClockDifference {

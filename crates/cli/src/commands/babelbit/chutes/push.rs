@@ -1,7 +1,7 @@
 //! `bb push`: model to the hub, chute to Chutes, commitment to the chain.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use axum::http::StatusCode;
@@ -13,10 +13,10 @@ use taonet_babelbit_chutes::{
 };
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
-use taonet_chain::{At, Call, Chain as _, Client};
+use taonet_chain::{At, Call, Chain as _, Client, HotkeyState};
 use taonet_ledger::chain_time;
 use taonet_primitives::{Hotkey, MechId, counted};
-use taonet_timelock::{Beacon, encrypt};
+use taonet_timelock::{Beacon, Round, encrypt};
 use taonet_wallet::Keypair;
 
 use super::{
@@ -319,7 +319,7 @@ impl Push<'_> {
     }
 
     /// Builds the call that publishes a commitment: timelocked, as in the reference, or unencrypted on a development
-    /// chain, which has no drand beacon. The reveal is scheduled by the chain's time.
+    /// chain, which has no drand beacon.
     async fn commitment_call(&self, text: &str, chain: &Client, hotkey: Hotkey) -> anyhow::Result<Call> {
         let (text, netuid) = (CommitmentText::new(text)?, self.config.netuid);
         let state = chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_failed)?;
@@ -328,12 +328,18 @@ impl Push<'_> {
         }
         let local_time =
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the system clock is before 1970")?;
-        let reveal = chain_time(&state, local_time)? + chain.block_time() * BLOCKS_UNTIL_REVEAL;
-        let round = Beacon::quicknet().round_at(reveal).context("the system clock is before the beacon's start")?;
+        let round = reveal_round(&state, local_time, chain.block_time())?;
         let plaintext = calls::timelocked_plaintext(&text);
         let ciphertext = encrypt(&plaintext, Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
         Ok(calls::set_timelocked_commitment(netuid, &ciphertext, round.0))
     }
+}
+
+/// Returns the drand round that reveals a commitment, by the chain's time. A local clock that differs too much from it
+/// is an error, as for timelocked weights: see [`chain_time`].
+fn reveal_round(state: &HotkeyState, local_time: Duration, block_time: Duration) -> anyhow::Result<Round> {
+    let reveal = chain_time(state, local_time)? + block_time * BLOCKS_UNTIL_REVEAL;
+    Beacon::quicknet().round_at(reveal).context("the chain's time is before the beacon's start")
 }
 
 fn has_status(error: &ApiError, status: StatusCode) -> bool {
@@ -343,4 +349,58 @@ fn has_status(error: &ApiError, status: StatusCode) -> bool {
 /// Returns the slug of a deployed chute; its name in lowercase if Chutes reports none.
 fn slug(chute: &ChuteInfo) -> String {
     chute.slug.clone().unwrap_or_else(|| chute.name.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_chain::testing::weight_rules;
+    use taonet_ledger::{Sealing, SubmitError, timelocked_commit};
+    use taonet_primitives::{BlockNumber, NetUid};
+    use taonet_timelock::WeightsPayload;
+
+    use super::*;
+
+    const BLOCK_TIME: Duration = Duration::from_secs(12);
+
+    /// Returns the state after a block from the publication time of round 1000.
+    fn state() -> HotkeyState {
+        let time = Beacon::quicknet().time_of(Round(1000)).unwrap();
+        HotkeyState { nonce: 0, last_update: None, commits: Vec::new(), time, is_development: false }
+    }
+
+    /// Returns the error of timelocked weights, such as those of `tao weights set`.
+    fn error_of_weights(state: &HotkeyState, local_time: Duration) -> SubmitError {
+        let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
+        let sealing = Sealing { beacon, head, block_time: BLOCK_TIME, state, local_time };
+        let (hotkey, rules) = (Hotkey::from_bytes([1; 32]), weight_rules(360, None));
+        let payload = WeightsPayload { hotkey, uids: Vec::new(), values: Vec::new(), version_key: 0 };
+        timelocked_commit(&payload, (NetUid(59), MechId(0)), &rules, 1, &sealing, &mut rand::rng()).unwrap_err()
+    }
+
+    #[test]
+    fn round_follows_the_chains_time() {
+        let state = state();
+        let largest = Duration::from_mins(5);
+        for local_time in [state.time, state.time.saturating_sub(largest), state.time + largest] {
+            // A block is four rounds.
+            assert_eq!(reveal_round(&state, local_time, BLOCK_TIME).unwrap(), Round(1004));
+        }
+        let later = HotkeyState { time: state.time + Duration::from_secs(30), ..state.clone() };
+        assert_eq!(reveal_round(&later, state.time, BLOCK_TIME).unwrap(), Round(1014));
+    }
+
+    #[test]
+    fn wrong_clock_is_refused_as_for_weights() {
+        let state = state();
+        let day = Duration::from_hours(24);
+        for (local_time, words) in [
+            (state.time + day, "86400 s ahead of the time of the chain's newest block"),
+            (state.time.saturating_sub(day), "86400 s behind the time of the chain's newest block"),
+        ] {
+            let error = reveal_round(&state, local_time, BLOCK_TIME).unwrap_err();
+            assert!(matches!(error.downcast_ref(), Some(SubmitError::ClockDifference { .. })), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(error.to_string(), error_of_weights(&state, local_time).to_string());
+        }
+    }
 }
