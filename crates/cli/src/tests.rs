@@ -1,5 +1,6 @@
 //! The commands in documents, compose.yml and systemd units parse.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -84,6 +85,45 @@ fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
     });
     assert!(lacking.is_empty(), "docs/chain.md or docs/localnet.md lacks a row of {lacking:?}");
     assert!(checked > 70, "{checked}");
+}
+
+/// Adds the names of a command and its subcommands that accept a development key, such as `tao stake add`.
+fn with_key_uri(command: &clap::Command, path: &str, names: &mut BTreeSet<String>) {
+    if command.get_arguments().any(|argument| argument.get_long() == Some("key-uri")) {
+        names.insert(path.to_owned());
+    }
+    for below in command.get_subcommands() {
+        let path = format!("{path} {}", below.get_name());
+        // The commands of `tao babelbit` are those of `bb`.
+        if path != "tao babelbit" {
+            with_key_uri(below, &path, names);
+        }
+    }
+}
+
+/// Parses a line, and returns the name of its command.
+fn command_of(line: &str) -> String {
+    let (program, _) = line.split_once(' ').unwrap();
+    let command = if program == "bb" { Bb::command() } else { Tao::command() };
+    let parsed = command.try_get_matches_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let (mut name, mut matches) = (program.to_owned(), &parsed);
+    while let Some((word, below)) = matches.subcommand() {
+        name = format!("{name} {word}");
+        matches = below;
+    }
+    name
+}
+
+/// The end-to-end test of refused development keys runs the lines of the list.
+#[test]
+fn every_command_with_key_uri_is_in_the_list_of_refusals() {
+    let list = std::fs::read_to_string(root().join("tests/e2e/data/key-uri-commands.txt")).unwrap();
+    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let listed: BTreeSet<String> = lines.map(|line| command_of(&format!("{line} --key-uri //Alice"))).collect();
+    let mut expected = BTreeSet::new();
+    with_key_uri(&Tao::command(), "tao", &mut expected);
+    with_key_uri(&Bb::command(), "bb", &mut expected);
+    assert_eq!(listed, expected);
 }
 
 #[test]

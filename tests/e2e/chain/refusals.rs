@@ -1,8 +1,9 @@
-use std::process::Output;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::{BOB, Chain};
-use crate::support::{free_address, refusal, tao};
+use crate::support::{free_address, refusal, repository, stderr, tao};
 
 #[test]
 fn an_unreachable_chain_is_a_network_failure() {
@@ -23,37 +24,28 @@ fn a_network_that_is_none_is_wrong_usage() {
     }
 }
 
+/// A unit test of the command line checks that the list has every command with `--key-uri`.
 #[test]
 fn development_keys_are_refused_where_another_key_is_sudo() {
-    let chain = Chain::start();
+    // The commands need the processor, not blocks.
+    let chain = Chain::with(&["--block-time", "1s"]);
     chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
-    let is_refused = |output: &Output| {
-        let error = refusal(output, 2);
-        assert!(error.contains("a development key, whose secret is public"), "{error}");
-    };
-    let alice = ["--key-uri", "//Alice"];
-    for arguments in [
-        &["transfer", BOB, "1", "--yes"][..],
-        &["stake", "add", "1", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"],
-        &["weights", "set", "--netuid", "59", "0:1"],
-        &["serve-axon", "--netuid", "59", "--ip", "1.2.3.4", "--port", "8091"],
-        &["commitment", "set", "--netuid", "59", "text", "--yes"],
-        &["call", "System.remark", "remark=0x00", "--yes"],
-        &["nineteen", "miner", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9", "--listen", "127.0.0.1:0"],
-        &["nineteen", "validator", "--listen", "127.0.0.1:0"],
-        &["proof", "miner", "--listen", "127.0.0.1:0"],
-        &["proof", "validator"],
-    ] {
-        is_refused(&chain.tao(arguments, &alice));
-    }
-    for arguments in [
-        &["miner", "--listen", "127.0.0.1:0"][..],
-        &["runner", "--once"],
-        &["signer", "--listen", "127.0.0.1:0"],
-        &["subtensor-gateway", "--listen", "127.0.0.1:0"],
-        &["register-axon", "--ip", "1.2.3.4", "--port", "8091"],
-    ] {
-        is_refused(&chain.bb(arguments, &alice));
+    let commit = chain.path("commit.json");
+    let secret = json!({
+        "netuid": 59, "mech": 0, "hotkey": BOB, "uids": [0], "values": [65_535], "salt": [1], "version_key": 0,
+    });
+    std::fs::write(&commit, secret.to_string()).unwrap();
+    let commit = commit.to_str().unwrap();
+    let list = std::fs::read_to_string(repository("tests/e2e/data/key-uri-commands.txt")).unwrap();
+    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (program, arguments) = line.split_once(' ').unwrap();
+        let words = arguments.split(' ').map(|word| if word == "COMMIT" { commit } else { word });
+        let words: Vec<&str> = words.collect();
+        let alice = ["--key-uri", "//Alice"];
+        let output = if program == "bb" { chain.bb(&words, &alice) } else { chain.tao(&words, &alice) };
+        let error = stderr(&output);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {error}");
+        assert!(error.contains("a development key, whose secret is public"), "{line}: {error}");
     }
 }
 
