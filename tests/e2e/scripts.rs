@@ -92,6 +92,27 @@ fn failed_check_does_not_stop_the_others() {
     assert!(stderr.contains("== true\n") && stderr.ends_with(summary), "{stderr}");
 }
 
+/// By default, cargo runs no further test programs after one that failed.
+#[test]
+fn failed_test_program_does_not_stop_the_others() {
+    let script = fs::read_to_string(repository("test")).unwrap().replace("\\\n", " ");
+    let lines = script.lines().map(str::trim).filter(|line| !line.starts_with('#') && line.contains("cargo test"));
+    let runs: Vec<&str> = lines.filter(|line| !line.contains("--no-run")).collect();
+    assert!(runs.len() >= 3, "{runs:?}");
+    for run in runs {
+        assert!(run.contains("--no-fail-fast"), "{run}");
+    }
+}
+
+/// Tests that need the recordings of the real chain print such a line without them (taonet-chain-vectors).
+#[test]
+fn missing_recordings_are_in_the_summary() {
+    let message = "NOT TESTED: no recordings in ../shared/vectors/chain";
+    let (code, stderr) = run_checks(&format!("check echo '{message}'"));
+    assert_eq!(code, Some(0));
+    assert!(stderr.ends_with(&format!("== skipped\n  {message}\nall checks passed\n")), "{stderr}");
+}
+
 #[test]
 fn checks_beside_the_others_are_in_the_summary() {
     let commands = r"lint() { echo 'test wave::is_read ... FAILED'; return 101; }

@@ -26,7 +26,7 @@
 
 #![allow(clippy::panic, reason = "tests fail by panicking")]
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -63,13 +63,49 @@ fn folder() -> Option<PathBuf> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let given = std::env::var_os("TAONET_CHAIN_VECTORS");
     let folder = repository.join(given.unwrap_or_else(|| "../shared/vectors/chain".into()));
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty());
+    // Standard error itself, since the test harness captures what passing tests print.
+    existing(folder, is_ci, &mut std::io::stderr())
+}
+
+/// Returns the directory if it exists. Otherwise panics in CI, and elsewhere writes a line that `./test` repeats in its
+/// summary.
+fn existing(folder: PathBuf, is_ci: bool, output: &mut impl Write) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
     let message =
         format!("NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory", folder.display());
-    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{message}");
-    // Bypasses the test harness, which captures the output of passing tests.
-    let _ = writeln!(std::io::stderr(), "{message}");
+    assert!(!is_ci, "{message}");
+    let _ = writeln!(output, "{message}");
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn existing_recordings_are_read_silently() {
+        let (folder, mut output) = (PathBuf::from(env!("CARGO_MANIFEST_DIR")), Vec::<u8>::new());
+        assert_eq!(existing(folder.clone(), true, &mut output), Some(folder));
+        assert!(output.is_empty());
+    }
+
+    #[test]
+    fn missing_recordings_are_reported() {
+        let (folder, mut output) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), Vec::<u8>::new());
+        assert_eq!(existing(folder.clone(), false, &mut output), None);
+        let expected = format!(
+            "NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory\n",
+            folder.display()
+        );
+        assert_eq!(String::from_utf8(output).unwrap(), expected);
+    }
+
+    #[test]
+    #[should_panic(expected = "NOT TESTED: no recordings in")]
+    fn missing_recordings_fail_in_ci() {
+        existing(Path::new(env!("CARGO_MANIFEST_DIR")).join("missing"), true, &mut Vec::<u8>::new());
+    }
 }
