@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use taonet_primitives::{Transcript, Word};
+use taonet_primitives::{Transcript, Word, bytes_without_bom};
 
 use super::{Recognition, RecognizeError, Recognizer, check_duration};
 
@@ -100,7 +100,7 @@ impl CtcRecognizer {
         let hash = Sha256::new().chain_update(weights).chain_update(lexicon).chain_update(config).finalize();
         let config = config::Config::parse(config)?;
         let decoder = config.lexicon;
-        let lexicon = str::from_utf8(lexicon).map_err(|_| CtcError::Lexicon { line: 1 })?;
+        let lexicon = str::from_utf8(bytes_without_bom(lexicon)).map_err(|_| CtcError::Lexicon { line: 1 })?;
         Ok(Self {
             features: features::LogMel::new(),
             network: network::Network::load(weights, &config)?,

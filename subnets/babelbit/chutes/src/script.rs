@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use taonet_primitives::without_bom;
 
 /// File name of the script in deployments.
 pub(crate) const FILE: &str = "my_chute.py";
@@ -72,11 +73,12 @@ pub struct Script<'a> {
 }
 
 impl Script<'_> {
-    /// Reads a file of the template directory; `None` if there is none.
+    /// Reads a file of the template directory, without its byte order mark; `None` if there is none. Python accepts the
+    /// mark at the beginning of a script only, and the file becomes a part of one.
     fn own(&self, file: &str) -> Result<Option<String>, ScriptError> {
         let Some(path) = self.template.map(|directory| directory.join(file)) else { return Ok(None) };
         match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => Ok(Some(without_bom(&text).to_owned())),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(ScriptError::File { path, source }),
         }

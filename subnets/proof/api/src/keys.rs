@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use taonet_http::random_hex;
+use taonet_primitives::bytes_without_bom;
 use taonet_service::{Access, WriteError, atomic_write};
 use thiserror::Error;
 
@@ -79,8 +80,8 @@ impl ApiKeys {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => return Err(KeyError::File { path: path.to_owned(), source }),
         };
-        let file: KeyFile =
-            serde_json::from_slice(&text).map_err(|source| KeyError::Malformed { path: path.to_owned(), source })?;
+        let file: KeyFile = serde_json::from_slice(bytes_without_bom(&text))
+            .map_err(|source| KeyError::Malformed { path: path.to_owned(), source })?;
         if file.version == VERSION { Ok(Self { names: file.keys }) } else { Err(KeyError::Version(file.version)) }
     }
 
@@ -168,5 +169,15 @@ mod tests {
         assert_eq!((keys.name_of(&ada), keys.names().collect::<Vec<_>>()), (None, vec!["bob"]));
         std::fs::write(&path, r#"{"version":9,"keys":{}}"#).unwrap();
         assert!(matches!(ApiKeys::open(&path), Err(KeyError::Version(9))));
+    }
+
+    #[test]
+    fn byte_order_mark_is_ignored() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys.json");
+        let key = ApiKeys::default().add("ada", &path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        assert_eq!(ApiKeys::open(&path).unwrap().name_of(&key), Some("ada"));
     }
 }

@@ -8,6 +8,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use taonet_http::{ServeLimits, serve_over};
+use taonet_primitives::bytes_without_bom;
 use taonet_service::{Access, Shutdown, WriteError, atomic_write};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -52,7 +53,11 @@ impl Identity {
     /// # Errors
     /// When a file cannot be read.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let read = |path: &Path| std::fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source });
+        // The PEM parser skips lines before the first section: a byte order mark would hide the first certificate.
+        let read = |path: &Path| match std::fs::read(path) {
+            Ok(text) => Ok(bytes_without_bom(&text).to_vec()),
+            Err(source) => Err(TlsError::File { path: path.to_owned(), source }),
+        };
         Ok(Self { certificate: read(certificate)?, key: read(key)? })
     }
 

@@ -127,6 +127,16 @@ fn a_folder_gives_the_embedded_model() {
 }
 
 #[test]
+fn byte_order_mark_of_text_files_is_ignored() {
+    let marked = |text: &[u8]| [&b"\xef\xbb\xbf"[..], text].concat();
+    let (config, lexicon) = (marked(EMBEDDED_CONFIG), marked(EMBEDDED_LEXICON));
+    // The first line of the lexicon is the word `a`, which would have the mark in it.
+    let recognizer = CtcRecognizer::from_files(&config, EMBEDDED_WEIGHTS, &lexicon).unwrap();
+    let samples = sound("utt09.wav");
+    assert_eq!(recognizer.recognize(&samples).unwrap(), self::recognizer().recognize(&samples).unwrap());
+}
+
+#[test]
 fn silence_is_heard_as_silence() {
     for samples in [vec![0.0; 1], vec![-0.0; 16_000], vec![f32::NAN; 16_000]] {
         let heard = recognizer().recognize(&samples).unwrap();

@@ -25,6 +25,32 @@ fn a_script_holds_its_values_as_texts() {
     assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
 }
 
+#[test]
+fn byte_order_mark_of_template_files_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, content) in [
+        ("setup.py", "SETUP = 1"),
+        ("load.py", "LOAD = 1"),
+        ("predict.py", "PREDICT = 1"),
+        ("Dockerfile", "FROM parachutes/vllm:1"),
+    ] {
+        std::fs::write(directory.path().join(name), format!("\u{feff}{content}\n")).unwrap();
+    }
+    let script = Script {
+        model: "al/m",
+        revision: REVISION,
+        username: "a",
+        name: "n",
+        image: ("babelbit", "1"),
+        template: Some(directory.path()),
+    };
+    let text = script.render().unwrap();
+    for line in ["SETUP = 1", "LOAD = 1", "PREDICT = 1"] {
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    }
+    assert_eq!(script.dockerfile().unwrap(), "FROM parachutes/vllm:1");
+}
+
 /// Columns: files of the template · Dockerfile, or the error
 #[test]
 fn the_image_of_a_template_has_a_dockerfile() {

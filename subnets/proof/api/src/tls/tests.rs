@@ -128,6 +128,21 @@ async fn ask(server: &Server) -> io::Result<String> {
     Ok(answer)
 }
 
+#[test]
+fn byte_order_mark_of_pem_files_is_ignored() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = Identity::own(directory.path()).unwrap();
+    let marked = |name: &str| {
+        let path = directory.path().join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+        path
+    };
+    let read = Identity::read(&marked("api-certificate.pem"), &marked("api-key.pem")).unwrap();
+    assert_eq!(read.certificate(), own.certificate());
+    assert!(read.acceptor().is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn half_open_connections_make_room() {
     let server = Server::start(LIMITS).await;
