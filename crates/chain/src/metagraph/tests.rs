@@ -75,6 +75,8 @@ fn is_saved_as_a_whole_and_loaded() {
     assert_eq!(Metagraph::load(&path).unwrap(), metagraph);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
+    assert_eq!(Metagraph::load(&path).unwrap(), metagraph, "with a byte order mark");
     std::fs::write(&path, text.replacen("\"form\":1", "\"form\":2", 1)).unwrap();
     assert_eq!(Metagraph::load(&path).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
     std::fs::write(&path, &text[..text.len() / 2]).unwrap();

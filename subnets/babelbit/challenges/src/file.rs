@@ -96,12 +96,13 @@ pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T,
     Ok(raw)
 }
 
-/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
+/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids,
+/// with or without a byte order mark.
 pub(super) fn derived_uid(name: &str, text: &str) -> String {
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let stem: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(60).collect();
-    let hash = hex::encode(Sha256::digest(text.as_bytes()));
+    let hash = hex::encode(Sha256::digest(without_bom(text).as_bytes()));
     format!("challenge-{stem}-{}", hash.get(..8).unwrap_or(&hash))
 }
 
