@@ -29,6 +29,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+mod handshake_log;
+
 const TASKS: &str = r#"
 period_profile = "seed"
 period = 6
@@ -245,6 +247,7 @@ async fn tasks_that_a_reload_adds_are_checked() {
 /// sign nothing.
 #[tokio::test]
 async fn removed_key_signature_is_rejected() {
+    let (lines, _guard) = handshake_log::LogLines::capture();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = Arc::new(SystemClock);
@@ -286,7 +289,13 @@ async fn removed_key_signature_is_rejected() {
     };
     assert_eq!(offering().await, [1, 2]);
     removes.store(1, Ordering::SeqCst);
+    lines.take();
     assert_eq!(offering().await, [2], "Bob's hotkey has signed before");
+    let text = lines.take();
+    assert!(
+        text.contains(" WARN ") && text.contains("has signed its encryption keys before, but not this one"),
+        "{text}"
+    );
     removes.store(0, Ordering::SeqCst);
     assert_eq!(offering().await, [1, 2]);
 }
