@@ -1,7 +1,8 @@
 //! Relay of a backend's stream to the validator.
 
 use std::collections::VecDeque;
-use std::sync::Once;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,8 +17,22 @@ use crate::{Deadlines, measures};
 /// Maximum time from `[DONE]` to the end of the backend's response.
 const AFTER_DONE: Duration = Duration::from_millis(100);
 
-/// Warning about a backend that does not send the log-probabilities that validators check.
-static WARNING: Once = Once::new();
+/// Warning about a backend that does not send the log-probabilities that validators check. Clones share whether it has
+/// been logged.
+#[derive(Clone, Default)]
+pub(crate) struct LogprobsWarning(Arc<AtomicBool>);
+
+impl LogprobsWarning {
+    /// Logs the warning, except after the first call.
+    fn log_once(&self) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the backend sends text without log-probabilities, so that validators give its answers quality 0; \
+                 hint: enable log-probabilities in the backend; this warning is not repeated"
+            );
+        }
+    }
+}
 
 /// Why a stream ended early.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +67,7 @@ pub(crate) struct Relay {
     fault: Option<RelayError>,
     deadlines: Deadlines,
     until: Instant,
+    warning: LogprobsWarning,
     _running: Running,
 }
 
@@ -63,11 +79,13 @@ impl Relay {
         deadlines: Deadlines,
         began: Instant,
         running: Running,
+        warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
         let until = began + deadlines.total;
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
-        let mut relay = Self { answer: Some(answer), filter, ready, fault, deadlines, until, _running: running };
+        let answer = Some(answer);
+        let mut relay = Self { answer, filter, ready, fault, deadlines, until, warning, _running: running };
         let first = began + deadlines.first;
         while relay.ready.is_empty() && relay.answer.is_some() {
             relay.read(first, deadlines.first).await;
@@ -119,12 +137,7 @@ impl Relay {
         }
         measures::chunks(self.ready.len() - before);
         if self.answer.is_none() && self.filter.lacks_logprobs() {
-            WARNING.call_once(|| {
-                tracing::warn!(
-                    "the backend sends text without log-probabilities, so that validators give its answers quality 0; \
-                     hint: enable log-probabilities in the backend; this warning is not repeated"
-                );
-            });
+            self.warning.log_once();
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::capacity::announce;
 use crate::places::Places;
-use crate::relay::Relay;
+use crate::relay::{LogprobsWarning, Relay};
 use crate::sse::{Accepted, StreamFault, reported};
 use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 
@@ -40,6 +40,7 @@ struct Inner {
     backend: Backend,
     validators: Option<Arc<Validators>>,
     places: Arc<Places>,
+    logprobs_warning: LogprobsWarning,
 }
 
 impl Miner {
@@ -49,7 +50,8 @@ impl Miner {
         let places = Places::new(config.concurrency);
         let market = MarketConfig::default();
         let endpoints = config.served.iter().map(|served| served.endpoint(&market)).collect();
-        Self(Arc::new(Inner { config, endpoints, backend, validators, places }))
+        let logprobs_warning = LogprobsWarning::default();
+        Self(Arc::new(Inner { config, endpoints, backend, validators, places, logprobs_warning }))
     }
 
     /// Returns a validator's share of the capacity, in `0..=1`.
@@ -198,7 +200,8 @@ async fn work(
     }
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
-        let relay = Relay::start(answer, accepted, deadlines, began, running).await;
+        let warning = miner.0.logprobs_warning.clone();
+        let relay = Relay::start(answer, accepted, deadlines, began, running, warning).await;
         let relay = relay.map_err(|error| refused(error.status(), &error))?;
         let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());

@@ -202,13 +202,25 @@ impl Write for Log {
 static SECOND: LazyLock<tracing::Dispatch> =
     LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
 
+impl Log {
+    /// Captures the log of the current thread until the guard is dropped.
+    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
+        LazyLock::force(&SECOND);
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// Returns the lines since the last call.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+}
+
 #[tokio::test]
 async fn refusal_by_the_backend_is_logged() {
-    LazyLock::force(&SECOND);
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::capture();
     let event = |text: &str| format!("data: {text}\n\n");
     let (json, stream) = ("application/json", "text/event-stream");
     for (kind, body, status, cause) in [
@@ -223,7 +235,7 @@ async fn refusal_by_the_backend_is_logged() {
         let miner = miner_before(chats(move || async move { ([(CONTENT_TYPE, kind)], body) }), config()).await;
         let response = chat(&miner).await;
         assert_eq!(response.status(), status, "{cause}");
-        let lines = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+        let lines = log.take();
         assert!(lines.contains(cause) && lines.contains("WARN") != cause.is_empty(), "{cause}: {lines}");
     }
     let failing = chats(|| async { (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "bad field"}}))) });
@@ -232,9 +244,25 @@ async fn refusal_by_the_backend_is_logged() {
     let later = CHUNK.to_owned() + &event(r#"{"error":{"message":"died"}}"#);
     let miner = miner_before(chats(move || async move { later }), config()).await;
     assert!(chat(&miner).await.into_body().collect().await.is_err());
-    let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines = log.take();
     for cause in ["400 Bad Request: backend reports an error: bad field", "backend reports an error: died"] {
         assert!(lines.contains(cause), "{cause}: {lines}");
+    }
+}
+
+/// Each miner of a process warns once.
+#[tokio::test]
+async fn text_without_log_probabilities_is_warned_of_once() {
+    let (log, _guard) = Log::capture();
+    for _ in 0..2 {
+        let miner = miner_before(chats(|| async { format!("{CHUNK}data: [DONE]\n\n") }), config()).await;
+        for (wants_logprobs, warnings) in [(false, 0), (true, 1), (true, 0)] {
+            let payload = json!({"model": "chat-a", "messages": [], "stream": true, "logprobs": wants_logprobs});
+            assert_eq!(text(ask(&miner, "/chat/completions", payload).await).await, CHUNK);
+            let lines = log.take();
+            assert_eq!(lines.matches("WARN").count(), warnings, "{lines}");
+            assert_eq!(lines.matches("the backend sends text without log-probabilities").count(), warnings, "{lines}");
+        }
     }
 }
 
