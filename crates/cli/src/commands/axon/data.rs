@@ -1,9 +1,10 @@
-//! Request bodies, passed through byte for byte.
+//! Request bodies, passed through byte for byte, except for the byte order mark of a JSON file.
 
 use std::path::Path;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value};
+use taonet_primitives::bytes_without_bom;
 
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -11,10 +12,16 @@ use crate::input;
 /// Reads the value of `--data`: text, `@FILE`, or `-` for standard input.
 pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
     match text.strip_prefix('@') {
-        Some(file) => input::read(Path::new(file)).map(Into::into),
-        None if text == "-" => input::read(Path::new(text)).map(Into::into),
+        Some(file) => Ok(json_without_bom(input::read(Path::new(file))?.into())),
+        None if text == "-" => Ok(json_without_bom(input::read(Path::new(text))?.into())),
         None => Ok(Bytes::copy_from_slice(text.as_bytes())),
     }
+}
+
+/// Returns JSON without its byte order mark, which RFC 8259 forbids in requests, and other data unchanged.
+fn json_without_bom(data: Bytes) -> Bytes {
+    let unmarked = data.slice(data.len() - bytes_without_bom(&data).len()..);
+    if is_json(&unmarked) { unmarked } else { data }
 }
 
 /// Returns whether the bytes are valid JSON.
@@ -88,6 +95,21 @@ mod tests {
             let body = Fields::parse(data.as_bytes()).unwrap().after(protocol);
             assert_eq!(body, sent);
             assert!(is_json(body.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_is_left_out_of_json_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        for (content, sent) in [
+            (&b"\xef\xbb\xbf{\"n\": 1}\n"[..], &b"{\"n\": 1}\n"[..]),
+            (b"{\"n\": 1}", b"{\"n\": 1}"),
+            (b"\xef\xbb\xbftext", b"\xef\xbb\xbftext"),
+            (b"\xff\x00", b"\xff\x00"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(read(&format!("@{}", path.display())).unwrap(), sent);
         }
     }
 
