@@ -28,8 +28,9 @@
 //!
 //! Scores depend on every sample, so decoding, encoding and resampling follow the arithmetic of Babelbit's reference
 //! system exactly. Files come from untrusted peers: [`WavError`] names the malformed field, and [`check_recording`]
-//! refuses recordings longer than 10 minutes by their header, before they are decoded. Calls of the traits block: make
-//! them on a thread for CPU-heavy work, never on an async executor.
+//! refuses recordings longer than 10 minutes by their header, before they are decoded. A file that is shorter than its
+//! header states, such as an interrupted recording, is read to its end. Calls of the traits block: make them on a
+//! thread for CPU-heavy work, never on an async executor.
 //!
 //! The crate plays and records nothing, and supports no file format but WAV. espeak-ng is a separate program that must
 //! be installed; models are downloaded only on request ([`models::ModelStore::pull`]).
