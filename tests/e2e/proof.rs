@@ -177,6 +177,30 @@ fn bad_models_inputs_and_circuits_are_refused() {
     refusal(&proof(&["inspect", text(folder.path())]), 1);
 }
 
+/// Files that onnxruntime or the standard compute differently, or refuse.
+#[test]
+fn refused_models_leave_no_directory() {
+    let files = repository("subnets/proof/circuits/tests/data/onnx");
+    let folder = TempDir::new().unwrap();
+    let circuit = folder.path().join("circuits/one");
+    for (model, sample, says) in [
+        ("bn-training.onnx", "bn-training.json", "training mode is unsupported"),
+        ("unsqueeze-gap.onnx", "unsqueeze-gap.json", "a window over a reshaped input is unsupported"),
+        ("maxpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        ("avgpool-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+        ("conv-valid-pads.onnx", "valid-pads.json", "auto_pad VALID and pads exclude each other"),
+    ] {
+        let (onnx, sample) = (files.join(model), files.join(sample));
+        for further in [&[][..], &["--backend", "groth16"], &["--slices", "2"]] {
+            let arguments = ["compile", text(&onnx), "--sample", text(&sample), "-o", text(&circuit)];
+            let error = refusal(&proof(&[&arguments[..], further].concat()), 1);
+            assert!(error.contains(says), "{model} {further:?}: {error}");
+            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert!(left.is_empty(), "{model} {further:?}: {left:?}");
+        }
+    }
+}
+
 #[test]
 fn contributors_stand_in_the_transcript() {
     let folder = TempDir::new().unwrap();
