@@ -14,6 +14,7 @@
 
 mod answers;
 mod bad_input;
+mod btcli;
 mod corpus;
 mod coverage;
 mod dispatch;
