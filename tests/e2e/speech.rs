@@ -132,6 +132,31 @@ fn resampling_keeps_the_length() {
     }
 }
 
+/// Recordings whose last bytes are missing, as after a crash of the program that wrote them.
+#[test]
+fn recordings_shorter_than_their_header_are_read_to_their_end() {
+    for (missing, frames) in [(0, 4_800), (100, 4_750), (101, 4_749)] {
+        let (folder, path) = recording(|bytes| bytes.truncate(bytes.len() - missing));
+        let output = folder.path().join("resampled.wav");
+        let answer = document(&tao().args(["speech", "resample", "--json"]).args([&path, &output]).output().unwrap());
+        assert_eq!(answer["frames"], frames, "{missing} bytes are missing");
+    }
+
+    // The same samples with a right header.
+    let folder = tempfile::tempdir().unwrap();
+    let [cut, complete] = ["cut.wav", "complete.wav"].map(|name| folder.path().join(name));
+    let mut bytes = std::fs::read(repository("vectors/speech/utt00.wav")).unwrap();
+    bytes.truncate(bytes.len() - 5_000);
+    std::fs::write(&cut, &bytes).unwrap();
+    let length = u32::try_from(bytes.len()).unwrap();
+    bytes[4..8].copy_from_slice(&(length - 8).to_le_bytes());
+    bytes[40..44].copy_from_slice(&(length - 44).to_le_bytes());
+    std::fs::write(&complete, &bytes).unwrap();
+    let heard = document(&tao().args(["speech", "transcribe", "--json"]).args([&cut, &complete]).output().unwrap());
+    assert_ne!(heard[0]["text"], "");
+    assert_eq!((&heard[0]["text"], &heard[0]["words"]), (&heard[1]["text"], &heard[1]["words"]));
+}
+
 #[test]
 fn sound_that_would_fill_the_memory_is_refused() {
     let folder = tempfile::tempdir().unwrap();
