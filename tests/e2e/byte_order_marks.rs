@@ -167,7 +167,8 @@ fn outputs_of_chain_and_wallet_commands_are_unchanged() {
         Case::new(tao, "wallet regen-hotkey --seed-file seed --json", "address").file("seed", "11".repeat(32)),
         Case::new(tao, "wallet list --json", "default")
             .file("wallets/w/coldkey", keyfile.clone())
-            .file("wallets/w/hotkeys/default", keyfile),
+            .file("wallets/w/hotkeys/default", keyfile)
+            .file("wallets/w/hotkeys/encrypted", keyfile_vector("ansible_vault")),
     ]);
 }
 

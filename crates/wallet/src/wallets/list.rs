@@ -2,14 +2,16 @@ use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use taonet_primitives::bytes_without_bom;
+
 use super::wallet::read_public;
 use super::{Name, Wallet, name};
 use crate::open::open_file;
 use crate::write::backup;
 use crate::{Encryption, PublicKey, StoredKey};
 
-/// The number of bytes that suffice to detect the encryption format.
-const HEAD: usize = 16;
+/// The number of bytes that suffice to detect the encryption format, with a byte order mark of 3 bytes.
+const HEAD: usize = 16 + 3;
 
 /// The state of a secret on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +130,7 @@ fn secret_state(path: &Path) -> SecretState {
         let (file, _) = open_file(path)?.ok_or(ErrorKind::NotFound)?;
         let mut head = Vec::with_capacity(HEAD);
         file.take(HEAD as u64).read_to_end(&mut head)?;
-        Ok(Encryption::of(&head))
+        Ok(Encryption::of(bytes_without_bom(&head)))
     };
     match head() {
         Err(error) if is_absent(&error) => SecretState::Absent,
