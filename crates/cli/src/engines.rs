@@ -10,8 +10,12 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
-use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
-use taonet_whisper::{EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
+use taonet_speech::{
+    CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer,
+};
+use taonet_whisper::{
+    AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber,
+};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -139,7 +143,7 @@ fn recognizer_of(
     if name != EMBEDDED {
         let (name, model) = whisper(name, config)?;
         let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
-        return transcriber(&name, model, options, threads);
+        return Ok(transcriber(&name, model, options, threads)?);
     }
     let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
     match (task, language) {
@@ -158,11 +162,46 @@ fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
 
-/// Loads a Whisper model for incremental recognition in a miner.
+/// Simultaneous policy of a Whisper model: when the words of unfinished speech are final.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum SimultaneousPolicy {
+    /// Words on which two consecutive recognition passes agree.
+    LocalAgreement,
+    /// Words that the decoder attends to away from the end of the audio.
+    AlignAtt(AlignAttOptions),
+}
+
+impl Default for SimultaneousPolicy {
+    fn default() -> Self {
+        Self::AlignAtt(AlignAttOptions::default())
+    }
+}
+
+/// Creates a recogniser of unfinished speech.
 ///
 /// # Errors
-/// If the model is not installed, or the configured recogniser is not Whisper.
-pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// If an option of the policy is invalid.
+pub(crate) fn simultaneous(
+    transcriber: &Arc<Transcriber>,
+    policy: SimultaneousPolicy,
+) -> anyhow::Result<Arc<dyn SimultaneousRecognizer>> {
+    Ok(match policy {
+        SimultaneousPolicy::LocalAgreement => Arc::new(LocalAgreement::new(Arc::clone(transcriber) as _)),
+        SimultaneousPolicy::AlignAtt(options) => Arc::new(AlignAtt::new(Arc::clone(transcriber), options)?),
+    })
+}
+
+/// Loads a Whisper model for simultaneous recognition in a miner; `language` is the language spoken, detected by
+/// default.
+///
+/// # Errors
+/// If the model is not installed, the configured recogniser is not Whisper, or the model does not support the language
+/// or the task.
+pub(crate) fn hearing_whisper(
+    config: &Config,
+    language: Option<&str>,
+    task: SpeechTask,
+) -> anyhow::Result<Arc<Transcriber>> {
     let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
     if name == EMBEDDED {
         return Err(Classified::error(
@@ -174,10 +213,10 @@ pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recogni
         ));
     }
     let (name, model) = whisper(name, config)?;
-    transcriber(&name, model, hearing_options(), None)
+    transcriber(&name, model, Options { language: language.map(str::to_owned), task, ..hearing_options() }, None)
 }
 
-/// Returns the options for incremental recognition: greedy decoding (beam size 1), without a temperature fallback.
+/// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a temperature fallback.
 fn hearing_options() -> Options {
     Options {
         beam_size: 1,
@@ -189,8 +228,8 @@ fn hearing_options() -> Options {
     }
 }
 
-/// Loads Whisper base for incremental recognition of the demonstration's visitors, and downloads it if missing.
-pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// Loads Whisper base for simultaneous recognition of the demonstration's visitors, and downloads it if missing.
+pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<Transcriber>> {
     let spec = ModelSpec::find(VISITORS)?;
     let models = match models {
         Some(directory) => Some(directory),
@@ -242,7 +281,7 @@ fn transcriber(
     model: Model,
     options: Options,
     threads: Option<NonZeroUsize>,
-) -> anyhow::Result<Arc<dyn Recognizer>> {
+) -> anyhow::Result<Arc<Transcriber>> {
     let model = Arc::new(model);
     let size = match threads {
         Some(threads) => EngineSize::with_threads(&model, threads),

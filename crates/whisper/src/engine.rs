@@ -23,7 +23,7 @@ use crate::memory::{self, Dimensions};
 use crate::model::Model;
 use crate::options::Options;
 use crate::search::Search;
-use crate::transcribe::{Recording, Transcription};
+use crate::transcribe::{Continuation, Prefix, Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most windows take two thirds
 /// as much as the longest one.
@@ -72,10 +72,17 @@ impl EngineSize {
 
 type Answer = Result<Transcription, TranscribeError>;
 
+/// A recording with the work to do on it.
 struct Job {
     samples: Vec<f32>,
     options: Arc<Options>,
-    answer: SyncSender<Answer>,
+    work: Work,
+}
+
+/// The work on a recording, and where its result is sent.
+enum Work {
+    Transcribe(SyncSender<Answer>),
+    Continue(Prefix, SyncSender<Result<Continuation, TranscribeError>>),
 }
 
 #[derive(Default)]
@@ -137,6 +144,24 @@ impl Engine {
     /// [`TranscribeError`] when the model does not support the options, decoding fails, or the engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
         let (answer, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Transcribe(answer) })?;
+        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+    }
+
+    /// Continues the text of unfinished speech at 16 kHz after a prefix. Blocks like [`Self::transcribe`].
+    pub(crate) fn continue_text(
+        &self,
+        samples: Vec<f32>,
+        options: Arc<Options>,
+        prefix: Prefix,
+    ) -> Result<Continuation, TranscribeError> {
+        let (answer, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Continue(prefix, answer) })?;
+        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+    }
+
+    /// Appends a job to the queue. Blocks while the queue is full.
+    fn submit(&self, job: Job) -> Result<(), TranscribeError> {
         let mut queue = self.shared.lock();
         while queue.jobs.len() >= self.shared.capacity && queue.workers > 0 {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -144,10 +169,10 @@ impl Engine {
         if queue.workers == 0 {
             return Err(TranscribeError::Stopped);
         }
-        queue.jobs.push_back(Arc::new(Job { samples, options, answer }));
+        queue.jobs.push_back(Arc::new(job));
         drop(queue);
         self.shared.changed.notify_all();
-        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+        Ok(())
     }
 }
 
@@ -286,9 +311,16 @@ impl Worker {
         (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
     }
 
-    /// Encodes a recording's first window.
+    /// Encodes a recording's first window, or continues the text of unfinished speech, which takes few tokens.
     fn admit(&mut self, job: Arc<Job>) {
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
+        if let Work::Continue(prefix, answer) = &job.work {
+            let continuation = recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
+            self.jobs.retain(|other| !Arc::ptr_eq(other, &job));
+            // Sending fails only if the caller has stopped waiting.
+            let _ = answer.send(continuation);
+            return;
+        }
         let search = recording.next_window(&mut self.buffers, &mut self.cache);
         self.go_on(job, recording, search);
     }
@@ -305,7 +337,11 @@ impl Worker {
     fn answer(&mut self, job: &Arc<Job>, answer: Answer) {
         self.jobs.retain(|other| !Arc::ptr_eq(other, job));
         // Sending fails only if the caller has stopped waiting.
-        let _ = job.answer.send(answer);
+        let _ = match (&job.work, answer) {
+            (Work::Transcribe(sender), answer) => sender.send(answer).is_ok(),
+            (Work::Continue(_, sender), Err(error)) => sender.send(Err(error)).is_ok(),
+            (Work::Continue(..), Ok(_)) => false,
+        };
     }
 
     /// Decodes one token for every active window.

@@ -2,6 +2,7 @@
 
 use crate::TranscribeError;
 use crate::model::Model;
+use crate::words::Punctuation;
 
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
@@ -80,6 +81,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns the punctuation marks that are merged with words.
+    pub(crate) fn punctuation(&self) -> Punctuation<'_> {
+        Punctuation { prepended: &self.prepend_punctuations, appended: &self.append_punctuations }
+    }
+
     /// Rejects options that are invalid or unsupported by the model.
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
         let refuse = |option, reason| Err(TranscribeError::Option { option, reason });

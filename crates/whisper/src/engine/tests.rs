@@ -87,7 +87,7 @@ fn windows_share_memory_until_the_worker_waits() {
     let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
     let (answer, answers) = sync_channel(1);
     // At least three windows.
-    worker.admit(Arc::new(Job { samples: noise(90 * 16_000), options: short(), answer }));
+    worker.admit(Arc::new(Job { samples: noise(90 * 16_000), options: short(), work: Work::Transcribe(answer) }));
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }

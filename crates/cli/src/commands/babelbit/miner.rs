@@ -3,6 +3,7 @@
 mod language_model;
 mod loading;
 mod servers;
+mod simultaneous;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -168,7 +169,9 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         describe_metrics();
         let load = async {
-            if args.servers.has_stages() {
+            // Other profiles than these recognise no speech.
+            let is_interpreter = matches!(name, ProfileName::Interpreter | ProfileName::Patient);
+            if is_interpreter && args.servers.has_stages(config.miner_task) {
                 args.servers.profile(name, &config)
             } else {
                 profile(name, || engines::network_recognizer(&config), || Ok(Arc::new(Espeak::find()?)))

@@ -25,8 +25,9 @@ use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_speech::{CtcRecognizer, Espeak, Recognizer};
+use taonet_speech::{CtcRecognizer, Espeak};
 use taonet_wallet::Keypair;
+use taonet_whisper::Transcriber;
 use taonet_wire::Policy;
 use url::Url;
 
@@ -40,6 +41,7 @@ use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::daemon::demonstrate;
 use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
+use crate::engines::{self, SimultaneousPolicy};
 
 /// A contest with its engines loaded.
 pub(super) struct Contest {
@@ -61,7 +63,7 @@ impl Contest {
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
-        visitors: Option<Arc<dyn Recognizer>>,
+        visitors: Option<Arc<Transcriber>>,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
@@ -76,7 +78,7 @@ impl Contest {
             .map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), || Ok(Arc::clone(&synthesizer) as _)));
         let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
         let visitors_profiles = match visitors {
-            Some(whisper) => incremental_profiles(&whisper, &synthesizer)?,
+            Some(whisper) => simultaneous_profiles(&whisper, &synthesizer)?,
             None => Vec::new(),
         };
         let scorer = Arc::new(scorer(&config, models, true, context)?);
@@ -301,12 +303,12 @@ impl Contest {
 }
 
 /// Builds the profiles that recognise speech, for a recogniser that needs the context of whole sentences.
-fn incremental_profiles(
-    recognizer: &Arc<dyn Recognizer>,
+fn simultaneous_profiles(
+    recognizer: &Arc<Transcriber>,
     synthesizer: &Arc<Espeak>,
 ) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
-    let interpreter = Interpreter::new(Arc::clone(recognizer), Arc::clone(synthesizer) as _, Manner::default())?;
-    let interpreter = interpreter.incremental();
+    let interpreter = Interpreter::new(Arc::clone(recognizer) as _, Arc::clone(synthesizer) as _, Manner::default())?;
+    let interpreter = interpreter.simultaneous(engines::simultaneous(recognizer, SimultaneousPolicy::default())?);
     Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
 }
 

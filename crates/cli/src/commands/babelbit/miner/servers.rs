@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
-use taonet_babelbit_config::Config;
+use clap::Args;
+use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::remote::{ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer};
 use taonet_babelbit_text_miner::backend::Backend;
@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::language_model::completion_options;
+use super::simultaneous::SimultaneousArgs;
 use crate::engines;
 use crate::exit::{Classified, Failure};
 
@@ -25,15 +26,6 @@ use crate::exit::{Classified, Failure};
 const COMPLETION: Duration = Duration::from_secs(5);
 /// Default timeout of a call: one call of each of the three stages fits into the time limit of a frame.
 const STAGE: Duration = Duration::from_millis(800);
-
-/// Speech-to-text engine in the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SttEngine {
-    /// Each phrase is transcribed once, when a pause ends it.
-    Phrases,
-    /// Incremental: the last seconds of audio are transcribed repeatedly with Whisper.
-    Whisper,
-}
 
 /// Inference servers with OpenAI's API
 #[derive(Debug, Args)]
@@ -45,16 +37,8 @@ pub(super) struct ServerArgs {
     /// Model of the completion server [default: the first that it lists]
     #[arg(long, value_name = "NAME", requires = "backend_url")]
     backend_model: Option<String>,
-    /// Speech recognition of this process: phrases (each one when it ends) or whisper (incremental, while the speaker
-    /// speaks)
-    #[arg(
-        long,
-        value_name = "ENGINE",
-        default_value = "phrases",
-        hide_possible_values = true,
-        conflicts_with = "stt_url"
-    )]
-    stt: SttEngine,
+    #[command(flatten)]
+    simultaneous: SimultaneousArgs,
     /// Base URL of the speech-to-text server [default: the recogniser of this process]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     stt_url: Option<Url>,
@@ -122,7 +106,7 @@ impl ServerArgs {
     /// Checks that only servers for the text contest are given, and that there is a model: `has_local` of this process,
     /// or a completion server. `has_timeout` tells whether the local model has a timeout.
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
-        if self.has_stages() || self.frame_timeout.is_some() {
+        if self.has_stages(MinerTask::Transcribe) || self.frame_timeout.is_some() {
             return Err(usage(
                 "--stt, --stt-url, --llm-url, --tts-url and --frame-timeout are for speech miners\nhint: omit --contest \
                  text, or use --backend-url",
@@ -153,7 +137,10 @@ impl ServerArgs {
         if let Some(message) = self.longer_than_a_frame() {
             return Err(usage(&message));
         }
-        if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
+        if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
+            return Err(usage(&message));
+        }
+        if self.has_stages(MinerTask::Transcribe) && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
             return Err(usage(
                 "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
                  or patient",
@@ -197,17 +184,14 @@ impl ServerArgs {
         self.server_timeout.unwrap_or(COMPLETION)
     }
 
-    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default.
-    pub(super) const fn has_stages(&self) -> bool {
-        self.is_incremental() || self.has_remote_stages()
+    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default; `setting` is
+    /// the task of the settings.
+    pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
+        self.simultaneous.uses_whisper(setting) || self.has_remote_stages()
     }
 
     const fn has_remote_stages(&self) -> bool {
         self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
-    }
-
-    const fn is_incremental(&self) -> bool {
-        matches!(self.stt, SttEngine::Whisper)
     }
 
     /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram
@@ -233,11 +217,19 @@ impl ServerArgs {
     /// Builds an interpreting profile with these stages, and with the built-in ones for the others. Must be called on
     /// the runtime that serves the miner.
     pub(super) fn profile(&self, name: ProfileName, config: &Config) -> anyhow::Result<Arc<dyn Profile>> {
-        let interpreter = Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?;
-        let mut interpreter = interpreter.with_call_time(self.call_time());
-        if self.is_incremental() {
-            interpreter = interpreter.incremental();
+        if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
+            return Err(usage(&message));
         }
+        let synthesizer = self.synthesizer(config)?;
+        let interpreter = if self.simultaneous.uses_whisper(config.miner_task) {
+            let (language, task) = (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
+            let whisper = engines::hearing_whisper(config, language, task)?;
+            let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
+            Interpreter::new(whisper, synthesizer, Manner::default())?.simultaneous(policy)
+        } else {
+            Interpreter::new(self.recognizer(config)?, synthesizer, Manner::default())?
+        };
+        let mut interpreter = interpreter.with_call_time(self.call_time());
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
             interpreter =
@@ -252,9 +244,6 @@ impl ServerArgs {
     /// Returns the recogniser. Beyond local networks, the fallback of a speech-to-text server must be selected
     /// explicitly, because a second model may not fit into memory.
     fn recognizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-        if self.is_incremental() {
-            return engines::hearing_whisper(config);
-        }
         let Some(url) = &self.stt_url else { return engines::network_recognizer(config) };
         let has_fallback = config.operator.network.is_local() || config.recognizer.is_some();
         let fallback = has_fallback.then(|| engines::network_recognizer(config)).transpose()?;

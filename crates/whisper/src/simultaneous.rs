@@ -1,0 +1,221 @@
+//! The simultaneous policy AlignAtt: words of unfinished speech are final once the decoder attends to audio that is not
+//! at its end.
+//!
+//! Unlike local agreement, which compares two transcripts, a word is final after one pass, and final words are forced
+//! as the decoder's prefix, so that later passes decode only new words.
+
+use std::sync::Arc;
+
+use taonet_primitives::Word;
+use taonet_speech::{RecognizeError, Recognizer as _, SimultaneousRecognition, SimultaneousRecognizer};
+
+use crate::recognizer::recognize_error;
+use crate::transcribe::{CONTEXT, Continuation, Prefix};
+use crate::vocabulary::trim;
+use crate::words::{TimedWord, merge_punctuation};
+use crate::{Options, SAMPLE_RATE, TranscribeError, Transcriber};
+
+/// Amount of new audio between two passes, in samples: 0.8 s.
+const STEP: usize = 4 * SAMPLE_RATE / 5;
+/// Maximum length of the audio in a pass, above which its beginning is dropped, in samples: 16 s.
+const LONGEST: usize = 16 * SAMPLE_RATE;
+/// Length of the audio that remains after dropping its beginning, in samples: 8 s.
+const KEPT: usize = LONGEST / 2;
+/// Maximum number of tokens of the text before the audio that serve as prompt.
+const MAX_CONTEXT: usize = CONTEXT / 4;
+/// Maximum number of forced tokens, above which the beginning of the audio is dropped.
+const MAX_FORCED: usize = CONTEXT / 3;
+/// Amplitude at or below which a step is silent.
+const SILENCE: f32 = 0.002;
+
+/// Options of [`AlignAtt`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlignAttOptions {
+    /// Minimum distance from the end of the audio, in encoder frames of 20 ms, of the frame that a token attends to
+    /// most; a token closer to the end waits for more audio. Lower values give earlier words with more errors.
+    pub frame_threshold: usize,
+    /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all. Less silence takes less time, but
+    /// the model was trained with windows of 30 s.
+    pub padding: Option<f64>,
+}
+
+impl Default for AlignAttOptions {
+    fn default() -> Self {
+        Self { frame_threshold: 25, padding: None }
+    }
+}
+
+/// Simultaneous recognition or translation by a Whisper model under the policy AlignAtt, with greedy decoding.
+pub struct AlignAtt {
+    transcriber: Arc<Transcriber>,
+    options: AlignAttOptions,
+}
+
+impl AlignAtt {
+    /// Creates the policy. Language, task, punctuation and no-speech threshold are those of the transcriber's options;
+    /// its engine decodes concurrent speeches.
+    ///
+    /// # Errors
+    /// [`TranscribeError::Option`] when the padding is not between 0 and 30 s.
+    pub fn new(transcriber: Arc<Transcriber>, options: AlignAttOptions) -> Result<Self, TranscribeError> {
+        if options.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
+            return Err(TranscribeError::Option { option: "padding", reason: "must be between 0 and 30 s" });
+        }
+        Ok(Self { transcriber, options })
+    }
+}
+
+impl SimultaneousRecognizer for AlignAtt {
+    fn name(&self) -> &str {
+        self.transcriber.name()
+    }
+
+    fn open(&self) -> Box<dyn SimultaneousRecognition> {
+        Box::new(Speech {
+            options: self.transcriber.options().clone(),
+            transcriber: Arc::clone(&self.transcriber),
+            policy: self.options,
+            state: State::default(),
+        })
+    }
+}
+
+/// AlignAtt on one speech.
+struct Speech {
+    transcriber: Arc<Transcriber>,
+    /// Options of the transcriber, with the detected language once a word is final.
+    options: Arc<Options>,
+    policy: AlignAttOptions,
+    state: State,
+}
+
+/// Audio and final words of a speech.
+#[derive(Debug, Default)]
+struct State {
+    /// The last part of the speech.
+    samples: Vec<f32>,
+    /// Number of samples dropped before it.
+    dropped: usize,
+    /// Number of new samples since the last pass.
+    new: usize,
+    /// Final words of the buffered audio, with times from the start of the speech.
+    words: Vec<TimedWord>,
+    /// Tokens of the final words before the buffered audio.
+    context: Vec<u32>,
+    /// Whether there was sound since the last pause.
+    has_sound: bool,
+    /// End of the last final word, in seconds.
+    last_end: f64,
+    /// Time before which no further word starts, in seconds.
+    until: f64,
+}
+
+impl SimultaneousRecognition for Speech {
+    fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let state = &mut self.state;
+        state.samples.extend_from_slice(samples);
+        state.new += samples.len();
+        if state.new < STEP && !is_end {
+            return Ok(Vec::new());
+        }
+        let fresh = state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
+        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
+        state.new = 0;
+        state.has_sound |= !is_silent;
+        // A silent step is a pause: all words before it are complete.
+        let is_pause = is_end || is_silent;
+        let words = if state.has_sound { self.decode(is_pause)? } else { Vec::new() };
+        if is_pause {
+            self.state.reset();
+        } else {
+            self.state.forget();
+        }
+        Ok(words)
+    }
+
+    fn final_until(&self) -> f64 {
+        self.state.until
+    }
+}
+
+impl Speech {
+    /// Decodes the words after the final ones and makes them final.
+    fn decode(&mut self, is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let state = &self.state;
+        let prefix = Prefix {
+            context: state.context.clone(),
+            tokens: state.words.iter().flat_map(|word| &word.tokens).copied().collect(),
+            frame_threshold: self.policy.frame_threshold,
+            padding: self.policy.padding,
+            is_end,
+        };
+        let continuation = self.transcriber.continue_text(&state.samples, self.options.clone(), prefix);
+        let Continuation { mut words, language, until } = continuation.map_err(recognize_error)?;
+        if self.options.language.is_none() && !words.is_empty() {
+            self.options = Arc::new(Options { language: Some(language), ..(*self.options).clone() });
+        }
+        merge_punctuation(&mut words, self.options.punctuation());
+        Ok(self.state.settle(words, until))
+    }
+}
+
+impl State {
+    /// Makes words final and returns them. All times are from the start of the audio.
+    fn settle(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<Word> {
+        let shift = seconds(self.dropped);
+        let mut settled = Vec::new();
+        for mut word in words.into_iter().filter(|word| !word.tokens.is_empty()) {
+            word.start = (word.start + shift).max(self.last_end);
+            word.end = (word.end + shift).max(word.start);
+            self.last_end = word.end;
+            // A punctuation mark after a word that is final already belongs to the text, but is no word.
+            if word.text.contains(char::is_alphanumeric) {
+                settled.push(Word { text: trim(&word.text).to_owned(), start: word.start, end: word.end });
+            }
+            self.words.push(word);
+        }
+        self.until = (until + shift).max(self.last_end);
+        settled
+    }
+
+    /// Drops audio and words before a pause, except for a short silence before the next word. The text before a pause
+    /// is no prompt: Whisper tends to repeat it.
+    fn reset(&mut self) {
+        let surplus = self.samples.len().saturating_sub(STEP);
+        self.drop_first(surplus);
+        self.words.clear();
+        self.context.clear();
+        self.has_sound = false;
+        self.until = seconds(self.dropped + self.samples.len());
+    }
+
+    /// Drops the beginning of the audio if it is too long; its words become the prompt.
+    fn forget(&mut self) {
+        let forced: usize = self.words.iter().map(|word| word.tokens.len()).sum();
+        if self.samples.len() <= LONGEST && forced <= MAX_FORCED {
+            return;
+        }
+        let surplus = self.samples.len().saturating_sub(KEPT);
+        // Cuts before a word, so that the forced words are those of the audio.
+        let from = seconds(self.dropped + surplus);
+        let count = self.words.iter().take_while(|word| word.start < from).count();
+        let cut = self.words.get(count).map_or(from, |word| word.start);
+        let tokens = self.words.drain(..count).flat_map(|word| word.tokens);
+        self.context.extend(tokens);
+        self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
+        let surplus = ((cut * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
+        self.drop_first(surplus.min(self.samples.len()));
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        self.samples.drain(..count);
+        self.dropped += count;
+    }
+}
+
+fn seconds(samples: usize) -> f64 {
+    samples as f64 / SAMPLE_RATE as f64
+}
+
+#[cfg(test)]
+mod tests;
