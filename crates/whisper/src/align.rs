@@ -155,9 +155,9 @@ impl Attention {
         mean
     }
 
-    /// Returns the position that the last row attends to most.
-    pub(crate) fn latest_position(&self) -> usize {
-        let weights = self.filtered(self.rows().saturating_sub(1), 1);
+    /// Returns the position that a row attends to most.
+    pub(crate) fn position(&self, row: usize) -> usize {
+        let weights = self.filtered(row, 1);
         weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(position, _)| position)
     }
 }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_position_is_that_of_the_last_row() {
+    fn position_is_where_a_row_attends_more_than_others() {
         let mut attention = Attention::new(2, 60);
         // All rows attend to the first position too, as real ones do: normalisation removes it.
         let common = |mut scores: Vec<f32>| {
@@ -183,7 +183,9 @@ mod tests {
         for attended in [[5, 12], [20, 31], [40, 50]] {
             let rows = common(scores(&attended, 60));
             attention.append(vec![rows.clone(), rows], 61);
-            assert!(attention.latest_position().abs_diff(attended[1]) <= 3, "{}", attention.latest_position());
+            for (row, expected) in (attention.rows() - 2..).zip(attended) {
+                assert!(attention.position(row).abs_diff(expected) <= 3, "{} of {row}", attention.position(row));
+            }
         }
         assert_eq!(attention.rows(), 6);
     }

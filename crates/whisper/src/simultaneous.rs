@@ -25,6 +25,8 @@ const KEPT: usize = LONGEST / 2;
 const MAX_CONTEXT: usize = CONTEXT / 4;
 /// Maximum number of forced tokens, above which the beginning of the audio is dropped.
 const MAX_FORCED: usize = CONTEXT / 3;
+/// Length of the audio from which an unknown language is detected, in samples: 2 s.
+const DETECTION: usize = 2 * SAMPLE_RATE;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
 
@@ -124,7 +126,8 @@ impl SimultaneousRecognition for Speech {
         state.has_sound |= !is_silent;
         // A silent step is a pause: all words before it are complete.
         let is_pause = is_end || is_silent;
-        let words = if state.has_sound { self.decode(is_pause)? } else { Vec::new() };
+        let is_detectable = is_pause || self.options.language.is_some() || state.samples.len() >= DETECTION;
+        let words = if state.has_sound && is_detectable { self.decode(is_pause)? } else { Vec::new() };
         if is_pause {
             self.state.reset();
         } else {

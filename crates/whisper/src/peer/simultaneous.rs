@@ -1,6 +1,7 @@
 //! Simultaneous policies on real weights, `base`, and real voices: words, lag and processor time.
 
-use std::time::Instant;
+use std::fmt;
+use std::num::NonZeroUsize;
 
 use taonet_primitives::Word;
 use taonet_speech::{LocalAgreement, Recognizer as _, SimultaneousRecognizer};
@@ -10,6 +11,8 @@ use super::*;
 use crate::options::Options;
 use crate::{AlignAtt, AlignAttOptions, EngineSize, Transcriber};
 
+/// Languages with spaces between words that the model understands; the first one, unless `TAONET_TEST_ALL` is set.
+const LANGUAGES: [&str; 5] = ["en", "es", "fr", "it", "pt"];
 /// Samples per frame of a source: 80 ms.
 const FRAME: usize = 1_280;
 /// Silence between two recordings of a speech, in samples: 0.3 s.
@@ -28,6 +31,22 @@ struct Measured {
     /// Processor time and duration of the speeches, in seconds.
     processor: f64,
     audio: f64,
+}
+
+impl Measured {
+    /// Returns the mean lag of a word in seconds.
+    fn mean_lag(&self) -> f64 {
+        self.lag / self.matched.max(1) as f64
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { errors, changes, matched, audio, processor, .. } = self;
+        let (lag, processor) = (self.mean_lag(), processor / audio);
+        write!(f, "{errors} errors, {changes} differences to the transcription as a whole, lag {lag:.2} s ")?;
+        write!(f, "of {matched} words, {processor:.3} s of CPU time for each of {audio:.1} s")
+    }
 }
 
 /// Returns the processor time of this process so far, in seconds.
@@ -75,109 +94,114 @@ fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Ve
     timed.flat_map(|(word, time)| words(&word.text).into_iter().map(move |text| (text, time))).unzip()
 }
 
-fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)], show: bool) -> Measured {
+/// Plays speeches in frames of 80 ms. Each comes with the words of its transcription as a whole.
+fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)]) -> Measured {
     let mut measured = Measured::default();
     for (speech, whole) in speeches {
-        let started = (processor_time(), Instant::now());
+        let before = processor_time();
         let mut recognition = policy.open();
         let mut emitted = Vec::new();
         let frames = speech.samples.chunks(FRAME);
         let count = frames.len();
         for (number, frame) in (1..).zip(frames) {
-            let heard = (number * FRAME).min(speech.samples.len()) as f64 / 16_000.0;
+            let heard = seconds((number * FRAME).min(speech.samples.len()));
             let new = recognition.push(frame, number == count).unwrap();
             emitted.extend(new.into_iter().map(|word| (word, heard)));
         }
-        measured.processor += processor_time() - started.0;
-        measured.audio += speech.samples.len() as f64 / 16_000.0;
+        measured.processor += processor_time() - before;
+        measured.audio += seconds(speech.samples.len());
         let (texts, times) = flatten(emitted.iter().map(|(word, heard)| (word, *heard)));
         let (whole_texts, ends) = flatten(whole.iter().map(|word| (word, word.end)));
-        let spoken = words(&speech.text);
-        measured.errors += strsim::generic_levenshtein(&texts, &spoken);
+        measured.errors += strsim::generic_levenshtein(&texts, &words(&speech.text));
         measured.changes += strsim::generic_levenshtein(&texts, &whole_texts);
         for (i, j) in matches(&texts, &whole_texts) {
             measured.lag += times[i] - ends[j];
             measured.matched += 1;
         }
-        if show {
-            let _ = writeln!(std::io::stderr(), "  {} {:.1?}: {}", speech.name, started.1.elapsed(), texts.join(" "));
-        }
     }
     measured
 }
 
+fn seconds(samples: usize) -> f64 {
+    samples as f64 / 16_000.0
+}
+
+/// Joins the recordings of each language to one speech, with pauses between them.
+fn speeches(languages: &[&str]) -> Option<Vec<Voice>> {
+    let mut speeches: Vec<Voice> = Vec::new();
+    for voice in voices(true)?.into_iter().filter(|voice| languages.contains(&&*voice.language)) {
+        match speeches.last_mut() {
+            Some(speech) if speech.language == voice.language => {
+                speech.text = format!("{} {}", speech.text, voice.text);
+                speech.samples.resize(speech.samples.len() + PAUSE, 0.0);
+                speech.samples.extend(voice.samples);
+            }
+            _ => speeches.push(voice),
+        }
+    }
+    Some(speeches)
+}
+
 #[test]
-fn experiment() {
-    let Some(folder) = model() else { return };
+fn alignatt_is_earlier_than_local_agreement_with_as_many_words() {
+    let all = std::env::var_os("TAONET_TEST_ALL").is_some();
+    let languages = if all { &LANGUAGES } else { &LANGUAGES[..1] };
+    let (Some(folder), Some(speeches)) = (model(), speeches(languages)) else { return };
     let model = Arc::new(Model::open(&folder).unwrap());
-    let hearing = || Options {
+    // The options of a miner.
+    let options = Options {
         beam_size: 1,
         temperatures: vec![0.0],
         condition_on_previous_text: false,
         word_timestamps: true,
         ..Options::default()
     };
-    let one = std::num::NonZeroUsize::MIN;
-    let size = EngineSize { threads: one, windows: one };
-    let transcriber = Arc::new(Transcriber::start(MODEL, &model, hearing(), size).unwrap());
-    let wanted = std::env::var("AA_SET").unwrap_or_else(|_| "voices".to_owned());
-    let mut speeches = Vec::new();
-    if wanted.contains("voices") {
-        for voice in voices(true).unwrap() {
-            if !["en", "es", "fr", "it", "pl", "pt"].contains(&&*voice.language) {
-                continue;
-            }
-            match speeches.last_mut() {
-                Some(Voice { language, text, samples, .. }) if *language == voice.language => {
-                    *text = format!("{text} {}", voice.text);
-                    samples.extend(vec![0.0; PAUSE]);
-                    samples.extend(&voice.samples);
-                }
-                _ => speeches.push(voice),
-            }
-        }
+    let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+    let transcriber = Arc::new(Transcriber::start(MODEL, &model, options, size).unwrap());
+    let whole = |speech: Voice| {
+        let words = transcriber.recognize(&speech.samples).unwrap().transcript.words;
+        (speech, words)
+    };
+    let speeches: Vec<_> = speeches.into_iter().map(whole).collect();
+    let spoken: usize = speeches.iter().map(|(speech, _)| words(&speech.text).len()).sum();
+    let _ = writeln!(std::io::stderr(), "{MODEL}, {}, {spoken} words in {languages:?}", model.kernels());
+    let report = |name: &str, policy: &dyn SimultaneousRecognizer| {
+        let measured = measure(policy, &speeches);
+        let _ = writeln!(std::io::stderr(), "{name}: {measured}");
+        measured
+    };
+    let alignatt = |padding| {
+        let options = AlignAttOptions { padding, ..AlignAttOptions::default() };
+        AlignAtt::new(transcriber.clone(), options).unwrap()
+    };
+    let agreement = report("local agreement", &LocalAgreement::new(transcriber.clone()));
+    let short = report("AlignAtt", &alignatt(AlignAttOptions::default().padding));
+    if all {
+        report("AlignAtt in windows of 30 s", &alignatt(None));
     }
-    if let Ok(files) = std::env::var("AA_FILES") {
-        for file in files.split(',') {
-            let bytes = std::fs::read(file).unwrap();
-            let samples = taonet_speech::resample_for_recognition(&taonet_speech::Wav::decode(&bytes).unwrap().pcm);
-            let text = std::fs::read_to_string(file.replace(".wav", ".txt")).unwrap_or_default();
-            speeches.push(Voice { name: file.to_owned(), language: "xx".into(), text, samples });
-        }
-    }
-    let speeches: Vec<_> = speeches
+    assert!(short.errors * 10 <= agreement.errors * 10 + spoken, "{short}, local agreement {agreement}");
+    assert!(short.mean_lag() < agreement.mean_lag(), "{short}, local agreement {agreement}");
+    assert!(short.processor < agreement.processor, "{short}, local agreement {agreement}");
+}
+
+/// The small model of the tests understands espeak-ng only; its alignment heads are learnt, too.
+#[test]
+fn alignatt_recognises_with_the_trained_model() {
+    let model = Arc::new(Model::open(&trained_model()).unwrap());
+    let options = Options { beam_size: 1, temperatures: vec![0.0], word_timestamps: true, ..Options::default() };
+    let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+    let transcriber = Arc::new(Transcriber::start("trained", &model, options, size).unwrap());
+    let policy = AlignAtt::new(transcriber.clone(), AlignAttOptions::default()).unwrap();
+    let speeches: Vec<_> = recordings()
         .into_iter()
-        .map(|mut speech| {
-            let whole = transcriber.recognize(&speech.samples).unwrap().transcript;
-            let _ = writeln!(std::io::stderr(), "  {} whole: {}", speech.name, whole.text);
-            if speech.text.is_empty() {
-                speech.text = whole.text.clone();
-            }
-            (speech, whole.words)
+        .take(6)
+        .map(|samples| {
+            let whole = transcriber.recognize(&samples).unwrap().transcript;
+            (Voice { name: String::new(), language: "en".to_owned(), text: whole.text, samples }, whole.words)
         })
         .collect();
     let spoken: usize = speeches.iter().map(|(speech, _)| words(&speech.text).len()).sum();
-    let _ = writeln!(std::io::stderr(), "{spoken} words, {}", model.kernels());
-    let report = |name: &str, policy: &dyn SimultaneousRecognizer| {
-        let m = measure(policy, &speeches, std::env::var_os("AA_SHOW").is_some());
-        let _ = writeln!(
-            std::io::stderr(),
-            "{name}: errors {} changes {} lag {:.2} s of {} words, {:.3} s of CPU time per s of {:.1} s",
-            m.errors, m.changes, m.lag / m.matched as f64, m.matched, m.processor / m.audio, m.audio
-        );
-    };
-    let set = std::env::var("AA_POLICIES").unwrap_or_else(|_| "la;aa 25 -1;aa 25 4".to_owned());
-    for policy in set.split(';') {
-        let parts: Vec<&str> = policy.split(' ').collect();
-        if parts[0] == "la" {
-            report(policy, &LocalAgreement::new(transcriber.clone()));
-        } else {
-            let padding: f64 = parts[2].parse().unwrap();
-            let options = AlignAttOptions {
-                frame_threshold: parts[1].parse().unwrap(),
-                padding: (padding >= 0.0).then_some(padding),
-            };
-            report(policy, &AlignAtt::new(transcriber.clone(), options).unwrap());
-        }
-    }
+    let measured = measure(&policy, &speeches);
+    let _ = writeln!(std::io::stderr(), "trained model, AlignAtt, {spoken} words: {measured}");
+    assert!(measured.changes * 10 <= spoken, "{measured} of {spoken} words");
 }

@@ -103,6 +103,7 @@ impl Recording {
         let threshold = if prefix.is_end { END_THRESHOLD } else { prefix.frame_threshold };
         let heads = &model.config.alignment_heads;
         let mut attention = Attention::new(heads.len(), positions);
+        // Position of the last token.
         let mut latest = 0;
         let width = model.decoder.width();
         while tokens.len() < CONTEXT {
@@ -119,8 +120,16 @@ impl Recording {
                 return Ok(None);
             }
             model.decoder.logits(&buffers.gemm.clone(), buffers, &states[states.len() - width..])?;
-            let next = self.best_token(&mut buffers.logits, is_first);
-            let position = attention.latest_position();
+            let mut next = self.best_token(&mut buffers.logits, is_first, true);
+            let position = attention.position(attention.rows() - 1);
+            if first == 0 && !prefix.tokens.is_empty() {
+                latest = attention.position(forced - 2);
+                // Without timestamps, Whisper tends to end the text with a sentence although the speech goes on. As in
+                // SimulStreaming, a pass tries one more token; here only if the decoder attends to later audio.
+                if next == special.end_of_text && !prefix.is_end && position > latest {
+                    next = self.best_token(&mut buffers.logits, is_first, false);
+                }
+            }
             let is_end = next == special.end_of_text;
             if !is_end && position + MAX_REWIND < latest {
                 return Ok(None);
@@ -145,7 +154,7 @@ impl Recording {
 
     /// Returns the most probable token that is text or the end of text. `is_first` excludes tokens that must not begin
     /// a text.
-    fn best_token(&self, logits: &mut [f32], is_first: bool) -> u32 {
+    fn best_token(&self, logits: &mut [f32], is_first: bool, may_end: bool) -> u32 {
         let end_of_text = self.model.vocabulary.special().end_of_text;
         let at_begin: &[u32] = if is_first { &self.rules.suppressed_at_begin } else { &[] };
         for &token in self.rules.suppressed.iter().chain(at_begin) {
@@ -154,7 +163,7 @@ impl Recording {
             }
         }
         // Special tokens and timestamps follow the end of text.
-        let text = (0..=end_of_text).zip(&*logits);
+        let text = (0..end_of_text + u32::from(may_end)).zip(&*logits);
         text.max_by(|a, b| a.1.total_cmp(b.1)).map_or(end_of_text, |(token, _)| token)
     }
 
