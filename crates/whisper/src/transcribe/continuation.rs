@@ -77,8 +77,7 @@ impl Recording {
         let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);
         cache.release(&slots);
         buffers.memories.push(memory);
-        let (words, until) =
-            decoded?.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
+        let (words, until) = decoded?.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
         Ok(Continuation { words, language: self.language.clone(), until })
     }
 

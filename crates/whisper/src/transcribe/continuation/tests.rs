@@ -25,7 +25,8 @@ fn tokens(continuation: &Continuation) -> Vec<u32> {
 fn a_token_near_the_end_of_the_audio_is_not_decoded() {
     let prefix = |frame_threshold| Prefix { frame_threshold, padding: Some(1.0), ..Prefix::default() };
     assert!(tokens(&continue_noise(&prefix(POSITIONS))).is_empty());
-    let texts: Vec<_> = (1..POSITIONS).step_by(20).map(|threshold| tokens(&continue_noise(&prefix(threshold)))).collect();
+    let texts: Vec<_> =
+        (1..POSITIONS).step_by(20).map(|threshold| tokens(&continue_noise(&prefix(threshold)))).collect();
     assert!(texts.iter().any(|text| !text.is_empty()));
     // A higher threshold stops earlier in the same text.
     for pair in texts.windows(2) {

@@ -140,7 +140,8 @@ impl ServerArgs {
         if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
             return Err(usage(&message));
         }
-        if self.has_stages(MinerTask::Transcribe) && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
+        if self.has_stages(MinerTask::Transcribe) && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient)
+        {
             return Err(usage(
                 "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
                  or patient",
