@@ -221,14 +221,13 @@ impl ServerArgs {
         if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
             return Err(usage(&message));
         }
-        let synthesizer = self.synthesizer(config)?;
         let interpreter = if self.simultaneous.uses_whisper(config.miner_task) {
             let (language, task) = (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
             let whisper = engines::hearing_whisper(config, language, task)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
-            Interpreter::new(whisper, synthesizer, Manner::default())?.simultaneous(policy)
+            Interpreter::new(whisper, self.synthesizer(config)?, Manner::default())?.simultaneous(policy)
         } else {
-            Interpreter::new(self.recognizer(config)?, synthesizer, Manner::default())?
+            Interpreter::new(self.recognizer(config)?, self.synthesizer(config)?, Manner::default())?
         };
         let mut interpreter = interpreter.with_call_time(self.call_time());
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
