@@ -89,21 +89,27 @@ pub(crate) struct Attention {
     positions: usize,
     /// Weights after softmax, `[head][row][position]`.
     heads: Vec<Vec<f32>>,
+    /// Sums over all rows, `[head][position]`: of the weights, and of their squares.
+    sums: Vec<Vec<(f64, f64)>>,
 }
 
 impl Attention {
     /// Creates the attention of no rows.
     pub(crate) fn new(heads: usize, positions: usize) -> Self {
-        Self { positions, heads: vec![Vec::new(); heads] }
+        Self { positions, heads: vec![Vec::new(); heads], sums: vec![vec![(0.0, 0.0); positions]; heads] }
     }
 
     /// Appends rows of captured scores, each of which has `width` encoder positions.
     pub(crate) fn append(&mut self, scores: Vec<Vec<f32>>, width: usize) {
-        for (weights, scores) in self.heads.iter_mut().zip(scores) {
+        for ((weights, sums), scores) in self.heads.iter_mut().zip(&mut self.sums).zip(scores) {
             for row in scores.chunks_exact(width) {
                 let from = weights.len();
                 weights.extend_from_slice(&row[..self.positions]);
                 softmax(&mut weights[from..]);
+                for (sum, &weight) in sums.iter_mut().zip(&weights[from..]) {
+                    sum.0 += f64::from(weight);
+                    sum.1 += f64::from(weight) * f64::from(weight);
+                }
             }
         }
     }
@@ -123,10 +129,8 @@ impl Attention {
     pub(crate) fn filtered(&self, first: usize, rows: usize) -> Vec<f32> {
         let positions = self.positions;
         let count = self.rows() as f32;
-        let mut mean = vec![0.0; rows * positions];
-        let mut normalized = vec![0.0; positions];
-        let mut filtered = vec![0.0; positions];
-        for head in &self.heads {
+        // In two passes over f32, as in the reference: word times depend on the last digits.
+        let moments = |head: &Vec<f32>| {
             let mut sums = vec![(0.0f32, 0.0f32); positions];
             for row in head.chunks_exact(positions) {
                 for (sum, value) in sums.iter_mut().zip(row) {
@@ -141,10 +145,37 @@ impl Attention {
                     sum.1 += (value - sum.0) * (value - sum.0);
                 }
             }
+            sums.into_iter().map(|(mean, squares)| (mean, (squares / count).sqrt())).collect()
+        };
+        self.normalized(first, rows, self.heads.iter().map(moments))
+    }
+
+    /// Returns the position that a row attends to most. Takes time for one row only, however many there are.
+    pub(crate) fn position(&self, row: usize) -> usize {
+        let count = self.rows() as f64;
+        let moments = |&(sum, squares): &(f64, f64)| {
+            let mean = sum / count;
+            let deviation = (squares / count - mean * mean).max(0.0).sqrt();
+            // Weights that are equal in all rows differ from their mean by rounding errors only.
+            (mean as f32, deviation.max(1e-6 * mean) as f32)
+        };
+        let moments = self.sums.iter().map(|sums| sums.iter().map(moments).collect());
+        let weights = self.normalized(row, 1, moments);
+        weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(position, _)| position)
+    }
+
+    /// Returns rows as [`Self::filtered`] does, given the mean and the standard deviation at each position of each
+    /// head.
+    fn normalized(&self, first: usize, rows: usize, moments: impl Iterator<Item = Vec<(f32, f32)>>) -> Vec<f32> {
+        let positions = self.positions;
+        let mut mean = vec![0.0; rows * positions];
+        let mut normalized = vec![0.0; positions];
+        let mut filtered = vec![0.0; positions];
+        for (head, moments) in self.heads.iter().zip(moments) {
             let selected = head.chunks_exact(positions).skip(first).zip(mean.chunks_exact_mut(positions));
             for (row, mean) in selected {
-                for ((to, value), (average, squares)) in normalized.iter_mut().zip(row).zip(&sums) {
-                    *to = (value - average) / (squares / count).sqrt();
+                for ((to, value), (average, deviation)) in normalized.iter_mut().zip(row).zip(&moments) {
+                    *to = (value - average) / deviation;
                 }
                 median(&normalized, &mut filtered);
                 for (mean, value) in mean.iter_mut().zip(&filtered) {
@@ -153,12 +184,6 @@ impl Attention {
             }
         }
         mean
-    }
-
-    /// Returns the position that a row attends to most.
-    pub(crate) fn position(&self, row: usize) -> usize {
-        let weights = self.filtered(row, 1);
-        weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(position, _)| position)
     }
 }
 
@@ -188,5 +213,21 @@ mod tests {
             }
         }
         assert_eq!(attention.rows(), 6);
+    }
+
+    #[test]
+    fn rows_appended_one_by_one_have_the_positions_of_rows_appended_at_once() {
+        let attended = [5, 12, 20, 31, 40, 50];
+        let mut attention = Attention::new(1, 60);
+        for count in 1..=attended.len() {
+            attention.append(vec![scores(&attended[count - 1..count], 60)], 61);
+            let mut at_once = Attention::new(1, 60);
+            at_once.append(vec![scores(&attended[..count], 60)], 61);
+            let positions = |attention: &Attention| (0..count).map(|row| attention.position(row)).collect::<Vec<_>>();
+            assert_eq!(positions(&attention), positions(&at_once));
+            // A single row is nowhere above its mean.
+            let is_near = |(found, expected): (usize, &usize)| found.abs_diff(*expected) <= 3;
+            assert!(count == 1 || positions(&attention).into_iter().zip(&attended).all(is_near), "{count} rows");
+        }
     }
 }
