@@ -72,11 +72,11 @@ impl Transcriber {
     /// Continues the text of unfinished speech at 16 kHz after a prefix.
     pub(crate) fn continue_text(
         &self,
-        samples: &[f32],
+        samples: Vec<f32>,
         options: Arc<Options>,
         prefix: Prefix,
     ) -> Result<Continuation, TranscribeError> {
-        self.engine.continue_text(samples.to_vec(), options, prefix)
+        self.engine.continue_text(samples, options, prefix)
     }
 
     /// Returns the options of all transcriptions.

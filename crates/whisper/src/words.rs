@@ -45,7 +45,7 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
         let (Some(&start), Some(&end)) = (starts.get(from), starts.get(to)) else { return Vec::new() };
         let probabilities = alignment.probabilities.get(from..to).unwrap_or_default();
         let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
-        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len() as f64 });
+        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len().max(1) as f64 });
         from = to;
     }
     timed

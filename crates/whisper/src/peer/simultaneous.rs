@@ -49,7 +49,8 @@ impl fmt::Display for Measured {
     }
 }
 
-/// Returns the processor time of this process so far, in seconds.
+/// Returns the processor time of this process so far, in seconds. It includes that of tests that run concurrently: the
+/// tests report it, and check it against no limit.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // After the program's name: user and system time are the 12th and 13th field, in hundredths of a second.
@@ -143,7 +144,7 @@ fn speeches(languages: &[&str]) -> Option<Vec<Voice>> {
 }
 
 #[test]
-fn alignatt_is_earlier_than_local_agreement_with_as_many_words() {
+fn alignatt_is_earlier_than_local_agreement_with_as_few_errors() {
     let all = std::env::var_os("TAONET_TEST_ALL").is_some();
     let languages = if all { &LANGUAGES } else { &LANGUAGES[..1] };
     let (Some(folder), Some(speeches)) = (model(), speeches(languages)) else { return };
@@ -179,9 +180,9 @@ fn alignatt_is_earlier_than_local_agreement_with_as_many_words() {
     if all {
         report("AlignAtt in windows of 30 s", &alignatt(None));
     }
-    assert!(short.errors * 10 <= agreement.errors * 10 + spoken, "{short}, local agreement {agreement}");
+    // One word in fifty: the policies cut the audio at different times.
+    assert!(short.errors <= agreement.errors + spoken / 50, "{short}, local agreement {agreement}");
     assert!(short.mean_lag() < agreement.mean_lag(), "{short}, local agreement {agreement}");
-    assert!(short.processor < agreement.processor, "{short}, local agreement {agreement}");
 }
 
 /// The small model of the tests understands espeak-ng only; its alignment heads are learnt, too.
@@ -204,4 +205,29 @@ fn alignatt_recognises_with_the_trained_model() {
     let measured = measure(&policy, &speeches);
     let _ = writeln!(std::io::stderr(), "trained model, AlignAtt, {spoken} words: {measured}");
     assert!(measured.changes * 10 <= spoken, "{measured} of {spoken} words");
+}
+
+#[test]
+fn last_word_is_kept_when_the_speech_ends_with_it() {
+    let model = Arc::new(Model::open(&trained_model()).unwrap());
+    let options = Options { beam_size: 1, temperatures: vec![0.0], word_timestamps: true, ..Options::default() };
+    let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+    let transcriber = Arc::new(Transcriber::start("trained", &model, options, size).unwrap());
+    let policy = AlignAtt::new(transcriber.clone(), AlignAttOptions::default()).unwrap();
+    let (mut kept, mut count) = (0, 0);
+    for mut samples in recordings().into_iter().take(6) {
+        let whole = transcriber.recognize(&samples).unwrap().transcript;
+        let last = samples.iter().rposition(|sample| sample.abs() > 0.02).unwrap();
+        samples.truncate(last + 1);
+        let mut recognition = policy.open();
+        let frames = samples.chunks(FRAME);
+        let frame_count = frames.len();
+        let found =
+            (1..).zip(frames).flat_map(|(number, frame)| recognition.push(frame, number == frame_count).unwrap());
+        let found: Vec<Word> = found.collect();
+        let last = |words_of: &[Word]| words_of.last().map(|word| words(&word.text));
+        kept += usize::from(last(&found) == last(&whole.words) && last(&found).is_some());
+        count += 1;
+    }
+    assert!(kept + 1 >= count, "{kept} last words of {count}");
 }
