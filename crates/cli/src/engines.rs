@@ -188,7 +188,7 @@ pub(crate) fn simultaneous(
 }
 
 /// Loads a Whisper model for simultaneous recognition in a miner; `language` is the language spoken, detected by
-/// default.
+/// default, and `option` the name of the option that needs the model.
 ///
 /// # Errors
 /// If the model is not installed, the configured recogniser is not Whisper, or the model does not support the language
@@ -197,19 +197,33 @@ pub(crate) fn hearing_whisper(
     config: &Config,
     language: Option<&str>,
     task: SpeechTask,
+    option: &str,
 ) -> anyhow::Result<Arc<Transcriber>> {
     let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
     if name == EMBEDDED {
         return Err(Classified::error(
             Failure::Usage,
             format!(
-                "--stt whisper needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
+                "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
                  {PRODUCTION} or to the path of a model directory"
             ),
         ));
     }
     let (name, model) = whisper(name, config)?;
-    transcriber(&name, model, Options { language: language.map(str::to_owned), task, ..hearing_options() }, None)
+    let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
+    start(&name, model, options, None).map_err(|error| {
+        // The options of the command line have other names than those of the engine.
+        let message = match (&error, language) {
+            (TranscribeError::Option { option: "language", reason }, Some(code)) => {
+                format!("--source-language {code}: {reason}")
+            }
+            (TranscribeError::Option { option: "task", reason }, _) => {
+                format!("translate (--task or BB_MINER_TASK): {reason}")
+            }
+            _ => return transcriber_error(error),
+        };
+        Classified::error(Failure::Usage, message)
+    })
 }
 
 /// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a temperature fallback.
@@ -278,6 +292,23 @@ fn transcriber(
     options: Options,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<Transcriber>> {
+    start(name, model, options, threads).map_err(transcriber_error)
+}
+
+/// Classifies an error of a Whisper engine.
+fn transcriber_error(error: TranscribeError) -> anyhow::Error {
+    match error {
+        TranscribeError::Option { .. } => usage(&error),
+        _ => error.into(),
+    }
+}
+
+fn start(
+    name: &str,
+    model: Model,
+    options: Options,
+    threads: Option<NonZeroUsize>,
+) -> Result<Arc<Transcriber>, TranscribeError> {
     let model = Arc::new(model);
     let size = match threads {
         Some(threads) => EngineSize::with_threads(&model, threads),
@@ -290,11 +321,7 @@ fn transcriber(
         windows = size.windows,
         "recogniser loaded"
     );
-    match Transcriber::start(name, &model, options, size) {
-        Ok(transcriber) => Ok(Arc::new(transcriber)),
-        Err(error @ TranscribeError::Option { .. }) => Err(usage(&error)),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

@@ -106,11 +106,12 @@ impl ServerArgs {
     /// Checks that only servers for the text contest are given, and that there is a model: `has_local` of this process,
     /// or a completion server. `has_timeout` tells whether the local model has a timeout.
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
-        if self.has_stages(MinerTask::Transcribe) || self.frame_timeout.is_some() {
-            return Err(usage(
-                "--stt, --stt-url, --llm-url, --tts-url and --frame-timeout are for speech miners\nhint: omit --contest \
-                 text, or use --backend-url",
-            ));
+        let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
+        if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
+            return Err(usage(&format!(
+                "{option} is for speech miners\nhint: omit it, or --contest text; --backend-url is the server of a text \
+                 miner"
+            )));
         }
         if !has_local && !self.has_backend() {
             return Err(no_model());
@@ -128,7 +129,7 @@ impl ServerArgs {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
-        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && !self.has_remote_stages() {
+        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && self.remote_stage_option().is_none() {
             return Err(usage(
                 "--server-timeout and --frame-timeout limit calls to inference servers\nhint: omit them, or add --stt-url, \
                  --llm-url or --tts-url",
@@ -140,14 +141,12 @@ impl ServerArgs {
         if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
             return Err(usage(&message));
         }
-        if self.has_stages(MinerTask::Transcribe) && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient)
-        {
-            return Err(usage(
-                "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
-                 or patient",
-            ));
+        match self.stage_option(MinerTask::Transcribe) {
+            Some(option) if !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) => Err(usage(
+                &format!("{option} needs an interpreting profile\nhint: use --profile interpreter or patient"),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
@@ -188,11 +187,18 @@ impl ServerArgs {
     /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default; `setting` is
     /// the task of the settings.
     pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
-        self.simultaneous.uses_whisper(setting) || self.has_remote_stages()
+        self.stage_option(setting).is_some()
     }
 
-    const fn has_remote_stages(&self) -> bool {
-        self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
+    /// Returns the name of an option or setting that changes a stage of the interpreter.
+    fn stage_option(&self, setting: MinerTask) -> Option<&'static str> {
+        self.simultaneous.whisper_option(setting).or_else(|| self.remote_stage_option())
+    }
+
+    /// Returns the name of an option that moves a stage to an inference server.
+    fn remote_stage_option(&self) -> Option<&'static str> {
+        let servers = [("--stt-url", &self.stt_url), ("--llm-url", &self.llm_url), ("--tts-url", &self.tts_url)];
+        servers.into_iter().find_map(|(name, url)| url.is_some().then_some(name))
     }
 
     /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram
@@ -221,9 +227,9 @@ impl ServerArgs {
         if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
             return Err(usage(&message));
         }
-        let interpreter = if self.simultaneous.uses_whisper(config.miner_task) {
+        let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task) {
             let (language, task) = (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
-            let whisper = engines::hearing_whisper(config, language, task)?;
+            let whisper = engines::hearing_whisper(config, language, task, option)?;
             let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
             Interpreter::new(whisper, self.synthesizer(config)?, Manner::default())?.simultaneous(policy)
         } else {
@@ -341,11 +347,17 @@ mod tests {
                 &["--server-timeout", "1", "--stt", "whisper"],
                 true,
                 true,
-                Some("speech miners"),
+                Some("--stt whisper is for speech miners"),
                 Some("hint: omit them"),
             ),
             (&["--server-timeout", "1", "--backend-url", "http://h/v1"], false, false, None, Some("--contest text")),
-            (&["--frame-timeout", "1"], true, false, Some("speech miners"), Some("hint: omit them")),
+            (
+                &["--frame-timeout", "1"],
+                true,
+                false,
+                Some("--frame-timeout is for speech miners"),
+                Some("hint: omit them"),
+            ),
             (&["--frame-timeout", "1", "--tts-url", "http://h/v1"], true, false, Some("speech miners"), None),
         ];
         for (options, has_ngram, has_lm, of_text, of_speech) in table {
@@ -357,6 +369,22 @@ mod tests {
                 assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
                 assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{options:?}: {expected:?}");
             }
+        }
+    }
+
+    #[test]
+    fn profile_without_recognition_refuses_the_option_given() {
+        for (options, expected) in [
+            (&[][..], None),
+            (&["--task", "transcribe"], None),
+            (&["--task", "translate"], Some("--task translate needs an interpreting profile")),
+            (&["--source-language", "fr"], Some("--source-language needs an interpreting profile")),
+            (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
+        ] {
+            let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
+            let found = line.servers.check_speech(ProfileName::Parrot).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
     }
 

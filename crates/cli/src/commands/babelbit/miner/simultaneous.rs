@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use taonet_babelbit_config::MinerTask;
-use taonet_whisper::{AlignAttOptions, SpeechTask};
+use taonet_whisper::{AlignAttOptions, LANGUAGES, SpeechTask};
 
 use crate::engines::SimultaneousPolicy;
 
@@ -36,26 +36,31 @@ pub(super) struct SimultaneousArgs {
     stt_policy: Option<PolicyName>,
     /// Distance from the end of the audio that a word of alignatt needs, in frames of 20 ms; fewer give earlier words
     /// with more errors [default: 25]
-    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u16).range(0..=1_500))]
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u16).range(0..=200))]
     frame_threshold: Option<u16>,
     /// What the miner says: transcribe (the words, in the language spoken) or translate (Whisper's English translation,
     /// with --stt whisper) [env: BB_MINER_TASK] [default: transcribe]
     #[arg(long, value_name = "TASK")]
     task: Option<MinerTask>,
     /// Language spoken, for --stt whisper: a code such as fr, or auto [default: auto]
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = language)]
     source_language: Option<String>,
 }
 
-impl SimultaneousArgs {
-    /// Returns whether Whisper recognises the speech; `setting` is the task of the settings.
-    pub(super) fn uses_whisper(&self, setting: MinerTask) -> bool {
-        self.stt == Some(SttEngine::Whisper) || self.whisper_option(setting).is_some()
+/// Parses the code of a language, or `auto`.
+fn language(text: &str) -> Result<String, &'static str> {
+    if text == "auto" || LANGUAGES.contains(&text) {
+        return Ok(text.to_owned());
     }
+    Err("expected auto, or the code of a language that Whisper understands, such as fr")
+}
 
-    /// Returns the name of an option or setting that needs Whisper.
-    fn whisper_option(&self, setting: MinerTask) -> Option<&'static str> {
+impl SimultaneousArgs {
+    /// Returns the name of an option or setting by which Whisper recognises the speech; `setting` is the task of the
+    /// settings.
+    pub(super) fn whisper_option(&self, setting: MinerTask) -> Option<&'static str> {
         let options = [
+            ("--stt whisper", self.stt == Some(SttEngine::Whisper)),
             ("--task translate", self.task == Some(MinerTask::Translate)),
             ("BB_MINER_TASK=translate", self.task.is_none() && setting == MinerTask::Translate),
             ("--source-language", self.source_language.is_some()),
@@ -145,12 +150,21 @@ mod tests {
             ),
         ] {
             let args = parse(options);
-            assert_eq!(args.uses_whisper(setting), uses_whisper, "{options:?}");
+            assert_eq!(args.whisper_option(setting).is_some(), uses_whisper, "{options:?}");
             let conflict = args.conflict(setting, false);
             assert_eq!(conflict.is_some(), expected.is_some(), "{options:?}: {conflict:?}");
             assert!(conflict.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
         assert!(parse(&["--task", "translate"]).conflict(Transcribe, true).unwrap().contains("not for --stt-url"));
+    }
+
+    #[test]
+    fn unknown_languages_and_thresholds_are_refused_by_name() {
+        for (option, value) in [("--source-language", "xx"), ("--source-language", "FR"), ("--frame-threshold", "201")]
+        {
+            let error = Line::try_parse_from(["bb", option, value]).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid value '{value}' for '{option}")), "{error}");
+        }
     }
 
     #[test]
