@@ -70,8 +70,8 @@ pub struct AlignAtt {
 }
 
 impl AlignAtt {
-    /// Creates the policy. Language, task, punctuation and no-speech threshold are those of the transcriber's options;
-    /// its engine decodes concurrent speeches.
+    /// Creates the policy. Language, task, punctuation and the thresholds for silence, uncertainty and repetition are
+    /// those of the transcriber's options; its engine decodes concurrent speeches.
     ///
     /// # Errors
     /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not between 0 and 30 s.
