@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::context::Context;
+use crate::preflight;
 
 /// Time for the last requests that arrive during startup.
 const STARTUP_DRAIN: Duration = Duration::from_secs(1);
@@ -110,6 +111,7 @@ impl Daemon {
     /// Binds the ports and installs the metrics recorder.
     pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
         allow_connections();
+        preflight::check_machine();
         let listener = bind(listen).await?.into_std()?;
         let address = listener.local_addr()?;
         let metrics_listener = match metrics.metrics {
@@ -198,6 +200,7 @@ impl Daemon {
 /// recorded.
 pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
     allow_connections();
+    preflight::check_machine();
     let readiness = Readiness::starting();
     if let Some(address) = address {
         // Installing the recorder takes milliseconds, in which its clock is calibrated.

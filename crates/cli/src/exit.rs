@@ -26,6 +26,13 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    const ALL: [Self; 5] = [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
+
+    /// Returns the class with this exit code; `None` for other codes, such as 1.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.code() == code)
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Usage => 2,

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use taonet_babelbit_config::Config;
+use taonet_babelbit_config::{Config, differences};
 use taonet_chain::Network;
+use taonet_doctor::Finding;
 use taonet_neuron::{OperatorConfig, WalletSettings};
 use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem, Warning, file_variables};
 
@@ -57,7 +58,6 @@ pub(crate) fn text(name: &str) -> Option<String> {
 /// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set. The network's origin is the
 /// name of the variable that selects it, unless that is the variable itself.
 pub(crate) fn origin(name: &str) -> &'static str {
-    let is_set = |name: &str| text(name).is_some_and(|value| !value.trim().is_empty());
     if NETWORK_VARIABLES.contains(&name)
         && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|known| is_set(known))
         && selecting != name
@@ -89,6 +89,26 @@ pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError>
             Err(ConfigError { problems })
         }
     }
+}
+
+/// Reads Babelbit's settings, as [`read_with_network`] does, and reports on them: invalid ones, those without effect, and
+/// those that are set and read differently from the reference. The settings are `None` if any is invalid.
+pub(crate) fn check() -> (Option<Config>, Vec<Finding>) {
+    let (config, mut findings) = match read_with_network() {
+        Ok((config, warnings)) => (Some(config), taonet_doctor::settings(Ok(&warnings))),
+        Err(error) => (None, taonet_doctor::settings(Err(&error))),
+    };
+    for row in differences().iter().filter(|row| is_set(row.name)) {
+        if findings.iter().all(|finding| finding.subject != row.name) {
+            findings.push(taonet_doctor::difference(row.name, row.here));
+        }
+    }
+    (config, findings)
+}
+
+/// Whether a variable has a value that is not blank.
+pub(crate) fn is_set(name: &str) -> bool {
+    text(name).is_some_and(|value| !value.trim().is_empty())
 }
 
 /// Returns the variables that do not name a network. `variable` returns the value of a variable.

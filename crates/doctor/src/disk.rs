@@ -38,7 +38,20 @@ pub fn disk(what: &str, directory: &Path, needs: DiskNeeds) -> Finding {
         let remedy = format!("run `sudo chown $USER {}`, or choose another directory", existing.display());
         return Finding::fault(Check::Disk, subject, seen, remedy);
     }
-    match statvfs(&existing) {
+    free_space(subject, &existing, needs)
+}
+
+/// Checks only that the disk of a directory has space, for a daemon that may not need the directory.
+pub fn disk_space(what: &str, directory: &Path, needs: DiskNeeds) -> Finding {
+    let subject = format!("{what}: {}", directory.display());
+    match existing(directory) {
+        Ok(existing) => free_space(subject, &existing, needs),
+        Err(error) => Finding::skipped(Check::Disk, subject, error.to_string()),
+    }
+}
+
+fn free_space(subject: String, existing: &Path, needs: DiskNeeds) -> Finding {
+    match statvfs(existing) {
         Ok(disk) => space(subject, disk.f_bavail.saturating_mul(disk.f_frsize), needs),
         Err(error) => Finding::skipped(Check::Disk, subject, format!("cannot read the free space: {error}")),
     }
@@ -82,6 +95,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let too_small = DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
         assert_eq!(disk("logs", directory.path(), too_small).status, Status::Fault);
+        assert_eq!(disk_space("logs", directory.path(), too_small).status, Status::Fault);
     }
 
     #[test]

@@ -157,7 +157,7 @@ impl Finding {
     pub fn error(check: Check, subject: impl Into<String>, error: &dyn Error, remedy: &str) -> Self {
         let text = with_causes(error);
         let (seen, hint) = split_hint(&text);
-        Self::fault(check, subject, seen, hint.unwrap_or(remedy))
+        Self::fault(check, subject, seen, hint.unwrap_or(remedy).replace("\nhint: ", "; "))
     }
 
     /// Returns the exit code of a fault, otherwise `None`.

@@ -4,7 +4,7 @@
 //! peers refuse its requests, a restored ledger stops its weights. Each function of this crate checks one property and
 //! returns [`Finding`]s: what was checked, what was seen, and for a warning or a fault what to do about it.
 //!
-//! - this machine: [`clock_against_ntp`], [`disk`], [`port`], [`host`], [`version`];
+//! - this machine: [`clock_against_ntp`], [`disk`] and [`disk_space`], [`port`], [`host`], [`version`];
 //! - the operator's files: [`settings`] and [`difference`], [`hotkey`], [`coldkey`] and [`secret_file`], [`model`];
 //! - the chain: [`clock_against_chain`], [`registration`], [`ledger`], [`reachability`].
 //!
@@ -45,12 +45,12 @@ mod settings;
 mod version;
 
 pub use clock::{clock_against_chain, clock_against_ntp};
-pub use disk::{DiskNeeds, disk};
+pub use disk::{DiskNeeds, disk, disk_space};
 pub use finding::{Check, Finding, Report, Status, log_findings};
 pub use host::{Host, host};
 pub use keys::{coldkey, hotkey, secret_file};
 pub use ledger::{LedgerView, ledger};
-pub use models::model;
+pub use models::{IfMissing, model};
 pub use neuron::{Registration, registration};
 pub use ports::port;
 pub use reach::{Endpoint, reachability};

@@ -22,7 +22,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
-use crate::{memory, settings};
+use crate::{memory, preflight, settings};
 
 /// The reference's fallback node of the main network.
 const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
@@ -113,6 +113,7 @@ async fn connect(
         match submitter(network, open, keypair).await {
             Ok((client, submitter)) => {
                 tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
+                preflight::check_clock(&*client).await;
                 gateway.connect(client, submitter);
                 return Ok(());
             }

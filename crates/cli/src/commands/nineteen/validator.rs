@@ -28,6 +28,7 @@ use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::input;
 use crate::keys::KeyArgs;
+use crate::preflight;
 
 /// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
@@ -133,6 +134,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let chain = Arc::new(args.network.connect().await?);
+        preflight::check_clock(&*chain).await;
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
         let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());

@@ -29,6 +29,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::NeuronKeyArgs;
+use crate::preflight;
 use crate::submission;
 use crate::updates::{AutoUpdateArgs, End};
 
@@ -259,6 +260,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             readiness.set_ready();
         } else {
             let chain = Arc::new(args.network.connect().await?);
+            preflight::check_clock(&*chain).await;
             let service = submission::start(chain, &keypair, &directory, &shutdown).await?;
             let settings = ValidatorSettings {
                 netuid: args.netuid,
