@@ -34,9 +34,9 @@
 //! The crate plays and records nothing, and supports no file format but WAV. espeak-ng is a separate program that must
 //! be installed; models are downloaded only on request ([`models::ModelStore::pull`]).
 //!
-//! Uses `taonet-primitives` (sample rates, seconds). Used by `taonet-whisper`, which implements [`Recognizer`], and by
-//! nearly every crate of Babelbit that handles speech: engine and miner synthesise it; scorer, workers and miner
-//! recognise it.
+//! Uses `taonet-primitives` (sample rates, seconds). Used by `taonet-whisper`, which implements [`Recognizer`], by
+//! `taonet-doctor`, which verifies models, and by nearly every crate of Babelbit that handles speech: engine and miner
+//! synthesise it; scorer, workers and miner recognise it.
 
 mod embed;
 mod frames;
