@@ -1,8 +1,6 @@
 use std::error::Error;
 use std::fmt;
 
-use taonet_primitives::with_causes;
-
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -153,11 +151,23 @@ impl Finding {
         Self::new(check, Status::Fault, subject.into(), seen.into(), Some(remedy.into()))
     }
 
-    /// Creates a fault from an error. The hint in the error's text is the remedy; `remedy` is for an error without one.
+    /// Creates a fault from an error with its causes. The hints in their texts are the remedy; `remedy` is for an error
+    /// without one.
     pub fn error(check: Check, subject: impl Into<String>, error: &dyn Error, remedy: &str) -> Self {
-        let text = with_causes(error);
-        let (seen, hint) = split_hint(&text);
-        Self::fault(check, subject, seen, hint.unwrap_or(remedy).replace("\nhint: ", "; "))
+        let (mut seen, mut hints) = (String::new(), Vec::new());
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            let (message, hint) = split_hint(&text);
+            // Some messages already contain their cause.
+            if !seen.contains(message) {
+                seen = if seen.is_empty() { message.to_owned() } else { format!("{seen}: {message}") };
+            }
+            hints.extend(hint.map(str::to_owned));
+            cause = error.source();
+        }
+        let remedy = if hints.is_empty() { remedy.to_owned() } else { hints.join("; ") };
+        Self::fault(check, subject, seen, remedy)
     }
 
     /// Returns the exit code of a fault, otherwise `None`.
@@ -256,14 +266,34 @@ mod tests {
         assert!(Check::ALL.iter().all(|check| (1..=5).contains(&check.exit_code())));
     }
 
+    /// An error with a cause.
+    #[derive(Debug)]
+    struct Failed(&'static str, Option<Box<Self>>);
+
+    impl fmt::Display for Failed {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Failed {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_ref().map(|cause| &**cause as &(dyn Error + 'static))
+        }
+    }
+
     #[test]
-    fn hint_of_error_is_remedy() {
-        for (text, seen, remedy) in [
-            ("no file; hint: create it", "no file", Some("create it")),
-            ("no file\nhint: create it", "no file", Some("create it")),
-            ("no file", "no file", None),
+    fn hints_of_error_and_its_causes_are_remedy() {
+        for (text, cause, seen, remedy) in [
+            ("no file; hint: create it", None, "no file", "create it"),
+            ("no file\nhint: create it", None, "no file", "create it"),
+            ("no file", None, "no file", "look"),
+            ("no node; hint: wait", Some("refused"), "no node: refused", "wait"),
+            ("no node: refused; hint: wait", Some("refused\nhint: start it"), "no node: refused", "wait; start it"),
         ] {
-            assert_eq!(split_hint(text), (seen, remedy));
+            let error = Failed(text, cause.map(|cause| Box::new(Failed(cause, None))));
+            let finding = Finding::error(Check::Network, "x", &error, "look");
+            assert_eq!((finding.seen.as_str(), finding.remedy.as_deref()), (seen, Some(remedy)));
         }
     }
 }

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     let (config, findings) = settings::check();
     report.extend(findings);
     context.block_on(async {
-        let machine = check_machine(args);
+        let machine = check_machine(args, config.as_ref());
         match &config {
             Some(config) => {
                 let (files, known) = check_files(config);
@@ -94,11 +94,23 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     verdict(&report)
 }
 
-/// Checks what does not depend on the settings.
-async fn check_machine(args: &DoctorArgs) -> Vec<Finding> {
+/// Returns the directories with files that must be kept, each with a name.
+fn directories(config: &Config) -> [(&'static str, PathBuf); 5] {
+    [
+        ("state", state_directory("")),
+        ("logs", config.logs_dir.clone()),
+        ("scores", config.scores_dir.clone()),
+        ("status files", config.status_dir.clone()),
+        ("caches", config.cache_dir.clone()),
+    ]
+}
+
+/// Checks the system, the clock and the version of this program.
+async fn check_machine(args: &DoctorArgs, config: Option<&Config>) -> Vec<Finding> {
     let (clock, system, latest) =
         tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), Host::read(), latest(args.from.as_ref()));
-    let mut findings = host(&system, &[state_directory("")]);
+    let state: Vec<_> = config.into_iter().flat_map(directories).map(|(_, path)| path).collect();
+    let mut findings = host(&system, &state);
     findings.extend([clock, version(VERSION, &latest)]);
     findings
 }
@@ -119,16 +131,8 @@ async fn latest(source: Option<&ReleaseSource>) -> Latest {
 
 /// Checks directories, keys and models. Also returns the hotkey of the configured wallet.
 fn check_files(config: &Config) -> (Vec<Finding>, Option<Hotkey>) {
-    let state = state_directory("");
-    let directories = [
-        ("state", &state),
-        ("logs", &config.logs_dir),
-        ("scores", &config.scores_dir),
-        ("status files", &config.status_dir),
-        ("caches", &config.cache_dir),
-    ];
-    let mut findings: Vec<_> =
-        directories.into_iter().map(|(what, path)| disk(what, path, DiskNeeds::default())).collect();
+    let checked = directories(config).into_iter().map(|(what, path)| disk(what, &path, DiskNeeds::default()));
+    let mut findings: Vec<_> = checked.collect();
     let (keys, hotkey) = check_keys(config);
     findings.extend(keys);
     findings.extend(check_models(config));
@@ -197,7 +201,8 @@ async fn check_chain(args: &DoctorArgs, config: &Config, hotkey: Option<Hotkey>)
     findings.push(Finding::ok(Check::Network, subject, format!("connected, genesis {genesis}")));
     // The chain's time does not depend on the hotkey.
     let asked = hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
-    let state = match chain.hotkey_state(netuid, MechId(0), &asked, At::Head).await {
+    let read_state = || chain.hotkey_state(netuid, MechId(0), &asked, At::Head);
+    let state = match read_state().await {
         Ok(state) => state,
         Err(error) => {
             findings.push(Finding::skipped(Check::Clock, "the chain's time", error.to_string()));
@@ -208,7 +213,14 @@ async fn check_chain(args: &DoctorArgs, config: &Config, hotkey: Option<Hotkey>)
     let (Some(hotkey), Some(neuron)) = (hotkey, neuron) else { return Ok(findings) };
     let directory = args.ledger.clone().unwrap_or_else(|| state_directory("subtensor-gateway"));
     let view = LedgerView { genesis, netuid, hotkey, state: &state, registered_at: neuron.registered_at };
-    findings.push(ledger(&directory, &view).await);
+    let mut compared = ledger(&directory, &view).await;
+    if compared.status == Status::Fault
+        && let Ok(state) = read_state().await
+    {
+        // Weights may have been included between the two reads.
+        compared = ledger(&directory, &LedgerView { state: &state, ..view }).await;
+    }
+    findings.push(compared);
     findings.extend(check_endpoint(config, neuron.axon.map(|axon| axon.address)).await);
     Ok(findings)
 }

@@ -201,6 +201,10 @@ fn all_facts() -> Vec<Sample> {
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
         ]),
+        Sample::facts("commands/doctor.rs", &[
+            ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
+            ["remedy", "run `chmod 600 /var/lib/taonet/hotkey`"],
+        ]),
         Sample::facts("commands/tx.rs", &[
             ["extrinsic", BLOCK], ["signer", ALICE], ["nonce", "12"], ["tip", "0 TAO"],
             ["era", "128 blocks, from a block whose number modulo 128 is 37"], ["call", "Balances.transfer_keep_alive"],

@@ -21,9 +21,14 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
-    if let Command::Check = command {
-        return check(context);
+    match command {
+        Command::Show => show(context),
+        Command::Check => check(context),
     }
+}
+
+/// Prints every setting.
+fn show(context: &Context) -> anyhow::Result<()> {
     let read = settings::read_with_network();
     let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
