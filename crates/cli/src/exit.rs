@@ -86,7 +86,7 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// Whether the error is that of a keyfile that does not exist.
-fn is_missing_key(error: &anyhow::Error) -> bool {
+pub(crate) fn is_missing_key(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref() {
         Some(WalletError::Read { source, .. }) => source.kind() == ErrorKind::NotFound,
         _ => false,

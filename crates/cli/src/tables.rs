@@ -438,9 +438,6 @@ pub(crate) static MISMATCHES: [Column; 7] = [
 pub(crate) static SETTINGS: [Column; 4] =
     [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
 
-/// Columns of `bb config check`: variables that are read differently from the reference.
-pub(crate) static DIFFERENCES: [Column; 4] = [fixed("variable"), fixed("set"), text("reference").rank(1), text("here")];
-
 /// Columns of `tao doctor`.
 pub(crate) static FINDINGS: [Column; 5] =
     [fixed("check"), fixed("status"), number("exit code").rank(1), text("subject"), text("seen")];

@@ -54,8 +54,9 @@ pub async fn clock_against_ntp(server: &str, timeout: Duration) -> Finding {
     };
     let direction = if offset > 0.0 { "ahead of" } else { "behind" };
     let size = offset.abs();
-    let shown = if size < 1.0 { format!("{:.0} ms", size * 1e3) } else { duration(Duration::from_secs_f64(size)) };
-    let seen = format!("{shown} {direction} NTP");
+    let offset_text =
+        if size < 1.0 { format!("{:.0} ms", size * 1e3) } else { duration(Duration::from_secs_f64(size)) };
+    let seen = format!("{offset_text} {direction} NTP");
     if size > OFFSET_FAULT {
         Finding::fault(Check::Clock, server, seen, SYNCHRONISE)
     } else if size > OFFSET_WARNING {

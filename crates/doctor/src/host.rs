@@ -78,13 +78,13 @@ fn failed_units(list: &str) -> Vec<String> {
     failed.filter_map(|columns| Some((*columns.first()?).to_owned())).collect()
 }
 
-/// Checks what is special about containers and systemd: state outside of volumes, failed units, limits. `state` are the
-/// directories that must outlive a container.
-pub fn host(host: &Host, state: &[PathBuf]) -> Vec<Finding> {
+/// Checks what is special about containers and systemd: state outside of volumes, failed units, limits. `directories`
+/// are those that must outlive a container.
+pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(container) = host.container {
-        let lost = state.iter().filter(|path| is_on_container_layer(&host.mounts, path));
-        findings.extend(lost.map(|path| {
+        let deleted = directories.iter().filter(|path| is_on_container_layer(&host.mounts, path));
+        findings.extend(deleted.map(|path| {
             Finding::fault(
                 Check::Host,
                 path.display().to_string(),
@@ -93,7 +93,7 @@ pub fn host(host: &Host, state: &[PathBuf]) -> Vec<Finding> {
             )
         }));
         if findings.is_empty() {
-            findings.push(Finding::ok(Check::Host, container, "all state is in volumes"));
+            findings.push(Finding::ok(Check::Host, container, "no directory is in the container's writable layer"));
         }
     }
     if let Some(version) = host.systemd {
@@ -123,21 +123,33 @@ pub fn host(host: &Host, state: &[PathBuf]) -> Vec<Finding> {
     findings
 }
 
-/// Whether a path is on an overlay file system, which a container's own layer is.
+/// Whether a path is on a writable overlay file system, which a container's own layer is. A read-only layer loses
+/// nothing: the check of the disk reports it.
 fn is_on_container_layer(mounts: &str, path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mounted = mounts.lines().filter_map(mount).filter(|(at, _)| absolute.starts_with(at));
+    let above = mounts.lines().filter_map(Mount::parse).filter(|mount| absolute.starts_with(&mount.point));
     // Of several mounts at one path, the last one is visible.
-    let visible = mounted.max_by_key(|(at, _)| at.components().count());
-    visible.is_some_and(|(_, kind)| kind == "overlay")
+    let visible = above.max_by_key(|mount| mount.point.components().count());
+    visible.is_some_and(|mount| mount.kind == "overlay" && !mount.is_read_only)
 }
 
-/// Parses a line of mountinfo into the mount point and the type of its file system.
-fn mount(line: &str) -> Option<(PathBuf, &str)> {
-    let (head, tail) = line.split_once(" - ")?;
-    // White space is octal: `\040` is a space.
-    let at = head.split(' ').nth(4)?.replace("\\040", " ");
-    Some((at.into(), tail.split(' ').next()?))
+/// A line of mountinfo.
+struct Mount<'a> {
+    point: PathBuf,
+    /// The type of the file system.
+    kind: &'a str,
+    is_read_only: bool,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (head, tail) = line.split_once(" - ")?;
+        let mut columns = head.split(' ').skip(4);
+        // White space is octal: `\040` is a space.
+        let point = columns.next()?.replace("\\040", " ").into();
+        let is_read_only = columns.next()?.split(',').any(|option| option == "ro");
+        Some(Self { point, kind: tail.split(' ').next()?, is_read_only })
+    }
 }
 
 #[cfg(test)]
@@ -159,6 +171,8 @@ mod tests {
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!((findings[0].status, findings[0].subject.as_str()), (Status::Fault, "/home/taonet/.local"));
         assert_eq!(host(&docker, &state[..2])[0].status, Status::Ok);
+        let read_only = Host { mounts: MOUNTS.replace("/ / rw", "/ / ro"), ..docker.clone() };
+        assert_eq!(host(&read_only, &state)[0].status, Status::Ok);
         // Outside containers, the root can be an overlay too.
         assert_eq!(host(&Host { container: None, ..docker }, &state)[0].status, Status::Ok);
     }

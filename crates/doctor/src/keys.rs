@@ -61,8 +61,8 @@ pub fn coldkey(wallet: &Wallet) -> Vec<Finding> {
 
 /// Checks that a file with a secret is readable by its owner only, and by this user.
 pub fn secret_file(what: &str, path: &Path) -> Finding {
-    let shown = path.display();
-    let subject = format!("{what}: {shown}");
+    let file = path.display();
+    let subject = format!("{what}: {file}");
     let metadata = match metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
@@ -74,12 +74,12 @@ pub fn secret_file(what: &str, path: &Path) -> Finding {
     // A pipe or a device, such as /dev/stdin, has no lasting content.
     if metadata.is_file() && mode & 0o077 != 0 {
         let seen = format!("mode {mode:04o}: other users can read the secret");
-        return Finding::fault(Check::Keys, subject, seen, format!("run `chmod 600 {shown}`"));
+        return Finding::fault(Check::Keys, subject, seen, format!("run `chmod 600 {file}`"));
     }
     let user = geteuid();
     if !user.is_root() && metadata.uid() != user.as_raw() {
         let seen = format!("the file belongs to user {}, this is user {}", metadata.uid(), user.as_raw());
-        return Finding::fault(Check::Keys, subject, seen, format!("run `sudo chown $USER {shown}`"));
+        return Finding::fault(Check::Keys, subject, seen, format!("run `sudo chown $USER {file}`"));
     }
     Finding::ok(Check::Keys, subject, format!("mode {mode:04o}"))
 }

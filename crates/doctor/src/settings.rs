@@ -18,8 +18,8 @@ fn invalid(Problem { name, value, expected }: &Problem) -> Finding {
 
 fn warning(warning: &Warning) -> Finding {
     match warning {
-        Warning::Unknown { name, nearest: Some(known) } => {
-            Finding::warning(Check::Settings, name, "unknown setting", format!("did you mean {known}?"))
+        Warning::Unknown { name, nearest: Some(similar) } => {
+            Finding::warning(Check::Settings, name, "unknown setting", format!("did you mean {similar}?"))
         }
         Warning::Unknown { name, nearest: None } => {
             Finding::warning(Check::Settings, name, "unknown setting", "remove it, or see `bb config show`")
@@ -29,14 +29,11 @@ fn warning(warning: &Warning) -> Finding {
     }
 }
 
-/// Reports a variable that is set, and that this program reads differently from the reference system.
-pub fn difference(name: &str, here: &str) -> Finding {
-    Finding::warning(
-        Check::Settings,
-        name,
-        format!("read differently from the reference: {here}"),
-        "check that the value means what you want; docs/compat.md lists all differences",
-    )
+/// Reports a variable that is set, and that this program reads differently from the reference system: `here` and
+/// `reference` are the two meanings.
+pub fn difference(name: &str, reference: &str, here: &str, remedy: &str) -> Finding {
+    let seen = format!("read differently from the reference: {here} (there: {reference})");
+    Finding::warning(Check::Settings, name, seen, remedy)
 }
 
 #[cfg(test)]

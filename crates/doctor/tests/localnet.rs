@@ -1,20 +1,25 @@
 //! Broken set-ups on the embedded development chain.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::Method;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Follow, HotkeyState, calls};
 use taonet_doctor::{
-    Check, Endpoint, Finding, LedgerView, Registration, Status, clock_against_chain, ledger, reachability, registration,
+    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain, ledger,
+    reachability, registration,
 };
 use taonet_ledger::{Ledger, NewWeights, Submitter};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_neuron::AddressPolicy;
 use taonet_primitives::{BlockHash, BlockNumber, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, Call as AxonCall, ClientConfig, Retry, SignedClient, Signer};
+use tokio::net::TcpSocket;
 
 const NETUID: NetUid = NetUid(59);
 const NO_SUBNET: NetUid = NetUid(60_000);
@@ -44,6 +49,11 @@ impl World {
     async fn register(&self) {
         self.as_root("sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await;
         self.send(&calls::burned_register(NETUID, self.hotkey.hotkey()), &self.alice).await;
+        self.add_stake().await;
+    }
+
+    /// Adds stake, with which the next epoch gives the hotkey a validator permit.
+    async fn add_stake(&self) {
         self.send(&calls::add_stake(self.hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000)), &self.alice).await;
         self.next_epoch().await;
     }
@@ -103,6 +113,11 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
 }
 
+fn axon_call() -> AxonCall {
+    let deadline = Duration::from_secs(10);
+    AxonCall { deadline, retry: Retry::Never, ..AxonCall::new(Method::GET, "ping", "") }
+}
+
 #[track_caller]
 fn assert_fault(finding: &Finding, check: Check, seen: &str) {
     assert_eq!((finding.check, finding.status), (check, Status::Fault), "{finding:?}");
@@ -141,11 +156,15 @@ async fn wrong_network_and_unregistered_hotkey_are_faults() {
     assert_fault(&unregistered.findings[1], Check::Registration, "not registered on subnet 59");
     assert_eq!(unregistered.findings[1].exit_code(), Some(5));
 
-    world.register().await;
+    // Without stake, no validator permit.
+    world.as_root("sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await;
+    world.send(&calls::burned_register(NETUID, hotkey), &world.alice).await;
     let registered = registration(&*world.chain, NETUID, Some(&hotkey)).await;
-    assert!(registered.neuron.is_some());
-    let status = registered.findings[1].status;
-    assert!(matches!(status, Status::Ok | Status::Warning), "{:?}", registered.findings);
+    assert!(registered.neuron.is_some_and(|neuron| !neuron.validator_permit));
+    assert_eq!(registered.findings[1].status, Status::Warning, "{:?}", registered.findings);
+    world.add_stake().await;
+    let permitted = registration(&*world.chain, NETUID, Some(&hotkey)).await;
+    assert_eq!(permitted.findings[1].status, Status::Ok, "{:?}", permitted.findings);
     let unknown = registration(&*world.chain, NETUID, None).await;
     assert_eq!(unknown.findings[1].status, Status::Skipped);
 }
@@ -163,8 +182,11 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
     // Another validator's ledger, or a backup of the time before.
     let missing = world.check_ledger(empty.path(), None).await;
     assert_eq!(missing.status, Status::Warning, "{missing:?}");
+    // A validator that moved here from another program.
     drop(Ledger::open(restored.path()).await.unwrap());
-    assert_fault(&world.check_ledger(restored.path(), None).await, Check::Ledger, "behind the chain");
+    let moved = world.check_ledger(restored.path(), None).await;
+    assert_eq!(moved.status, Status::Warning, "{moved:?}");
+    assert!(moved.seen.starts_with("the ledger is new"), "{moved:?}");
 
     let other_chain = world.check_ledger(kept.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap())).await;
     assert_fault(&other_chain, Check::Ledger, "the ledger is of the chain");
@@ -185,16 +207,27 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
 async fn published_endpoint_without_miner_is_fault() {
     let world = World::new().await;
     world.register().await;
-    let published = "8.8.8.8:8092".parse().unwrap();
+    // A socket that is bound and does not listen: no other program gets the port, and connections are refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let published = SocketAddr::from(([8, 8, 8, 8], socket.local_addr().unwrap().port()));
     world.send(&calls::serve_axon(NETUID, 1, published), &world.hotkey).await;
     let Registration { neuron, .. } = registration(&*world.chain, NETUID, Some(&world.hotkey.hotkey())).await;
     let axon = neuron.and_then(|neuron| neuron.axon).map(|axon| axon.address);
     assert_eq!(axon, Some(published));
-    let endpoint = Endpoint { published: axon, port: Some(9_000), external_ip: None };
-    // The published address stands for this machine, on which nothing listens.
+
+    // The published address stands for this machine.
     let local_miner_ip = Some("8.8.8.8".to_owned());
     let policy = AddressPolicy { allow_private: true, local_miner_ip, ..AddressPolicy::default() };
-    let findings = reachability(endpoint, &policy, Duration::from_secs(5)).await;
-    assert_fault(&findings[0], Check::Reachability, "port 8092 is published, but MINER_AXON_PORT is 9000");
-    assert_fault(&findings[1], Check::Reachability, "unreachable");
+    let signer = Signer::new(world.alice.clone(), "0.0.0.0", BtauthScheme::new());
+    let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
+    let request = axon_call();
+    let hotkey = world.hotkey.hotkey();
+    let call = EndpointCall { hotkey, client: &client, request: &request, is_subnet_route: true };
+    let endpoint = Endpoint { published: axon, port: Some(published.port()), external_ip: None };
+    let findings = reachability(endpoint, &policy, Some(call)).await;
+    assert_fault(&findings[0], Check::Reachability, "no response to a signed request");
+    let wrong_port = Endpoint { port: Some(9), ..endpoint };
+    let findings = reachability(wrong_port, &policy, Some(call)).await;
+    assert_fault(&findings[0], Check::Reachability, "is published, but MINER_AXON_PORT is 9");
 }

@@ -1,42 +1,44 @@
 //! `tao doctor`: checks of an operator's set-up.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+mod chain;
+mod report;
+mod role;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
-use serde_json::{Value, json};
 use taonet_babelbit_config::Config;
-use taonet_chain::{At, Chain as _, Client};
 use taonet_doctor::{
-    Check, DiskNeeds, Endpoint, Finding, Host, IfMissing, Latest, LedgerView, Registration, Report, Status,
-    clock_against_chain, clock_against_ntp, coldkey, disk, host, ledger, model, port, reachability, registration,
-    secret_file, version,
+    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
+    disks, host, model, secret_file, version,
 };
-use taonet_primitives::{Hotkey, MechId, NetUid, counted};
-use taonet_reach::{SOURCES, external_ip};
-use taonet_service::unix_time;
+use taonet_primitives::{Hotkey, NetUid};
 use taonet_speech::models::ModelStore;
 use taonet_update::ReleaseSource;
+use taonet_wallet::StoredKey;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::babelbit::runner::address_policy;
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::state_directory;
 use crate::engines;
-use crate::exit::{Classified, Failure};
+use crate::exit::is_missing_key;
 use crate::keys::{configured_wallet, stored_hotkey};
-use crate::printable::printable;
 use crate::settings;
-use crate::table::{Cell, facts, judged, table, warning};
-use crate::tables::FINDINGS;
 use crate::updates::{VERSION, updater};
 
-/// Timeout of a query to a server on the internet.
+pub(crate) use report::finding_json;
+use role::Role;
+
+/// Timeout of a query to a server on the internet, or to a file system.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Hint of the error for a missing hotkey.
-const NO_HOTKEY: &str = "create a wallet with `tao wallet create`, or select one with BITTENSOR_WALLET_COLD and \
-    BITTENSOR_WALLET_HOT";
+const NO_HOTKEY: &str = "pass the keyfile with --keyfile, create a wallet with `tao wallet create`, or select one with \
+    BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT";
 
 /// Check the set-up of a validator or miner, and say how to correct it
 #[derive(Debug, Args)]
@@ -44,11 +46,21 @@ pub(crate) struct DoctorArgs {
     /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
-    /// Hotkey to look for on the chain [default: that of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
+    /// Daemon of Babelbit to check: gateway, signer, validator, runner or miner; may be repeated [default: all; in a
+    /// container, none]
+    #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
+    role: Vec<Role>,
+    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
     /// BITTENSOR_WALLET_PATH]
+    #[arg(long, value_name = "FILE")]
+    keyfile: Option<PathBuf>,
+    /// Hotkey to look for on the chain [default: that of the keyfile]
     #[arg(long, value_name = "HOTKEY")]
     hotkey: Option<Hotkey>,
-    /// Directory of the gateway's weight ledger [default: subtensor-gateway in the state directory]
+    /// File of settings [default: .env, if it exists]
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Directory of the weight ledger [default: that of the subnet's daemon in the state directory]
     #[arg(long, value_name = "DIR")]
     ledger: Option<PathBuf>,
     /// NTP server to compare the clock with
@@ -63,97 +75,201 @@ pub(crate) struct DoctorArgs {
 
 pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     let mut report = Report::default();
-    if let Err(error) = settings::load_env_file() {
-        report.extend([Finding::error(Check::Settings, ".env", error.as_ref(), "correct the line")]);
+    let loaded = args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
+    if let Err(error) = loaded {
+        let file = args.env_file.as_deref().unwrap_or(Path::new(".env")).display().to_string();
+        report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
     }
-    let (config, findings) = settings::check();
-    report.extend(findings);
     context.block_on(async {
-        let machine = check_machine(args, config.as_ref());
-        match &config {
-            Some(config) => {
-                let (files, known) = check_files(config);
-                let hotkey = args.hotkey.or(known);
-                let (machine, ports, chain) =
-                    tokio::join!(machine, check_ports(config), check_chain(args, config, hotkey));
-                report.extend(machine.into_iter().chain(files).chain(ports).chain(chain?));
-            }
-            None => {
-                report.extend(machine.await);
-                let rest = [Check::Disk, Check::Ports, Check::Keys, Check::Models, Check::Network];
-                report.extend(rest.map(|check| Finding::skipped(check, "", "the settings are invalid")));
-            }
-        }
+        report.extend(check(args).await?);
         anyhow::Ok(())
     })?;
     if context.json {
-        context.print_json(&document(&report))?;
+        context.print_json(&report::document(&report))?;
     } else {
-        context.print(&shown(&report))?;
+        context.print(&report::text(&report))?;
     }
-    verdict(&report)
+    report::verdict(&report)
 }
 
-/// Returns the directories with files that must be kept, each with a name.
-fn directories(config: &Config) -> [(&'static str, PathBuf); 5] {
-    [
-        ("state", state_directory("")),
-        ("logs", config.logs_dir.clone()),
-        ("scores", config.scores_dir.clone()),
-        ("status files", config.status_dir.clone()),
-        ("caches", config.cache_dir.clone()),
-    ]
-}
-
-/// Checks the system, the clock and the version of this program.
-async fn check_machine(args: &DoctorArgs, config: Option<&Config>) -> Vec<Finding> {
-    let (clock, system, latest) =
-        tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), Host::read(), latest(args.from.as_ref()));
-    let state: Vec<_> = config.into_iter().flat_map(directories).map(|(_, path)| path).collect();
-    let mut findings = host(&system, &state);
+/// Runs all checks. Each check has at least one finding.
+async fn check(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
+    let (subnet, mut findings) = Subnet::read(args.netuid);
+    let machine =
+        async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
+    let (clock, latest, machine) = machine.await;
     findings.extend([clock, version(VERSION, &latest)]);
-    findings
+    let Some(subnet) = subnet else {
+        findings.extend(host(&machine, &[]));
+        let dependent = [
+            Check::Disk,
+            Check::Ports,
+            Check::Keys,
+            Check::Models,
+            Check::Network,
+            Check::Registration,
+            Check::Ledger,
+            Check::Reachability,
+        ];
+        findings.extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
+        return Ok(findings);
+    };
+    let roles = match args.role.as_slice() {
+        [] if machine.container.is_none() => &Role::ALL,
+        selected => selected,
+    };
+    let keys = check_keys(args, &subnet, machine.systemd.is_some());
+    let hotkey = args.hotkey.or(keys.hotkey);
+    let setup = chain::Setup { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
+    findings.extend(keys.findings);
+    let (directories, ports, models, chain) = tokio::join!(
+        check_directories(args, &subnet, roles, &machine),
+        check_ports(&subnet, roles),
+        check_models(&subnet, roles),
+        chain::check(&setup),
+    );
+    findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
+    Ok(findings)
+}
+
+/// The subnet to check.
+struct Subnet {
+    netuid: NetUid,
+    /// Babelbit's settings; `None` on other subnets, whose daemons have options instead.
+    babelbit: Option<Config>,
+}
+
+impl Subnet {
+    /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
+    fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
+        let configured = settings::load_only(&["BABELBIT_NETUID"]).map(|config| config.netuid);
+        if let (Some(netuid), Ok(configured)) = (selected, configured)
+            && netuid != configured
+        {
+            let findings = settings::check_network();
+            let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
+            return (is_valid.then_some(Self { netuid, babelbit: None }), findings);
+        }
+        let settings::CheckedSettings { config, findings, .. } = settings::check();
+        let subnet = config.map(|config| Self { netuid: selected.unwrap_or(config.netuid), babelbit: Some(config) });
+        (subnet, findings)
+    }
+}
+
+/// Returns the reason for which a check of Babelbit's daemons is skipped.
+fn skip_reason(subnet: &Subnet, roles: &[Role]) -> Option<&'static str> {
+    if subnet.babelbit.is_none() {
+        Some("the daemons of this subnet report it at their start")
+    } else if roles.is_empty() {
+        Some("in a container, select its daemon with --role")
+    } else {
+        None
+    }
 }
 
 /// Queries the release server.
 async fn latest(source: Option<&ReleaseSource>) -> Latest {
     let Some(source) = source else { return Latest::NoServer };
-    let check = match updater(source) {
-        Ok(updater) => updater.check().await.map_err(Into::into),
-        Err(error) => Err(error),
+    let updater = match updater(source) {
+        Ok(updater) => updater,
+        Err(error) => return Latest::Unknown(error.to_string()),
     };
-    match check {
-        Ok(taonet_update::Check::Newer(release)) => Latest::Newer(release.version().to_string()),
-        Ok(_) => Latest::Current,
-        Err(error) => Latest::Unknown(error.to_string()),
+    match timeout(TIMEOUT, updater.check()).await {
+        Ok(Ok(taonet_update::Check::Newer(release))) => Latest::Newer(release.version().to_string()),
+        Ok(Ok(_)) => Latest::Current,
+        Ok(Err(error)) => Latest::Unknown(error.to_string()),
+        Err(_) => Latest::Unknown(format!("no response from the release server within {} s", TIMEOUT.as_secs())),
     }
 }
 
-/// Checks directories, keys and models. Also returns the hotkey of the configured wallet.
-fn check_files(config: &Config) -> (Vec<Finding>, Option<Hotkey>) {
-    let checked = directories(config).into_iter().map(|(what, path)| disk(what, &path, DiskNeeds::default()));
-    let mut findings: Vec<_> = checked.collect();
-    let (keys, hotkey) = check_keys(config);
-    findings.extend(keys);
-    findings.extend(check_models(config));
-    (findings, hotkey)
+/// Checks the host, and the directories in which the daemons write.
+async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], machine: &Host) -> Vec<Finding> {
+    let state = state_directory("");
+    let directories = match &subnet.babelbit {
+        Some(config) => write_directories(config, roles, &state, args.ledger.as_deref()),
+        None => vec![WriteDirectory::new("state", state, DiskNeeds::STATE)],
+    };
+    let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
+    let mut findings = host(machine, &paths);
+    match skip_reason(subnet, roles) {
+        Some(reason) if directories.is_empty() => findings.push(Finding::skipped(Check::Disk, "", reason)),
+        _ => findings.extend(disks(directories, TIMEOUT).await),
+    }
+    findings
 }
 
-fn check_keys(config: &Config) -> (Vec<Finding>, Option<Hotkey>) {
-    let (wallet, home) = (&config.operator.wallet, dirs::home_dir());
-    let (mut findings, mut known) = (Vec::new(), None);
-    match stored_hotkey(wallet, home.as_deref(), NO_HOTKEY) {
-        Ok(stored) => (findings, known) = taonet_doctor::hotkey(&stored),
-        Err(error) => findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY)),
+/// Returns the directories in which daemons write; `ledger` replaces the default one of the gateway.
+fn write_directories(config: &Config, roles: &[Role], state: &Path, ledger: Option<&Path>) -> Vec<WriteDirectory> {
+    let mut directories = Vec::new();
+    for role in roles {
+        let mut of_role = role.write_directories(config, state);
+        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut()) {
+            ledger.clone_into(&mut directory.path);
+        }
+        directories.extend(of_role);
     }
-    if let Ok(Some(wallet)) = configured_wallet(wallet, home.as_deref()) {
-        findings.extend(coldkey(&wallet));
-    }
-    findings.extend(config.services.token_file.as_deref().map(|path| secret_file("token", path)));
-    (findings, known)
+    directories
 }
 
-fn check_models(config: &Config) -> Vec<Finding> {
+/// The keys of the daemons.
+struct Keys {
+    findings: Vec<Finding>,
+    /// The keyfile of the hotkey; `None` if it cannot be read.
+    stored: Option<StoredKey>,
+    /// The hotkey; `None` if it is unknown without a password.
+    hotkey: Option<Hotkey>,
+}
+
+/// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
+fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
+    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None };
+    match read_hotkey(args) {
+        Ok(stored) => {
+            (keys.findings, keys.hotkey) = taonet_doctor::hotkey(&stored);
+            keys.stored = Some(stored);
+        }
+        // The units read it as root, and this user may have no wallet.
+        Err(error) if has_units && args.keyfile.is_none() && is_missing_key(&error) => {
+            let reason = "the units of systemd have their own keyfile: pass it with --keyfile /etc/taonet/hotkey";
+            keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
+        }
+        Err(error) => keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY)),
+    }
+    if let Ok(Some(wallet)) =
+        settings::wallet().and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
+        && args.keyfile.is_none()
+    {
+        keys.findings.extend(coldkey(&wallet));
+    }
+    let token = subnet.babelbit.as_ref().and_then(|config| config.services.token_file.as_deref());
+    keys.findings.extend(token.map(|path| secret_file("token", path)));
+    keys
+}
+
+fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
+    match &args.keyfile {
+        Some(file) => Ok(StoredKey::read(file)?),
+        None => stored_hotkey(&settings::wallet()?, dirs::home_dir().as_deref(), NO_HOTKEY),
+    }
+}
+
+/// Checks the models of the runner: its recogniser and its sentence embedder.
+async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+    let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
+    if let Some(reason) = skip_reason(subnet, roles) {
+        return skipped(reason);
+    }
+    let Some(config) = subnet.babelbit.clone().filter(|_| roles.contains(&Role::Runner)) else {
+        return skipped("only the runner needs models; a miner reports at its start which it lacks");
+    };
+    // 580 MB are hashed.
+    match spawn_blocking(move || verify_models(&config)).await {
+        Ok(findings) => findings,
+        Err(error) => skipped(&error.to_string()),
+    }
+}
+
+fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
     let recognizer = match engines::network_name(config) {
         Ok(name) if engines::is_directory(name) => {
@@ -168,164 +284,17 @@ fn check_models(config: &Config) -> Vec<Finding> {
     vec![recognizer, model("embedder", &config.embedder, &store, IfMissing::Downloads)]
 }
 
-async fn check_ports(config: &Config) -> Vec<Finding> {
-    let (signer, gateway, metrics) = tokio::join!(
-        port("signer", config.signer_listen(), "SIGNER_HOST and SIGNER_PORT"),
-        port("subtensor gateway", config.gateway_listen(), "SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT"),
-        port("metrics", config.metrics_listen(), "BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT"),
-    );
-    let mut findings = vec![signer, gateway, metrics];
-    if let Some(axon) = config.axon_port {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), axon.get());
-        findings.push(port("miner", address, "MINER_AXON_PORT").await);
+/// Checks the ports of the daemons.
+async fn check_ports(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let (Some(config), None) = (&subnet.babelbit, skip_reason(subnet, roles)) {
+        for role in roles {
+            findings.extend(role.check_port(config).await);
+        }
+    }
+    if findings.is_empty() {
+        let reason = skip_reason(subnet, roles).unwrap_or("MINER_AXON_PORT is not set");
+        findings.push(Finding::skipped(Check::Ports, "", reason));
     }
     findings
-}
-
-/// Checks what the chain knows of the hotkey.
-async fn check_chain(args: &DoctorArgs, config: &Config, hotkey: Option<Hotkey>) -> anyhow::Result<Vec<Finding>> {
-    let (network, netuid) = (args.network.network()?, args.netuid.unwrap_or(config.netuid));
-    let subject = network.to_string();
-    let chain = match Client::connect(&network).await {
-        Ok(chain) => chain,
-        Err(error) => {
-            let remedy = "select another node with BT_CHAIN_ENDPOINT";
-            let rest = [Check::Registration, Check::Ledger, Check::Reachability];
-            let mut findings = vec![Finding::error(Check::Network, subject, &error, remedy)];
-            findings.extend(rest.map(|check| Finding::skipped(check, "", "the chain is unreachable")));
-            return Ok(findings);
-        }
-    };
-    let genesis = chain.genesis();
-    let Registration { mut findings, neuron } = registration(&chain, netuid, hotkey.as_ref()).await;
-    findings.push(Finding::ok(Check::Network, subject, format!("connected, genesis {genesis}")));
-    // The chain's time does not depend on the hotkey.
-    let asked = hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
-    let read_state = || chain.hotkey_state(netuid, MechId(0), &asked, At::Head);
-    let state = match read_state().await {
-        Ok(state) => state,
-        Err(error) => {
-            findings.push(Finding::skipped(Check::Clock, "the chain's time", error.to_string()));
-            return Ok(findings);
-        }
-    };
-    findings.push(clock_against_chain(&state, unix_time(SystemTime::now())));
-    let (Some(hotkey), Some(neuron)) = (hotkey, neuron) else { return Ok(findings) };
-    let directory = args.ledger.clone().unwrap_or_else(|| state_directory("subtensor-gateway"));
-    let view = LedgerView { genesis, netuid, hotkey, state: &state, registered_at: neuron.registered_at };
-    let mut compared = ledger(&directory, &view).await;
-    if compared.status == Status::Fault
-        && let Ok(state) = read_state().await
-    {
-        // Weights may have been included between the two reads.
-        compared = ledger(&directory, &LedgerView { state: &state, ..view }).await;
-    }
-    findings.push(compared);
-    findings.extend(check_endpoint(config, neuron.axon.map(|axon| axon.address)).await);
-    Ok(findings)
-}
-
-async fn check_endpoint(config: &Config, published: Option<SocketAddr>) -> Vec<Finding> {
-    let policy = address_policy(config);
-    // Public services are queried only if there is an endpoint to compare with.
-    let external = match (published, config.external_ip) {
-        (Some(_), None) if !policy.allow_private => external_ip(&SOURCES, TIMEOUT).await.ok(),
-        (_, set) => set,
-    };
-    let port = config.axon_port.map(std::num::NonZeroU16::get);
-    reachability(Endpoint { published, port, external_ip: external }, &policy, TIMEOUT).await
-}
-
-fn document(report: &Report) -> Value {
-    let findings: Vec<_> = report.findings().iter().map(finding_json).collect();
-    json!({
-        "findings": findings,
-        "faults": report.count(Status::Fault),
-        "warnings": report.count(Status::Warning),
-        "exit_code": report.exit_code(),
-    })
-}
-
-/// Returns a finding as JSON.
-pub(crate) fn finding_json(finding: &Finding) -> Value {
-    json!({
-        "check": finding.check.name(),
-        "status": finding.status.name(),
-        "exit_code": finding.exit_code(),
-        "subject": finding.subject,
-        "seen": finding.seen,
-        "remedy": finding.remedy,
-    })
-}
-
-/// Formats the report as text: the table, then the remedies.
-fn shown(report: &Report) -> String {
-    let mut rows = table(&FINDINGS);
-    for finding in report.findings() {
-        let code = finding.exit_code().map(|code| code.to_string()).unwrap_or_default();
-        rows.add_row([
-            finding.check.into(),
-            status(finding.status),
-            code.into(),
-            Cell::from(&finding.subject),
-            Cell::from(&finding.seen),
-        ]);
-    }
-    let mut text = rows.to_string();
-    for finding in report.findings() {
-        let Some(remedy) = &finding.remedy else { continue };
-        let mut parts = facts();
-        parts.add_row([
-            finding.status.name(),
-            &format!("{}: {}", printable(&finding.subject), printable(&finding.seen)),
-        ]);
-        parts.add_row(["remedy", &printable(remedy)]);
-        text = format!("{text}\n\n{}\n{parts}", finding.check);
-    }
-    text
-}
-
-fn status(status: Status) -> Cell {
-    match status {
-        Status::Ok => judged(status.name(), true),
-        Status::Warning => warning(status.name()),
-        Status::Fault => judged(status.name(), false),
-        Status::Skipped => status.name().into(),
-    }
-}
-
-/// Returns an error with the exit code of the first fault, if there is one.
-fn verdict(report: &Report) -> anyhow::Result<()> {
-    let Some(fault) = report.first_fault() else { return Ok(()) };
-    let faults = counted(report.count(Status::Fault), "fault");
-    let message = format!("{faults}; the first is {}: {}: {}", fault.check, fault.subject, fault.seen);
-    let remedy = fault.remedy.as_deref().unwrap_or_default();
-    let message = format!("{message}\nhint: {remedy}");
-    Err(match Failure::of_code(report.exit_code()) {
-        Some(failure) => Classified::error(failure, message),
-        None => anyhow::anyhow!(message),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exit::exit_code;
-
-    #[test]
-    fn exit_code_and_document_are_those_of_first_fault() {
-        for check in Check::ALL {
-            let mut report = Report::default();
-            report.extend([Finding::fault(check, "subject", "broken", "mend it"), Finding::ok(check, "other", "fine")]);
-            assert_eq!(exit_code(&verdict(&report)), check.exit_code(), "{check}");
-            let document = document(&report);
-            assert_eq!((&document["faults"], &document["exit_code"]), (&json!(1), &json!(check.exit_code())));
-            assert_eq!(document["findings"][0]["remedy"], json!("mend it"));
-            assert_eq!(document["findings"][1]["exit_code"], Value::Null);
-            assert!(shown(&report).contains("mend it"));
-        }
-        let mut report = Report::default();
-        report.extend([Finding::warning(Check::Keys, "subject", "odd", "mend it")]);
-        assert_eq!(exit_code(&verdict(&report)), 0);
-    }
 }

@@ -138,7 +138,6 @@ fn tables() -> Vec<Sample> {
         CONDITIONS: ["recognizer.fingerprint", "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671", "tiny-ctc 8b1f"];
         MISMATCHES: ["255", ALICE, "ferry:12", "challenge_score", "utterances.12.accuracy", "0.8123456789012345", "0.8123456789012346"],
             ["–", "–", "–", "audio.tar", "sha256", "3e305921506d…", "fb7b63191e9b…"];
-        DIFFERENCES: ["SUBTENSOR_GATEWAY_HOST", "yes", "0.0.0.0", "127.0.0.1 unless set; beyond loopback, callers need a token"];
         FINDINGS: ["registration", "fault", "5", ALICE, "not registered on subnet 59"],
             ["disk", "ok", "", "logs: /var/lib/taonet/logs", "61.0 GB free"];
         SETTINGS: ["BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/", "environment", "Where the arena's gateway is, or its path besides"],

@@ -2,15 +2,14 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use taonet_babelbit_config::{differences, variables};
-use taonet_doctor::{Finding, Status};
+use taonet_babelbit_config::{Difference, differences, variables};
 
 use crate::commands::doctor::finding_json;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
-use crate::settings;
+use crate::settings::{self, CheckedSettings};
 use crate::table::table;
-use crate::tables::{DIFFERENCES, SETTINGS};
+use crate::tables::SETTINGS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,18 +31,18 @@ fn show(context: &Context) -> anyhow::Result<()> {
     let read = settings::read_with_network();
     let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let known = variables()
+    let used = variables()
         .iter()
         .filter(|variable| variable.apply.is_some())
         .map(|variable| (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help));
     if context.json {
-        let settings: Vec<_> = known
+        let settings: Vec<_> = used
             .map(|(name, value, origin, help)| json!({ "name": name, "value": value, "origin": origin, "help": help }))
             .collect();
         return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
     }
     let mut rows = table(&SETTINGS);
-    for (name, value, origin, help) in known {
+    for (name, value, origin, help) in used {
         rows.add_row([name, &value, origin, help]);
     }
     for warning in warnings {
@@ -52,33 +51,35 @@ fn show(context: &Context) -> anyhow::Result<()> {
     context.print(&rows.to_string())
 }
 
-/// Reports invalid values as an error, and otherwise the findings, then the variables that are read differently from the
-/// reference.
+/// Reports invalid values as an error, and otherwise unknown settings, those without effect, and those whose values have
+/// another effect than in the reference.
 fn check(context: &Context) -> anyhow::Result<()> {
-    let (config, findings) = settings::check();
+    let CheckedSettings { config, warnings, differences: relevant, findings } = settings::check();
     if config.is_none() {
         let read = settings::read_with_network().map(|_| ());
         return read.map_err(|error| Classified::error(Failure::Usage, error.to_string()));
     }
-    let warned = || findings.iter().filter(|finding| finding.status == Status::Warning);
-    let line = |finding: &Finding| {
-        let remedy = finding.remedy.as_deref().unwrap_or_default();
-        format!("{}: {}; hint: {remedy}", finding.subject, finding.seen)
-    };
-    let warnings: Vec<_> = warned().map(line).collect();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     if context.json {
         let findings: Vec<_> = findings.iter().map(finding_json).collect();
-        let differences = differences().iter().map(|row| {
-            json!({ "name": row.name, "set": settings::is_set(row.name), "reference": row.reference, "here": row.here })
-        });
-        let differences: Vec<_> = differences.collect();
+        let differences: Vec<_> = differences()
+            .iter()
+            .map(|row| {
+                json!({
+                    "name": row.name,
+                    "kind": row.kind.name(),
+                    "set": settings::is_set(row.name),
+                    "reference": row.reference,
+                    "here": row.here,
+                })
+            })
+            .collect();
         return context.print_json(&json!({ "warnings": warnings, "findings": findings, "differences": differences }));
     }
-    let mut rows = table(&DIFFERENCES);
-    for row in differences() {
-        rows.add_row([row.name, if settings::is_set(row.name) { "yes" } else { "" }, row.reference, row.here]);
-    }
-    let first = if warnings.is_empty() { "all settings are valid".to_owned() } else { warnings.join("\n") };
-    let title = "Variables of the reference that are read differently here; all others are read as there:";
-    context.print(&format!("{first}\n\n{title}\n\n{rows}"))
+    let line = |row: &Difference| {
+        let Difference { name, reference, here, remedy, .. } = row;
+        format!("{name} differs from the reference: {here} (there: {reference}); hint: {remedy}")
+    };
+    let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(line)).collect();
+    context.print(if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }.as_str())
 }
