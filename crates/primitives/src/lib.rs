@@ -12,7 +12,7 @@
 //! - retries: [`Backoff`];
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
 //!   [`without_bom`], a text without its byte order mark;
-//!   [`with_causes`] and [`innermost_cause`] of an error.
+//!   [`with_causes`] and [`innermost_cause`] of an error; [`panic_message`] of a caught panic.
 //!
 //! ```
 //! use taonet_primitives::{Hotkey, Rao};
@@ -33,6 +33,7 @@ mod byte_order_mark;
 mod causes;
 mod counted;
 mod ids;
+mod panics;
 mod public_address;
 #[cfg(feature = "scale")]
 mod scale;
@@ -50,6 +51,7 @@ pub use byte_order_mark::{bytes_without_bom, without_bom};
 pub use causes::{HINT, innermost_cause, with_causes};
 pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
+pub use panics::panic_message;
 pub use public_address::is_public;
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};

@@ -1,12 +1,12 @@
 //! The network of a voice: numbers of phonemes in, samples out.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use rten::{DataType, Model, ModelOptions, NodeId, OpRegistry, ValueOrView, ValueType, op_registry};
 use rten_tensor::NdTensor;
 use rten_tensor::prelude::*;
+use taonet_primitives::{panic_message, with_causes};
 
 use crate::config::Config;
 use crate::file::read;
@@ -129,17 +129,8 @@ fn operators() -> OpRegistry {
 /// Calls rten, which panics at some malformed networks. A panic becomes an error.
 fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     // rten changes nothing that outlives the call: the model is immutable.
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panic_message(&*panic).to_owned()))
-}
-
-/// Returns the message of a panic.
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the inference library panicked")
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    taonet_primitives::with_causes(error)
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(panic_message(&*panic).unwrap_or("the inference library panicked").to_owned()))
 }
 
 #[cfg(test)]

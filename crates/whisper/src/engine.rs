@@ -8,13 +8,14 @@
 //! If decoding fails or panics, the worker decodes its recordings again, one at a time: only the recordings that fail
 //! again get an error.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use taonet_primitives::panic_message;
 
 use crate::TranscribeError;
 use crate::decoder::{Cache, Row};
@@ -272,8 +273,9 @@ impl Worker {
     /// Runs a part of the work and converts a panic to an error. A failure leaves no active recording, and new buffers
     /// and cache.
     fn guard(&mut self, work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>) -> Result<(), TranscribeError> {
-        let done = catch_unwind(AssertUnwindSafe(|| work(self)))
-            .unwrap_or_else(|panic| Err(TranscribeError::Panicked(panic_message(&*panic).to_owned())));
+        let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
+            Err(TranscribeError::Panicked(panic_message(&*panic).unwrap_or("no message").to_owned()))
+        });
         if done.is_err() {
             self.active.clear();
             self.release();
@@ -360,15 +362,6 @@ impl Drop for Place {
         drop(queue);
         self.0.changed.notify_all();
     }
-}
-
-/// Returns the message of a panic.
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }
 
 #[cfg(test)]

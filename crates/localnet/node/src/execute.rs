@@ -6,6 +6,7 @@ use sp_externalities::{Extensions, set_and_run_with_externalities};
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{Backend, Ext, OverlayedChanges};
 use taonet_localnet_runtime::api;
+use taonet_primitives::panic_message;
 
 /// The uncommitted storage changes of a block or a call.
 pub(crate) type Overlay = OverlayedChanges<BlakeTwo256>;
@@ -75,11 +76,7 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
 
 /// Returns the message of a panic.
 pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
-    payload
-        .downcast_ref::<String>()
-        .cloned()
-        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-        .unwrap_or_else(|| "no message".to_owned())
+    panic_message(payload).unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! In-flight recognition: callers that request the same audio file share one job.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_primitives::Transcript;
+use taonet_primitives::{Transcript, panic_message};
 use taonet_speech::{
     Recognition, RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition,
 };
@@ -117,7 +116,7 @@ pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<Hearing,
         }
     }));
     attempt.unwrap_or_else(|panic| {
-        let message = panic_message(&*panic);
+        let message = panic_message(&*panic).unwrap_or("no message");
         tracing::error!(recognizer = recognizer.name(), message, "speech recognition panicked");
         Ok(Err(ScoreError::failed("RuntimeError", &format_args!("speech recognition panicked: {message}"))))
     })
@@ -134,13 +133,4 @@ fn read_samples(audio: &Audio) -> Result<Vec<f32>, ScoreError> {
         return Err(ScoreError::NoAudio);
     }
     Ok(resample_for_recognition(&wav.pcm))
-}
-
-/// Returns the message of a panic.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use taonet_primitives::counted;
 
 use lru::LruCache;
 use taonet_babelbit_core::scoring::ScoreError;
+use taonet_primitives::{counted, panic_message};
 use taonet_speech::{Embedding, SentenceEmbedder};
 
 use super::EngineIdentity;
-use super::jobs::panic_message;
 
 /// Vector or error of each requested text.
 pub(super) type Vectors<'a> = HashMap<&'a str, Result<Embedding, ScoreError>>;
@@ -70,7 +69,7 @@ impl Vectorizer {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, ScoreError> {
         let vectors = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(texts)))
             .map_err(|panic| {
-                let message = panic_message(&*panic);
+                let message = panic_message(&*panic).unwrap_or("no message");
                 tracing::error!(embedder = self.embedder.name(), message, "the embedder panicked");
                 ScoreError::failed("RuntimeError", &format_args!("the embedder panicked: {message}"))
             })?
