@@ -17,10 +17,10 @@
 //!
 //! Uses the crates that it measures, and those that the measurements need: `taonet-babelbit-core`,
 //! `taonet-babelbit-engine`, `taonet-babelbit-runner`, `taonet-babelbit-scorer`, `taonet-babelbit-text-miner`,
-//! `taonet-babelbit-text-runner`, `taonet-chain`, `taonet-consensus`, `taonet-http`, `taonet-localnet`, `taonet-localnet-runtime`,
-//! `taonet-nineteen-core`, `taonet-nineteen-transport`, `taonet-primitives`, `taonet-service`, `taonet-speech`,
-//! `taonet-timelock`, `taonet-voice`, `taonet-wallet` and `taonet-wire`. Used by the programs in `benches` only; no released binary
-//! contains it.
+//! `taonet-babelbit-text-runner`, `taonet-chain`, `taonet-consensus`, `taonet-http`, `taonet-localnet`,
+//! `taonet-localnet-runtime`, `taonet-nineteen-core`, `taonet-nineteen-transport`, `taonet-primitives`,
+//! `taonet-service`, `taonet-speech`, `taonet-timelock`, `taonet-voice`, `taonet-wallet` and `taonet-wire`. Used by the
+//! programs in `benches` only; no released binary contains it.
 
 mod echo;
 

@@ -90,19 +90,30 @@ fn clauses(paragraph: &str) -> Vec<Clause> {
 
 /// Adds a clause, or the parts of one that is too long, cut between two words if possible.
 fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
-    let mut uncut = text.trim();
-    while let Some((end, _)) = uncut.char_indices().nth(MAX_CHARACTERS) {
-        let (head, _) = uncut.split_at(end);
-        let cut = head.rfind(char::is_whitespace).unwrap_or(end);
-        let (part, following) = uncut.split_at(cut);
+    let parts = parts(text.trim(), MAX_CHARACTERS);
+    let last = parts.len() - 1;
+    for (index, part) in parts.into_iter().enumerate() {
         if part.chars().any(char::is_alphanumeric) {
-            clauses.push(Clause { text: part.trim().to_owned(), mark: None, ends_sentence: false });
+            let mark = mark.filter(|_| index == last);
+            let ends_sentence = matches!(mark, Some('.' | '?' | '!'));
+            clauses.push(Clause { text: part.to_owned(), mark, ends_sentence });
         }
+    }
+}
+
+/// Cuts a text into parts of at most `max` characters, between two words if possible. There is at least one.
+pub(crate) fn parts(text: &str, max: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut uncut = text;
+    while let Some((end, _)) = uncut.char_indices().nth(max) {
+        let (head, _) = uncut.split_at(end);
+        let between = head.rfind(char::is_whitespace).filter(|at| !head.split_at(*at).0.trim().is_empty());
+        let (part, following) = uncut.split_at(between.unwrap_or(end));
+        parts.push(part.trim());
         uncut = following.trim_start();
     }
-    if uncut.chars().any(char::is_alphanumeric) {
-        clauses.push(Clause { text: uncut.to_owned(), mark, ends_sentence: matches!(mark, Some('.' | '?' | '!')) });
-    }
+    parts.push(uncut);
+    parts
 }
 
 /// Returns the mark that begins at a position.

@@ -3,7 +3,7 @@
 use taonet_speech::{Espeak, SynthesisError};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::clauses::Clause;
+use crate::clauses::{Clause, parts};
 use crate::config::{BEGIN, Config, END, PAD};
 
 /// Maximum number of phonemes in a phrase at a length scale of 1: about 10 s of speech. Limits time and memory.
@@ -50,7 +50,7 @@ fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Ve
                 phrase.push(' ');
                 phrase.push_str(&clause);
             }
-            _ => phrases.extend(cut(&clause, max)),
+            _ => phrases.extend(parts(&clause, max).into_iter().map(str::to_owned)),
         }
     }
     phrases.retain(|phrase| phrase.chars().any(char::is_alphabetic));
@@ -73,21 +73,6 @@ fn without_languages(line: &str) -> String {
     }
     kept.push_str(unread);
     kept
-}
-
-/// Cuts a clause into parts of at most `max` phonemes, between two words if possible.
-fn cut(clause: &str, max: usize) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut uncut = clause;
-    while let Some((end, _)) = uncut.char_indices().nth(max) {
-        let (head, _) = uncut.split_at(end);
-        let at = head.rfind(' ').filter(|at| !head.split_at(*at).0.trim().is_empty()).unwrap_or(end);
-        let (part, following) = uncut.split_at(at);
-        parts.push(part.trim().to_owned());
-        uncut = following.trim_start();
-    }
-    parts.push(uncut.to_owned());
-    parts
 }
 
 /// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which are left out.

@@ -1,17 +1,16 @@
 //! Tests of the script of a chute, and of its image and names.
 
+use std::path::Path;
+
 use super::*;
+
+fn script(template: Option<&Path>) -> Script<'_> {
+    Script { model: "al/m", revision: REVISION, username: "a", name: "n", image: ("babelbit", "1"), template }
+}
 
 #[test]
 fn a_script_holds_its_values_as_texts() {
-    let script = Script {
-        model: "al/\"m\"\n",
-        revision: REVISION,
-        username: "alice",
-        name: "n",
-        image: ("babelbit", "1"),
-        template: None,
-    };
+    let script = Script { model: "al/\"m\"\n", username: "alice", ..script(None) };
     let text = script.render().unwrap();
     assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
     assert!(!text.contains('@') || text.split('@').skip(1).all(|rest| rest.starts_with("chute.")), "{text}");
@@ -36,14 +35,7 @@ fn byte_order_mark_of_template_files_is_left_out() {
     ] {
         std::fs::write(directory.path().join(name), format!("\u{feff}{content}\n")).unwrap();
     }
-    let script = Script {
-        model: "al/m",
-        revision: REVISION,
-        username: "a",
-        name: "n",
-        image: ("babelbit", "1"),
-        template: Some(directory.path()),
-    };
+    let script = script(Some(directory.path()));
     let text = script.render().unwrap();
     for line in ["SETUP = 1", "LOAD = 1", "PREDICT = 1"] {
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
@@ -67,8 +59,7 @@ fn the_image_of_a_template_has_a_dockerfile() {
             std::fs::write(directory.path().join(name), content).unwrap();
         }
         let template = (!files.is_empty()).then(|| directory.path());
-        let script =
-            Script { model: "al/m", revision: REVISION, username: "a", name: "n", image: ("babelbit", "1"), template };
+        let script = script(template);
         let found = script.dockerfile().unwrap_or_else(|error| error.to_string());
         let found = found.replace(&directory.path().display().to_string(), "DIR");
         let is_error = expected.ends_with("hint: ");

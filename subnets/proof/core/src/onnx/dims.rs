@@ -16,10 +16,15 @@ pub(super) fn elements(dims: &[usize]) -> Option<usize> {
 
 /// Returns the index of an axis, which may be negative, of a tensor with `rank` dimensions.
 pub(super) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
-    let signed = rank.cast_signed() as i64;
-    let index = if axis < 0 { axis.checked_add(signed) } else { Some(axis) };
-    let index = index.filter(|&index| (0..signed).contains(&index)).and_then(|index| usize::try_from(index).ok());
-    index.ok_or_else(|| unsupported(node, format!("axis {axis} does not exist in {rank} dimensions")))
+    from_either_end(axis, rank)
+        .ok_or_else(|| unsupported(node, format!("axis {axis} does not exist in {rank} dimensions")))
+}
+
+/// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not exist.
+fn from_either_end(index: i64, count: usize) -> Option<usize> {
+    let count = count.cast_signed() as i64;
+    let index = if index < 0 { index.checked_add(count)? } else { index };
+    usize::try_from(index).ok().filter(|_| index < count)
 }
 
 /// Returns the dimensions after Flatten.

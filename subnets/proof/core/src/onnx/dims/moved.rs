@@ -1,6 +1,6 @@
 //! Positions of moved elements. Lists of them are as long as the output, whose size is checked first.
 
-use super::{NodeProto, OnnxError, axis, elements, unsupported};
+use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
 use crate::{MAX_ELEMENTS, Shape, ShapeError};
 
 /// The positions along an axis that a Slice keeps.
@@ -29,10 +29,8 @@ pub(in super::super) fn shape(dims: &[usize]) -> Result<Shape, ShapeError> {
 
 /// Returns an index, which may be negative, of an axis with this extent.
 pub(in super::super) fn index(node: &NodeProto, index: i64, extent: usize) -> Result<usize, OnnxError> {
-    let signed = extent.cast_signed() as i64;
-    let within = if index < 0 { index.checked_add(signed) } else { Some(index) };
-    let within = within.filter(|within| (0..signed).contains(within)).and_then(|within| usize::try_from(within).ok());
-    within.ok_or_else(|| unsupported(node, format!("index {index} does not exist in {extent} elements")))
+    from_either_end(index, extent)
+        .ok_or_else(|| unsupported(node, format!("index {index} does not exist in {extent} elements")))
 }
 
 /// Returns the order of the axes of a Transpose.

@@ -92,10 +92,9 @@ impl Operands<'_> {
         let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
         let mut kept: Vec<Vec<usize>> = input.dims.iter().map(|&extent| (0..extent).collect()).collect();
         for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
-            let rank = input.dims.len().cast_signed() as i64;
-            let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
-            let extent = input.dims.get(axis).map(|extent| extent.cast_signed() as i64);
-            let extent = extent.filter(|_| step != 0).ok_or_else(|| self.refuse("an axis or a step is malformed"))?;
+            let axis = existing_axis(axis, &input.dims).filter(|_| step != 0);
+            let axis = axis.ok_or_else(|| self.refuse("an axis or a step is malformed"))?;
+            let extent = input.dims[axis].cast_signed() as i64;
             let resolve = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
             let last = if step > 0 { extent } else { extent - 1 };
             let mut at = resolve(start).clamp(0, last.max(0));
@@ -116,9 +115,7 @@ impl Operands<'_> {
     pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
         let parts = (0..self.node.input.len()).map(|position| self.get(position)).collect::<Result<Vec<_>, _>>()?;
         let mut dims = parts.first().map(|part| part.dims.clone()).unwrap_or_default();
-        let axis = self.node.int("axis", 0);
-        let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 } else { axis };
-        let axis = usize::try_from(axis).ok().filter(|&axis| axis < dims.len());
+        let axis = existing_axis(self.node.int("axis", 0), &dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         dims[axis] = 0;
         for part in &parts {
@@ -154,9 +151,8 @@ impl Operands<'_> {
         let mode = self.node.attribute("mode").map_or_else(|| b"constant".to_vec(), |mode| mode.s.clone());
         let (mut before, mut dims) = (vec![0; rank], input.dims.clone());
         for (index, &axis) in axes.iter().enumerate() {
-            let axis = usize::try_from(if axis < 0 { axis + rank.cast_signed() as i64 } else { axis });
             let ends = pads.get(index).zip(pads.get(index + axes.len()));
-            let (Some(axis), Some((&first, &last))) = (axis.ok().filter(|&axis| axis < rank), ends) else {
+            let (Some(axis), Some((&first, &last))) = (existing_axis(axis, &input.dims), ends) else {
                 return Err(self.refuse("the pads are malformed"));
             };
             before[axis] = first;
@@ -186,9 +182,7 @@ impl Operands<'_> {
 
     pub(super) fn gathered(&self) -> Result<Tensor, OnnxError> {
         let (input, indices) = (self.get(0)?, self.get(1)?);
-        let axis = self.node.int("axis", 0);
-        let axis = if axis < 0 { axis + input.dims.len().cast_signed() as i64 } else { axis };
-        let axis = usize::try_from(axis).ok().filter(|&axis| axis < input.dims.len());
+        let axis = existing_axis(self.node.int("axis", 0), &input.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         let extent = input.dims[axis] as f64;
         if indices.values.iter().any(|index| !(-extent..extent).contains(index)) {
@@ -230,6 +224,12 @@ fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
         }
     }
     Tensor { dims, values }
+}
+
+/// Returns the axis with this number, which counts from the last axis if negative; `None` if there is none.
+fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
+    let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 } else { axis };
+    usize::try_from(axis).ok().filter(|&axis| axis < dims.len())
 }
 
 /// Returns the function of an operator without attributes.
