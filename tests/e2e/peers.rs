@@ -1,12 +1,13 @@
 //! Peers of the interoperability tests: packages for Python and Node.js, installed by `scripts/peers`.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use taonet_testing::peer_directory;
 
-use crate::support::{repository, skip};
+use crate::support::repository;
 
 /// The installed packages of one peer: a Python environment, or a directory of Node.js packages.
 pub(crate) struct Peer {
@@ -18,23 +19,7 @@ impl Peer {
     /// Finds a peer by its name in tests/peers. If it is not installed, the test is skipped with a message, or fails
     /// if `CI` is set.
     pub(crate) fn find(name: &'static str) -> Option<Self> {
-        let directory = directory().join(name);
-        let lists = repository("tests/peers");
-        let of_node = lists.join(name).join("package-lock.json");
-        let list = if of_node.exists() { of_node } else { lists.join(name).with_extension("txt") };
-        // Marker file that scripts/peers writes last.
-        let installed = std::fs::read(directory.join("installed.txt"));
-        if installed.is_ok_and(|installed| installed == std::fs::read(&list).unwrap()) {
-            return Some(Self { name, directory });
-        }
-        let message = format!(
-            "NOT TESTED against the peer {name}: {} does not have the packages of {}. Run scripts/peers, or ./test, which \
-             does so",
-            directory.display(),
-            list.display()
-        );
-        skip(&message);
-        None
+        Some(Self { name, directory: peer_directory(name)? })
     }
 
     /// Returns a Python command for a script in tests/e2e/peers, with a clean environment.
@@ -83,15 +68,4 @@ impl Peer {
         serde_json::from_str(stdout.trim().lines().last().unwrap_or_default())
             .unwrap_or_else(|error| panic!("{}: {error} in: {stdout}{stderr}", self.name))
     }
-}
-
-/// Returns the same directory as `peers_dir` in scripts/lib.sh.
-fn directory() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let default = || {
-        let home = variable("HOME").unwrap_or_default();
-        let cache = variable("XDG_CACHE_HOME").map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);
-        cache.join("taonet/peers")
-    };
-    variable("TAONET_PEERS_DIR").map_or_else(default, PathBuf::from)
 }

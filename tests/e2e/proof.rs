@@ -9,9 +9,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_testing::skip;
 use tempfile::TempDir;
 
-use crate::support::{Daemon, document, free_address, program, refusal, repository, skip, tao};
+use crate::support::{Daemon, document, free_address, program, refusal, repository, tao};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";

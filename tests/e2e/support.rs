@@ -7,7 +7,6 @@ mod terminal;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -156,15 +155,6 @@ pub(crate) fn model_state(name: &str) -> String {
     let models = list["models"].as_array().unwrap();
     let model = models.iter().find(|model| model["model"] == name).unwrap();
     model["state"].as_str().unwrap().to_owned()
-}
-
-/// Prints why a test is skipped to standard error; with `CI` set, fails. `./test` lists messages that begin with `SKIPPED`
-/// or `NOT TESTED`.
-pub(crate) fn skip(message: &str) {
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    // Bypasses the test harness, which captures the output of passing tests.
-    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 /// A server process, killed on drop.

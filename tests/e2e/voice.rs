@@ -5,9 +5,10 @@ use std::process::Command;
 
 use serde_json::json;
 use taonet_speech::Wav;
+use taonet_testing::skip;
 
 use crate::speech::word_errors;
-use crate::support::{bb, document, model_state, refusal, skip, tao};
+use crate::support::{bb, document, model_state, refusal, tao};
 
 /// The published neural voice.
 const NEURAL: &str = "en_US-joe-medium";

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use taonet_testing::skip;
 
 use crate::axon::BOB;
 use crate::peers::Peer;
-use crate::support::{Daemon, document, local_bb, model_state, refusal, repository, require_models, skip, tao};
+use crate::support::{Daemon, document, local_bb, model_state, refusal, repository, require_models, tao};
 
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
 pub(crate) fn model() -> PathBuf {

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use taonet_testing::peer_directory;
 
 use crate::decoder::Row;
 use crate::encoder::Buffers;
@@ -33,36 +34,8 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Finds the environment of a peer. Without it, a test prints a notice and passes; with `CI` set, the test fails.
-fn environment(name: &str) -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || {
-        let home = || variable("HOME").map(|home| home.join(".cache"));
-        variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
-    };
-    let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join(name);
-    let list = format!("tests/peers/{name}.txt");
-    let wanted = std::fs::read(repository(&list)).unwrap();
-    if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-        return Some(environment);
-    }
-    not_tested(&format!("{} has no Python environment with the packages of {list}", environment.display()));
-    None
-}
-
-/// Reports why a comparison is skipped; with `CI` set, fails.
-fn not_tested(reason: &str) {
-    let message = format!(
-        "NOT TESTED against faster-whisper: {reason}. Run scripts/models and scripts/peers, or ./test, which does"
-    );
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    // Bypasses the test harness, which captures the output of passing tests.
-    let _ = writeln!(std::io::stderr(), "{message}");
-}
-
 fn python() -> Option<PathBuf> {
-    Some(environment("whisper")?.join("bin/python"))
+    Some(peer_directory("whisper")?.join("bin/python"))
 }
 
 /// Whether the CPU has instructions for exact sums of int8 products.

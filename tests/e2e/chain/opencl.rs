@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Output;
 
 use serde_json::json;
+use taonet_testing::skip;
 
 use super::{BABELBIT, Chain};
-use crate::support::{document, refusal, skip, tao};
+use crate::support::{document, refusal, tao};
 
 /// Debian's build of PoCL, which compiles for processors that its LLVM does not know.
 const DRIVER: &str = "/etc/OpenCL/vendors/pocl.icd";

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use taonet_testing::skip;
+
 use super::{demo_with_whisper, interpreted, page};
 use crate::peers::Peer;
 use crate::speech::word_errors;
-use crate::support::{Terminal, model_state, repository, skip};
+use crate::support::{Terminal, model_state, repository};
 
 /// Maximum share of wrong words in a text that reads as a person would write it.
 const MAX_ERRORS_PERCENT: usize = 10;

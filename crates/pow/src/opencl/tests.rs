@@ -31,9 +31,10 @@ fn missing_devices_are_listed() {
 /// The tests run in child processes, because the environment selects the OpenCL library.
 #[cfg(target_os = "linux")]
 mod devices {
-    use std::io::Write as _;
     use std::path::Path;
     use std::process::Command;
+
+    use taonet_testing::skip;
 
     use super::super::*;
     use crate::work::tests::{MINED, MINED_IN, ONE, bytes, later, recorded};
@@ -50,11 +51,7 @@ mod devices {
         if driver.exists() {
             return Some(driver);
         }
-        let message = "SKIPPED: tests on an OpenCL device: PoCL is not installed. Install pocl-opencl-icd";
-        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        assert!(!is_ci, "{message}");
-        // Bypasses the test harness, which captures the output of passing tests.
-        let _ = writeln!(std::io::stderr(), "{message}");
+        skip("SKIPPED: tests on an OpenCL device: PoCL is not installed. Install pocl-opencl-icd");
         None
     }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use serde::Deserialize;
 use serde_json::json;
 use taonet_speech::models::{ModelSpec, ModelStore};
+use taonet_testing::{peer_directory, skip};
 
 use super::*;
 
@@ -49,43 +50,21 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
-}
-
-/// Reports why a comparison is skipped; with `CI` set, fails.
-fn not_tested(reason: &str) {
-    let message = format!(
-        "NOT TESTED with a published voice: {reason}. Run scripts/models and scripts/peers, or ./test, which does"
-    );
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    // Bypasses the test harness, which captures the output of passing tests.
-    let _ = writeln!(std::io::stderr(), "{message}");
-}
-
 /// Finds the network of the published voice. Without it, a test prints a notice and passes; with `CI` set, it fails.
 fn published() -> Option<PathBuf> {
-    let directory = ModelStore::new(variable("BB_MODELS_DIR")).verify(ModelSpec::find(VOICE).unwrap());
-    let directory = directory.map_err(|error| not_tested(&error.to_string())).ok()?;
+    let models = std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let directory = ModelStore::new(models).verify(ModelSpec::find(VOICE).unwrap());
+    let skipped =
+        |error| skip(&format!("NOT TESTED with {VOICE}: {error}. Run scripts/models, or ./test, which does so"));
+    let directory = directory.map_err(skipped).ok()?;
     Some(directory.join(format!("{VOICE}.onnx")))
 }
 
 impl Peer {
     /// Finds the reference like [`published`].
     fn find() -> Option<Self> {
-        let cache = || {
-            let home = || variable("HOME").map(|home| home.join(".cache"));
-            variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
-        };
-        let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join("piper");
-        let list = "tests/peers/piper.txt";
-        let wanted = std::fs::read(repository(list)).unwrap();
-        if !std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-            not_tested(&format!("{} has no Python environment with the packages of {list}", environment.display()));
-            return None;
-        }
-        Some(Self { python: environment.join("bin/python"), voice: published()?, folder: tempfile::tempdir().unwrap() })
+        let python = peer_directory("piper")?.join("bin/python");
+        Some(Self { python, voice: published()?, folder: tempfile::tempdir().unwrap() })
     }
 
     /// Returns the sentences of each of the [`TEXTS`] by the reference.

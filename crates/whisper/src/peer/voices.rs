@@ -7,6 +7,7 @@
 use serde::Deserialize;
 use taonet_speech::models::{ModelSpec, ModelStore};
 use taonet_speech::{Recognizer as _, Wav, resample_for_recognition};
+use taonet_testing::skip;
 
 use super::*;
 use crate::options::{Options, SpeechTask};
@@ -72,12 +73,14 @@ impl Agreement {
 fn model() -> Option<PathBuf> {
     let directory = std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let found = ModelStore::new(directory).verify(ModelSpec::find(MODEL).unwrap());
-    found.map_err(|error| not_tested(&error.to_string())).ok()
+    let skipped =
+        |error| skip(&format!("NOT TESTED with {MODEL}: {error}. Run scripts/models, or ./test, which does so"));
+    found.map_err(skipped).ok()
 }
 
 /// Reads the recordings of `scripts/peers recordings`, resampled to 16 kHz: all of them, or one per language.
 fn voices(all: bool) -> Option<Vec<Voice>> {
-    let environment = environment("recordings")?;
+    let environment = peer_directory("recordings")?;
     let packages = std::fs::read_dir(environment.join("lib")).unwrap().next().unwrap().unwrap().path();
     let folder = packages.join("site-packages/pytest_audioeval/samples/audio");
     let mut voices = Vec::new();

@@ -24,8 +24,6 @@
 //! `taonet-babelbit-config` its settings.
 
 mod artifacts;
-#[cfg(test)]
-mod captured_log;
 mod challenge_run;
 mod connection;
 mod error;

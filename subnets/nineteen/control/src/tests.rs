@@ -23,6 +23,7 @@ use taonet_nineteen_transport::{
 };
 use taonet_primitives::{BlockNumber, NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, system_clock};
+use taonet_testing::CapturedLog;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
 use tokio::sync::mpsc;
@@ -247,7 +248,7 @@ async fn tasks_that_a_reload_adds_are_checked() {
 /// sign nothing.
 #[tokio::test]
 async fn removed_key_signature_is_rejected() {
-    let (lines, _guard) = handshake_log::LogLines::capture();
+    let (lines, _guard) = CapturedLog::start();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let clock = Arc::new(SystemClock);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,31 +18,14 @@ use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router
 use taonet_nineteen_transport::{
     FiberClient, FiberRules, HandshakeError, MinerHandshake, RsaKey, Trust, signed_requests,
 };
+use taonet_testing::peer_directory;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
 
-/// Returns the Python interpreter that `scripts/peers fiber` installed. If it is missing, the test is skipped with a
-/// message, or fails if `CI` is set.
+/// Returns a command for the script of the peer; `None` if it is not installed.
 fn python() -> Option<Command> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let cache = || {
-        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-            .map(|home| home.join("taonet/peers"))
-    };
-    let environment =
-        std::env::var_os("TAONET_PEERS_DIR").map(PathBuf::from).or_else(cache).map(|dir| dir.join("fiber"));
-    let wanted = std::fs::read(here.join("../../../tests/peers/fiber.txt")).unwrap();
-    let found = environment.filter(|found| std::fs::read(found.join("installed.txt")).is_ok_and(|list| list == wanted));
-    let Some(environment) = found else {
-        let message =
-            "NOT TESTED against the peer fiber: its Python environment is not installed; hint: run scripts/peers fiber";
-        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-        assert!(!is_ci, "{message}");
-        // Bypasses the test harness, which captures the output of passing tests.
-        let _ = writeln!(std::io::stderr(), "{message}");
-        return None;
-    };
+    let environment = peer_directory("fiber")?;
     let mut command = Command::new(environment.join("bin/python"));
     command.arg(here.join("tests/peers/fiber.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
     Some(command)

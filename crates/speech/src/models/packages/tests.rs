@@ -1,5 +1,6 @@
-use std::io::Write as _;
 use std::process::Command;
+
+use taonet_testing::skip;
 
 use super::*;
 use crate::models::ModelFile;
@@ -47,11 +48,7 @@ fn has_pip() -> bool {
     if output.is_ok_and(|output| output.status.success()) {
         return true;
     }
-    let message = "NOT TESTED: models from the Python package index. Install python3 with pip";
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    // Bypasses the test harness, which captures the output of passing tests.
-    let _ = writeln!(std::io::stderr(), "{message}");
+    skip("NOT TESTED: models from the Python package index. Install python3 with pip");
     false
 }
 

@@ -5,8 +5,8 @@ use std::io::{Read as _, Seek as _};
 use std::time::Duration;
 
 use super::*;
-use crate::captured_log::CapturedLog;
 use crate::testing::{Asked, ScriptedMiner, Step, source, wav};
+use taonet_testing::CapturedLog;
 
 const MS: Duration = Duration::from_millis(1);
 

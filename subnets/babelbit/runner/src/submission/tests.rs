@@ -13,8 +13,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::testing::{Results, challenge, miner, written};
 use super::*;
-use crate::captured_log::CapturedLog;
 use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
+use taonet_testing::CapturedLog;
 use taonet_validator::testing::key;
 
 mod bucket;

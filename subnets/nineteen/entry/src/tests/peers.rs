@@ -12,6 +12,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_store::KeyTerms;
 use taonet_service::Shutdown;
+use taonet_testing::peer_directory;
 use tokio::net::TcpListener;
 
 use super::market::{Shop, calls, shop_with, word};
@@ -21,27 +22,6 @@ const CHAT: &str = "chat-llama-3-2-3b";
 const JPEG: &str = "/9j/4AAQ";
 /// Credits and rate limit (requests per minute) that no test exhausts.
 const PLENTY: u32 = 1_000_000_000;
-
-/// Returns the directory of a peer that `scripts/peers` installed. If it is missing, the test is skipped with a
-/// message, or fails if `CI` is set.
-fn peer(name: &str, list: &str) -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || {
-        let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
-        cache.map(|cache| cache.join("taonet/peers"))
-    };
-    let wanted = std::fs::read(here("../../../tests/peers").join(list)).unwrap();
-    let found = variable("TAONET_PEERS_DIR").or_else(cache).map(|peers| peers.join(name));
-    let found = found.filter(|found| std::fs::read(found.join("installed.txt")).is_ok_and(|list| list == wanted));
-    if found.is_none() {
-        let message = format!("NOT TESTED against the peer {name}: it is not installed. Run scripts/peers {name}");
-        let is_ci = variable("CI").is_some_and(|value| value != Path::new("false"));
-        assert!(!is_ci, "{message}");
-        // Bypasses the test harness, which captures the output of passing tests.
-        let _ = writeln!(std::io::stderr(), "{message}");
-    }
-    found
-}
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -166,7 +146,7 @@ fn bought() -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openais_python_client_buys_everything() {
-    let Some(peer) = peer("openai", "openai.txt") else { return };
+    let Some(peer) = peer_directory("openai") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(here("src/tests/peers/buyer.py"));
@@ -177,7 +157,7 @@ async fn openais_python_client_buys_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openais_node_client_buys_everything() {
-    let Some(peer) = peer("openai-node", "openai-node/package-lock.json") else { return };
+    let Some(peer) = peer_directory("openai-node") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new("node");
     buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
@@ -188,7 +168,7 @@ async fn openais_node_client_buys_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openapi_document_is_true() {
-    let Some(peer) = peer("schemathesis", "schemathesis.txt") else { return };
+    let Some(peer) = peer_directory("schemathesis") else { return };
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();
     let mut tester = Command::new(peer.join("bin/python"));

@@ -1,6 +1,4 @@
-use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -9,6 +7,7 @@ use http_body_util::BodyExt as _;
 use taonet_http::testing::listen;
 use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust, signed_requests};
 use taonet_primitives::Hotkey;
+use taonet_testing::CapturedLog;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, Standing, SystemClock};
 use tokio::sync::mpsc;
@@ -183,44 +182,9 @@ async fn a_failing_backend_is_told() {
     assert_eq!(chat(&gone).await.status(), 502);
 }
 
-/// An in-memory log, shared by its clones.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Second dispatcher of the process. With one dispatcher, tracing asks only the current thread whether a new log
-/// statement is enabled, so another test's thread, which has no log, would disable the statement for all threads.
-static SECOND: LazyLock<tracing::Dispatch> =
-    LazyLock::new(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
-
-impl Log {
-    /// Captures the log of the current thread until the guard is dropped.
-    fn capture() -> (Self, tracing::subscriber::DefaultGuard) {
-        LazyLock::force(&SECOND);
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    /// Returns the lines since the last call.
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn refusal_by_the_backend_is_logged() {
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = CapturedLog::start();
     let event = |text: &str| format!("data: {text}\n\n");
     let (json, stream) = ("application/json", "text/event-stream");
     for (kind, body, status, cause) in [
@@ -253,7 +217,7 @@ async fn refusal_by_the_backend_is_logged() {
 /// Each miner of a process warns once.
 #[tokio::test]
 async fn text_without_log_probabilities_is_warned_of_once() {
-    let (log, _guard) = Log::capture();
+    let (log, _guard) = CapturedLog::start();
     for _ in 0..2 {
         let miner = miner_before(chats(|| async { format!("{CHUNK}data: [DONE]\n\n") }), config()).await;
         for (wants_logprobs, warnings) in [(false, 0), (true, 1), (true, 0)] {

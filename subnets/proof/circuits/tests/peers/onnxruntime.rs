@@ -7,25 +7,11 @@ use std::process::{Command, Stdio};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use taonet_testing::peer_directory;
 
-/// Returns the Python interpreter of the tools, found as in scripts/lib.sh.
+/// Returns the Python interpreter of the peer; `None` if it is not installed.
 pub(crate) fn python() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = || {
-        let home = PathBuf::from(variable("HOME").unwrap_or_default());
-        variable("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from).join("taonet/peers")
-    };
-    let environment = variable("TAONET_PEERS_DIR").map_or_else(cache, PathBuf::from).join("onnx");
-    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/peers/onnx.txt");
-    let wanted = std::fs::read(pinned).unwrap();
-    if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
-        return Some(environment.join("bin/python"));
-    }
-    let message = "NOT TESTED against onnxruntime: run scripts/peers onnx";
-    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
-    assert!(!is_ci, "{message}");
-    let _ = writeln!(std::io::stderr(), "{message}");
-    None
+    Some(peer_directory("onnx")?.join("bin/python"))
 }
 
 /// Returns the outputs of a model for each input.

@@ -1,5 +1,3 @@
-//! Captures the log output of a test thread.
-
 use std::io::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 
@@ -10,13 +8,13 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 /// statement is enabled, so another test's thread, which has no log, would disable the statement for all threads.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
-/// An in-memory log buffer, shared by its clones.
-#[derive(Clone, Default)]
-pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
+/// What the current thread logs, from level info. Clones share the text.
+#[derive(Debug, Clone, Default)]
+pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
     /// Captures this thread's log until the guard is dropped.
-    pub(crate) fn start() -> (Self, DefaultGuard) {
+    pub fn start() -> (Self, DefaultGuard) {
         LazyLock::force(&SECOND);
         let log = Self::default();
         let writer = log.clone();
@@ -24,8 +22,14 @@ impl CapturedLog {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// Returns the text so far.
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// Returns the text since the last call.
+    pub fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
     }
 }
 

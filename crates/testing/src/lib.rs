@@ -1,0 +1,37 @@
+//! Helpers of the tests of several crates.
+//!
+//! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
+//! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed.
+//! - [`CapturedLog`] holds what the current thread logs.
+//!
+//! ```no_run
+//! let Some(directory) = taonet_testing::peer_directory("whisper") else { return };
+//! let python = directory.join("bin/python");
+//! # let _ = python;
+//! ```
+//!
+//! Functions panic on errors, because only tests call them. No product code depends on the crate, and helpers of one
+//! crate's tests stay in that crate.
+//!
+//! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`, `taonet-voice`,
+//! `taonet-whisper`, `taonet-babelbit-runner`, `taonet-nineteen-miner`, `taonet-nineteen-control`,
+//! `taonet-nineteen-entry` and `taonet-proof-circuits`, and by the end-to-end tests.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]
+
+mod captured_log;
+mod peers;
+
+use std::io::Write as _;
+
+pub use captured_log::CapturedLog;
+pub use peers::peer_directory;
+
+/// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages that begin with `SKIPPED`
+/// or `NOT TESTED`.
+pub fn skip(message: &str) {
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!is_ci, "{message}");
+    // Bypasses the test harness, which captures the output of passing tests.
+    let _ = writeln!(std::io::stderr(), "{message}");
+}
