@@ -10,8 +10,8 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
-use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
-use taonet_whisper::{EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
+use taonet_speech::{CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer};
+use taonet_whisper::{AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -139,7 +139,7 @@ fn recognizer_of(
     if name != EMBEDDED {
         let (name, model) = whisper(name, config)?;
         let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
-        return transcriber(&name, model, options, threads);
+        return Ok(transcriber(&name, model, options, threads)?);
     }
     let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
     match (task, language) {
@@ -158,26 +158,75 @@ fn reference_options() -> Options {
     Options { word_timestamps: true, ..Options::default() }
 }
 
-/// Loads a Whisper model for incremental recognition in a miner.
+/// Simultaneous policy of a Whisper model: when the words of unfinished speech are final.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum SimultaneousPolicy {
+    /// Words on which two consecutive recognition passes agree.
+    LocalAgreement,
+    /// Words that the decoder attends to away from the end of the audio.
+    AlignAtt(AlignAttOptions),
+}
+
+impl Default for SimultaneousPolicy {
+    fn default() -> Self {
+        Self::AlignAtt(AlignAttOptions::default())
+    }
+}
+
+/// Creates a recogniser of unfinished speech.
 ///
 /// # Errors
-/// If the model is not installed, or the configured recogniser is not Whisper.
-pub(crate) fn hearing_whisper(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// If an option of the policy is invalid.
+pub(crate) fn simultaneous(
+    transcriber: &Arc<Transcriber>,
+    policy: SimultaneousPolicy,
+) -> anyhow::Result<Arc<dyn SimultaneousRecognizer>> {
+    Ok(match policy {
+        SimultaneousPolicy::LocalAgreement => Arc::new(LocalAgreement::new(Arc::clone(transcriber) as _)),
+        SimultaneousPolicy::AlignAtt(options) => Arc::new(AlignAtt::new(Arc::clone(transcriber), options)?),
+    })
+}
+
+/// Loads a Whisper model for simultaneous recognition in a miner; `language` is the language spoken, detected by
+/// default, and `option` the name of the option that needs the model.
+///
+/// # Errors
+/// If the model is not installed, the configured recogniser is not Whisper, or the model does not support the language
+/// or the task.
+pub(crate) fn hearing_whisper(
+    config: &Config,
+    language: Option<&str>,
+    task: SpeechTask,
+    option: &str,
+) -> anyhow::Result<Arc<Transcriber>> {
     let name = config.recognizer.as_deref().unwrap_or(PRODUCTION);
     if name == EMBEDDED {
         return Err(Classified::error(
             Failure::Usage,
             format!(
-                "--stt whisper needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
+                "{option} needs a Whisper model, and BB_AUDIO_SCORING_STT_MODEL is {EMBEDDED}\nhint: set it to \
                  {PRODUCTION} or to the path of a model directory"
             ),
         ));
     }
     let (name, model) = whisper(name, config)?;
-    transcriber(&name, model, hearing_options(), None)
+    let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
+    start(&name, model, options, None).map_err(|error| {
+        // The options of the command line have other names than those of the engine.
+        let message = match (&error, language) {
+            (TranscribeError::Option { option: "language", reason }, Some(code)) => {
+                format!("--source-language {code}: {reason}")
+            }
+            (TranscribeError::Option { option: "task", reason }, _) => {
+                format!("translate (--task or BB_MINER_TASK): {reason}")
+            }
+            _ => return transcriber_error(error),
+        };
+        Classified::error(Failure::Usage, message)
+    })
 }
 
-/// Returns the options for incremental recognition: greedy decoding (beam size 1), without a temperature fallback.
+/// Returns the options for simultaneous recognition: greedy decoding (beam size 1), without a temperature fallback.
 fn hearing_options() -> Options {
     Options {
         beam_size: 1,
@@ -189,8 +238,8 @@ fn hearing_options() -> Options {
     }
 }
 
-/// Loads Whisper base for incremental recognition of the demonstration's visitors, and downloads it if missing.
-pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// Loads Whisper base for simultaneous recognition of the demonstration's visitors, and downloads it if missing.
+pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<Transcriber>> {
     let spec = ModelSpec::find(VISITORS)?;
     let models = match models {
         Some(directory) => Some(directory),
@@ -242,7 +291,24 @@ fn transcriber(
     model: Model,
     options: Options,
     threads: Option<NonZeroUsize>,
-) -> anyhow::Result<Arc<dyn Recognizer>> {
+) -> anyhow::Result<Arc<Transcriber>> {
+    start(name, model, options, threads).map_err(transcriber_error)
+}
+
+/// Classifies an error of a Whisper engine.
+fn transcriber_error(error: TranscribeError) -> anyhow::Error {
+    match error {
+        TranscribeError::Option { .. } => usage(&error),
+        _ => error.into(),
+    }
+}
+
+fn start(
+    name: &str,
+    model: Model,
+    options: Options,
+    threads: Option<NonZeroUsize>,
+) -> Result<Arc<Transcriber>, TranscribeError> {
     let model = Arc::new(model);
     let size = match threads {
         Some(threads) => EngineSize::with_threads(&model, threads),
@@ -255,11 +321,7 @@ fn transcriber(
         windows = size.windows,
         "recogniser loaded"
     );
-    match Transcriber::start(name, &model, options, size) {
-        Ok(transcriber) => Ok(Arc::new(transcriber)),
-        Err(error @ TranscribeError::Option { .. }) => Err(usage(&error)),
-        Err(error) => Err(error.into()),
-    }
+    Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

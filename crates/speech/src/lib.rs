@@ -5,6 +5,7 @@
 //! | Trait | Implementations |
 //! |---|---|
 //! | [`Recognizer`] | [`CtcRecognizer`], small and embedded; Whisper in `taonet-whisper` |
+//! | [`SimultaneousRecognizer`] | [`LocalAgreement`], for any recogniser; AlignAtt in `taonet-whisper` |
 //! | [`SentenceEmbedder`] | [`MiniLm`] |
 //! | [`Synthesizer`] | [`Espeak`]; neural voices in `taonet-voice` |
 //!
@@ -51,7 +52,10 @@ mod wav;
 pub use embed::{EmbedError, Embedding, MiniLm, SentenceEmbedder};
 pub use frames::{FrameError, bytes_to_samples, samples_to_bytes, split_frames};
 pub use pcm::{Pcm, SampleFormat};
-pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer, check_recording};
+pub use recognize::{
+    CtcError, CtcRecognizer, LocalAgreement, Recognition, RecognizeError, Recognizer, SimultaneousRecognition,
+    SimultaneousRecognizer, check_recording,
+};
 pub use resample::{resample_endpoints, resample_for_recognition};
 pub use synthesize::{Espeak, SynthesisError, Synthesizer, Voice};
 pub use wav::{Wav, WavError, WavHeader, encode_pcm};

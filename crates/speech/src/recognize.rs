@@ -8,8 +8,10 @@ use taonet_primitives::Transcript;
 use crate::WavHeader;
 
 mod ctc;
+mod simultaneous;
 
 pub use ctc::{CtcError, CtcRecognizer};
+pub use simultaneous::{LocalAgreement, SimultaneousRecognition, SimultaneousRecognizer};
 
 /// The result of recognising a recording.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and positions whose bounds are set here.
 
 use crate::TranscribeError;
-use crate::decoder::{Cache, Capture, Memory, POSITIONS, Row};
+use crate::decoder::{Cache, Capture, Memory, Row};
 use crate::encoder::Buffers;
 use crate::kernel::{log_sum_exp, median, softmax};
 use crate::model::Model;
@@ -58,7 +58,9 @@ impl Model {
         if positions == 0 {
             return Ok(Alignment { path: Vec::new(), probabilities });
         }
-        let matrix = weights(capture.scores, tokens.len(), start.len(), text.len() + 1, positions);
+        let mut attention = Attention::new(heads.len(), positions);
+        attention.append(capture.scores, memory.positions());
+        let matrix = attention.filtered(start.len(), text.len() + 1);
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
@@ -82,39 +84,150 @@ impl Model {
     }
 }
 
-/// Returns the mean attention weights over all heads, normalised over all `count` tokens and median-filtered over time,
-/// for `rows` rows starting at row `first`.
-fn weights(scores: Vec<Vec<f32>>, count: usize, first: usize, rows: usize, positions: usize) -> Vec<f32> {
-    let mut mean = vec![0.0; rows * positions];
-    let heads = scores.len().max(1) as f32;
-    let mut filtered = vec![0.0; positions];
-    for mut head in scores {
-        let mut sums = vec![(0.0f32, 0.0f32); positions];
-        for row in head.chunks_exact_mut(POSITIONS) {
-            softmax(&mut row[..positions]);
-            for (sum, value) in sums.iter_mut().zip(&*row) {
-                sum.0 += value;
-            }
-        }
-        for sum in &mut sums {
-            sum.0 /= count as f32;
-        }
-        for row in head.chunks_exact(POSITIONS) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                sum.1 += (value - sum.0) * (value - sum.0);
-            }
-        }
-        let rows = head.chunks_exact_mut(POSITIONS).skip(first).zip(mean.chunks_exact_mut(positions));
-        for (row, mean) in rows {
-            let row = &mut row[..positions];
-            for (value, (average, squares)) in row.iter_mut().zip(&sums) {
-                *value = (*value - average) / (squares / count as f32).sqrt();
-            }
-            median(row, &mut filtered);
-            for (mean, value) in mean.iter_mut().zip(&filtered) {
-                *mean += value / heads;
+/// Attention weights of the alignment heads over a window's positions with audio.
+pub(crate) struct Attention {
+    positions: usize,
+    /// Weights after softmax, `[head][row][position]`.
+    heads: Vec<Vec<f32>>,
+    /// Sums over all rows, `[head][position]`: of the weights, and of their squares.
+    sums: Vec<Vec<(f64, f64)>>,
+}
+
+impl Attention {
+    /// Creates the attention of no rows.
+    pub(crate) fn new(heads: usize, positions: usize) -> Self {
+        Self { positions, heads: vec![Vec::new(); heads], sums: vec![vec![(0.0, 0.0); positions]; heads] }
+    }
+
+    /// Appends rows of captured scores, each of which has `width` encoder positions.
+    pub(crate) fn append(&mut self, scores: Vec<Vec<f32>>, width: usize) {
+        for ((weights, sums), scores) in self.heads.iter_mut().zip(&mut self.sums).zip(scores) {
+            for row in scores.chunks_exact(width) {
+                let from = weights.len();
+                weights.extend_from_slice(&row[..self.positions]);
+                softmax(&mut weights[from..]);
+                for (sum, &weight) in sums.iter_mut().zip(&weights[from..]) {
+                    sum.0 += f64::from(weight);
+                    sum.1 += f64::from(weight) * f64::from(weight);
+                }
             }
         }
     }
-    mean
+
+    /// Returns the number of encoder positions.
+    pub(crate) fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.heads.first().map_or(0, |head| head.len() / self.positions.max(1))
+    }
+
+    /// Returns the mean weights over all heads, normalised over all rows and median-filtered over time, of `rows` rows
+    /// starting at row `first`.
+    pub(crate) fn filtered(&self, first: usize, rows: usize) -> Vec<f32> {
+        let positions = self.positions;
+        let count = self.rows() as f32;
+        // In two passes over f32, as in the reference: word times depend on the last digits.
+        let moments = |head: &Vec<f32>| {
+            let mut sums = vec![(0.0f32, 0.0f32); positions];
+            for row in head.chunks_exact(positions) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    sum.0 += value;
+                }
+            }
+            for sum in &mut sums {
+                sum.0 /= count;
+            }
+            for row in head.chunks_exact(positions) {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    sum.1 += (value - sum.0) * (value - sum.0);
+                }
+            }
+            sums.into_iter().map(|(mean, squares)| (mean, (squares / count).sqrt())).collect()
+        };
+        self.normalized(first, rows, self.heads.iter().map(moments))
+    }
+
+    /// Returns the position that a row attends to most. Takes time for one row only, however many there are.
+    pub(crate) fn position(&self, row: usize) -> usize {
+        let count = self.rows() as f64;
+        let moments = |&(sum, squares): &(f64, f64)| {
+            let mean = sum / count;
+            let deviation = (squares / count - mean * mean).max(0.0).sqrt();
+            // Weights that are equal in all rows differ from their mean by rounding errors only.
+            (mean as f32, deviation.max(1e-6 * mean) as f32)
+        };
+        let moments = self.sums.iter().map(|sums| sums.iter().map(moments).collect());
+        let weights = self.normalized(row, 1, moments);
+        weights.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(position, _)| position)
+    }
+
+    /// Returns rows as [`Self::filtered`] does, given the mean and the standard deviation at each position of each
+    /// head.
+    fn normalized(&self, first: usize, rows: usize, moments: impl Iterator<Item = Vec<(f32, f32)>>) -> Vec<f32> {
+        let positions = self.positions;
+        let mut mean = vec![0.0; rows * positions];
+        let mut normalized = vec![0.0; positions];
+        let mut filtered = vec![0.0; positions];
+        for (head, moments) in self.heads.iter().zip(moments) {
+            let selected = head.chunks_exact(positions).skip(first).zip(mean.chunks_exact_mut(positions));
+            for (row, mean) in selected {
+                for ((to, value), (average, deviation)) in normalized.iter_mut().zip(row).zip(&moments) {
+                    *to = (value - average) / deviation;
+                }
+                median(&normalized, &mut filtered);
+                for (mean, value) in mean.iter_mut().zip(&filtered) {
+                    *mean += value / self.heads.len() as f32;
+                }
+            }
+        }
+        mean
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scores of rows that attend to one position each, with a further position without audio.
+    fn scores(attended: &[usize], positions: usize) -> Vec<f32> {
+        let row = |&at: &usize| (0..=positions).map(move |position| if position.abs_diff(at) <= 3 { 4.0 } else { 0.0 });
+        attended.iter().flat_map(row).collect()
+    }
+
+    #[test]
+    fn position_is_where_a_row_attends_more_than_others() {
+        let mut attention = Attention::new(2, 60);
+        // All rows attend to the first position too, as real ones do: normalisation removes it.
+        let common = |mut scores: Vec<f32>| {
+            scores.chunks_exact_mut(61).for_each(|row| row[..4].fill(9.0));
+            scores
+        };
+        for attended in [[5, 12], [20, 31], [40, 50]] {
+            let rows = common(scores(&attended, 60));
+            attention.append(vec![rows.clone(), rows], 61);
+            for (row, expected) in (attention.rows() - 2..).zip(attended) {
+                assert!(attention.position(row).abs_diff(expected) <= 3, "{} of {row}", attention.position(row));
+            }
+        }
+        assert_eq!(attention.rows(), 6);
+    }
+
+    #[test]
+    fn rows_appended_one_by_one_have_the_positions_of_rows_appended_at_once() {
+        let attended = [5, 12, 20, 31, 40, 50];
+        let mut attention = Attention::new(1, 60);
+        for count in 1..=attended.len() {
+            attention.append(vec![scores(&attended[count - 1..count], 60)], 61);
+            let mut at_once = Attention::new(1, 60);
+            at_once.append(vec![scores(&attended[..count], 60)], 61);
+            let positions = |attention: &Attention| (0..count).map(|row| attention.position(row)).collect::<Vec<_>>();
+            assert_eq!(positions(&attention), positions(&at_once));
+            // A single row is nowhere above its mean.
+            let is_near = |(found, expected): (usize, &usize)| found.abs_diff(*expected) <= 3;
+            assert!(count == 1 || positions(&attention).into_iter().zip(&attended).all(is_near), "{count} rows");
+        }
+    }
 }

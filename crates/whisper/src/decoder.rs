@@ -15,9 +15,8 @@ mod cache;
 
 pub(crate) use cache::{Cache, Slot, slot_bytes};
 
-/// Number of encoder positions per window, to which cross-attention attends.
-pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;
-const STRIDE: usize = POSITIONS.next_multiple_of(PANEL);
+/// Number of encoder positions of a window of 30 s, to which cross-attention attends.
+const POSITIONS: usize = WINDOW_FRAMES / 2;
 
 struct Layer {
     self_norm: Norm,
@@ -45,6 +44,8 @@ pub(crate) struct Decoder {
 /// Cross-attention keys and values of one window, for all layers and heads, as f16.
 #[derive(Default)]
 pub(crate) struct Memory {
+    /// Number of encoder positions.
+    positions: usize,
     layers: Vec<Vec<(Panels, Panels)>>,
 }
 
@@ -59,6 +60,13 @@ pub(crate) struct Row {
     pub(crate) slots: Vec<Slot>,
 }
 
+impl Memory {
+    /// Returns the number of encoder positions.
+    pub(crate) fn positions(&self) -> usize {
+        self.positions
+    }
+}
+
 /// Captured cross-attention scores of selected heads, before softmax: `[head][row][position]`.
 pub(crate) struct Capture<'a> {
     pub(crate) heads: &'a [(usize, usize)],
@@ -67,7 +75,7 @@ pub(crate) struct Capture<'a> {
 
 /// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this width.
 pub(crate) fn cross_attention_bytes(layers: usize, width: usize) -> usize {
-    layers * width * (STRIDE + POSITIONS) * size_of::<u16>()
+    layers * width * (POSITIONS.next_multiple_of(PANEL) + POSITIONS) * size_of::<u16>()
 }
 
 impl Decoder {
@@ -143,6 +151,8 @@ impl Decoder {
         let (width, head) = (self.width, self.width / self.heads);
         let Buffers { scratch, quantized, qkv, encoded, memories, .. } = buffers;
         let mut memory = memories.pop().unwrap_or_default();
+        let positions = encoded.len() / width;
+        memory.positions = positions;
         memory.layers.resize_with(self.layers.len(), Vec::new);
         quantized.quantize(encoded, width);
         qkv.resize(2 * encoded.len(), 0.0);
@@ -151,8 +161,8 @@ impl Decoder {
             let part = |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
             panels.resize_with(self.heads, Default::default);
             for (h, (keys, values)) in panels.iter_mut().enumerate() {
-                keys.pack_columns(head, POSITIONS, |position| part(position, h * head));
-                values.pack_rows(POSITIONS, head, |position| part(position, width + h * head));
+                keys.pack_columns(head, positions, |position| part(position, h * head));
+                values.pack_rows(positions, head, |position| part(position, width + h * head));
             }
         }
         Ok(memory)
@@ -265,21 +275,23 @@ impl Decoder {
         for group in rows.chunk_by(|a, b| a.memory == b.memory) {
             let count = group.len();
             let last = (first + count - 1) * width;
-            scores.resize(count * STRIDE, 0.0);
-            for (h, (keys, values)) in memories[group[0].memory].layers[index].iter().enumerate() {
+            let memory = memories[group[0].memory];
+            let stride = memory.positions.next_multiple_of(PANEL);
+            scores.resize(count * stride, 0.0);
+            for (h, (keys, values)) in memory.layers[index].iter().enumerate() {
                 let column = h * head;
                 let queries = &queries[first * width + column..last + column + head];
-                panel_product(queries, width, keys, &mut scores, STRIDE);
+                panel_product(queries, width, keys, &mut scores, stride);
                 if let Some(capture) = capture.as_deref_mut()
                     && let Some(at) = capture.heads.iter().position(|&(l, head)| (l, head) == (index, h))
                 {
-                    capture.scores[at].extend(scores.chunks_exact(STRIDE).flat_map(|row| &row[..POSITIONS]));
+                    capture.scores[at].extend(scores.chunks_exact(stride).flat_map(|row| &row[..memory.positions]));
                 }
-                for row in scores.chunks_exact_mut(STRIDE) {
-                    softmax(&mut row[..POSITIONS]);
+                for row in scores.chunks_exact_mut(stride) {
+                    softmax(&mut row[..memory.positions]);
                 }
                 let context = &mut context[first * width + column..last + column + head];
-                panel_product(&scores, STRIDE, values, context, width);
+                panel_product(&scores, stride, values, context, width);
             }
             first += count;
         }

@@ -90,7 +90,7 @@ pub(crate) struct Buffers {
     pub(crate) hidden: Vec<f32>,
     pub(crate) qkv: Vec<f32>,
     pub(crate) context: Vec<f32>,
-    /// The result of [`Encoder::forward`]: 1 500 rows of hidden states.
+    /// The result of [`Encoder::forward`]: rows of hidden states, one for two frames.
     pub(crate) encoded: Vec<f32>,
     /// The result of [`Decoder::logits`](crate::decoder::Decoder::logits), `[state][token]`.
     pub(crate) logits: Vec<f32>,
@@ -156,27 +156,29 @@ impl Encoder {
         self.width
     }
 
-    /// Encodes one window of features, `[mel][frame]` with 3 000 frames, into [`Buffers::encoded`].
+    /// Encodes one window of features, `[mel][frame]` with an even number of at most 3 000 frames, into
+    /// [`Buffers::encoded`].
     pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, features: &[f32]) -> Result<(), TranscribeError> {
         let [first, second] = &self.convolutions;
+        let count = features.len() / self.mels;
         let mut x = std::mem::take(&mut buffers.encoded);
         // The layers, which come later, use these buffers for other values.
         let Buffers { qkv: frames, hidden, .. } = buffers;
         // Rows of frames, with a row of zeros before and after: the convolutions' padding.
         frames.clear();
-        frames.resize((WINDOW_FRAMES + 2) * self.mels, 0.0);
-        for (band, features) in features.chunks_exact(WINDOW_FRAMES).enumerate() {
+        frames.resize((count + 2) * self.mels, 0.0);
+        for (band, features) in features.chunks_exact(count).enumerate() {
             for (frame, value) in features.iter().enumerate() {
                 frames[(frame + 1) * self.mels + band] = *value;
             }
         }
         hidden.clear();
-        hidden.resize((WINDOW_FRAMES + 2) * self.width, 0.0);
-        let inner = self.width..(WINDOW_FRAMES + 1) * self.width;
+        hidden.resize((count + 2) * self.width, 0.0);
+        let inner = self.width..(count + 1) * self.width;
         first.forward(gemm, frames, &mut hidden[inner])?;
-        x.resize(WINDOW_FRAMES / 2 * self.width, 0.0);
+        x.resize(count / 2 * self.width, 0.0);
         second.forward(gemm, hidden, &mut x)?;
-        crate::kernel::add(&mut x, &self.positions);
+        crate::kernel::add(&mut x, &self.positions[..count / 2 * self.width]);
         for layer in &self.layers {
             self.layer(layer, gemm, buffers, &mut x)?;
         }

@@ -5,6 +5,9 @@
 //! worker encodes the recording's next window or takes another recording. A limit on the number of active windows
 //! bounds memory.
 //!
+//! A pass over unfinished speech runs between two steps of the windows, also when all windows are active: neither kind
+//! of work waits for the end of the other.
+//!
 //! If decoding fails or panics, the worker decodes its recordings again, one at a time: only the recordings that fail
 //! again get an error.
 
@@ -14,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use taonet_primitives::panic_message;
 
@@ -24,13 +28,16 @@ use crate::memory::{self, Dimensions};
 use crate::model::Model;
 use crate::options::Options;
 use crate::search::Search;
-use crate::transcribe::{Recording, Transcription};
+use crate::transcribe::{Continuation, Prefix, Recording, Transcription};
 
 /// Maximum memory of the active windows of a worker, in bytes, unless two windows take more. Most windows take two thirds
 /// as much as the longest one.
 const MEMORY: usize = 800 << 20;
 /// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
+/// Time after a pass over unfinished speech for which an idle worker keeps its memory: passes of a speech follow after
+/// 0.8 s.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Number of threads and windows of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +80,32 @@ impl EngineSize {
 
 type Answer = Result<Transcription, TranscribeError>;
 
+/// A recording with the work to do on it.
 struct Job {
     samples: Vec<f32>,
     options: Arc<Options>,
-    answer: SyncSender<Answer>,
+    work: Work,
+}
+
+/// The work on a recording, and where its result is sent.
+enum Work {
+    Transcribe(SyncSender<Answer>),
+    Continue(Prefix, SyncSender<Result<Continuation, TranscribeError>>),
+}
+
+impl Work {
+    /// Sends an error as the result. This fails only if the caller has stopped waiting.
+    fn fail(&self, error: TranscribeError) {
+        let _ = match self {
+            Self::Transcribe(answer) => answer.send(Err(error)).is_ok(),
+            Self::Continue(_, answer) => answer.send(Err(error)).is_ok(),
+        };
+    }
+
+    /// Returns whether the work is a pass over unfinished speech.
+    fn is_pass(&self) -> bool {
+        matches!(self, Self::Continue(..))
+    }
 }
 
 #[derive(Default)]
@@ -138,17 +167,36 @@ impl Engine {
     /// [`TranscribeError`] when the model does not support the options, decoding fails, or the engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> Answer {
         let (answer, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Transcribe(answer) })?;
+        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+    }
+
+    /// Continues the text of unfinished speech at 16 kHz after a prefix. Blocks like [`Self::transcribe`].
+    pub(crate) fn continue_text(
+        &self,
+        samples: Vec<f32>,
+        options: Arc<Options>,
+        prefix: Prefix,
+    ) -> Result<Continuation, TranscribeError> {
+        let (answer, receiver) = sync_channel(1);
+        self.submit(Job { samples, options, work: Work::Continue(prefix, answer) })?;
+        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+    }
+
+    /// Appends a job to the queue. Blocks while the queue is full of jobs of its kind.
+    fn submit(&self, job: Job) -> Result<(), TranscribeError> {
+        let is_alike = |other: &&Arc<Job>| other.work.is_pass() == job.work.is_pass();
         let mut queue = self.shared.lock();
-        while queue.jobs.len() >= self.shared.capacity && queue.workers > 0 {
+        while queue.jobs.iter().filter(is_alike).count() >= self.shared.capacity && queue.workers > 0 {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         if queue.workers == 0 {
             return Err(TranscribeError::Stopped);
         }
-        queue.jobs.push_back(Arc::new(Job { samples, options, answer }));
+        queue.jobs.push_back(Arc::new(job));
         drop(queue);
         self.shared.changed.notify_all();
-        receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
+        Ok(())
     }
 }
 
@@ -168,20 +216,31 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next recording from the queue. With `may_wait`, blocks until a recording arrives; `None` then means
-    /// shutdown.
-    fn next(&self, may_wait: bool) -> Option<Arc<Job>> {
+    /// Takes the next job from the queue: of any kind, or with `only_passes`, a pass over unfinished speech. Waits for
+    /// it at most for the given time, or without a limit; `None` then means shutdown.
+    fn next(&self, only_passes: bool, limit: Option<Duration>) -> Option<Arc<Job>> {
+        let start = Instant::now();
         let mut queue = self.lock();
         loop {
-            if let Some(job) = queue.jobs.pop_front() {
+            let index = queue.jobs.iter().position(|job| !only_passes || job.work.is_pass());
+            if let Some(job) = index.and_then(|index| queue.jobs.remove(index)) {
                 drop(queue);
                 self.changed.notify_all();
                 return Some(job);
             }
-            if !may_wait || queue.is_closed {
+            if queue.is_closed {
                 return None;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = match limit {
+                None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(limit) => {
+                    let left = limit.saturating_sub(start.elapsed());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 }
@@ -189,6 +248,7 @@ impl Shared {
 /// A recording whose window is being decoded.
 struct Active {
     job: Arc<Job>,
+    answer: SyncSender<Answer>,
     recording: Recording,
     search: Search,
 }
@@ -212,24 +272,26 @@ struct Worker {
     /// Recordings without an answer.
     jobs: Vec<Arc<Job>>,
     active: Vec<Active>,
+    /// Whether the last job was a pass over unfinished speech.
+    is_after_pass: bool,
 }
 
 impl Worker {
     fn new(model: Arc<Model>, place: Place, windows: usize) -> Self {
         let (buffers, cache) = (model.buffers(), model.decoder.cache());
         let (jobs, active) = (Vec::new(), Vec::new());
-        Self { model, place, windows, buffers, cache, jobs, active }
+        Self { model, place, windows, buffers, cache, jobs, active, is_after_pass: false }
     }
 
     fn run(mut self) {
         loop {
-            while self.active.len() < self.windows {
-                let Some(job) = self.next() else { break };
+            while let Some(job) = self.next() {
                 self.jobs.push(job.clone());
-                self.attempt(|worker| {
-                    worker.admit(job);
-                    Ok(())
-                });
+                self.attempt(|worker| worker.admit(job));
+                if self.is_after_pass && !self.active.is_empty() {
+                    // One step of the windows between two passes.
+                    break;
+                }
             }
             if self.active.is_empty() {
                 return;
@@ -238,15 +300,21 @@ impl Worker {
         }
     }
 
-    /// Takes the next recording from the queue. Without an active recording, releases memory and waits for one; `None`
-    /// then means shutdown.
+    /// Takes the next job from the queue. Without an active recording, waits for one and releases memory meanwhile;
+    /// `None` then means shutdown.
     fn next(&mut self) -> Option<Arc<Job>> {
-        let next = self.place.0.next(false);
+        let shared = &self.place.0;
+        let next = shared.next(self.active.len() >= self.windows, Some(Duration::ZERO));
         if next.is_some() || !self.active.is_empty() {
             return next;
         }
+        if self.is_after_pass
+            && let Some(job) = shared.next(false, Some(IDLE))
+        {
+            return Some(job);
+        }
         self.release();
-        self.place.0.next(true)
+        self.place.0.next(false, None)
     }
 
     /// Runs a part of the work on all recordings of this worker. If it fails, decodes each of them again, alone.
@@ -257,7 +325,7 @@ impl Worker {
         for job in jobs {
             self.jobs.push(job.clone());
             let alone = self.guard(|worker| {
-                worker.admit(job.clone());
+                worker.admit(job.clone())?;
                 while !worker.active.is_empty() {
                     worker.step()?;
                 }
@@ -265,7 +333,8 @@ impl Worker {
             });
             if let Err(error) = alone {
                 tracing::error!(%error, samples = job.samples.len(), "decoding failed again, aborting the recording");
-                self.answer(&job, Err(error));
+                self.remove(&job);
+                job.work.fail(error);
             }
         }
     }
@@ -288,26 +357,50 @@ impl Worker {
         (self.buffers, self.cache) = (self.model.buffers(), self.model.decoder.cache());
     }
 
-    /// Encodes a recording's first window.
-    fn admit(&mut self, job: Arc<Job>) {
+    /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few tokens.
+    fn admit(&mut self, job: Arc<Job>) -> Result<(), TranscribeError> {
+        self.is_after_pass = job.work.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
-        let search = recording.next_window(&mut self.buffers, &mut self.cache);
-        self.go_on(job, recording, search);
+        match &job.work {
+            Work::Transcribe(answer) => {
+                let search = recording.next_window(&mut self.buffers, &mut self.cache);
+                self.go_on(job.clone(), answer.clone(), recording, search);
+            }
+            Work::Continue(prefix, answer) => {
+                #[cfg(test)]
+                if let Some(fault) = &self.model.fault {
+                    fault(&[job.samples.len()])?;
+                }
+                let continuation = recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
+                self.remove(&job);
+                // Sending fails only if the caller has stopped waiting.
+                let _ = answer.send(continuation);
+            }
+        }
+        Ok(())
     }
 
     /// Schedules a recording's next search, or sends the answer.
-    fn go_on(&mut self, job: Arc<Job>, recording: Recording, search: Result<Option<Search>, TranscribeError>) {
-        match search {
-            Ok(Some(search)) => self.active.push(Active { job, recording, search }),
-            Ok(None) => self.answer(&job, Ok(recording.into_transcription())),
-            Err(error) => self.answer(&job, Err(error)),
-        }
+    fn go_on(
+        &mut self,
+        job: Arc<Job>,
+        answer: SyncSender<Answer>,
+        recording: Recording,
+        search: Result<Option<Search>, TranscribeError>,
+    ) {
+        let result = match search {
+            Ok(Some(search)) => return self.active.push(Active { job, answer, recording, search }),
+            Ok(None) => Ok(recording.into_transcription()),
+            Err(error) => Err(error),
+        };
+        self.remove(&job);
+        // Sending fails only if the caller has stopped waiting.
+        let _ = answer.send(result);
     }
 
-    fn answer(&mut self, job: &Arc<Job>, answer: Answer) {
+    /// Removes a recording that has its answer.
+    fn remove(&mut self, job: &Arc<Job>) {
         self.jobs.retain(|other| !Arc::ptr_eq(other, job));
-        // Sending fails only if the caller has stopped waiting.
-        let _ = job.answer.send(answer);
     }
 
     /// Decodes one token for every active window.
@@ -343,9 +436,9 @@ impl Worker {
             }
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
-            let Active { job, mut recording, .. } = self.active.swap_remove(index);
+            let Active { job, answer, mut recording, .. } = self.active.swap_remove(index);
             let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
-            self.go_on(job, recording, search);
+            self.go_on(job, answer, recording, search);
         }
         Ok(())
     }

@@ -17,7 +17,8 @@
 //!    suppressed tokens and timestamps.
 //! 4. `transcribe` handles a complete recording: language detection, prompt, temperature fallback, silence detection,
 //!    segments, and the start of the next window. `align` and `words` compute word timestamps.
-//! 5. `engine` is the scheduler: each of its threads decodes the windows of several recordings in one batch.
+//! 5. `simultaneous` recognises unfinished speech: [`AlignAtt`] decides which of its words are final.
+//! 6. `engine` is the scheduler: each of its threads decodes the windows of several recordings in one batch.
 //!
 //! # Numbers
 //!
@@ -68,6 +69,7 @@ mod recognizer;
 mod rules;
 mod search;
 mod segments;
+mod simultaneous;
 #[cfg(test)]
 mod testing;
 mod transcribe;
@@ -78,6 +80,7 @@ pub use engine::{Engine, EngineSize};
 pub use error::{ModelError, TranscribeError};
 pub use mel::SAMPLE_RATE;
 pub use model::Model;
-pub use options::{Options, SpeechTask};
+pub use options::{LANGUAGES, Options, SpeechTask};
 pub use recognizer::Transcriber;
+pub use simultaneous::{AlignAtt, AlignAttOptions};
 pub use transcribe::{Segment, Transcription, Word};

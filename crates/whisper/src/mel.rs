@@ -39,10 +39,15 @@ impl Features {
 
     /// Returns at most `length` frames from `start` on, padded with zeros to 3 000 frames.
     pub(crate) fn window(&self, start: usize, length: usize) -> Vec<f32> {
-        let length = length.min(WINDOW_FRAMES).min(self.frames.saturating_sub(start));
+        self.padded(start, length, WINDOW_FRAMES)
+    }
+
+    /// Returns at most `length` frames from `start` on, padded with zeros to `total` frames.
+    pub(crate) fn padded(&self, start: usize, length: usize, total: usize) -> Vec<f32> {
+        let length = length.min(total).min(self.frames.saturating_sub(start));
         let bands = self.values.len() / self.frames.max(1);
-        let mut window = vec![0.0; bands * WINDOW_FRAMES];
-        for (to, from) in window.chunks_exact_mut(WINDOW_FRAMES).zip(self.values.chunks_exact(self.frames)) {
+        let mut window = vec![0.0; bands * total];
+        for (to, from) in window.chunks_exact_mut(total).zip(self.values.chunks_exact(self.frames)) {
             to[..length].copy_from_slice(&from[start..start + length]);
         }
         window

@@ -57,13 +57,13 @@ impl Model {
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, gemm, config.heads.map(|heads| heads.0))?;
         let decoder = Decoder::load(&mut loader, gemm, config.heads.map(|heads| heads.1), encoder.width())?;
+        config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
         if config.alignment_heads.is_empty() {
             // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
                 .flat_map(|layer| (0..decoder.heads()).map(move |head| (layer, head)))
                 .collect();
         }
-        config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
         let log_mel = LogMel::new(encoder.mels());
         Ok(Self {
             encoder,

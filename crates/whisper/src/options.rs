@@ -2,9 +2,20 @@
 
 use crate::TranscribeError;
 use crate::model::Model;
+use crate::words::Punctuation;
 
 /// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
+
+/// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from large-v3 on.
+pub const LANGUAGES: [&str; 100] = [
+    "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it", "id", "hi", "fi",
+    "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur", "hr", "bg", "lt", "la", "mi", "ml",
+    "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn", "et", "mk", "br", "eu", "is", "hy", "ne", "mn", "bs",
+    "kk", "sq", "sw", "gl", "mr", "pa", "si", "km", "sn", "yo", "so", "af", "oc", "ka", "be", "tg", "sd", "gu", "am",
+    "yi", "lo", "uz", "fo", "ht", "ps", "tk", "nn", "mt", "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln",
+    "ha", "ba", "jw", "su", "yue",
+];
 
 /// The text to produce from speech.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +91,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Returns the punctuation marks that are merged with words.
+    pub(crate) fn punctuation(&self) -> Punctuation<'_> {
+        Punctuation { prepended: &self.prepend_punctuations, appended: &self.append_punctuations }
+    }
+
     /// Rejects options that are invalid or unsupported by the model.
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
         let refuse = |option, reason| Err(TranscribeError::Option { option, reason });

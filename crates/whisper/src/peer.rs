@@ -20,6 +20,7 @@ mod margin;
 mod numbers;
 mod recordings;
 mod script;
+mod simultaneous;
 mod transcripts;
 mod vocabulary;
 mod voices;

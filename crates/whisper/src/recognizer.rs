@@ -11,7 +11,7 @@ use taonet_speech::{Recognition, RecognizeError, Recognizer};
 use crate::engine::{Engine, EngineSize};
 use crate::model::Model;
 use crate::options::Options;
-use crate::transcribe::Transcription;
+use crate::transcribe::{Continuation, Prefix, Transcription};
 use crate::vocabulary::trim;
 use crate::{ModelError, SAMPLE_RATE, TranscribeError};
 
@@ -68,6 +68,21 @@ impl Transcriber {
     pub fn transcribe(&self, samples: &[f32]) -> Result<Transcription, TranscribeError> {
         self.engine.transcribe(samples.to_vec(), self.options.clone())
     }
+
+    /// Continues the text of unfinished speech at 16 kHz after a prefix.
+    pub(crate) fn continue_text(
+        &self,
+        samples: Vec<f32>,
+        options: Arc<Options>,
+        prefix: Prefix,
+    ) -> Result<Continuation, TranscribeError> {
+        self.engine.continue_text(samples, options, prefix)
+    }
+
+    /// Returns the options of all transcriptions.
+    pub(crate) fn options(&self) -> &Arc<Options> {
+        &self.options
+    }
 }
 
 impl Recognizer for Transcriber {
@@ -91,11 +106,16 @@ impl Recognizer for Transcriber {
         if seconds > LONGEST {
             return Err(RecognizeError::TooLong { seconds, limit: LONGEST });
         }
-        let transcription = self.transcribe(samples).map_err(|error| match error {
-            TranscribeError::Stopped => RecognizeError::Stopped,
-            error => RecognizeError::Engine(Box::new(error)),
-        })?;
+        let transcription = self.transcribe(samples).map_err(recognize_error)?;
         Ok(recognition(transcription))
+    }
+}
+
+/// Converts an error of the engine.
+pub(crate) fn recognize_error(error: TranscribeError) -> RecognizeError {
+    match error {
+        TranscribeError::Stopped => RecognizeError::Stopped,
+        error => RecognizeError::Engine(Box::new(error)),
     }
 }
 

@@ -13,12 +13,14 @@ use crate::options::Options;
 use crate::rules::Rules;
 use crate::search::{Hypothesis, Search, Strategy, Task};
 use crate::segments::{Draft, Split, seconds, split};
-use crate::words::{Punctuation, attach_words, last_end, time_words};
+use crate::words::{attach_words, last_end, time_words};
 
+mod continuation;
 mod fallback;
 mod language;
 mod zlib;
 
+pub(crate) use continuation::{Continuation, Prefix};
 use fallback::{Attempt, Verdict, is_silent, judge};
 
 /// Maximum number of tokens of prompt and text together: the length of the model's context.
@@ -197,10 +199,14 @@ impl Recording {
         }
     }
 
-    /// Builds the prompt of a window: up to half a context of preceding text, start of transcript, language and task.
+    /// Builds the prompt of a window: the preceding text, start of transcript, language and task.
     fn prompt(&self) -> Vec<u32> {
+        self.prompt_after(self.tokens.get(self.prompt_reset_at..).unwrap_or_default())
+    }
+
+    /// Builds the prompt after a text, of which at most half a context is used.
+    fn prompt_after(&self, previous: &[u32]) -> Vec<u32> {
         let mut prompt = Vec::new();
-        let previous = self.tokens.get(self.prompt_reset_at..).unwrap_or_default();
         if !previous.is_empty() {
             prompt.push(self.model.vocabulary.special().start_of_previous);
             prompt.extend(previous.iter().skip(previous.len().saturating_sub(CONTEXT / 2 - 1)));
@@ -266,11 +272,7 @@ impl Recording {
                 let tokens: Vec<u32> = text.into_iter().chain([end_of_text]).collect();
                 time_words(self.model.vocabulary.split_words(&tokens, &self.language), &alignment)
             };
-            let punctuation = Punctuation {
-                prepended: &self.options.prepend_punctuations,
-                appended: &self.options.append_punctuations,
-            };
-            attach_words(&mut drafts, words, from, end_of_text, punctuation, self.last_speech);
+            attach_words(&mut drafts, words, from, end_of_text, self.options.punctuation(), self.last_speech);
             let end = last_end(&drafts);
             if let Some(end) = end {
                 if !ends_in_timestamp && end > seconds(from) {

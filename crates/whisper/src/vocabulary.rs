@@ -61,7 +61,7 @@ pub(crate) struct Vocabulary {
 /// Languages written without spaces: words are split at every character.
 const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
 const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
-const REPLACEMENT: char = '\u{fffd}';
+pub(crate) const REPLACEMENT: char = '\u{fffd}';
 
 impl Vocabulary {
     /// Loads `tokenizer.json`, and checks that every token of Whisper's rules has an embedding, and that the tokenizer

@@ -5,7 +5,7 @@ use crate::segments::Draft;
 use crate::vocabulary::trim;
 
 /// Encoder positions per second.
-const POSITIONS_PER_SECOND: f64 = 50.0;
+pub(crate) const POSITIONS_PER_SECOND: f64 = 50.0;
 /// Sentence-ending punctuation.
 const SENTENCE_ENDS: &str = ".。!！?？";
 
@@ -45,7 +45,7 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
         let (Some(&start), Some(&end)) = (starts.get(from), starts.get(to)) else { return Vec::new() };
         let probabilities = alignment.probabilities.get(from..to).unwrap_or_default();
         let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
-        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len() as f64 });
+        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len().max(1) as f64 });
         from = to;
     }
     timed
@@ -134,7 +134,7 @@ fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
 }
 
 /// Merges punctuation with the next or previous word; merged entries remain with an empty text.
-fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
+pub(crate) fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
     let mut following = words.len().saturating_sub(1);
     for previous in (0..following).rev() {
         let Some((head, tail)) = words.split_at_mut_checked(following) else { return };

@@ -9,6 +9,7 @@ mod text;
 mod visitors;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -17,6 +18,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_primitives::Uid;
 use taonet_settings::Network;
+use taonet_speech::Recognizer;
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
@@ -77,7 +79,8 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         let page = match page {
             Some(page) => {
                 let recordings = args.keep.is_some().then(|| workplace.path().join("try-it"));
-                let settings = try_settings(contest.target_language(), visitors, recordings)?;
+                let captions = visitors.map(|whisper| -> Arc<dyn Recognizer> { whisper });
+                let settings = try_settings(contest.target_language(), captions, recordings)?;
                 Some(page.serve(workplace.path(), settings).await?)
             }
             None => None,

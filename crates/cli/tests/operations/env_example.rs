@@ -25,8 +25,8 @@ const SECTIONS: [Section; 16] = [
         prefixes: &["BB_MINER_", "BB_S2S_", "BB_DEV_MODE", "BB_LOCAL_MINER_IP", "BB_MAX_MINERS_"],
     },
     Section {
-        title: "Inference servers of a miner",
-        prefixes: &["BB_MINER_BACKEND_", "BB_MINER_STT_", "BB_MINER_LLM_", "BB_MINER_TTS_"],
+        title: "Task and inference servers of a miner",
+        prefixes: &["BB_MINER_TASK", "BB_MINER_BACKEND_", "BB_MINER_STT_", "BB_MINER_LLM_", "BB_MINER_TTS_"],
     },
     Section {
         title: "Address of a miner, text miner and its language model",

@@ -87,7 +87,8 @@ fn windows_share_memory_until_the_worker_waits() {
     let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
     let (answer, answers) = sync_channel(1);
     // At least three windows.
-    worker.admit(Arc::new(Job { samples: noise(90 * 16_000), options: short(), answer }));
+    let job = Job { samples: noise(90 * 16_000), options: short(), work: Work::Transcribe(answer) };
+    worker.admit(Arc::new(job)).unwrap();
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }
@@ -98,6 +99,120 @@ fn windows_share_memory_until_the_worker_waits() {
     shared.lock().is_closed = true;
     assert!(worker.next().is_none());
     assert!(worker.buffers.memories.is_empty() && worker.buffers.encoded.is_empty());
+}
+
+/// Returns a pass over noise of this length.
+fn pass(engine: &Engine, length: usize) -> Result<Continuation, TranscribeError> {
+    let options = Options { language: Some("en".to_owned()), ..(*short()).clone() };
+    let prefix = Prefix { frame_threshold: 25, padding: Some(1.0), ..Prefix::default() };
+    engine.continue_text(noise(length), Arc::new(options), prefix)
+}
+
+#[test]
+fn passes_and_transcriptions_run_side_by_side() {
+    let engine = Engine::start(&model(), size(1, 2)).unwrap();
+    let expected_pass = pass(&engine, 20_000).unwrap();
+    let lengths = [16_000, 30_000, 45_000, 20_000, 60_000];
+    std::thread::scope(|scope| {
+        let passes: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| (0..8).map(|_| pass(&engine, 20_000).unwrap()).collect::<Vec<_>>()))
+            .collect();
+        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        }
+        for found in passes.into_iter().flat_map(|call| call.join().unwrap()) {
+            assert_eq!(found, expected_pass);
+        }
+    });
+}
+
+#[test]
+fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
+    let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
+    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let submit = |is_pass: bool| {
+        let (answer, _) = sync_channel(1);
+        let (continuation, _) = sync_channel(1);
+        let work = if is_pass { Work::Continue(Prefix::default(), continuation) } else { Work::Transcribe(answer) };
+        shared.lock().jobs.push_back(Arc::new(Job { samples: noise(16_000), options: short(), work }));
+    };
+    for is_pass in [false, false, true] {
+        submit(is_pass);
+    }
+    let kinds = [false, true];
+    for is_pass in kinds {
+        let job = worker.next().unwrap();
+        assert_eq!(job.work.is_pass(), is_pass);
+        worker.admit(job).unwrap();
+        assert_eq!(worker.is_after_pass, is_pass);
+    }
+    // The other transcription waits for the window.
+    assert!(worker.next().is_none());
+    while !worker.active.is_empty() {
+        worker.step().unwrap();
+    }
+    assert!(!worker.next().unwrap().work.is_pass());
+}
+
+#[test]
+fn panic_in_a_pass_ends_only_this_pass() {
+    const POISON: usize = 17_000;
+    let fault: Fault = Box::new(|lengths| {
+        assert!(!lengths.contains(&POISON), "poison");
+        Ok(())
+    });
+    let engine = faulty(fault, size(1, 2));
+    std::thread::scope(|scope| {
+        let poison = scope.spawn(|| (0..3).map(|_| pass(&engine, POISON)).collect::<Vec<_>>());
+        for (answer, length) in together(&engine, &[16_000, 30_000, 45_000]).into_iter().zip([16_000, 30_000, 45_000]) {
+            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        }
+        for answer in poison.join().unwrap() {
+            assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
+        }
+    });
+    pass(&engine, 20_000).unwrap();
+}
+
+#[test]
+fn stopped_engine_refuses_passes() {
+    let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
+    let engine = Engine { shared: shared.clone(), threads: Vec::new() };
+    assert!(matches!(pass(&engine, 16_000), Err(TranscribeError::Stopped)));
+    // The last worker exits while a pass waits in the queue.
+    let place = Place::new(shared.clone());
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| pass(&engine, 16_000));
+        while shared.lock().jobs.is_empty() {
+            std::thread::yield_now();
+        }
+        drop(place);
+        assert!(matches!(waiting.join().unwrap(), Err(TranscribeError::Stopped)));
+    });
+}
+
+#[test]
+fn memory_is_kept_between_passes() {
+    let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 2 });
+    let mut worker = Worker::new(model(), Place::new(shared.clone()), 1);
+    let submit = || {
+        let (answer, _) = sync_channel(1);
+        let work = Work::Continue(Prefix::default(), answer);
+        shared.lock().jobs.push_back(Arc::new(Job { samples: noise(16_000), options: short(), work }));
+        shared.changed.notify_all();
+    };
+    submit();
+    let job = worker.next().unwrap();
+    worker.admit(job).unwrap();
+    std::thread::scope(|scope| {
+        // The worker waits for the next pass.
+        scope.spawn(submit);
+        assert!(worker.next().is_some());
+    });
+    assert!(!worker.buffers.memories.is_empty());
+    shared.lock().is_closed = true;
+    assert!(worker.next().is_none());
+    assert!(worker.buffers.memories.is_empty());
 }
 
 const TINY: Dimensions = Dimensions { layers: 4, width: 384, tokens: 51_865 };

@@ -201,3 +201,13 @@ fn the_estimate_covers_int8_weights_caches_and_buffers() {
         assert!(expected.contains(&needed), "{name}: {needed} MiB");
     }
 }
+
+#[test]
+fn alignment_heads_out_of_range_are_replaced_by_the_default() {
+    let heads = |heads: Value| {
+        let change = |folder: &Path| edit(folder, "config.json", |config| config["alignment_heads"] = heads);
+        opened(change).unwrap().config.alignment_heads
+    };
+    assert_eq!(heads(json!([[0, 0], [7, 0], [0, 1]])), [(0, 0)]);
+    assert_eq!(heads(json!([[7, 0], [0, 1]])), [(0, 0)], "the default of a decoder with one layer and one head");
+}

@@ -14,7 +14,7 @@ use crate::options::{Options, SpeechTask};
 use crate::{EngineSize, Transcriber};
 
 /// The model, as `scripts/models` and `tao models pull` install it.
-const MODEL: &str = "faster-whisper-base";
+pub(super) const MODEL: &str = "faster-whisper-base";
 /// Number of noises with which the reference repeats each recording.
 const REPEATS: usize = 2;
 /// Maximum difference of equal word times, in seconds: one position of the encoder.
@@ -24,11 +24,13 @@ const ONE_POSITION: f64 = 0.021;
 const TRANSLATED: [&str; 3] = ["es", "fr", "pt"];
 
 /// A recording of a speaker.
-struct Voice {
-    name: String,
+pub(super) struct Voice {
+    pub(super) name: String,
     /// Code of the spoken language, such as `fr`.
-    language: String,
-    samples: Vec<f32>,
+    pub(super) language: String,
+    /// What the speaker reads.
+    pub(super) text: String,
+    pub(super) samples: Vec<f32>,
 }
 
 /// A transcription by either engine.
@@ -70,7 +72,7 @@ impl Agreement {
 }
 
 /// Finds the real model. Without it, a test prints a notice and passes; with `CI` set, the test fails.
-fn model() -> Option<PathBuf> {
+pub(super) fn model() -> Option<PathBuf> {
     let directory = std::env::var_os("BB_MODELS_DIR").filter(|value| !value.is_empty()).map(PathBuf::from);
     let found = ModelStore::new(directory).verify(ModelSpec::find(MODEL).unwrap());
     let skipped =
@@ -79,7 +81,7 @@ fn model() -> Option<PathBuf> {
 }
 
 /// Reads the recordings of `scripts/peers recordings`, resampled to 16 kHz: all of them, or one per language.
-fn voices(all: bool) -> Option<Vec<Voice>> {
+pub(super) fn voices(all: bool) -> Option<Vec<Voice>> {
     let environment = peer_directory("recordings")?;
     let packages = std::fs::read_dir(environment.join("lib")).unwrap().next().unwrap().unwrap().path();
     let folder = packages.join("site-packages/pytest_audioeval/samples/audio");
@@ -94,6 +96,7 @@ fn voices(all: bool) -> Option<Vec<Voice>> {
         voices.extend(files.into_iter().map(|(bytes, file)| Voice {
             name: format!("{language}/{}", file.file_stem().unwrap().to_str().unwrap()),
             language: language.to_owned(),
+            text: std::fs::read_to_string(file.with_extension("txt")).unwrap(),
             samples: resample_for_recognition(&Wav::decode(&bytes).unwrap().pcm),
         }));
     }

@@ -8,7 +8,8 @@ use crate::options::SpeechTask;
 const MARGIN: f32 = 0.2;
 
 impl Recording {
-    /// Sets language and start tokens, from the options or by detection in the first window.
+    /// Sets language and start tokens, from the options or by detection in the first window. Returns the difference
+    /// between the probabilities of the two best languages; 1 if there is nothing to detect.
     ///
     /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. This
     /// function uses the encoding of the first window for detection too, unless the two best languages are close.
@@ -17,15 +18,16 @@ impl Recording {
         buffers: &mut Buffers,
         cache: &mut Cache,
         memory: &Memory,
-    ) -> Result<(), TranscribeError> {
+    ) -> Result<f32, TranscribeError> {
         let vocabulary = &self.model.vocabulary;
         let special = vocabulary.special();
         self.start = vec![special.start_of_transcript];
         if !vocabulary.is_multilingual() {
             "en".clone_into(&mut self.language);
             self.language_probability = 1.0;
-            return Ok(());
+            return Ok(1.0);
         }
+        let mut margin = 1.0;
         let token = if let Some(code) = &self.options.language {
             self.language.clone_from(code);
             self.language_probability = 1.0;
@@ -33,8 +35,7 @@ impl Recording {
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
-            let is_close = matches!(languages.as_slice(), [first, second, ..] if first.1 - second.1 < MARGIN);
-            if is_close && self.content() < WINDOW_FRAMES {
+            if margin_of(&languages) < MARGIN && self.content() < WINDOW_FRAMES {
                 let window = self.features.window(0, WINDOW_FRAMES);
                 let memory = self.model.listen(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;
@@ -44,6 +45,7 @@ impl Recording {
             let (token, probability) = languages.first().copied().ok_or(unknown)?;
             self.language = self.model.vocabulary.language_code(token).unwrap_or_default();
             self.language_probability = probability;
+            margin = margin_of(&languages);
             token
         };
         self.start.push(token);
@@ -52,7 +54,7 @@ impl Recording {
             SpeechTask::Transcribe => special.transcribe,
             SpeechTask::Translate => special.translate,
         });
-        Ok(())
+        Ok(margin)
     }
 
     /// Returns language tokens and their probabilities, the most probable first.
@@ -76,5 +78,13 @@ impl Recording {
         let mut languages: Vec<(u32, f32)> = tokens.iter().copied().zip(scores).collect();
         languages.sort_by(|a, b| b.1.total_cmp(&a.1));
         Ok(languages)
+    }
+}
+
+/// Returns the difference between the probabilities of the two best languages.
+fn margin_of(languages: &[(u32, f32)]) -> f32 {
+    match languages {
+        [first, second, ..] => first.1 - second.1,
+        _ => 1.0,
     }
 }

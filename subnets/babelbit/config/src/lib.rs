@@ -35,6 +35,7 @@
 //! and `taonet-validator`; also `taonet-primitives`. Used by the `bb` commands, and by the other commands that open a
 //! model.
 
+mod miner_task;
 mod rounds;
 mod services;
 mod submission;
@@ -58,6 +59,7 @@ use taonet_primitives::{NetUid, Uid};
 use taonet_settings::{ConfigError, Environment, Problem, Secret, Warning};
 use url::Url;
 
+pub use miner_task::{MinerTask, UnknownMinerTask};
 pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use services::ServiceSettings;
 pub use submission::SubmissionSettings;
@@ -123,6 +125,8 @@ pub struct Config {
     pub submission: SubmissionSettings,
     /// API keys of a miner's inference servers, and of the hub of its language model.
     pub model_keys: ModelKeys,
+    /// What a speech miner says: the words, or their English translation.
+    pub miner_task: MinerTask,
     /// Language model of a text miner.
     pub language_model: LanguageModelSettings,
     /// Port of a miner, if configured.
@@ -219,6 +223,7 @@ impl Config {
             submit_api_url: None,
             submission: SubmissionSettings::defaults(),
             model_keys: ModelKeys::default(),
+            miner_task: MinerTask::default(),
             language_model: LanguageModelSettings::default(),
             axon_port: None,
             external_ip: None,

@@ -330,6 +330,16 @@ fn keys_of_model_servers_are_read_and_never_shown() {
 }
 
 #[test]
+fn task_of_a_miner_is_transcribe_unless_set() {
+    assert_eq!(read(&[]).unwrap().0.miner_task, MinerTask::Transcribe);
+    for task in [MinerTask::Transcribe, MinerTask::Translate] {
+        assert_eq!(read(&[("BB_MINER_TASK", &task.to_string())]).unwrap().0.miner_task, task);
+    }
+    let error = read(&[("BB_MINER_TASK", "interpret")]).unwrap_err().to_string();
+    assert!(error.contains("BB_MINER_TASK=interpret") && error.contains("transcribe or translate"), "{error}");
+}
+
+#[test]
 fn a_language_model_is_described_by_the_references_variables() {
     assert_eq!(read(&[]).unwrap().0.language_model, LanguageModelSettings::default());
     let (config, warnings) = read(&[

@@ -80,6 +80,15 @@ fn own() -> Vec<Variable<Config>> {
         variable!("BB_MAX_MINERS_PER_RUN", "Maximum number of miners in a run", max_miners = whole),
         variable!("BB_MINER_PREDICT_ENDPOINT", "Path of the miners' predict route", predict_endpoint = any),
         variable!("BB_MINER_TIMEOUT_SEC", "Timeout of a call to a miner, in seconds", play.miner_timeout = seconds),
+        Variable {
+            name: "BB_MINER_TASK",
+            help: "What bb miner says: transcribe (the words), or translate (Whisper's English translation)",
+            apply: Some(|config, text| {
+                config.miner_task = text.parse().map_err(|_| "transcribe or translate")?;
+                Ok(())
+            }),
+            show: |config| config.miner_task.to_string(),
+        },
         variable!("BB_MINER_BACKEND_API_KEY", "API key for the server of bb miner --backend-url", model_keys.backend = secret),
         variable!("BB_MINER_STT_API_KEY", "API key for the server of bb miner --stt-url", model_keys.stt = secret),
         variable!("BB_MINER_LLM_API_KEY", "API key for the server of bb miner --llm-url", model_keys.llm = secret),

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use taonet_speech::{RecognizeError, SynthesisError};
 
-mod agreement;
 mod interpreter;
 mod listener;
 mod mumbler;

@@ -3,6 +3,7 @@
 mod language_model;
 mod loading;
 mod servers;
+mod simultaneous;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_config::Config;
+use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
@@ -120,6 +121,9 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             "--allow and --replay-log check signatures, which MINER_DEV_MODE disables\nhint: unset MINER_DEV_MODE";
         return Err(Classified::error(Failure::Usage, message));
     }
+    if config.miner_task == MinerTask::Translate {
+        tracing::warn!("BB_MINER_TASK is for speech miners: this miner does not translate");
+    }
     if args.servers.has_backend() && config.language_model.path.is_some() {
         tracing::warn!("MINER_MODEL_ID has no effect with --backend-url");
     }
@@ -170,6 +174,11 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     if config.unsigned_requests {
         tracing::warn!("MINER_DEV_MODE is for text miners: requests to this miner need a signature");
     }
+    // Other profiles than these recognise no speech.
+    let is_interpreter = matches!(name, ProfileName::Interpreter | ProfileName::Patient);
+    if config.miner_task == MinerTask::Translate && !is_interpreter {
+        tracing::warn!("BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate");
+    }
     let hotkey = args.key.load(None)?.hotkey();
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
@@ -181,7 +190,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         describe_metrics();
         let load = async {
-            if args.servers.has_stages() {
+            if is_interpreter && args.servers.has_stages(config.miner_task) {
                 args.servers.profile(name, &config, args.voice.as_ref())
             } else {
                 profile(name, || engines::network_recognizer(&config), || speech(args.voice.as_ref(), &config))

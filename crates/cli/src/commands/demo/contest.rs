@@ -25,8 +25,9 @@ use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_speech::{CtcRecognizer, Espeak, Recognizer};
+use taonet_speech::{CtcRecognizer, Espeak};
 use taonet_wallet::Keypair;
+use taonet_whisper::Transcriber;
 use taonet_wire::Policy;
 use url::Url;
 
@@ -40,6 +41,7 @@ use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::daemon::demonstrate;
 use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
+use crate::engines::{self, SimultaneousPolicy};
 use crate::voice::Speech;
 
 /// A contest with its engines loaded.
@@ -62,7 +64,7 @@ impl Contest {
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
-        visitors: Option<Arc<dyn Recognizer>>,
+        visitors: Option<Arc<Transcriber>>,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
@@ -77,7 +79,7 @@ impl Contest {
         let profiles = ProfileName::ALL.map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), speech));
         let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
         let visitors_profiles = match visitors {
-            Some(whisper) => incremental_profiles(&whisper, visitors_speech(models.clone(), speech)?)?,
+            Some(whisper) => simultaneous_profiles(&whisper, visitors_speech(models.clone(), speech)?)?,
             None => Vec::new(),
         };
         let scorer = Arc::new(scorer(&config, models, true, context)?);
@@ -302,8 +304,9 @@ impl Contest {
 }
 
 /// Builds the profiles that recognise speech, for a recogniser that needs the context of whole sentences.
-fn incremental_profiles(recognizer: &Arc<dyn Recognizer>, speech: Speech) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
-    let interpreter = interpreter(Arc::clone(recognizer), speech)?.incremental();
+fn simultaneous_profiles(recognizer: &Arc<Transcriber>, speech: Speech) -> anyhow::Result<Vec<Arc<dyn Profile>>> {
+    let policy = engines::simultaneous(recognizer, SimultaneousPolicy::default())?;
+    let interpreter = interpreter(Arc::clone(recognizer) as _, speech)?.simultaneous(policy);
     Ok(vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))])
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use taonet_speech::Recognizer;
+use taonet_speech::Recognizer as _;
+use taonet_whisper::Transcriber;
 
 use crate::context::Context;
 use crate::engines;
@@ -24,7 +25,7 @@ pub(super) fn recognizer(
     choice: Option<Visitors>,
     models: Option<PathBuf>,
     context: &Context,
-) -> anyhow::Result<Option<Arc<dyn Recognizer>>> {
+) -> anyhow::Result<Option<Arc<Transcriber>>> {
     if choice == Some(Visitors::Tiny) {
         return Ok(None);
     }

@@ -3,10 +3,9 @@ use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
-use taonet_speech::{Recognizer, Synthesizer, Voice};
+use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
-use super::agreement::Agreement;
-use super::listener::Listener;
+use super::listener::{Listener, LiveListener};
 use super::phrasing::{best_cut, breaths, complete};
 use super::playback::Playback;
 use super::segmenter::{Found, Segmenter};
@@ -68,7 +67,8 @@ pub struct Interpreter {
     chat: Option<Arc<ChatRewriter>>,
     speaker: Speaker,
     fastest: f64,
-    is_incremental: bool,
+    /// Recogniser that returns words before a phrase ends.
+    simultaneous: Option<Arc<dyn SimultaneousRecognizer>>,
     call_time: Duration,
 }
 
@@ -92,7 +92,7 @@ impl Interpreter {
             chat: None,
             speaker: Speaker::new(synthesizer, manner.voice),
             fastest: manner.fastest.max(1.0),
-            is_incremental: false,
+            simultaneous: None,
             call_time: Self::CALL_TIME,
         })
     }
@@ -105,12 +105,11 @@ impl Interpreter {
         Self { call_time, ..self }
     }
 
-    /// Makes recognition incremental: the last seconds of the source are transcribed repeatedly, and words on which two
-    /// consecutive passes agree are interpreted without waiting for a pause. For recognisers that need the context of
-    /// whole sentences.
+    /// Replaces the recogniser of whole phrases: the words of a simultaneous policy are interpreted as soon as they are
+    /// final, without waiting for a pause.
     #[must_use]
-    pub fn incremental(self) -> Self {
-        Self { is_incremental: true, ..self }
+    pub fn simultaneous(self, recognizer: Arc<dyn SimultaneousRecognizer>) -> Self {
+        Self { simultaneous: Some(recognizer), ..self }
     }
 
     /// Uses a language model to rewrite the phrases, with the rules as the fallback.
@@ -124,8 +123,8 @@ impl Interpreter {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
-            agreement: Agreement::default(),
-            agreed: Vec::new(),
+            live: self.simultaneous.as_ref().map(|recognizer| LiveListener::new(recognizer.open())),
+            final_words: Vec::new(),
             said_until: f64::NEG_INFINITY,
             context: Context::default(),
             turns: Vec::new(),
@@ -145,7 +144,7 @@ impl Profile for Interpreter {
     }
 
     fn model(&self) -> Option<&str> {
-        Some(self.listener.model())
+        Some(self.simultaneous.as_ref().map_or_else(|| self.listener.model(), |recognizer| recognizer.name()))
     }
 
     fn open(&self, channels: u16) -> Box<dyn Interpretation> {
@@ -157,10 +156,11 @@ struct Interpreting {
     stages: Interpreter,
     channels: u16,
     segmenter: Segmenter,
-    agreement: Agreement,
+    /// Simultaneous recognition of the source.
+    live: Option<LiveListener>,
     /// Final words of an incomplete phrase.
-    agreed: Vec<Word>,
-    /// End of the last interpreted word of incremental recognition, in seconds.
+    final_words: Vec<Word>,
+    /// End of the last interpreted word of simultaneous recognition, in seconds.
     said_until: f64,
     context: Context,
     /// Earlier phrases of the conversation with the language model.
@@ -206,7 +206,7 @@ impl Interpreting {
     fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
         let mut reply = Vec::new();
-        if self.stages.is_incremental {
+        if self.live.is_some() {
             self.follow(frame, end, &mut reply)?;
         } else {
             self.segment(frame, end, &mut reply)?;
@@ -244,24 +244,25 @@ impl Interpreting {
         Ok(())
     }
 
-    /// Interprets the phrases of words on which two recognition passes agree. At the end of the source, the rest
+    /// Interprets the phrases of words that a simultaneous policy has made final. At the end of the source, the rest
     /// becomes the last fragment.
     fn follow(&mut self, frame: &[f32], end: bool, reply: &mut Vec<f32>) -> Result<(), ProfileError> {
-        self.agreement.hear(frame);
-        self.agreed.extend(self.agreement.find(&self.stages.listener, end, self.deadline)?);
-        while let Some(count) = complete(&self.agreed, self.agreement.settled_until(), FRAGMENT).filter(|_| !end) {
-            let (words, begins) = self.take_agreed(count);
+        let Some(live) = &mut self.live else { return Ok(()) };
+        self.final_words.extend(live.hear(frame, end)?);
+        let until = live.final_until();
+        while let Some(count) = complete(&self.final_words, until, FRAGMENT).filter(|_| !end) {
+            let (words, begins) = self.take_final(count);
             self.interpret(&words, begins, false, reply)?;
         }
         if end {
-            self.fragment = self.take_agreed(self.agreed.len());
+            self.fragment = self.take_final(self.final_words.len());
         }
         Ok(())
     }
 
     /// Takes the first final words, and returns whether they start a sentence.
-    fn take_agreed(&mut self, count: usize) -> (Vec<String>, bool) {
-        let words: Vec<Word> = self.agreed.drain(..count).collect();
+    fn take_final(&mut self, count: usize) -> (Vec<String>, bool) {
+        let words: Vec<Word> = self.final_words.drain(..count).collect();
         let begins = words.first().is_some_and(|word| word.start - self.said_until >= SENTENCE_PAUSE);
         self.said_until = words.last().map_or(self.said_until, |word| word.end);
         (words.into_iter().map(|word| word.text).collect(), begins)

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use taonet_primitives::{SampleRate, Word};
-use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
+use taonet_speech::{Pcm, RecognizeError, Recognizer, SimultaneousRecognition, resample_for_recognition};
 
 use crate::rewrite::plain;
 
@@ -36,10 +36,90 @@ impl Listener {
         let heard = self.0.recognize_by(&recording, deadline)?;
         let shift = BEFORE as f64 / f64::from(SampleRate::HZ_24K.hz());
         let words = heard.transcript.words.into_iter().map(|word| Word {
-            text: plain(&word.text),
             start: (word.start - shift).max(0.0),
             end: (word.end - shift).max(0.0),
+            ..word
         });
-        Ok(words.filter(|word| !word.text.is_empty()).collect())
+        Ok(plain_words(words))
+    }
+}
+
+/// Recognition stage under a simultaneous policy: turns mono audio at 24 kHz into final words while the source plays.
+pub(super) struct LiveListener {
+    recognition: Box<dyn SimultaneousRecognition>,
+    /// Samples at 24 kHz that are not resampled yet: fewer than [`GROUP`].
+    pending: Vec<f32>,
+}
+
+/// Number of samples at 24 kHz that become a whole number of samples at 16 kHz, independently of their neighbours.
+const GROUP: usize = 3;
+
+impl LiveListener {
+    pub(super) fn new(recognition: Box<dyn SimultaneousRecognition>) -> Self {
+        Self { recognition, pending: Vec::new() }
+    }
+
+    /// Appends samples and returns the words that have become final, in lowercase, without punctuation. At the `end` of
+    /// the source, all words become final.
+    pub(super) fn hear(&mut self, samples: &[f32], end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let samples = self.resample(samples, end);
+        Ok(plain_words(self.recognition.push(&samples, end)?))
+    }
+
+    /// Returns the time in seconds before which no further word starts.
+    pub(super) fn final_until(&self) -> f64 {
+        self.recognition.final_until()
+    }
+
+    /// Resamples to 16 kHz, without seams between calls.
+    fn resample(&mut self, samples: &[f32], end: bool) -> Vec<f32> {
+        self.pending.extend_from_slice(samples);
+        let count = self.pending.len();
+        let rest = self.pending.split_off(if end { count } else { count - count % GROUP });
+        let ready = std::mem::replace(&mut self.pending, rest);
+        resample_for_recognition(&Pcm::mono(ready, SampleRate::HZ_24K))
+    }
+}
+
+/// Returns words in lowercase, without punctuation; drops those that are nothing else.
+fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
+    let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
+    words.filter(|word| !word.text.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recognises nothing and remembers its samples.
+    struct Recorder(Arc<std::sync::Mutex<Vec<f32>>>);
+
+    impl SimultaneousRecognition for Recorder {
+        fn push(&mut self, samples: &[f32], _: bool) -> Result<Vec<Word>, RecognizeError> {
+            self.0.lock().unwrap().extend_from_slice(samples);
+            Ok(Vec::new())
+        }
+
+        fn final_until(&self) -> f64 {
+            0.0
+        }
+    }
+
+    #[test]
+    fn resampling_in_frames_equals_resampling_at_once() {
+        let samples: Vec<f32> = (0..5_001).map(|n| (n as f32 * 0.37).sin() * 0.5).collect();
+        let expected = resample_for_recognition(&Pcm::mono(samples.clone(), SampleRate::HZ_24K));
+        for length in [1_920, 1_001, 7] {
+            let heard = Arc::default();
+            let mut listener = LiveListener::new(Box::new(Recorder(Arc::clone(&heard))));
+            let frames = samples.chunks(length);
+            let count = frames.len();
+            for (number, frame) in (1..).zip(frames) {
+                listener.hear(frame, number == count).unwrap();
+            }
+            let heard = heard.lock().unwrap();
+            assert_eq!(heard.len(), expected.len(), "{length}");
+            assert!(heard.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-6), "{length}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
-use taonet_babelbit_config::Config;
+use clap::Args;
+use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::remote::{ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer};
 use taonet_babelbit_text_miner::backend::Backend;
@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::language_model::completion_options;
+use super::simultaneous::SimultaneousArgs;
 use super::{interpreter, speech};
 use crate::engines;
 use crate::exit::{Classified, Failure};
@@ -31,15 +32,6 @@ const STAGE: Duration = Duration::from_millis(800);
 /// validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as in a debug build.
 const BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 
-/// Speech-to-text engine in the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum SttEngine {
-    /// Each phrase is transcribed once, when a pause ends it.
-    Phrases,
-    /// Incremental: the last seconds of audio are transcribed repeatedly with Whisper.
-    Whisper,
-}
-
 /// Inference servers with OpenAI's API
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Inference server options")]
@@ -50,16 +42,8 @@ pub(super) struct ServerArgs {
     /// Model of the completion server [default: the first that it lists]
     #[arg(long, value_name = "NAME", requires = "backend_url")]
     backend_model: Option<String>,
-    /// Speech recognition of this process: phrases (each one when it ends) or whisper (incremental, while the speaker
-    /// speaks)
-    #[arg(
-        long,
-        value_name = "ENGINE",
-        default_value = "phrases",
-        hide_possible_values = true,
-        conflicts_with = "stt_url"
-    )]
-    stt: SttEngine,
+    #[command(flatten)]
+    simultaneous: SimultaneousArgs,
     /// Base URL of the speech-to-text server [default: the recogniser of this process]
     #[arg(long, value_name = "URL", value_parser = server_url)]
     stt_url: Option<Url>,
@@ -127,11 +111,12 @@ impl ServerArgs {
     /// Checks that only servers for the text contest are given, and that there is a model: `has_local` of this process,
     /// or a completion server. `has_timeout` tells whether the local model has a timeout.
     pub(super) fn check_text(&self, has_local: bool, has_timeout: bool) -> anyhow::Result<()> {
-        if self.has_stages() || self.frame_timeout.is_some() {
-            return Err(usage(
-                "--stt, --stt-url, --llm-url, --tts-url and --frame-timeout are for speech miners\nhint: omit --contest \
-                 text, or use --backend-url",
-            ));
+        let frame_timeout = self.frame_timeout.is_some().then_some("--frame-timeout");
+        if let Some(option) = self.stage_option(MinerTask::Transcribe).or(frame_timeout) {
+            return Err(usage(&format!(
+                "{option} is for speech miners\nhint: omit it, or --contest text; --backend-url is the server of a text \
+                 miner"
+            )));
         }
         if !has_local && !self.has_backend() {
             return Err(no_model());
@@ -149,7 +134,7 @@ impl ServerArgs {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
-        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && !self.has_remote_stages() {
+        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && self.remote_stage_option().is_none() {
             return Err(usage(
                 "--server-timeout and --frame-timeout limit calls to inference servers\nhint: omit them, or add --stt-url, \
                  --llm-url or --tts-url",
@@ -158,13 +143,15 @@ impl ServerArgs {
         if let Some(message) = self.longer_than_a_frame(voice) {
             return Err(usage(&message));
         }
-        if self.has_stages() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
-            return Err(usage(
-                "--stt, --stt-url, --llm-url and --tts-url need an interpreting profile\nhint: use --profile interpreter \
-                 or patient",
-            ));
+        if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
+            return Err(usage(&message));
         }
-        Ok(())
+        match self.stage_option(MinerTask::Transcribe) {
+            Some(option) if !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) => Err(usage(
+                &format!("{option} needs an interpreting profile\nhint: use --profile interpreter or patient"),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
@@ -204,17 +191,21 @@ impl ServerArgs {
         self.server_timeout.unwrap_or(COMPLETION)
     }
 
-    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default.
-    pub(super) const fn has_stages(&self) -> bool {
-        self.is_incremental() || self.has_remote_stages()
+    /// Whether a stage of the interpreter uses an inference server or a recogniser other than the default; `setting` is
+    /// the task of the settings.
+    pub(super) fn has_stages(&self, setting: MinerTask) -> bool {
+        self.stage_option(setting).is_some()
     }
 
-    const fn has_remote_stages(&self) -> bool {
-        self.stt_url.is_some() || self.llm_url.is_some() || self.tts_url.is_some()
+    /// Returns the name of an option or setting that changes a stage of the interpreter.
+    fn stage_option(&self, setting: MinerTask) -> Option<&'static str> {
+        self.simultaneous.whisper_option(setting).or_else(|| self.remote_stage_option())
     }
 
-    const fn is_incremental(&self) -> bool {
-        matches!(self.stt, SttEngine::Whisper)
+    /// Returns the name of an option that moves a stage to an inference server.
+    fn remote_stage_option(&self) -> Option<&'static str> {
+        let servers = [("--stt-url", &self.stt_url), ("--llm-url", &self.llm_url), ("--tts-url", &self.tts_url)];
+        servers.into_iter().find_map(|(name, url)| url.is_some().then_some(name))
     }
 
     /// Returns the model of the text miner: the completion server with the n-gram model as its fallback, or the n-gram
@@ -245,11 +236,18 @@ impl ServerArgs {
         config: &Config,
         voice: Option<&VoiceName>,
     ) -> anyhow::Result<Arc<dyn Profile>> {
-        let interpreter = interpreter(self.recognizer(config)?, self.speech(config, voice)?)?;
-        let mut interpreter = interpreter.with_call_time(self.call_time(voice));
-        if self.is_incremental() {
-            interpreter = interpreter.incremental();
+        if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
+            return Err(usage(&message));
         }
+        let interpreter = if let Some(option) = self.simultaneous.whisper_option(config.miner_task) {
+            let (language, task) = (self.simultaneous.source_language(), self.simultaneous.task(config.miner_task));
+            let whisper = engines::hearing_whisper(config, language, task, option)?;
+            let policy = engines::simultaneous(&whisper, self.simultaneous.policy())?;
+            interpreter(whisper, self.speech(config, voice)?)?.simultaneous(policy)
+        } else {
+            interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
+        };
+        let mut interpreter = interpreter.with_call_time(self.call_time(voice));
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
             interpreter =
@@ -264,9 +262,6 @@ impl ServerArgs {
     /// Returns the recogniser. Beyond local networks, the fallback of a speech-to-text server must be selected
     /// explicitly, because a second model may not fit into memory.
     fn recognizer(&self, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
-        if self.is_incremental() {
-            return engines::hearing_whisper(config);
-        }
         let Some(url) = &self.stt_url else { return engines::network_recognizer(config) };
         let has_fallback = config.operator.network.is_local() || config.recognizer.is_some();
         let fallback = has_fallback.then(|| engines::network_recognizer(config)).transpose()?;
@@ -393,11 +388,17 @@ mod tests {
                 &["--server-timeout", "1", "--stt", "whisper"],
                 true,
                 true,
-                Some("speech miners"),
+                Some("--stt whisper is for speech miners"),
                 Some("hint: omit them"),
             ),
             (&["--server-timeout", "1", "--backend-url", "http://h/v1"], false, false, None, Some("--contest text")),
-            (&["--frame-timeout", "1"], true, false, Some("speech miners"), Some("hint: omit them")),
+            (
+                &["--frame-timeout", "1"],
+                true,
+                false,
+                Some("--frame-timeout is for speech miners"),
+                Some("hint: omit them"),
+            ),
             (&["--frame-timeout", "1", "--tts-url", "http://h/v1"], true, false, Some("speech miners"), None),
         ];
         for (options, has_ngram, has_lm, of_text, of_speech) in table {
@@ -409,6 +410,22 @@ mod tests {
                 assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
                 assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{options:?}: {expected:?}");
             }
+        }
+    }
+
+    #[test]
+    fn profile_without_recognition_refuses_the_option_given() {
+        for (options, expected) in [
+            (&[][..], None),
+            (&["--task", "transcribe"], None),
+            (&["--task", "translate"], Some("--task translate needs an interpreting profile")),
+            (&["--source-language", "fr"], Some("--source-language needs an interpreting profile")),
+            (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
+        ] {
+            let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
+            let found = line.servers.check_speech(ProfileName::Parrot).err().map(|error| error.to_string());
+            assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
     }
 

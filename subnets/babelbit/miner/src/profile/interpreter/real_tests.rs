@@ -2,7 +2,7 @@
 //! and reply.
 
 use taonet_primitives::SampleRate;
-use taonet_speech::{CtcRecognizer, Espeak, Pcm, resample_endpoints, resample_for_recognition};
+use taonet_speech::{CtcRecognizer, Espeak, LocalAgreement, Pcm, resample_endpoints, resample_for_recognition};
 
 use super::*;
 
@@ -17,14 +17,18 @@ struct Heard {
 }
 
 /// Plays `text` at 205 words per minute to the interpreter and transcribes its reply.
-fn interpret(text: &str, is_incremental: bool) -> Heard {
+fn interpret(text: &str, is_simultaneous: bool) -> Heard {
     let espeak = Arc::new(Espeak::find().unwrap());
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
     let interpreter =
         Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default()).unwrap();
-    let interpreter = if is_incremental { interpreter.incremental() } else { interpreter };
+    let policy = is_simultaneous.then(|| Arc::new(LocalAgreement::new(recognizer.clone())));
+    let interpreter = match policy {
+        Some(policy) => interpreter.simultaneous(policy),
+        None => interpreter,
+    };
     let mut interpretation = interpreter.open(1);
     let (mut reply, mut completion, frames) = (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
     let mut start = f64::INFINITY;
@@ -83,7 +87,7 @@ fn rambling_is_interpreted_in_time() {
 }
 
 #[test]
-fn incremental_recognition_speaks_before_the_speaker_ends() {
+fn simultaneous_recognition_speaks_before_the_speaker_ends() {
     for (text, expected) in RAMBLING {
         let heard = interpret(text, true);
         let found = expected.iter().filter(|part| heard.text.contains(*part)).count();

@@ -1,90 +1,100 @@
-//! Incremental recognition: while the source plays, its last seconds are transcribed repeatedly.
+//! Local agreement: words on which two consecutive recognition passes agree are final.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
-use taonet_primitives::Word;
-use taonet_speech::RecognizeError;
+use taonet_primitives::{SampleRate, Word};
 
-use super::listener::Listener;
+use super::{SimultaneousRecognition, SimultaneousRecognizer};
+use crate::{RecognizeError, Recognizer};
 
-/// Amount of new source audio between two recognition passes, in samples at 24 kHz: 0.8 s.
-const STEP: usize = 19_200;
-/// Maximum length of the buffered audio, above which its beginning is dropped, in samples at 24 kHz: 16 s.
-const LONGEST: usize = 16 * SAMPLE_RATE_HZ as usize;
+/// Sample rate of recognisers, in Hz.
+const RATE: usize = SampleRate::HZ_16K.hz() as usize;
+/// Amount of new audio between two recognition passes, in samples: 0.8 s.
+const STEP: usize = 4 * RATE / 5;
+/// Maximum length of the buffered audio, above which its beginning is dropped, in samples: 16 s.
+const LONGEST: usize = 16 * RATE;
 /// Length of the audio before the last final word that stays in the buffer as context, in seconds.
 const CONTEXT: f64 = 4.0;
+/// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect silence at both
+/// ends, and their output lags slightly.
+const BEFORE: usize = RATE / 5;
+const AFTER: usize = 2 * RATE / 5;
 /// Inaccuracy of word times, in seconds.
 const JITTER: f64 = 0.1;
 /// Maximum distance in seconds at which a repeated final word is recognised as such.
 const NEAR: f64 = 1.0;
-/// Number of final words compared with the beginning of a hearing.
+/// Number of final words compared with the beginning of a transcript.
 const REPEATED: usize = 5;
 /// Amplitude at or below which a step is silent.
 const SILENCE: f32 = 0.002;
 
-/// Incremental recognition stage: words on which two consecutive recognition passes agree are final.
+/// Simultaneous policy for any recogniser: the last seconds of the speech are transcribed repeatedly, and words on which
+/// two consecutive passes agree are final.
 ///
 /// The end of a recording is where recognisers err: a word is cut off, or its continuation would change it. The next
-/// pass has more audio after these words, and corrects or confirms them. Times are in seconds from the start of the
-/// source.
-#[derive(Debug, Default)]
-pub(super) struct Agreement {
-    /// The last part of the source.
+/// pass has more audio after these words, and corrects or confirms them. Words are compared without case and
+/// punctuation, and words without letters and digits are dropped.
+#[derive(Clone)]
+pub struct LocalAgreement(Arc<dyn Recognizer>);
+
+impl LocalAgreement {
+    /// Creates the policy for a recogniser.
+    pub fn new(recognizer: Arc<dyn Recognizer>) -> Self {
+        Self(recognizer)
+    }
+}
+
+impl SimultaneousRecognizer for LocalAgreement {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn open(&self) -> Box<dyn SimultaneousRecognition> {
+        Box::new(Agreement::new(Arc::clone(&self.0)))
+    }
+}
+
+/// Local agreement on one speech.
+struct Agreement {
+    recognizer: Arc<dyn Recognizer>,
+    /// The last part of the speech.
     samples: Vec<f32>,
     /// Number of samples dropped before it.
     dropped: usize,
-    /// Number of new samples since the last hearing.
+    /// Number of new samples since the last pass.
     new: usize,
-    /// Words of the last recognition pass that are not final.
+    /// Words of the last pass that are not final.
     tentative: Vec<Word>,
     /// The most recent final words.
     settled: Vec<Word>,
 }
 
 impl Agreement {
-    /// Appends samples at 24 kHz.
-    pub(super) fn hear(&mut self, samples: &[f32]) {
-        self.samples.extend_from_slice(samples);
-        self.new += samples.len();
+    fn new(recognizer: Arc<dyn Recognizer>) -> Self {
+        Self { recognizer, samples: Vec::new(), dropped: 0, new: 0, tentative: Vec::new(), settled: Vec::new() }
     }
 
-    /// Returns the words that have become final: none unless a step of new audio was complete and transcribed. At the
-    /// end of the source, all words are final. A call to a server ends at `deadline`.
-    pub(super) fn find(
-        &mut self,
-        listener: &Listener,
-        end: bool,
-        deadline: Instant,
-    ) -> Result<Vec<Word>, RecognizeError> {
-        if self.new < STEP && !end {
+    /// Transcribes the buffered audio and returns words with times from its start.
+    fn transcribe(&self) -> Result<Vec<Word>, RecognizeError> {
+        if self.samples.is_empty() {
             return Ok(Vec::new());
         }
-        let fresh = self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
-        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
-        self.new = 0;
-        // Silence confirms the words before it only if they are not final yet.
-        let heard =
-            if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled(listener, deadline)? };
-        let agreed = if end { heard.len() } else { common(&self.tentative, &heard) };
-        let mut agreed_words = heard;
-        self.tentative = agreed_words.split_off(agreed);
-        self.settled.extend_from_slice(&agreed_words);
-        self.settled.drain(..self.settled.len().saturating_sub(REPEATED));
-        self.forget(is_silent);
-        Ok(agreed_words)
-    }
-
-    /// Returns the start of the first word that is not final, or the end of the transcribed audio.
-    pub(super) fn settled_until(&self) -> f64 {
-        let end = seconds((self.dropped + self.samples.len()).saturating_sub(self.new));
-        self.tentative.first().map_or(end, |word| word.start)
+        let mut padded = vec![0.0; BEFORE];
+        padded.extend_from_slice(&self.samples);
+        padded.resize(padded.len() + AFTER, 0.0);
+        let shift = seconds(BEFORE);
+        let words = self.recognizer.recognize(&padded)?.transcript.words.into_iter().map(|word| Word {
+            start: (word.start - shift).max(0.0),
+            end: (word.end - shift).max(0.0),
+            ..word
+        });
+        Ok(words.filter(|word| letters(&word.text).next().is_some()).collect())
     }
 
     /// Transcribes the buffered audio again and returns the words after the final ones.
-    fn unsettled(&self, listener: &Listener, deadline: Instant) -> Result<Vec<Word>, RecognizeError> {
+    fn unsettled(&self) -> Result<Vec<Word>, RecognizeError> {
         let shift = seconds(self.dropped);
-        let words = listener.listen(&self.samples, deadline)?;
+        let words = self.transcribe()?;
         let until = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
         let later = words.into_iter().map(|word| Word { start: word.start + shift, end: word.end + shift, ..word });
         let mut later: Vec<Word> = later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
@@ -92,7 +102,7 @@ impl Agreement {
             // A final word whose time has moved is heard again.
             let repeated = (1..=REPEATED.min(later.len()).min(self.settled.len())).rev().find(|count| {
                 let last = self.settled.iter().skip(self.settled.len() - count);
-                last.zip(&later).all(|(one, other)| one.text == other.text && other.start < until)
+                last.zip(&later).all(|(one, other)| is_same(one, other) && other.start < until)
             });
             later.drain(..repeated.unwrap_or_default());
         }
@@ -107,7 +117,7 @@ impl Agreement {
             length.saturating_sub(STEP)
         } else if length > LONGEST {
             let kept = self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
-            let kept = (kept.max(0.0) * f64::from(SAMPLE_RATE_HZ)) as usize;
+            let kept = (kept.max(0.0) * RATE as f64) as usize;
             // Without any agreement, at least the oldest half goes, so that each hearing has a bound.
             kept.max(length.saturating_sub(2 * LONGEST)).min(length)
         } else {
@@ -118,23 +128,58 @@ impl Agreement {
     }
 }
 
+impl SimultaneousRecognition for Agreement {
+    fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        self.samples.extend_from_slice(samples);
+        self.new += samples.len();
+        if self.new < STEP && !is_end {
+            return Ok(Vec::new());
+        }
+        let fresh = self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
+        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
+        self.new = 0;
+        // Silence confirms the words before it only if they are not final yet.
+        let mut words = if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled()? };
+        let agreed = if is_end { words.len() } else { common(&self.tentative, &words) };
+        self.tentative = words.split_off(agreed);
+        self.settled.extend_from_slice(&words);
+        self.settled.drain(..self.settled.len().saturating_sub(REPEATED));
+        self.forget(is_silent);
+        Ok(words)
+    }
+
+    fn final_until(&self) -> f64 {
+        let end = seconds((self.dropped + self.samples.len()).saturating_sub(self.new));
+        self.tentative.first().map_or(end, |word| word.start)
+    }
+}
+
 fn seconds(samples: usize) -> f64 {
-    samples as f64 / f64::from(SAMPLE_RATE_HZ)
+    samples as f64 / RATE as f64
 }
 
 /// Returns the length of the common prefix of two transcripts, in words.
 fn common(one: &[Word], other: &[Word]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| one.text == other.text).count()
+    one.iter().zip(other).take_while(|(one, other)| is_same(one, other)).count()
+}
+
+fn is_same(one: &Word, other: &Word) -> bool {
+    letters(&one.text).eq(letters(&other.text))
+}
+
+/// Returns the letters and digits of a word in lowercase.
+fn letters(word: &str) -> impl Iterator<Item = char> + '_ {
+    word.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use taonet_primitives::Transcript;
-    use taonet_speech::{Recognition, Recognizer};
 
     use super::*;
+    use crate::Recognition;
 
     /// A recogniser that returns scripted transcripts in order: words with their ends in seconds from the start of the
     /// recording.
@@ -151,7 +196,7 @@ mod tests {
 
         fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
             let hearing = self.0.lock().unwrap().next().expect("one more hearing than in the script");
-            // The listener adds 0.2 s of silence.
+            // The policy adds 0.2 s of silence.
             let words =
                 hearing.into_iter().map(|(text, end)| Word { text: text.to_owned(), start: end, end: end + 0.2 });
             let transcript =
@@ -163,11 +208,9 @@ mod tests {
     /// Plays one step of audio per recognition pass, and returns the words that become final in each.
     fn play(hearings: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
         let count = hearings.len();
-        let listener = Listener::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));
-        let mut agreement = Agreement::default();
+        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));
         let steps = (1..=count).map(|step| {
-            agreement.hear(&vec![0.3; STEP]);
-            let words = agreement.find(&listener, step == count, Instant::now()).unwrap();
+            let words = agreement.push(&vec![0.3; STEP], step == count).unwrap();
             words.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
         });
         steps.collect()
@@ -221,25 +264,22 @@ mod tests {
             }
         }
         let recognizer = Arc::new(Longest(Mutex::new(0)));
-        let listener = Listener::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>);
-        let mut agreement = Agreement::default();
+        let mut agreement = Agreement::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>);
         for _ in 0..200 {
-            agreement.hear(&vec![0.3; STEP]);
-            agreement.find(&listener, false, Instant::now()).unwrap();
+            agreement.push(&vec![0.3; STEP], false).unwrap();
         }
-        assert!(*recognizer.0.lock().unwrap() < 34 * 16_000);
-        assert!(agreement.samples.len() < 33 * SAMPLE_RATE_HZ as usize);
+        assert!(*recognizer.0.lock().unwrap() < 34 * RATE);
+        assert!(agreement.samples.len() < 33 * RATE);
     }
 
     #[test]
     fn silence_is_not_heard() {
-        let listener =
-            Listener::new(Arc::new(Script(Mutex::new(vec![vec![("yes", 0.4)], vec![("yes", 0.4)]].into_iter()))));
-        let mut agreement = Agreement::default();
+        let script = vec![vec![("yes", 0.4)], vec![("Yes.", 0.4)]];
+        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
         let mut heard = Vec::new();
         for step in 0..30 {
-            agreement.hear(&if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] });
-            heard.extend(agreement.find(&listener, step == 29, Instant::now()).unwrap());
+            let samples = if step == 3 { vec![0.3; STEP] } else { vec![0.0; STEP] };
+            heard.extend(agreement.push(&samples, step == 29).unwrap());
         }
         // One hearing of the word, one that confirms it; the silence before and after is not heard.
         assert_eq!(heard.len(), 1);

@@ -1,0 +1,310 @@
+//! The simultaneous policy AlignAtt: words of unfinished speech are final once the decoder attends to audio that is not
+//! at its end.
+//!
+//! Unlike local agreement, which compares two transcripts, a word is final after one pass, and final words are forced
+//! as the decoder's prefix, so that later passes decode only new words.
+
+use std::sync::Arc;
+
+use taonet_primitives::Word;
+use taonet_speech::{RecognizeError, Recognizer as _, SimultaneousRecognition, SimultaneousRecognizer};
+
+use crate::recognizer::recognize_error;
+use crate::transcribe::{CONTEXT, Continuation, Prefix};
+use crate::vocabulary::trim;
+use crate::words::{TimedWord, merge_punctuation};
+use crate::{Options, SAMPLE_RATE, TranscribeError, Transcriber};
+
+/// Amount of new audio between two passes, in samples: 0.8 s.
+const STEP: usize = 4 * SAMPLE_RATE / 5;
+/// Length of the audio in a pass above which its beginning is dropped, in samples: 16 s.
+const LONGEST: usize = 16 * SAMPLE_RATE;
+/// Length of the audio that remains after dropping its beginning, in samples: 8 s.
+const KEPT: usize = LONGEST / 2;
+/// Silence after the end of the speech, in samples: 0.4 s. Whisper tends to omit a word that the end of the audio cuts.
+const AFTER: usize = 2 * SAMPLE_RATE / 5;
+/// Maximum length of the audio between two passes, in samples: the next pass adds a step and the silence at the end, and
+/// the encoder's window has 30 s.
+const LIMIT: usize = 30 * SAMPLE_RATE - STEP - AFTER;
+/// Maximum number of tokens of the text before the audio that serve as prompt.
+const MAX_CONTEXT: usize = CONTEXT / 4;
+/// Maximum number of forced tokens, above which the beginning of the audio is dropped.
+const MAX_FORCED: usize = CONTEXT / 3;
+/// Length of the audio from which an unknown language is detected, in samples: 2 s.
+const DETECTION: usize = 2 * SAMPLE_RATE;
+/// Difference between the probabilities of the two best languages from which a detected language counts as clear.
+const CLEAR_MARGIN: f32 = 0.5;
+/// Length of the speech after which its detected language is kept, in samples: 5 s.
+const ENOUGH_SPEECH: usize = 5 * SAMPLE_RATE;
+/// Maximum frame threshold: 4 s.
+const MAX_THRESHOLD: usize = 200;
+/// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper base made 7 errors
+/// with it, and 6 in windows of 30 s, which take more than twice the time (docs/benchmarks.md).
+const PADDING: f64 = 4.0;
+/// Amplitude at or below which a step is silent.
+const SILENCE: f32 = 0.002;
+
+/// Options of [`AlignAtt`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AlignAttOptions {
+    /// Minimum distance from the end of the audio, in encoder frames of 20 ms, of the frame that a token attends to
+    /// most, at most 200; a token closer to the end waits for more audio. Lower values give earlier words with more
+    /// errors.
+    pub frame_threshold: usize,
+    /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all. Less silence takes less time, but
+    /// the model was trained with windows of 30 s.
+    pub padding: Option<f64>,
+}
+
+impl Default for AlignAttOptions {
+    /// Returns the frame threshold of SimulStreaming, 0.5 s, and a padding of 4 s.
+    fn default() -> Self {
+        Self { frame_threshold: 25, padding: Some(PADDING) }
+    }
+}
+
+/// Simultaneous recognition or translation by a Whisper model under the policy AlignAtt, with greedy decoding.
+pub struct AlignAtt {
+    transcriber: Arc<Transcriber>,
+    options: AlignAttOptions,
+}
+
+impl AlignAtt {
+    /// Creates the policy. Language, task, punctuation and the thresholds for silence, uncertainty and repetition are
+    /// those of the transcriber's options; its engine decodes concurrent speeches.
+    ///
+    /// # Errors
+    /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not between 0 and 30 s.
+    pub fn new(transcriber: Arc<Transcriber>, options: AlignAttOptions) -> Result<Self, TranscribeError> {
+        if options.frame_threshold > MAX_THRESHOLD {
+            return Err(TranscribeError::Option { option: "frame_threshold", reason: "must be at most 200" });
+        }
+        if options.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
+            return Err(TranscribeError::Option { option: "padding", reason: "must be between 0 and 30 s" });
+        }
+        Ok(Self { transcriber, options })
+    }
+}
+
+impl SimultaneousRecognizer for AlignAtt {
+    fn name(&self) -> &str {
+        self.transcriber.name()
+    }
+
+    fn open(&self) -> Box<dyn SimultaneousRecognition> {
+        Box::new(Speech {
+            transcriber: Arc::clone(&self.transcriber),
+            policy: self.options,
+            language: DetectedLanguage::default(),
+            state: State::default(),
+        })
+    }
+}
+
+/// AlignAtt on one speech.
+struct Speech {
+    transcriber: Arc<Transcriber>,
+    policy: AlignAttOptions,
+    language: DetectedLanguage,
+    state: State,
+}
+
+/// Language of a speech, if the options set none.
+#[derive(Debug, Default)]
+struct DetectedLanguage {
+    code: String,
+    /// Length of the earlier phrases in this language, in samples.
+    speech: usize,
+    /// Whether later passes use the language instead of detecting it.
+    is_kept: bool,
+}
+
+impl DetectedLanguage {
+    /// Updates the language after a pass with words; `speech` is the length of the phrase so far, in samples.
+    fn update(&mut self, code: String, margin: f32, speech: usize) {
+        if code != self.code {
+            (self.code, self.speech) = (code, 0);
+        }
+        self.is_kept = margin >= CLEAR_MARGIN || self.speech + speech >= ENOUGH_SPEECH;
+    }
+
+    /// Ends a phrase of this length in samples. A language that only short phrases suggest is detected again.
+    fn end_phrase(&mut self, speech: usize) {
+        if self.is_kept {
+            self.speech += speech;
+            self.is_kept = self.speech >= ENOUGH_SPEECH;
+        }
+    }
+}
+
+/// Audio and final words of a speech.
+#[derive(Debug, Default)]
+struct State {
+    /// The last part of the speech.
+    samples: Vec<f32>,
+    /// Number of samples dropped before it.
+    dropped: usize,
+    /// Number of new samples since the last pass.
+    new: usize,
+    /// Final words of the buffered audio, with times from the start of the speech.
+    words: Vec<TimedWord>,
+    /// Tokens of the final words before the buffered audio.
+    context: Vec<u32>,
+    /// Length of the speech since the last pause, in samples.
+    speech: usize,
+    /// End of the last final word, in seconds.
+    last_end: f64,
+    /// Time before which no further word starts, in seconds.
+    until: f64,
+}
+
+impl SimultaneousRecognition for Speech {
+    fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let mut words = Vec::new();
+        let mut remaining = samples;
+        loop {
+            // A pass after each step, however much audio arrives at once: a window has at most 30 s.
+            let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
+            let (piece, later) = remaining.split_at(missing);
+            words.extend(self.append(piece, is_end && later.is_empty())?);
+            if later.is_empty() {
+                return Ok(words);
+            }
+            remaining = later;
+        }
+    }
+
+    fn final_until(&self) -> f64 {
+        self.state.until
+    }
+}
+
+impl Speech {
+    /// Appends at most the rest of a step, and decodes when the step is complete or the speech ends.
+    fn append(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let state = &mut self.state;
+        state.samples.extend_from_slice(samples);
+        state.new += samples.len();
+        if state.new < STEP && !is_end {
+            return Ok(Vec::new());
+        }
+        let fresh = state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
+        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
+        if !is_silent {
+            state.speech += state.new;
+        }
+        state.new = 0;
+        let has_speech = state.speech > 0;
+        // A silent step is a pause: all words before it are complete.
+        let is_pause = is_end || is_silent;
+        let options = self.options();
+        let is_detectable = is_pause || options.language.is_some() || self.state.samples.len() >= DETECTION;
+        let words = if has_speech && is_detectable { self.decode(options, is_pause, is_end)? } else { Vec::new() };
+        if is_pause {
+            self.language.end_phrase(self.state.speech);
+            self.state.reset();
+        } else {
+            self.state.forget();
+        }
+        Ok(words)
+    }
+
+    /// Returns the options of the transcriber, with the detected language.
+    fn options(&self) -> Arc<Options> {
+        let options = self.transcriber.options();
+        if options.language.is_some() || !self.language.is_kept {
+            return options.clone();
+        }
+        Arc::new(Options { language: Some(self.language.code.clone()), ..(**options).clone() })
+    }
+
+    /// Decodes the words after the final ones and makes them final.
+    fn decode(&mut self, options: Arc<Options>, is_pause: bool, is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+        let state = &self.state;
+        let prefix = Prefix {
+            context: state.context.clone(),
+            tokens: state.words.iter().flat_map(|word| &word.tokens).copied().collect(),
+            frame_threshold: self.policy.frame_threshold,
+            padding: self.policy.padding,
+            is_end: is_pause,
+        };
+        let mut samples = state.samples.clone();
+        if is_end {
+            samples.resize(samples.len() + AFTER, 0.0);
+        }
+        let is_detecting = options.language.is_none();
+        let continuation = self.transcriber.continue_text(samples, options.clone(), prefix);
+        let Continuation { mut words, language, language_margin, until } = continuation.map_err(recognize_error)?;
+        if is_detecting && !words.is_empty() {
+            self.language.update(language, language_margin, self.state.speech);
+        }
+        merge_punctuation(&mut words, options.punctuation());
+        Ok(self.state.settle(words, until))
+    }
+}
+
+impl State {
+    /// Makes words final and returns them. All times of the arguments are from the start of the audio.
+    fn settle(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<Word> {
+        let shift = seconds(self.dropped);
+        let mut settled = Vec::new();
+        for mut word in words.into_iter().filter(|word| !word.tokens.is_empty()) {
+            word.start = (word.start + shift).max(self.last_end);
+            word.end = (word.end + shift).max(word.start);
+            self.last_end = word.end;
+            // A punctuation mark after a word that is final already belongs to the text, but is no word.
+            if word.text.contains(char::is_alphanumeric) {
+                settled.push(Word { text: trim(&word.text).to_owned(), start: word.start, end: word.end });
+            }
+            self.words.push(word);
+        }
+        self.until = self.until.max(until + shift).max(self.last_end);
+        settled
+    }
+
+    /// Drops audio and words before a pause, except for a short silence before the next word. The text before a pause
+    /// is no prompt: Whisper tends to repeat it.
+    fn reset(&mut self) {
+        let surplus = self.samples.len().saturating_sub(STEP);
+        self.drop_first(surplus);
+        self.words.clear();
+        self.context.clear();
+        self.speech = 0;
+        self.until = self.until.max(seconds(self.dropped + self.samples.len()));
+    }
+
+    /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after the last final word
+    /// stays, up to the encoder's window.
+    fn forget(&mut self) {
+        let forced = |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
+        if self.samples.len() <= LONGEST && forced(&self.words) <= MAX_FORCED {
+            return;
+        }
+        let from = seconds(self.dropped + self.samples.len().saturating_sub(KEPT));
+        let mut count = self.words.iter().take_while(|word| word.start < from).count();
+        // The text can be too long for audio that is not.
+        while forced(self.words.get(count..).unwrap_or_default()) > MAX_FORCED {
+            count += (self.words.len() - count).div_ceil(2);
+        }
+        // The cut is before a word, or after the last one, so that the forced words are those of the audio.
+        let cut = self.words.get(count).map_or(self.last_end, |word| word.start);
+        let tokens = self.words.drain(..count).flat_map(|word| word.tokens);
+        self.context.extend(tokens);
+        self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
+        let surplus = ((cut * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
+        let surplus = surplus.max(self.samples.len().saturating_sub(LIMIT));
+        self.drop_first(surplus.min(self.samples.len()));
+    }
+
+    fn drop_first(&mut self, count: usize) {
+        self.samples.drain(..count);
+        self.dropped += count;
+    }
+}
+
+fn seconds(samples: usize) -> f64 {
+    samples as f64 / SAMPLE_RATE as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+use super::*;
+use crate::EngineSize;
+use crate::model::{Fault, Model};
+use crate::testing::{model, noise, open};
+
+/// A word of one token, with its start and end in seconds from the start of the audio.
+fn word(text: &str, token: u32, start: f64, end: f64) -> TimedWord {
+    TimedWord { text: text.to_owned(), tokens: vec![token], start, end, probability: 0.0 }
+}
+
+/// A speech of this many seconds, of which the first `dropped` seconds are no longer buffered.
+fn state(length: usize, dropped: usize) -> State {
+    let mut state = State { samples: vec![0.3; length * SAMPLE_RATE], speech: SAMPLE_RATE, ..State::default() };
+    state.drop_first(dropped * SAMPLE_RATE);
+    state
+}
+
+fn transcriber(model: &Arc<Model>, options: Options) -> Arc<Transcriber> {
+    let one = std::num::NonZeroUsize::MIN;
+    Arc::new(Transcriber::start("test", model, options, EngineSize { threads: one, windows: one }).unwrap())
+}
+
+/// Options that accept any text: the model's is repetitive.
+fn lenient() -> Options {
+    Options {
+        language: Some("en".to_owned()),
+        no_speech_threshold: None,
+        compression_ratio_threshold: None,
+        ..Options::default()
+    }
+}
+
+/// Plays samples in frames of this length and returns all words.
+fn play(policy: &AlignAtt, samples: &[f32], length: usize) -> Vec<Word> {
+    let mut recognition = policy.open();
+    let frames = samples.chunks(length);
+    let count = frames.len();
+    let words = (1..).zip(frames).map(|(number, frame)| recognition.push(frame, number == count).unwrap());
+    words.flatten().collect()
+}
+
+#[test]
+fn times_of_final_words_are_from_the_start_of_the_speech_and_ascend() {
+    let mut state = state(20, 10);
+    let words = state.settle(vec![word(" ferry", 1, 0.5, 1.0), word(" leaves", 2, 1.0, 1.4)], 1.4);
+    let expected = [("ferry", 10.5, 11.0), ("leaves", 11.0, 11.4)];
+    let found: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.start, word.end)).collect();
+    assert_eq!(found, expected);
+    // A later pass places the next word before the end of the last one; a punctuation mark is no word.
+    let words = state.settle(vec![word(",", 3, 1.2, 1.3), word(" now", 4, 1.3, 1.8)], 1.5);
+    assert_eq!(words, [Word { text: "now".to_owned(), start: 11.4, end: 11.8 }]);
+    assert_eq!(state.words.iter().flat_map(|word| word.tokens.clone()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(state.until, 11.8);
+}
+
+#[test]
+fn long_audio_loses_its_beginning_and_the_words_become_the_prompt() {
+    let mut state = state(18, 0);
+    state.words = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
+    state.forget();
+    // The cut is at the first word of the last 8 s.
+    assert_eq!((state.dropped, state.samples.len()), (10 * SAMPLE_RATE, 8 * SAMPLE_RATE));
+    assert_eq!(state.context, (0..10).collect::<Vec<_>>());
+    assert_eq!(state.words.first().map(|word| word.tokens.clone()), Some(vec![10]));
+    // No longer than it must be.
+    state.forget();
+    assert_eq!(state.dropped, 10 * SAMPLE_RATE);
+}
+
+/// Sets the final words: each second, one of one token; the last one ends at `end`.
+fn set_words(state: &mut State, count: u32, end: f64) {
+    state.words = (0..count).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
+    if let Some(last) = state.words.last_mut() {
+        last.end = end;
+    }
+    state.last_end = end;
+}
+
+#[test]
+fn audio_after_the_last_word_is_not_dropped() {
+    // The last word ends before the last 8 s: what follows has not been decoded.
+    let mut open = state(18, 0);
+    set_words(&mut open, 4, 3.75);
+    open.forget();
+    assert_eq!((open.dropped, open.words.len(), open.context.len()), (15 * SAMPLE_RATE / 4, 0, 4));
+    open.forget();
+    assert_eq!(open.dropped, 15 * SAMPLE_RATE / 4);
+}
+
+#[test]
+fn audio_of_the_last_word_is_dropped() {
+    // The last word begins before the last 8 s, and ends within.
+    let mut straddling = state(18, 0);
+    set_words(&mut straddling, 10, 11.5);
+    straddling.forget();
+    assert_eq!((straddling.dropped, straddling.words.len()), (23 * SAMPLE_RATE / 2, 0));
+}
+
+#[test]
+fn audio_without_words_is_limited_by_the_window() {
+    let mut state = state(20, 0);
+    state.forget();
+    assert_eq!(state.dropped, 0);
+    state.samples.resize(35 * SAMPLE_RATE, 0.3);
+    state.forget();
+    assert_eq!(state.samples.len(), LIMIT);
+    assert_eq!(LIMIT + STEP + AFTER, 30 * SAMPLE_RATE);
+}
+
+#[test]
+fn forced_text_and_prompt_leave_room_in_the_context() {
+    let mut state = state(12, 0);
+    state.words = vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
+    state.last_end = 2.0;
+    state.forget();
+    assert_eq!((state.dropped, state.context.len(), state.words.len()), (2 * SAMPLE_RATE, MAX_CONTEXT, 0));
+}
+
+#[test]
+fn long_text_in_short_audio_loses_half_of_its_words() {
+    let mut state = state(8, 0);
+    set_words(&mut state, 8, 7.9);
+    for word in &mut state.words {
+        word.tokens = vec![7; MAX_FORCED / 7];
+    }
+    state.forget();
+    assert_eq!((state.dropped, state.words.len(), state.context.len()), (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7)));
+    // Half of the words can still be too many tokens.
+    state.words[2].tokens = vec![7; 2 * MAX_FORCED];
+    state.forget();
+    assert_eq!((state.dropped, state.words.len()), (7 * SAMPLE_RATE, 1));
+}
+
+#[test]
+fn time_without_further_words_never_goes_back() {
+    let mut state = state(20, 10);
+    state.settle(vec![word(" ferry", 1, 0.5, 1.0)], 6.0);
+    assert_eq!(state.until, 16.0);
+    state.settle(Vec::new(), 0.0);
+    assert_eq!(state.until, 16.0);
+    state.settle(vec![word(" leaves", 2, 6.5, 7.0)], 7.0);
+    assert_eq!(state.until, 17.0);
+    state.reset();
+    assert_eq!(state.until, 20.0);
+}
+
+#[test]
+fn a_pause_leaves_a_short_silence() {
+    let mut state = state(6, 0);
+    state.words = vec![word(" word", 1, 1.0, 2.0)];
+    state.context = vec![2];
+    state.reset();
+    assert_eq!((state.samples.len(), state.words.len(), state.context.len()), (STEP, 0, 0));
+    assert_eq!((state.until, state.speech), (6.0, 0));
+}
+
+#[test]
+fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
+    let options = AlignAttOptions { padding: Some(1.0), ..AlignAttOptions::default() };
+    let policy = AlignAtt::new(transcriber(&model(), lenient()), options).unwrap();
+    assert_eq!(policy.name(), "test");
+    let samples = noise(40 * SAMPLE_RATE);
+    let words = play(&policy, &samples, samples.len());
+    assert!(!words.is_empty());
+    for length in [STEP, STEP / 10, 1_001] {
+        assert_eq!(play(&policy, &samples, length), words, "{length}");
+    }
+}
+
+#[test]
+fn silence_is_not_decoded() {
+    let mut model = open();
+    let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
+    model.fault = Some(fault);
+    let policy = AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default()).unwrap();
+    let mut recognition = policy.open();
+    assert!(recognition.push(&noise(STEP), false).is_err(), "a pass has the fault");
+    let mut recognition = policy.open();
+    for step in 0..30 {
+        assert!(recognition.push(&[0.0; STEP], step == 29).unwrap().is_empty());
+    }
+    assert!((recognition.final_until() - 24.0).abs() < 1e-9);
+}
+
+#[test]
+fn detected_language_is_kept_if_clear_or_after_enough_speech() {
+    let kept = |language: &DetectedLanguage| language.is_kept.then(|| language.code.clone());
+    let update = |language: &mut DetectedLanguage, code: &str, margin, seconds: usize| {
+        language.update(code.to_owned(), margin, seconds * SAMPLE_RATE);
+        kept(language)
+    };
+    let mut language = DetectedLanguage::default();
+    assert_eq!(update(&mut language, "pt", 0.1, 2), None);
+    assert_eq!(update(&mut language, "es", 0.1, 4), None);
+    assert_eq!(update(&mut language, "es", 0.1, 5).as_deref(), Some("es"));
+    language.end_phrase(5 * SAMPLE_RATE);
+    assert_eq!(kept(&language).as_deref(), Some("es"));
+
+    let mut language = DetectedLanguage::default();
+    assert_eq!(update(&mut language, "fr", 0.6, 2).as_deref(), Some("fr"));
+    // The next phrase detects the language again; both phrases together are long enough.
+    language.end_phrase(3 * SAMPLE_RATE);
+    assert_eq!(kept(&language), None);
+    assert_eq!(update(&mut language, "fr", 0.1, 2).as_deref(), Some("fr"));
+    // Speech in another language counts from its beginning.
+    assert_eq!(update(&mut language, "it", 0.1, 2), None);
+}
+
+#[test]
+fn options_are_checked() {
+    let check = |options| AlignAtt::new(transcriber(&model(), lenient()), options).err().map(|error| error.to_string());
+    for padding in [-0.1, 30.5, f64::NAN] {
+        let error = check(AlignAttOptions { padding: Some(padding), ..AlignAttOptions::default() });
+        assert_eq!(error.as_deref(), Some("option `padding`: must be between 0 and 30 s"));
+    }
+    let threshold = |frame_threshold| check(AlignAttOptions { frame_threshold, ..AlignAttOptions::default() });
+    assert_eq!((threshold(0), threshold(200)), (None, None));
+    assert_eq!(threshold(201).as_deref(), Some("option `frame_threshold`: must be at most 200"));
+}

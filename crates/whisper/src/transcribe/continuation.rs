@@ -1,0 +1,295 @@
+//! AlignAtt: continuing the text of unfinished speech while the attention stays away from the end of the audio.
+//!
+//! The policy of Papi et al., "AlignAtt: Using Attention-based Audio-Translation Alignments as a Guide for Simultaneous
+//! Speech Translation" (Interspeech 2023), with Whisper's alignment heads. Text that was final before is forced as a
+//! prefix. Each further token has an encoder position to which the alignment heads attend most; a position near the end
+//! of the audio means that the decoder lacks the rest of the word, and decoding stops.
+#![allow(clippy::indexing_slicing)] // Rows and states whose numbers are set here.
+
+use super::fallback::{Attempt, is_silent};
+use super::{Buffers, CONTEXT, Cache, Recording, Row, TranscribeError, WINDOW_FRAMES, compression_ratio};
+use crate::align::{Alignment, Attention, shortest_path};
+use crate::decoder::{Capture, Memory, Slot};
+use crate::kernel::log_sum_exp;
+use crate::mel::FRAMES_PER_SECOND;
+use crate::options::SpeechTask;
+use crate::vocabulary::{REPLACEMENT, trim};
+use crate::words::{POSITIONS_PER_SECOND, TimedWord, time_words};
+
+/// Distance in encoder positions by which the attention may go back from one token to the next; more means that the
+/// decoder repeats itself. As in SimulStreaming.
+const MAX_REWIND: usize = 200;
+/// Maximum number of tokens for each started second of audio after the final text: twice as many as Whisper's maximum of
+/// 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
+const TOKENS_PER_SECOND: usize = 16;
+/// Encoder positions per second.
+const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
+/// Distance between the last token and the end of the audio, in encoder positions, above which the end of the text does
+/// not mean that nothing else was said: 1.6 s, the longest pause that need not contain a silent step of 0.8 s.
+const MAX_UNATTENDED: usize = 8 * POSITIONS / 5;
+
+/// Final text of unfinished speech, and how to continue it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Prefix {
+    /// Tokens of the text before the audio.
+    pub(crate) context: Vec<u32>,
+    /// Tokens of the audio's final text.
+    pub(crate) tokens: Vec<u32>,
+    /// Distance from the end of the audio, in encoder positions of 20 ms, at which decoding stops.
+    pub(crate) frame_threshold: usize,
+    /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all.
+    pub(crate) padding: Option<f64>,
+    /// Whether the speech has ended or pauses: all words of the audio are then final.
+    pub(crate) is_end: bool,
+}
+
+/// Words that follow a [`Prefix`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Continuation {
+    /// The complete words, with times from the start of the audio.
+    pub(crate) words: Vec<TimedWord>,
+    /// Language code of the speech, such as `en`.
+    pub(crate) language: String,
+    /// Difference between the probabilities of the two best languages; 1 if the language was set.
+    pub(crate) language_margin: f32,
+    /// Time before which no further word starts, in seconds from the start of the audio.
+    pub(crate) until: f64,
+}
+
+/// Result of greedy decoding.
+struct Decoded {
+    /// Accepted tokens after the prefix.
+    tokens: Vec<u32>,
+    /// Token after the accepted ones: the end of text, or a token that was not accepted.
+    next: u32,
+    /// Position to which the last token of the text attends most.
+    latest: usize,
+    /// Whether the decoder considered the text complete before the first accepted token.
+    is_past_end: bool,
+    /// Attention of all tokens, from the prompt to the accepted ones.
+    attention: Attention,
+}
+
+/// What becomes of the most probable next token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// It belongs to the text.
+    Accept,
+    /// It ends the text, or needs more audio.
+    Stop,
+    /// It repeats earlier text.
+    Rewind,
+}
+
+/// Decides on the most probable next token.
+///
+/// `position` and `latest` are the encoder positions to which this token and the one before it attend most, of
+/// `positions` in all. Tokens at most `threshold` from the end of the audio need more of it; none do without.
+fn decide(
+    is_end_of_text: bool,
+    position: usize,
+    latest: usize,
+    positions: usize,
+    threshold: Option<usize>,
+) -> Decision {
+    if is_end_of_text {
+        return Decision::Stop;
+    }
+    if position + MAX_REWIND < latest {
+        return Decision::Rewind;
+    }
+    match threshold {
+        Some(threshold) if positions.saturating_sub(position) <= threshold => Decision::Stop,
+        _ => Decision::Accept,
+    }
+}
+
+impl Recording {
+    /// Decodes the words that follow a prefix, up to those that may be cut by the end of the audio.
+    pub(crate) fn continue_text(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        prefix: &Prefix,
+    ) -> Result<Continuation, TranscribeError> {
+        let size = WINDOW_FRAMES.min(self.content());
+        if size < 2 {
+            let (words, language) = (Vec::new(), self.language.clone());
+            return Ok(Continuation { words, language, language_margin: 0.0, until: 0.0 });
+        }
+        // Less silence changes the detected language more often than the words.
+        let is_detecting = self.options.language.is_none() && self.model.is_multilingual();
+        let padding = prefix.padding.filter(|_| !is_detecting);
+        let padding = padding.map_or(WINDOW_FRAMES, |seconds| (seconds * FRAMES_PER_SECOND as f64) as usize);
+        let total = (size + padding).next_multiple_of(2).min(WINDOW_FRAMES);
+        let memory = self.model.listen(buffers, &self.features.padded(0, size, total))?;
+        let language_margin = self.set_language(buffers, cache, &memory)?;
+        let mut slots = Vec::new();
+        let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);
+        cache.release(&slots);
+        buffers.memories.push(memory);
+        let (words, until) = decoded?.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
+        Ok(Continuation { words, language: self.language.clone(), language_margin, until })
+    }
+
+    /// Decodes greedily after the prefix until the end of text, or until the attention reaches the end of the audio or
+    /// goes back. `None` if there is no speech.
+    fn decode_prefix(
+        &self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        memory: &Memory,
+        slots: &mut Vec<Slot>,
+        prefix: &Prefix,
+        positions: usize,
+    ) -> Result<Option<Decoded>, TranscribeError> {
+        let model = self.model.clone();
+        let special = model.vocabulary.special();
+        let mut tokens = self.prompt_after(&prefix.context);
+        let start = tokens.len() - self.start.len();
+        tokens.push(special.no_timestamps);
+        tokens.extend_from_slice(&prefix.tokens);
+        let forced = tokens.len();
+        if forced > CONTEXT {
+            return Ok(None);
+        }
+        // At the end, all words are complete, and the last one attends to the end of the audio.
+        let threshold = (!prefix.is_end).then_some(prefix.frame_threshold);
+        let heads = &model.config.alignment_heads;
+        let mut attention = Attention::new(heads.len(), positions);
+        let (mut latest, mut limit, mut is_past_end) = (0, 0, false);
+        let (mut no_speech, mut log_probability) = (0.0, 0.0);
+        let width = model.decoder.width();
+        let next = loop {
+            let first = slots.len();
+            slots.extend((first..tokens.len()).map(|_| cache.take()));
+            let row = |(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() };
+            let rows: Vec<Row> = tokens.iter().enumerate().skip(first).map(row).collect();
+            let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
+            let states =
+                model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &rows, Some(&mut capture))?;
+            attention.append(capture.scores, memory.positions());
+            let is_first = first == 0 && prefix.tokens.is_empty();
+            if is_first && self.options.no_speech_threshold.is_some() {
+                no_speech = self.no_speech_probability(buffers, &states[start * width..][..width])?;
+            }
+            model.decoder.logits(&buffers.gemm.clone(), buffers, &states[states.len() - width..])?;
+            let (mut next, mut probability) = self.best_token(&mut buffers.logits, is_first, true);
+            let position = attention.position(attention.rows() - 1);
+            if first == 0 {
+                if !prefix.tokens.is_empty() {
+                    latest = attention.position(forced - 2);
+                    // Without timestamps, Whisper tends to end the text with a sentence although the speech goes on. As
+                    // in SimulStreaming, a pass tries one more token; here only if the decoder attends to later audio.
+                    if next == special.end_of_text && !prefix.is_end && position > latest {
+                        (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
+                        is_past_end = true;
+                    }
+                }
+                limit = max_tokens(positions - latest).min(CONTEXT - forced);
+            }
+            log_probability += probability;
+            let decision = decide(next == special.end_of_text, position, latest, positions, threshold);
+            if decision != Decision::Accept || tokens.len() - forced == limit {
+                break next;
+            }
+            latest = position;
+            tokens.push(next);
+        };
+        let tokens = tokens.split_off(forced);
+        let attempt = Attempt {
+            average_log_probability: log_probability / (tokens.len() + 1) as f64,
+            tokens,
+            temperature: 0.0,
+            compression_ratio: 0.0,
+            no_speech_probability: no_speech,
+        };
+        if is_silent(&self.options, &attempt) {
+            return Ok(None);
+        }
+        Ok(Some(Decoded { tokens: attempt.tokens, next, latest, is_past_end, attention }))
+    }
+
+    /// Returns the probability that there is no speech, given the decoder state at the start of the transcript.
+    fn no_speech_probability(&self, buffers: &mut Buffers, state: &[f32]) -> Result<f32, TranscribeError> {
+        self.model.decoder.logits(&buffers.gemm.clone(), buffers, state)?;
+        let (total, _) = log_sum_exp(&buffers.logits);
+        let no_speech = self.model.vocabulary.special().no_speech as usize;
+        Ok(buffers.logits.get(no_speech).map_or(0.0, |logit| (logit - total).exp()))
+    }
+
+    /// Returns the most probable token that is text or the end of text, and its log probability. `is_first` excludes
+    /// tokens that must not begin a text.
+    fn best_token(&self, logits: &mut [f32], is_first: bool, may_end: bool) -> (u32, f64) {
+        let end_of_text = self.model.vocabulary.special().end_of_text;
+        let at_begin: &[u32] = if is_first { &self.rules.suppressed_at_begin } else { &[] };
+        for &token in self.rules.suppressed.iter().chain(at_begin) {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit = crate::rules::FORBIDDEN;
+            }
+        }
+        // Special tokens and timestamps follow the end of text.
+        let text = &logits[..end_of_text as usize + usize::from(may_end)];
+        let (total, _) = log_sum_exp(text);
+        let best = (0..).zip(text).max_by(|a, b| a.1.total_cmp(b.1));
+        best.map_or((end_of_text, 0.0), |(token, logit)| (token, f64::from(logit - total)))
+    }
+
+    /// Returns the accepted words that the next token does not continue, with their times, and the time before which no
+    /// further word starts.
+    fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64) {
+        let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
+        let end_of_text = self.model.vocabulary.special().end_of_text;
+        // Each row predicts a token: those of the text, and the next one.
+        let rows = prefix.tokens.len() + tokens.len() + 1;
+        let matrix = attention.filtered(attention.rows() - rows, rows);
+        let path = shortest_path(&matrix, rows, attention.positions());
+        tokens.push(next);
+        let new = self.model.vocabulary.split_words(&tokens, self.text_language());
+        let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new).collect();
+        // Without the last word, which contains the next token: it is complete only if that token begins another word.
+        let mut timed = time_words(words, &Alignment { path, probabilities: Vec::new() });
+        let count = timed.len();
+        let begin = timed.first().map_or(0.0, |word| word.end);
+        timed.drain(..1.min(count));
+        if is_past_end && next == end_of_text {
+            // The decoder ends the text again: the audio has no further word, and the forced one is invented.
+            timed.pop();
+        }
+        // The last character of a text whose next token is not accepted may lack bytes.
+        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT)) || self.is_repetitive(&timed) {
+            timed.pop();
+        }
+        let mut until = timed.last().map_or(begin, |word| word.end);
+        let is_complete = next == end_of_text && timed.len() + 1 == count;
+        if is_complete && !is_past_end && attention.positions() - latest <= MAX_UNATTENDED {
+            // All that was said before the audio's last moments is in the text.
+            let heard = attention.positions().saturating_sub(prefix.frame_threshold);
+            until = until.max(heard as f64 / POSITIONS_PER_SECOND);
+        }
+        (timed, until)
+    }
+
+    /// Returns the language of the text: that of the speech, or English for a translation.
+    fn text_language(&self) -> &str {
+        match self.options.task {
+            SpeechTask::Transcribe => &self.language,
+            SpeechTask::Translate => "en",
+        }
+    }
+
+    /// Returns whether words compress too well, as repetitions do.
+    fn is_repetitive(&self, words: &[TimedWord]) -> bool {
+        let Some(threshold) = self.options.compression_ratio_threshold else { return false };
+        let text: String = words.iter().map(|word| word.text.as_str()).collect();
+        compression_ratio(trim(&text)) > threshold
+    }
+}
+
+/// Returns the maximum number of tokens in audio of this many encoder positions.
+fn max_tokens(positions: usize) -> usize {
+    positions.div_ceil(POSITIONS).max(1) * TOKENS_PER_SECOND
+}
+
+#[cfg(test)]
+mod tests;

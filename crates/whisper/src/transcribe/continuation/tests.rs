@@ -1,0 +1,271 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::options::Options;
+use crate::testing::{END_OF_TEXT, model, noise};
+
+/// Number of encoder positions of the audio: 4 s.
+const LENGTH: usize = 200;
+/// Tokens of the words " aa", " ba", " ca" and so on.
+const WORD: u32 = 256;
+/// Token of the letter "A".
+const LETTER: u32 = 32;
+
+/// Options that accept any text: the model's is repetitive.
+fn lenient() -> Options {
+    Options {
+        language: Some("en".to_owned()),
+        no_speech_threshold: None,
+        compression_ratio_threshold: None,
+        ..Options::default()
+    }
+}
+
+fn recording(options: Options, samples: &[f32]) -> Recording {
+    let mut recording = Recording::new(model(), Arc::new(options), samples);
+    recording.language = recording.options.language.clone().unwrap_or_default();
+    recording
+}
+
+fn continue_with(options: Options, prefix: &Prefix) -> Continuation {
+    let (model, mut recording) = (model(), recording(options, &noise(64_000)));
+    let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
+    let continuation = recording.continue_text(&mut buffers, &mut cache, prefix).unwrap();
+    assert_eq!(cache.used(), 0);
+    continuation
+}
+
+fn continue_noise(prefix: &Prefix) -> Continuation {
+    continue_with(lenient(), prefix)
+}
+
+/// A prefix without text. With little silence after the noise, the model's tokens are words.
+fn begin() -> Prefix {
+    Prefix { padding: Some(1.0), ..Prefix::default() }
+}
+
+fn tokens(continuation: &Continuation) -> Vec<u32> {
+    continuation.words.iter().flat_map(|word| word.tokens.clone()).collect()
+}
+
+/// Decoded tokens, each of which attends to the position given with it; the last one is not accepted.
+fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> Decoded {
+    let mut attention = Attention::new(1, LENGTH);
+    let forced = (1..=prefix.tokens.len()).map(|number| 5 * number);
+    // Two tokens of the prompt precede the row that predicts the first token of the text.
+    let rows = [0, 2].into_iter().chain(forced).chain(attended.iter().map(|&(_, position)| position));
+    for at in rows {
+        let score = |position: usize| if position.abs_diff(at) <= 3 { 6.0 } else { (position % 7) as f32 * 0.01 };
+        attention.append(vec![(0..LENGTH).map(score).collect()], LENGTH);
+    }
+    let (&(next, _), accepted) = attended.split_last().unwrap();
+    Decoded {
+        tokens: accepted.iter().map(|&(token, _)| token).collect(),
+        next,
+        latest: accepted.last().map_or(0, |&(_, position)| position),
+        is_past_end: false,
+        attention,
+    }
+}
+
+fn texts(words: &[TimedWord]) -> Vec<&str> {
+    words.iter().map(|word| word.text.as_str()).collect()
+}
+
+/// Columns: whether the token is the end of text · its position · position of the token before it · threshold · decision
+#[test]
+fn decision_depends_on_positions_and_threshold() {
+    for (is_end_of_text, position, latest, threshold, expected) in [
+        (false, 100, 90, Some(25), Decision::Accept),
+        (false, 974, 900, Some(25), Decision::Accept),
+        (false, 975, 900, Some(25), Decision::Stop),
+        (false, 999, 900, Some(25), Decision::Stop),
+        (false, 999, 900, Some(0), Decision::Accept),
+        (false, 999, 900, None, Decision::Accept),
+        (false, 100, 300, Some(25), Decision::Accept),
+        (false, 100, 301, Some(25), Decision::Rewind),
+        (false, 100, 301, None, Decision::Rewind),
+        (true, 100, 301, Some(25), Decision::Stop),
+        (true, 100, 90, None, Decision::Stop),
+    ] {
+        let found = decide(is_end_of_text, position, latest, 1_000, threshold);
+        assert_eq!(found, expected, "{is_end_of_text} {position} {latest} {threshold:?}");
+    }
+}
+
+#[test]
+fn number_of_tokens_is_limited_by_the_audio() {
+    for (positions, expected) in [(0, 16), (1, 16), (50, 16), (51, 32), (1_500, 480)] {
+        assert_eq!(max_tokens(positions), expected, "{positions}");
+    }
+    // The model decodes without end if nothing stops it.
+    let prefix = Prefix { is_end: true, ..begin() };
+    let found = tokens(&continue_noise(&prefix));
+    assert!(!found.is_empty() && found.len() <= max_tokens(LENGTH), "{} tokens", found.len());
+}
+
+#[test]
+fn full_context_keeps_the_accepted_words() {
+    let forced = |count| {
+        let text = (0..count).map(|n| WORD + n % 40).collect();
+        tokens(&continue_noise(&Prefix { tokens: text, is_end: true, ..begin() }))
+    };
+    // Prompt of three tokens, and the mark for text without timestamps.
+    let room = |count: usize| CONTEXT - 4 - count;
+    for count in [430, 440] {
+        let found = forced(count as u32);
+        assert!(found.len() <= room(count), "{} tokens after {count}", found.len());
+    }
+    assert!([400, 410, 420, 430, 440].into_iter().any(|count| !forced(count).is_empty()));
+    assert!(forced(444).is_empty());
+    assert!(forced(445).is_empty());
+}
+
+#[test]
+fn words_before_a_rewind_are_kept() {
+    let recording = recording(lenient(), &[]);
+    let prefix = Prefix { tokens: vec![WORD + 20], ..Prefix::default() };
+    for is_end in [false, true] {
+        let prefix = Prefix { is_end, ..prefix.clone() };
+        let attended = [(WORD, 60), (WORD + 1, 110), (WORD + 2, 0)];
+        let (words, until) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        assert_eq!(texts(&words), [" aa", " ba"]);
+        assert!(until < 4.0, "{until}");
+        // A token that continues a word drops it.
+        let (words, _) =
+            recording.complete_words(decoded(&prefix, &[(WORD, 60), (WORD + 1, 110), (LETTER, 0)]), &prefix);
+        assert_eq!(texts(&words), [" aa"]);
+    }
+}
+
+#[test]
+fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
+    let recording = recording(lenient(), &[]);
+    let prefix = Prefix { tokens: vec![WORD + 20], frame_threshold: 25, ..Prefix::default() };
+    for (is_past_end, next, expected) in
+        [(false, END_OF_TEXT, &[" aa", " ba"][..]), (true, END_OF_TEXT, &[" aa"]), (true, WORD + 2, &[" aa", " ba"])]
+    {
+        let decoded = decoded(&prefix, &[(WORD, 100), (WORD + 1, 150), (next, 165)]);
+        let (words, until) = recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
+        assert_eq!(texts(&words), expected, "{is_past_end} {next}");
+        // The end of text that the decoder did not want to pass says nothing about later audio.
+        let is_heard = until >= 3.5 - 1e-9;
+        assert_eq!(is_heard, !is_past_end, "{until}");
+    }
+}
+
+#[test]
+fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
+    let recording = recording(lenient(), &[]);
+    let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
+    for (latest, is_heard) in [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)] {
+        let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
+        let (words, until) = recording.complete_words(decoded, &prefix);
+        assert_eq!(texts(&words), [" aa"]);
+        assert_eq!(until >= 3.5 - 1e-9, is_heard, "{latest}: {until}");
+    }
+}
+
+#[test]
+fn translation_is_split_into_english_words() {
+    let attended = [(WORD, 50), (LETTER, 60), (WORD + 1, 110), (END_OF_TEXT, 150)];
+    let prefix = Prefix::default();
+    for (task, expected) in
+        [(SpeechTask::Transcribe, &[" aa", "A", " ba"][..]), (SpeechTask::Translate, &[" aaA", " ba"])]
+    {
+        let mut recording = recording(Options { task, ..lenient() }, &[]);
+        "zh".clone_into(&mut recording.language);
+        let (words, _) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        assert_eq!(texts(&words), expected, "{task:?}");
+    }
+}
+
+#[test]
+fn repetitions_are_dropped() {
+    let attended: Vec<_> = (0..60).map(|n| (WORD, 3 * n)).chain([(END_OF_TEXT, 190)]).collect();
+    let prefix = Prefix::default();
+    let complete = |threshold| {
+        let options = Options { compression_ratio_threshold: threshold, ..lenient() };
+        recording(options, &[]).complete_words(decoded(&prefix, &attended), &prefix).0.len()
+    };
+    assert_eq!(complete(None), 60);
+    let kept = complete(Some(2.4));
+    assert!((1..20).contains(&kept), "{kept}");
+}
+
+#[test]
+fn speech_is_probable_if_the_text_is() {
+    let prefix = Prefix { is_end: true, ..begin() };
+    let words = |no_speech, log_prob| {
+        let options = Options { no_speech_threshold: Some(no_speech), log_prob_threshold: log_prob, ..lenient() };
+        !continue_with(options, &prefix).words.is_empty()
+    };
+    // Every window is probably silent; the text is certain, uncertain, or not judged.
+    assert!(words(-1.0, Some(-100.0)));
+    assert!(!words(-1.0, Some(100.0)));
+    assert!(!words(-1.0, None));
+    // No window is.
+    assert!(words(2.0, Some(100.0)));
+}
+
+#[test]
+fn language_is_detected_as_in_a_transcription() {
+    let options = Options { language: None, temperatures: vec![0.0], max_new_tokens: Some(8), ..lenient() };
+    let prefix = Prefix { padding: Some(0.5), is_end: true, ..Prefix::default() };
+    let model = model();
+    for count in [32_000, 64_000, 100_000] {
+        let samples = noise(count);
+        let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &samples);
+        let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
+        recording.next_window(&mut buffers, &mut cache).unwrap();
+        let transcription = recording.into_transcription();
+        let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &samples);
+        let continuation = recording.continue_text(&mut buffers, &mut cache, &prefix).unwrap();
+        assert_eq!(continuation.language, transcription.language);
+        assert_eq!(recording.language_probability, transcription.language_probability);
+        assert!((0.0..1.0).contains(&continuation.language_margin), "{}", continuation.language_margin);
+    }
+    assert_eq!(continue_noise(&prefix).language_margin, 1.0);
+}
+
+#[test]
+fn a_token_near_the_end_of_the_audio_is_not_decoded() {
+    let prefix = |frame_threshold| Prefix { frame_threshold, ..begin() };
+    assert!(tokens(&continue_noise(&prefix(LENGTH))).is_empty());
+    let texts: Vec<_> = (1..LENGTH).step_by(20).map(|threshold| tokens(&continue_noise(&prefix(threshold)))).collect();
+    assert!(texts.iter().any(|text| !text.is_empty()));
+    // A higher threshold stops earlier in the same text.
+    for pair in texts.windows(2) {
+        let [longer, shorter] = pair else { unreachable!() };
+        assert!(longer.starts_with(shorter), "{longer:?} and {shorter:?}");
+    }
+}
+
+#[test]
+fn final_words_are_not_decoded_again() {
+    let mut count = 0;
+    for frame_threshold in (1..LENGTH).step_by(20) {
+        let prefix = Prefix { frame_threshold, ..begin() };
+        let first = continue_noise(&prefix);
+        if first.words.is_empty() {
+            continue;
+        }
+        count += 1;
+        let again = continue_noise(&Prefix { tokens: tokens(&first), ..prefix });
+        assert!(again.words.is_empty(), "{first:?}, then {again:?}");
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn times_ascend_within_the_audio() {
+    let mut count = 0;
+    for frame_threshold in (1..LENGTH).step_by(20) {
+        let found = continue_noise(&Prefix { frame_threshold, ..begin() });
+        count += found.words.len();
+        let times: Vec<f64> = found.words.iter().flat_map(|word| [word.start, word.end]).chain([found.until]).collect();
+        assert!(times.is_sorted(), "{times:?}");
+        assert!(times.iter().all(|time| (0.0..=4.0).contains(time)), "{times:?}");
+    }
+    assert!(count > 0);
+}
