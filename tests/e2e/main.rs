@@ -19,6 +19,7 @@ mod chutes;
 mod cli;
 mod dashboard;
 mod demo;
+mod doctor;
 mod fuzz;
 mod guides;
 #[cfg(target_os = "linux")]

@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use crate::axon;
 use crate::cli::{help, listed};
-use crate::support::{document, repository, tao};
+use crate::support::{bb, document, repository, tao};
 use crate::wallet::{ADDRESS, PASSWORD, Wallets};
 
 type Keys = BTreeSet<String>;
 
-/// Rows of the tables in docs whose header starts like this: the command without `tao`, and the other cells.
-fn rows(header: &str) -> Vec<(String, String)> {
+/// Rows of the tables in docs whose header starts like this, of the commands of a program: the command without the
+/// program, and the other cells.
+fn rows(program: &str, header: &str) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for entry in std::fs::read_dir(repository("docs")).unwrap() {
         let path = entry.unwrap().path();
@@ -23,7 +24,7 @@ fn rows(header: &str) -> Vec<(String, String)> {
         let mut is_inside = false;
         for line in text.lines() {
             is_inside = line.starts_with(header) || (is_inside && line.starts_with('|'));
-            let row = line.strip_prefix("| `tao ").and_then(|rest| rest.split_once('`'));
+            let row = line.strip_prefix(&format!("| `{program} ")).and_then(|rest| rest.split_once('`'));
             if let (true, Some((command, cells))) = (is_inside, row) {
                 rows.push((command.to_owned(), cells.to_owned()));
             }
@@ -35,7 +36,7 @@ fn rows(header: &str) -> Vec<(String, String)> {
 /// The commands of such rows, without options.
 fn commands(header: &str) -> BTreeSet<String> {
     let without_options = |command: &str| command.split(" --").next().unwrap().to_owned();
-    rows(header).iter().map(|(command, _)| without_options(command)).collect()
+    rows("tao", header).iter().map(|(command, _)| without_options(command)).collect()
 }
 
 /// Collects the commands of `tao` without subcommands.
@@ -71,17 +72,28 @@ fn keys(document: &Value) -> Keys {
     document.get(0).unwrap_or(document).as_object().unwrap().keys().cloned().collect()
 }
 
-/// Compares documents with the tables.
-fn check_keys(documents: &[(&str, Value)]) {
+/// Compares documents of a program's commands with the tables.
+fn check_keys_of(program: &str, documents: &[(&str, Value)]) {
     let words = |cells: &str| -> Keys {
         let cell = cells.split('|').nth(1).unwrap();
         cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
     };
-    let rows = rows("| Command | Keys |").into_iter();
+    let rows = rows(program, "| Command | Keys |").into_iter();
     let table: BTreeMap<_, _> = rows.map(|(command, cells)| (command, words(&cells))).collect();
     for (command, document) in documents {
-        assert_eq!(table.get(*command), Some(&keys(document)), "tao {command}");
+        assert_eq!(table.get(*command), Some(&keys(document)), "{program} {command}");
     }
+}
+
+/// Compares documents of the commands of `tao` with the tables.
+fn check_keys(documents: &[(&str, Value)]) {
+    check_keys_of("tao", documents);
+}
+
+#[test]
+fn config_check_has_documented_keys() {
+    let checked = document(&bb().args(["config", "check", "--json"]).output().unwrap());
+    check_keys_of("bb", &[("config check", checked)]);
 }
 
 #[test]
@@ -141,12 +153,19 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
     let yuma =
         |further: &[&str]| document(&tao().arg("yuma").arg(&case_file).args(further).arg("--json").output().unwrap());
     let ask = |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
+    // Without a node, a doctor's report has faults; its document is the same.
+    let doctor = |folder: &std::path::Path| {
+        let mut command = tao();
+        command.args(["doctor", "--ntp-server", "127.0.0.1:9", "--network", "ws://127.0.0.1:9", "--json"]);
+        serde_json::from_slice(&command.current_dir(folder).env("HOME", folder).output().unwrap().stdout).unwrap()
+    };
     check_keys(&[
         ("axon call", document(&axon::ask("call", &address, "btauth", &["--json"]))),
         ("axon ping", document(&axon::ask("ping", &address, "btauth", &["-n", "1", "--json"]))),
         ("proof api-key add", api_key(&["add", "ada"])),
         ("proof api-key list", api_key(&["list"])),
         ("proof api-key remove", api_key(&["remove", "ada"])),
+        ("doctor", doctor(folder.path())),
         ("models list", ask(&["models", "list"])),
         ("nineteen tasks", ask(&["nineteen", "tasks"])),
         ("yuma", yuma(&[])),

@@ -13,6 +13,7 @@ pub(crate) mod crowdloan;
 pub(crate) mod dashboard;
 pub(crate) mod delegates;
 pub(crate) mod demo;
+pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod localnet;
 pub(crate) mod lock;

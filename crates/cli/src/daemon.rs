@@ -9,7 +9,7 @@ use axum::Router;
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
-use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
+use taonet_http::{Readiness, ServeLimits, name_service, readiness_routes, serve};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_telemetry::Metrics;
@@ -172,7 +172,10 @@ impl Daemon {
         router: Router,
         context: &Context,
     ) -> anyhow::Result<()> {
-        let routes = readiness_routes(readiness, Some(self.metrics));
+        // The name without details, such as the model of a miner.
+        let service = name.split(" (").next().unwrap_or(name);
+        let routes = name_service(readiness_routes(readiness, Some(self.metrics)), service);
+        let router = name_service(router, service);
         let listener = TcpListener::from_std(self.listener)?;
         let router = match self.metrics_listener {
             Some(listener) => {
@@ -194,28 +197,34 @@ impl Daemon {
     }
 }
 
-/// Serves `/metrics` and `/readyz` for a daemon whose own port uses another protocol. Without an address, no metrics are
-/// recorded.
-pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
+/// Serves `/metrics` and `/readyz` for the daemon `name`, whose own port uses another protocol. Without an address, no
+/// metrics are recorded.
+pub(crate) async fn serve_metrics(
+    name: &str,
+    address: Option<SocketAddr>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Readiness> {
     allow_connections();
     let readiness = Readiness::starting();
     if let Some(address) = address {
         // Installing the recorder takes milliseconds, in which its clock is calibrated.
         let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
         let listener = bind(address).await?;
-        spawn_metrics(listener, readiness_routes(readiness.clone(), Some(metrics)), shutdown);
+        let routes = name_service(readiness_routes(readiness.clone(), Some(metrics)), name);
+        spawn_metrics(listener, routes, shutdown);
     }
     Ok(readiness)
 }
 
-/// Serves metrics at `address`, by default `usual`. If the default address is in use, logs a warning and continues
+/// Serves the metrics of the daemon `name` at `address`, by default `usual`. If the default address is in use, logs a warning and continues
 /// without metrics.
 pub(crate) async fn serve_metrics_or_warn(
+    name: &str,
     address: Option<SocketAddr>,
     usual: SocketAddr,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Readiness>> {
-    match (address, serve_metrics(Some(address.unwrap_or(usual)), shutdown).await) {
+    match (address, serve_metrics(name, Some(address.unwrap_or(usual)), shutdown).await) {
         (None, Err(error)) => {
             tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
             Ok(None)

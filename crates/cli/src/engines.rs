@@ -47,7 +47,7 @@ pub(crate) fn network_identity(config: &Config) -> anyhow::Result<EngineIdentity
 }
 
 /// Returns the name or directory of the recogniser on the configured network.
-fn network_name(config: &Config) -> anyhow::Result<&str> {
+pub(crate) fn network_name(config: &Config) -> anyhow::Result<&str> {
     let default = if config.operator.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if is_directory(name) && !config.operator.network.is_local() {
@@ -117,7 +117,7 @@ fn offline_scoring_name(config: &Config) -> anyhow::Result<&str> {
 }
 
 /// Returns whether the name of a recogniser is the path of a directory.
-fn is_directory(name: &str) -> bool {
+pub(crate) fn is_directory(name: &str) -> bool {
     name.contains(std::path::is_separator)
 }
 

@@ -26,6 +26,13 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    const ALL: [Self; 5] = [Self::Usage, Self::Network, Self::Authentication, Self::Rejected, Self::Undecided];
+
+    /// Returns the class with this exit code; `None` for other codes, such as 1.
+    pub(crate) fn of_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.code() == code)
+    }
+
     const fn code(self) -> u8 {
         match self {
             Self::Usage => 2,
@@ -79,7 +86,7 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// Whether the error is that of a keyfile that does not exist.
-fn is_missing_key(error: &anyhow::Error) -> bool {
+pub(crate) fn is_missing_key(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref() {
         Some(WalletError::Read { source, .. }) => source.kind() == ErrorKind::NotFound,
         _ => false,

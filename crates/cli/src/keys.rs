@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
 use taonet_chain::Network;
 use taonet_neuron::WalletSettings;
-use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallets, expand_home};
+use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallet, Wallets, expand_home};
 
 use crate::chain::{NetworkArgs, check_development_before, set_network};
 use crate::exit::{Classified, Failure};
@@ -159,17 +159,28 @@ fn selected(network: Option<&NetworkArgs>) -> anyhow::Result<Network> {
 const HINT: &str = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
     development chain use a development key with --key-uri //Alice";
 
-/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
-/// hotkey ends with `hint`.
-pub(crate) fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
+/// Returns the configured wallet; `None` if the wallet path is that of a keyfile.
+pub(crate) fn configured_wallet(settings: &WalletSettings, home: Option<&Path>) -> anyhow::Result<Option<Wallet>> {
     let path = settings.path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
     if path.is_file() {
-        return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
+        return Ok(None);
     }
-    let name =
-        |variable: &str, text: &str| text.parse::<Name>().map_err(|error| usage(format!("{variable}={text}: {error}")));
-    let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.name)?);
+    Ok(Some(Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.name)?)))
+}
+
+/// Parses the name of a wallet or hotkey, which a variable has.
+fn name(variable: &str, text: &str) -> anyhow::Result<Name> {
+    text.parse().map_err(|error| usage(format!("{variable}={text}: {error}")))
+}
+
+/// Returns the hotkey of the configured wallet; if the wallet path is a file, the key in it. The error for a missing
+/// hotkey ends with `hint`.
+pub(crate) fn stored_hotkey(settings: &WalletSettings, home: Option<&Path>, hint: &str) -> anyhow::Result<StoredKey> {
+    let Some(wallet) = configured_wallet(settings, home)? else {
+        let path = expand_home(settings.path.clone().unwrap_or_default(), home)?;
+        return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
+    };
     wallet
         .hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?)
         .map_err(|error| anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}")))

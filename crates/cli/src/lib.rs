@@ -10,7 +10,8 @@
 //!   description and an example that parses, and shows every environment variable that it reads.
 //! - `settings` reads the environment into `taonet_babelbit_config::Config`; `keys` and `password` open the signing
 //!   key; `chain` selects the network, and submits calls.
-//! - `daemon` has what all daemons share: listeners, metrics, limits on open files, shutdown.
+//! - `daemon` has what all daemons share: listeners, metrics, limits on open files, shutdown; `preflight` the checks at
+//!   their start.
 //! - `table` and `tables` fit tables to the terminal: numbers never wrap, and less important columns are omitted.
 //!
 //! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
@@ -42,6 +43,7 @@ mod keys;
 mod leaderboard;
 mod memory;
 mod password;
+mod preflight;
 mod printable;
 mod prompt;
 mod run_log;
@@ -63,8 +65,8 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     any_call, axon, babelbit, balance, batch, block, chain_query, commitment, completions, crowdloan, dashboard,
-    delegates, demo, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof, proxy, register,
-    serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
+    delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof, proxy,
+    register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -124,6 +126,7 @@ enum TaoCommand {
     /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
     Dashboard(dashboard::DashboardArgs),
+    Doctor(doctor::DoctorArgs),
     Top(top::TopArgs),
     /// Transcribe and synthesise speech, compare sentences, resample recordings
     #[command(subcommand)]
@@ -346,6 +349,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
     exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
         TaoCommand::Demo(args) => demo::run(&args, &context),
         TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
+        TaoCommand::Doctor(args) => doctor::run(&args, &context),
         TaoCommand::Top(args) => top::run(&args, &context),
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),

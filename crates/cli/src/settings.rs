@@ -10,8 +10,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::Context as _;
-use taonet_babelbit_config::Config;
+use taonet_babelbit_config::{Config, Difference, differences};
 use taonet_chain::Network;
+use taonet_doctor::{Check, Finding};
 use taonet_neuron::{OperatorConfig, WalletSettings};
 use taonet_settings::{ConfigError, FALLBACK_VARIABLE, NETWORK_VARIABLES, Problem, Warning, file_variables};
 
@@ -27,7 +28,7 @@ const NETWORK_FORM: &str =
 /// The file of settings in the working directory.
 const FILE: &str = ".env";
 
-/// The variables in [`FILE`]. The environment takes precedence.
+/// The variables of the loaded file. The environment takes precedence.
 static FROM_FILE: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
 /// Loads `.env` in the working directory, if it exists, as the reference's programs do.
@@ -36,10 +37,16 @@ pub(crate) fn load_env_file() -> anyhow::Result<()> {
     if !path.is_file() {
         return Ok(());
     }
-    let text = std::fs::read_to_string(path).context("cannot read .env")?;
+    load_file(path)
+}
+
+/// Loads a file of settings in place of `.env`.
+pub(crate) fn load_file(path: &Path) -> anyhow::Result<()> {
+    let file = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
     let variables =
-        file_variables(&text).map_err(|error| Classified::error(Failure::Usage, format!("{FILE}: {error}")))?;
-    tracing::debug!(file = FILE, variables = variables.len(), "settings read");
+        file_variables(&text).map_err(|error| Classified::error(Failure::Usage, format!("{file}: {error}")))?;
+    tracing::debug!(%file, variables = variables.len(), "settings read");
     FROM_FILE.get_or_init(|| variables);
     Ok(())
 }
@@ -57,9 +64,8 @@ pub(crate) fn text(name: &str) -> Option<String> {
 /// Returns where a variable is set: `environment`, `.env`, or `default` if it is not set. The network's origin is the
 /// name of the variable that selects it, unless that is the variable itself.
 pub(crate) fn origin(name: &str) -> &'static str {
-    let is_set = |name: &str| text(name).is_some_and(|value| !value.trim().is_empty());
     if NETWORK_VARIABLES.contains(&name)
-        && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|known| is_set(known))
+        && let Some(selecting) = NETWORK_VARIABLES.into_iter().find(|variable| is_set(variable))
         && selecting != name
     {
         return selecting;
@@ -89,6 +95,62 @@ pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError>
             Err(ConfigError { problems })
         }
     }
+}
+
+/// Babelbit's settings and what is wrong with them.
+pub(crate) struct CheckedSettings {
+    /// The settings; `None` if any is invalid.
+    pub(crate) config: Option<Config>,
+    /// Warnings about unknown settings and those without effect.
+    pub(crate) warnings: Vec<Warning>,
+    /// The set variables whose values have another effect than in the reference, and no warning.
+    pub(crate) differences: Vec<&'static Difference>,
+    /// All of these, and the invalid settings.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Reads Babelbit's settings, as [`read_with_network`] does, and reports on them.
+pub(crate) fn check() -> CheckedSettings {
+    let (config, warnings) = match read_with_network() {
+        Ok(read) => read,
+        Err(error) => {
+            let findings = taonet_doctor::settings(Err(&error));
+            return CheckedSettings { config: None, warnings: Vec::new(), differences: Vec::new(), findings };
+        }
+    };
+    let has_warning = |name: &str| {
+        let mut names = warnings.iter().map(|warning| match warning {
+            Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name,
+        });
+        names.any(|warned| warned == name)
+    };
+    let differences: Vec<_> = differences()
+        .iter()
+        .filter(|row| row.matters(text(row.name).as_deref(), &config) && !has_warning(row.name))
+        .collect();
+    let mut findings = Vec::new();
+    if differences.is_empty() || !warnings.is_empty() {
+        findings = taonet_doctor::settings(Ok(&warnings));
+    }
+    findings
+        .extend(differences.iter().map(|row| taonet_doctor::difference(row.name, row.reference, row.here, row.remedy)));
+    CheckedSettings { config: Some(config), warnings, differences, findings }
+}
+
+/// Reports the variables that select the network and are invalid; other subnets than Babelbit have no further settings
+/// in the environment.
+pub(crate) fn check_network() -> Vec<Finding> {
+    let problems = network_problems(text);
+    if problems.is_empty() {
+        let reason = "the variables of Babelbit's daemons are not used by other subnets";
+        return vec![Finding::skipped(Check::Settings, "environment", reason)];
+    }
+    taonet_doctor::settings(Err(&ConfigError { problems }))
+}
+
+/// Whether a variable has a value that is not blank.
+pub(crate) fn is_set(name: &str) -> bool {
+    text(name).is_some_and(|value| !value.trim().is_empty())
 }
 
 /// Returns the variables that do not name a network. `variable` returns the value of a variable.

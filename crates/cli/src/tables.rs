@@ -438,6 +438,10 @@ pub(crate) static MISMATCHES: [Column; 7] = [
 pub(crate) static SETTINGS: [Column; 4] =
     [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
 
+/// Columns of `tao doctor`.
+pub(crate) static FINDINGS: [Column; 5] =
+    [fixed("check"), fixed("status"), number("exit code").rank(1), text("subject"), text("seen")];
+
 /// Columns of `bb test-miner`: the rules.
 pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
 

@@ -1,14 +1,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router, http::StatusCode};
+use axum::{Json, Router};
 use serde_json::json;
 use taonet_telemetry::Metrics;
 
 /// Content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Header of `/readyz` and `/healthz` with the name of the daemon; see [`name_service`].
+pub const SERVICE_HEADER: HeaderName = HeaderName::from_static("x-taonet-service");
 
 /// Readiness flag of a daemon, reported by `/readyz`. Clones share the flag.
 #[derive(Debug, Clone)]
@@ -46,6 +52,26 @@ pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Route
     }
 }
 
+/// Adds the name of a daemon, such as `signer`, to the responses of `/readyz` and `/healthz`, in the header
+/// [`SERVICE_HEADER`]. Other routes stay as they are: the reference systems' clients see no further header. A name that
+/// cannot be in a header is omitted.
+///
+/// With the name, a daemon can be told from another web server on its port.
+pub fn name_service(router: Router, name: &str) -> Router {
+    let Ok(name) = HeaderValue::from_str(name) else { return router };
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let name = name.clone();
+        async move {
+            let is_health = matches!(request.uri().path(), "/readyz" | "/healthz");
+            let mut response = next.run(request).await;
+            if is_health {
+                response.headers_mut().insert(SERVICE_HEADER, name);
+            }
+            response
+        }
+    }))
+}
+
 fn ready(readiness: &Readiness) -> Response {
     if readiness.is_ready() {
         Json(json!({"ready": true})).into_response()
@@ -79,5 +105,17 @@ mod tests {
         assert_eq!(get(&router, "/metrics").await.0, 404, "none are recorded");
         let router = readiness_routes(readiness, Some(Metrics::install().unwrap()));
         assert_eq!(get(&router, "/metrics").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn name_is_in_health_responses_only() {
+        let router = readiness_routes(Readiness::starting(), None).route("/", super::get(async || "home"));
+        let router = name_service(router, "signer");
+        for (path, name) in [("/readyz", Some("signer")), ("/", None)] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            let header = response.headers().get(SERVICE_HEADER).map(|value| value.to_str().unwrap());
+            assert_eq!(header, name, "{path}");
+        }
     }
 }

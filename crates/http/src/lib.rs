@@ -23,7 +23,7 @@
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
 //!   that buffers them before the request takes a concurrency slot;
-//! - [`readiness_routes`]: `/readyz` and `/metrics`;
+//! - [`readiness_routes`]: `/readyz` and `/metrics`; [`name_service`]: the daemon's name in their responses;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors, request counter, trace;
 //! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and request counters, for
 //!   services with layers of their own;
@@ -43,8 +43,8 @@
 //! latter.
 //!
 //! Uses `taonet-service` (shutdown), `taonet-telemetry` (metrics) and `taonet-primitives` (hotkeys, backoff). Used by
-//! `taonet-wire`, which adds signatures, by `taonet-validator`, `taonet-localnet`, `taonet-dashboard` and
-//! `taonet-update`, and by nearly every service of the subnets.
+//! `taonet-wire`, which adds signatures, by `taonet-validator`, `taonet-localnet`, `taonet-dashboard`,
+//! `taonet-doctor` and `taonet-update`, and by nearly every service of the subnets.
 
 mod access_token;
 mod api;
@@ -72,7 +72,7 @@ pub use api::{BodyError, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
-pub use health::{Readiness, readiness_routes};
+pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use json_service::JsonService;
 pub use limits::{RateLimit, SlidingWindow, subscriber};

@@ -6,9 +6,9 @@
 //! most once. Another extrinsic is signed only if those bytes can never take effect, or with the same nonce, so that
 //! the chain includes at most one of the two.
 //!
-//! Uses `taonet-chain`, `taonet-timelock`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-validator` and
-//! `taonet-dashboard`, by the commands that open the ledger of a subtensor gateway, and for its encodings by
-//! `tao weights`, which submits without a ledger.
+//! Uses `taonet-chain`, `taonet-timelock`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-validator`,
+//! `taonet-dashboard` and `taonet-doctor`, by the commands that open the ledger of a subtensor gateway, and for its
+//! encodings by `tao weights`, which submits without a ledger.
 //!
 //! # Tour
 //!

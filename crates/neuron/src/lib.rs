@@ -31,8 +31,8 @@
 //! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff), `taonet-wire` (peers),
 //! `taonet-settings` (tables of variables) and `taonet-objects` (settings of a bucket). Used by `taonet-validator` for the
 //! neurons that the subtensor gateway reports, by `taonet-babelbit-runner`, `taonet-nineteen-control` and
-//! `taonet-proof-validator` for the miners of the metagraph, and by `taonet-babelbit-config` and the commands for
-//! settings.
+//! `taonet-proof-validator` for the miners of the metagraph, by `taonet-doctor` for the policy of addresses, and by
+//! `taonet-babelbit-config` and the commands for settings.
 
 mod address;
 mod directory;

@@ -32,7 +32,8 @@
 //! no precedence rules: a caller that also has files or flags applies them in its own order.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-neuron` and `taonet-babelbit-config`, which have tables of variables,
-//! and by crates whose settings hold secrets: `taonet-objects`, `taonet-babelbit-arena` and `taonet-babelbit-chutes`.
+//! by `taonet-doctor`, which reports problems, and by crates whose settings hold secrets: `taonet-objects`,
+//! `taonet-babelbit-arena` and `taonet-babelbit-chutes`.
 
 mod environment;
 mod example;

@@ -37,8 +37,8 @@
 //! be installed; models are downloaded only on request ([`models::ModelStore::pull`]).
 //!
 //! Uses `taonet-primitives` (sample rates, seconds). Used by `taonet-whisper`, which implements [`Recognizer`], by
-//! `taonet-voice`, which implements [`Synthesizer`], and by nearly every crate of Babelbit that handles speech: engine
-//! and miner synthesise it; scorer, workers and miner recognise it.
+//! `taonet-voice`, which implements [`Synthesizer`], by `taonet-doctor`, which verifies models, and by nearly every crate
+//! of Babelbit that handles speech: engine and miner synthesise it; scorer, workers and miner recognise it.
 
 mod embed;
 mod frames;

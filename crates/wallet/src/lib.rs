@@ -1,7 +1,7 @@
 //! Keys, keyfiles, wallets on disk and signatures, compatible with Bittensor's own wallets.
 //!
 //! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`, `taonet-wire`, every validator
-//! and the command line.
+//! and the command line; and by `taonet-doctor`, which checks keyfiles.
 //!
 //! # Tour
 //!

@@ -46,7 +46,7 @@
 //! encrypt: that is left to TLS or to a layer above, such as `taonet-nineteen-transport`.
 //!
 //! Uses `taonet-http` (bounded bodies, plain HTTP services), `taonet-primitives` and `taonet-wallet` (signatures). Used
-//! by the miners and validators of every subnet.
+//! by the miners and validators of every subnet, and by `taonet-doctor`, which calls a published endpoint.
 
 mod babelbit;
 mod bt_header;

@@ -138,6 +138,8 @@ fn tables() -> Vec<Sample> {
         CONDITIONS: ["recognizer.fingerprint", "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671", "tiny-ctc 8b1f"];
         MISMATCHES: ["255", ALICE, "ferry:12", "challenge_score", "utterances.12.accuracy", "0.8123456789012345", "0.8123456789012346"],
             ["–", "–", "–", "audio.tar", "sha256", "3e305921506d…", "fb7b63191e9b…"];
+        FINDINGS: ["registration", "fault", "5", ALICE, "not registered on subnet 59"],
+            ["disk", "ok", "", "logs: /var/lib/taonet/logs", "61.0 GB free"];
         SETTINGS: ["BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/", "environment", "Where the arena's gateway is, or its path besides"],
             ["BB_MAX_SKIPPED_WEIGHT_EPOCHS", "12", "default", "Epochs without scores until all weight goes to the fallback uid"];
         RULES: ["reply-length", "pass", "192000 bytes in 25 answers"],
@@ -197,6 +199,10 @@ fn all_facts() -> Vec<Sample> {
     vec![
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
+        ]),
+        Sample::facts("commands/doctor.rs", &[
+            ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
+            ["remedy", "run `chmod 600 /var/lib/taonet/hotkey`"],
         ]),
         Sample::facts("commands/tx.rs", &[
             ["extrinsic", BLOCK], ["signer", ALICE], ["nonce", "12"], ["tip", "0 TAO"],

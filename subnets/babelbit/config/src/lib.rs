@@ -8,6 +8,7 @@
 //!   `bb config show`, the help of the commands and the warnings about unknown names all come from it.
 //! - [`Config::from_variables`] reads `(name, value)` pairs. It reports all invalid values together, with the expected
 //!   form, and returns a warning for unknown `BB_*` and `BABELBIT_*` names and for names without effect.
+//! - [`differences`] lists the variables of the reference that this program reads differently.
 //! - [`ServiceSettings`], [`RoundSettings`], [`ArenaRoundSettings`], [`SubmissionSettings`] and [`ModelKeys`] are
 //!   parts of the configuration. Methods such as [`Config::gateway_url`] derive a value that depends on others.
 //!
@@ -36,6 +37,7 @@
 //! model.
 
 mod miner_task;
+mod reference;
 mod rounds;
 mod services;
 mod submission;
@@ -60,6 +62,7 @@ use taonet_settings::{ConfigError, Environment, Problem, Secret, Warning};
 use url::Url;
 
 pub use miner_task::{MinerTask, UnknownMinerTask};
+pub use reference::{Difference, DifferenceKind, differences};
 pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use services::ServiceSettings;
 pub use submission::SubmissionSettings;

@@ -10,6 +10,7 @@ use clap::Args;
 use taonet_babelbit_arena::gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -21,7 +22,7 @@ use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::settings;
+use crate::{preflight, settings};
 
 /// Admit miners to the arena and forward validators' messages to them
 #[derive(Debug, Args)]
@@ -96,6 +97,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
         context.say(&format!("hotkey {}", gateway.hotkey()));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &state, DiskNeeds::STATE)], &shutdown);
         if let Some(members) = members {
             let stop = shutdown.clone();
             shutdown.spawn("members", async move { members.follow(&stop).await });

@@ -2,11 +2,12 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use taonet_babelbit_config::variables;
+use taonet_babelbit_config::{Difference, differences, variables};
 
+use crate::commands::doctor::finding_json;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
-use crate::settings;
+use crate::settings::{self, CheckedSettings};
 use crate::table::table;
 use crate::tables::SETTINGS;
 
@@ -19,33 +20,66 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Show => show(context),
+        Command::Check => check(context),
+    }
+}
+
+/// Prints every setting.
+fn show(context: &Context) -> anyhow::Result<()> {
     let read = settings::read_with_network();
     let (config, warnings) = read.map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    match command {
-        Command::Check if context.json => context.print_json(&json!({ "warnings": warnings })),
-        Command::Check if warnings.is_empty() => context.print("all settings are valid"),
-        Command::Check => context.print(&warnings.join("\n")),
-        Command::Show => {
-            let known = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
-                (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help)
-            });
-            if context.json {
-                let settings: Vec<_> = known
-                    .map(|(name, value, origin, help)| {
-                        json!({ "name": name, "value": value, "origin": origin, "help": help })
-                    })
-                    .collect();
-                return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
-            }
-            let mut rows = table(&SETTINGS);
-            for (name, value, origin, help) in known {
-                rows.add_row([name, &value, origin, help]);
-            }
-            for warning in warnings {
-                context.say(&warning);
-            }
-            context.print(&rows.to_string())
-        }
+    let used = variables()
+        .iter()
+        .filter(|variable| variable.apply.is_some())
+        .map(|variable| (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help));
+    if context.json {
+        let settings: Vec<_> = used
+            .map(|(name, value, origin, help)| json!({ "name": name, "value": value, "origin": origin, "help": help }))
+            .collect();
+        return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
     }
+    let mut rows = table(&SETTINGS);
+    for (name, value, origin, help) in used {
+        rows.add_row([name, &value, origin, help]);
+    }
+    for warning in warnings {
+        context.say(&warning);
+    }
+    context.print(&rows.to_string())
+}
+
+/// Reports invalid values as an error, and otherwise unknown settings, those without effect, and those whose values have
+/// another effect than in the reference.
+fn check(context: &Context) -> anyhow::Result<()> {
+    let CheckedSettings { config, warnings, differences: relevant, findings } = settings::check();
+    if config.is_none() {
+        let read = settings::read_with_network().map(|_| ());
+        return read.map_err(|error| Classified::error(Failure::Usage, error.to_string()));
+    }
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    if context.json {
+        let findings: Vec<_> = findings.iter().map(finding_json).collect();
+        let differences: Vec<_> = differences()
+            .iter()
+            .map(|row| {
+                json!({
+                    "name": row.name,
+                    "kind": row.kind.name(),
+                    "set": settings::is_set(row.name),
+                    "reference": row.reference,
+                    "here": row.here,
+                })
+            })
+            .collect();
+        return context.print_json(&json!({ "warnings": warnings, "findings": findings, "differences": differences }));
+    }
+    let line = |row: &Difference| {
+        let Difference { name, reference, here, remedy, .. } = row;
+        format!("{name} differs from the reference: {here} (there: {reference}); hint: {remedy}")
+    };
+    let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(line)).collect();
+    context.print(if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }.as_str())
 }

@@ -18,6 +18,7 @@ use taonet_babelbit_miner::{MinerConfig, describe_metrics};
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_babelbit_text_miner::server as text_server;
+use taonet_http::name_service;
 use taonet_speech::Recognizer;
 
 use crate::contest::Contest;
@@ -134,7 +135,8 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         text_server::describe_metrics();
         let signed = || args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen);
         let signed = (!config.unsigned_requests).then(signed).transpose()?;
-        let model = daemon.load(loading::routes(), text_model(args, &config, context)).await?;
+        let model =
+            daemon.load(name_service(loading::routes(), "text miner"), text_model(args, &config, context)).await?;
         context.say(&format!("hotkey {hotkey}"));
         let name = format!("text miner ({})", model.name());
         let router = if let Some(signed) = signed {
@@ -197,7 +199,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
             }
         };
         let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, listen)?;
-        let profile = daemon.load(loading::routes(), load).await?;
+        let profile = daemon.load(name_service(loading::routes(), "miner"), load).await?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve(&format!("miner ({name})"), router, context).await

@@ -38,6 +38,7 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, run_log, settings};
 
+pub(crate) use follow::METRICS_PORT;
 pub(crate) use text::{connect as connect_text, leaderboard as text_leaderboard};
 
 /// Capacity of the in-memory transcript cache; an entry takes about 4 KB.

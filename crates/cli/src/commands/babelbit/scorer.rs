@@ -47,7 +47,7 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
-        let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
+        let readiness = serve_metrics_or_warn("scorer", args.metrics, usual, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
         let (running, stop) = (worker.clone(), shutdown.clone());

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_objects::ObjectStorage;
 use taonet_primitives::{Hotkey, without_bom};
 use taonet_service::Shutdown;
@@ -18,7 +19,7 @@ use super::access::TokenArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::exit::{Classified, Failure};
-use crate::settings;
+use crate::{preflight, settings};
 
 /// Collect validators' results and serve the scores over all validators (subnet owner)
 #[derive(Debug, Args)]
@@ -83,6 +84,8 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         let store = Store::open(&database).await?;
         let api = ScoringApi::new(store, artifacts, admission, limits);
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let directory = WriteDirectory::new("state", &state, DiskNeeds::RECORDINGS);
+        preflight::spawn_disk_check(vec![directory], &shutdown);
         let (stop, follower) = (shutdown.clone(), api.clone());
         shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
         daemon.serve_until(shutdown, "scoring API", api.router(), context).await

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_validator::PayloadPolicy;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_service::Shutdown;
 use taonet_validator::operator_http::OperatorLimits;
 use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -15,7 +17,7 @@ use super::access::AccessArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
-use crate::{memory, settings};
+use crate::{memory, preflight, settings};
 
 /// Sign for the validator's daemons, so that only one process holds the hotkey
 #[derive(Debug, Args)]
@@ -70,6 +72,9 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Signer::describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
-        daemon.serve("signer", signer.router(OperatorLimits::new(token)), context).await
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let audit_log = WriteDirectory::of_file("audit log", &path, DiskNeeds::STATE);
+        preflight::spawn_disk_check(vec![audit_log], &shutdown);
+        daemon.serve_until(shutdown, "signer", signer.router(OperatorLimits::new(token)), context).await
     })
 }

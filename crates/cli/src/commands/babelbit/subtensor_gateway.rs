@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_config::Config;
 use taonet_chain::{ChainError, Client};
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_ledger::{Ledger, LedgerError, Submitter};
 use taonet_service::Shutdown;
@@ -22,7 +23,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
-use crate::{memory, settings};
+use crate::{memory, preflight, settings};
 
 /// The reference's fallback node of the main network.
 const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
@@ -65,13 +66,15 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_disk_check(vec![WriteDirectory::new("weight ledger", &state, DiskNeeds::STATE)], &shutdown);
         let (stop, readiness) = (shutdown.clone(), Readiness::starting());
         let ready = readiness.clone();
         let chain = async {
             tokio::select! {
                 () = stop.requested() => return Ok(()),
                 connected = connect(&gateway, &network, ledger, &state, &keypair) => {
-                    connected.inspect_err(|_| stop.request())?;
+                    let client = connected.inspect_err(|_| stop.request())?;
+                    preflight::spawn_clock_check(client, &stop);
                 }
             }
             ready.set_ready();
@@ -96,14 +99,14 @@ pub(super) fn fallback(config: &Config) -> Option<&str> {
     }
 }
 
-/// Connects to the chain, and retries until a node responds. Ledger errors are permanent and are returned.
+/// Connects to the chain, and retries until a node responds. Returns the connected client. Ledger errors are permanent and are returned.
 async fn connect(
     gateway: &Gateway,
     network: &taonet_chain::Network,
     ledger: Ledger,
     state: &Path,
     keypair: &Keypair,
-) -> Result<(), LedgerError> {
+) -> Result<Arc<Client>, LedgerError> {
     let mut ledger = Some(ledger);
     loop {
         let open = match ledger.take() {
@@ -113,8 +116,8 @@ async fn connect(
         match submitter(network, open, keypair).await {
             Ok((client, submitter)) => {
                 tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
-                gateway.connect(client, submitter);
-                return Ok(());
+                gateway.connect(Arc::clone(&client) as _, submitter);
+                return Ok(client);
             }
             Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
         }

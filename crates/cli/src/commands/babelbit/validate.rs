@@ -12,6 +12,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::weights::{ArenaShare, REFERENCE_TEMPO};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge};
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_service::Shutdown;
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
@@ -28,9 +29,9 @@ use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::settings;
 use crate::table::table;
 use crate::tables::WEIGHT_VECTOR;
+use crate::{preflight, settings};
 
 /// Submit weights from the scores of the current challenge, once per epoch
 #[derive(Debug, Args)]
@@ -79,11 +80,11 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     }
     let keypair = Arc::new(args.key.load(None)?);
     let hotkey = keypair.hotkey();
-    let state = args
+    let state_file = args
         .state
         .clone()
         .unwrap_or_else(|| state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid)));
-    let state = StateFile::open(&state)?;
+    let state = StateFile::open(&state_file)?;
     let (babelbit, service) = (babelbit(args, &config, &keypair)?, service(args, &config)?);
     let settings = ValidatorSettings {
         netuid: config.netuid,
@@ -101,15 +102,20 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
                 () = shutdown.requested() => bail!("stopped before the weights were submitted"),
             };
         }
-        let readiness =
-            match (args.metrics, serve_metrics(args.metrics.or(Some(config.metrics_listen())), &shutdown).await) {
-                (None, Err(error)) => {
-                    // As in the reference, weights are submitted even if metrics cannot be served.
-                    tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
-                    None
-                }
-                (_, served) => Some(served?),
-            };
+        let directories = vec![
+            WriteDirectory::of_file("validator state", &state_file, DiskNeeds::STATE),
+            WriteDirectory::new("caches", &config.cache_dir, DiskNeeds::STATE),
+        ];
+        preflight::spawn_disk_check(directories, &shutdown);
+        let metrics = args.metrics.unwrap_or_else(|| config.metrics_listen());
+        let readiness = match (args.metrics, serve_metrics("validator", Some(metrics), &shutdown).await) {
+            (None, Err(error)) => {
+                // As in the reference, weights are submitted even if metrics cannot be served.
+                tracing::warn!("metrics are not served: {error:#}; hint: set the listen address with --metrics");
+                None
+            }
+            (_, served) => Some(served?),
+        };
         taonet_validator::describe_metrics();
         taonet_babelbit_validator::describe_metrics();
         let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());

@@ -97,7 +97,7 @@ pub(super) struct StartArgs {
 pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let readiness = serve_metrics(args.metrics, &shutdown).await?;
+        let readiness = serve_metrics("localnet", args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
         let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
         let (node, forked) = args.start(directory.as_deref(), &endowed).await?;

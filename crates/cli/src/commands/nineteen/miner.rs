@@ -25,6 +25,7 @@ use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use crate::input;
 use crate::keys::KeyArgs;
+use crate::preflight;
 
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
@@ -172,7 +173,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = Readiness::starting();
         match validators {
             Some(validators) => {
-                let chain = args.network.connect().await?;
+                let chain = Arc::new(args.network.connect().await?);
+                preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
                 validators.replace(standings(&chain, args.netuid).await.map_err(failed)?);
                 readiness.set_ready();
                 let stop = shutdown.clone();

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, METRICS_PORT));
-        let readiness = serve_metrics_or_warn(args.metrics, usual, &shutdown).await?;
+        let readiness = serve_metrics_or_warn("nineteen query", args.metrics, usual, &shutdown).await?;
         taonet_nineteen_query::describe_metrics();
         let (store, queue) = Box::pin(args.shared.connect()).await?;
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };

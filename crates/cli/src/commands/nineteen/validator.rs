@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::CheckingServer;
@@ -28,6 +29,7 @@ use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::input;
 use crate::keys::KeyArgs;
+use crate::preflight;
 
 /// Timeout of a request to a checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
@@ -132,7 +134,9 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_nineteen_entry::describe_metrics();
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)], &shutdown);
         let chain = Arc::new(args.network.connect().await?);
+        preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
         let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());

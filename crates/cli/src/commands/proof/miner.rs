@@ -21,6 +21,7 @@ use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::NeuronKeyArgs;
+use crate::preflight;
 use crate::updates::AutoUpdateArgs;
 
 /// Run a miner that proves the outputs of circuits
@@ -98,7 +99,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
         if !args.loopback {
-            let chain = args.network.connect().await?;
+            let chain = Arc::new(args.network.connect().await?);
+            preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             permits.replace(standings(&chain, args.netuid).await.map_err(failed)?);
             let (stop, netuid, permits) = (shutdown.clone(), args.netuid, Arc::clone(&permits));
             let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_proof_core::scoring::Profile;
@@ -29,6 +30,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::NeuronKeyArgs;
+use crate::preflight;
 use crate::submission;
 use crate::updates::{AutoUpdateArgs, End};
 
@@ -246,7 +248,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 () = shutdown.requested() => anyhow::bail!("interrupted before all requests were sent"),
             };
         }
-        let readiness = serve_metrics(Some(args.metrics()), &shutdown).await?;
+        let readiness = serve_metrics("proof validator", Some(args.metrics()), &shutdown).await?;
+        let bundles = args.bundles.iter().map(|path| WriteDirectory::new("bundles", path, DiskNeeds::RECORDINGS));
+        let state = WriteDirectory::new("state", &directory, DiskNeeds::STATE);
+        preflight::spawn_disk_check(bundles.chain([state]).collect(), &shutdown);
         describe_metrics();
         taonet_validator::describe_metrics();
         LocalWeights::describe_metrics();
@@ -259,6 +264,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             readiness.set_ready();
         } else {
             let chain = Arc::new(args.network.connect().await?);
+            preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             let service = submission::start(chain, &keypair, &directory, &shutdown).await?;
             let settings = ValidatorSettings {
                 netuid: args.netuid,

@@ -9,18 +9,20 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
 use taonet_babelbit_workers::Workers;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_service::Shutdown;
 use taonet_service::Sleeper;
 use taonet_service::system_clock;
 use taonet_wallet::Keypair;
 
-use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy};
+use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy, run_paths};
 use crate::context::Context;
 use crate::daemon::serve_metrics_or_warn;
+use crate::preflight;
 
 /// Default metrics port; the validator uses 8010.
-const METRICS_PORT: u16 = 8011;
+pub(crate) const METRICS_PORT: u16 = 8011;
 
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));
@@ -36,14 +38,22 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
     })
 }
 
-/// Serves the metrics of a runner's loop. Rounds run even if metrics cannot be served.
+/// Serves the metrics of a runner's loop, and checks its disks. Rounds run even if metrics cannot be served.
 pub(super) async fn serve_loop_metrics(
     args: &RunnerArgs,
     config: &Config,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Readiness>> {
+    let paths = run_paths(args.keep.as_deref(), config);
+    let directories = vec![
+        WriteDirectory::new("logs", paths.logs, DiskNeeds::RECORDINGS),
+        WriteDirectory::new("scores", paths.scores, DiskNeeds::RECORDINGS),
+        WriteDirectory::new("status files", paths.status, DiskNeeds::STATE),
+        WriteDirectory::of_file("transcripts", &config.transcript_cache, DiskNeeds::STATE),
+    ];
+    preflight::spawn_disk_check(directories, shutdown);
     let usual = SocketAddr::new(config.services.metrics_addr, METRICS_PORT);
-    let readiness = serve_metrics_or_warn(args.metrics.flatten(), usual, shutdown).await?;
+    let readiness = serve_metrics_or_warn("runner", args.metrics.flatten(), usual, shutdown).await?;
     Rounds::describe_metrics();
     Outbox::describe_metrics();
     Ok(readiness)

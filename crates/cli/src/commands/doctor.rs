@@ -1,0 +1,300 @@
+//! `tao doctor`: checks of an operator's set-up.
+
+mod chain;
+mod report;
+mod role;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use taonet_babelbit_config::Config;
+use taonet_doctor::{
+    Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory, clock_against_ntp, coldkey,
+    disks, host, model, secret_file, version,
+};
+use taonet_primitives::{Hotkey, NetUid};
+use taonet_speech::models::ModelStore;
+use taonet_update::ReleaseSource;
+use taonet_wallet::StoredKey;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::chain::NetworkArgs;
+use crate::context::Context;
+use crate::daemon::state_directory;
+use crate::engines;
+use crate::exit::is_missing_key;
+use crate::keys::{configured_wallet, stored_hotkey};
+use crate::settings;
+use crate::updates::{VERSION, updater};
+
+pub(crate) use report::finding_json;
+use role::Role;
+
+/// Timeout of a query to a server on the internet, or to a file system.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Hint of the error for a missing hotkey.
+const NO_HOTKEY: &str = "pass the keyfile with --keyfile, create a wallet with `tao wallet create`, or select one with \
+    BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT";
+
+/// Check the set-up of a validator or miner, and say how to correct it
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
+    #[arg(long, value_name = "NETUID")]
+    netuid: Option<NetUid>,
+    /// Daemon of Babelbit to check: gateway, signer, validator, runner or miner; may be repeated [default: all; in a
+    /// container, none]
+    #[arg(long, value_enum, value_name = "ROLE", hide_possible_values = true)]
+    role: Vec<Role>,
+    /// Hotkey file of the daemons [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
+    /// BITTENSOR_WALLET_PATH]
+    #[arg(long, value_name = "FILE")]
+    keyfile: Option<PathBuf>,
+    /// Hotkey to look for on the chain [default: that of the keyfile]
+    #[arg(long, value_name = "HOTKEY")]
+    hotkey: Option<Hotkey>,
+    /// File of settings [default: .env, if it exists]
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Directory of the weight ledger [default: that of the subnet's daemon in the state directory]
+    #[arg(long, value_name = "DIR")]
+    ledger: Option<PathBuf>,
+    /// NTP server to compare the clock with
+    #[arg(long, value_name = "HOST[:PORT]", default_value = "pool.ntp.org")]
+    ntp_server: String,
+    /// Release server to compare the version with: an http or https URL, or a directory
+    #[arg(long, value_name = "URL|DIR", env = "TAO_UPDATE_URL", hide_env_values = true)]
+    from: Option<ReleaseSource>,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
+    let mut report = Report::default();
+    let loaded = args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
+    if let Err(error) = loaded {
+        let file = args.env_file.as_deref().unwrap_or(Path::new(".env")).display().to_string();
+        report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
+    }
+    context.block_on(async {
+        report.extend(check(args).await?);
+        anyhow::Ok(())
+    })?;
+    if context.json {
+        context.print_json(&report::document(&report))?;
+    } else {
+        context.print(&report::text(&report))?;
+    }
+    report::verdict(&report)
+}
+
+/// Runs all checks. Each check has at least one finding.
+async fn check(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
+    let (subnet, mut findings) = Subnet::read(args.netuid);
+    let machine =
+        async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
+    let (clock, latest, machine) = machine.await;
+    findings.extend([clock, version(VERSION, &latest)]);
+    let Some(subnet) = subnet else {
+        findings.extend(host(&machine, &[]));
+        let dependent = [
+            Check::Disk,
+            Check::Ports,
+            Check::Keys,
+            Check::Models,
+            Check::Network,
+            Check::Registration,
+            Check::Ledger,
+            Check::Reachability,
+        ];
+        findings.extend(dependent.map(|check| Finding::skipped(check, "", "the settings are invalid")));
+        return Ok(findings);
+    };
+    let roles = match args.role.as_slice() {
+        [] if machine.container.is_none() => &Role::ALL,
+        selected => selected,
+    };
+    let keys = check_keys(args, &subnet, machine.systemd.is_some());
+    let hotkey = args.hotkey.or(keys.hotkey);
+    let setup = chain::Setup { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
+    findings.extend(keys.findings);
+    let (directories, ports, models, chain) = tokio::join!(
+        check_directories(args, &subnet, roles, &machine),
+        check_ports(&subnet, roles),
+        check_models(&subnet, roles),
+        chain::check(&setup),
+    );
+    findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
+    Ok(findings)
+}
+
+/// The subnet to check.
+struct Subnet {
+    netuid: NetUid,
+    /// Babelbit's settings; `None` on other subnets, whose daemons have options instead.
+    babelbit: Option<Config>,
+}
+
+impl Subnet {
+    /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
+    fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
+        let configured = settings::load_only(&["BABELBIT_NETUID"]).map(|config| config.netuid);
+        if let (Some(netuid), Ok(configured)) = (selected, configured)
+            && netuid != configured
+        {
+            let findings = settings::check_network();
+            let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
+            return (is_valid.then_some(Self { netuid, babelbit: None }), findings);
+        }
+        let settings::CheckedSettings { config, findings, .. } = settings::check();
+        let subnet = config.map(|config| Self { netuid: selected.unwrap_or(config.netuid), babelbit: Some(config) });
+        (subnet, findings)
+    }
+}
+
+/// Returns the reason for which a check of Babelbit's daemons is skipped.
+fn skip_reason(subnet: &Subnet, roles: &[Role]) -> Option<&'static str> {
+    if subnet.babelbit.is_none() {
+        Some("the daemons of this subnet report it at their start")
+    } else if roles.is_empty() {
+        Some("in a container, select its daemon with --role")
+    } else {
+        None
+    }
+}
+
+/// Queries the release server.
+async fn latest(source: Option<&ReleaseSource>) -> Latest {
+    let Some(source) = source else { return Latest::NoServer };
+    let updater = match updater(source) {
+        Ok(updater) => updater,
+        Err(error) => return Latest::Unknown(error.to_string()),
+    };
+    match timeout(TIMEOUT, updater.check()).await {
+        Ok(Ok(taonet_update::Check::Newer(release))) => Latest::Newer(release.version().to_string()),
+        Ok(Ok(_)) => Latest::Current,
+        Ok(Err(error)) => Latest::Unknown(error.to_string()),
+        Err(_) => Latest::Unknown(format!("no response from the release server within {} s", TIMEOUT.as_secs())),
+    }
+}
+
+/// Checks the host, and the directories in which the daemons write.
+async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], machine: &Host) -> Vec<Finding> {
+    let state = state_directory("");
+    let directories = match &subnet.babelbit {
+        Some(config) => write_directories(config, roles, &state, args.ledger.as_deref()),
+        None => vec![WriteDirectory::new("state", state, DiskNeeds::STATE)],
+    };
+    let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
+    let mut findings = host(machine, &paths);
+    match skip_reason(subnet, roles) {
+        Some(reason) if directories.is_empty() => findings.push(Finding::skipped(Check::Disk, "", reason)),
+        _ => findings.extend(disks(directories, TIMEOUT).await),
+    }
+    findings
+}
+
+/// Returns the directories in which daemons write; `ledger` replaces the default one of the gateway.
+fn write_directories(config: &Config, roles: &[Role], state: &Path, ledger: Option<&Path>) -> Vec<WriteDirectory> {
+    let mut directories = Vec::new();
+    for role in roles {
+        let mut of_role = role.write_directories(config, state);
+        if let (Role::Gateway, Some(ledger), Some(directory)) = (role, ledger, of_role.first_mut()) {
+            ledger.clone_into(&mut directory.path);
+        }
+        directories.extend(of_role);
+    }
+    directories
+}
+
+/// The keys of the daemons.
+struct Keys {
+    findings: Vec<Finding>,
+    /// The keyfile of the hotkey; `None` if it cannot be read.
+    stored: Option<StoredKey>,
+    /// The hotkey; `None` if it is unknown without a password.
+    hotkey: Option<Hotkey>,
+}
+
+/// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
+fn check_keys(args: &DoctorArgs, subnet: &Subnet, has_units: bool) -> Keys {
+    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None };
+    match read_hotkey(args) {
+        Ok(stored) => {
+            (keys.findings, keys.hotkey) = taonet_doctor::hotkey(&stored);
+            keys.stored = Some(stored);
+        }
+        // The units read it as root, and this user may have no wallet.
+        Err(error) if has_units && args.keyfile.is_none() && is_missing_key(&error) => {
+            let reason = "the units of systemd have their own keyfile: pass it with --keyfile /etc/taonet/hotkey";
+            keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
+        }
+        Err(error) => keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY)),
+    }
+    if let Ok(Some(wallet)) =
+        settings::wallet().and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
+        && args.keyfile.is_none()
+    {
+        keys.findings.extend(coldkey(&wallet));
+    }
+    let token = subnet.babelbit.as_ref().and_then(|config| config.services.token_file.as_deref());
+    keys.findings.extend(token.map(|path| secret_file("token", path)));
+    keys
+}
+
+fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
+    match &args.keyfile {
+        Some(file) => Ok(StoredKey::read(file)?),
+        None => stored_hotkey(&settings::wallet()?, dirs::home_dir().as_deref(), NO_HOTKEY),
+    }
+}
+
+/// Checks the models of the runner: its recogniser and its sentence embedder.
+async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+    let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
+    if let Some(reason) = skip_reason(subnet, roles) {
+        return skipped(reason);
+    }
+    let Some(config) = subnet.babelbit.clone().filter(|_| roles.contains(&Role::Runner)) else {
+        return skipped("only the runner needs models; a miner reports at its start which it lacks");
+    };
+    // 580 MB are hashed.
+    match spawn_blocking(move || verify_models(&config)).await {
+        Ok(findings) => findings,
+        Err(error) => skipped(&error.to_string()),
+    }
+}
+
+fn verify_models(config: &Config) -> Vec<Finding> {
+    let store = ModelStore::new(config.models_dir.clone());
+    let recognizer = match engines::network_name(config) {
+        Ok(name) if engines::is_directory(name) => {
+            Finding::skipped(Check::Models, name, "a directory of your own, which has no published sums")
+        }
+        Ok(name) => model("recogniser", name, &store, IfMissing::Stops),
+        Err(error) => {
+            let remedy = "set another BB_AUDIO_SCORING_STT_MODEL";
+            Finding::error(Check::Models, "recogniser", error.as_ref(), remedy)
+        }
+    };
+    vec![recognizer, model("embedder", &config.embedder, &store, IfMissing::Downloads)]
+}
+
+/// Checks the ports of the daemons.
+async fn check_ports(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let (Some(config), None) = (&subnet.babelbit, skip_reason(subnet, roles)) {
+        for role in roles {
+            findings.extend(role.check_port(config).await);
+        }
+    }
+    if findings.is_empty() {
+        let reason = skip_reason(subnet, roles).unwrap_or("MINER_AXON_PORT is not set");
+        findings.push(Finding::skipped(Check::Ports, "", reason));
+    }
+    findings
+}

@@ -1,0 +1,173 @@
+//! Checks of a hotkey on the chain: registration, weight ledger, published endpoint.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use axum::http::Method;
+use taonet_babelbit_config::Config;
+use taonet_chain::{At, Chain as _, Client};
+use taonet_doctor::{
+    Check, Endpoint, EndpointCall, Finding, LedgerView, Registration, Status, clock_against_chain, ledger,
+    reachability, registration,
+};
+use taonet_neuron::AddressPolicy;
+use taonet_primitives::{Hotkey, MechId, NetUid};
+use taonet_reach::{SOURCES, external_ip};
+use taonet_service::unix_time;
+use taonet_wallet::{Keypair, StoredKey};
+use taonet_wire::{BabelbitScheme, BtauthScheme, Call, ClientConfig, Retry, SignedClient, Signer};
+
+use super::role::Role;
+use super::{DoctorArgs, Subnet, TIMEOUT};
+use crate::commands::babelbit::runner::address_policy;
+use crate::daemon::state_directory;
+
+/// What is compared with the chain.
+pub(super) struct Setup<'a> {
+    pub(super) args: &'a DoctorArgs,
+    pub(super) subnet: &'a Subnet,
+    pub(super) roles: &'a [Role],
+    /// The hotkey to look for; `None` if it is unknown.
+    pub(super) hotkey: Option<Hotkey>,
+    /// The keyfile that signs a request to the endpoint.
+    pub(super) key: Option<&'a StoredKey>,
+}
+
+/// Checks what the chain knows of the hotkey.
+pub(super) async fn check(setup: &Setup<'_>) -> anyhow::Result<Vec<Finding>> {
+    let network = setup.args.network.network()?;
+    let (subject, netuid) = (network.to_string(), setup.subnet.netuid);
+    let chain = match Client::connect(&network).await {
+        Ok(chain) => chain,
+        Err(error) => {
+            let remedy = "select another node with BT_CHAIN_ENDPOINT";
+            let mut findings = vec![Finding::error(Check::Network, subject, &error, remedy)];
+            findings.push(Finding::skipped(Check::Registration, "", "the chain is unreachable"));
+            findings.extend(skip_neuron("the chain is unreachable"));
+            return Ok(findings);
+        }
+    };
+    let genesis = chain.genesis();
+    let Registration { mut findings, neuron } = registration(&chain, netuid, setup.hotkey.as_ref()).await;
+    if findings.iter().all(|finding| finding.check != Check::Registration) {
+        findings.push(Finding::skipped(Check::Registration, "", "the subnet is unknown"));
+    }
+    findings.push(Finding::ok(Check::Network, subject, format!("connected, genesis {genesis}")));
+    // The chain's time does not depend on the hotkey.
+    let hotkey_or_zero = setup.hotkey.unwrap_or(Hotkey::from_bytes([0; 32]));
+    let read_state = || chain.hotkey_state(netuid, MechId(0), &hotkey_or_zero, At::Head);
+    let state = match read_state().await {
+        Ok(state) => state,
+        Err(error) => {
+            findings.push(Finding::skipped(Check::Clock, "the chain's time", error.to_string()));
+            findings.extend(skip_neuron("the hotkey's state is unreadable"));
+            return Ok(findings);
+        }
+    };
+    findings.push(clock_against_chain(&state, unix_time(SystemTime::now())));
+    let (Some(hotkey), Some(neuron)) = (setup.hotkey, neuron) else {
+        findings.extend(skip_neuron("the hotkey is unknown or not registered"));
+        return Ok(findings);
+    };
+    match ledger_directory(setup, hotkey) {
+        Ok(directory) => {
+            let view = LedgerView { genesis, netuid, hotkey, state: &state, registered_at: neuron.registered_at };
+            let mut compared = ledger(&directory, &view).await;
+            if compared.status == Status::Fault
+                && let Ok(state) = read_state().await
+            {
+                // Weights may have been included between the two reads.
+                compared = ledger(&directory, &LedgerView { state: &state, ..view }).await;
+            }
+            findings.push(compared);
+        }
+        Err(reason) => findings.push(Finding::skipped(Check::Ledger, "", reason)),
+    }
+    let published = neuron.axon.map(|axon| axon.address);
+    findings.extend(check_endpoint(setup, hotkey, published, state.is_development).await);
+    Ok(findings)
+}
+
+/// Skips the checks that need the hotkey's neuron.
+fn skip_neuron(reason: &str) -> [Finding; 2] {
+    [Check::Ledger, Check::Reachability].map(|check| Finding::skipped(check, "", reason))
+}
+
+/// Returns the directory of the weight ledger; the error is the reason for which the check is skipped.
+fn ledger_directory(setup: &Setup<'_>, hotkey: Hotkey) -> Result<PathBuf, String> {
+    if let Some(directory) = &setup.args.ledger {
+        return Ok(directory.clone());
+    }
+    if setup.subnet.babelbit.is_none() {
+        return other_ledger(setup.subnet.netuid, hotkey).ok_or_else(|| {
+            format!("no ledger of the subnet in {}: pass it with --ledger", state_directory("").display())
+        });
+    }
+    if setup.roles.contains(&Role::Gateway) {
+        return Ok(state_directory("subtensor-gateway"));
+    }
+    Err("the gateway has the ledger: check it with --role gateway".to_owned())
+}
+
+/// Returns the directory of the ledger of Nineteen's or the proof subnet's validator, if it exists.
+fn other_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
+    let directories = ["nineteen", "proof-validator"]
+        .map(|daemon| state_directory(daemon).join(format!("{netuid}-{hotkey}")).join("weights"));
+    directories.into_iter().find(|directory| directory.is_dir())
+}
+
+/// Checks the published endpoint of the hotkey.
+async fn check_endpoint(
+    setup: &Setup<'_>,
+    hotkey: Hotkey,
+    published: Option<SocketAddr>,
+    is_development: bool,
+) -> Vec<Finding> {
+    let babelbit: Option<&Config> = setup.subnet.babelbit.as_ref();
+    let policy = match babelbit {
+        Some(config) => address_policy(config),
+        None if is_development => AddressPolicy::private(),
+        None => AddressPolicy::default(),
+    };
+    // Public services are queried only if there is an endpoint to compare with.
+    let external_ip = match (published, babelbit.and_then(|config| config.external_ip)) {
+        (Some(_), None) if !policy.allow_private => external_ip(&SOURCES, TIMEOUT).await.ok(),
+        (_, configured) => configured,
+    };
+    let is_miner = setup.roles.contains(&Role::Miner);
+    let port = babelbit.filter(|_| is_miner).and_then(|config| config.axon_port).map(NonZeroU16::get);
+    let endpoint = Endpoint { published, port, external_ip };
+    let request = match babelbit {
+        // Miners verify the signature before they reject the empty message.
+        Some(config) => Call::new(Method::POST, config.predict_endpoint.as_str(), "{}"),
+        None => Call::new(Method::GET, "ping", ""),
+    };
+    let request = Call { name: "Synapse".to_owned(), deadline: TIMEOUT, retry: Retry::Never, ..request };
+    let client = setup.key.and_then(keypair).and_then(|keypair| client(keypair, babelbit.is_some()));
+    let call = client.as_ref().map(|client| EndpointCall {
+        hotkey,
+        client,
+        request: &request,
+        is_subnet_route: babelbit.is_some(),
+    });
+    reachability(endpoint, &policy, call).await
+}
+
+/// Returns the key pair of an unencrypted keyfile.
+fn keypair(stored: &StoredKey) -> Option<Keypair> {
+    stored.encryption().is_none().then(|| stored.open(None).ok()?.into_keypair().ok()).flatten()
+}
+
+/// Returns a client that signs as Babelbit's validators do, or with `btauth/1`.
+fn client(keypair: Keypair, is_babelbit: bool) -> Option<SignedClient> {
+    // No scheme signs the external address.
+    let ip = "0.0.0.0";
+    let signer = if is_babelbit {
+        Signer::new(keypair, ip, BabelbitScheme::axon())
+    } else {
+        Signer::new(keypair, ip, BtauthScheme::new())
+    };
+    SignedClient::new(signer, ClientConfig::default()).ok()
+}

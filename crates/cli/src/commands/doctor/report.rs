@@ -1,0 +1,107 @@
+//! The report of `tao doctor` as a table and as JSON.
+
+use serde_json::{Value, json};
+use taonet_doctor::{Finding, Report, Status};
+use taonet_primitives::counted;
+
+use crate::exit::{Classified, Failure};
+use crate::printable::printable;
+use crate::table::{Cell, facts, judged, table, warning};
+use crate::tables::FINDINGS;
+
+/// Returns the report as JSON.
+pub(super) fn document(report: &Report) -> Value {
+    let findings: Vec<_> = report.findings().iter().map(finding_json).collect();
+    json!({
+        "findings": findings,
+        "faults": report.count(Status::Fault),
+        "warnings": report.count(Status::Warning),
+        "exit_code": report.exit_code(),
+    })
+}
+
+/// Returns a finding as JSON.
+pub(crate) fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "check": finding.check.name(),
+        "status": finding.status.name(),
+        "exit_code": finding.exit_code(),
+        "subject": finding.subject,
+        "seen": finding.seen,
+        "remedy": finding.remedy,
+    })
+}
+
+/// Formats the report as text: the table, then the remedies.
+pub(super) fn text(report: &Report) -> String {
+    let mut rows = table(&FINDINGS);
+    for finding in report.findings() {
+        let code = finding.exit_code().map(|code| code.to_string()).unwrap_or_default();
+        rows.add_row([
+            finding.check.into(),
+            status(finding.status),
+            code.into(),
+            Cell::from(&finding.subject),
+            Cell::from(&finding.seen),
+        ]);
+    }
+    let mut text = rows.to_string();
+    for finding in report.findings() {
+        let Some(remedy) = &finding.remedy else { continue };
+        let mut parts = facts();
+        parts.add_row([
+            finding.status.name(),
+            &format!("{}: {}", printable(&finding.subject), printable(&finding.seen)),
+        ]);
+        parts.add_row(["remedy", &printable(remedy)]);
+        text = format!("{text}\n\n{}\n{parts}", finding.check);
+    }
+    text
+}
+
+fn status(status: Status) -> Cell {
+    match status {
+        Status::Ok => judged(status.name(), true),
+        Status::Warning => warning(status.name()),
+        Status::Fault => judged(status.name(), false),
+        Status::Skipped => status.name().into(),
+    }
+}
+
+/// Returns an error with the exit code of the first fault, if there is one.
+pub(super) fn verdict(report: &Report) -> anyhow::Result<()> {
+    let Some(fault) = report.first_fault() else { return Ok(()) };
+    let faults = counted(report.count(Status::Fault), "fault");
+    let message = format!("{faults}; the first is {}: {}: {}", fault.check, fault.subject, fault.seen);
+    let remedy = fault.remedy.as_deref().unwrap_or_default();
+    let message = format!("{message}\nhint: {remedy}");
+    Err(match Failure::of_code(report.exit_code()) {
+        Some(failure) => Classified::error(failure, message),
+        None => anyhow::anyhow!(message),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_doctor::Check;
+
+    use super::*;
+    use crate::exit::exit_code;
+
+    #[test]
+    fn exit_code_and_document_are_those_of_first_fault() {
+        for check in Check::ALL {
+            let mut report = Report::default();
+            report.extend([Finding::fault(check, "subject", "broken", "mend it"), Finding::ok(check, "other", "fine")]);
+            assert_eq!(exit_code(&verdict(&report)), check.exit_code(), "{check}");
+            let document = document(&report);
+            assert_eq!((&document["faults"], &document["exit_code"]), (&json!(1), &json!(check.exit_code())));
+            assert_eq!(document["findings"][0]["remedy"], json!("mend it"));
+            assert_eq!(document["findings"][1]["exit_code"], Value::Null);
+            assert!(text(&report).contains("mend it"));
+        }
+        let mut report = Report::default();
+        report.extend([Finding::warning(Check::Keys, "subject", "odd", "mend it")]);
+        assert_eq!(exit_code(&verdict(&report)), 0);
+    }
+}

@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::io::Errno;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::{Check, Finding};
+
+/// Free space from which a disk is too small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DiskNeeds {
+    /// Free bytes below which writing will fail soon.
+    pub fault_below: u64,
+    /// Free bytes below which space should be made.
+    pub warn_below: u64,
+}
+
+impl DiskNeeds {
+    /// Recordings: 256 MiB, which one round can fill, and 4 GiB, those of several days.
+    pub const RECORDINGS: Self = Self { fault_below: 256 << 20, warn_below: 4 << 30 };
+    /// Ledgers and logs of requests, which grow by a few MiB a day: 16 MiB and 256 MiB.
+    pub const STATE: Self = Self { fault_below: 16 << 20, warn_below: 256 << 20 };
+}
+
+/// A directory in which a daemon writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteDirectory {
+    /// What the daemon writes there, such as `logs`.
+    pub content: &'static str,
+    /// The path, which need not exist yet.
+    pub path: PathBuf,
+    /// The space that the content needs.
+    pub needs: DiskNeeds,
+}
+
+impl WriteDirectory {
+    /// Creates the description of a directory.
+    pub fn new(content: &'static str, path: impl Into<PathBuf>, needs: DiskNeeds) -> Self {
+        Self { content, path: path.into(), needs }
+    }
+
+    /// Creates the description of the directory of a file.
+    pub fn of_file(content: &'static str, file: &Path, needs: DiskNeeds) -> Self {
+        // The parent of a bare file name is an empty path.
+        let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Self::new(content, parent.unwrap_or(Path::new(".")), needs)
+    }
+
+    fn subject(&self) -> String {
+        format!("{}: {}", self.content, self.path.display())
+    }
+}
+
+/// Checks that directories can be written, and that their disks have space; several directories on one disk have one
+/// finding on its space. A directory that does not exist yet is checked where it would be created.
+///
+/// A network file system can block for minutes, so the check runs on a blocking thread, and is skipped without a
+/// result within `within`.
+pub async fn disks(directories: Vec<WriteDirectory>, within: Duration) -> Vec<Finding> {
+    let subject = directories.first().map(WriteDirectory::subject).unwrap_or_default();
+    match timeout(within, spawn_blocking(move || check_disks(&directories))).await {
+        Ok(Ok(findings)) => findings,
+        Ok(Err(error)) => vec![Finding::skipped(Check::Disk, subject, error.to_string())],
+        Err(_) => {
+            let reason = format!("no response from the file system within {} s", within.as_secs_f64());
+            vec![Finding::skipped(Check::Disk, subject, reason)]
+        }
+    }
+}
+
+/// Directories on one disk.
+struct Disk {
+    /// An existing directory on the disk.
+    directory: PathBuf,
+    /// What is written on the disk.
+    contents: Vec<&'static str>,
+    /// The largest needs of the directories.
+    needs: DiskNeeds,
+}
+
+fn check_disks(directories: &[WriteDirectory]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // By device number.
+    let mut disks = BTreeMap::<u64, Disk>::new();
+    for directory in directories {
+        match writable_ancestor(directory) {
+            Ok((ancestor, device)) => {
+                let WriteDirectory { content, needs, .. } = *directory;
+                let disk = disks.entry(device).or_insert(Disk { directory: ancestor, contents: Vec::new(), needs });
+                disk.contents.push(content);
+                disk.needs = disk.needs.max(needs);
+            }
+            Err(finding) => findings.push(finding),
+        }
+    }
+    findings.extend(disks.into_values().map(|disk| free_space(&disk)));
+    findings
+}
+
+/// Returns the directory, or its nearest existing ancestor, and the number of its device; a fault if it cannot be
+/// written.
+fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Finding> {
+    let subject = directory.subject();
+    let located = existing_ancestor(&directory.path).and_then(|path| Ok((path.metadata()?, path)));
+    let (metadata, ancestor) = match located {
+        Ok(located) => located,
+        Err(error) => return Err(Finding::error(Check::Disk, subject, &error, "choose another directory")),
+    };
+    if !metadata.is_dir() {
+        let seen = format!("{} is not a directory", ancestor.display());
+        return Err(Finding::fault(Check::Disk, subject, seen, "remove the file, or choose another directory"));
+    }
+    match access(&ancestor, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Ok((ancestor, metadata.dev())),
+        Err(error) => Err(not_writable(subject, &directory.path, &ancestor, error)),
+    }
+}
+
+fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno) -> Finding {
+    let (ancestor, directory) = (ancestor.display(), directory.display());
+    if error == Errno::ROFS {
+        let remedy = format!(
+            "mount a writable volume at {directory}, or choose another directory; if the disk was mounted writable, \
+             `dmesg` has the error that made it read-only"
+        );
+        return Finding::fault(Check::Disk, subject, format!("{ancestor} is on a read-only file system"), remedy);
+    }
+    let remedy = format!("run `sudo chown $USER {ancestor}`, or choose another directory");
+    Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
+}
+
+fn free_space(disk: &Disk) -> Finding {
+    let subject = format!("{}: {}", disk.contents.join(", "), disk.directory.display());
+    let statistics = match statvfs(&disk.directory) {
+        Ok(statistics) => statistics,
+        Err(error) => return Finding::skipped(Check::Disk, subject, format!("cannot read the free space: {error}")),
+    };
+    // Some FUSE and network file systems have no sizes.
+    if statistics.f_blocks == 0 {
+        return Finding::skipped(Check::Disk, subject, "the file system reports no sizes");
+    }
+    if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Finding::skipped(Check::Disk, subject, "the file system is read-only");
+    }
+    judge_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
+}
+
+fn judge_space(subject: String, free_bytes: u64, needs: DiskNeeds) -> Finding {
+    let seen = format!("{:.1} GB free", free_bytes as f64 / 1e9);
+    let remedy = "free disk space: old recordings in the directories `logs` and `scores` are not needed by daemons";
+    if free_bytes < needs.fault_below {
+        Finding::fault(Check::Disk, subject, seen, remedy)
+    } else if free_bytes < needs.warn_below {
+        Finding::warning(Check::Disk, subject, seen, remedy)
+    } else {
+        Finding::ok(Check::Disk, subject, seen)
+    }
+}
+
+/// Returns the directory, or its nearest ancestor that exists.
+fn existing_ancestor(directory: &Path) -> io::Result<PathBuf> {
+    let absolute = std::path::absolute(directory)?;
+    let mut ancestors = absolute.ancestors();
+    Ok(ancestors.find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new("/")).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Status;
+
+    const NOTHING: DiskNeeds = DiskNeeds { fault_below: 0, warn_below: 0 };
+    const EVERYTHING: DiskNeeds = DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
+    const BRIEF: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn full_disk_is_fault() {
+        for (needs, free, status) in [
+            (DiskNeeds::RECORDINGS, 0, Status::Fault),
+            (DiskNeeds::RECORDINGS, 255 << 20, Status::Fault),
+            (DiskNeeds::RECORDINGS, 1 << 30, Status::Warning),
+            (DiskNeeds::RECORDINGS, 5 << 30, Status::Ok),
+            (DiskNeeds::STATE, 15 << 20, Status::Fault),
+            (DiskNeeds::STATE, 1 << 30, Status::Ok),
+        ] {
+            let finding = judge_space("logs".to_owned(), free, needs);
+            assert_eq!(finding.status, status, "{finding:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn directories_on_one_disk_have_one_finding() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
+        let both = vec![inside("logs", "a", NOTHING), inside("scores", "b/c", EVERYTHING)];
+        let findings = disks(both, BRIEF).await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].subject.starts_with("logs, scores: "), "{findings:?}");
+        assert_eq!(findings[0].status, Status::Fault, "the larger needs count");
+        assert_eq!(disks(Vec::new(), BRIEF).await, []);
+        assert_eq!(WriteDirectory::of_file("log", Path::new("a/b"), NOTHING).path, Path::new("a"));
+        assert_eq!(WriteDirectory::of_file("log", Path::new("b"), NOTHING).path, Path::new("."));
+    }
+
+    #[tokio::test]
+    async fn missing_directory_is_checked_where_it_would_be_created() {
+        let directory = tempfile::tempdir().unwrap();
+        let check = |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], BRIEF);
+        assert_eq!(check(directory.path().join("a/b")).await[0].status, Status::Ok);
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let findings = check(file.join("a")).await;
+        assert_eq!(findings[0].status, Status::Fault);
+        assert!(findings[0].seen.ends_with("file is not a directory"), "{findings:?}");
+    }
+
+    #[tokio::test]
+    async fn file_system_without_sizes_is_skipped() {
+        // Linux's /proc has no blocks; whether it can be written depends on the user and the container.
+        let proc = Path::new("/proc/self");
+        if proc.is_dir() {
+            let disk = Disk { directory: proc.to_owned(), contents: vec!["logs"], needs: EVERYTHING };
+            assert_eq!(free_space(&disk).status, Status::Skipped);
+        }
+    }
+
+    #[test]
+    fn read_only_file_system_has_its_own_remedy() {
+        let finding = |error| not_writable("logs".to_owned(), Path::new("/srv/logs"), Path::new("/srv"), error);
+        assert!(finding(Errno::ROFS).seen.ends_with("is on a read-only file system"));
+        assert!(finding(Errno::ROFS).remedy.unwrap().starts_with("mount a writable volume at /srv/logs"));
+        assert!(finding(Errno::ACCESS).remedy.unwrap().starts_with("run `sudo chown $USER /srv`"));
+    }
+}
