@@ -423,7 +423,7 @@ mod tests {
             (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
-            let found = line.servers.check_speech(ProfileName::Parrot).err().map(|error| error.to_string());
+            let found = line.servers.check_speech(ProfileName::Parrot, None).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
