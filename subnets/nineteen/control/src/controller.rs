@@ -150,6 +150,7 @@ impl Controller {
     /// [`ControlError`] when the database fails or the chain cannot be read.
     pub async fn period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
+        self.refresh_nodes().await?;
         let running = self.store.open_period().await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().roster()) {
@@ -190,14 +191,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Refreshes the list of miners, queries their capacities, closes the last period and opens the next one. Returns
-    /// `None` when no miner offers capacity.
+    /// Queries the miners' capacities, closes the last period and opens the next one. Returns `None` when no miner offers
+    /// capacity.
     async fn open(
         &self,
         running: Option<PeriodId>,
         config: &MarketConfig,
     ) -> Result<Option<(Arc<Roster>, Duration)>, ControlError> {
-        self.refresh_nodes().await?;
         let length = Duration::from_secs_f64(config.period().get());
         let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
@@ -307,6 +307,7 @@ impl Controller {
         market.roster().unwrap_or_else(|| Arc::new(Roster::new(period, Vec::new())))
     }
 
+    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it is old.
     async fn refresh_nodes(&self) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen| now.saturating_sub(seen));
@@ -325,8 +326,10 @@ impl Controller {
             Err(error) => return Err(error.into()),
         };
         let miners = self.directory.select(&neurons).miners;
-        let nodes: Vec<_> = miners.iter().filter_map(|miner| Some((miner.uid, miner.peer().ok()?))).collect();
-        Ok(self.store.replace_nodes(&nodes, now).await?)
+        let miners: Vec<_> = miners.iter().filter_map(|miner| Some((miner.uid, miner.peer().ok()?))).collect();
+        // The reference ranks all neurons by speed, also those that it cannot call.
+        let registered: Vec<_> = neurons.list.iter().map(|neuron| (neuron.uid, neuron.hotkey)).collect();
+        Ok(self.store.replace_nodes(&miners, &registered, now).await?)
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {

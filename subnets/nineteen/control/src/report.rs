@@ -1,6 +1,6 @@
 //! Computation of the weights from the database, with all intermediate scores.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -10,7 +10,7 @@ use taonet_nineteen_core::scoring::{
 };
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_store::{
-    ContenderRow, HistoryRow, NewContender, Node, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
+    ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
 };
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_service::{Clock, unix_time};
@@ -100,7 +100,7 @@ pub struct TaskReport {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MarketState {
     period: Option<PeriodId>,
-    /// Registered miners, and the period's contenders, in order of uid.
+    /// Hotkeys of all registered neurons, in order of uid.
     nodes: Vec<Hotkey>,
     contenders: Vec<ContenderRow>,
     rewards: Vec<RewardRow>,
@@ -143,7 +143,10 @@ impl MarketState {
         let mut history = store.history_since(since(rules.period_window)).await?;
         history.retain(|row| row.period <= period.id);
         let contenders = store.contenders(period.id).await?;
-        let nodes = registered(&store.nodes().await?, &contenders);
+        let mut nodes = store.registered(at_ms).await?;
+        if nodes.is_empty() {
+            nodes = hotkeys_of(&contenders);
+        }
         Ok(Self { period: Some(period.id), nodes, contenders, rewards, history })
     }
 
@@ -259,15 +262,13 @@ pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) ->
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
 
-/// Returns the hotkeys of the registered miners and of a period's contenders, in order of uid. A contender keeps the uid
-/// that it had in the period.
-fn registered(nodes: &[Node], contenders: &[ContenderRow]) -> Vec<Hotkey> {
-    let of_nodes = nodes.iter().map(|node| (*node.peer.hotkey(), node.uid));
-    let of_contenders = contenders.iter().map(|row| (row.offer.hotkey, row.offer.uid));
-    let uids: HashMap<Hotkey, Uid> = of_nodes.chain(of_contenders).collect();
-    let mut hotkeys: Vec<Hotkey> = uids.keys().copied().collect();
-    hotkeys.sort_by_cached_key(|hotkey| (uids.get(hotkey), hotkey.to_string()));
-    hotkeys
+/// Returns the hotkeys of a period's contenders, in order of uid: the default for periods of earlier releases, which did
+/// not store the registered neurons.
+fn hotkeys_of(contenders: &[ContenderRow]) -> Vec<Hotkey> {
+    let mut contenders: Vec<_> = contenders.iter().map(|row| (row.offer.uid, row.offer.hotkey)).collect();
+    contenders.sort_unstable();
+    let mut seen = HashSet::new();
+    contenders.into_iter().map(|(_, hotkey)| hotkey).filter(|hotkey| seen.insert(*hotkey)).collect()
 }
 
 fn task_report(scores: &TaskScores<&str, Hotkey>, contender: &ContenderScore<Hotkey>) -> TaskReport {
@@ -352,7 +353,6 @@ impl Subnet for Nineteen {
 mod tests {
     use taonet_nineteen_core::capacity::Capacity;
     use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile};
-    use taonet_wire::Peer;
 
     use super::*;
 
@@ -361,11 +361,6 @@ mod tests {
 
     fn hotkey(number: u8) -> Hotkey {
         Hotkey::from_bytes([number; 32])
-    }
-
-    fn node(number: u8, uid: u16) -> Node {
-        let peer = Peer::new(hotkey(number), "192.0.2.1".to_owned(), 1).unwrap();
-        Node { uid: Uid(uid), peer, session: None, signs: false }
     }
 
     fn contender(number: u8, uid: u16) -> ContenderRow {
@@ -403,10 +398,10 @@ mod tests {
     }
 
     #[test]
-    fn registered_miners_are_in_order_of_uid() {
-        // Miner 4 has left the list of miners, and miner 1 has another uid now.
-        let nodes = registered(&[node(3, 2), node(1, 5), node(2, 9)], &[contender(4, 7), contender(1, 1)]);
-        assert_eq!(nodes, [1, 3, 4, 2].map(hotkey));
+    fn hotkeys_of_contenders_are_in_order_of_uid() {
+        // Miner 1 has offered a second task with another uid.
+        let contenders = [contender(4, 7), contender(1, 1), contender(2, 5), contender(1, 9)];
+        assert_eq!(hotkeys_of(&contenders), [1, 2, 4].map(hotkey));
     }
 
     /// With the reference's rules, a registered miner without an offer takes a rank; the export names it.
@@ -415,7 +410,7 @@ mod tests {
         let contenders = vec![contender(1, 1), contender(2, 2)];
         let state = MarketState {
             period: Some(PeriodId(1)),
-            nodes: registered(&[node(1, 1), node(2, 2), node(3, 3)], &contenders),
+            nodes: [1, 2, 3].map(hotkey).to_vec(),
             contenders,
             rewards: vec![reward(TASK, 1, 5.0), reward(TASK, 2, 4.0), reward(OTHER, 3, 9.0)],
             history: vec![history(1), history(2)],

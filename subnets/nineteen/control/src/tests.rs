@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 mod handshake_log;
+mod registered;
 
 const TASKS: &str = r#"
 period_profile = "seed"
@@ -282,7 +283,7 @@ async fn removed_key_signature_is_rejected() {
     let log = onboarding::HandshakeLog::default();
     // Each call makes new keys, since none is valid for so long.
     let offering = async || -> Vec<u16> {
-        store.replace_nodes(&nodes, 1).await.unwrap();
+        store.replace_nodes(&nodes, &[], 1).await.unwrap();
         let known = store.nodes().await.unwrap();
         let offers = onboarding::offers(&client, &log, &store, known, &config, u64::MAX, || 0.5).await.unwrap();
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));

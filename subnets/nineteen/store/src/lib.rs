@@ -1,5 +1,5 @@
-//! Database of a Nineteen validator: miners and their sessions, periods with their counters, queued answers to check,
-//! rewards, API keys and credits.
+//! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with their counters, queued
+//! answers to check, rewards, API keys and credits.
 //!
 //! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
 //! statements.
@@ -90,16 +90,18 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 3] = [
+const LATER_POSTGRES: [Sql; 4] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
+    (12, "registered", include_str!("../migrations/0012_registered_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 3] = [
+const LATER_SQLITE: [Sql; 4] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
+    (12, "registered", include_str!("../migrations/0012_registered_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

@@ -1,6 +1,6 @@
-//! Miners and their sessions.
+//! Registered neurons, and the miners among them with their sessions.
 
-use taonet_database::{Row, statement};
+use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_transport::{FernetKey, Session};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::Peer;
@@ -23,14 +23,21 @@ pub struct Node {
 }
 
 impl Store {
-    /// Replaces the list of miners. Miners with an unchanged address keep their sessions, and all miners of the
-    /// previous list whose hotkeys have signed keep [`Node::signs`].
+    /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an unchanged address keep
+    /// their sessions. A hotkey that has signed keeps [`Node::signs`] as long as it is registered, also while it is no
+    /// miner.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn replace_nodes(&self, nodes: &[(Uid, Peer)], now_ms: i64) -> Result<(), StoreError> {
+    pub async fn replace_nodes(
+        &self,
+        miners: &[(Uid, Peer)],
+        registered: &[(Uid, Hotkey)],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        for (uid, peer) in nodes {
+        put_registered(&mut transaction, registered, now_ms).await?;
+        for (uid, peer) in miners {
             statement(
                 "INSERT INTO node (hotkey, uid, host, port, seen_ms) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (hotkey) DO UPDATE SET uid = excluded.uid, seen_ms = excluded.seen_ms,
@@ -45,7 +52,18 @@ impl Store {
             .execute(&mut transaction)
             .await?;
         }
-        statement("DELETE FROM node WHERE seen_ms < $1").bind(now_ms).execute(&mut transaction).await?;
+        statement(
+            "DELETE FROM node WHERE seen_ms <> $1 AND hotkey NOT IN
+             (SELECT hotkey FROM registered WHERE since_ms = (SELECT MAX(since_ms) FROM registered))",
+        )
+        .bind(now_ms)
+        .execute(&mut transaction)
+        .await?;
+        // Of registered hotkeys that are no longer miners, only `key_signed` is kept.
+        statement("UPDATE node SET host = '', key_id = NULL, key_hex = NULL, key_ends_ns = NULL WHERE seen_ms <> $1")
+            .bind(now_ms)
+            .execute(&mut transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
@@ -54,16 +72,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let rows = statement("SELECT * FROM node ORDER BY uid").rows(&self.database).await?;
+        let rows = statement("SELECT * FROM node WHERE host <> '' ORDER BY uid").rows(&self.database).await?;
         rows.iter().map(node).collect()
     }
 
-    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch.
+    /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix time in milliseconds);
+    /// empty if there was none, or if an earlier release performed it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn registered(&self, at_ms: i64) -> Result<Vec<Hotkey>, StoreError> {
+        let rows = statement(
+            "SELECT hotkey FROM registered
+             WHERE since_ms = (SELECT MAX(since_ms) FROM registered WHERE since_ms <= $1) ORDER BY uid",
+        )
+        .bind(at_ms)
+        .rows(&self.database)
+        .await?;
+        rows.iter().map(|row| parsed(row, "hotkey")).collect()
+    }
+
+    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch; `None` if it is
+    /// empty.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn nodes_seen_ms(&self) -> Result<Option<i64>, StoreError> {
-        Ok(statement("SELECT MAX(seen_ms) FROM node").value::<Option<i64>>(&self.database).await?.flatten())
+        let newest = statement("SELECT MAX(seen_ms) FROM node WHERE host <> ''");
+        Ok(newest.value::<Option<i64>>(&self.database).await?.flatten())
     }
 
     /// Stores a miner's session, which replaces the previous one. A signed session sets [`Node::signs`] for good.
@@ -85,6 +121,37 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+/// Stores the list of registered neurons if it has changed. An idle validator refreshes it every few seconds.
+async fn put_registered(
+    transaction: &mut Transaction,
+    registered: &[(Uid, Hotkey)],
+    now_ms: i64,
+) -> Result<(), StoreError> {
+    // There are lists of later times if the clock was set back.
+    statement("DELETE FROM registered WHERE since_ms >= $1").bind(now_ms).execute(&mut *transaction).await?;
+    let rows = statement(
+        "SELECT uid, hotkey FROM registered WHERE since_ms = (SELECT MAX(since_ms) FROM registered) ORDER BY uid",
+    )
+    .rows(&mut *transaction)
+    .await?;
+    let neuron = |row: &Row| Ok((Uid(number(row, "uid")?), parsed::<Hotkey>(row, "hotkey")?));
+    let newest = rows.iter().map(neuron).collect::<Result<Vec<(Uid, Hotkey)>, StoreError>>()?;
+    let mut registered = registered.to_vec();
+    registered.sort_unstable();
+    if newest == registered {
+        return Ok(());
+    }
+    for (uid, hotkey) in registered {
+        statement("INSERT INTO registered (since_ms, uid, hotkey) VALUES ($1, $2, $3)")
+            .bind(now_ms)
+            .bind(i64::from(uid.0))
+            .bind(hotkey.to_string())
+            .execute(&mut *transaction)
+            .await?;
+    }
+    Ok(())
 }
 
 fn node(row: &Row) -> Result<Node, StoreError> {

@@ -180,7 +180,8 @@ impl Store {
         rows.iter().map(reward).collect()
     }
 
-    /// Deletes rewards, closed periods and unchecked samples older than the given Unix times in milliseconds.
+    /// Deletes rewards, closed periods and the neurons registered then, and unchecked samples older than the given Unix
+    /// times in milliseconds.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -195,6 +196,8 @@ impl Store {
             "DELETE FROM period_config WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1 AND
              id < (SELECT MAX(id) FROM period))",
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
+            // Keeps the neurons that were registered when the oldest of the remaining periods closed.
+            "DELETE FROM registered WHERE since_ms < (SELECT MAX(since_ms) FROM registered WHERE since_ms <= $1)",
         ] {
             statement(sql).bind(periods_ms).execute(&mut transaction).await?;
         }

@@ -75,6 +75,9 @@ macro_rules! on_both {
 
 on_both! {
     market::session_keys_survive_refresh_of_nodes
+    market::signing_hotkeys_are_remembered_while_registered
+    market::registered_neurons_are_those_of_the_time_in_order_of_uid
+    market::neurons_of_an_earlier_release_are_refreshed_at_once
     market::a_period_is_counted_once
     market::rewards_are_keyed_by_job
     market::tasks_keep_as_many_answers_as_their_weight_allows

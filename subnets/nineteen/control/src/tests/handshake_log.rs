@@ -15,7 +15,7 @@ async fn handshake_refused_by_a_miner_is_warned_of_once() {
     let refuses = Router::new().fallback(|| async { (StatusCode::FORBIDDEN, "too little stake") });
     let (address, hotkey) = (listen(refuses).await, key("//Bob").hotkey());
     let peer = Peer::new(hotkey, address.ip().to_string(), address.port()).unwrap();
-    store.replace_nodes(&[(Uid(7), peer)], 1).await.unwrap();
+    store.replace_nodes(&[(Uid(7), peer)], &[], 1).await.unwrap();
     let log = onboarding::HandshakeLog::default();
     lines.take();
     for expected in [1, 0] {

@@ -1,5 +1,6 @@
 //! Tests of nodes, periods and samples.
 
+use taonet_database::statement;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodProfile, RequestOutcome};
@@ -19,19 +20,28 @@ pub(super) fn offer(uri: &str, name: &str) -> NewContender {
     NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity, concurrency: Some(7) }
 }
 
+fn peer(uri: &str, port: u16) -> Peer {
+    Peer::new(hotkey(uri), "192.0.2.1", port).unwrap()
+}
+
+/// Returns neurons with the uids 0, 1, ….
+fn neurons(uris: &[&str]) -> Vec<(Uid, Hotkey)> {
+    (0..).map(Uid).zip(uris.iter().map(|uri| hotkey(uri))).collect()
+}
+
 /// Session keys survive a refresh of the list of miners: the reference deletes them, and has no miners to query until
 /// the next handshakes.
 pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     let store = home.open().await;
-    let peer = |uri: &str, port| Peer::new(hotkey(uri), "192.0.2.1", port).unwrap();
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
-    store.replace_nodes(&[(Uid(1), alice.clone()), (Uid(2), bob.clone())], 10).await.unwrap();
+    let registered = neurons(&["//Alice", "//Bob", "//Charlie"]);
+    store.replace_nodes(&[(Uid(1), alice.clone()), (Uid(2), bob.clone())], &registered, 10).await.unwrap();
     let session = Session::restore(alice.clone(), "ab".repeat(32), FernetKey::from_bytes([7; 32]), 99, true);
     store.put_session(&session).await.unwrap();
     store.put_session(&Session::restore(bob, "cd".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
     // Alice is unchanged, Bob has a new address, Charlie is new.
     let nodes = [(Uid(5), alice), (Uid(2), peer("//Bob", 3)), (Uid(7), peer("//Charlie", 1))];
-    store.replace_nodes(&nodes, 20).await.unwrap();
+    store.replace_nodes(&nodes, &registered, 20).await.unwrap();
     let nodes = store.nodes().await.unwrap();
     let found: Vec<_> = nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
     assert_eq!(found, [(2, 3, false), (5, 1, true), (7, 1, false)]);
@@ -39,14 +49,77 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: Home) {
     assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
     assert_eq!(kept.key().as_bytes(), [7; 32]);
     assert_eq!(nodes.iter().map(|node| node.signs).collect::<Vec<_>>(), [false, true, false]);
-    // Alice's hotkey has signed once: an unsigned session and a new address do not change that.
-    let moved = peer("//Alice", 9);
-    store.put_session(&Session::restore(moved.clone(), "ef".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
-    store.replace_nodes(&[(Uid(5), moved)], 20).await.unwrap();
-    assert!(store.nodes().await.unwrap()[1].signs);
     assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
-    store.replace_nodes(&[], 30).await.unwrap();
-    assert!(store.nodes().await.unwrap().is_empty());
+}
+
+/// A hotkey that has signed once must sign until it leaves the subnet: neither an unsigned session, a new address nor a
+/// time without an address changes that.
+pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Home) {
+    let store = home.open().await;
+    let session =
+        |port, signed| Session::restore(peer("//Alice", port), "ab".repeat(32), FernetKey::random(), 99, signed);
+    let refresh = async |miners: &[(Uid, Peer)], uris: &[&str], now_ms| {
+        store.replace_nodes(miners, &neurons(uris), now_ms).await.unwrap();
+        store.nodes().await.unwrap().iter().map(|node| (node.signs, node.session.is_some())).collect::<Vec<_>>()
+    };
+    let both = ["//Alice", "//Bob"];
+    assert_eq!(refresh(&[(Uid(0), peer("//Alice", 1))], &both, 10).await, [(false, false)]);
+    store.put_session(&session(1, true)).await.unwrap();
+    store.put_session(&session(1, false)).await.unwrap();
+    assert_eq!(refresh(&[(Uid(0), peer("//Alice", 1))], &both, 20).await, [(true, true)]);
+    assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 30).await, [(true, false)]);
+    store.put_session(&session(9, false)).await.unwrap();
+    assert_eq!(refresh(&[], &both, 40).await, []);
+    assert_eq!(store.nodes_seen_ms().await.unwrap(), None, "an empty list is refreshed at once");
+    assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 50).await, [(true, false)]);
+    assert_eq!(refresh(&[], &["//Bob"], 60).await, []);
+    assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 70).await, [(false, false)]);
+}
+
+pub(super) async fn registered_neurons_are_those_of_the_time_in_order_of_uid(home: Home) {
+    let store = home.open().await;
+    let at = async |at_ms| store.registered(at_ms).await.unwrap();
+    let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| store.replace_nodes(&[], neurons, now_ms).await.unwrap();
+    let three = ["//Charlie", "//Alice", "//Bob"];
+    let mut reversed = neurons(&three);
+    reversed.reverse();
+    refresh(&reversed, 10).await;
+    assert_eq!((at(9).await, at(10).await), (vec![], three.map(hotkey).to_vec()));
+    // An unchanged list takes no space.
+    refresh(&neurons(&three), 20).await;
+    let count = async || statement("SELECT COUNT(*) FROM registered").number(&store.database).await.unwrap();
+    assert_eq!(count().await, 3);
+    // Alice's uid is reassigned, then Bob leaves.
+    refresh(&neurons(&["//Charlie", "//Dave", "//Bob"]), 30).await;
+    refresh(&neurons(&["//Charlie", "//Dave"]), 40).await;
+    assert_eq!(at(29).await, three.map(hotkey));
+    assert_eq!(at(39).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
+    assert_eq!(at(i64::MAX).await, ["//Charlie", "//Dave"].map(hotkey));
+    // Lists remain as long as the periods that closed while they were current.
+    store.sweep(0, 35, 0).await.unwrap();
+    assert_eq!((at(29).await, count().await), (vec![], 5));
+    assert_eq!(at(35).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
+    // The clock is set back.
+    refresh(&neurons(&three), 32).await;
+    assert_eq!(at(i64::MAX).await, three.map(hotkey));
+}
+
+/// A database of an earlier release keeps its miners, and gets the registered neurons at once, not 30 minutes later.
+pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Home) {
+    let old = home.open_old(7).await;
+    let insert = "INSERT INTO node (hotkey, uid, host, port, seen_ms, key_id, key_hex, key_ends_ns, key_signed)
+                  VALUES ($1, 3, '192.0.2.1', 1, 500, 'x', $2, 99, 1)";
+    let alice = hotkey("//Alice").to_string();
+    statement(insert).bind(&alice).bind("07".repeat(32)).execute(&old).await.unwrap();
+    old.close().await;
+    let store = home.open().await;
+    let nodes = store.nodes().await.unwrap();
+    assert!(nodes.len() == 1 && nodes[0].uid == Uid(3) && nodes[0].signs && nodes[0].session.is_some(), "{nodes:?}");
+    assert_eq!(store.registered(i64::MAX).await.unwrap(), []);
+    assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(0));
+    store.replace_nodes(&[(Uid(3), peer("//Alice", 1))], &neurons(&["//Bob", "//Alice"]), 600).await.unwrap();
+    assert!(store.nodes().await.unwrap()[0].session.is_some());
+    assert_eq!(store.registered(600).await.unwrap(), ["//Bob", "//Alice"].map(hotkey));
 }
 
 pub(super) async fn a_period_is_counted_once(home: Home) {
