@@ -73,7 +73,7 @@ pub struct Weights {
 struct Tables {
     scoring_profile: Option<ScoringProfile>,
     tasks: Vec<TaskEntry>,
-    /// Hotkeys of all registered miners, in order of uid; by default those of the contenders.
+    /// All registered hotkeys, in order of uid; by default those of the contenders.
     nodes: Option<Vec<String>>,
     contenders: Vec<ContenderEntry>,
     rewards: Vec<RewardEntry>,
@@ -157,8 +157,8 @@ impl PeriodEntry {
 /// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
 /// oldest. Returns `{"uids", "weights"}`; an array yields an array.
 ///
-/// `nodes`, which can be omitted, lists the hotkeys of all registered miners in order of uid. By default, these are the
-/// hotkeys of the contenders.
+/// `nodes`, which can be omitted, lists all registered hotkeys in order of uid. By default, these are the hotkeys of the
+/// contenders.
 ///
 /// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the reference. An entry of
 /// `period_scores` with a `period_profile` also has the period's counters, as in [`period_scores`].
@@ -199,7 +199,7 @@ impl Tables {
         Ok(Weights { uids, weights })
     }
 
-    /// Returns the hotkeys of the registered miners, in order of uid.
+    /// Returns the registered hotkeys, in order of uid.
     fn nodes(&self) -> Vec<&str> {
         if let Some(nodes) = &self.nodes {
             return nodes.iter().map(String::as_str).collect();

@@ -13,7 +13,7 @@
 //!
 //! If a miner has fewer rewards in a task than [`ScoringRules::minimum_rewards`], its newest rewards in *any* task fill
 //! up to that number. The profiles `reference` and `later` compute exactly the reference's weights, including three
-//! flaws: rewards in the task can count twice, the speeds of the filled rewards have other units, and registered miners
+//! flaws: rewards in the task can count twice, the speeds of the filled rewards have other units, and registered hotkeys
 //! that do not serve the task are ranked too. The profiles `strict` and `later-strict` fix them
 //! ([`ScoringRules::strict`]).
 
@@ -91,8 +91,8 @@ pub struct PeriodRow<T, K> {
 pub struct ScoringInput<T, K> {
     /// Tasks, in scoring order.
     pub tasks: Vec<TaskWeight<T>>,
-    /// Hotkeys of all registered miners, in order of uid. Equal speeds rank in this order, or, with strict rules, in that
-    /// of the contenders.
+    /// All registered hotkeys, also without an axon, in order of uid. Equal speeds rank in this order, or, with strict
+    /// rules, in that of the contenders.
     pub nodes: Vec<K>,
     /// Current contenders, one per miner and task.
     pub contenders: Vec<Contender<T, K>>,

@@ -39,7 +39,7 @@ pub struct ContenderScore<K> {
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Scores of those contenders that have rewards and, except with strict rules, are among the registered miners, in
+    /// Scores of those contenders that have rewards and, except with strict rules, are among the registered hotkeys, in
     /// input order. If none has an effective volume, all shares are 0 and the task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
     /// Sum of the contenders' effective volumes.
@@ -274,13 +274,13 @@ pub enum Duplicate {
     /// A miner has two uids.
     #[error("contenders[{0}] has another uid than an earlier contender with its hotkey")]
     Uid(usize),
-    /// A registered miner is listed twice.
+    /// A registered hotkey is listed twice.
     #[error("nodes[{0}] has the hotkey of an earlier node")]
     Node(usize),
 }
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that each miner is listed once among the registered ones, has one uid, and is a contender of each task at
+    /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a contender of each task at
     /// most once.
     ///
     /// # Errors
