@@ -191,8 +191,8 @@ impl Controller {
         Ok(())
     }
 
-    /// Queries the miners' capacities, closes the last period and opens the next one. Returns `None` when no miner offers
-    /// capacity.
+    /// Queries the miners' capacities, closes the last period and opens the next one. Returns `None` when no miner
+    /// offers capacity.
     async fn open(
         &self,
         running: Option<PeriodId>,

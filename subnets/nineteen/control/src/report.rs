@@ -262,8 +262,8 @@ pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) ->
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
 
-/// Returns the hotkeys of a period's contenders, in order of uid: the default for periods of earlier releases, which did
-/// not store the registered neurons.
+/// Returns the hotkeys of a period's contenders, in order of uid: the default for periods of earlier releases, which
+/// did not store the registered neurons.
 fn hotkeys_of(contenders: &[ContenderRow]) -> Vec<Hotkey> {
     let mut contenders: Vec<_> = contenders.iter().map(|row| (row.offer.uid, row.offer.hotkey)).collect();
     contenders.sort_unstable();

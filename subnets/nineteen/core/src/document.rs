@@ -157,8 +157,8 @@ impl PeriodEntry {
 /// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
 /// oldest. Returns `{"uids", "weights"}`; an array yields an array.
 ///
-/// `nodes`, which can be omitted, lists all registered hotkeys in order of uid. By default, these are the hotkeys of the
-/// contenders.
+/// `nodes`, which can be omitted, lists all registered hotkeys in order of uid. By default, these are the hotkeys of
+/// the contenders.
 ///
 /// The rules are those of `profile`, or else of the document's `scoring_profile`, or else of the reference. An entry of
 /// `period_scores` with a `period_profile` also has the period's counters, as in [`period_scores`].

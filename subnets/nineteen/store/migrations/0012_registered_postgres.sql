@@ -1,4 +1,5 @@
--- All neurons of the subnet, with and without an axon, from the refresh at which the list changed until the next change.
+-- All neurons of the subnet, with and without an axon, from the refresh at which the list changed until the next
+-- change.
 
 CREATE TABLE registered (
     since_ms BIGINT NOT NULL,

@@ -23,9 +23,9 @@ pub struct Node {
 }
 
 impl Store {
-    /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an unchanged address keep
-    /// their sessions. A hotkey that has signed keeps [`Node::signs`] as long as it is registered, also while it is no
-    /// miner.
+    /// Replaces the list of miners, and stores the list of all registered neurons. Miners with an unchanged address
+    /// keep their sessions. A hotkey that has signed keeps [`Node::signs`] as long as it is registered, also while it is
+    /// no miner.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -76,8 +76,8 @@ impl Store {
         rows.iter().map(node).collect()
     }
 
-    /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix time in milliseconds);
-    /// empty if there was none, or if an earlier release performed it.
+    /// Returns the hotkeys, ordered by uid, of all neurons at the last refresh until `at_ms` (Unix time in
+    /// milliseconds); empty if there was none, or if an earlier release performed it.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -92,8 +92,8 @@ impl Store {
         rows.iter().map(|row| parsed(row, "hotkey")).collect()
     }
 
-    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch; `None` if it is
-    /// empty.
+    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch; `None` if it
+    /// is empty.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

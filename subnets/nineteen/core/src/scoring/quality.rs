@@ -60,8 +60,8 @@ pub struct Quality {
     pub adjusted: f64,
     /// Speed used for the ranking; `None` without a reward whose speed counts.
     pub metric: Option<f64>,
-    /// Rank among all registered hotkeys with rewards, or, with strict rules, among the task's contenders; `None` without
-    /// a speed.
+    /// Rank among all registered hotkeys with rewards, or, with strict rules, among the task's contenders; `None`
+    /// without a speed.
     pub rank: Option<SpeedRank>,
     /// Combined quality: `adjusted · (1 + bonus)`, with a bonus of 0 without a rank.
     pub combined: f64,

@@ -280,8 +280,8 @@ pub enum Duplicate {
 }
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a contender of each task at
-    /// most once.
+    /// Checks that each miner is listed once among the registered hotkeys, has one uid, and is a contender of each task
+    /// at most once.
     ///
     /// # Errors
     /// [`Duplicate`] with the index of the row.
