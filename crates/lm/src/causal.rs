@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use crate::checkpoint::{self, Checkpoint, GgufCheckpoint};
+use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::linear::Bits;
 use crate::network::Network;
 use crate::{KvCache, LoadError, ModelError, Vocabulary};
@@ -92,21 +92,10 @@ impl CausalModel {
             let vocabulary = Vocabulary::open(path, network.vocabulary(), begin, ends)?;
             return Ok(Self { network, vocabulary, is_quantized: false });
         }
-        let GgufCheckpoint { checkpoint, tokenizer: embedded, is_quantized } =
-            checkpoint::load_gguf(path, device, bits)?;
+        let GgufCheckpoint { checkpoint, tokenizer, is_quantized, .. } =
+            checkpoint::load_gguf(path, device, Conversion::Floats(bits))?;
         let Checkpoint { network, begin, ends } = checkpoint;
-        let directory = path.parent().unwrap_or(Path::new(""));
-        let is_beside = directory.join("tokenizer.json").exists();
-        let vocabulary = match embedded {
-            Ok(embedded) if !is_beside => {
-                Vocabulary::parse(path, embedded.to_string(), network.vocabulary(), begin, ends)?
-            }
-            Err(reason) if !is_beside => {
-                let message = format!("{reason}; hint: put the model's tokenizer.json beside the file");
-                return Err(LoadError::Tokenizer { path: path.to_owned(), message });
-            }
-            _ => Vocabulary::open(directory, network.vocabulary(), begin, ends)?,
-        };
+        let vocabulary = Vocabulary::of_gguf(path, tokenizer, network.vocabulary(), begin, ends)?;
         Ok(Self { network, vocabulary, is_quantized })
     }
 

@@ -16,6 +16,7 @@ use taonet_primitives::bytes_without_bom;
 
 use crate::linear::Bits;
 use crate::network::Network;
+use crate::template::TemplateSource;
 use crate::{Llama, ModelError};
 use gguf::Gguf;
 use tensors::{Source, Tensors};
@@ -45,8 +46,8 @@ pub enum LoadError {
     },
     /// The model's architecture or weight format is unsupported.
     #[error(
-        "{path}: {what} is not supported; hint: use a Llama model (text miners also run GPT-2) in safetensors \
-             without quantisation"
+        "{path}: {what} is not supported; hint: use a Llama model (text miners also run GPT-2), a GGUF file or \
+             safetensors without quantisation"
     )]
     Foreign {
         /// Path of the file.
@@ -189,12 +190,24 @@ pub(crate) struct GgufCheckpoint {
     pub(crate) checkpoint: Checkpoint<Network>,
     /// The tokenizer in the file, as the content of a `tokenizer.json`; or why there is none.
     pub(crate) tokenizer: Result<serde_json::Value, String>,
+    /// The chat template in the file.
+    pub(crate) template: Option<TemplateSource>,
     /// Whether the file has quantised tensors.
     pub(crate) is_quantized: bool,
 }
 
+/// Conversion of the matrices of a GGUF file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// Matrices of floats get this width, if any. Quantised matrices are not converted.
+    Floats(Option<Bits>),
+    /// Matrices of floats remain floats. Quantised matrices in formats other than Q8_0 and Q4_0, whose products are slow,
+    /// get 8 bits.
+    SlowBlocks,
+}
+
 /// Loads a model from a GGUF file.
-pub(crate) fn load_gguf(path: &Path, device: Device, bits: Option<Bits>) -> Result<GgufCheckpoint, LoadError> {
+pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> Result<GgufCheckpoint, LoadError> {
     let file = Gguf::open(path)?;
     let is_quantized = file.is_quantized();
     let begins = file.flag("tokenizer.ggml.add_bos_token") != Some(false);
@@ -204,17 +217,17 @@ pub(crate) fn load_gguf(path: &Path, device: Device, bits: Option<Bits>) -> Resu
     for name in names {
         ends.extend(file.token(name)?);
     }
-    let tokenizer = file.tokenizer()?;
+    let (tokenizer, template) = (file.tokenizer()?, file.template()?);
     let kind = file.text("general.architecture").unwrap_or_default().to_owned();
     let network = match kind.as_str() {
         "llama" => {
             let config = llama::gguf_config(&file)?;
-            let mut tensors = Tensors { source: Source::Gguf(file), device, bits };
+            let mut tensors = Tensors { source: Source::Gguf(file), device, conversion };
             Network::Llama(llama::load_gguf(config, &mut tensors)?)
         }
         "gpt2" => {
             let config = gpt2::gguf_config(&file)?;
-            let mut tensors = Tensors { source: Source::Gguf(file), device, bits };
+            let mut tensors = Tensors { source: Source::Gguf(file), device, conversion };
             Network::Gpt2(gpt2::load_gguf(config, &mut tensors)?)
         }
         kind => {
@@ -223,7 +236,7 @@ pub(crate) fn load_gguf(path: &Path, device: Device, bits: Option<Bits>) -> Resu
         }
     };
     let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };
-    Ok(GgufCheckpoint { checkpoint, tokenizer, is_quantized })
+    Ok(GgufCheckpoint { checkpoint, tokenizer, template, is_quantized })
 }
 
 /// Returns the tokens that end an answer: those of `config.json`, and those of `generation_config.json`.

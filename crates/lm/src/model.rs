@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use candle_core::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
+use crate::network::Network;
 use crate::template::ChatTemplate;
 use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
 
@@ -72,17 +74,36 @@ impl LanguageModel {
         Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
     }
 
-    /// Loads a Llama model from a directory in Hugging Face's format: `config.json`, `model.safetensors` (or parts with
-    /// an index), `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`. The
-    /// weights are converted to 32-bit floats.
+    /// Loads a Llama model from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
+    /// `model.safetensors` (or parts with an index), `tokenizer.json`, and for chats a template in
+    /// `tokenizer_config.json` or `chat_template.jinja`.
+    ///
+    /// The weights of a directory are converted to 32-bit floats. A GGUF file contains the tokenizer and the template;
+    /// its matrices keep their precision, except that formats other than Q8_0, Q4_0 and floats are converted to 8 bits,
+    /// which takes more memory and less time.
     ///
     /// # Errors
-    /// [`LoadError`], which names the file or tensor that is missing, malformed or unsupported.
-    pub fn open(name: impl Into<String>, directory: &Path) -> Result<Self, LoadError> {
-        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(directory)?;
-        let vocabulary = Vocabulary::open(directory, llama.config().vocabulary, begin, ends)?;
-        let template = ChatTemplate::open(directory)?;
+    /// [`LoadError`], which names the file, field or tensor that is missing, malformed or unsupported.
+    pub fn open(name: impl Into<String>, path: &Path) -> Result<Self, LoadError> {
+        if path.is_file() {
+            return Self::open_gguf(name.into(), path);
+        }
+        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(path)?;
+        let vocabulary = Vocabulary::open(path, llama.config().vocabulary, begin, ends)?;
+        let template = ChatTemplate::open(path)?;
         Ok(Self { name: name.into(), llama, vocabulary, template })
+    }
+
+    fn open_gguf(name: String, path: &Path) -> Result<Self, LoadError> {
+        let GgufCheckpoint { checkpoint, tokenizer, template, .. } =
+            checkpoint::load_gguf(path, Device::Cpu, Conversion::SlowBlocks)?;
+        let Checkpoint { network, begin, ends } = checkpoint;
+        let Network::Llama(llama) = network else {
+            return Err(LoadError::Foreign { path: path.to_owned(), what: network.architecture().to_owned() });
+        };
+        let vocabulary = Vocabulary::of_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
+        let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
+        Ok(Self { name, llama, vocabulary, template })
     }
 
     /// Returns the model's name in requests.

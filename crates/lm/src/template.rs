@@ -19,6 +19,16 @@ pub(crate) struct ChatTemplate {
     end: String,
 }
 
+/// A template's source, and the texts of the tokens that it can use.
+#[derive(Debug)]
+pub(crate) struct TemplateSource {
+    pub(crate) source: String,
+    /// Text of the token that begins a prompt; empty if there is none.
+    pub(crate) begin: String,
+    /// Text of the token that ends a turn; empty if there is none.
+    pub(crate) end: String,
+}
+
 /// Fields of `tokenizer_config.json` used for chats.
 #[derive(Debug, Deserialize)]
 struct TokenizerConfig {
@@ -74,11 +84,19 @@ impl ChatTemplate {
             (path, source)
         };
         let Some(source) = source else { return Ok(None) };
-        let template = Self::new(source, text(config.bos_token), text(config.eos_token));
-        template.map(Some).map_err(|error| LoadError::Tokenizer { path, message: format!("chat template: {error:#}") })
+        let source = TemplateSource { source, begin: text(config.bos_token), end: text(config.eos_token) };
+        Self::parse(source, &path).map(Some)
     }
 
-    fn new(source: String, begin: String, end: String) -> Result<Self, Error> {
+    /// Parses a template; `path` is the file for errors.
+    pub(crate) fn parse(source: TemplateSource, path: &Path) -> Result<Self, LoadError> {
+        Self::new(source).map_err(|error| LoadError::Tokenizer {
+            path: path.to_owned(),
+            message: format!("chat template: {error:#}"),
+        })
+    }
+
+    fn new(TemplateSource { source, begin, end }: TemplateSource) -> Result<Self, Error> {
         let mut environment = Environment::new();
         // Same settings as in Hugging Face's library.
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
@@ -129,15 +147,19 @@ mod tests {
         Message { role: role.to_owned(), content: content.to_owned() }
     }
 
+    fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
+        TemplateSource { source: source.to_owned(), begin: begin.to_owned(), end: end.to_owned() }
+    }
+
     #[test]
     fn conversations_are_written_as_the_template_says() {
-        let template = ChatTemplate::new(SOURCE.to_owned(), "[".to_owned(), "]".to_owned()).unwrap();
+        let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
         let asked = [message("system", "Be brief. "), message("user", "hello")];
         assert_eq!(template.render(&asked, false).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");
         let begun = [message("user", "hello"), message("assistant", "he")];
         assert_eq!(template.render(&begun, true).unwrap(), "[<user>hello]\n<assistant>he");
         let error = template.render(&[message("tool", "1")], false).unwrap_err();
         assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
-        assert!(ChatTemplate::new("{% if %}".to_owned(), String::new(), String::new()).is_err());
+        assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
     }
 }

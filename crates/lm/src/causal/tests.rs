@@ -69,6 +69,20 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
     }
 }
 
+#[test]
+fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
+    for name in ["llama-q8_0.gguf", "llama-q4_0.gguf"] {
+        let (causal, model) = (open(name), crate::LanguageModel::open("m", &vectors(name)).unwrap());
+        let tokens = causal.vocabulary().encode("Hello").unwrap();
+        assert_eq!(model.vocabulary().encode("Hello").unwrap(), tokens);
+        let expected = causal.next(&tokens, &mut KvCache::default()).unwrap();
+        let found = model.llama().next(&tokens, &mut KvCache::default()).unwrap();
+        assert!(differences(&found, &expected).0 < 1e-6, "{name}");
+    }
+    let error = crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
+    assert!(error.contains("gpt2-q8_0.gguf: GPT-2 is not supported"), "{error}");
+}
+
 /// Bounds for floats: equal.
 const EQUAL: (f32, f32) = (1e-3, 1e-3);
 /// Bounds for quantised layers, whose inputs are rounded to 8 bits. Random weights do not dampen these errors, as trained

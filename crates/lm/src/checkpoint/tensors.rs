@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 
 use super::gguf::Gguf;
-use super::{json, read};
+use super::{Conversion, json, read};
 use crate::linear::{Bits, Linear, Weight};
 use crate::{LoadError, ModelError};
 
@@ -15,6 +16,16 @@ use crate::{LoadError, ModelError};
 #[derive(Debug, Deserialize)]
 struct IndexFile {
     weight_map: HashMap<String, String>,
+}
+
+impl Conversion {
+    /// Returns the width of matrices of floats after loading; `None` for floats.
+    const fn of_floats(self) -> Option<Bits> {
+        match self {
+            Self::Floats(bits) => bits,
+            Self::SlowBlocks => None,
+        }
+    }
 }
 
 /// Storage of the tensors.
@@ -30,14 +41,13 @@ pub(super) struct Tensors {
     pub(super) source: Source,
     /// Device of the model.
     pub(super) device: Device,
-    /// Width to which matrices of floats are quantised.
-    pub(super) bits: Option<Bits>,
+    pub(super) conversion: Conversion,
 }
 
 impl Tensors {
     /// Reads all safetensors files of a directory.
     pub(super) fn of_directory(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Self, LoadError> {
-        Ok(Self { source: Source::Safetensors(safetensors(directory)?), device, bits })
+        Ok(Self { source: Source::Safetensors(safetensors(directory)?), device, conversion: Conversion::Floats(bits) })
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -85,14 +95,18 @@ impl Tensors {
             check(name, file.shape(name).ok_or_else(|| LoadError::Missing(name.to_owned()))?, &shape)?;
             let tensor = file.read(name, order, &self.device)?;
             // Formats without blocks are floats.
-            if tensor.dtype().block_size() > 1 {
-                return Ok(tensor.try_into()?);
-            }
+            let has_blocks = tensor.dtype().block_size() > 1;
+            let is_slow = !matches!(tensor.dtype(), GgmlDType::Q8_0 | GgmlDType::Q4_0);
+            let bits = match self.conversion {
+                Conversion::SlowBlocks if has_blocks && is_slow => Some(Bits::Eight),
+                _ if has_blocks => return Ok(tensor.try_into()?),
+                conversion => conversion.of_floats(),
+            };
             let floats = tensor.dequantize(&self.device).map_err(ModelError::from)?;
-            return Ok(Weight::new(floats, self.bits)?);
+            return Ok(Weight::new(floats, bits)?);
         }
         let floats = self.floats(name, &shape)?;
-        Ok(Weight::new(floats, self.bits)?)
+        Ok(Weight::new(floats, self.conversion.of_floats())?)
     }
 
     /// Returns a linear layer from a matrix `NAME.weight` and a bias `NAME.bias`.
@@ -105,7 +119,7 @@ impl Tensors {
     pub(super) fn transposed(&mut self, name: &str, [outputs, inputs]: [usize; 2]) -> Result<Linear, LoadError> {
         let weight = self.floats(&format!("{name}.weight"), &[inputs, outputs])?;
         let weight = weight.t().and_then(|weight| weight.contiguous()).map_err(ModelError::from)?;
-        let weight = Weight::new(weight, self.bits)?;
+        let weight = Weight::new(weight, self.conversion.of_floats())?;
         Ok(Linear { weight, bias: Some(self.floats(&format!("{name}.bias"), &[outputs])?) })
     }
 }

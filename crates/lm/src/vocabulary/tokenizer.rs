@@ -17,6 +17,28 @@ impl Vocabulary {
         Self::parse(&path, bytes, size, begin, ends)
     }
 
+    /// Loads the vocabulary of a model with `size` tokens from a GGUF file: the `tokenizer.json` beside the file, or else
+    /// the tokenizer `embedded` in it, or why it has none.
+    pub(crate) fn of_gguf(
+        path: &Path,
+        embedded: Result<serde_json::Value, String>,
+        size: usize,
+        begin: Option<u32>,
+        ends: Vec<u32>,
+    ) -> Result<Self, LoadError> {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        if directory.join("tokenizer.json").exists() {
+            return Self::open(directory, size, begin, ends);
+        }
+        match embedded {
+            Ok(embedded) => Self::parse(path, embedded.to_string(), size, begin, ends),
+            Err(reason) => {
+                let message = format!("{reason}; hint: put the model's tokenizer.json beside the file");
+                Err(LoadError::Tokenizer { path: path.to_owned(), message })
+            }
+        }
+    }
+
     /// Parses the content of a `tokenizer.json`; `path` is the file for errors.
     pub(crate) fn parse(
         path: &Path,

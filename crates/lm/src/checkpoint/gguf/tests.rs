@@ -1,7 +1,12 @@
 use std::fs;
 
+use candle_core::Tensor;
+
 use super::*;
 use crate::causal::{CausalModel, LoadOptions};
+use crate::checkpoint::Conversion;
+use crate::checkpoint::tensors::{Source, Tensors};
+use crate::linear::Weight;
 use crate::vocabulary::Vocabulary;
 
 /// A value of the metadata to write.
@@ -42,6 +47,65 @@ fn open(values: &[(&str, Written<'_>)]) -> Result<Gguf, LoadError> {
     let path = folder.path().join("model.gguf");
     fs::write(&path, file).unwrap();
     Gguf::open(&path)
+}
+
+#[test]
+fn chat_template_has_the_texts_of_its_tokens() {
+    let tokens = ["<s>", "</s>"].map(str::to_owned);
+    let texts = || ("tokenizer.ggml.tokens", Written::Texts(&tokens));
+    let template = ("tokenizer.chat_template", Written::Text("{{ bos_token }}"));
+    let ids = [("tokenizer.ggml.bos_token_id", 0), ("tokenizer.ggml.eos_token_id", 1)];
+    let [begin, end] = ids.map(|(name, id)| (name, Written::Integer(id)));
+    let found = open(&[texts(), template, begin, end]).unwrap().template().unwrap().unwrap();
+    assert_eq!((&*found.source, &*found.begin, &*found.end), ("{{ bos_token }}", "<s>", "</s>"));
+    assert!(open(&[texts()]).unwrap().template().unwrap().is_none());
+}
+
+/// Opens a file with one matrix `w`.
+fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
+    let (rows, columns) = blocks.shape().dims2().unwrap();
+    let mut file = [&MAGIC[..], &3_u32.to_le_bytes(), &1_u64.to_le_bytes(), &0_u64.to_le_bytes()].concat();
+    file.extend(text_bytes("w"));
+    file.extend(2_u32.to_le_bytes());
+    file.extend([columns as u64, rows as u64].map(u64::to_le_bytes).concat());
+    file.extend(number.to_le_bytes());
+    file.extend(0_u64.to_le_bytes());
+    file.resize(file.len().next_multiple_of(ALIGNMENT as usize), 0);
+    file.extend_from_slice(&blocks.data().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, file).unwrap();
+    Gguf::open(&path).unwrap()
+}
+
+/// Formats whose products are slow become 8 bits where a model asks for it; the other formats stay as they are.
+#[test]
+fn slow_formats_are_converted_to_8_bits() {
+    let numbers: Vec<f32> = (0..128).map(|index| (index as f32 * 0.37).sin()).collect();
+    let matrix = Tensor::from_vec(numbers, (2, 64), &Device::Cpu).unwrap();
+    for (format, number, is_converted) in
+        [(GgmlDType::Q4_1, 3, true), (GgmlDType::Q5_0, 6, true), (GgmlDType::Q4_0, 2, false), (GgmlDType::Q8_0, 8, false)]
+    {
+        let blocks = QTensor::quantize(&matrix, format).unwrap();
+        let load = |conversion| -> Weight {
+            let source = Source::Gguf(open_matrix(&blocks, number));
+            Tensors { source, device: Device::Cpu, conversion }.matrix("w", [2, 64]).unwrap()
+        };
+        let floats = blocks.dequantize(&Device::Cpu).unwrap();
+        let expected = if is_converted {
+            QTensor::quantize(&floats, GgmlDType::Q8_0).unwrap().dequantize(&Device::Cpu).unwrap()
+        } else {
+            floats.clone()
+        };
+        let difference = |weight: &Weight, expected: &Tensor| {
+            let difference = (weight.dense() - expected).unwrap().abs().unwrap().flatten_all().unwrap();
+            difference.to_vec1::<f32>().unwrap().into_iter().fold(0.0, f32::max)
+        };
+        let found = load(Conversion::SlowBlocks);
+        assert!(found.is_quantized() && difference(&found, &expected) < 1e-6, "{format:?}");
+        assert!(difference(&found, &floats) < 0.01, "{format:?}");
+        assert!(difference(&load(Conversion::Floats(None)), &floats) < 1e-6, "{format:?}");
+    }
 }
 
 /// Columns: alignment · whether it is accepted

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Gguf;
 use super::pre_tokenizers::PreTokenizer;
 use crate::LoadError;
+use crate::template::TemplateSource;
 
 const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
@@ -40,6 +41,18 @@ impl Gguf {
             Some(model) => Ok(Err(format!("{MODEL} {model:?} is not supported, only \"gpt2\" and \"llama\""))),
             None => Ok(Err(format!("{MODEL} is missing"))),
         }
+    }
+
+    /// Returns the chat template, if the file has one.
+    pub(in crate::checkpoint) fn template(&self) -> Result<Option<TemplateSource>, LoadError> {
+        let Some(source) = self.text("tokenizer.chat_template") else { return Ok(None) };
+        let text = |name: &str| -> Result<String, LoadError> {
+            let id = self.token(name)?.and_then(|id| usize::try_from(id).ok());
+            let token = id.zip(self.texts(TOKENS)).and_then(|(id, tokens)| tokens.get(id));
+            Ok(token.cloned().unwrap_or_default())
+        };
+        let (begin, end) = (text("tokenizer.ggml.bos_token_id")?, text("tokenizer.ggml.eos_token_id")?);
+        Ok(Some(TemplateSource { source: source.to_owned(), begin, end }))
     }
 
     fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {
