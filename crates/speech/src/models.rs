@@ -4,6 +4,7 @@
 //! A file is used only if its SHA-256 matches the published one, so no model is silently replaced.
 
 mod error;
+mod language;
 mod packages;
 mod pull;
 mod store;
@@ -16,6 +17,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ModelError;
+pub use self::language::SMOLLM2_135M_INSTRUCT;
 pub use self::packages::{ModelPackage, PackageIndex, PackagedFile};
 pub use self::pull::{PullEvent, PullProgress};
 pub use self::store::{ModelState, ModelStatus, ModelStore};
@@ -122,6 +124,7 @@ pub(crate) const CATALOGUE: &[ModelSpec] = &[
     whisper::LARGE_V3_TURBO_INT8,
     whisper::DISTIL_LARGE_V3,
     voices::EN_US_JOE_MEDIUM,
+    SMOLLM2_135M_INSTRUCT,
 ];
 
 impl ModelSpec {
@@ -245,7 +248,7 @@ mod tests {
         let packaged: Vec<_> = CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
         assert_eq!(
             packaged.iter().map(|spec| spec.name).collect::<Vec<_>>(),
-            ["all-MiniLM-L6-v2", "faster-whisper-base", "en_US-joe-medium"]
+            ["all-MiniLM-L6-v2", "faster-whisper-base", "en_US-joe-medium", "SmolLM2-135M-Instruct"]
         );
         for spec in packaged {
             let members: Vec<_> = spec.packages.iter().flat_map(|package| package.members).collect();

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_http::Readiness;
 use taonet_lm::server::router as model_router;
-use taonet_lm::{EngineSettings, LanguageModel};
+use taonet_lm::EngineSettings;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
@@ -20,6 +20,7 @@ use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
+use super::language_model;
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
@@ -41,8 +42,9 @@ pub(crate) struct MinerArgs {
     /// File with the bearer token for the backend
     #[arg(long, value_name = "FILE", requires = "backend_url")]
     backend_token_file: Option<PathBuf>,
-    /// Serve the Llama model in this directory (config.json, safetensors, tokenizer.json) on the CPU, without a backend
-    #[arg(long, value_name = "DIR", conflicts_with = "backend_url")]
+    /// Serve this Llama model on the CPU, without a backend: a directory (config.json, safetensors, tokenizer.json), a GGUF
+    /// file, or a name in `tao models list`
+    #[arg(long, value_name = "MODEL", conflicts_with = "backend_url")]
     model: Option<PathBuf>,
     /// Image protocol of the backend
     #[arg(long, value_enum, default_value = "workers")]
@@ -127,9 +129,9 @@ impl MinerArgs {
     }
 
     async fn backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
-        if let Some(directory) = &self.model {
+        if let Some(model) = &self.model {
             anyhow::ensure!(!matches!(self.kind, Kind::Image), "--model serves text and embeddings, not images");
-            let model = Arc::new(LanguageModel::open("local", directory)?);
+            let model = Arc::new(language_model::load("local", model)?);
             let streams = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
             let settings = EngineSettings { streams, ..EngineSettings::default() };
             let url = serve_here("model", model_router(model, settings)?, shutdown).await?;

@@ -9,14 +9,16 @@ use clap::Args;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
 
+use super::language_model;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
-/// Serve a language model from a directory, or a small one with random weights for development networks
+/// Serve a language model, by default a small one with random weights for development networks
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Directory of a Llama model: config.json, safetensors, tokenizer.json [default: a model with random weights]
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["seed", "layers"])]
+    /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name in `tao models list`
+    /// [default: a model with random weights]
+    #[arg(long, value_name = "MODEL", conflicts_with_all = ["seed", "layers"])]
     model: Option<PathBuf>,
     /// Seed of the weights: the same seed gives the same model on every machine
     #[arg(long, default_value = "1")]
@@ -24,9 +26,9 @@ pub(crate) struct ModelArgs {
     /// Number of layers
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(1..=64))]
     layers: u8,
-    /// Model name
-    #[arg(long, default_value = "random")]
-    name: String,
+    /// Model name [default: the name of --model's directory or file, or random]
+    #[arg(long)]
+    name: Option<String>,
     /// Maximum number of concurrent requests; more are queued
     #[arg(long, default_value = "16", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
@@ -41,9 +43,10 @@ pub(crate) struct ModelArgs {
 }
 
 pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
+    let name = args.name.clone();
     let model = match &args.model {
-        Some(directory) => LanguageModel::open(&args.name, directory)?,
-        None => LanguageModel::random(&args.name, usize::from(args.layers), args.seed)?,
+        Some(model) => language_model::load(&name.unwrap_or_else(|| language_model::name_of(model)), model)?,
+        None => LanguageModel::random(name.as_deref().unwrap_or("random"), usize::from(args.layers), args.seed)?,
     };
     let model = Arc::new(model);
     let settings = EngineSettings {

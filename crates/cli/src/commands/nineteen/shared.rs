@@ -1,6 +1,6 @@
 //! Arguments that several processes of a market have: task file; limits of the queue; database and NATS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -10,21 +10,25 @@ use taonet_nineteen_query::{Queue, QueueSettings};
 use taonet_nineteen_store::Store;
 
 use super::database::DatabaseArgs;
+use super::tasks;
 use crate::exit::{Classified, Failure};
 use crate::settings;
 
 #[derive(Debug, Args)]
 pub(super) struct TasksArgs {
-    /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen tasks` prints]
+    /// Task file, reloaded at the start of each period [default: the tasks that `tao nineteen tasks` prints, with --model if
+    /// it is set]
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
 }
 
 impl TasksArgs {
-    pub(super) fn open(&self) -> anyhow::Result<MarketFile> {
-        match &self.tasks {
-            Some(path) => Ok(MarketFile::open(path)?),
-            None => Ok(MarketFile::fixed(MarketConfig::default())),
+    /// Opens the task file. Without one, the tasks are those of `model`, or else the default ones.
+    pub(super) fn open(&self, model: Option<&Path>) -> anyhow::Result<MarketFile> {
+        match (&self.tasks, model) {
+            (Some(path), _) => Ok(MarketFile::open(path)?),
+            (None, Some(model)) => Ok(MarketFile::fixed(tasks::of_model(model)?.1)),
+            (None, None) => Ok(MarketFile::fixed(MarketConfig::default())),
         }
     }
 }

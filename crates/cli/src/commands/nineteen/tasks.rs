@@ -1,30 +1,52 @@
 //! The `tao nineteen tasks` command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_nineteen_control::MarketFile;
-use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::counted;
 
+use super::language_model;
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::TASKS;
+
+/// Task file of a market with one model; `TASK` and `MODEL` stand for the names.
+const OF_MODEL: &str = include_str!("tasks/model.toml");
 
 /// Print the default tasks, or check a task file
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
     /// Task file to check [default: print the default tasks]
+    #[arg(conflicts_with = "model")]
     file: Option<PathBuf>,
+    /// Print one task for chats with this model instead: a directory, a GGUF file, or a name in `tao models list`
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+}
+
+/// Returns the task file of a market for chats with one model, and its content.
+pub(super) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
+    let name = language_model::name_of(model);
+    let known = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
+    let task = format!("chat-{}", name.to_ascii_lowercase().chars().map(known).collect::<String>());
+    let task: TaskName = task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
+    // A string of JSON is one of TOML.
+    let file = OF_MODEL.replace("TASK", task.as_str()).replace("MODEL", &json!(name).to_string());
+    let config = MarketConfig::from_toml(&file).with_context(|| format!("no task file for the model {name}"))?;
+    Ok((file, config))
 }
 
 pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     let Some(path) = &args.file else {
-        if context.json {
-            return context.print_json(&MarketConfig::default());
-        }
-        return context.print(MarketConfig::default_toml().trim_end());
+        let (file, config) = match &args.model {
+            Some(model) => of_model(model)?,
+            None => (MarketConfig::default_toml().to_owned(), MarketConfig::default()),
+        };
+        return if context.json { context.print_json(&config) } else { context.print(file.trim_end()) };
     };
     let market = MarketFile::open(path)?.current();
     if context.json {
@@ -41,4 +63,25 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
         rows.add_row([task.task.to_string(), task.weight.to_string()]);
     }
     context.print(&rows.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn task_of_a_model_has_its_name() {
+        for (model, task) in [
+            ("SmolLM2-135M-Instruct", "chat-smollm2-135m-instruct"),
+            ("/models/Llama-3.2_1B \"x\".gguf", "chat-llama-3.2-1b--x-"),
+        ] {
+            let (file, config) = of_model(Path::new(model)).unwrap();
+            assert_eq!(MarketConfig::from_toml(&file).unwrap(), config);
+            let [only] = config.tasks.as_slice() else { panic!("{file}") };
+            assert_eq!(only.task.as_str(), task);
+            let name = &only.orchestrator_server_config.load_model_config["model"];
+            assert_eq!(*name, json!(language_model::name_of(Path::new(model))));
+        }
+        assert!(of_model(Path::new(&"x".repeat(80))).is_err());
+    }
 }

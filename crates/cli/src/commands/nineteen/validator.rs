@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
 use taonet_neuron::AddressPolicy;
-use taonet_nineteen_checker::CheckingServer;
+use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, Nineteen, References, VotesFeed};
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
@@ -22,6 +22,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
+use super::language_model;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use super::shared::{QueueArgs, TasksArgs};
 use crate::chain::NetworkArgs;
@@ -41,8 +42,12 @@ pub(crate) struct ValidatorArgs {
     tasks: TasksArgs,
     /// Base URL of an OpenAI-compatible server with the text tasks' models, including /v1. Without it, answers of these
     /// tasks are not checked, and their miners earn no weight; so for the next two options
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "model")]
     checker_url: Option<Url>,
+    /// Check the answers of text tasks on the CPU of this machine instead, with this Llama model: a directory, a GGUF file,
+    /// or a name in `tao models list`
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
     /// Base URL of an image server with the routes of the reference's image workers, such as /text-to-image
     #[arg(long, value_name = "URL")]
     checker_image_url: Option<Url>,
@@ -105,7 +110,13 @@ impl ValidatorArgs {
         let token = self.checker_token_file.as_ref().map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?)));
         let token = token.transpose()?;
         let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
-        let mut references = References::default();
+        let mut references = match &self.model {
+            Some(model) => {
+                let model = language_model::load(&language_model::name_of(model), model)?;
+                References::for_all(Arc::new(LocalReference::new(Arc::new(model))))
+            }
+            None => References::default(),
+        };
         if let Some(url) = &self.checker_url {
             references = references.with_text_server(server(url)?, self.checker_model.clone());
         }
@@ -122,7 +133,7 @@ impl ValidatorArgs {
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
-    let market = args.tasks.open()?;
+    let market = args.tasks.open(args.model.as_deref())?;
     let references = args.references()?;
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));

@@ -1,0 +1,76 @@
+//! The language model that a command of Nineteen runs itself, on the CPU.
+
+use std::path::{Path, PathBuf};
+
+use taonet_lm::LanguageModel;
+use taonet_primitives::with_causes;
+use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
+
+use crate::exit::{Classified, Failure};
+use crate::settings;
+
+/// The model that the demonstration serves if it is installed.
+pub(super) const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
+
+/// Loads a model: a directory, a GGUF file, or an installed model by its name in `tao models list`. `name` is its name in
+/// requests.
+pub(super) fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
+    Ok(LanguageModel::open(name, &located(source)?)?)
+}
+
+/// Returns the name of a model, without its directory and the suffix of its file.
+pub(super) fn name_of(source: &Path) -> String {
+    let name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy();
+    name.strip_suffix(".gguf").unwrap_or(&name).to_owned()
+}
+
+/// Returns the name of [`CHAT_MODEL`] for [`load`] if it is installed.
+pub(super) fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
+    match store()?.locate(CHAT_MODEL) {
+        Ok(_) => Ok(Some(CHAT_MODEL.name.into())),
+        Err(ModelError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns the path of a model. A path that exists precedes an installed model of the same name.
+fn located(source: &Path) -> anyhow::Result<PathBuf> {
+    let named = source.to_str().filter(|_| !source.exists()).and_then(|name| ModelSpec::find(name).ok());
+    let Some(spec) = named else { return Ok(source.to_owned()) };
+    let refuse = |message: String| Classified::error(Failure::Usage, message);
+    let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
+    let file = file.ok_or_else(|| {
+        refuse(format!("{} is no language model\nhint: use {}, for example", spec.name, CHAT_MODEL.name))
+    })?;
+    let directory = store()?.verify(spec).map_err(|error| refuse(with_causes(&error)))?;
+    Ok(directory.join(file.name))
+}
+
+fn store() -> anyhow::Result<ModelStore> {
+    Ok(ModelStore::new(settings::load_only(&["BB_MODELS_DIR"])?.models_dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_model_is_that_of_its_directory_or_file() {
+        for (source, name) in [
+            ("SmolLM2-135M-Instruct", "SmolLM2-135M-Instruct"),
+            ("/models/Llama-3.2-1B-Instruct/", "Llama-3.2-1B-Instruct"),
+            ("models/SmolLM2-135M-Instruct.Q4_1.gguf", "SmolLM2-135M-Instruct.Q4_1"),
+            ("..", ".."),
+        ] {
+            assert_eq!(name_of(Path::new(source)), name);
+        }
+    }
+
+    #[test]
+    fn installed_model_that_is_no_language_model_is_refused() {
+        let error = located(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
+        assert!(error.starts_with("all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"), "{error}");
+        let unknown = Path::new("no/such/model");
+        assert_eq!(located(unknown).unwrap(), unknown);
+    }
+}
