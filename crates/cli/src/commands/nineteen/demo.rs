@@ -1,5 +1,6 @@
 //! `tao nineteen demo`: a complete market on this machine, including its chain.
 
+mod goods;
 mod load;
 mod miners;
 mod report;
@@ -11,38 +12,33 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_lm::LanguageModel;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::LocalReference;
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
-use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings};
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
-use taonet_primitives::Weights;
+use taonet_primitives::Uid;
 use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
 use crate::commands::demo::Workplace;
 use crate::context::Context;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain};
+use goods::Goods;
 use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
 
 /// The validator's key: a public development key.
 const VALIDATOR: &str = "//validator";
-/// Tasks of the demonstration, in TOML.
-const TASKS: &str = include_str!("demo/tasks.toml");
-/// Name of the chat task in [`TASKS`].
+/// Name of the chat task.
 const MODEL: &str = "chat-demo";
 /// Maximum number of weight submissions per round.
 const SUBMISSIONS: usize = 5;
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
-/// Response timeout of a miner, on a machine that also runs all models.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Run a market on this machine: a chain, five miners, and a validator that tests and scores them
 #[derive(Debug, Args)]
@@ -56,8 +52,9 @@ pub(crate) struct DemoArgs {
     /// Seed of the models and tests
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Directory of a Llama model for miners and validator [default: a small model with random weights]
-    #[arg(long, value_name = "DIR")]
+    /// Llama model of miners and validator: a directory, a GGUF file, a name in `tao models list`, or random for a small one
+    /// with random weights [default: SmolLM2-135M-Instruct if it is installed, otherwise random]
+    #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
     /// Keep the validator's database in this directory
     #[arg(long, value_name = "DIR")]
@@ -91,29 +88,23 @@ async fn play(
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
+    let goods = Goods::load(args.model.as_deref(), args.seed, context)?;
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
-    let model = match &args.model {
-        Some(directory) => LanguageModel::open("demo", directory)?,
-        None => LanguageModel::random("demo", 4, args.seed)?,
-    };
-    let model = Arc::new(model);
-    let miners = miners::start(&chain, &validator, &model, args.seed, shutdown).await?;
-    let operation = operation(&chain, &validator, model, args.seed, kept)?.await?;
+    let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
+    let operation = operation(&chain, &validator, &goods, args.seed, kept).await?;
     let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
     let settings = validator_settings(NETUID, TEMPO);
     let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
     let operation = operation.spawn(shutdown);
-    let buyer = Buyer::new(&operation, shutdown).await?;
+    let buyer = Buyer::new(&operation, goods.pause(), shutdown).await?;
     if !args.once {
         let (base, key) = buyer.access();
         context.say(&format!("gateway {base}\nkey {key}"));
-        context.say(&format!(
-            "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{{\"model\": \"{MODEL}\", \
-             \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
-        ));
     }
-    let (mut report, mut submitted) = (DemoReport::default(), Weights::default());
+    // Between rounds, the chain's state after the last round is shown: it has an epoch every few blocks, after which the
+    // weights of that round may have expired.
+    let (mut report, mut on_chain) = (DemoReport::new(goods.note), BTreeMap::new());
     loop {
         for period in 1..=args.periods {
             let load = buyer.start();
@@ -122,14 +113,18 @@ async fn play(
             report.tokens += load.stop().await;
             report.periods += 1;
             if period == args.periods {
-                submitted = settle(&operation, &chain, &mut weights).await?;
+                on_chain = settle(&operation, &chain, &mut weights).await?;
             } else if args.once {
                 continue;
             }
-            let round = standings(&operation, &chain, &miners, &submitted).await?;
+            let round = standings(&operation, &miners, &on_chain).await?;
             report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
             if !args.once {
                 show(&report, context)?;
+                // The tests of a period show the gateway which miners answer well.
+                if report.periods == 1 {
+                    suggest(&buyer, context);
+                }
             }
         }
         if args.once {
@@ -140,41 +135,49 @@ async fn play(
     show(&report, context)
 }
 
+/// Prints a command that buys an answer.
+fn suggest(buyer: &Buyer, context: &Context) {
+    let (base, key) = buyer.access();
+    context.say(&format!(
+        "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{{\"model\": \"{MODEL}\", \
+         \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+    ));
+}
+
 fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
 }
 
 /// Creates the validator, with the model itself as its checker.
-fn operation<'a>(
-    chain: &'a DemoChain,
-    validator: &'a Keypair,
-    model: Arc<LanguageModel>,
+async fn operation(
+    chain: &DemoChain,
+    validator: &Keypair,
+    goods: &Goods,
     seed: u64,
-    directory: &'a Path,
-) -> anyhow::Result<impl Future<Output = anyhow::Result<Operation>> + 'a> {
-    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).context("the demo's task file is invalid")?);
-    let references = References::for_all(Arc::new(LocalReference::new(model)));
+    directory: &Path,
+) -> anyhow::Result<Operation> {
+    let market = MarketFile::fixed(goods.market.clone());
+    let references = References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
     let control = ControlSettings {
         addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
         seed: Some(seed),
         ..ControlSettings::default()
     };
-    let deadlines = QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
+    let deadline = Some(goods.deadline());
+    let deadlines = QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
     let queue = QueueSettings::default();
     let settings = OperationSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };
-    Ok(async move {
-        let store = Store::open(directory).await?;
-        Operation::new(validator, chain.client(), store, market, references, settings)
-    })
+    let store = Store::open(directory).await?;
+    Operation::new(validator, chain.client(), store, market, references, settings)
 }
 
 /// Finishes a round: closes the last period, checks all answers, sets weights, and advances the chain past its epoch.
-/// Returns the weights.
+/// Returns the chain's state.
 async fn settle(
     operation: &RunningOperation,
     chain: &DemoChain,
     weights: &mut taonet_validator::Validator<Nineteen>,
-) -> anyhow::Result<Weights> {
+) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
     operation.controller.close().await?;
     // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -191,15 +194,14 @@ async fn settle(
     anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
     let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
-    Ok(submitted)
+    chain.standings(&submitted).await
 }
 
-/// Returns the results so far, beside the weights that were submitted last.
+/// Returns the results so far, beside the chain's state after the last round.
 async fn standings(
     operation: &RunningOperation,
-    chain: &DemoChain,
     miners: &[DemoMiner],
-    submitted: &Weights,
+    on_chain: &BTreeMap<Uid, OnChain>,
 ) -> anyhow::Result<Round> {
     let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
     let scores = market_report(&operation.store, &operation.market.current(), now).await?;
@@ -210,7 +212,5 @@ async fn standings(
             periods.push(operation.store.contenders(taonet_nineteen_store::PeriodId(id)).await?);
         }
     }
-    // Before the first round ends, the chain has no weights.
-    let on_chain = if submitted.uids.is_empty() { BTreeMap::new() } else { chain.standings(submitted).await? };
-    Ok(Round::new(miners, &scores, &rewards, &periods, &on_chain))
+    Ok(Round::new(miners, &scores, &rewards, &periods, on_chain))
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_http::Readiness;
-use taonet_lm::server::router as model_router;
 use taonet_lm::EngineSettings;
+use taonet_lm::server::router as model_router;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,

@@ -83,9 +83,12 @@ fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
 fn slow_formats_are_converted_to_8_bits() {
     let numbers: Vec<f32> = (0..128).map(|index| (index as f32 * 0.37).sin()).collect();
     let matrix = Tensor::from_vec(numbers, (2, 64), &Device::Cpu).unwrap();
-    for (format, number, is_converted) in
-        [(GgmlDType::Q4_1, 3, true), (GgmlDType::Q5_0, 6, true), (GgmlDType::Q4_0, 2, false), (GgmlDType::Q8_0, 8, false)]
-    {
+    for (format, number, is_converted) in [
+        (GgmlDType::Q4_1, 3, true),
+        (GgmlDType::Q5_0, 6, true),
+        (GgmlDType::Q4_0, 2, false),
+        (GgmlDType::Q8_0, 8, false),
+    ] {
         let blocks = QTensor::quantize(&matrix, format).unwrap();
         let load = |conversion| -> Weight {
             let source = Source::Gguf(open_matrix(&blocks, number));

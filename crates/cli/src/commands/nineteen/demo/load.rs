@@ -17,8 +17,6 @@ use super::super::operation::RunningOperation;
 use super::MODEL;
 use crate::daemon::serve_here;
 
-/// Pause between two requests of the buyer.
-const PAUSE: Duration = Duration::from_millis(200);
 /// Maximum tokens per request.
 const TOKENS: u64 = 16;
 /// Initial credits of the buyer.
@@ -30,6 +28,8 @@ pub(super) struct Buyer {
     http: reqwest::Client,
     url: Url,
     key: Zeroizing<String>,
+    /// Pause between two requests.
+    pause: Duration,
 }
 
 /// A running buyer that sends one request after another.
@@ -40,12 +40,16 @@ pub(super) struct Load {
 
 impl Buyer {
     /// Starts the gateway and creates an API key for it.
-    pub(super) async fn new(operation: &RunningOperation, shutdown: &Shutdown) -> anyhow::Result<Self> {
+    pub(super) async fn new(
+        operation: &RunningOperation,
+        pause: Duration,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
         let RunningOperation { store, querier, market, .. } = operation;
         let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
         let url = serve_here("gateway", gateway.router(), shutdown).await?.join("/v1/chat/completions")?;
         let key = key(store).await?;
-        Ok(Self { http: taonet_http::client::builder().build()?, url, key })
+        Ok(Self { http: taonet_http::client::builder().build()?, url, key, pause })
     }
 
     /// Returns the OpenAI base URL and the API key, for other clients.
@@ -60,7 +64,7 @@ impl Buyer {
         let task = tokio::spawn(async move {
             let mut tokens = 0;
             while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(buyer.pause).await;
                 tokens += buyer.buy().await.unwrap_or(0);
             }
             tokens

@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
+use taonet_lm::EngineSettings;
 use taonet_lm::server::router;
-use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
 use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
@@ -19,6 +19,7 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 
+use super::goods::Goods;
 use crate::daemon::serve_here;
 use crate::demo_chain::DemoChain;
 
@@ -50,9 +51,12 @@ impl Behaviour {
         }
     }
 
-    /// Returns the delay before the first token. Without a delay, short answers of all miners would be equally fast.
-    const fn delay(self) -> Duration {
+    /// Returns the delay before the first token. Without a delay, short answers of all miners would be equally fast. If a
+    /// trained model makes sense of buyers' requests, the cheating miner, whose answers mean nothing, is the slowest, so
+    /// that it gets few of them before its answers are checked.
+    const fn delay(self, is_trained: bool) -> Duration {
         Duration::from_millis(match self {
+            Self::Cheating if is_trained => 3_000,
             Self::Good | Self::Cheating => 0,
             Self::Limiting | Self::Failing => 150,
             Self::Slow => 500,
@@ -80,17 +84,14 @@ pub(super) struct DemoMiner {
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
-    model: &Arc<LanguageModel>,
-    seed: u64,
+    goods: &Goods,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
-    // A cheaper model, with half of the layers and different weights.
-    let cheap = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
     let mut miners = Vec::new();
     for behaviour in Behaviour::ALL {
-        let model = if behaviour == Behaviour::Cheating { &cheap } else { model };
+        let model = if behaviour == Behaviour::Cheating { &goods.cheaper } else { &goods.model };
         let settings = EngineSettings { streams: CONCURRENCY, pace: behaviour.pace(), ..EngineSettings::default() };
-        let backend = with_faults(router(Arc::clone(model), settings)?, behaviour);
+        let backend = with_faults(router(Arc::clone(model), settings)?, behaviour, behaviour.delay(goods.is_trained));
         let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
         let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
         let config = MinerConfig {
@@ -111,7 +112,7 @@ pub(super) async fn start(
 }
 
 /// Adds the first-token delay and the faults of a behaviour to a backend.
-fn with_faults(router: Router, behaviour: Behaviour) -> Router {
+fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router {
     let refusal = match behaviour {
         Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),
         Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
@@ -127,7 +128,7 @@ fn with_faults(router: Router, behaviour: Behaviour) -> Router {
             if let Some(status) = refusal.filter(|_| count.is_multiple_of(REFUSES)) {
                 return status.into_response();
             }
-            tokio::time::sleep(behaviour.delay()).await;
+            tokio::time::sleep(delay).await;
             next.run(request).await
         }
     }))

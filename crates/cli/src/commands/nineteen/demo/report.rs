@@ -27,7 +27,8 @@ struct Standing {
     period_score: Option<f64>,
     metric: Option<f64>,
     weight: f64,
-    chain: OnChain,
+    /// `None` before the first round ends.
+    chain: Option<OnChain>,
     tasks: Value,
 }
 
@@ -38,7 +39,6 @@ pub(super) struct Round {
 }
 
 /// Report of `tao nineteen demo`.
-#[derive(Default)]
 pub(super) struct DemoReport {
     /// Number of completed periods.
     pub(super) periods: usize,
@@ -47,6 +47,8 @@ pub(super) struct DemoReport {
     round: Option<Round>,
     /// Credits by account, and whether the books balance.
     credits: (BTreeMap<String, i64>, bool),
+    /// Remark on the model.
+    note: String,
 }
 
 impl Round {
@@ -82,7 +84,7 @@ impl Round {
                 period_score: mean(&rows.iter().filter_map(|row| row.score).collect::<Vec<_>>()),
                 metric: mean(&metrics),
                 weight: of.map_or(0.0, |score| score.weight),
-                chain: on_chain.get(&uid).copied().unwrap_or_default(),
+                chain: on_chain.get(&uid).copied(),
                 tasks: json!(of.map(|score| &score.tasks)),
             }
         };
@@ -97,6 +99,11 @@ fn mean(numbers: &[f64]) -> Option<f64> {
 }
 
 impl DemoReport {
+    /// Creates the report before the first period.
+    pub(super) fn new(note: String) -> Self {
+        Self { periods: 0, tokens: 0, round: None, credits: (BTreeMap::new(), false), note }
+    }
+
     /// Updates the report with the latest round and the account balances.
     pub(super) fn take(&mut self, round: Round, balances: Vec<(String, i64)>, is_balanced: bool) {
         self.round = Some(round);
@@ -116,7 +123,7 @@ impl DemoReport {
             "periods": self.periods,
             "tokens_sold": self.tokens,
             "credits": {"balanced": self.credits.1, "accounts": self.credits.0},
-            "note": NOTE,
+            "note": self.note,
             "miners": standings.map(Standing::document).collect::<Vec<_>>(),
         })
     }
@@ -124,15 +131,16 @@ impl DemoReport {
 
 impl Standing {
     fn document(&self) -> Value {
+        let chain = self.chain.unwrap_or_default();
         json!({
             "name": self.behaviour.name(),
             "uid": self.uid,
             "hotkey": self.hotkey,
             "weight": self.weight,
-            "weight_submitted": self.chain.weight_submitted,
-            "weight_on_chain": self.chain.weight_stored,
-            "incentive": self.chain.incentive,
-            "emission": self.chain.emission,
+            "weight_submitted": chain.weight_submitted,
+            "weight_on_chain": chain.weight_stored,
+            "incentive": chain.incentive,
+            "emission": chain.emission,
             "quality": self.quality,
             "checked": self.checked,
             "period_score": self.period_score,
@@ -145,8 +153,6 @@ impl Standing {
         })
     }
 }
-
-const NOTE: &str = "The chain runs in memory; the models have random weights, generated from the seed.";
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -162,7 +168,7 @@ impl fmt::Display for DemoReport {
                 judged(standing.behaviour.name().to_owned(), standing.quality.is_some_and(|quality| quality >= 0.5)),
                 standing.uid.to_string().into(),
                 decimals(Some(standing.weight), 3).into(),
-                decimals(Some(standing.chain.incentive), 3).into(),
+                decimals(standing.chain.map(|chain| chain.incentive), 3).into(),
                 decimals(standing.quality, 2).into(),
                 decimals(standing.period_score, 3).into(),
                 decimals(standing.metric, 0).into(),
@@ -172,6 +178,6 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{}", wrapped(NOTE))
+        write!(f, "{}", wrapped(&self.note))
     }
 }

@@ -1,0 +1,82 @@
+//! What the demonstration's miners sell: a model, and the tasks for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use taonet_lm::LanguageModel;
+use taonet_nineteen_core::MarketConfig;
+
+use super::super::language_model::{self, CHAT_MODEL};
+use crate::context::Context;
+
+/// Value of `--model` for the small model with random weights.
+const RANDOM: &str = "random";
+
+/// A model, and the market for it.
+pub(super) struct Goods {
+    pub(super) model: Arc<LanguageModel>,
+    /// A cheaper model, with fewer layers and other weights, which the cheating miner serves.
+    pub(super) cheaper: Arc<LanguageModel>,
+    pub(super) market: MarketConfig,
+    /// Whether the model is trained: it makes sense, and takes longer.
+    pub(super) is_trained: bool,
+    /// Remark on the model for the report.
+    pub(super) note: String,
+}
+
+impl Goods {
+    /// Loads the model that `--model` names. Without it, the chat model if that is installed, or else the small model
+    /// with random weights, and says how to install the chat model.
+    pub(super) fn load(model: Option<&Path>, seed: u64, context: &Context) -> anyhow::Result<Self> {
+        let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
+        let installed = if model.is_none() { language_model::installed_chat_model()? } else { None };
+        let trained = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
+        let Some(trained) = trained else {
+            if model.is_none() {
+                let (name, megabytes) = (CHAT_MODEL.name, CHAT_MODEL.bytes() as f64 / 1e6);
+                context.say(&format!(
+                    "the model has random weights, so its answers mean nothing\nhint: `tao models pull {name}` \
+                     ({megabytes:.0} MB) installs one that answers in English"
+                ));
+            }
+            let note = "The chain runs in memory; the models have random weights, generated from the seed.".to_owned();
+            let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
+            return Ok(Self { model, cheaper, market: tasks(include_str!("tasks.toml"))?, is_trained: false, note });
+        };
+        let name = language_model::name_of(trained);
+        context.say(&format!("the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"));
+        let note = format!("The chain runs in memory; the miners serve {name}, the cheating one a random model.");
+        let model = Arc::new(language_model::load("demo", trained)?);
+        Ok(Self { model, cheaper, market: tasks(include_str!("trained.toml"))?, is_trained: true, note })
+    }
+
+    /// Returns the response timeout of a miner, on a machine that also runs all models.
+    pub(super) const fn deadline(&self) -> Duration {
+        Duration::from_secs(if self.is_trained { 30 } else { 10 })
+    }
+
+    /// Returns the pause between two requests of the demonstration's buyer.
+    pub(super) const fn pause(&self) -> Duration {
+        Duration::from_millis(if self.is_trained { 2_000 } else { 200 })
+    }
+}
+
+fn tasks(file: &str) -> anyhow::Result<MarketConfig> {
+    MarketConfig::from_toml(file).context("the demo's task file is invalid")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_markets_have_the_same_tasks() {
+        let [random, trained] =
+            [include_str!("tasks.toml"), include_str!("trained.toml")].map(|file| tasks(file).unwrap());
+        let names = |market: &MarketConfig| market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&random), names(&trained));
+        assert!(random.period() < trained.period());
+    }
+}
