@@ -34,11 +34,12 @@ const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 /// Settings of a [`Controller`].
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
-    /// Maximum age of the list of miners, after which the controller refreshes it from the chain.
+    /// Maximum age of the list of miners when a period opens after another one: an older list is refreshed from the chain.
     pub refresh: Duration,
     /// Rules for miners' addresses.
     pub addresses: AddressPolicy,
-    /// Interval at which miners that have offered no capacity in the running period are asked again.
+    /// Interval at which the list is refreshed during a period, and miners that have offered no capacity in it are asked
+    /// again.
     pub retry: Duration,
     /// Delay before a retry after an error, and while no miner offers capacity.
     pub pause: Duration,
@@ -49,8 +50,8 @@ pub struct ControlSettings {
 }
 
 impl Default for ControlSettings {
-    /// Returns the defaults: the list of miners is refreshed every 30 minutes, miners without an offer are asked again
-    /// every 3 minutes, and only public addresses are allowed.
+    /// Returns the defaults: a period opens with a list of miners of the last 30 minutes, miners without an offer, and new
+    /// ones, are asked every 3 minutes, and only public addresses are allowed.
     fn default() -> Self {
         Self {
             refresh: Duration::from_mins(30),
@@ -150,8 +151,9 @@ impl Controller {
     /// [`ControlError`] when the database fails or the chain cannot be read.
     pub async fn period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
-        self.refresh_nodes().await?;
         let running = self.store.open_period().await?;
+        // While no miner offers capacity, any new one must be found at once.
+        self.refresh_nodes(if running.is_some() { self.settings.refresh } else { Duration::ZERO }).await?;
         // After a restart, a period is open in the database but not in memory.
         let resumed = match (&running, self.querier.market().roster()) {
             (Some(period), None) if self.left(period) > Duration::ZERO => self.resume(period, &config).await?,
@@ -226,7 +228,7 @@ impl Controller {
         Ok(Some((roster, length)))
     }
 
-    /// Asks the miners that have offered no capacity again, at intervals, and admits those that offer some until `end`.
+    /// Asks new miners, and those that have offered no capacity, at intervals, and admits those that offer some until `end`.
     async fn admit_late(&self, period: PeriodId, end: Instant, config: &MarketConfig) {
         loop {
             tokio::time::sleep(self.settings.retry).await;
@@ -239,7 +241,7 @@ impl Controller {
     /// A miner that is admitted late has the remaining part of its capacity, and a part of the tests for which the period's
     /// budget was planned, so that no miner avoids tests by starting late.
     async fn admit_once(&self, period: PeriodId, end: Instant, config: &MarketConfig) -> Result<(), ControlError> {
-        self.refresh_nodes().await?;
+        self.refresh_nodes(self.settings.retry).await?;
         let Some(roster) = self.querier.market().roster() else { return Ok(()) };
         let known: HashSet<Hotkey> = roster.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
@@ -307,13 +309,12 @@ impl Controller {
         market.roster().unwrap_or_else(|| Arc::new(Roster::new(period, Vec::new())))
     }
 
-    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it is old.
-    async fn refresh_nodes(&self) -> Result<(), ControlError> {
+    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it has this age.
+    async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen| now.saturating_sub(seen));
-        if age
-            .is_some_and(|age| (0..i64::try_from(self.settings.refresh.as_millis()).unwrap_or(i64::MAX)).contains(&age))
-        {
+        let max_age = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+        if age.is_some_and(|age| (0..max_age).contains(&age)) {
             return Ok(());
         }
         let neurons = match self.nodes.nodes().await {

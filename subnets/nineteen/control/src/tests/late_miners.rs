@@ -1,0 +1,100 @@
+//! Miners that start, or register, after a period has been opened.
+
+use std::sync::Mutex;
+
+use taonet_nineteen_query::{ProcessRole, Recorder};
+
+use super::*;
+
+/// A subnet to which neurons are added.
+#[derive(Clone)]
+struct Growing(Arc<Mutex<Vec<Neuron>>>);
+
+#[async_trait]
+impl NodeSource for Growing {
+    async fn nodes(&self) -> Result<Neurons, NodesError> {
+        Ok(Neurons::new(BlockNumber::new(1), self.0.lock().unwrap().clone()))
+    }
+}
+
+/// A miner that starts during a period serves buyers in the rest of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn miner_that_starts_late_is_admitted_within_the_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let (handshakes, is_open) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let late = miner_behind("//Charlie", 2, &model, &handshakes, Arc::clone(&is_open)).await;
+    let nodes = vec![miner("//Bob", 1, &model, &handshakes).await, late];
+    let validator = process(&store, &nodes, &model);
+    let controller = Arc::clone(&validator.controller);
+    let period = tokio::spawn(async move { controller.period().await });
+    while validator.floor.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (worker, shutdown) = (Market::default(), Shutdown::new());
+    let (recorder, stop) = (Recorder::new(store.clone(), worker.clone(), ProcessRole::Worker), shutdown.clone());
+    shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
+    while worker.roster().is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let contenders = || validator.floor.roster().unwrap().contenders().count();
+    assert_eq!((contenders(), handshakes.load(Ordering::SeqCst)), (1, 1));
+    is_open.store(true, Ordering::SeqCst);
+    while contenders() == 1 {
+        assert!(!period.is_finished(), "the miner is not admitted within the period");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rows = store.contenders(PeriodId(1)).await.unwrap();
+    assert_eq!((rows.len(), handshakes.load(Ordering::SeqCst)), (2, 2));
+    let capacities = rows.iter().map(|row| row.offer.capacity).collect::<Vec<_>>();
+    assert!(capacities[1].accepted > 0.0 && capacities[1].accepted < capacities[0].accepted, "{capacities:?}");
+    assert!(capacities[1].to_score > 0.0 && capacities[1].to_score < capacities[0].to_score, "{capacities:?}");
+    // A query worker has loaded the period before the miner was admitted.
+    let charlie = key("//Charlie").hotkey();
+    let is_known = async {
+        while [&validator.floor, &worker].iter().any(|market| market.roster().unwrap().limit(&charlie) != Some(7)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), is_known).await.unwrap();
+    // The budget of tests is that of before.
+    assert!(period.await.unwrap().unwrap());
+    let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
+    assert!(budget.remaining < budget.planned, "{budget:?}");
+    let roster = validator.floor.roster().unwrap();
+    assert_eq!(roster.floors()[0].budget(), budget.remaining);
+    // Tests reach the late miner too.
+    let late = roster.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
+    assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
+    shutdown.request();
+}
+
+/// The list of miners is read again while a period runs, and at each attempt while no miner offers capacity.
+#[tokio::test(flavor = "multi_thread")]
+async fn miner_that_registers_late_is_admitted_within_the_period() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+    let handshakes = Arc::new(AtomicU32::new(0));
+    let nodes = Growing(Arc::default());
+    let validator = process_on(&store, Box::new(nodes.clone()), &model);
+    assert!(!validator.controller.period().await.unwrap(), "no miner is registered");
+    let (bob, charlie) =
+        (miner("//Bob", 1, &model, &handshakes).await, miner("//Charlie", 2, &model, &handshakes).await);
+    nodes.0.lock().unwrap().push(bob);
+    let controller = Arc::clone(&validator.controller);
+    let period = tokio::spawn(async move { controller.period().await });
+    let contenders = || validator.floor.roster().map_or(0, |roster| roster.contenders().count());
+    while contenders() == 0 {
+        assert!(!period.is_finished(), "the first miner is not found");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    nodes.0.lock().unwrap().push(charlie);
+    while contenders() == 1 {
+        assert!(!period.is_finished(), "the second miner is not admitted within the period");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(contenders(), 2);
+    assert!(period.await.unwrap().unwrap());
+}
