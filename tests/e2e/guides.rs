@@ -1,10 +1,11 @@
-//! Runs the commands of the guides for validators and subnet owners, of the guide of proofs, and of the guide of the text
-//! contest.
+//! Runs the commands of the guides for validators and subnet owners, of the guide of proofs, of the guide of the text
+//! contest, and of the inference market's walkthrough.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
 
 mod machine;
+mod nineteen;
 mod proof;
 mod quickstart;
 mod text;

@@ -16,7 +16,10 @@ use taonet_wire::{ClientConfig, SystemClock};
 use tempfile::TempDir;
 
 use crate::peers::Peer;
-use crate::support::{Daemon, document, refusal, repository, tao, write_checkpoint};
+use crate::support::{Daemon, document, model_state, refusal, repository, skip, stderr, tao, write_checkpoint};
+
+/// The model of the demonstration, if it is installed.
+const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -174,6 +177,46 @@ fn a_market_runs_on_a_model_from_a_directory() {
     assert!(number(cheating, "quality") < 0.5 && number(cheating, "weight") < number(good, "weight"), "{cheating}");
 }
 
+/// The demonstration with the small model with random weights.
+fn demo(further: &[&str]) -> Command {
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--json", "--model", "random"]).args(further);
+    command
+}
+
+/// Without `--model`, the demonstration serves the chat model if it is installed, and otherwise says how to get it.
+#[test]
+fn demonstration_without_the_chat_model_says_how_to_get_it() {
+    let folder = TempDir::new().unwrap();
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--once", "--json"]);
+    // Neither directory of models has any.
+    command.env("BB_MODELS_DIR", folder.path()).env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path());
+    let output = command.output().unwrap();
+    let text = stderr(&output);
+    assert!(text.contains("its answers mean nothing\nhint: `tao models pull SmolLM2-135M-Instruct` (98 MB)"), "{text}");
+    assert!(document(&output)["note"].as_str().unwrap().contains("random weights"));
+}
+
+/// The demonstration on a real model: the miners that serve it pass the checks with the same weights, and a miner with
+/// another model does not.
+#[test]
+fn demonstration_serves_the_chat_model() {
+    if model_state(CHAT_MODEL) != "present" {
+        skip(&format!("NOT TESTED: {CHAT_MODEL} is not on this machine. Run scripts/models {CHAT_MODEL}, or ./test"));
+        return;
+    }
+    let demo = document(&tao().args(["nineteen", "demo", "--once", "--json"]).output().unwrap());
+    assert!(demo["note"].as_str().unwrap().contains(CHAT_MODEL), "{demo}");
+    for name in ["good", "slow", "limiting", "failing"] {
+        let honest = miner(&demo, name);
+        assert!(number(honest, "quality") >= 0.99 && number(honest, "checked") > 0.0, "{honest}");
+    }
+    let cheating = miner(&demo, "cheating");
+    assert!(number(cheating, "quality") < 0.01 && number(cheating, "checked") > 0.0, "{cheating}");
+    assert!(number(miner(&demo, "good"), "weight") > number(cheating, "weight"), "{demo}");
+}
+
 /// Returns one entry of `miners`.
 fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
     demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
@@ -221,7 +264,7 @@ pub(crate) fn reproduces_weights(report: &Value) {
 fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     let began = Instant::now();
     let folder = TempDir::new().unwrap();
-    let demo = tao().args(["nineteen", "demo", "--once", "--json", "--keep"]).arg(folder.path()).output().unwrap();
+    let demo = demo(&["--once", "--keep"]).arg(folder.path()).output().unwrap();
     let demo = document(&demo);
     assert!(began.elapsed() < Duration::from_mins(5), "{:?}", began.elapsed());
     let [good, slow, limiting, failing, cheating] =
@@ -292,9 +335,8 @@ impl Drop for Running {
 #[test]
 fn openais_client_buys() {
     let Some(peer) = Peer::find("openai") else { return };
-    let mut command = tao();
-    command.args(["nineteen", "demo", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut demo = Running(command.spawn().unwrap());
+    let mut command = demo(&[]);
+    let mut demo = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
     let mut word = |name: &str| {
         lines.by_ref().map(Result::unwrap).find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()
@@ -337,9 +379,8 @@ fn openais_client_buys() {
 /// The demonstration prints a command that works, and ends without an error when it is interrupted.
 #[test]
 fn demonstration_prints_a_command_and_ends_when_interrupted() {
-    let mut command = tao();
-    command.args(["nineteen", "demo", "--json"]).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut demo = Running(command.spawn().unwrap());
+    let mut command = demo(&[]);
+    let mut demo = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
     let began = Instant::now();
