@@ -213,7 +213,7 @@ pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> 
     let begins = file.flag("tokenizer.ggml.add_bos_token") != Some(false);
     let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
     let names = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
-    let mut ends = BTreeSet::new();
+    let mut ends: BTreeSet<u32> = file.ends();
     for name in names {
         ends.extend(file.token(name)?);
     }

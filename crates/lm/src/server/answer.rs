@@ -208,7 +208,7 @@ fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> V
     first.chain(places.iter().zip(tokens.iter().skip(1)).map(place)).collect()
 }
 
-/// Returns the text of a token; the end token is returned by name, as in other servers.
+/// Returns the text of a token; end tokens are returned by name, as in other servers.
 fn token_text(model: &LanguageModel, token: u32) -> &str {
-    if token == model.vocabulary().end() { "<|end|>" } else { model.vocabulary().text(token) }
+    if model.vocabulary().ends().contains(&token) { "<|end|>" } else { model.vocabulary().text(token) }
 }

@@ -61,6 +61,14 @@ fn chat_template_has_the_texts_of_its_tokens() {
     assert!(open(&[texts()]).unwrap().template().unwrap().is_none());
 }
 
+#[test]
+fn control_tokens_end_answers_by_their_text() {
+    let tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>"].map(str::to_owned);
+    let kinds = ("tokenizer.ggml.token_type", Written::Integers(&[3, 3, 3, 1]));
+    let file = open(&[("tokenizer.ggml.tokens", Written::Texts(&tokens)), kinds]).unwrap();
+    assert_eq!(file.ends().into_iter().collect::<Vec<_>>(), [0, 2], "the last one is a text");
+}
+
 /// Opens a file with one matrix `w`.
 fn open_matrix(blocks: &QTensor, number: u32) -> Gguf {
     let (rows, columns) = blocks.shape().dims2().unwrap();
