@@ -16,10 +16,9 @@ use taonet_wire::{ClientConfig, SystemClock};
 use tempfile::TempDir;
 
 use crate::peers::Peer;
-use crate::support::{Daemon, document, model_state, refusal, repository, skip, stderr, tao, write_checkpoint};
+use crate::support::{Daemon, document, refusal, repository, tao, write_checkpoint};
 
-/// The model of the demonstration, if it is installed.
-const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
+mod chat_model;
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -182,39 +181,6 @@ fn demo(further: &[&str]) -> Command {
     let mut command = tao();
     command.args(["nineteen", "demo", "--json", "--model", "random"]).args(further);
     command
-}
-
-/// Without `--model`, the demonstration serves the chat model if it is installed, and otherwise says how to get it.
-#[test]
-fn demonstration_without_the_chat_model_says_how_to_get_it() {
-    let folder = TempDir::new().unwrap();
-    let mut command = tao();
-    command.args(["nineteen", "demo", "--once", "--json"]);
-    // Neither directory of models has any.
-    command.env("BB_MODELS_DIR", folder.path()).env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path());
-    let output = command.output().unwrap();
-    let text = stderr(&output);
-    assert!(text.contains("its answers mean nothing\nhint: `tao models pull SmolLM2-135M-Instruct` (98 MB)"), "{text}");
-    assert!(document(&output)["note"].as_str().unwrap().contains("random weights"));
-}
-
-/// The demonstration on a real model: the miners that serve it pass the checks with the same weights, and a miner with
-/// another model does not.
-#[test]
-fn demonstration_serves_the_chat_model() {
-    if model_state(CHAT_MODEL) != "present" {
-        skip(&format!("NOT TESTED: {CHAT_MODEL} is not on this machine. Run scripts/models {CHAT_MODEL}, or ./test"));
-        return;
-    }
-    let demo = document(&tao().args(["nineteen", "demo", "--once", "--json"]).output().unwrap());
-    assert!(demo["note"].as_str().unwrap().contains(CHAT_MODEL), "{demo}");
-    for name in ["good", "slow", "limiting", "failing"] {
-        let honest = miner(&demo, name);
-        assert!(number(honest, "quality") >= 0.99 && number(honest, "checked") > 0.0, "{honest}");
-    }
-    let cheating = miner(&demo, "cheating");
-    assert!(number(cheating, "quality") < 0.01 && number(cheating, "checked") > 0.0, "{cheating}");
-    assert!(number(miner(&demo, "good"), "weight") > number(cheating, "weight"), "{demo}");
 }
 
 /// Returns one entry of `miners`.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::json;
 use taonet_neuron::AddressPolicy;
 use taonet_nineteen_checker::LocalReference;
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
@@ -138,9 +139,13 @@ async fn play(
 /// Prints a command that buys an answer.
 fn suggest(buyer: &Buyer, context: &Context) {
     let (base, key) = buyer.access();
+    let question = json!({
+        "model": MODEL,
+        "temperature": 0,
+        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    });
     context.say(&format!(
-        "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{{\"model\": \"{MODEL}\", \
-         \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'"
+        "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
     ));
 }
 

@@ -1,0 +1,58 @@
+//! The demonstration with and without the model that it serves by default.
+
+use super::*;
+use crate::support::{model_state, skip, stderr};
+
+/// The model of the demonstration, if it is installed.
+const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
+
+/// Without `--model`, the demonstration serves the chat model if it is installed, and otherwise says how to get it.
+#[test]
+fn demonstration_without_the_chat_model_says_how_to_get_it() {
+    let folder = TempDir::new().unwrap();
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--once", "--json"]);
+    // Neither directory of models has any.
+    command.env("BB_MODELS_DIR", folder.path()).env("XDG_CACHE_HOME", folder.path()).env("HOME", folder.path());
+    let output = command.output().unwrap();
+    let text = stderr(&output);
+    assert!(text.contains("its answers mean nothing\nhint: `tao models pull SmolLM2-135M-Instruct` (98 MB)"), "{text}");
+    assert!(document(&output)["note"].as_str().unwrap().contains("random weights"));
+}
+
+/// The miners that serve the real model pass the checks with the same weights, a miner with another model does not, and
+/// the printed command buys an answer that makes sense.
+#[test]
+fn demonstration_serves_the_chat_model() {
+    if model_state(CHAT_MODEL) != "present" {
+        skip(&format!("NOT TESTED: {CHAT_MODEL} is not on this machine. Run scripts/models {CHAT_MODEL}, or ./test"));
+        return;
+    }
+    let mut command = tao();
+    command.args(["nineteen", "demo", "--json", "--periods", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut demo = Running(command.spawn().unwrap());
+    // The first period is not closed in the first document.
+    let documents = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
+    let round = documents.map(Result::unwrap).nth(1).unwrap();
+    assert!(round["note"].as_str().unwrap().contains(CHAT_MODEL), "{round}");
+    for name in ["good", "slow", "limiting", "failing"] {
+        let honest = miner(&round, name);
+        assert!(honest["quality"].as_f64().is_none_or(|quality| quality >= 0.99), "{honest}");
+    }
+    let [good, cheating] = ["good", "cheating"].map(|name| miner(&round, name));
+    assert!(number(good, "checked") > 0.0 && number(good, "weight") > number(cheating, "weight"), "{round}");
+    assert!(number(cheating, "quality") < 0.01 && number(cheating, "checked") > 0.0, "{cheating}");
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
+    // The gateway can still send a request to the cheating miner, and between two periods there is no answer.
+    let began = Instant::now();
+    loop {
+        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        if answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("Paris")) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
