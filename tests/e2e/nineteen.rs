@@ -1,5 +1,7 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
+mod chat_model;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,8 +19,6 @@ use tempfile::TempDir;
 
 use crate::peers::Peer;
 use crate::support::{Daemon, document, refusal, repository, tao, write_checkpoint};
-
-mod chat_model;
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
