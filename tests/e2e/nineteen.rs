@@ -169,7 +169,9 @@ fn a_miner_serves_a_model_from_a_directory() {
 fn a_market_runs_on_a_model_from_a_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
-    let demo = tao().args(["nineteen", "demo", "--once", "--json", "--model"]).arg(folder.path()).output().unwrap();
+    let mut demo = tao();
+    demo.args(["nineteen", "demo", "--once", "--periods", "1", "--json", "--model"]).arg(folder.path());
+    let demo = demo.output().unwrap();
     let demo = document(&demo);
     let [good, cheating] = ["good", "cheating"].map(|name| miner(&demo, name));
     assert!(number(good, "quality") > 0.9 && number(good, "weight") > 0.0, "{good}");
