@@ -142,7 +142,7 @@ fn suggest(buyer: &Buyer, context: &Context) {
     let question = json!({
         "model": MODEL,
         "temperature": 0,
-        "messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "messages": [{"role": "user", "content": "What is the capital city of Italy? Answer in one sentence."}],
     });
     context.say(&format!(
         "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
