@@ -73,10 +73,10 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
 fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
     for name in ["llama-q8_0.gguf", "llama-q4_0.gguf"] {
         let (causal, model) = (open(name), crate::LanguageModel::open("m", &vectors(name)).unwrap());
-        let tokens = causal.vocabulary().encode("Hello").unwrap();
-        assert_eq!(model.vocabulary().encode("Hello").unwrap(), tokens);
-        let expected = causal.next(&tokens, &mut KvCache::default()).unwrap();
-        let found = model.llama().next(&tokens, &mut KvCache::default()).unwrap();
+        let encoded = |vocabulary: &Vocabulary| vocabulary.encode("Hello").unwrap();
+        assert_eq!(encoded(model.vocabulary()), encoded(causal.vocabulary()));
+        let expected = causal.next(&[5, 6, 7], &mut KvCache::default()).unwrap();
+        let found = model.llama().next(&[5, 6, 7], &mut KvCache::default()).unwrap();
         assert!(differences(&found, &expected).0 < 1e-6, "{name}");
     }
     let error = crate::LanguageModel::open("m", &vectors("gpt2-q8_0.gguf")).unwrap_err().to_string();
