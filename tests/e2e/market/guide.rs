@@ -155,7 +155,11 @@ fn every_command_of_the_guide_runs() {
     let of_the_period = score_files(&network, &mut guide);
     let own_tasks = std::fs::read_to_string(network.tasks()).unwrap();
     run(&network, &guide.take("tao nineteen tasks")[0], &[]);
-    assert!(std::fs::read_to_string(network.tasks()).unwrap().contains("chat-llama-3-1-8b"));
+    let default_tasks = std::fs::read_to_string(network.tasks()).unwrap();
+    assert!(default_tasks.contains("chat-llama-3-1-8b"));
+    let embeddings = guide.text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    std::fs::write(network.chain.path("embeddings.toml"), format!("{default_tasks}\n{embeddings}")).unwrap();
+    run(&network, "tao nineteen tasks embeddings.toml", &[]);
     std::fs::write(network.chain.path("tasks.toml"), &own_tasks).unwrap();
 
     // A miner; the network has others.
