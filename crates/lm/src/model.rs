@@ -98,8 +98,11 @@ impl LanguageModel {
         let GgufCheckpoint { checkpoint, tokenizer, template, .. } =
             checkpoint::load_gguf(path, Device::Cpu, Conversion::SlowBlocks)?;
         let Checkpoint { network, begin, ends } = checkpoint;
-        let Network::Llama(llama) = network else {
-            return Err(LoadError::Foreign { path: path.to_owned(), what: network.architecture().to_owned() });
+        let llama = match network {
+            Network::Llama(llama) => llama,
+            other @ Network::Gpt2(_) => {
+                return Err(LoadError::Foreign { path: path.to_owned(), what: other.architecture().to_owned() });
+            }
         };
         let vocabulary = Vocabulary::of_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
         let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
