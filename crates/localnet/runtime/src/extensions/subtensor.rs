@@ -15,7 +15,9 @@ use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, Error, Pallet};
 
 /// Extension that refuses calls of the Subtensor pallet that cannot succeed, and the calls of coldkeys whose swap is
-/// announced: clients get the error immediately, and free calls take no block space.
+/// announced: clients get the error immediately, and free calls take no block space. It checks what the real chain
+/// checks (`pallets/subtensor/src/guards` of opentensor/subtensor at 14bc6f9f), and no more: clients expect all other
+/// errors from a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 
@@ -78,7 +80,8 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
         Call::serve_prometheus { netuid, ip, port, ip_type, .. } => {
             Subtensor::check_prometheus(who, *netuid, *ip, *port, *ip_type)
         }
-        Call::register_network { .. } | Call::register_network_with_identity { .. } => {
+        // The real chain leaves `register_network_with_identity` to the block.
+        Call::register_network { .. } => {
             frame_support::ensure!(Subtensor::may_create_network(), Error::NetworkTxRateLimitExceeded);
             Ok(())
         }
@@ -86,8 +89,9 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
             Subtensor::check_pow_registration(who, *netuid, *work_block, *nonce, work, hotkey)
         }
         Call::associate_evm_key { netuid, .. } => Subtensor::check_evm_association(who, *netuid).map(|_| ()),
-        Call::decrease_take { hotkey, take } => Subtensor::check_decrease_take(who, hotkey, *take),
-        Call::increase_take { hotkey, take } => Subtensor::check_increase_take(who, hotkey, *take),
+        Call::decrease_take { hotkey, take } | Call::increase_take { hotkey, take } => {
+            Subtensor::precheck_take(who, hotkey, *take)
+        }
         call => Subtensor::precheck_weights(who, call),
     }
 }
@@ -101,10 +105,7 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::SubnetNotExists => 3,
         Error::HotKeyAccountNotExists => 4,
         Error::NotEnoughStakeToWithdraw => 5,
-        Error::SettingWeightsTooFast
-        | Error::CommittingWeightsTooFast
-        | Error::NetworkTxRateLimitExceeded
-        | Error::DelegateTxRateLimitExceeded => 6,
+        Error::SettingWeightsTooFast | Error::CommittingWeightsTooFast | Error::NetworkTxRateLimitExceeded => 6,
         Error::InsufficientLiquidity => 7,
         Error::SlippageTooHigh => 8,
         Error::TransferDisallowed => 9,
@@ -115,7 +116,7 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::InvalidRevealRound => 15,
         Error::NoWeightsCommitFound | Error::InvalidRevealCommitHashNotMatch => 16,
         Error::RevealTooEarly | Error::ExpiredWeightCommit => 17,
-        Error::WeightVecNotEqualSize | Error::InputLengthsUnequal => 18,
+        Error::InputLengthsUnequal => 18,
         Error::HotKeyNotRegisteredInSubNet => 19,
         Error::EvmKeyAssociateRateLimitExceeded => 20,
         Error::ColdkeySwapDisputed => 21,

@@ -7,28 +7,33 @@ use super::types::RateLimitKey;
 use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet, TxDelegateTakeRateLimit};
 
 impl<T: Config> Pallet<T> {
-    /// Validates a take decrease, without writing.
+    /// Validates the change of a take at the pool, without writing. A take on the wrong side of the present one, and a
+    /// change within the rate limit, fail when a block executes them.
     ///
     /// # Errors
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than before, or
-    /// is below the minimum.
-    pub fn check_decrease_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
-        Self::ensure_owns_hotkey(who, hotkey)?;
-        if let Ok(before) = Delegates::<T>::try_get(hotkey) {
+    /// In this order: `DelegateTakeTooLow` below the minimum, `DelegateTakeTooHigh` above the maximum,
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`.
+    pub fn precheck_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
+        ensure!(take >= MinDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooLow);
+        ensure!(take <= MaxDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooHigh);
+        Self::ensure_owns_hotkey(who, hotkey)
+    }
+
+    pub(crate) fn do_decrease_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+        Self::ensure_owns_hotkey(who, &hotkey)?;
+        if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
             ensure!(take < before, Error::<T>::DelegateTakeTooLow);
         }
         ensure!(take >= MinDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooLow);
+        Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
+        Delegates::<T>::insert(&hotkey, take);
+        Self::deposit_event(Event::TakeDecreased(who.clone(), hotkey, take));
         Ok(())
     }
 
-    /// Validates a take increase, without writing.
-    ///
-    /// # Errors
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not higher than before,
-    /// `DelegateTakeTooHigh` above the maximum, `DelegateTxRateLimitExceeded` within the rate limit.
-    pub fn check_increase_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
-        Self::ensure_owns_hotkey(who, hotkey)?;
-        if let Ok(before) = Delegates::<T>::try_get(hotkey) {
+    pub(crate) fn do_increase_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+        Self::ensure_owns_hotkey(who, &hotkey)?;
+        if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
             ensure!(take > before, Error::<T>::DelegateTakeTooLow);
         }
         ensure!(take <= MaxDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooHigh);
@@ -37,20 +42,7 @@ impl<T: Config> Pallet<T> {
             Self::key_rate_allows(&key, TxDelegateTakeRateLimit::<T>::get()),
             Error::<T>::DelegateTxRateLimitExceeded
         );
-        Ok(())
-    }
-
-    pub(crate) fn do_decrease_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
-        Self::check_decrease_take(who, &hotkey, take)?;
-        Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
-        Delegates::<T>::insert(&hotkey, take);
-        Self::deposit_event(Event::TakeDecreased(who.clone(), hotkey, take));
-        Ok(())
-    }
-
-    pub(crate) fn do_increase_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
-        Self::check_increase_take(who, &hotkey, take)?;
-        Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
+        Self::record_rate_limited(&key);
         Delegates::<T>::insert(&hotkey, take);
         Self::deposit_event(Event::TakeIncreased(who.clone(), hotkey, take));
         Ok(())

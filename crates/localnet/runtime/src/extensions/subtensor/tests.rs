@@ -83,7 +83,7 @@ fn subnets_that_come_too_soon_are_refused() {
         let bob = account("Bob");
         assert_eq!(refusal(&bob, create()), None);
         LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
-        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (Some(6), Some(6)));
+        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (Some(6), None));
         jump_to(7_201);
         assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (None, None));
     });
@@ -101,9 +101,17 @@ fn takes_that_cannot_be_set_are_refused() {
         assert_eq!(refusal(&bob, lower(hotkey.clone(), 20)), Some(25));
         assert_eq!(refusal(&alice, lower(hotkey.clone(), 9)), Some(26));
         assert_eq!(refusal(&alice, raise(hotkey.clone(), 11_797)), Some(27));
+        assert_eq!(refusal(&bob, raise(key(1), 11_797)), Some(27), "the bounds come first");
         assert_eq!(outcome(send(&alice, lower(hotkey.clone(), 20))), "ok");
-        assert_eq!(refusal(&alice, raise(hotkey.clone(), 20)), Some(26));
-        assert_eq!(refusal(&alice, raise(hotkey, 21)), Some(6), "the limit counts from the last change");
+        let left_to_the_block = [
+            (lower(hotkey.clone(), 20), "DelegateTakeTooLow"),
+            (raise(hotkey.clone(), 20), "DelegateTakeTooLow"),
+            (raise(hotkey, 21), "DelegateTxRateLimitExceeded"),
+        ];
+        for (call, expected) in left_to_the_block {
+            assert_eq!(refusal(&alice, call.clone()), None, "{expected}");
+            assert_eq!(outcome(send(&alice, call)), expected);
+        }
     });
 }
 
@@ -131,8 +139,8 @@ fn weights_that_cannot_be_set_are_refused() {
     chain(|| {
         let hotkey = account("Alice_hk");
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
-        assert_eq!(refusal(&hotkey, weights(&[0], &[1, 2])), Some(18));
-        assert_eq!(refusal(&key(1), weights(&[0], &[1])), Some(19));
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1, 2])), None, "a wrong length fails in the block");
+        assert_eq!(refusal(&key(1), weights(&[0], &[1])), None, "an unknown hotkey fails in the block");
         StakeThreshold::<Runtime>::put(1);
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), Some(1));
         StakeThreshold::<Runtime>::put(0);
@@ -190,7 +198,6 @@ fn every_reason_has_the_real_chains_number() {
         (Error::HotKeyAccountNotExists, 4),
         (Error::NotEnoughStakeToWithdraw, 5),
         (Error::CommittingWeightsTooFast, 6),
-        (Error::DelegateTxRateLimitExceeded, 6),
         (Error::InsufficientLiquidity, 7),
         (Error::SlippageTooHigh, 8),
         (Error::TransferDisallowed, 9),

@@ -13,25 +13,21 @@ impl<T: Config> Pallet<T> {
     /// listed here pass too, and fail when a block executes them.
     ///
     /// # Errors
-    /// `WeightVecNotEqualSize`, for batches `InputLengthsUnequal`, `NotEnoughStakeToSetWeights`; for timelocked commits
-    /// also `InvalidRevealRound`; for rate-limited calls also `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`,
-    /// `CommittingWeightsTooFast`; for reveals also `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`,
-    /// `ExpiredWeightCommit`, `RevealTooEarly`.
+    /// For batches `InputLengthsUnequal`; `NotEnoughStakeToSetWeights`; for timelocked commits also `InvalidRevealRound`;
+    /// for hash commits `CommittingWeightsTooFast`, and for weights without commit-reveal `SettingWeightsTooFast`; for
+    /// reveals also `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
         match call {
-            Call::set_weights { netuid, dests, weights, .. } => Self::precheck_set(who, *netuid, main, dests, weights),
-            Call::set_mechanism_weights { netuid, mecid, dests, weights, .. } => {
-                Self::precheck_set(who, *netuid, *mecid, dests, weights)
-            }
+            Call::set_weights { netuid, .. } => Self::precheck_set(who, *netuid, main),
+            Call::set_mechanism_weights { netuid, mecid, .. } => Self::precheck_set(who, *netuid, *mecid),
             Call::commit_weights { netuid, .. } => Self::precheck_commit(who, *netuid, main),
             Call::commit_mechanism_weights { netuid, mecid, .. } => Self::precheck_commit(who, *netuid, *mecid),
-            Call::commit_timelocked_weights { netuid, reveal_round, .. } => {
-                Self::precheck_timelocked_commit(who, *netuid, main, *reveal_round)
-            }
-            Call::commit_timelocked_mechanism_weights { netuid, mecid, reveal_round, .. }
-            | Call::commit_crv3_mechanism_weights { netuid, mecid, reveal_round, .. } => {
-                Self::precheck_timelocked_commit(who, *netuid, *mecid, *reveal_round)
+            Call::commit_timelocked_weights { netuid, reveal_round, .. }
+            | Call::commit_timelocked_mechanism_weights { netuid, reveal_round, .. }
+            | Call::commit_crv3_mechanism_weights { netuid, reveal_round, .. } => {
+                Self::ensure_stake_for_weights(who, *netuid)?;
+                Self::ensure_round_is_open(*reveal_round)
             }
             Call::reveal_weights { netuid, uids, values, salt, version_key } => {
                 Self::precheck_reveal(who, *netuid, main, (uids, values, salt, *version_key))
@@ -48,10 +44,10 @@ impl<T: Config> Pallet<T> {
             Call::batch_reveal_weights { netuid, uids_list, values_list, salts_list, version_keys } => {
                 let lengths = [values_list.len(), salts_list.len(), version_keys.len()];
                 ensure!(lengths.iter().all(|length| *length == uids_list.len()), Error::<T>::InputLengthsUnequal);
+                Self::ensure_stake_for_weights(who, *netuid)?;
                 let index = netuid.mechanism(main);
                 let lists = uids_list.iter().zip(values_list).zip(salts_list.iter().zip(version_keys));
                 for ((uids, values), (salt, version_key)) in lists {
-                    Self::ensure_stake_for_weights(who, *netuid)?;
                     let hash = commit_hash(who, index, uids, values, salt, *version_key);
                     Self::check_reveal(who, *netuid, main, hash)?;
                 }
@@ -66,14 +62,7 @@ impl<T: Config> Pallet<T> {
         netuids.iter().try_for_each(|netuid| Self::ensure_stake_for_weights(who, netuid.0))
     }
 
-    fn precheck_set(
-        who: &AccountId32,
-        netuid: NetUid,
-        mecid: MechId,
-        uids: &[u16],
-        values: &[u16],
-    ) -> Result<(), Error<T>> {
-        ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
+    fn precheck_set(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
         Self::ensure_stake_for_weights(who, netuid)?;
         if CommitRevealWeightsEnabled::<T>::get(netuid) {
             return Ok(());
@@ -86,19 +75,8 @@ impl<T: Config> Pallet<T> {
         Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
     }
 
-    fn precheck_timelocked_commit(
-        who: &AccountId32,
-        netuid: NetUid,
-        mecid: MechId,
-        reveal_round: u64,
-    ) -> Result<(), Error<T>> {
-        Self::ensure_stake_for_weights(who, netuid)?;
-        Self::ensure_round_is_open(reveal_round)?;
-        Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
-    }
-
     fn precheck_rate(who: &AccountId32, netuid: NetUid, mecid: MechId, too_fast: Error<T>) -> Result<(), Error<T>> {
-        let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
+        let Some(uid) = Self::uid_of(netuid, who) else { return Ok(()) };
         ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), too_fast);
         Ok(())
     }
@@ -109,7 +87,6 @@ impl<T: Config> Pallet<T> {
         mecid: MechId,
         (uids, values, salt, version_key): (&[u16], &[u16], &[u16], u64),
     ) -> Result<(), Error<T>> {
-        ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
         Self::ensure_stake_for_weights(who, netuid)?;
         let hash = commit_hash(who, netuid.mechanism(mecid), uids, values, salt, version_key);
         Self::check_reveal(who, netuid, mecid, hash)?;
