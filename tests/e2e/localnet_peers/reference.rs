@@ -1,6 +1,6 @@
 //! SDK 10 on a chain with the genesis block of the reference's local network.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::results::Did;
 use crate::peers::Peer;
@@ -19,4 +19,100 @@ fn reference_genesis_suits_the_sdks_own_suite() {
     assert_eq!(did.value("duplicate proxy"), &json!([true, "Duplicate", ["Account is already a proxy."]]));
     assert_eq!(did.value("storage set by sudo"), &json!([true, 33]));
     assert_eq!(did.value("code set by sudo"), false);
+}
+
+#[test]
+fn refused_calls_have_the_errors_that_the_sdks_own_suite_expects() {
+    let Some(sdk10) = Peer::find("sdk10") else { return };
+    let chain =
+        Daemon::start(tao().args(["localnet", "--memory", "--genesis", "reference", "--block-time", "instant"]));
+    let did = Did::all(&sdk10.ask(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })));
+    let [did] = did.as_slice() else { panic!("one tool") };
+    for (calls, errors) in expected_errors() {
+        assert_eq!(did.value(calls), &errors, "{calls}");
+    }
+}
+
+/// Returns the groups of calls in tests/e2e/peers/localnet_refusals.py, and the error of each call, null if it succeeds.
+fn expected_errors() -> [(&'static str, Value); 10] {
+    [
+        (
+            "takes",
+            json!([
+                "HotKeyAccountNotExists",
+                "NonAssociatedColdKey",
+                "DelegateTakeTooHigh",
+                null,
+                "DelegateTxRateLimitExceeded",
+                null
+            ]),
+        ),
+        ("subnets", json!(["NotSubnetOwner", null])),
+        ("commitments", json!(["AccountNotAllowedCommit", null, "SpaceLimitExceeded"])),
+        (
+            "children",
+            json!([
+                "RegistrationNotPermittedOnRootSubnet",
+                "SubnetNotExists",
+                "InvalidChild",
+                "DuplicateChild",
+                "ProportionOverflow",
+                null,
+                "TxRateLimitExceeded",
+                "NotEnoughStakeToSetChildkeys"
+            ]),
+        ),
+        (
+            "alpha values",
+            json!(["LiquidAlphaDisabled", null, "AlphaHighTooLow", "AlphaLowOutOfRange", "AlphaLowOutOfRange"]),
+        ),
+        ("weights", json!(["WeightVecNotEqualSize", "TxRateLimitExceeded"])),
+        (
+            "proxies",
+            json!([
+                null,
+                "Duplicate",
+                null,
+                "NotFound",
+                "NoSelfProxy",
+                null,
+                "Unannounced",
+                "Unannounced",
+                "Unannounced",
+                null
+            ]),
+        ),
+        ("pure proxies", json!([null, null, "NotProxy"])),
+        (
+            "crowdloans",
+            json!([
+                "DepositTooLow",
+                "CapTooLow",
+                "CannotEndInPast",
+                "BlockDurationTooShort",
+                "BlockDurationTooLong",
+                null,
+                "InvalidOrigin",
+                "ContributionTooLow",
+                null,
+                "CapRaised",
+                null,
+                "AlreadyFinalized",
+                "CapRaised",
+                "AlreadyFinalized"
+            ]),
+        ),
+        (
+            "coldkey swaps",
+            json!([
+                "No coldkey swap announcement found",
+                "New coldkey hash does not match announcement",
+                "Swap too early",
+                "ColdkeySwapReannouncedTooEarly",
+                "Custom error: 0",
+                null,
+                "Custom error: 21"
+            ]),
+        ),
+    ]
 }
