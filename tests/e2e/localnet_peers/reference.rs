@@ -33,7 +33,7 @@ fn refused_calls_have_the_errors_that_the_sdks_own_suite_expects() {
     }
 }
 
-/// Returns the groups of calls in tests/e2e/peers/localnet_refusals.py, and the error of each call, null if it succeeds.
+/// Returns the groups of calls in tests/e2e/peers/localnet_refusals.py, and each call's error; null after a success.
 fn expected_errors() -> [(&'static str, Value); 10] {
     [
         (

@@ -13,9 +13,9 @@ impl<T: Config> Pallet<T> {
     /// listed here pass too, and fail when a block executes them.
     ///
     /// # Errors
-    /// For batches `InputLengthsUnequal`; `NotEnoughStakeToSetWeights`; for timelocked commits `InvalidRevealRound`; for
-    /// hash commits `CommittingWeightsTooFast`; for weights without commit-reveal `SettingWeightsTooFast`; for reveals
-    /// `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
+    /// `NotEnoughStakeToSetWeights`; for batches `InputLengthsUnequal`; for timelocked commits `InvalidRevealRound`;
+    /// for hash commits `CommittingWeightsTooFast`; for weights without commit-reveal `SettingWeightsTooFast`; for
+    /// reveals `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
         match call {
