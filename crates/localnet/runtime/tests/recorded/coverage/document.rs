@@ -74,8 +74,8 @@ compares this list with the source code.
 const SUITES: &str = "
 ## The tools' own test suites
 
-The end-to-end suites of opentensor/bittensor (bb526e6d, with SDK 10.5.0) and opentensor/btcli (1e9bc8b6, with btcli
-9.23.2) run unmodified on `--genesis reference --finality-lag 3`, as
+`scripts/suites` runs the end-to-end suites of opentensor/bittensor (bb526e6d, with SDK 10.5.0) and opentensor/btcli
+(1e9bc8b6, with btcli 9.23.2) unmodified on `--genesis reference --finality-lag 3`, as
 [the guide](localnet.md#run-the-sdks-and-btclis-own-test-suites) describes. They are written for an older version of the
 chain than the main network's. `./test` does not run them: they are published in these repositories only, and `./test`
 installs the tools from the Python package index. In their place, it calls each public method of the SDK, runs each
