@@ -97,8 +97,8 @@ were not repeated with it. The others fail for these reasons:
 | SDK | test_crowdloan_with_call (2) | the chain refuses to finalize a crowdloan whose call does not spend all TAO (FundsNotSettled) |
 | SDK | test_batch_operations (2) | expects 0.1 TAO as the price of a registration on a new subnet; the chain begins with 1 TAO, as the published source does (`DefaultNeuronBurnCost`) |
 | SDK | test_subtensor_extrinsics (2) | expects the same price of a registration before and after it; the chain raises it by 26 % (`BurnIncreaseMult`), as the published source does |
-| SDK | test_children (2) | sets children about 143 blocks after the last time; the chain permits it after 150, as the published source does |
-| btcli | test_children_hotkeys | likewise, unless the machine is so slow that 150 blocks of 250 ms pass between its calls |
+| SDK | test_children (2) | sets children about 140 blocks after the last time; the chain permits it after 150, as the published source does |
+| btcli | test_children_hotkeys | likewise, unless the machine is so slow that 150 blocks of 250 ms pass between its calls, as in two later runs |
 | btcli | test_coldkey_swap_dispute | expects ColdkeySwapDisputed from a block; the chain refuses the call before, with custom error 21, as the published source does |
 | btcli | test_hyperparams_setting | btcli 9.23.2 itself refuses to set `activity_cutoff`, which the suite sets |
 | btcli | test_staking_sudo | expects the price 0 on a subnet that is not started; the pool of a new subnet has a price, as in the published source (`current_price`) |
