@@ -8,6 +8,9 @@
 //! let Some(directory) = taonet_testing::peer_directory("whisper") else { return };
 //! let python = directory.join("bin/python");
 //! # let _ = python;
+//! let (log, _capture) = taonet_testing::CapturedLog::start();
+//! tracing::info!("refused");
+//! assert!(log.text().contains("refused"));
 //! ```
 //!
 //! Functions panic on errors, because only tests call them. No product code depends on the crate, and helpers of one

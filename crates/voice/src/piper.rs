@@ -108,7 +108,7 @@ impl Synthesizer for PiperVoice {
 }
 
 #[cfg(test)]
-mod peer;
+mod peer_tests;
 
 #[cfg(test)]
 mod tests {

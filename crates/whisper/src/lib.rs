@@ -64,7 +64,7 @@ mod memory;
 mod model;
 mod options;
 #[cfg(test)]
-mod peer;
+mod peer_tests;
 mod recognizer;
 mod rules;
 mod search;

@@ -6,11 +6,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_testing::skip;
 use tempfile::TempDir;
 
 use super::first_block;
 use crate::peers::Peer;
-use crate::support::{Daemon, document, free_address, model_state, shell, skip, stderr, tao};
+use crate::support::{Daemon, document, free_address, model_state, shell, stderr, tao};
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough.

@@ -1,7 +1,9 @@
 //! The demonstration with and without the model that it serves by default.
 
+use taonet_testing::skip;
+
 use super::*;
-use crate::support::{model_state, skip, stderr};
+use crate::support::{model_state, stderr};
 
 /// The model of the demonstration, if it is installed.
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";

@@ -79,7 +79,7 @@ impl Source {
 
     fn add(&mut self, path: PathBuf) {
         let text = fs::read_to_string(&path).unwrap();
-        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
         let mut of = None;
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {

@@ -200,7 +200,7 @@ fn all_facts() -> Vec<Sample> {
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
         ]),
-        Sample::facts("commands/doctor.rs", &[
+        Sample::facts("commands/doctor/report.rs", &[
             ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
             ["remedy", "run `chmod 600 /var/lib/taonet/hotkey`"],
         ]),
