@@ -95,14 +95,14 @@ mod tests {
 
     #[test]
     fn clock_off_by_a_day_is_fault_on_public_chains() {
-        let now = Duration::from_secs(1_800_000_000);
+        let now = DAY * 20_000;
         for (local, is_development, status, seen) in [
             (now, false, Status::Ok, "0.0 s behind"),
             (now + Duration::from_secs(30), false, Status::Ok, "30.0 s ahead of"),
             (now + Duration::from_mins(3), false, Status::Warning, "3.0 minutes ahead of"),
             (now + DAY, false, Status::Fault, "24.0 hours ahead of"),
-            (now - DAY, false, Status::Fault, "24.0 hours behind"),
-            (now - DAY, true, Status::Warning, "24.0 hours behind"),
+            (DAY * 19_999, false, Status::Fault, "24.0 hours behind"),
+            (DAY * 19_999, true, Status::Warning, "24.0 hours behind"),
         ] {
             let finding = clock_against_chain(&state(now, is_development), local);
             assert_eq!(finding.status, status, "{finding:?}");

@@ -18,9 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// responds to all paths is not taken for it.
 pub async fn port(names: &[&str], address: SocketAddr, setting: &str) -> Finding {
     let subject = format!("{}: {address}", names.first().unwrap_or(&"service"));
-    let error = match TcpListener::bind(address).await {
-        Ok(_) => return Finding::ok(Check::Ports, subject, "free"),
-        Err(error) => error,
+    let Err(error) = TcpListener::bind(address).await else {
+        return Finding::ok(Check::Ports, subject, "free");
     };
     match error.kind() {
         ErrorKind::AddrInUse => match running_service(address).await {

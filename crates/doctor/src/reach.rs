@@ -75,15 +75,15 @@ pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Opti
     }
     let Some(call) = call else {
         let reason = "no key to sign a request with: `tao axon ping` asks for the password of an encrypted key";
-        return vec![Finding::skipped(Check::Reachability, subject, reason)];
+        return vec![Finding::skipped(Check::Reachability, &subject, reason)];
     };
     let peer = match address.peer(call.hotkey) {
         Ok(peer) => peer,
-        Err(error) => return vec![Finding::error(Check::Reachability, subject, &error, REPUBLISH)],
+        Err(error) => return vec![Finding::error(Check::Reachability, &subject, &error, REPUBLISH)],
     };
     let is_local = address.host().parse().is_ok_and(is_local_address);
     let response = call.client.call(&peer, call.request).await.map(|answer| answer.status);
-    vec![judge_response(subject, response, &call, is_local)]
+    vec![judge_response(&subject, response, &call, is_local)]
 }
 
 /// Whether an address is one of this machine's interfaces.
@@ -93,19 +93,19 @@ fn is_local_address(ip: IpAddr) -> bool {
 }
 
 fn judge_response(
-    subject: String,
+    subject: &str,
     response: Result<StatusCode, CallError>,
     call: &EndpointCall<'_>,
     is_local: bool,
 ) -> Finding {
     let wrong = |seen: String, remedy: &str| {
         if is_local {
-            return Finding::fault(Check::Reachability, &subject, seen, remedy);
+            return Finding::fault(Check::Reachability, subject, seen, remedy);
         }
         let hotkey = call.hotkey;
         let remedy =
             format!("run `tao axon ping {subject} --hotkey {hotkey}` on another machine: if it fails too, {remedy}");
-        Finding::warning(Check::Reachability, &subject, format!("{seen}; this cannot be decided from inside"), remedy)
+        Finding::warning(Check::Reachability, subject, format!("{seen}; this cannot be decided from inside"), remedy)
     };
     let status = match response {
         Ok(status) => status,
@@ -119,14 +119,13 @@ fn judge_response(
             format!("rejects a request that is signed for the hotkey: {status}"),
             "start the miner with the hotkey that published the endpoint",
         ),
-        // A miner may serve other validators only.
-        403 | 429 => Finding::ok(Check::Reachability, &subject, format!("responds to a signed request: {status}")),
         404 | 405 if call.is_subnet_route => {
             wrong(format!("not a miner of the subnet: {status}"), "stop the other program on the port")
         }
         500..=599 => wrong(format!("does not serve requests: {status}"), "see the log of the miner"),
-        // The route decides about the content of a request only after its signature.
-        _ => Finding::ok(Check::Reachability, &subject, format!("responds to a signed request: {status}")),
+        // The route decides about the content of a request only after its signature. With 403 or 429, the miner serves
+        // other validators only.
+        _ => Finding::ok(Check::Reachability, subject, format!("responds to a signed request: {status}")),
     }
 }
 
@@ -208,7 +207,7 @@ mod tests {
         let call = EndpointCall { hotkey: hotkey(), client: &client, request: &request, is_subnet_route: false };
         let judge = |response, is_subnet_route, is_local| {
             let call = EndpointCall { is_subnet_route, ..call };
-            judge_response("203.0.113.7:8092".to_owned(), response, &call, is_local)
+            judge_response("203.0.113.7:8092", response, &call, is_local)
         };
         let timeout = || Err(CallError::Timeout { after: Duration::from_secs(3) });
         assert_eq!(judge(timeout(), true, true).status, Status::Fault);

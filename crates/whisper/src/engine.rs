@@ -287,7 +287,10 @@ impl Worker {
         loop {
             while let Some(job) = self.next() {
                 self.jobs.push(job.clone());
-                self.attempt(|worker| worker.admit(job));
+                self.attempt(|worker| {
+                    worker.admit(&job);
+                    Ok(())
+                });
                 if self.is_after_pass && !self.active.is_empty() {
                     // One step of the windows between two passes.
                     break;
@@ -325,7 +328,7 @@ impl Worker {
         for job in jobs {
             self.jobs.push(job.clone());
             let alone = self.guard(|worker| {
-                worker.admit(job.clone())?;
+                worker.admit(&job);
                 while !worker.active.is_empty() {
                     worker.step()?;
                 }
@@ -358,7 +361,7 @@ impl Worker {
     }
 
     /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few tokens.
-    fn admit(&mut self, job: Arc<Job>) -> Result<(), TranscribeError> {
+    fn admit(&mut self, job: &Arc<Job>) {
         self.is_after_pass = job.work.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
         match &job.work {
@@ -367,17 +370,17 @@ impl Worker {
                 self.go_on(job.clone(), answer.clone(), recording, search);
             }
             Work::Continue(prefix, answer) => {
-                #[cfg(test)]
-                if let Some(fault) = &self.model.fault {
-                    fault(&[job.samples.len()])?;
-                }
                 let continuation = recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
-                self.remove(&job);
+                #[cfg(test)]
+                let continuation = match &self.model.fault {
+                    Some(fault) => fault(&[job.samples.len()]).and(continuation),
+                    None => continuation,
+                };
+                self.remove(job);
                 // Sending fails only if the caller has stopped waiting.
                 let _ = answer.send(continuation);
             }
         }
-        Ok(())
     }
 
     /// Schedules a recording's next search, or sends the answer.

@@ -199,7 +199,7 @@ impl Speech {
         let is_pause = is_end || is_silent;
         let options = self.options();
         let is_detectable = is_pause || options.language.is_some() || self.state.samples.len() >= DETECTION;
-        let words = if has_speech && is_detectable { self.decode(options, is_pause, is_end)? } else { Vec::new() };
+        let words = if has_speech && is_detectable { self.decode(&options, is_pause, is_end)? } else { Vec::new() };
         if is_pause {
             self.language.end_phrase(self.state.speech);
             self.state.reset();
@@ -219,7 +219,7 @@ impl Speech {
     }
 
     /// Decodes the words after the final ones and makes them final.
-    fn decode(&mut self, options: Arc<Options>, is_pause: bool, is_end: bool) -> Result<Vec<Word>, RecognizeError> {
+    fn decode(&mut self, options: &Arc<Options>, is_pause: bool, is_end: bool) -> Result<Vec<Word>, RecognizeError> {
         let state = &self.state;
         let prefix = Prefix {
             context: state.context.clone(),

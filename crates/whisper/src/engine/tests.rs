@@ -88,7 +88,7 @@ fn windows_share_memory_until_the_worker_waits() {
     let (answer, answers) = sync_channel(1);
     // At least three windows.
     let job = Job { samples: noise(90 * 16_000), options: short(), work: Work::Transcribe(answer) };
-    worker.admit(Arc::new(job)).unwrap();
+    worker.admit(&Arc::new(job));
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }
@@ -143,7 +143,7 @@ fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
     for is_pass in kinds {
         let job = worker.next().unwrap();
         assert_eq!(job.work.is_pass(), is_pass);
-        worker.admit(job).unwrap();
+        worker.admit(&job);
         assert_eq!(worker.is_after_pass, is_pass);
     }
     // The other transcription waits for the window.
@@ -203,7 +203,7 @@ fn memory_is_kept_between_passes() {
     };
     submit();
     let job = worker.next().unwrap();
-    worker.admit(job).unwrap();
+    worker.admit(&job);
     std::thread::scope(|scope| {
         // The worker waits for the next pass.
         scope.spawn(submit);

@@ -222,10 +222,10 @@ fn language_is_detected_as_in_a_transcription() {
         let mut recording = Recording::new(model.clone(), Arc::new(options.clone()), &samples);
         let continuation = recording.continue_text(&mut buffers, &mut cache, &prefix).unwrap();
         assert_eq!(continuation.language, transcription.language);
-        assert_eq!(recording.language_probability, transcription.language_probability);
+        assert_eq!(recording.language_probability.to_bits(), transcription.language_probability.to_bits());
         assert!((0.0..1.0).contains(&continuation.language_margin), "{}", continuation.language_margin);
     }
-    assert_eq!(continue_noise(&prefix).language_margin, 1.0);
+    assert!((continue_noise(&prefix).language_margin - 1.0).abs() < 1e-9);
 }
 
 #[test]
