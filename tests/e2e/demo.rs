@@ -168,8 +168,9 @@ fn a_challenge_that_cannot_be_played_is_refused() {
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
     std::fs::write(&broken, challenge.to_string()).unwrap();
     for (challenge, code, says) in [
-        ("99", 2, "--challenge 99: expected a number in 1..=8"),
-        ("0", 2, "--challenge 0: expected a number in 1..=8"),
+        ("99", 2, "--challenge 99: neither a shipped challenge nor a file"),
+        ("0", 2, "hint: the shipped challenges are 1, 2, 3, 4, 5, 6, 7, 8, de-1, es-1, fr-1"),
+        ("fr-9", 2, "--challenge fr-9: neither a shipped challenge nor a file"),
         ("absent.json", 1, "cannot read absent.json"),
         (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {

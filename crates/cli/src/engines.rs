@@ -21,8 +21,9 @@ use crate::settings;
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
-/// Name of the recogniser for visitors of the demonstration: the largest one that keeps pace with speech on two cores.
-const VISITORS: &str = "faster-whisper-base";
+/// Name of the demonstration's recogniser for visitors and foreign languages: the largest one that keeps pace with speech
+/// on two cores.
+const DEMONSTRATION: &str = "faster-whisper-base";
 
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
@@ -139,12 +140,12 @@ fn recognizer_of(
     if name != EMBEDDED {
         let (name, model) = whisper(name, config)?;
         let options = Options { language: language.map(str::to_owned), task, ..reference_options() };
-        return Ok(transcriber(&name, model, options, threads)?);
+        return Ok(transcriber(&name, &model, options, threads)?);
     }
     let refuse = |message: String| Err(Classified::error(Failure::Usage, message));
     match (task, language) {
         (SpeechTask::Translate, _) => {
-            refuse(format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {VISITORS}"))
+            refuse(format!("--task translate: {EMBEDDED} does not translate\nhint: use --stt-model {DEMONSTRATION}"))
         }
         (SpeechTask::Transcribe, None | Some("en")) => Ok(Arc::new(CtcRecognizer::embedded()?)),
         (SpeechTask::Transcribe, Some(code)) => refuse(format!(
@@ -211,7 +212,7 @@ pub(crate) fn hearing_whisper(
     }
     let (name, model) = whisper(name, config)?;
     let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
-    start(&name, model, options, None).map_err(|error| {
+    start(&name, &model, options, None).map_err(|error| {
         // The options of the command line have other names than those of the engine.
         let message = match (&error, language) {
             (TranscribeError::Option { option: "language", reason }, Some(code)) => {
@@ -238,9 +239,10 @@ fn hearing_options() -> Options {
     }
 }
 
-/// Loads Whisper base for simultaneous recognition of the demonstration's visitors, and downloads it if missing.
-pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> anyhow::Result<Arc<Transcriber>> {
-    let spec = ModelSpec::find(VISITORS)?;
+/// Loads the weights of Whisper base for the demonstration, and downloads them if missing; `note` follows the announcement
+/// of the download.
+pub(crate) fn demo_weights(models: Option<PathBuf>, note: &str, context: &Context) -> anyhow::Result<Arc<Model>> {
+    let spec = ModelSpec::find(DEMONSTRATION)?;
     let models = match models {
         Some(directory) => Some(directory),
         None => settings::load_only(&["BB_MODELS_DIR"])?.models_dir,
@@ -249,19 +251,36 @@ pub(crate) fn visitors_whisper(models: Option<PathBuf>, context: &Context) -> an
     let dir = match store.verify(spec) {
         Err(ModelError::Missing { .. }) => {
             let megabytes = spec.bytes() as f64 / 1e6;
-            context.say(&format!("{VISITORS} is not installed: downloading {megabytes:.0} MB; --stt tiny skips it"));
+            context.say(&format!("{DEMONSTRATION} is not installed: downloading {megabytes:.0} MB{note}"));
             context.block_on(pull(&store, spec, context))?
         }
         found => found.map_err(|error| usage(&error))?,
     };
-    let model = Model::open(&dir).map_err(|error| usage(&error))?;
-    transcriber(spec.name, model, hearing_options(), None)
+    open(&dir)
+}
+
+/// Starts Whisper base for simultaneous recognition in the demonstration; `language` is the language spoken, detected by
+/// default.
+///
+/// # Errors
+/// If Whisper lacks the language.
+pub(crate) fn demo_transcriber(
+    weights: &Arc<Model>,
+    language: Option<&str>,
+    task: SpeechTask,
+) -> anyhow::Result<Arc<Transcriber>> {
+    let options = Options { language: language.map(str::to_owned), task, ..hearing_options() };
+    transcriber(DEMONSTRATION, weights, options, None)
 }
 
 /// Opens a Whisper model by its name in the store, or by its path; returns its name.
-fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Model)> {
+fn whisper(name: &str, config: &Config) -> anyhow::Result<(String, Arc<Model>)> {
     let (name, path) = whisper_path(name, config)?;
-    Ok((name, Model::open(&path).map_err(|error| usage(&error))?))
+    Ok((name, open(&path)?))
+}
+
+fn open(directory: &Path) -> anyhow::Result<Arc<Model>> {
+    Ok(Arc::new(Model::open(directory).map_err(|error| usage(&error))?))
 }
 
 /// Finds the directory of a Whisper model by its name in the store, or by its path; returns its name.
@@ -288,7 +307,7 @@ fn directory_name(path: &Path) -> String {
 /// Starts a Whisper engine, by default with one thread per core.
 fn transcriber(
     name: &str,
-    model: Model,
+    model: &Arc<Model>,
     options: Options,
     threads: Option<NonZeroUsize>,
 ) -> anyhow::Result<Arc<Transcriber>> {
@@ -305,14 +324,13 @@ fn transcriber_error(error: TranscribeError) -> anyhow::Error {
 
 fn start(
     name: &str,
-    model: Model,
+    model: &Arc<Model>,
     options: Options,
     threads: Option<NonZeroUsize>,
 ) -> Result<Arc<Transcriber>, TranscribeError> {
-    let model = Arc::new(model);
     let size = match threads {
-        Some(threads) => EngineSize::with_threads(&model, threads),
-        None => EngineSize::for_model(&model),
+        Some(threads) => EngineSize::with_threads(model, threads),
+        None => EngineSize::for_model(model),
     };
     tracing::info!(
         recognizer = name,
@@ -321,7 +339,7 @@ fn start(
         windows = size.windows,
         "recogniser loaded"
     );
-    Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
+    Ok(Arc::new(Transcriber::start(name, model, options, size)?))
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

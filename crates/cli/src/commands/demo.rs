@@ -6,9 +6,9 @@ mod page;
 mod report;
 mod services;
 mod text;
-mod visitors;
+mod whisper;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -27,9 +27,9 @@ use crate::context::Context;
 use crate::demo_chain::{ANNOUNCED, NETUID};
 use crate::exit::{Classified, Failure};
 use crate::{run_log, settings};
-use contest::Contest;
+use contest::{Contest, Recognizers};
 use page::BoundPage;
-use visitors::Visitors;
+use whisper::{Visitors, WhisperBase};
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
@@ -40,8 +40,8 @@ pub(crate) struct DemoArgs {
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
-    /// Challenge to play: a number (1 is the first), or a challenge file
-    #[arg(long, value_name = "N|FILE")]
+    /// Challenge to play: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file
+    #[arg(long, value_name = "NAME|FILE")]
     challenge: Option<String>,
     /// Keep recordings, logs, scores and weights in this directory
     #[arg(long, value_name = "DIR")]
@@ -66,15 +66,18 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         return text::run(args, context);
     }
     let challenges = select(args)?;
+    let mut whisper = WhisperBase::new(args.stt, args.models.clone(), context);
+    let translator = whisper.translator(&challenges)?;
     let workplace = Workplace::open(args.keep.clone())?;
     run_log::record(workplace.path())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
     let mut visitors = None;
     if let Some(page) = &page {
         context.print(&format!("The contest is shown at {}\n", page.url()))?;
-        visitors = visitors::recognizer(args.stt, args.models.clone(), context)?;
+        visitors = whisper.visitors()?;
     }
-    let contest = Contest::prepare(args.models.clone(), args.rules, visitors.clone(), workplace.path(), context)?;
+    let recognizers = Recognizers { translator, visitors: visitors.clone() };
+    let contest = Contest::prepare(args.models.clone(), args.rules, recognizers, workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
             Some(page) => {
@@ -123,27 +126,29 @@ fn miner_key(name: &dyn std::fmt::Display) -> anyhow::Result<Keypair> {
 
 /// Loads the challenges that the arguments select.
 fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
-    let shipped = Challenges::shipped()?;
     match args.challenge.as_deref() {
-        None if args.once => Ok(shipped.into_iter().take(1).collect()),
-        None => Ok(shipped),
-        Some(text) => Ok(vec![find(text, shipped)?]),
+        None if args.once => Ok(Challenges::english()?.into_iter().take(1).collect()),
+        None => Ok(Challenges::english()?),
+        Some(text) => Ok(vec![find(text)?]),
     }
 }
 
-/// Finds a shipped challenge by number, or reads one from a file.
-pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
-    let Ok(number) = text.parse::<usize>() else {
-        let challenge = Challenge::load(text.as_ref());
-        return challenge
-            .with_context(|| format!("--challenge {text}: neither a number nor a readable challenge file"));
-    };
-    let count = shipped.len();
-    let position = number.checked_sub(1);
-    let challenge = position.and_then(|position| shipped.into_iter().nth(position));
-    challenge.ok_or_else(|| {
-        Classified::error(Failure::Usage, format!("--challenge {number}: expected a number in 1..={count}"))
-    })
+/// Finds a shipped challenge by name, or reads one from a file.
+pub(crate) fn find(text: &str) -> anyhow::Result<Challenge> {
+    if let Some(challenge) = Challenges::find(text)? {
+        return Ok(challenge);
+    }
+    let path = Path::new(text);
+    if path.extension().is_none() && !path.exists() {
+        let names = Challenges::names().collect::<Vec<_>>().join(", ");
+        return Err(Classified::error(
+            Failure::Usage,
+            format!(
+                "--challenge {text}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"
+            ),
+        ));
+    }
+    Challenge::load(path).with_context(|| format!("--challenge {text}: not a readable challenge file"))
 }
 
 /// Output directory: permanent (`--keep`) or temporary.
@@ -163,7 +168,7 @@ impl Workplace {
         }
     }
 
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Kept(dir) => dir,
             Self::Temporary(dir) => dir.path(),

@@ -10,15 +10,16 @@
 //!   first use and caches the 16 most recently used ones; concurrent callers share one synthesis.
 //! - [`TextChallenge`] belongs to the text-prediction contest: its words are revealed one by one, without speech.
 //!   [`ChallengeFile`] is a file of either kind.
-//! - [`Challenges`] parses the challenges that are embedded in the program.
+//! - [`Challenges`] parses the challenges that are embedded in the program: English ones, and one in French, German and
+//!   Spanish each.
 //!
 //! ```
 //! use taonet_babelbit_challenges::{ChallengeError, Challenges};
 //!
 //! # fn main() -> Result<(), ChallengeError> {
-//! let challenges = Challenges::shipped()?;
-//! assert_eq!(challenges.len(), 8);
-//! assert!(challenges.iter().all(|challenge| !challenge.utterances.is_empty()));
+//! assert_eq!(Challenges::english()?.len(), 8);
+//! let french = Challenges::find("fr-1")?.expect("a shipped challenge");
+//! assert_eq!((&*french.language, &*french.target_language), ("fr", "en"));
 //! # Ok(())
 //! # }
 //! ```

@@ -270,8 +270,8 @@ fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
 }
 
 #[test]
-fn the_shipped_challenges_are_what_they_promise() {
-    let shipped = Challenges::shipped().unwrap();
+fn english_challenges_are_fast_and_varied() {
+    let shipped = Challenges::english().unwrap();
     assert_eq!(shipped.len(), 8);
     let utterances: Vec<_> = shipped.iter().flat_map(|challenge| &challenge.utterances).collect();
     assert!(utterances.len() >= 40, "{}", utterances.len());
@@ -292,6 +292,70 @@ fn the_shipped_challenges_are_what_they_promise() {
     let names: BTreeSet<_> = voices.clone().map(|voice| &voice.name).collect();
     let speeds: BTreeSet<_> = voices.map(|voice| voice.words_per_minute).collect();
     assert!(names.len() >= 6 && speeds.len() >= 3, "{names:?} {speeds:?}");
+}
+
+/// Returns all shipped challenges with their names.
+fn shipped_challenges() -> impl Iterator<Item = (String, Challenge)> {
+    Challenges::names().map(|name| (name.clone(), Challenges::find(&name).unwrap().unwrap()))
+}
+
+#[test]
+fn names_select_shipped_challenges() {
+    let english = Challenges::english().unwrap();
+    let foreign: Vec<_> = shipped_challenges().skip(english.len()).collect();
+    assert!(shipped_challenges().map(|(_, challenge)| challenge).take(english.len()).eq(english));
+    let languages: Vec<_> = foreign.iter().map(|(name, challenge)| (&**name, &*challenge.language)).collect();
+    assert_eq!(languages, [("de-1", "de"), ("es-1", "es"), ("fr-1", "fr")]);
+    for name in ["0", "9", "01", "fr", "fr-2", "FR-1", "fr-1.json", ""] {
+        assert!(Challenges::find(name).unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn foreign_challenges_have_the_voices_of_their_language_and_english_references() {
+    let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
+    for (name, challenge) in shipped_challenges().filter(|(_, challenge)| challenge.language != "en") {
+        assert_eq!((&*challenge.target_language, challenge.utterances.len()), ("en", 5), "{name}");
+        for utterance in &challenge.utterances {
+            let Source::Text { text, voice } = &utterance.source else { panic!("{name}: a recording") };
+            assert!(voice.name.starts_with(&challenge.language), "{name}: {}", voice.name);
+            assert_ne!(*text, utterance.target.text, "{name}");
+            let (seconds, _) = pace(utterance, &espeak);
+            assert!((12.0..=25.0).contains(&seconds), "{} lasts {seconds} s", utterance.id);
+        }
+    }
+}
+
+/// `bb align` times the reference in speech of espeak-ng, with the voice and rate that are its defaults.
+#[test]
+fn word_times_are_in_order_and_within_the_reference_speech() {
+    let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
+    let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 138, pitch: 50 };
+    for (_, challenge) in shipped_challenges() {
+        for Utterance { id, target, .. } in &challenge.utterances {
+            let words: Vec<&str> = target.words.iter().map(|word| &*word.text).collect();
+            assert!(words.iter().copied().eq(target.text.split_whitespace()), "{id}: {words:?}");
+            assert!(target.words.windows(2).all(|pair| pair[0].end <= pair[1].start), "{id}: {:?}", target.words);
+            let seconds = espeak.speak(&target.text, &voice).unwrap().duration().get();
+            let end = target.words.last().unwrap().end;
+            assert!(end <= seconds && end > seconds * 0.8, "{id}: the last word ends at {end} s of {seconds} s");
+        }
+    }
+}
+
+#[test]
+fn texts_have_only_letters_and_punctuation_that_synthesiser_and_recogniser_read() {
+    for (name, challenge) in shipped_challenges() {
+        for Utterance { source, target, .. } in &challenge.utterances {
+            let Source::Text { text, .. } = source else { panic!("{name}: a recording") };
+            // Letters of Latin-1 and the French ligature.
+            let is_letter = |c: char| c.is_ascii_alphabetic() || ('À'..='ÿ').contains(&c) || c == 'œ';
+            let is_supported = |c: char| is_letter(c) || " ,.?!¿¡'".contains(c);
+            assert!(text.chars().all(is_supported), "{name}: {text}");
+            let is_english = |c: char| c.is_ascii_alphabetic() || " ,.?'".contains(c);
+            assert!(target.text.chars().all(is_english), "{name}: {}", target.text);
+        }
+    }
 }
 
 #[test]

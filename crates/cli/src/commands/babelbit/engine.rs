@@ -20,7 +20,7 @@ use crate::settings;
 /// Serve challenges to validators
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Challenge files, or directories of challenge files [default: the shipped challenges]
+    /// Challenge files, or directories of challenge files [default: the shipped English challenges]
     challenges: Vec<PathBuf>,
     /// Listen address
     #[arg(long, default_value = "127.0.0.1:8000")]
@@ -68,10 +68,10 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads challenges of both contests; without any path, the shipped ones.
+/// Loads challenges of both contests; without any path, the shipped English ones and the text challenge.
 fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
     if paths.is_empty() {
-        return Ok((Challenges::shipped()?, vec![Challenges::text()?]));
+        return Ok((Challenges::english()?, vec![Challenges::text()?]));
     }
     let (mut speech, mut texts) = (Vec::new(), Vec::new());
     for file in files(paths)? {

@@ -36,7 +36,7 @@ use crate::{engines, memory, settings};
 
 /// Test a miner the way a validator calls it: rules, timing, score.
 /// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
-/// challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
+/// English challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
 /// are signed with a temporary key, or with a wallet's hotkey.
 #[derive(Debug, Args)]
 pub(crate) struct TestMinerArgs {
@@ -48,8 +48,9 @@ pub(crate) struct TestMinerArgs {
     /// Contest of the miner: speech, or text, which tests the rules only and needs no models
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
     contest: TestedContest,
-    /// Play only this shipped challenge (1 is the first) or challenge file; can be repeated
-    #[arg(long, value_name = "N|FILE")]
+    /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file; can be
+    /// repeated
+    #[arg(long, value_name = "NAME|FILE")]
     challenge: Vec<String>,
     /// Check the rules only, with a tone instead of speech; needs neither synthesiser nor models
     #[arg(long, conflicts_with = "challenge")]
@@ -169,11 +170,10 @@ fn with_speech(
 
 /// Loads the challenges that `texts` selects.
 fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
-    let shipped = Challenges::shipped()?;
     if texts.is_empty() {
-        return Ok(shipped);
+        return Ok(Challenges::english()?);
     }
-    texts.iter().map(|text| demo::find(text, shipped.clone())).collect()
+    texts.iter().map(|text| demo::find(text)).collect()
 }
 
 /// Returns the report as JSON.

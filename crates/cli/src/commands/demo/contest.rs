@@ -44,6 +44,18 @@ use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
 use crate::engines::{self, SimultaneousPolicy};
 use crate::voice::Speech;
 
+/// Minimum timeout of each call in challenges that miners translate: several of them share Whisper and the cores of this
+/// machine.
+const TRANSLATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Recognisers of miners, in place of the embedded one.
+pub(super) struct Recognizers {
+    /// Translator of the challenges; `None` if they are in English.
+    pub(super) translator: Option<Arc<Transcriber>>,
+    /// Recogniser of the miners to whom visitors speak; `None` selects that of the contest.
+    pub(super) visitors: Option<Arc<Transcriber>>,
+}
+
 /// A contest with its engines loaded.
 pub(super) struct Contest {
     config: Config,
@@ -59,12 +71,11 @@ pub(super) struct Contest {
 }
 
 impl Contest {
-    /// Loads the engines and prepares the miners; `visitors` is the recogniser of the miners to whom visitors speak, by
-    /// default that of the contest. Blocks.
+    /// Loads the engines and prepares the miners. Blocks.
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
-        visitors: Option<Arc<Transcriber>>,
+        recognizers: Recognizers,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
@@ -75,11 +86,25 @@ impl Contest {
         config.arena.ready_timeout = Duration::ZERO;
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
-        let speech = || Ok(Speech { synthesizer: Arc::clone(&synthesizer) as _, voice: Manner::default().voice });
-        let profiles = ProfileName::ALL.map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), speech));
-        let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
-        let visitors_profiles = match visitors {
-            Some(whisper) => simultaneous_profiles(&whisper, visitors_speech(models.clone(), speech)?)?,
+        let speech =
+            || anyhow::Ok(Speech { synthesizer: Arc::clone(&synthesizer) as _, voice: Manner::default().voice });
+        let mut profiles = match &recognizers.translator {
+            Some(whisper) => {
+                let play = &mut config.play;
+                for timeout in [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout] {
+                    *timeout = TRANSLATION_TIMEOUT.max(*timeout);
+                }
+                simultaneous_profiles(whisper, speech()?)?
+            }
+            None => Vec::new(),
+        };
+        for name in ProfileName::ALL {
+            if profiles.iter().all(|prepared| prepared.name() != name) {
+                profiles.push(profile(name, || Ok(Arc::clone(&recognizer) as _), speech)?);
+            }
+        }
+        let visitors_profiles = match &recognizers.visitors {
+            Some(whisper) => simultaneous_profiles(whisper, visitors_speech(models.clone(), speech)?)?,
             None => Vec::new(),
         };
         let scorer = Arc::new(scorer(&config, models, true, context)?);

@@ -87,7 +87,7 @@ fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
 /// Trains a model on the sentences of the shipped speech challenges, which are not played.
 fn train() -> anyhow::Result<NgramModel> {
     let mut trainer = Trainer::new(CONTEXT_WORDS)?;
-    for utterance in Challenges::shipped()?.iter().flat_map(|challenge| &challenge.utterances) {
+    for utterance in Challenges::english()?.iter().flat_map(|challenge| &challenge.utterances) {
         if let Source::Text { text, .. } = &utterance.source {
             add_sentences(&mut trainer, text)?;
         }
