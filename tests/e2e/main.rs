@@ -43,6 +43,7 @@ mod test_miner;
 mod text_contest;
 mod text_rounds;
 mod timelock_peers;
+mod translation;
 #[cfg(unix)]
 mod update;
 mod validate;
