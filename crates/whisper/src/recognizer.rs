@@ -10,7 +10,7 @@ use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
 use crate::engine::{Engine, EngineSize};
 use crate::model::Model;
-use crate::options::Options;
+use crate::options::{LANGUAGES, Options};
 use crate::transcribe::{Continuation, Prefix, Transcription};
 use crate::vocabulary::trim;
 use crate::{ModelError, SAMPLE_RATE, TranscribeError};
@@ -28,6 +28,7 @@ pub struct Transcriber {
     name: String,
     fingerprint: String,
     options: Arc<Options>,
+    model: Arc<Model>,
     engine: Engine,
 }
 
@@ -48,6 +49,7 @@ impl Transcriber {
             name: name.into(),
             fingerprint: fingerprint(model.digest(), model.kernels(), &options, REVISION),
             options: Arc::new(options),
+            model: Arc::clone(model),
             engine: Engine::start(model, size)?,
         })
     }
@@ -79,9 +81,19 @@ impl Transcriber {
         self.engine.continue_text(samples, options, prefix)
     }
 
-    /// Returns the options of all transcriptions.
-    pub(crate) fn options(&self) -> &Arc<Options> {
-        &self.options
+    /// Returns the options of all transcriptions, with this language if they set none and the model supports it. Of a code
+    /// such as `fr-CA`, the part before the hyphen counts.
+    pub(crate) fn options_for(&self, language: Option<&str>) -> Arc<Options> {
+        let code = language.and_then(|language| language.split('-').next()).filter(|code| LANGUAGES.contains(code));
+        if let Some(code) = code
+            && self.options.language.is_none()
+        {
+            let options = Options { language: Some(code.to_owned()), ..Options::clone(&self.options) };
+            if options.check(&self.model).is_ok() {
+                return Arc::new(options);
+            }
+        }
+        Arc::clone(&self.options)
     }
 }
 

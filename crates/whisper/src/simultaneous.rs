@@ -70,7 +70,8 @@ pub struct AlignAtt {
 }
 
 impl AlignAtt {
-    /// Creates the policy. Language, task, punctuation and the thresholds for silence, uncertainty and repetition are
+    /// Creates the policy. Without a language in the transcriber's options, a speech is in the language with which it is
+    /// opened, or else in a detected one. Language, task, punctuation and the thresholds for silence, uncertainty and repetition are
     /// those of the transcriber's options; its engine decodes concurrent speeches.
     ///
     /// # Errors
@@ -91,9 +92,10 @@ impl SimultaneousRecognizer for AlignAtt {
         self.transcriber.name()
     }
 
-    fn open(&self) -> Box<dyn SimultaneousRecognition> {
+    fn open(&self, language: Option<&str>) -> Box<dyn SimultaneousRecognition> {
         Box::new(Speech {
             transcriber: Arc::clone(&self.transcriber),
+            options: self.transcriber.options_for(language),
             policy: self.options,
             language: DetectedLanguage::default(),
             state: State::default(),
@@ -104,6 +106,7 @@ impl SimultaneousRecognizer for AlignAtt {
 /// AlignAtt on one speech.
 struct Speech {
     transcriber: Arc<Transcriber>,
+    options: Arc<Options>,
     policy: AlignAttOptions,
     language: DetectedLanguage,
     state: State,
@@ -209,13 +212,12 @@ impl Speech {
         Ok(words)
     }
 
-    /// Returns the options of the transcriber, with the detected language.
+    /// Returns the options of a pass: those of the speech, with the detected language if it is kept.
     fn options(&self) -> Arc<Options> {
-        let options = self.transcriber.options();
-        if options.language.is_some() || !self.language.is_kept {
-            return options.clone();
+        if self.options.language.is_some() || !self.language.is_kept {
+            return Arc::clone(&self.options);
         }
-        Arc::new(Options { language: Some(self.language.code.clone()), ..(**options).clone() })
+        Arc::new(Options { language: Some(self.language.code.clone()), ..Options::clone(&self.options) })
     }
 
     /// Decodes the words after the final ones and makes them final.

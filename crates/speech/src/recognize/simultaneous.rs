@@ -15,8 +15,9 @@ pub trait SimultaneousRecognizer: Send + Sync {
     /// Returns the model name, e.g. `faster-whisper-base`.
     fn name(&self) -> &str;
 
-    /// Starts the recognition of a speech.
-    fn open(&self) -> Box<dyn SimultaneousRecognition>;
+    /// Starts the recognition of a speech. `language` is the code of the language spoken, such as `fr`, if it is known; a
+    /// policy ignores it if its model does not support the language or must detect it.
+    fn open(&self, language: Option<&str>) -> Box<dyn SimultaneousRecognition>;
 }
 
 /// Recognition of one speech while it is spoken. Times are in seconds from the start of the speech.

@@ -100,7 +100,7 @@ fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)])
     let mut measured = Measured::default();
     for (speech, whole) in speeches {
         let before = processor_time();
-        let mut recognition = policy.open();
+        let mut recognition = policy.open(None);
         let mut emitted = Vec::new();
         let frames = speech.samples.chunks(FRAME);
         let count = frames.len();
@@ -219,7 +219,7 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
         let whole = transcriber.recognize(&samples).unwrap().transcript;
         let last = samples.iter().rposition(|sample| sample.abs() > 0.02).unwrap();
         samples.truncate(last + 1);
-        let mut recognition = policy.open();
+        let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let frame_count = frames.len();
         let found =

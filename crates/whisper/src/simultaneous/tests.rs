@@ -32,7 +32,7 @@ fn lenient() -> Options {
 
 /// Plays samples in frames of this length and returns all words.
 fn play(policy: &AlignAtt, samples: &[f32], length: usize) -> Vec<Word> {
-    let mut recognition = policy.open();
+    let mut recognition = policy.open(None);
     let frames = samples.chunks(length);
     let count = frames.len();
     let words = (1..).zip(frames).map(|(number, frame)| recognition.push(frame, number == count).unwrap());
@@ -173,9 +173,9 @@ fn silence_is_not_decoded() {
     let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
     model.fault = Some(fault);
     let policy = AlignAtt::new(transcriber(&Arc::new(model), lenient()), AlignAttOptions::default()).unwrap();
-    let mut recognition = policy.open();
+    let mut recognition = policy.open(None);
     assert!(recognition.push(&noise(STEP), false).is_err(), "a pass has the fault");
-    let mut recognition = policy.open();
+    let mut recognition = policy.open(None);
     for step in 0..30 {
         assert!(recognition.push(&vec![0.0; STEP], step == 29).unwrap().is_empty());
     }
@@ -204,6 +204,25 @@ fn detected_language_is_kept_if_clear_or_after_enough_speech() {
     assert_eq!(update(&mut language, "fr", 0.1, 2).as_deref(), Some("fr"));
     // Speech in another language counts from its beginning.
     assert_eq!(update(&mut language, "it", 0.1, 2), None);
+}
+
+#[test]
+fn given_language_replaces_detection_only_if_the_model_supports_it() {
+    let language = |options: Options, given| transcriber(&model(), options).options_for(given).language.clone();
+    let detecting = || Options { language: None, ..lenient() };
+    // The test model understands English, French and German. The token of the task has the form of a language's.
+    for (given, expected) in [
+        (Some("de"), Some("de")),
+        (Some("de-AT"), Some("de")),
+        (Some("es"), None),
+        (Some("DE"), None),
+        (Some("translate"), None),
+        (Some(""), None),
+        (None, None),
+    ] {
+        assert_eq!(language(detecting(), given).as_deref(), expected, "{given:?}");
+    }
+    assert_eq!(language(lenient(), Some("de")).as_deref(), Some("en"), "the options set the language");
 }
 
 #[test]

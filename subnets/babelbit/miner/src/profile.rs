@@ -30,8 +30,9 @@ pub trait Profile: Send + Sync {
         None
     }
 
-    /// Starts an utterance with `channels` interleaved channels, at least 1.
-    fn open(&self, channels: u16) -> Box<dyn Interpretation>;
+    /// Starts an utterance with `channels` interleaved channels, at least 1. `language` is the code of the language spoken
+    /// that the caller announced.
+    fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation>;
 }
 
 /// The reply to one utterance, computed frame by frame.

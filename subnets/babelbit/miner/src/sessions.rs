@@ -79,7 +79,8 @@ impl Sessions {
             return Err(Refusal::TooManySessions(self.limits.sessions));
         }
         let id = Uuid::new_v4();
-        let playing = Playing::new(profile.open(request.channels), request.channels, &self.limits);
+        let playing =
+            Playing::new(profile.open(request.channels, request.language.as_deref()), request.channels, &self.limits);
         entries.insert(
             id,
             Entry {

@@ -49,7 +49,7 @@ impl SimultaneousRecognizer for LocalAgreement {
         self.0.name()
     }
 
-    fn open(&self) -> Box<dyn SimultaneousRecognition> {
+    fn open(&self, _language: Option<&str>) -> Box<dyn SimultaneousRecognition> {
         Box::new(Agreement::new(Arc::clone(&self.0)))
     }
 }

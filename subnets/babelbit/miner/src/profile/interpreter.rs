@@ -118,12 +118,12 @@ impl Interpreter {
         Self { chat: Some(Arc::new(chat)), ..self }
     }
 
-    fn begin(&self, channels: u16) -> Interpreting {
+    fn begin(&self, channels: u16, language: Option<&str>) -> Interpreting {
         Interpreting {
             stages: self.clone(),
             channels,
             segmenter: Segmenter::new(),
-            live: self.simultaneous.as_ref().map(|recognizer| LiveListener::new(recognizer.open())),
+            live: self.simultaneous.as_ref().map(|recognizer| LiveListener::new(recognizer.open(language))),
             final_words: Vec::new(),
             said_until: f64::NEG_INFINITY,
             context: Context::default(),
@@ -147,8 +147,8 @@ impl Profile for Interpreter {
         Some(self.simultaneous.as_ref().map_or_else(|| self.listener.model(), |recognizer| recognizer.name()))
     }
 
-    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
-        Box::new(self.begin(channels))
+    fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
+        Box::new(self.begin(channels, language))
     }
 }
 
@@ -389,8 +389,8 @@ impl Profile for Patient {
         self.0.model()
     }
 
-    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
-        Box::new(Waiting { interpreting: self.0.begin(channels), heard: Vec::new() })
+    fn open(&self, channels: u16, language: Option<&str>) -> Box<dyn Interpretation> {
+        Box::new(Waiting { interpreting: self.0.begin(channels, language), heard: Vec::new() })
     }
 }
 

@@ -49,7 +49,7 @@ impl Profile for Mumbler {
         ProfileName::Mumbler
     }
 
-    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
+    fn open(&self, channels: u16, _language: Option<&str>) -> Box<dyn Interpretation> {
         let sentences = Arc::clone(&self.sentences);
         Box::new(Mumbling { sentences, next: 0, channels, playback: Playback::default() })
     }
@@ -95,7 +95,7 @@ mod tests {
     fn it_talks_for_about_as_long_as_the_source() {
         let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
         let mumbler = Mumbler::new(Arc::new(Tone), voice).unwrap();
-        let mut mumbling = mumbler.open(2);
+        let mut mumbling = mumbler.open(2, None);
         let mut spoken = 0;
         for number in 1..=125 {
             let reply = mumbling.push(&[0.0; 3840], number == 125).unwrap();

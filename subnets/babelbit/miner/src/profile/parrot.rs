@@ -9,7 +9,7 @@ impl Profile for Parrot {
         ProfileName::Parrot
     }
 
-    fn open(&self, _channels: u16) -> Box<dyn Interpretation> {
+    fn open(&self, _channels: u16, _language: Option<&str>) -> Box<dyn Interpretation> {
         Box::new(Self)
     }
 }

@@ -59,7 +59,7 @@ struct Played {
 fn play(interpreter: &Interpreter) -> Played {
     let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
     let source = resample_endpoints(&espeak().speak(RAMBLING, &fast).unwrap(), SampleRate::HZ_24K);
-    let mut interpretation = interpreter.open(1);
+    let mut interpretation = interpreter.open(1, None);
     let (mut reply, mut completion) = (Vec::new(), 0.0_f64);
     let (mut slowest, mut last) = (Duration::ZERO, Duration::ZERO);
     let frames = source.samples.len().div_ceil(1920);
@@ -190,7 +190,7 @@ fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
         let (server, requests) = voice_server(|_| CALL);
         let tts = Arc::new(RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), Some(Arc::new(Beep))));
         let interpreter = Interpreter::new(Arc::new(Hears(words)), tts, Manner::default()).unwrap();
-        let mut interpretation = interpreter.with_call_time(CALL * 2).open(1);
+        let mut interpretation = interpreter.with_call_time(CALL * 2).open(1, None);
         // The breaths without a call are spoken by the fallback.
         assert!(!interpretation.push(&phrase, is_last).unwrap().samples.is_empty());
         let requests = requests.load(Ordering::Relaxed);

@@ -377,7 +377,7 @@ impl Profile for Gate {
         ProfileName::Silent
     }
 
-    fn open(&self, _channels: u16) -> Box<dyn Interpretation> {
+    fn open(&self, _channels: u16, _language: Option<&str>) -> Box<dyn Interpretation> {
         Box::new(Self(Arc::clone(&self.0)))
     }
 }

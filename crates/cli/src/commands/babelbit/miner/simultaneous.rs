@@ -42,7 +42,8 @@ pub(super) struct SimultaneousArgs {
     /// with --stt whisper) [env: BB_MINER_TASK] [default: transcribe]
     #[arg(long, value_name = "TASK")]
     task: Option<MinerTask>,
-    /// Language spoken, for --stt whisper: a code such as fr, or auto [default: auto]
+    /// Language spoken, for --stt whisper: a code such as fr, or auto (announced by the validator, or else detected)
+    /// [default: auto]
     #[arg(long, value_name = "CODE", value_parser = language)]
     source_language: Option<String>,
 }

@@ -29,7 +29,7 @@ fn interpret(text: &str, is_simultaneous: bool) -> Heard {
         Some(policy) => interpreter.simultaneous(policy),
         None => interpreter,
     };
-    let mut interpretation = interpreter.open(1);
+    let mut interpretation = interpreter.open(1, None);
     let (mut reply, mut completion, frames) = (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
     let mut start = f64::INFINITY;
     for (number, frame) in (1..).zip(source.samples.chunks(1920)) {

@@ -58,7 +58,7 @@ fn source(phrases: &[usize]) -> Vec<f32> {
 }
 
 fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
-    let mut interpretation = profile.open(1);
+    let mut interpretation = profile.open(1, None);
     let frames: Vec<_> = source.chunks(1920).collect();
     (1..).zip(&frames).map(|(number, frame)| interpretation.push(frame, number == frames.len()).unwrap()).collect()
 }
@@ -129,7 +129,7 @@ fn long_speech_is_cut_between_words() {
 #[test]
 fn speech_that_nobody_understands_is_cut_too() {
     let (interpreter, voicebox) = interpreter(&[]);
-    let mut interpreting = interpreter.begin(1);
+    let mut interpreting = interpreter.begin(1, None);
     for frame in source(&[20_000]).chunks(1920) {
         interpreting.push(frame, false).unwrap();
         let pending = interpreting.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -148,7 +148,7 @@ fn silence_is_answered_with_silence() {
 
 #[test]
 fn the_patient_keeps_one_channel_of_what_it_hears() {
-    let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2), heard: Vec::new() };
+    let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2, None), heard: Vec::new() };
     waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
     assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);
 }
@@ -157,7 +157,7 @@ fn the_patient_keeps_one_channel_of_what_it_hears() {
 fn both_channels_get_the_reply() {
     let (interpreter, _) = interpreter(&["hello there"]);
     let stereo: Vec<f32> = source(&[1000]).into_iter().flat_map(|sample| [sample, sample]).collect();
-    let mut interpretation = interpreter.open(2);
+    let mut interpretation = interpreter.open(2, None);
     let reply = interpretation.push(&stereo, true).unwrap();
     assert!(!reply.samples.is_empty());
     assert!(reply.samples.chunks(2).all(|instant| instant[0].to_bits() == instant[1].to_bits()));
