@@ -13,7 +13,7 @@ use crate::recognizer::recognize_error;
 use crate::transcribe::{CONTEXT, Continuation, Prefix};
 use crate::vocabulary::trim;
 use crate::words::{TimedWord, merge_punctuation};
-use crate::{Options, SAMPLE_RATE, TranscribeError, Transcriber};
+use crate::{Options, SAMPLE_RATE, SpeechTask, TranscribeError, Transcriber};
 
 /// Amount of new audio between two passes, in samples: 0.8 s.
 const STEP: usize = 4 * SAMPLE_RATE / 5;
@@ -32,6 +32,9 @@ const MAX_CONTEXT: usize = CONTEXT / 4;
 const MAX_FORCED: usize = CONTEXT / 3;
 /// Length of the audio from which an unknown language is detected, in samples: 2 s.
 const DETECTION: usize = 2 * SAMPLE_RATE;
+/// Length of the audio from which a phrase is translated, in samples: 3.2 s. From less, Whisper guesses an English
+/// sentence, whose words would be final.
+const TRANSLATION: usize = 4 * STEP;
 /// Difference between the probabilities of the two best languages from which a detected language counts as clear.
 const CLEAR_MARGIN: f32 = 0.5;
 /// Length of the speech after which its detected language is kept, in samples: 5 s.
@@ -201,8 +204,13 @@ impl Speech {
         // A silent step is a pause: all words before it are complete.
         let is_pause = is_end || is_silent;
         let options = self.options();
-        let is_detectable = is_pause || options.language.is_some() || self.state.samples.len() >= DETECTION;
-        let words = if has_speech && is_detectable { self.decode(&options, is_pause, is_end)? } else { Vec::new() };
+        let needed = match options.task {
+            SpeechTask::Translate => TRANSLATION,
+            SpeechTask::Transcribe if options.language.is_none() => DETECTION,
+            SpeechTask::Transcribe => 0,
+        };
+        let is_enough = is_pause || self.state.samples.len() >= needed;
+        let words = if has_speech && is_enough { self.decode(&options, is_pause, is_end)? } else { Vec::new() };
         if is_pause {
             self.language.end_phrase(self.state.speech);
             self.state.reset();
