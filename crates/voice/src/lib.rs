@@ -49,6 +49,7 @@
 
 mod clauses;
 mod config;
+mod decoder;
 mod error;
 mod file;
 mod network;

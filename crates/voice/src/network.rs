@@ -9,6 +9,7 @@ use rten_tensor::prelude::*;
 use taonet_primitives::{panic_message, with_causes};
 
 use crate::config::Config;
+use crate::decoder::{Decoder, Signal};
 use crate::file::read;
 use crate::{VoiceError, onnx};
 
@@ -29,7 +30,9 @@ pub(crate) struct Network {
     inputs: [NodeId; 3],
     /// Input and number of the speaker.
     speaker: Option<(NodeId, i32)>,
+    /// The samples, or the input of the decoder.
     output: NodeId,
+    decoder: Option<Decoder>,
 }
 
 impl Network {
@@ -40,14 +43,16 @@ impl Network {
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
+            let decoder = Decoder::find(&file);
             let load = || ModelOptions::with_ops(operators()).prepack_weights(true).load(file);
-            without_panic(|| load().map_err(|error| with_causes(&error)))
+            let model = without_panic(|| load().map_err(|error| with_causes(&error)))?;
+            Ok((model, decoder))
         });
-        let model = model.map_err(|reason| VoiceError::Network { path: path.to_owned(), reason })?;
-        Self::new(model, config).map_err(|reason| VoiceError::Architecture { path: path.to_owned(), reason })
+        let (model, decoder) = model.map_err(|reason| VoiceError::Network { path: path.to_owned(), reason })?;
+        Self::new(model, decoder, config).map_err(|reason| VoiceError::Architecture { path: path.to_owned(), reason })
     }
 
-    fn new(model: Model, config: &Config) -> Result<Self, String> {
+    fn new(model: Model, decoder: Option<Decoder>, config: &Config) -> Result<Self, String> {
         let mut inputs = [None; INPUTS.len()];
         let mut speaker = None;
         for id in model.input_ids() {
@@ -76,7 +81,12 @@ impl Network {
             (None, Some(_)) => return Err("it has one speaker, and its configuration several".to_owned()),
         };
         let output = *model.output_ids().first().ok_or("it has no output")?;
-        Ok(Self { model, inputs: [numbers, lengths, scales], speaker, output })
+        let name = model.node_info(output).and_then(|info| info.name().map(str::to_owned));
+        // rten's optimiser may have removed the value that enters the decoder.
+        let decoder = decoder.filter(|decoder| name.as_deref() == Some(&decoder.output));
+        let decoder = decoder.and_then(|decoder| Some((model.find_node(&decoder.input)?, decoder)));
+        let (output, decoder) = decoder.map_or((output, None), |(input, decoder)| (input, Some(decoder)));
+        Ok(Self { model, inputs: [numbers, lengths, scales], speaker, output, decoder })
     }
 
     /// Returns the samples of phonemes, with all durations multiplied by `length_scale`.
@@ -99,12 +109,16 @@ impl Network {
         }
         let [output] =
             without_panic(|| self.model.run_n(inputs, [self.output], None).map_err(|error| with_causes(&error)))?;
-        let samples: rten_tensor::Tensor<f32> = output.try_into().map_err(|_| "its output is not of floats")?;
-        let length = samples.shape().last().copied().unwrap_or_default();
-        if samples.len() != length {
-            return Err(format!("its output has the shape {:?}", samples.shape()));
-        }
-        let samples = samples.into_data();
+        let output: rten_tensor::Tensor<f32> = output.try_into().map_err(|_| "its output is not of floats")?;
+        let width = output.shape().last().copied().unwrap_or_default();
+        let samples = if let Some(decoder) = &self.decoder {
+            let samples = decoder.run(Signal { values: output.into_data(), width, start: 0 });
+            samples.ok_or("its decoder does not fit the rest of it")?
+        } else if output.len() == width {
+            output.into_data()
+        } else {
+            return Err(format!("its output has the shape {:?}", output.shape()));
+        };
         if samples.iter().all(|sample| sample.is_finite()) {
             Ok(samples)
         } else {

@@ -3,6 +3,8 @@
 //! rten 0.27 allocates as many bytes as a field claims to have, even if they are more than the message around it has,
 //! and reads malformed integers for ever: a damaged file could abort the process, or hang it.
 
+pub(crate) mod graph;
+
 /// Maximum depth of messages in other messages, which rten reads by recursion. A network without branches has 6.
 const MAX_DEPTH: usize = 32;
 /// Maximum number of bytes of an integer of variable length.
@@ -71,26 +73,45 @@ fn check_message(mut unread: &[u8], message: Message, depth: usize) -> Result<()
         return Err(format!("it has messages in each other, more than {MAX_DEPTH} deep"));
     }
     while !unread.is_empty() {
-        let tag = take_integer(&mut unread)?;
-        match tag & 7 {
-            0 => {
-                take_integer(&mut unread)?;
-            }
-            1 => {
-                take(&mut unread, 8)?;
-            }
-            2 => {
-                let length = take_integer(&mut unread)?;
-                check_content(take(&mut unread, length)?, &message.content(tag >> 3), depth)?;
-            }
-            5 => {
-                take(&mut unread, 4)?;
-            }
-            // Groups, 3 and 4, are deprecated, and not in ONNX.
-            kind => return Err(format!("it has a field of the unknown kind {kind}")),
+        let (number, value) = take_field(&mut unread)?;
+        if let Value::Bytes(bytes) = value {
+            check_content(bytes, &message.content(number), depth)?;
         }
     }
     Ok(())
+}
+
+/// The value of a field of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    /// An integer of variable length.
+    Integer(u64),
+    /// A number of 4 bytes.
+    Fixed([u8; 4]),
+    /// A number of 8 bytes, which no field has that this crate reads.
+    Long,
+    /// A text, a message, or packed numbers.
+    Bytes(&'a [u8]),
+}
+
+/// Takes the first field of a message: its number and its value.
+///
+/// # Errors
+/// Why the field is malformed.
+pub(crate) fn take_field<'a>(unread: &mut &'a [u8]) -> Result<(u64, Value<'a>), String> {
+    let tag = take_integer(unread)?;
+    let value = match tag & 7 {
+        0 => Value::Integer(take_integer(unread)?),
+        1 => take(unread, 8).map(|_| Value::Long)?,
+        2 => {
+            let length = take_integer(unread)?;
+            Value::Bytes(take(unread, length)?)
+        }
+        5 => Value::Fixed(take(unread, 4)?.try_into().unwrap_or_default()),
+        // Groups, 3 and 4, are deprecated, and not in ONNX.
+        kind => return Err(format!("it has a field of the unknown kind {kind}")),
+    };
+    Ok((tag >> 3, value))
 }
 
 /// Checks the content of a field. rten reads packed numbers beyond its end if they do not fill it exactly.
@@ -121,7 +142,7 @@ fn take<'a>(unread: &mut &'a [u8], length: u64) -> Result<&'a [u8], String> {
 }
 
 /// Takes an integer of variable length: 7 bits in each byte, of which all but the last have the highest bit set.
-fn take_integer(unread: &mut &[u8]) -> Result<u64, String> {
+pub(crate) fn take_integer(unread: &mut &[u8]) -> Result<u64, String> {
     let bytes = *unread;
     let mut value = 0_u64;
     for (index, byte) in bytes.iter().take(MAX_INTEGER_BYTES).enumerate() {
