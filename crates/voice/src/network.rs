@@ -150,7 +150,7 @@ fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{self, SAMPLES, parsed_config};
+    use crate::testing::{self, SAMPLES, UPSAMPLED, parsed_config};
 
     fn open(network: &[u8], config: &Config) -> Result<Network, VoiceError> {
         let folder = tempfile::tempdir().unwrap();
@@ -165,6 +165,22 @@ mod tests {
         let samples = network.run(&[3, 5], 0.5).unwrap();
         assert_eq!(samples, [[1.5; SAMPLES], [2.5; SAMPLES]].concat());
         assert_eq!(network.run(&[3, 5], 0.5).unwrap(), samples);
+    }
+
+    #[test]
+    fn decoder_gives_the_samples_of_rten() {
+        let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
+        // So many that a stage runs in several pieces.
+        let numbers: Vec<i32> = (0..MAX_NUMBERS as i32).map(|number| number * 7 % 11 - 5).collect();
+        let ours = network.run(&numbers, 1.0).unwrap();
+        assert!(network.decoder.take().is_some());
+        network.output = network.model.output_ids()[0];
+        let expected = network.run(&numbers, 1.0).unwrap();
+        assert_eq!((ours.len(), expected.len()), (numbers.len() * UPSAMPLED, numbers.len() * UPSAMPLED));
+        let differences = ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs());
+        let largest = differences.fold(0.0, f32::max);
+        assert!(largest < 1e-5, "{largest}");
+        assert!(expected.iter().any(|sample| sample.abs() > 0.1) && expected.iter().any(|sample| sample.abs() < 0.9));
     }
 
     #[test]

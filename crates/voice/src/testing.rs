@@ -71,8 +71,9 @@ pub(crate) fn bytes(field: u64, content: impl AsRef<[u8]>) -> Vec<u8> {
 /// ONNX's codes of the types of tensors.
 const FLOAT: u64 = 1;
 const INT64: u64 = 7;
-/// ONNX's code of an integer attribute.
+/// ONNX's codes of the types of attributes; that of floats is the same as above.
 const INT: u64 = 2;
+const INTS: u64 = 7;
 
 /// Describes an input or output: its name, the code of its type, and the number of its dimensions.
 fn tensor(name: &str, kind: u64, rank: usize) -> Vec<u8> {
@@ -81,13 +82,39 @@ fn tensor(name: &str, kind: u64, rank: usize) -> Vec<u8> {
     [bytes(1, name), bytes(2, kind)].concat()
 }
 
-/// Describes a node with at most one attribute, an integer.
-fn node(operator: &str, inputs: &[&str], output: &str, attribute: Option<(&str, u64)>) -> Vec<u8> {
+/// Describes a node.
+fn node(operator: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
     let inputs = inputs.iter().flat_map(|input| bytes(1, input)).collect();
-    let attribute = attribute
-        .map(|(name, value)| bytes(5, [bytes(1, name), integer(3, value), integer(20, INT)].concat()))
-        .unwrap_or_default();
-    [inputs, bytes(2, output), bytes(4, operator), attribute].concat()
+    [inputs, bytes(2, output), bytes(4, operator), attributes.concat()].concat()
+}
+
+/// Describes an attribute: an integer.
+fn integer_attribute(name: &str, value: u64) -> Vec<u8> {
+    bytes(5, [bytes(1, name), integer(3, value), integer(20, INT)].concat())
+}
+
+/// Describes an attribute: a list of integers.
+fn integers_attribute(name: &str, values: &[u64]) -> Vec<u8> {
+    let values: Vec<u8> = values.iter().flat_map(|value| integer(8, *value)).collect();
+    bytes(5, [bytes(1, name), values, integer(20, INTS)].concat())
+}
+
+/// Describes an attribute: a float.
+fn float_attribute(name: &str, value: f32) -> Vec<u8> {
+    let value = [&varint(2 << 3 | 5), &value.to_le_bytes()[..]].concat();
+    bytes(5, [bytes(1, name), value, integer(20, FLOAT)].concat())
+}
+
+/// Describes a constant tensor of floats in -0.5..0.5, the same each time.
+fn floats(name: &str, shape: &[u64]) -> Vec<u8> {
+    let mut state = name.bytes().map(u32::from).sum::<u32>();
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / 16_777_216.0 - 0.5
+    };
+    let data: Vec<u8> = (0..shape.iter().product()).flat_map(|_| next().to_le_bytes()).collect();
+    let shape = shape.iter().flat_map(|size| integer(1, *size)).collect();
+    [shape, integer(2, FLOAT), bytes(8, name), bytes(9, data)].concat()
 }
 
 /// Describes a constant vector of integers.
@@ -106,16 +133,16 @@ pub(crate) const SPEAKER: (&str, u64, usize) = ("sid", INT64, 1);
 /// times the noise scale.
 pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
     let nodes = [
-        node("Cast", &["input"], "values", Some(("to", FLOAT))),
-        node("Gather", &["scales", "one"], "length", None),
-        node("Mul", &["values", "length"], "scaled", None),
-        node("RandomNormalLike", &["scaled"], "random", None),
-        node("Gather", &["scales", "zero"], "scale", None),
-        node("Mul", &["random", "scale"], "noise", None),
-        node("Add", &["scaled", "noise"], "sum", None),
-        node("Unsqueeze", &["sum", "axes"], "column", None),
-        node("Expand", &["column", "wide"], "samples", None),
-        node("Reshape", &["samples", "flat"], "output", None),
+        node("Cast", &["input"], "values", &[integer_attribute("to", FLOAT)]),
+        node("Gather", &["scales", "one"], "length", &[]),
+        node("Mul", &["values", "length"], "scaled", &[]),
+        node("RandomNormalLike", &["scaled"], "random", &[]),
+        node("Gather", &["scales", "zero"], "scale", &[]),
+        node("Mul", &["random", "scale"], "noise", &[]),
+        node("Add", &["scaled", "noise"], "sum", &[]),
+        node("Unsqueeze", &["sum", "axes"], "column", &[]),
+        node("Expand", &["column", "wide"], "samples", &[]),
+        node("Reshape", &["samples", "flat"], "output", &[]),
     ];
     let constants = [
         constant("zero", &[0]),
@@ -124,6 +151,63 @@ pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
         constant("wide", &[1, 1, 1, SAMPLES.cast_signed() as i64]),
         constant("flat", &[1, 1, 1, -1]),
     ];
+    model(inputs, &nodes, &constants)
+}
+
+/// Returns a network whose output is that of a decoder of two stages, with [`UPSAMPLED`] samples per number.
+pub(crate) fn decoder_network() -> Vec<u8> {
+    let slope = || [float_attribute("alpha", 0.1)];
+    let upsample = || [integers_attribute("strides", &[4]), integers_attribute("pads", &[2, 2])];
+    let dilated = |dilation| {
+        [integers_attribute("dilations", &[dilation]), integers_attribute("pads", &[2 * dilation, 2 * dilation])]
+    };
+    let nodes = [
+        node("Cast", &["input"], "values", &[integer_attribute("to", FLOAT)]),
+        node("Unsqueeze", &["values", "one"], "channel", &[]),
+        node("Conv", &["channel", "pre.weight", "pre.bias"], "pre", &[integers_attribute("pads", &[0, 0])]),
+        node("LeakyRelu", &["pre"], "pre.active", &slope()),
+        node("ConvTranspose", &["pre.active", "up1.weight", "up1.bias"], "up1", &upsample()),
+        node("LeakyRelu", &["up1"], "up1.active", &slope()),
+        node("Conv", &["up1.active", "a.weight", "a.bias"], "a", &dilated(1)),
+        node("Add", &["a", "up1"], "a.sum", &[]),
+        node("LeakyRelu", &["a.sum"], "a.active", &slope()),
+        node("Conv", &["a.active", "b.weight", "b.bias"], "b", &dilated(6)),
+        node("Add", &["a.sum", "b"], "b.sum", &[]),
+        node("Conv", &["up1.active", "c.weight", "c.bias"], "c", &dilated(3)),
+        node("Add", &["c", "up1"], "c.sum", &[]),
+        node("Add", &["b.sum", "c.sum"], "sum", &[]),
+        node("Div", &["sum", "scale"], "mean", &[]),
+        node("LeakyRelu", &["mean"], "mean.active", &slope()),
+        node("ConvTranspose", &["mean.active", "up2.weight"], "up2", &upsample()),
+        node("LeakyRelu", &["up2"], "up2.active", &[]),
+        node("Conv", &["up2.active", "post.weight"], "post", &dilated(1)),
+        node("Tanh", &["post"], "samples", &[]),
+        node("Unsqueeze", &["samples", "one"], "output", &[]),
+    ];
+    let constants = [
+        constant("one", &[1]),
+        floats("scale", &[]),
+        floats("pre.weight", &[6, 1, 1]),
+        floats("pre.bias", &[6]),
+        floats("up1.weight", &[6, 5, 8]),
+        floats("up1.bias", &[5]),
+        floats("a.weight", &[5, 5, 5]),
+        floats("a.bias", &[5]),
+        floats("b.weight", &[5, 5, 5]),
+        floats("b.bias", &[5]),
+        floats("c.weight", &[5, 5, 5]),
+        floats("c.bias", &[5]),
+        floats("up2.weight", &[5, 3, 8]),
+        floats("post.weight", &[1, 3, 5]),
+    ];
+    model(&INPUTS, &nodes, &constants)
+}
+
+/// Samples per number of [`decoder_network`].
+pub(crate) const UPSAMPLED: usize = 16;
+
+/// Encodes a network with these nodes and constant tensors.
+fn model(inputs: &[(&str, u64, usize)], nodes: &[Vec<u8>], constants: &[Vec<u8>]) -> Vec<u8> {
     let graph = [
         nodes.iter().flat_map(|node| bytes(1, node)).collect(),
         bytes(2, "tiny"),

@@ -81,10 +81,11 @@ impl Convolution {
     /// Creates a convolution from its weights, `[output][input][kernel]`, or `[input][output][kernel]` if transposed,
     /// and from a bias per output.
     ///
-    /// Returns `None` if a dimension is 0, or the number of weights or biases does not match the shape.
+    /// Returns `None` if a dimension is 0 or unsupported, or the number of weights or biases does not match the shape.
     pub(crate) fn new(shape: Shape, weights: &[f32], bias: &[f32]) -> Option<Self> {
         let Shape { inputs, outputs, kernel, stride, transposed, .. } = shape;
-        let is_supported = if transposed { shape.dilation == 1 } else { stride == 1 };
+        // With a larger stride, a few weights would need any amount of memory.
+        let is_supported = if transposed { shape.dilation == 1 && stride <= kernel } else { stride == 1 };
         let count = inputs.checked_mul(outputs)?.checked_mul(kernel)?;
         if count == 0 || stride == 0 || !is_supported || weights.len() != count || bias.len() != outputs {
             return None;

@@ -105,7 +105,9 @@ impl Stage {
             let (_, later) = self.steps.split_at(index + 1);
             for read in step.reads() {
                 // Frees signals that no later step reads.
-                if let Some(spent) = read.checked_sub(1).filter(|_| !later.iter().flat_map(Step::reads).any(|signal| signal == read)) {
+                if let Some(spent) =
+                    read.checked_sub(1).filter(|_| !later.iter().flat_map(Step::reads).any(|signal| signal == read))
+                {
                     *outputs.get_mut(spent)? = None;
                 }
             }
