@@ -157,14 +157,19 @@ pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
 /// Returns a network whose output is that of a decoder of two stages, with [`UPSAMPLED`] samples per number.
 pub(crate) fn decoder_network() -> Vec<u8> {
     let slope = || [float_attribute("alpha", 0.1)];
-    let upsample = || [integers_attribute("strides", &[4]), integers_attribute("pads", &[2, 2])];
-    let dilated = |dilation| {
-        [integers_attribute("dilations", &[dilation]), integers_attribute("pads", &[2 * dilation, 2 * dilation])]
+    let window = |stride, dilation, padding| {
+        [
+            integers_attribute("strides", &[stride]),
+            integers_attribute("dilations", &[dilation]),
+            integers_attribute("pads", &[padding, padding]),
+        ]
     };
+    let upsample = || window(4, 1, 2);
+    let dilated = |dilation| window(1, dilation, 2 * dilation);
     let nodes = [
         node("Cast", &["input"], "values", &[integer_attribute("to", FLOAT)]),
         node("Unsqueeze", &["values", "one"], "channel", &[]),
-        node("Conv", &["channel", "pre.weight", "pre.bias"], "pre", &[integers_attribute("pads", &[0, 0])]),
+        node("Conv", &["channel", "pre.weight", "pre.bias"], "pre", &window(1, 1, 0)),
         node("LeakyRelu", &["pre"], "pre.active", &slope()),
         node("ConvTranspose", &["pre.active", "up1.weight", "up1.bias"], "up1", &upsample()),
         node("LeakyRelu", &["up1"], "up1.active", &slope()),
@@ -175,8 +180,8 @@ pub(crate) fn decoder_network() -> Vec<u8> {
         node("Add", &["a.sum", "b"], "b.sum", &[]),
         node("Conv", &["up1.active", "c.weight", "c.bias"], "c", &dilated(3)),
         node("Add", &["c", "up1"], "c.sum", &[]),
-        node("Add", &["b.sum", "c.sum"], "sum", &[]),
-        node("Div", &["sum", "scale"], "mean", &[]),
+        node("Add", &["b.sum", "c.sum"], "t.sum", &[]),
+        node("Div", &["t.sum", "scale"], "mean", &[]),
         node("LeakyRelu", &["mean"], "mean.active", &slope()),
         node("ConvTranspose", &["mean.active", "up2.weight"], "up2", &upsample()),
         node("LeakyRelu", &["up2"], "up2.active", &[]),

@@ -64,7 +64,8 @@ impl<'a> Builder<'a> {
         let [output] = *node.outputs else { return None };
         if self.output.is_some() {
             // The dimensions of the samples do not matter: they are in one row.
-            let is_supported = ["Identity", "Reshape", "Squeeze", "Unsqueeze"].contains(&node.operator);
+            let is_supported = ["Identity", "Reshape", "Squeeze", "Unsqueeze"].contains(&node.operator)
+                && node.inputs.first().copied() == self.output;
             self.output = is_supported.then_some(output);
             return self.output.map(|_| ());
         }
@@ -88,6 +89,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Returns a value that has no leaky ReLU.
+    #[allow(clippy::float_cmp, reason = "a leaky ReLU of slope 1 changes nothing")]
     fn linear(&self, name: &str) -> Option<Term> {
         self.terms.get(name).copied().filter(|term| term.activation.slope == 1.0)
     }

@@ -5,6 +5,9 @@
 //! adjacent in memory. A transposed convolution with a stride of n is a convolution to n times as many channels, whose
 //! samples are interleaved.
 
+#![allow(clippy::indexing_slicing, reason = "the lengths are checked by `new`, and documented for `run`")]
+#![allow(clippy::inline_always, reason = "`SimdOp` compiles for an instruction set only what is inlined into `eval`")]
+
 #[cfg(test)]
 mod tests;
 
@@ -305,18 +308,19 @@ impl Tiles<'_> {
         }
     }
 
+    /// Computes the sums of `N` vectors per row.
+    #[allow(clippy::needless_range_loop, reason = "with iterators, LLVM writes all sums to the stack each time")]
     #[inline(always)]
-    fn tile<I: Isa, const VECTORS: usize>(self, isa: I, sums: &mut [f32], width: usize, position: usize) {
+    fn tile<I: Isa, const N: usize>(self, isa: I, sums: &mut [f32], width: usize, position: usize) {
         let ops = isa.f32();
-        let mut rows = self.bias.map(|bias| [ops.splat(bias); VECTORS]);
+        let mut rows = self.bias.map(|bias| [ops.splat(bias); N]);
         let inputs = self.inputs[position..].chunks(self.pitch);
         for (weights, inputs) in self.weights.chunks_exact(self.taps).zip(inputs) {
             for (tap, weights) in weights.iter().enumerate() {
-                let inputs = ops.load_many::<VECTORS>(&inputs[tap * self.dilation..]);
-                // With iterators in place of the indices, LLVM writes all sums to the stack each time.
+                let inputs = ops.load_many::<N>(&inputs[tap * self.dilation..]);
                 for row in 0..ROWS {
                     let weight = ops.splat(weights[row]);
-                    for vector in 0..VECTORS {
+                    for vector in 0..N {
                         rows[row][vector] = ops.mul_add(inputs[vector], weight, rows[row][vector]);
                     }
                 }

@@ -3,6 +3,8 @@
 //! A stage runs piece by piece, so that the signals of a piece stay in the cache, and pieces in parallel. At its ends, a
 //! piece needs some samples of the signals of its neighbours, which it computes again.
 
+#![allow(clippy::indexing_slicing, reason = "`Builder` creates steps that read earlier signals only")]
+
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -103,12 +105,10 @@ impl Stage {
             let output = step.convolution.run(signal(&step.input)?, step.activation, &addends, range, scratch);
             outputs.push(Some(output));
             let (_, later) = self.steps.split_at(index + 1);
-            for read in step.reads() {
-                // Frees signals that no later step reads.
-                if let Some(spent) =
-                    read.checked_sub(1).filter(|_| !later.iter().flat_map(Step::reads).any(|signal| signal == read))
-                {
-                    *outputs.get_mut(spent)? = None;
+            let is_read_later = |signal: &usize| later.iter().flat_map(Step::reads).any(|read| read == signal);
+            for spent in step.reads().filter(|signal| !is_read_later(signal)) {
+                if let Some(step) = spent.checked_sub(1) {
+                    *outputs.get_mut(step)? = None;
                 }
             }
         }
