@@ -171,7 +171,7 @@ mod tests {
     fn decoder_gives_the_samples_of_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
-        let numbers: Vec<i32> = (0..MAX_NUMBERS as i32).map(|number| number * 7 % 11 - 5).collect();
+        let numbers: Vec<i32> = (0_i32..).map(|number| number * 7 % 11 - 5).take(MAX_NUMBERS).collect();
         let ours = network.run(&numbers, 1.0).unwrap();
         assert!(network.decoder.take().is_some());
         network.output = network.model.output_ids()[0];

@@ -132,9 +132,9 @@ impl<'a> Builder<'a> {
         let Term { signal, activation } = *self.terms.get(input)?;
         let transposed = node.operator == "ConvTranspose";
         let weights = self.graph.floats(weights)?;
-        let (inputs, outputs, kernel) = match (&*weights.shape, transposed) {
-            (&[outputs, inputs, kernel], false) | (&[inputs, outputs, kernel], true) => (inputs, outputs, kernel),
-            _ => return None,
+        let ((&[outputs, inputs, kernel], false) | (&[inputs, outputs, kernel], true)) = (&*weights.shape, transposed)
+        else {
+            return None;
         };
         let bias = match bias {
             Some(bias) => self.graph.floats(bias)?.values,
