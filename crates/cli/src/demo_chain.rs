@@ -117,7 +117,9 @@ impl DemoChain {
     }
 
     async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {
-        let outcome = self.client.send(&call, signer, Follow::default()).await?;
+        // Blocks take milliseconds: on a busy machine, many can pass before the call arrives.
+        let follow = Follow { patience_blocks: 256, ..Follow::default() };
+        let outcome = self.client.send(&call, signer, follow).await?;
         anyhow::ensure!(outcome.is_success(), "the demonstration's chain rejected {}: {outcome:?}", call.name());
         Ok(())
     }

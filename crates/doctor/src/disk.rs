@@ -122,6 +122,8 @@ fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Findi
 }
 
 fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno) -> Finding {
+    let create =
+        if ancestor == directory { String::new() } else { format!("sudo mkdir -p {} && ", directory.display()) };
     let (ancestor, directory) = (ancestor.display(), directory.display());
     if error == Errno::ROFS {
         let remedy = format!(
@@ -130,7 +132,7 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
         );
         return Finding::fault(Check::Disk, subject, format!("{ancestor} is on a read-only file system"), remedy);
     }
-    let remedy = format!("run `sudo chown $USER {ancestor}`, or choose another directory");
+    let remedy = format!("run `{create}sudo chown $USER {directory}`, or choose another directory");
     Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
 }
 
@@ -234,6 +236,10 @@ mod tests {
         let finding = |error| not_writable("logs".to_owned(), Path::new("/srv/logs"), Path::new("/srv"), error);
         assert!(finding(Errno::ROFS).seen.ends_with("is on a read-only file system"));
         assert!(finding(Errno::ROFS).remedy.unwrap().starts_with("mount a writable volume at /srv/logs"));
-        assert!(finding(Errno::ACCESS).remedy.unwrap().starts_with("run `sudo chown $USER /srv`"));
+        let remedy = finding(Errno::ACCESS).remedy.unwrap();
+        assert!(remedy.starts_with("run `sudo mkdir -p /srv/logs && sudo chown $USER /srv/logs`"), "{remedy}");
+        let logs = Path::new("/srv/logs");
+        let remedy = not_writable("logs".to_owned(), logs, logs, Errno::ACCESS).remedy.unwrap();
+        assert!(remedy.starts_with("run `sudo chown $USER /srv/logs`"), "{remedy}");
     }
 }

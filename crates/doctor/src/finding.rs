@@ -151,6 +151,15 @@ impl Finding {
         Self::new(check, Status::Fault, subject.into(), seen.into(), Some(remedy.into()))
     }
 
+    /// Makes a fault a warning, for a check that may not concern this machine.
+    #[must_use]
+    pub fn or_warning(mut self) -> Self {
+        if self.status == Status::Fault {
+            self.status = Status::Warning;
+        }
+        self
+    }
+
     /// Creates a fault from an error with its causes. The hints in their texts are the remedy; `remedy` is for an error
     /// without one.
     pub fn error(check: Check, subject: impl Into<String>, error: &dyn Error, remedy: &str) -> Self {

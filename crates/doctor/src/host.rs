@@ -92,7 +92,9 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
                 format!("mount a volume at {}, as compose.yml does", path.display()),
             )
         }));
-        if findings.is_empty() {
+        if directories.is_empty() {
+            findings.push(Finding::skipped(Check::Host, container, "no daemon's directories are known"));
+        } else if findings.is_empty() {
             findings.push(Finding::ok(Check::Host, container, "no directory is in the container's writable layer"));
         }
     }
@@ -171,6 +173,7 @@ mod tests {
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert_eq!((findings[0].status, findings[0].subject.as_str()), (Status::Fault, "/home/taonet/.local"));
         assert_eq!(host(&docker, &state[..2])[0].status, Status::Ok);
+        assert_eq!(host(&docker, &[])[0].status, Status::Skipped);
         let read_only = Host { mounts: MOUNTS.replace("/ / rw", "/ / ro"), ..docker.clone() };
         assert_eq!(host(&read_only, &state)[0].status, Status::Ok);
         // Outside containers, the root can be an overlay too.

@@ -212,10 +212,10 @@ pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> 
     let is_quantized = file.is_quantized();
     let begins = file.flag("tokenizer.ggml.add_bos_token") != Some(false);
     let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
-    let names = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
+    let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
     let mut ends: BTreeSet<u32> = file.ends();
     for name in names {
-        ends.extend(file.token(name)?);
+        ends.extend(file.token(&name)?);
     }
     let (tokenizer, template) = (file.tokenizer()?, file.template()?);
     let kind = file.text("general.architecture").unwrap_or_default().to_owned();

@@ -43,7 +43,7 @@ impl Network {
     pub(crate) fn open(path: &Path, config: &Config) -> Result<Self, VoiceError> {
         let file = read(path, MAX_BYTES)?;
         let model = onnx::check(&file).and_then(|()| {
-            let decoder = Decoder::find(&file);
+            let decoder = without_panic(|| Ok(Decoder::find(&file)))?;
             let load = || ModelOptions::with_ops(operators()).prepack_weights(true).load(file);
             let model = without_panic(|| load().map_err(|error| with_causes(&error)))?;
             Ok((model, decoder))
@@ -112,8 +112,8 @@ impl Network {
         let output: rten_tensor::Tensor<f32> = output.try_into().map_err(|_| "its output is not of floats")?;
         let width = output.shape().last().copied().unwrap_or_default();
         let samples = if let Some(decoder) = &self.decoder {
-            let samples = decoder.run(Signal { values: output.into_data(), width, start: 0 });
-            samples.ok_or("its decoder does not fit the rest of it")?
+            let signal = Signal { values: output.into_data(), width, start: 0 };
+            without_panic(|| decoder.run(signal).ok_or_else(|| "its decoder does not fit the rest of it".to_owned()))?
         } else if output.len() == width {
             output.into_data()
         } else {
@@ -140,9 +140,9 @@ fn operators() -> OpRegistry {
     }
 }
 
-/// Calls rten, which panics at some malformed networks. A panic becomes an error.
+/// Runs a part of a network. rten panics at some malformed networks; a panic becomes an error.
 fn without_panic<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    // rten changes nothing that outlives the call: the model is immutable.
+    // Nothing that outlives the call is changed: model and decoder are immutable.
     catch_unwind(AssertUnwindSafe(call))
         .unwrap_or_else(|panic| Err(panic_message(&*panic).unwrap_or("the inference library panicked").to_owned()))
 }

@@ -76,12 +76,13 @@ pub(crate) struct DoctorArgs {
 pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     let mut report = Report::default();
     let loaded = args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
+    let is_read = loaded.is_ok();
     if let Err(error) = loaded {
         let file = args.env_file.as_deref().unwrap_or(Path::new(".env")).display().to_string();
         report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
     }
     context.block_on(async {
-        report.extend(check(args).await?);
+        report.extend(check(args, is_read).await?);
         anyhow::Ok(())
     })?;
     if context.json {
@@ -92,9 +93,9 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     report::verdict(&report)
 }
 
-/// Runs all checks. Each check has at least one finding.
-async fn check(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
-    let (subnet, mut findings) = Subnet::read(args.netuid);
+/// Runs all checks. Each check has at least one finding; without `is_read`, the settings are not those of the daemons.
+async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>> {
+    let (subnet, mut findings) = if is_read { Subnet::read(args.netuid) } else { (None, Vec::new()) };
     let machine =
         async { tokio::join!(clock_against_ntp(&args.ntp_server, TIMEOUT), latest(args.from.as_ref()), Host::read()) };
     let (clock, latest, machine) = machine.await;
@@ -128,6 +129,9 @@ async fn check(args: &DoctorArgs) -> anyhow::Result<Vec<Finding>> {
         check_models(&subnet, roles),
         chain::check(&setup),
     );
+    // By default, all roles are checked, of which this machine may have only one.
+    let is_guessed = args.role.is_empty();
+    let models = models.into_iter().map(|finding| if is_guessed { finding.or_warning() } else { finding });
     findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
     Ok(findings)
 }

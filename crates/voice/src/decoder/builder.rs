@@ -29,11 +29,17 @@ impl Term {
     }
 }
 
+/// Maximum number of weights of all convolutions, which nodes can share in the file. Published voices have 15 million in
+/// the whole file.
+const MAX_WEIGHTS: usize = 1 << 26;
+
 /// Translates nodes to steps. An activation becomes a part of the step that reads its output, and an addition a part of
 /// the last convolution before it.
 pub(super) struct Builder<'a> {
     graph: &'a Graph<'a>,
     channels: usize,
+    /// Number of weights of the convolutions so far.
+    weights: usize,
     /// Step `i` reads signals up to `i`, and its output is signal `i + 1`.
     pub(super) steps: Vec<Step>,
     /// Values that depend on the decoder's input, by name.
@@ -51,7 +57,7 @@ impl<'a> Builder<'a> {
             *readers.entry(*name).or_default() += 1;
         }
         let terms = HashMap::from([(input, Term::new(0))]);
-        Self { graph, channels, steps: Vec::new(), terms, readers, output: None }
+        Self { graph, channels, weights: 0, steps: Vec::new(), terms, readers, output: None }
     }
 
     /// Returns whether a node depends on the decoder's input.
@@ -84,6 +90,10 @@ impl<'a> Builder<'a> {
             }
             _ => return None,
         };
+        // A second name of a signal: [`Self::sum`] counts the readers of one name only.
+        if ["LeakyRelu", "Div", "Mul"].contains(&node.operator) && term.activation == Activation::NONE {
+            return None;
+        }
         self.terms.insert(output, term);
         Some(())
     }
@@ -132,6 +142,10 @@ impl<'a> Builder<'a> {
         let Term { signal, activation } = *self.terms.get(input)?;
         let transposed = node.operator == "ConvTranspose";
         let weights = self.graph.floats(weights)?;
+        self.weights += weights.values.len();
+        if self.weights > MAX_WEIGHTS {
+            return None;
+        }
         let ((&[outputs, inputs, kernel], false) | (&[inputs, outputs, kernel], true)) = (&*weights.shape, transposed)
         else {
             return None;

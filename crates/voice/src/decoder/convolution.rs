@@ -22,6 +22,10 @@ const ROWS: usize = 8;
 const VECTORS: usize = 3;
 /// Minimum lanes of the vectors of instruction sets with 32 registers. Others keep one vector per row.
 const WIDE: usize = 16;
+/// Maximum number of samples of padding on a side, and between the first and the last weight. Published voices have at
+/// most 60.
+const MAX_SPAN: usize = 4_096;
+
 /// Samples over time in several channels, or a range of such a signal.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Signal {
@@ -90,6 +94,8 @@ impl Convolution {
         // With a larger stride, a few weights would need any amount of memory.
         let is_supported = if transposed { shape.dilation == 1 && stride <= kernel } else { stride == 1 };
         let count = inputs.checked_mul(outputs)?.checked_mul(kernel)?;
+        let span = (kernel - kernel.min(1)).checked_mul(shape.dilation)?;
+        let is_supported = is_supported && shape.padding.into_iter().chain([span]).all(|span| span <= MAX_SPAN);
         if count == 0 || stride == 0 || !is_supported || weights.len() != count || bias.len() != outputs {
             return None;
         }

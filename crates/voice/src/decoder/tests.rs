@@ -43,6 +43,18 @@ fn unsupported_decoder_is_none() {
     }
 }
 
+/// A value times 1 is a second name of the value, whose readers are counted by name.
+#[test]
+fn factor_of_one_is_unsupported() {
+    let mut network = testing::decoder_network();
+    let tensor = b"scale\x4a\x04";
+    let at = network.windows(tensor.len()).position(|bytes| bytes == tensor).unwrap() + tensor.len();
+    network[at..at + 4].copy_from_slice(&2_f32.to_le_bytes());
+    assert!(Decoder::find(&network).is_some());
+    network[at..at + 4].copy_from_slice(&1_f32.to_le_bytes());
+    assert!(Decoder::find(&network).is_none());
+}
+
 #[test]
 fn signal_of_other_channels_is_refused() {
     let decoder = Decoder::find(&testing::decoder_network()).unwrap();
@@ -62,6 +74,8 @@ proptest::proptest! {
             let position = position.index(network.len());
             network[position] = byte;
         }
-        let _ = Decoder::find(&network);
+        if let Some(decoder) = Decoder::find(&network) {
+            let _ = decoder.run(Signal { values: vec![0.1; decoder.channels * 9], width: 9, start: 0 });
+        }
     }
 }

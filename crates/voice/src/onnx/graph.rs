@@ -28,6 +28,13 @@ mod field {
 
 /// ONNX's code of tensors of f32.
 const FLOAT: u64 = 1;
+/// Maximum number of nodes and constants: in memory they are larger than the shortest ones are in a file. Published
+/// voices have 5 000.
+const MAX_PARTS: usize = 1 << 17;
+/// Maximum number of inputs, outputs and attributes of a node.
+const MAX_FIELDS: usize = 1 << 10;
+/// Maximum number of integers of an attribute.
+const MAX_INTEGERS: usize = 1 << 10;
 
 /// The nodes of a graph, in their order of execution, and its constants.
 #[derive(Debug, Default)]
@@ -66,13 +73,13 @@ pub(crate) struct Floats {
 impl<'a> Graph<'a> {
     /// Reads the graph of a file.
     pub(crate) fn parse(file: &'a [u8]) -> Option<Self> {
-        let message = fields(file)?.into_iter().find_map(|(number, value)| match value {
-            Value::Bytes(message) if number == field::MODEL_GRAPH => Some(message),
-            _ => None,
-        })?;
+        let message = bytes_of(file, field::MODEL_GRAPH)?;
         let mut graph = Self::default();
-        for (number, value) in fields(message)? {
-            match (number, value) {
+        for field in fields(message) {
+            if graph.nodes.len() + graph.constants.len() > MAX_PARTS {
+                return None;
+            }
+            match field? {
                 (field::GRAPH_NODE, Value::Bytes(message)) => {
                     let node = Node::parse(message)?;
                     let tensor = node.attributes.get("value").and_then(|value| value.tensor);
@@ -99,8 +106,11 @@ impl<'a> Graph<'a> {
 impl<'a> Node<'a> {
     fn parse(message: &'a [u8]) -> Option<Self> {
         let mut node = Self::default();
-        for (number, value) in fields(message)? {
-            match (number, value) {
+        for (index, field) in fields(message).enumerate() {
+            if index == MAX_FIELDS {
+                return None;
+            }
+            match field? {
                 (field::NODE_INPUT, Value::Bytes(name)) => node.inputs.push(text(name)?),
                 (field::NODE_OUTPUT, Value::Bytes(name)) => node.outputs.push(text(name)?),
                 (field::NODE_OPERATOR, Value::Bytes(name)) => node.operator = text(name)?,
@@ -144,8 +154,8 @@ impl<'a> Attribute<'a> {
     /// Returns the name and the value.
     fn parse(message: &'a [u8]) -> Option<(&'a str, Self)> {
         let (mut name, mut attribute) = ("", Self::default());
-        for (number, value) in fields(message)? {
-            match (number, value) {
+        for field in fields(message) {
+            match field? {
                 (field::ATTRIBUTE_NAME, Value::Bytes(bytes)) => name = text(bytes)?,
                 (field::ATTRIBUTE_FLOAT, Value::Fixed(bytes)) => attribute.float = Some(f32::from_le_bytes(bytes)),
                 (field::ATTRIBUTE_INTEGER, Value::Integer(integer)) => attribute.integer = Some(integer),
@@ -163,8 +173,8 @@ impl Floats {
     /// Reads a tensor. `None` if it has another type, or its values are in another file.
     fn parse(message: &[u8]) -> Option<Self> {
         let (mut shape, mut values, mut kind) = (Vec::new(), Vec::new(), None);
-        for (number, value) in fields(message)? {
-            match (number, value) {
+        for field in fields(message) {
+            match field? {
                 (field::TENSOR_SHAPE, value) => take_integers(value, &mut shape)?,
                 (field::TENSOR_TYPE, Value::Integer(code)) => kind = Some(code),
                 (field::TENSOR_FLOATS, Value::Fixed(bytes)) => values.push(f32::from_le_bytes(bytes)),
@@ -181,27 +191,44 @@ impl Floats {
 }
 
 fn tensor_name(message: &[u8]) -> Option<&str> {
-    fields(message)?.into_iter().find_map(|(number, value)| match value {
-        Value::Bytes(name) if number == field::TENSOR_NAME => text(name),
-        _ => None,
+    text(bytes_of(message, field::TENSOR_NAME)?)
+}
+
+/// Returns the bytes of the first field of this number.
+fn bytes_of(message: &[u8], wanted: u64) -> Option<&[u8]> {
+    for field in fields(message) {
+        match field? {
+            (number, Value::Bytes(bytes)) if number == wanted => return Some(bytes),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Returns the fields of a message, their numbers and values, up to one that cannot be read, which is `None`.
+fn fields(mut message: &[u8]) -> impl Iterator<Item = Option<(u64, Value<'_>)>> {
+    std::iter::from_fn(move || {
+        if message.is_empty() {
+            return None;
+        }
+        let field = take_field(&mut message).ok();
+        if field.is_none() {
+            message = &[];
+        }
+        Some(field)
     })
 }
 
-/// Returns the fields of a message: their numbers and values.
-fn fields(mut message: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
-    let mut fields = Vec::new();
-    while !message.is_empty() {
-        fields.push(take_field(&mut message).ok()?);
-    }
-    Some(fields)
-}
-
-/// Adds a field's integer, or its packed integers.
+/// Adds a field's integer, or its packed integers, up to [`MAX_INTEGERS`] in all.
 fn take_integers(value: Value<'_>, integers: &mut Vec<u64>) -> Option<()> {
     match value {
+        _ if integers.len() >= MAX_INTEGERS => return None,
         Value::Integer(integer) => integers.push(integer),
         Value::Bytes(mut bytes) => {
             while !bytes.is_empty() {
+                if integers.len() >= MAX_INTEGERS {
+                    return None;
+                }
                 integers.push(take_integer(&mut bytes).ok()?);
             }
         }

@@ -103,7 +103,7 @@ pub const fn differences() -> &'static [Difference] {
     DIFFERENCES
 }
 
-const ALSO_UNUSED: &str = "no effect, as in the reference";
+const ALSO_UNUSED: &str = "no effect";
 
 #[rustfmt::skip]
 static DIFFERENCES: &[Difference] = &[

@@ -241,16 +241,16 @@ impl Controller {
     /// A miner that is admitted late has the remaining part of its capacity, and a part of the tests for which the period's
     /// budget was planned, so that no miner avoids tests by starting late.
     async fn admit_once(&self, period: PeriodId, end: Instant, config: &MarketConfig) -> Result<(), ControlError> {
-        self.refresh_nodes(self.settings.retry).await?;
-        let Some(roster) = self.querier.market().roster() else { return Ok(()) };
-        let known: HashSet<Hotkey> = roster.contenders().map(|contender| contender.offer.hotkey).collect();
-        let mut nodes = self.store.nodes().await?;
-        nodes.retain(|node| !known.contains(node.peer.hotkey()));
         let left = end.saturating_duration_since(Instant::now());
         // So late, a single test would decide the score of the period.
         if left < self.settings.retry {
             return Ok(());
         }
+        self.refresh_nodes(self.settings.retry).await?;
+        let Some(roster) = self.querier.market().roster() else { return Ok(()) };
+        let known: HashSet<Hotkey> = roster.contenders().map(|contender| contender.offer.hotkey).collect();
+        let mut nodes = self.store.nodes().await?;
+        nodes.retain(|node| !known.contains(node.peer.hotkey()));
         let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);

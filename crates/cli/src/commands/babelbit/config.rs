@@ -78,7 +78,7 @@ fn check(context: &Context) -> anyhow::Result<()> {
     }
     let line = |row: &Difference| {
         let Difference { name, reference, here, remedy, .. } = row;
-        format!("{name} differs from the reference: {here} (there: {reference}); hint: {remedy}")
+        format!("{name}: {here} (in the reference: {reference}); hint: {remedy}")
     };
     let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(line)).collect();
     context.print(if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }.as_str())

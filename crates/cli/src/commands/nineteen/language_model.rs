@@ -35,9 +35,12 @@ pub(super) fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
 
 /// Returns the path of a model. A path that exists precedes an installed model of the same name.
 fn located(source: &Path) -> anyhow::Result<PathBuf> {
-    let named = source.to_str().filter(|_| !source.exists()).and_then(|name| ModelSpec::find(name).ok());
-    let Some(spec) = named else { return Ok(source.to_owned()) };
     let refuse = |message: String| Classified::error(Failure::Usage, message);
+    let is_name = !source.exists() && source.components().count() == 1;
+    let Some(name) = source.to_str().filter(|_| is_name) else { return Ok(source.to_owned()) };
+    let spec = ModelSpec::find(name).map_err(|_| {
+        refuse(format!("there is no file, directory or model {name}\nhint: see the names in `tao models list`"))
+    })?;
     let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
     let file = file.ok_or_else(|| {
         refuse(format!("{} is no language model\nhint: use {}, for example", spec.name, CHAT_MODEL.name))
@@ -70,6 +73,8 @@ mod tests {
     fn installed_model_that_is_no_language_model_is_refused() {
         let error = located(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
         assert!(error.starts_with("all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"), "{error}");
+        let error = located(Path::new("nosuch")).unwrap_err().to_string();
+        assert!(error.starts_with("there is no file, directory or model nosuch\nhint: "), "{error}");
         let unknown = Path::new("no/such/model");
         assert_eq!(located(unknown).unwrap(), unknown);
     }

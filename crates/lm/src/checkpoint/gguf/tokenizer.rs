@@ -19,8 +19,11 @@ const NORMAL: i32 = 1;
 const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
-/// Control tokens that end an answer, whatever the file says, as in llama.cpp: files name one of them only.
-const ENDS: [&str; 6] = ["<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"];
+/// Control tokens that end an answer, whatever the file says: files name one or two of them only.
+#[rustfmt::skip]
+const ENDS: [&str; 9] = [
+    "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "<EOT>", "_<EOT>",
+];
 /// Maximum number of bytes of a piece of SentencePiece that is merged from smaller ones. Its own limit is 16 characters
 /// by default; longer pieces, such as runs of spaces, are defined by the user.
 const MAX_MERGED: usize = 256;
@@ -57,12 +60,13 @@ impl Gguf {
         Ok(Some(TemplateSource { source: source.to_owned(), begin, end }))
     }
 
-    /// Returns the control tokens that end an answer by their text.
+    /// Returns the tokens that end an answer by their text, unless they are normal texts.
     pub(in crate::checkpoint) fn ends(&self) -> BTreeSet<u32> {
         let (tokens, kinds) = (self.texts(TOKENS), self.integers("tokenizer.ggml.token_type"));
         let kinds = kinds.unwrap_or_default().iter();
         let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
-        let is_end = |text: &String, kind: i32| kind == CONTROL && ENDS.contains(&text.as_str());
+        let is_end =
+            |text: &String, kind: i32| [CONTROL, USER_DEFINED].contains(&kind) && ENDS.contains(&text.as_str());
         ends.filter(|(_, (text, kind))| is_end(text, **kind)).map(|(id, _)| id).collect()
     }
 
