@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_nineteen_query::QueryError;
 
+/// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
+const LIMITED: Duration = Duration::from_secs(5);
+
 /// Why the gateway rejects a request. The response has OpenAI's error format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -162,7 +165,7 @@ impl IntoResponse for GatewayError {
                 Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
-            Self::NoCapacity(_) => Some(5),
+            Self::NoCapacity(_) => Some(LIMITED.as_secs()),
             _ => None,
         };
         if let Some(seconds) = retry {
@@ -175,9 +178,11 @@ impl IntoResponse for GatewayError {
 impl From<QueryError> for GatewayError {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::UnknownTask(task) => Self::Model(task.to_string()),
-            QueryError::NoContender(task) | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
-            QueryError::Limited(_) => Self::NoCapacity("this model".to_owned()),
+            // The task is in the gateway's list of models: no miner offers it in this period.
+            QueryError::UnknownTask(task) | QueryError::NoContender(task) | QueryError::NoWorker(task) => {
+                Self::NoCapacity(task.to_string())
+            }
+            QueryError::Limited(_) => Self::Busy { retry: LIMITED },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
             QueryError::Dimensions(dimensions) => {
@@ -199,6 +204,19 @@ impl From<taonet_nineteen_store::StoreError> for GatewayError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn model_without_a_miner_is_to_be_retried() {
+        for error in [
+            QueryError::UnknownTask("chat-a".parse().unwrap()),
+            QueryError::NoContender("chat-a".parse().unwrap()),
+            QueryError::Limited(taonet_nineteen_query::Attempts { limited: 1, failed: 0 }),
+        ] {
+            let response = GatewayError::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], "5");
+        }
+    }
 
     #[test]
     fn ignored_dimensions_are_an_invalid_field() {
