@@ -103,8 +103,8 @@ fn broken_set_up_has_all_faults_in_one_report() {
         ("keys", "fault", "mode 0644: other users can read the secret"),
         ("keys", "warning", "the coldkey is not encrypted"),
         ("keys", "fault", "cannot read the file"),
-        ("models", "warning", "is corrupt"),
-        ("models", "warning", "not installed"),
+        ("models", "fault", "is corrupt"),
+        ("models", "fault", "not installed"),
         ("registration", "fault", "not registered on subnet 59"),
     ] {
         assert_finding(&broken, check, status, seen);

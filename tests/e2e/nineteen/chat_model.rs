@@ -8,6 +8,9 @@ use crate::support::{model_state, stderr};
 /// The model of the demonstration, if it is installed.
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
 
+/// The miners that serve the model of the demonstration.
+const HONEST: [&str; 4] = ["good", "slow", "limiting", "failing"];
+
 /// Without `--model`, the demonstration serves the chat model if it is installed, and otherwise says how to get it.
 #[test]
 fn demonstration_without_the_chat_model_says_how_to_get_it() {
@@ -31,24 +34,30 @@ fn demonstration_serves_the_chat_model() {
         return;
     }
     let mut command = tao();
-    command.args(["nineteen", "demo", "--json", "--periods", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(["nineteen", "demo", "--json", "--periods", "6"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut demo = Running(command.spawn().unwrap());
-    // The first period is not closed in the first document.
     let documents = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap()).into_iter::<Value>();
-    let round = documents.map(Result::unwrap).nth(1).unwrap();
+    // A busy machine needs several periods for so many answers.
+    let is_checked = |round: &Value| {
+        let of = |name| number(miner(round, name), "checked");
+        HONEST.iter().map(|name| of(name)).sum::<f64>() > 4.0 && of("good") > 0.0 && of("cheating") > 0.0
+    };
+    // The first period is not closed in the first document.
+    let round =
+        documents.map(Result::unwrap).skip(1).find(is_checked).expect("five answers are checked in six periods");
     assert!(round["note"].as_str().unwrap().contains(CHAT_MODEL), "{round}");
     let (mut checked, mut sum) = (0.0, 0.0);
-    for name in ["good", "slow", "limiting", "failing"] {
+    for name in HONEST {
         let honest = miner(&round, name);
         checked += number(honest, "checked");
         sum += number(honest, "checked") * honest["quality"].as_f64().unwrap_or_default();
     }
     // A token that was the miner's fifth likeliest and is the checker's sixth costs its answer 0.3: the order of additions
     // differs between a batch of answers and the check of one.
-    assert!(checked > 4.0 && sum / checked >= 0.97, "{round}");
+    assert!(sum / checked >= 0.97, "{round}");
     let [good, cheating] = ["good", "cheating"].map(|name| miner(&round, name));
-    assert!(number(good, "checked") > 0.0 && number(good, "weight") > number(cheating, "weight"), "{round}");
-    assert!(number(cheating, "quality") < 0.01 && number(cheating, "checked") > 0.0, "{cheating}");
+    assert!(number(good, "weight") > number(cheating, "weight"), "{round}");
+    assert!(number(cheating, "quality") < 0.01, "{cheating}");
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
     // The gateway can still send a request to the cheating miner, and between two periods there is no answer.

@@ -150,7 +150,7 @@ async fn every_refusal_has_openais_form() {
     store.grant(&key.id, 1_000, "test", 0).await.unwrap();
     expect(&key.secret, &chat("chat_llama_3_2_3b"), 429, json!("budget_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { monthly_budget: None, ..terms.clone() }).await.unwrap();
-    expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 404, json!("model_not_found"), json!("model")).await;
+    expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 503, json!("no_capacity"), json!(null)).await;
     assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "without an open period, nothing is charged");
     // The eighth request within the minute exceeds the rate limit.
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
