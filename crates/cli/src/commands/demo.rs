@@ -77,7 +77,7 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
         visitors = whisper.visitors()?;
     }
     let recognizers = Recognizers { translator, visitors: visitors.clone() };
-    let contest = Contest::prepare(args.models.clone(), args.rules, recognizers, workplace.path(), context)?;
+    let contest = Contest::prepare(args.models.clone(), args.rules, &recognizers, workplace.path(), context)?;
     context.block_on(async {
         let page = match page {
             Some(page) => {

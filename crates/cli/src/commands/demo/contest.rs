@@ -75,7 +75,7 @@ impl Contest {
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
-        recognizers: Recognizers,
+        recognizers: &Recognizers,
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
