@@ -228,7 +228,8 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     text.trim_end().to_owned()
 }
 
-fn timing_table(Timings(timings): &Timings) -> Rows {
+/// Formats response times by kind of request.
+pub(super) fn timing_table(Timings(timings): &Timings) -> Rows {
     let mut rows = table(&TIMINGS);
     for timing in timings {
         let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);

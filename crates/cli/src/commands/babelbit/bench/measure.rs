@@ -47,8 +47,8 @@ pub(super) fn peak_memory_of(process: &str) -> Option<f64> {
 /// has run and waited for; `None` if it has ended, and on systems other than Linux.
 pub(super) fn processor_seconds_of(process: &str) -> Option<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name of the program, in parentheses, may contain spaces. The 12th to 15th field after it are the times in user
-    // and kernel mode, of the process and of its children.
+    // The name of the program, in parentheses, may contain spaces. The 12th to 15th field after it are the times in
+    // user and kernel mode, of the process and of its children.
     let (_, fields) = stat.rsplit_once(") ")?;
     let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<u64>);
     let ticks = ticks.collect::<Result<Vec<_>, _>>().ok().filter(|ticks| ticks.len() == 4)?;
