@@ -108,8 +108,8 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
             None => anyhow!(message),
         });
     }
-    let Announcement { service, url } =
-        serde_json::from_str(&line).with_context(|| format!("unexpected output of the miner: {}", line.trim()))?;
+    let Announcement { service, url } = serde_json::from_str::<Announcement>(&line)
+        .with_context(|| format!("unexpected output of the miner: {}", line.trim()))?;
     if !service.starts_with(SPEECH_MINER) {
         let message = format!("the benchmark is for speech miners, not for a {service}\nhint: omit --contest");
         return Err(Classified::error(Failure::Usage, message));

@@ -93,9 +93,11 @@ impl ItemFigures {
     pub(super) fn of(item: Item, played: &[Played]) -> Option<Self> {
         let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid)?;
         let reply = played.miner.utterances.first()?;
+        // Only transcribed replies have metrics; a reply that could not be transcribed has an empty transcript.
         let lags = played.miner.metrics.as_ref();
+        let transcript = lags.and_then(|_| reply.transcript.clone());
         let reference = item.challenge.utterances.first()?.target.text.clone();
-        let pair = TextPair { hypothesis: reply.transcript.as_deref().unwrap_or_default(), reference: &reference };
+        let pair = TextPair { hypothesis: transcript.as_deref().unwrap_or_default(), reference: &reference };
         let metrics = UtteranceMetrics {
             wer: round6(word_error_rate([pair])),
             bleu: round6(sentence_bleu(pair)),
@@ -108,7 +110,7 @@ impl ItemFigures {
         Some(Self {
             metrics,
             reference,
-            transcript: reply.transcript.clone(),
+            transcript,
             score: reply.score,
             accuracy: reply.accuracy,
             wall_sec,
