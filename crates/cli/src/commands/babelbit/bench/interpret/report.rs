@@ -141,7 +141,7 @@ impl Total {
             accuracy: (!accuracies.is_empty()).then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
             metrics: ChallengeMetrics::of(&pairs).map(|metrics| ChallengeMetrics { replies, ..metrics }),
             source_sec: items.iter().map(|item| item.source_sec).sum(),
-            real_time_factor: (source > 0.0).then(|| wall / source),
+            real_time_factor: (source > 0.0).then_some(wall / source),
             failed: items.len() - complete().count(),
         }
     }
