@@ -130,7 +130,7 @@ impl Bench {
         let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
             let miner = MeasuredMiner { url: url.clone(), hotkey, options: None, cpu_sec: None, max_rss_mb: None };
-            return self.play(miner, items, args, context).await;
+            return Box::pin(self.play(miner, items, args, context)).await;
         }
         context.say("starting a miner");
         let mut local = LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
@@ -142,7 +142,7 @@ impl Bench {
             max_rss_mb: None,
         };
         let before = local.processor_seconds();
-        let mut report = self.play(miner, items, args, context).await?;
+        let mut report = Box::pin(self.play(miner, items, args, context)).await?;
         local.check_running()?;
         report.miner.cpu_sec = local.processor_seconds().zip(before).map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
