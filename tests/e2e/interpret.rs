@@ -1,5 +1,8 @@
 //! `bb bench interpret` with a miner that it starts, and with a running one.
 
+#[cfg(target_os = "linux")]
+mod interrupted;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
