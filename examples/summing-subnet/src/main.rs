@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use taonet_chain::{Chain, Client, Network};
 use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
-use taonet_kit::{MinerSettings, Validator, ValidatorSettings};
+use taonet_kit::{AddressPolicy, MinerSettings, Validator, ValidatorSettings};
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
 use taonet_summing_subnet::{Summing, miner};
@@ -60,6 +60,9 @@ enum Role {
         /// Directory of the scores and of the submitted weights
         #[arg(long, default_value = "state")]
         state: PathBuf,
+        /// Address that represents this machine; for development chains, which reject loopback addresses
+        #[arg(long, value_name = "IP")]
+        local_miner_ip: Option<String>,
     },
 }
 
@@ -83,8 +86,9 @@ async fn main() -> anyhow::Result<()> {
             let listener = TcpListener::bind(listen).await.context("cannot listen on the address of --listen")?;
             miner(keypair, settings).with_readiness(readiness).run(listener, chain, &shutdown).await?;
         }
-        Role::Validator { state } => {
-            let settings = ValidatorSettings::new(arguments.netuid);
+        Role::Validator { state, local_miner_ip } => {
+            let addresses = AddressPolicy { local_miner_ip, ..AddressPolicy::default() };
+            let settings = ValidatorSettings { addresses, ..ValidatorSettings::new(arguments.netuid) };
             let validator = Validator::open(Summing, keypair, chain, &state, settings, &shutdown).await?;
             validator.with_readiness(readiness).run(&shutdown).await;
         }
