@@ -4,8 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient};
@@ -96,11 +95,8 @@ pub async fn query<P: Protocol>(
 ) -> Result<Vec<Reply<P>>, serde_json::Error> {
     let body = serde_json::to_vec(&fields(request)?)?;
     let class = P::class();
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let call = Call {
         name: class.name().to_owned(),
-        headers,
         deadline: limits.deadline,
         max_answer_bytes: limits.max_response_bytes,
         ..Call::new(Method::POST, class.name(), body)
