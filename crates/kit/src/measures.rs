@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use taonet_validator::LocalWeights;
 
 /// Counter of the miner's requests, which `taonet_http::count` increments.
 pub(crate) const REQUESTS: &str = "taonet_kit_miner_requests_total";
@@ -12,7 +13,7 @@ const REPLIES: &str = "taonet_kit_validator_replies_total";
 const REPLY_SECONDS: &str = "taonet_kit_validator_reply_seconds";
 const SCORED: &str = "taonet_kit_validator_scored_miners";
 
-/// Registers the help texts of the crate's metrics. Call it after the recorder is installed.
+/// Registers the help texts of the metrics of miner and validator. Call it after the recorder is installed.
 pub fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests to the miner by route and status");
     describe_histogram!(FORWARD_SECONDS, "Time to compute the miner's response, by kind of request");
@@ -20,6 +21,8 @@ pub fn describe_metrics() {
     describe_counter!(REPLIES, "Replies of miners by outcome");
     describe_histogram!(REPLY_SECONDS, "Time from a request to a miner to its response");
     describe_gauge!(SCORED, "Registered miners with a score above 0");
+    taonet_validator::describe_metrics();
+    LocalWeights::describe_metrics();
 }
 
 pub(crate) fn forwarded(kind: String, took: Duration) {

@@ -123,7 +123,9 @@ impl Miner {
         let class = P::class();
         let kind = class.name().to_owned();
         let path = format!("/{kind}");
-        let handler = move |caller: Caller, synapse: Synapse| respond(kind.clone(), forward.clone(), caller, synapse);
+        let handler = move |caller: Caller, synapse: Synapse| {
+            respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
+        };
         Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
     }
 
