@@ -175,7 +175,7 @@ mod tests {
         }
         // They are returned in the order of uids, not of the request.
         miners.reverse();
-        let limits = QueryLimits { deadline: Duration::from_secs(1), max_response_bytes: 1_000, ..Default::default() };
+        let limits = QueryLimits { deadline: Duration::from_secs(3), max_response_bytes: 1_000, ..Default::default() };
         let request = Sum { a: 1, b: 2, sum: None };
         let replies = query(&client(key("//validator"), &[]), &miners, &request, limits).await.unwrap();
         assert_eq!(replies.len(), rows.len());
