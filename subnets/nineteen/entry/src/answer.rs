@@ -9,11 +9,8 @@ use taonet_nineteen_query::{Chunk, ChunkBody, Reply};
 use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
-
-/// Line separators that JSON texts may contain.
-const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
-/// Maximum number of tool calls in an answer; further ones are dropped.
-const MOST_CALLS: usize = 128;
+use crate::items::MOST_CALLS;
+use crate::sse::escape_separators;
 
 /// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
@@ -73,22 +70,6 @@ fn quote(text: &str, json: &mut String) {
     }
 }
 
-/// Escapes Unicode's line separators in the JSON after position `start`: clients such as Python's httpx end a line of an
-/// event stream at each of them.
-pub(crate) fn escape_separators(events: &mut String, start: usize) {
-    let json = events.get(start..).unwrap_or_default();
-    if json.is_ascii() || !json.contains(SEPARATORS) {
-        return;
-    }
-    let escape = |letter: char| match letter {
-        letter if SEPARATORS.contains(&letter) => format!("\\u{:04x}", u32::from(letter)),
-        letter => letter.to_string(),
-    };
-    let escaped: String = json.chars().map(escape).collect();
-    events.truncate(start);
-    events.push_str(&escaped);
-}
-
 fn usage((input, output): (u64, u64)) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output)})
 }
@@ -97,10 +78,12 @@ fn event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
-/// Finish reason and use of tools, as reported by the chunks of an answer.
+/// Finish reason, stop sequence and use of tools, as reported by the chunks of an answer.
 #[derive(Default)]
 pub(crate) struct End {
     finish: Option<String>,
+    /// Stop sequence that ended the answer, if the server reports it.
+    pub(crate) stop: Option<String>,
     calls_tools: bool,
 }
 
@@ -108,6 +91,8 @@ impl End {
     pub(crate) fn note(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
+            let stop = chunk.choice().and_then(|choice| choice.get("stop_reason")?.as_str());
+            self.stop = stop.map(str::to_owned);
         }
         self.calls_tools |= chunk.tool_calls().is_some();
     }
@@ -359,14 +344,5 @@ mod tests {
             merge_call(&mut calls, &json!({ "index": index }));
         }
         assert_eq!(calls.len(), MOST_CALLS);
-    }
-
-    #[test]
-    fn line_separators_are_escaped_in_events() {
-        let mut events = "data: \u{2028}\n\n".to_owned();
-        let start = events.len();
-        events.push_str("data: {\"a\":\"h\u{e9}\u{85}\u{2028}\u{2029}\"}\n\n");
-        escape_separators(&mut events, start);
-        assert_eq!(events, "data: \u{2028}\n\ndata: {\"a\":\"h\u{e9}\\u0085\\u2028\\u2029\"}\n\n");
     }
 }

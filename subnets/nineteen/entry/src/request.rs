@@ -18,9 +18,9 @@ const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"]
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
-const MOST_MESSAGES: usize = 1_024;
+pub(crate) const MOST_MESSAGES: usize = 1_024;
 /// Maximum number of stop sequences.
-const MOST_STOPS: usize = 4;
+pub(crate) const MOST_STOPS: usize = 4;
 /// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
 /// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching.
@@ -128,6 +128,12 @@ pub(crate) struct Fields(pub(crate) Map<String, Value>);
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
+    }
+
+    /// Moves the named fields to a new set.
+    pub(crate) fn split(&mut self, names: &[&str]) -> Self {
+        let moved = |name: &&str| Some(((*name).to_owned(), self.0.shift_remove(*name)?));
+        Self(names.iter().filter_map(moved).collect())
     }
 
     /// Parses the remaining fields of a text request and rejects unknown ones.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use taonet_nineteen_query::{Chunk, Reply};
 
 use crate::GatewayError;
-use crate::answer::{End, Head, escape_separators};
+use crate::answer::{End, Head};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
+use crate::sse::named_event;
 use output::Output;
 pub(crate) use request::{Echo, parse};
 
@@ -74,13 +75,10 @@ struct Typed {
 impl Typed {
     fn event(&mut self, kind: &str, mut event: Value) -> String {
         if let Some(event) = event.as_object_mut() {
-            event.insert("type".to_owned(), kind.into());
             event.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        let mut text = format!("event: {kind}\ndata: {event}\n\n");
-        escape_separators(&mut text, 0);
-        text
+        named_event(kind, event)
     }
 
     fn events<'a>(&mut self, events: impl IntoIterator<Item = (&'a str, Value)>) -> Vec<String> {

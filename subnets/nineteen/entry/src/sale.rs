@@ -1,7 +1,7 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
@@ -13,6 +13,7 @@ use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
+use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
@@ -30,6 +31,16 @@ const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 const FEWEST_AFFORDABLE: u64 = 16;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
+
+/// Protocol of the answer to a text request.
+pub(crate) enum Protocol {
+    /// `/v1/chat/completions` and `/v1/completions`.
+    Completions,
+    /// `/v1/responses`.
+    Responses(Echo),
+    /// `/v1/messages`.
+    Messages(MessageOptions),
+}
 
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
@@ -73,13 +84,13 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request; with `echo`, in the format of `/v1/responses`.
+    /// Answers a text request in the format of a protocol.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
         request: TextRequest,
         endpoint: Endpoint,
-        echo: Option<Echo>,
+        protocol: Protocol,
     ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), endpoint)?;
         let TextRequest { mut payload, max_tokens, streams, wants_logprobs, wants_usage, .. } = request;
@@ -103,10 +114,11 @@ impl Gateway {
         let max_tokens = payload.max_tokens;
         let bill = bill.with_meter(TokenMeter::new(max_tokens, self.0.tokenizers.of(&task).await));
         let is_chat = endpoint == Endpoint::Chat;
-        let prefix = match (&echo, is_chat) {
-            (Some(_), _) => "resp",
-            (None, true) => "chatcmpl",
-            (None, false) => "cmpl",
+        let prefix = match (&protocol, is_chat) {
+            (Protocol::Responses(_), _) => "resp",
+            (Protocol::Messages(_), _) => "msg",
+            (Protocol::Completions, true) => "chatcmpl",
+            (Protocol::Completions, false) => "cmpl",
         };
         let head = Head {
             id: format!("{prefix}-{}", bill.request_id()),
@@ -125,12 +137,20 @@ impl Gateway {
             ..request_of(key, task, payload.into_map())
         };
         let (answer, bill) = self.ask(request, bill).await?;
-        match (echo, streams) {
-            (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
-            (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
-            (None, true) => Ok(stream(head, answer, bill)),
-            (None, false) => whole(&head, answer, bill).await,
+        match (protocol, streams) {
+            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
+            (Protocol::Responses(echo), false) => responses::whole(head, echo, answer, bill).await,
+            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, answer, bill)),
+            (Protocol::Messages(options), false) => messages::whole(head, options, answer, bill).await,
+            (Protocol::Completions, true) => Ok(stream(head, answer, bill)),
+            (Protocol::Completions, false) => whole(&head, answer, bill).await,
         }
+    }
+
+    /// Returns the number of tokens of a chat request, as it would be charged.
+    pub(crate) fn token_count(&self, key: &ApiKey, request: &TextRequest) -> Result<Response, GatewayError> {
+        self.task(key, Some(&request.model), Endpoint::Chat)?;
+        Ok(Json(json!({"input_tokens": input_tokens(&request.payload)})).into_response())
     }
 
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
@@ -215,7 +235,6 @@ fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use taonet_nineteen_core::MarketConfig;
 
     use super::*;

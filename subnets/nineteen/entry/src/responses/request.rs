@@ -6,7 +6,8 @@ use taonet_nineteen_core::payload::TextInput;
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{Fields, TextRequest};
+use crate::request::{Fields, MOST_TOKENS, TextRequest};
+use crate::translation::{function_choice, function_tool, joined_text, tool_call, tool_message};
 
 /// Maximum number of input items in a request.
 const MOST_ITEMS: usize = 1_024;
@@ -64,11 +65,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     fields.refuse_unless("include", is_empty, "include is not supported")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
-    // Fields of chat completions that this protocol lacks.
-    let lacking = ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"];
-    for name in lacking.into_iter().chain(["top_k", "min_p", "repetition_penalty"]) {
-        fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
-    }
+    let mut chat = fields.split(&["model", "stream", "stream_options", "temperature", "top_p", "service_tier"]);
     let mut echo = Map::new();
     let mut messages = Vec::new();
     match fields.take("instructions") {
@@ -93,18 +90,19 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
     }
     let mut further = Map::new();
-    tools(&mut fields, &mut echo)?;
-    fields.tools(&mut further)?;
-    if let Some(most) = fields.whole("max_output_tokens", 1, 32_768)? {
+    tools(&mut fields, &mut chat, &mut echo)?;
+    chat.tools(&mut further)?;
+    if let Some(most) = fields.whole("max_output_tokens", 1, MOST_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
-        fields.0.insert("max_completion_tokens".to_owned(), most.into());
+        chat.0.insert("max_tokens".to_owned(), most.into());
     }
     let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
     let is_metadata = metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
     if !is_metadata {
         return Err(GatewayError::field("metadata", "metadata must be an object with string values"));
     }
-    let request = fields.request(TextInput::Messages(messages), false, further)?;
+    fields.end()?;
+    let request = chat.request(TextInput::Messages(messages), false, further)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -136,22 +134,16 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
                 return Err("must have the role system, developer, user or assistant".to_owned());
             }
             let content = match item.get("content") {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Array(parts)) => {
-                    let part = |part: &Value| match part.get("type").and_then(Value::as_str) {
-                        Some("input_text" | "output_text") => part.get("text")?.as_str().map(str::to_owned),
-                        _ => None,
-                    };
-                    let texts: Option<Vec<String>> = parts.iter().map(part).collect();
-                    texts.ok_or("must have parts of type input_text or output_text only")?.concat()
+                Some(content @ (Value::String(_) | Value::Array(_))) => {
+                    joined_text(content, &["input_text", "output_text"], "")
+                        .ok_or("must have parts of type input_text or output_text only")?
                 }
                 _ => return Err("requires content: a string or an array of parts".to_owned()),
             };
             messages.push(json!({"role": role, "content": content}));
         }
         "function_call" => {
-            let function = json!({"name": needed("name")?, "arguments": needed("arguments")?});
-            let call = json!({"id": needed("call_id")?, "type": "function", "function": function});
+            let call = tool_call(needed("call_id")?, needed("name")?, needed("arguments")?);
             // Consecutive function calls form one message of the assistant.
             let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
             match last {
@@ -160,8 +152,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
             }
         }
         "function_call_output" => {
-            let (id, output) = (needed("call_id")?, needed("output")?);
-            messages.push(json!({"role": "tool", "tool_call_id": id, "content": output}));
+            messages.push(tool_message(needed("call_id")?, needed("output")?));
         }
         _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
     }
@@ -169,27 +160,26 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
 }
 
 /// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
-fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
+fn tools(fields: &mut Fields, chat: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");
-        let chat = |tool: &Value| {
+        let translate = |tool: &Value| {
             let mut function = tool.as_object()?.clone();
             let is_function = function.shift_remove("type")?.as_str() == Some("function");
-            (is_function && function.get("name")?.is_string())
-                .then(|| json!({"type": "function", "function": function}))
+            (is_function && function.get("name")?.is_string()).then(|| function_tool(&function))
         };
-        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(chat).collect();
+        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(translate).collect();
         let chats = chats.ok_or_else(wrong)?;
         echo.insert("tools".to_owned(), tools);
         if !chats.is_empty() {
-            fields.0.insert("tools".to_owned(), chats.into());
+            chat.0.insert("tools".to_owned(), chats.into());
         }
     }
     if let Some(choice) = fields.take("tool_choice") {
-        let chat = match &choice {
+        let translated = match &choice {
             Value::String(_) => choice.clone(),
             _ if choice.get("type").and_then(Value::as_str) == Some("function") => {
-                json!({"type": "function", "function": {"name": choice.get("name")}})
+                function_choice(choice.get("name").and_then(Value::as_str).unwrap_or_default())
             }
             _ => {
                 return Err(GatewayError::field(
@@ -199,10 +189,11 @@ fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), Gatew
             }
         };
         echo.insert("tool_choice".to_owned(), choice);
-        fields.0.insert("tool_choice".to_owned(), chat);
+        chat.0.insert("tool_choice".to_owned(), translated);
     }
-    if let Some(parallel) = fields.0.get("parallel_tool_calls").filter(|value| value.is_boolean()) {
+    if let Some(parallel) = fields.take("parallel_tool_calls") {
         echo.insert("parallel_tool_calls".to_owned(), parallel.clone());
+        chat.0.insert("parallel_tool_calls".to_owned(), parallel);
     }
     let Some(text) = fields.take("text") else { return Ok(()) };
     let mut options = text.as_object().cloned().unwrap_or_default();
@@ -211,14 +202,14 @@ fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), Gatew
         return Err(GatewayError::field("text", "text must be an object with the single field format"));
     }
     let mut schema = format.as_object().cloned().unwrap_or_default();
-    let chat = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
+    let translated = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
         Some("text") => None,
         Some("json_object") => Some(json!({"type": "json_object"})),
         Some("json_schema") => Some(json!({"type": "json_schema", "json_schema": schema})),
         _ => return Err(GatewayError::field("text.format", "text.format must be text, json_object or json_schema")),
     };
     echo.insert("text".to_owned(), json!({ "format": format }));
-    fields.0.extend(chat.map(|chat| ("response_format".to_owned(), chat)));
+    chat.0.extend(translated.map(|format| ("response_format".to_owned(), format)));
     Ok(())
 }
 

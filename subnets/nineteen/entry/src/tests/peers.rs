@@ -1,4 +1,4 @@
-//! Tests of the gateway with OpenAI's clients and schemathesis. The gateway is served on a port, as by `tao nineteen`.
+//! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port, as by `tao nineteen`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -163,6 +163,41 @@ async fn openais_node_client_buys_everything() {
     buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
     let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
     assert_eq!(results, bought());
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_python_client_buys_messages() {
+    let Some(peer) = peer_directory("anthropic") else { return };
+    let served = Served::start().await;
+    let mut buyer = Command::new(peer.join("bin/python"));
+    buyer.arg(here("src/tests/peers/anthropic_buyer.py"));
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let turn = |input: u64| {
+        json!({
+            "type": "message", "role": "assistant", "text": "word word word ", "stop": "end_turn",
+            "usage": [input, 3], "counted": input,
+        })
+    };
+    let tool = json!(["tool_use", "tool_use", "c1", "weather", {"town": "Ulm"}]);
+    let expected = json!({
+        "conversation": [turn(6), turn(20)],
+        "stream": {"text": "word word ", "final": "word word ", "stop": "max_tokens", "usage": [33, 2]},
+        "events": [
+            "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+            "message_stop",
+        ],
+        "tool": tool,
+        "streamed_tool": tool,
+        "after_tool": "word word word ",
+        "x_api_key": "end_turn",
+        "errors": [
+            ["AuthenticationError", 401, "authentication_error", true],
+            ["NotFoundError", 404, "not_found_error", true],
+            ["BadRequestError", 400, "invalid_request_error", true],
+        ],
+    });
+    assert_eq!(results, expected);
     served.stop().await;
 }
 

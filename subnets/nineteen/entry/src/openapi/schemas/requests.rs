@@ -4,8 +4,8 @@ use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 
 use super::{
-    Field, any, either, exactly, flag, list, lists, needs, null, number, object, of_type, one_at_most, one_of, refer,
-    request, some_text, string, text_like, typed, whole, with_conditions,
+    Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
+    one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
 };
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
@@ -105,6 +105,60 @@ fn item() -> RefOr<Schema> {
     either([message.into(), call.into(), output.into()])
 }
 
+/// Returns the schema of a content block with a text.
+fn text_block() -> RefOr<Schema> {
+    object([("type", one_of(&["text"])), ("text", string())], []).into()
+}
+
+/// Returns the schema of a message of `/v1/messages`.
+fn anthropic_turn() -> RefOr<Schema> {
+    let kind = |name: &str| ("type", one_of(&[name]));
+    let texts = either([string(), null(), lists(text_block())]);
+    let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
+    let input = of_type(Type::Object).into();
+    let call = object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
+    let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
+    let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
+        object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], []).into()
+    };
+    either([
+        turn("user", either([text_block(), result.into()])),
+        turn("assistant", either([text_block(), call.into(), reasoning.into()])),
+        turn("system", text_block()),
+    ])
+}
+
+/// Returns the optional fields of `/v1/messages`.
+fn anthropic_options() -> Vec<Field> {
+    let parallel = || ("disable_parallel_tool_use", either([flag(), null()]));
+    let any_tool = object([("type", one_of(&["auto", "any", "none"]))], [parallel()]);
+    let one_tool = object([("type", one_of(&["tool"])), ("name", string())], [parallel()]);
+    let object_of_any = || RefOr::from(of_type(Type::Object));
+    let tool = object(
+        [("name", string()), ("input_schema", object_of_any())],
+        [("type", either([one_of(&["custom"]), null()]))],
+    );
+    let effort = either([one_of(&["low", "medium", "high", "xhigh", "max"]), null()]);
+    let format = object([("type", one_of(&["json_schema"])), ("schema", object_of_any())], []);
+    let config = object([], [("effort", effort), ("format", either([format.into(), null()]))])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    vec![
+        ("system", either([string(), lists(text_block())])),
+        ("stream", flag()),
+        ("temperature", number(0.0, 2.0)),
+        ("top_p", number(0.0, 1.0)),
+        ("top_k", whole(-1.0, 1_000_000.0)),
+        ("stop_sequences", list(some_text(), 0, 4)),
+        ("tools", list(tool.into(), 0, 128)),
+        ("tool_choice", either([any_tool.into(), one_tool.into()])),
+        ("thinking", object([("type", one_of(&["enabled", "adaptive", "disabled"]))], []).into()),
+        ("output_config", config.into()),
+        ("metadata", object([], [("user_id", either([string(), null()]))]).into()),
+        ("service_tier", one_of(&["auto", "standard_only"])),
+        ("cache_control", any()),
+    ]
+}
+
 /// Adds the schemas of requests.
 pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
     let prompt = || ("prompt", text_like(r"\S", Some(32_000)));
@@ -139,6 +193,8 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("moderation", one_of(&["auto"])),
     ];
     let init = || picture("init_image");
+    let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
+    let most = || whole(1.0, 32_768.0);
     let lengths = || one_at_most(["max_tokens", "max_completion_tokens"]);
     let options = || needs("stream_options", "stream");
     let conversation = request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat);
@@ -157,6 +213,12 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             "ResponseRequest",
             request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response),
+        )
+        .schema("AnthropicTurn", anthropic_turn())
+        .schema("MessageRequest", request([model(), turns(), ("max_tokens", most())], anthropic_options()))
+        .schema(
+            "TokenCountRequest",
+            request([model(), turns()], anthropic_options().into_iter().chain([("max_tokens", most())])),
         )
         .schema(
             "EmbeddingRequest",
