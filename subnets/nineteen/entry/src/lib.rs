@@ -73,6 +73,7 @@ mod meter;
 mod once;
 mod openapi;
 mod rates;
+mod replies;
 mod request;
 mod responses;
 mod routes;

@@ -5,13 +5,14 @@ mod request;
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Map, Value, json};
-use taonet_nineteen_query::{Chunk, Reply};
+use taonet_nineteen_query::Chunk;
 
 use crate::GatewayError;
 use crate::answer::{End, Head};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 use crate::items::{Item, Items};
+use crate::replies::Replies;
 use crate::sse::named_event;
 pub(crate) use error::{is_message_route, translate_error};
 pub(crate) use request::{MessageOptions, parse, parse_count};
@@ -23,24 +24,24 @@ const INVALID_JSON: &str = "INVALID_JSON";
 pub(crate) async fn whole(
     head: Head,
     options: MessageOptions,
-    answer: Reply,
+    replies: Replies,
     bill: Bill,
 ) -> Result<Response, GatewayError> {
     let mut items = Items::new(options.wants_reasoning);
-    let (end, tokens) = delivery::whole(answer, bill, |chunk| {
+    let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
         items.take(chunk);
     })
     .await?;
-    let stop = stop(&options, &head, &end, tokens.1);
+    let stop = stop(&options, &head, &ends);
     let content: Vec<Value> = items.iter().map(block).collect();
     Ok(Json(document(&head, &content, stop, tokens)).into_response())
 }
 
 /// Returns an answer as a stream of server-sent events, each with its name.
-pub(crate) fn stream(head: Head, options: MessageOptions, answer: Reply, bill: Bill) -> Response {
+pub(crate) fn stream(head: Head, options: MessageOptions, replies: Replies, bill: Bill) -> Response {
     let items = Items::new(options.wants_reasoning);
-    let (input_tokens, _) = bill.tokens();
-    delivery::stream(Blocks { head, options, items, input_tokens, open: None }, answer, bill)
+    let input_tokens = bill.input_tokens();
+    delivery::stream(Blocks { head, options, items, input_tokens, open: None }, replies, bill)
 }
 
 /// Encoder of the events of a message.
@@ -66,7 +67,7 @@ impl Events for Blocks {
         vec![named_event("message_start", json!({ "message": message }))]
     }
 
-    fn relay(&mut self, chunk: &Chunk, events: &mut String) {
+    fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
         for addition in self.items.take(chunk) {
             let Some(item) = self.items.get(addition.place) else { continue };
             let delta = match item {
@@ -93,8 +94,8 @@ impl Events for Blocks {
         vec![named_event("error", error::document(&GatewayError::Interrupted, None))]
     }
 
-    fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
-        let (reason, sequence) = stop(&self.options, &self.head, end, tokens.1);
+    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
+        let (reason, sequence) = stop(&self.options, &self.head, ends);
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
         let delta = json!({"delta": delta, "usage": usage(tokens)});
         let last = [named_event("message_delta", delta), named_event("message_stop", json!({}))];
@@ -105,14 +106,15 @@ impl Events for Blocks {
 /// Why a message ended: its stop reason and stop sequence.
 type Stop<'a> = (Option<&'static str>, Option<&'a str>);
 
-/// Returns why an answer with this number of tokens ended.
-fn stop<'a>(options: &'a MessageOptions, head: &Head, end: &End, output_tokens: u64) -> Stop<'a> {
-    match head.finish_reason(end, output_tokens).as_str() {
+/// Returns why an answer, which has one choice, ended.
+fn stop<'a>(options: &'a MessageOptions, head: &Head, ends: &[End]) -> Stop<'a> {
+    let Some(end) = ends.first() else { return (None, None) };
+    match head.finish_reason(end).as_str() {
         "length" => (Some("max_tokens"), None),
         "tool_calls" | "function_call" => (Some("tool_use"), None),
         "content_filter" => (Some("refusal"), None),
         _ => {
-            let sequence = options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(sequence));
+            let sequence = options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(*sequence));
             (Some(if sequence.is_some() { "stop_sequence" } else { "end_turn" }), sequence.map(String::as_str))
         }
     }
@@ -182,6 +184,7 @@ mod tests {
             wants_logprobs: false,
             wants_usage: false,
             max_tokens: 9,
+            choices: 1,
         };
         let stop_sequences = vec!["END".to_owned(), "STOP".to_owned()];
         let options = MessageOptions { stop_sequences, wants_reasoning: false };
@@ -200,7 +203,8 @@ mod tests {
             let body = taonet_nineteen_query::ChunkBody::Object(json!({ "choices": [choice] }));
             let mut end = End::default();
             end.note(&Chunk { body, characters: 0, entries: 0, is_content: true });
-            assert_eq!(stop(&options, &head, &end, tokens), (Some(expected.0), expected.1), "{choice}");
+            end.tokens = tokens;
+            assert_eq!(stop(&options, &head, &[end]), (Some(expected.0), expected.1), "{choice}");
         }
     }
 }

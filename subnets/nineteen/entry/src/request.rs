@@ -13,6 +13,8 @@ pub(crate) const MOST_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
 /// both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
+/// Maximum number of choices of a request, each of which is an answer of its own.
+const MOST_CHOICES: u64 = 8;
 /// Values of `reasoning_effort`.
 const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
 /// Maximum number of pairs in `metadata`.
@@ -35,6 +37,8 @@ pub(crate) struct TextRequest {
     pub(crate) payload: TextPayload,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
+    /// Number of choices (`n`).
+    pub(crate) choices: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -144,7 +148,7 @@ impl Fields {
         mut further: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        self.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported; hint: send n requests")?;
+        let choices = self.whole("n", 1, MOST_CHOICES)?.unwrap_or(1);
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens =
@@ -184,7 +188,8 @@ impl Fields {
         self.end()?;
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
-        Ok(TextRequest { model, payload, max_tokens, streams, wants_logprobs, wants_usage })
+        let choices = usize::try_from(choices).unwrap_or(1);
+        Ok(TextRequest { model, payload, max_tokens, choices, streams, wants_logprobs, wants_usage })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.

@@ -1,11 +1,12 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
+use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
-use taonet_nineteen_query::{Chunk, ChunkBody, Reply, Request, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Request, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -15,6 +16,7 @@ use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
+use crate::replies::Replies;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
@@ -73,10 +75,12 @@ impl Gateway {
         Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
     }
 
-    /// Queries miners. Before it returns an error, it settles the bill, which releases the buyer's credits.
-    async fn ask(&self, request: Request, bill: Bill) -> Result<(Reply, Bill), GatewayError> {
-        match self.0.queries.ask(request).await {
-            Ok(answer) => Ok((answer, bill)),
+    /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
+    /// buyer's credits.
+    async fn ask(&self, requests: Vec<Request>, bill: Bill) -> Result<(Replies, Bill), GatewayError> {
+        let asks = requests.into_iter().map(|request| self.0.queries.ask(request));
+        match try_join_all(asks).await {
+            Ok(replies) => Ok((replies.into(), bill)),
             Err(error) => {
                 bill.settle().await;
                 Err(error.into())
@@ -93,26 +97,11 @@ impl Gateway {
         protocol: Protocol,
     ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), endpoint)?;
-        let TextRequest { mut payload, max_tokens, streams, wants_logprobs, wants_usage, .. } = request;
+        let TextRequest { mut payload, max_tokens, choices, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
-        let input = input_tokens(&payload);
-        if max_tokens.is_none() {
-            payload.max_tokens = default_max_tokens(&task, &payload, input);
-        }
-        let tariff = Tariff::Text(task.price);
-        let bill = match self.bill(key, &task, tariff, (input, payload.max_tokens)).await {
-            // The buyer has not asked for so many tokens.
-            Err(GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. })
-                if max_tokens.is_none() && affordable_tokens(task.price, input, credits) >= FEWEST_AFFORDABLE =>
-            {
-                payload.max_tokens = affordable_tokens(task.price, input, credits).min(payload.max_tokens);
-                self.bill(key, &task, tariff, (input, payload.max_tokens)).await?
-            }
-            bill => bill?,
-        };
+        let bill = self.text_bill(key, &task, &mut payload, (max_tokens, choices)).await?;
         let max_tokens = payload.max_tokens;
-        let bill = bill.with_meter(TokenMeter::new(max_tokens, self.0.tokenizers.of(&task).await));
         let is_chat = endpoint == Endpoint::Chat;
         let prefix = match (&protocol, is_chat) {
             (Protocol::Responses(_), _) => "resp",
@@ -128,23 +117,61 @@ impl Gateway {
             wants_logprobs,
             wants_usage,
             max_tokens,
+            choices,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let request = Request {
+        let requests = payloads_of_choices(payload, choices).into_iter().map(|payload| Request {
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, task, payload.into_map())
-        };
-        let (answer, bill) = self.ask(request, bill).await?;
+            ..request_of(key, &task, payload.into_map())
+        });
+        let (replies, bill) = self.ask(requests.collect(), bill).await?;
         match (protocol, streams) {
-            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
-            (Protocol::Responses(echo), false) => responses::whole(head, echo, answer, bill).await,
-            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, answer, bill)),
-            (Protocol::Messages(options), false) => messages::whole(head, options, answer, bill).await,
-            (Protocol::Completions, true) => Ok(stream(head, answer, bill)),
-            (Protocol::Completions, false) => whole(&head, answer, bill).await,
+            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
+            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
+            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
+            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
+            (Protocol::Completions, false) => whole(&head, replies, bill).await,
         }
+    }
+
+    /// Reserves the maximum cost of a text request with a number of choices. If the buyer has set no `max_tokens`, sets it
+    /// in the payload.
+    async fn text_bill(
+        &self,
+        key: &ApiKey,
+        task: &Task,
+        payload: &mut TextPayload,
+        (max_tokens, choices): (Option<u64>, usize),
+    ) -> Result<Bill, GatewayError> {
+        // Each choice is a request of its own to the miners.
+        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(choices).unwrap_or(u64::MAX));
+        let input = input_tokens(payload);
+        if max_tokens.is_none() {
+            payload.max_tokens = default_max_tokens(task, payload, input);
+        }
+        let tariff = Tariff::Text(task.price);
+        let bill = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+            Ok(bill) => bill,
+            Err(error) => {
+                let (GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. }) = error
+                else {
+                    return Err(error);
+                };
+                let affordable = affordable_tokens(task.price, of_all(input), credits) / of_all(1).max(1);
+                if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE {
+                    return Err(error);
+                }
+                // The buyer has not asked for so many tokens.
+                payload.max_tokens = affordable.min(payload.max_tokens);
+                self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await?
+            }
+        };
+        let tokenizer = self.0.tokenizers.of(task).await;
+        let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(choices).collect()))
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
@@ -159,7 +186,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -175,7 +202,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -186,8 +213,8 @@ impl Gateway {
 
     /// Queries miners for an answer that is one JSON document.
     async fn whole(&self, request: Request, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut answer, bill) = self.ask(request, bill).await?;
-        if let Some(Ok(Chunk { body: ChunkBody::Object(value), .. })) = answer.next().await {
+        let (mut replies, bill) = self.ask(vec![request], bill).await?;
+        if let Some((_, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) = replies.next().await {
             return Ok((value, bill));
         }
         bill.settle().await;
@@ -219,10 +246,20 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
+/// Returns the payload of each choice. The seeds differ, so that the answers do.
+fn payloads_of_choices(payload: TextPayload, choices: usize) -> Vec<TextPayload> {
+    let mut payloads = vec![payload; choices];
+    for (choice, payload) in (0_u64..).zip(&mut payloads) {
+        // Seeds are in 1..=LARGEST_SEED.
+        payload.seed = payload.seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1;
+    }
+    payloads
+}
+
 /// Returns a buyer's request for an answer in one chunk.
-fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request {
+fn request_of(key: &ApiKey, task: &Task, payload: Map<String, Value>) -> Request {
     Request {
-        task: task.task,
+        task: task.task.clone(),
         payload,
         kind: RequestKind::Organic,
         most_chunks: 1,
@@ -254,6 +291,19 @@ mod tests {
         assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
         task.default_max_tokens = std::num::NonZeroU32::new(99);
         assert_eq!(default_max_tokens(&task, &payload, 10), 99);
+    }
+
+    #[test]
+    fn choices_have_different_seeds_of_tests() {
+        let request = TextRequest::chat(
+            json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "seed": LARGEST_SEED - 1})
+                .to_string()
+                .as_bytes(),
+        );
+        let payload = request.unwrap().payload;
+        let seeds: Vec<u64> = payloads_of_choices(payload.clone(), 3).iter().map(|payload| payload.seed).collect();
+        assert_eq!(seeds, [LARGEST_SEED - 1, LARGEST_SEED, 1]);
+        assert_eq!(payloads_of_choices(payload.clone(), 1), [payload]);
     }
 
     #[test]

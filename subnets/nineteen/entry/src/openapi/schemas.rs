@@ -183,7 +183,7 @@ fn answer(kind: &str) -> ObjectBuilder {
             ("object", one_of(&[kind])),
             ("created", count()),
             ("model", string()),
-            ("choices", list(any(), 1, 1)),
+            ("choices", list(any(), 1, 8)),
             ("usage", object(usage, []).into()),
         ],
         [],

@@ -91,7 +91,9 @@ fn options_are_passed_on() {
 fn what_is_unknown_is_refused_by_name() {
     for (further, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
-        (json!({"n": 2}), "n"),
+        (json!({"n": 0}), "n"),
+        (json!({"n": 9}), "n"),
+        (json!({"best_of": 2}), "best_of"),
         (json!({"temperature": 3}), "temperature"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"max_tokens": 0}), "max_tokens"),

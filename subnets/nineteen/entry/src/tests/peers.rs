@@ -130,6 +130,8 @@ fn bought() -> Value {
         "models": 10,
         "conversation": [turn(6), turn(20)],
         "stream": {"text": "word word ", "finish": "length", "usage": 2},
+        "choices": [[[0, "word word word "], [1, "word word word "]], [66, 6]],
+        "streamed_choices": ["word word word ", "word word word "],
         "tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
         "streamed_tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
         "completion": ["text_completion", "word word "],

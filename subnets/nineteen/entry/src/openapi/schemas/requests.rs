@@ -41,7 +41,7 @@ fn sampling() -> Vec<Field> {
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
-        ("n", exactly(1.into())),
+        ("n", whole(1.0, 8.0)),
         ("store", exactly(false.into())),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).max_properties(Some(16)).into()),
         ("service_tier", one_of(&["auto", "default"])),
