@@ -46,7 +46,7 @@ pub enum GatewayError {
     #[error("{param} cannot be downloaded: {reason}")]
     Image {
         /// Name of the field with the URL.
-        param: &'static str,
+        param: String,
         /// Why the download failed.
         reason: String,
     },
@@ -148,8 +148,7 @@ impl GatewayError {
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.parts();
         let param = match self {
-            Self::Field { param, .. } => Some(param.as_str()),
-            Self::Image { param, .. } => Some(*param),
+            Self::Field { param, .. } | Self::Image { param, .. } => Some(param.as_str()),
             Self::Model(_) | Self::Forbidden(_) => Some("model"),
             _ => None,
         };

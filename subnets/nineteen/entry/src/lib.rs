@@ -84,6 +84,7 @@ mod status;
 pub mod testing;
 mod translation;
 mod usage;
+mod vision;
 
 pub use error::GatewayError;
 pub use routes::{Gateway, describe_metrics};

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 
 use crate::GatewayError;
+use crate::vision::{MOST_IMAGES, check_image, is_image};
 
 /// Maximum number of tokens in an answer.
 pub(crate) const MOST_TOKENS: u64 = 32_768;
@@ -37,6 +38,8 @@ pub(crate) struct TextRequest {
     pub(crate) payload: TextPayload,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
+    /// Names of the fields with images, in their order in the messages.
+    pub(crate) images: Vec<String>,
     /// Number of choices (`n`).
     pub(crate) choices: usize,
     pub(crate) streams: bool,
@@ -52,6 +55,7 @@ impl TextRequest {
             Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => messages,
             _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
         };
+        let mut images = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
             if !matches!(role, "system" | "developer" | "user" | "assistant" | "tool") {
@@ -62,7 +66,7 @@ impl TextRequest {
             let content = message.get("content").unwrap_or(&Value::Null);
             let calls = message.get("tool_calls").is_some_and(Value::is_array);
             match content {
-                Value::Array(parts) => text_parts(parts, index)?,
+                Value::Array(parts) => check_parts(parts, (index, role), &mut images)?,
                 Value::String(_) => {}
                 Value::Null if calls => {}
                 _ => {
@@ -88,7 +92,16 @@ impl TextRequest {
         for (name, successor) in [("functions", "tools"), ("function_call", "tool_choice")] {
             fields.refuse_unless(name, |_| false, &format!("{name} is not supported; hint: use {successor}"))?;
         }
-        fields.request(TextInput::Messages(messages), wants_logprobs, further)
+        let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
+        request.with_images(images)
+    }
+
+    /// Sets the names of the fields with images.
+    pub(crate) fn with_images(self, images: Vec<String>) -> Result<Self, GatewayError> {
+        match images.get(MOST_IMAGES) {
+            Some(param) => Err(GatewayError::field(param.as_str(), format!("{param}: a request has at most 8 images"))),
+            None => Ok(Self { images, ..self }),
+        }
     }
 
     /// Parses a request to `POST /v1/completions`.
@@ -111,19 +124,27 @@ impl TextRequest {
     }
 }
 
-/// Checks that all parts of a message are texts: the tasks' models process no images, audio or files.
-fn text_parts(parts: &[Value], message: usize) -> Result<(), GatewayError> {
+/// Checks the parts of a message: texts and, in a user's message, images, whose fields are appended to `images`. The tasks'
+/// models process no audio or files.
+fn check_parts(parts: &[Value], (message, role): (usize, &str), images: &mut Vec<String>) -> Result<(), GatewayError> {
     let is_text = |part: &Value| {
         part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
     };
-    match parts.iter().position(|part| !is_text(part)) {
-        None => Ok(()),
-        Some(place) => {
-            let param = format!("messages[{message}].content[{place}]");
-            let message = format!("{param} must have the type text and a string text; other parts are not supported");
-            Err(GatewayError::field(param, message))
+    for (place, part) in parts.iter().enumerate() {
+        if is_text(part) {
+            continue;
         }
+        let param = format!("messages[{message}].content[{place}]");
+        let checked = if is_image(part) && role == "user" {
+            check_image(part)
+        } else {
+            Err("must have the type text and a string text, or be an image in a user's message; other parts are not \
+                 supported")
+        };
+        checked.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
+        images.push(param);
     }
+    Ok(())
 }
 
 /// Fields of a request that remain to be parsed.
@@ -189,7 +210,8 @@ impl Fields {
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
         let choices = usize::try_from(choices).unwrap_or(1);
-        Ok(TextRequest { model, payload, max_tokens, choices, streams, wants_logprobs, wants_usage })
+        let images = Vec::new();
+        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.

@@ -207,6 +207,7 @@ fn model_document(task: &Task) -> Value {
         "owned_by": "nineteen",
         "endpoint": task.endpoint,
         "price": task.price,
+        "image_tokens": task.image_tokens,
     })
 }
 

@@ -20,6 +20,7 @@ use crate::replies::Replies;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
+use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError};
 
 /// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
@@ -97,10 +98,15 @@ impl Gateway {
         protocol: Protocol,
     ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), endpoint)?;
-        let TextRequest { mut payload, max_tokens, choices, streams, wants_logprobs, wants_usage, .. } = request;
+        let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
-        let bill = self.text_bill(key, &task, &mut payload, (max_tokens, choices)).await?;
+        let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
+        let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
+        if let Err(error) = download_images(&mut payload, &images, Downloads::default()).await {
+            bill.settle().await;
+            return Err(error);
+        }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
         let prefix = match (&protocol, is_chat) {
@@ -137,18 +143,17 @@ impl Gateway {
         }
     }
 
-    /// Reserves the maximum cost of a text request with a number of choices. If the buyer has set no `max_tokens`, sets it
-    /// in the payload.
+    /// Reserves the maximum cost of a text request of `input` tokens with a number of choices. If the buyer has set no
+    /// `max_tokens`, sets it in the payload.
     async fn text_bill(
         &self,
         key: &ApiKey,
         task: &Task,
         payload: &mut TextPayload,
-        (max_tokens, choices): (Option<u64>, usize),
+        (input, max_tokens, choices): (u64, Option<u64>, usize),
     ) -> Result<Bill, GatewayError> {
         // Each choice is a request of its own to the miners.
         let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(choices).unwrap_or(u64::MAX));
-        let input = input_tokens(payload);
         if max_tokens.is_none() {
             payload.max_tokens = default_max_tokens(task, payload, input);
         }
@@ -176,8 +181,9 @@ impl Gateway {
 
     /// Returns the number of tokens of a chat request, as it would be charged.
     pub(crate) fn token_count(&self, key: &ApiKey, request: &TextRequest) -> Result<Response, GatewayError> {
-        self.task(key, Some(&request.model), Endpoint::Chat)?;
-        Ok(Json(json!({"input_tokens": input_tokens(&request.payload)})).into_response())
+        let task = self.task(key, Some(&request.model), Endpoint::Chat)?;
+        let tokens = input_tokens(&request.payload).saturating_add(image_tokens(&task, &request.images)?);
+        Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {

@@ -6,6 +6,7 @@ use taonet_nineteen_core::payload::TextInput;
 use crate::GatewayError;
 use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, TextRequest};
 use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::vision::{check_image, image_part};
 
 /// Type of a content block with text.
 const TEXT: [&str; 1] = ["text"];
@@ -42,7 +43,7 @@ fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
         let wrong = || GatewayError::field("system", "system must be a string or an array of text blocks");
         messages.push(json!({"role": "system", "content": text.ok_or_else(wrong)?}));
     }
-    conversation(&mut fields, &mut messages)?;
+    let images = conversation(&mut fields, &mut messages)?;
     tools(&mut fields, &mut chat)?;
     output_config(&mut fields, &mut chat, &mut further)?;
     chat.tools(&mut further)?;
@@ -59,16 +60,17 @@ fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
     let is_tier = |value: &Value| matches!(value.as_str(), Some("auto" | "standard_only"));
     fields.refuse_unless("service_tier", is_tier, "service_tier must be auto or standard_only")?;
     fields.end()?;
-    let request = chat.request(TextInput::Messages(messages), false, further)?;
+    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
     Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
 }
 
-/// Appends the messages of a request as messages of a chat.
-fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<(), GatewayError> {
+/// Appends the messages of a request as messages of a chat; returns the names of the fields with images.
+fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
     let mut given = match fields.take("messages") {
         Some(Value::Array(given)) if (1..=MOST_MESSAGES).contains(&given.len()) => given,
         _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
     };
+    let mut images = Vec::new();
     for (index, message) in given.iter_mut().enumerate() {
         let param = format!("messages[{index}]");
         let blocks = match message.get_mut("content").map(Value::take) {
@@ -85,7 +87,10 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<(), Ga
             GatewayError::field(param.clone(), format!("{param} {what}"))
         };
         match message.get("role").and_then(Value::as_str) {
-            Some("user") => user(&blocks, messages).map_err(wrong)?,
+            Some("user") => {
+                let places = user(&blocks, messages).map_err(wrong)?;
+                images.extend(places.into_iter().map(|place| format!("{param}.content[{place}]")));
+            }
             Some("assistant") => assistant(&blocks, messages).map_err(wrong)?,
             Some("system") => system(&blocks, messages).map_err(wrong)?,
             _ => {
@@ -102,7 +107,7 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<(), Ga
             "messages must not end with an assistant message; hint: end with a user message",
         ));
     }
-    Ok(())
+    Ok(images)
 }
 
 /// Position of a content block, and why it is invalid.
@@ -113,20 +118,43 @@ fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Appends the tool results of a user's message, then its texts.
-fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
-    let mut texts = Vec::new();
+/// Appends the tool results of a user's message, then its texts and images; returns the positions of the images.
+fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
+    let (mut parts, mut images) = (Vec::new(), Vec::new());
     for (place, block) in blocks.iter().enumerate() {
         match kind(block) {
-            "text" => texts.push(text_of(block, &TEXT).ok_or((place, "requires the string text"))?),
+            "text" => {
+                let text = text_of(block, &TEXT).ok_or((place, "requires the string text"))?;
+                parts.push(json!({"type": "text", "text": text}));
+            }
+            "image" => {
+                let part = image(block).ok_or((place, "requires a source of the type base64 or url"))?;
+                check_image(&part).map_err(|what| (place, what))?;
+                parts.push(part);
+                images.push(place);
+            }
             "tool_result" => messages.push(tool_result(block).map_err(|what| (place, what))?),
-            _ => return Err((place, "must have the type text or tool_result; other content is not supported")),
+            _ => return Err((place, "must have the type text, image or tool_result; other content is not supported")),
         }
     }
-    if !texts.is_empty() {
-        messages.push(json!({"role": "user", "content": texts.join("\n")}));
+    if !parts.is_empty() {
+        let parts = Value::from(parts);
+        // Not all models accept parts.
+        let text = if images.is_empty() { joined_text(&parts, &TEXT, "\n") } else { None };
+        messages.push(json!({"role": "user", "content": text.map_or(parts, Value::from)}));
     }
-    Ok(())
+    Ok(images)
+}
+
+/// Converts an image; `None` if its source is of another type.
+fn image(block: &Value) -> Option<Value> {
+    let source = block.get("source")?;
+    let text = |name: &str| source.get(name).and_then(Value::as_str);
+    match kind(source) {
+        "base64" => Some(image_part(&format!("data:{};base64,{}", text("media_type")?, text("data")?))),
+        "url" => Some(image_part(text("url")?)),
+        _ => None,
+    }
 }
 
 fn tool_result(block: &Value) -> Result<Value, &'static str> {

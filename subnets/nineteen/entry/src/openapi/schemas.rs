@@ -147,7 +147,10 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("Image", object([("image_b64", string())], []))
         .schema(
             "Model",
-            object([("id", string()), ("object", one_of(&["model"])), ("endpoint", string())], [("price", any())]),
+            object(
+                [("id", string()), ("object", one_of(&["model"])), ("endpoint", string())],
+                [("price", any()), ("image_tokens", either([count(), null()]))],
+            ),
         )
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
         .schema(

@@ -1,6 +1,7 @@
 //! Tests of the gateway with a miner in this process.
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -257,6 +258,40 @@ async fn choices_are_separate_answers() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
     assert_eq!(shop.charged().await, 6);
+}
+
+#[tokio::test]
+async fn images_in_chats_need_a_task_that_reads_them() {
+    let text = json!({"type": "text", "text": "a"});
+    let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let messages = json!([{"role": "user", "content": [text, image("data:image/jpeg;base64,/9j/4AAQ")]}]);
+    let expected = messages.clone();
+    let miner = post(move |Json(payload): Json<Value>| {
+        let expected = expected.clone();
+        async move {
+            assert_eq!(payload["messages"], expected);
+            word()
+        }
+    });
+    let mut config = MarketConfig::default();
+    config.tasks[0].image_tokens = NonZeroU32::new(700);
+    let reader = shop_of(config, TASK, miner).await;
+    let answer = document(reader.buy(&json!({ "messages": messages })).await).await;
+    assert_eq!(answer["choices"][0]["message"]["content"], "word ");
+    // 7 tokens of the text and 700 of the image.
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 707, "completion_tokens": 1, "total_tokens": 708}));
+    assert_eq!(reader.charged().await, 72);
+    // A request whose image cannot be downloaded is free.
+    let remote = json!([{"role": "user", "content": [image("https://127.0.0.1/a.png")]}]);
+    let response = reader.buy(&json!({ "messages": remote })).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let error = document(response).await["error"].clone();
+    assert_eq!((&error["code"], &error["param"]), (&json!("image_not_downloaded"), &json!("messages[0].content[0]")));
+    assert_eq!(reader.charged().await, 72);
+    let other = shop(says(vec![word()])).await;
+    let response = other.buy(&json!({ "messages": messages })).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(document(response).await["error"]["param"], "messages[0].content[1]");
 }
 
 #[tokio::test]

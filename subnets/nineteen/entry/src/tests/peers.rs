@@ -1,6 +1,7 @@
 //! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port, as by `tao nineteen`.
 
 use std::io::Write as _;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,9 +28,11 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks.
+/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks. Its first task
+/// reads images.
 fn market() -> MarketConfig {
     let mut config = MarketConfig::default();
+    config.tasks[0].image_tokens = NonZeroU32::new(100);
     for (place, name, endpoint) in
         [(1, "comp", Endpoint::Completions), (2, "embed", Endpoint::Embeddings), (9, "inpaint", Endpoint::Inpaint)]
     {

@@ -96,6 +96,28 @@ fn options_become_those_of_chats() {
 }
 
 #[test]
+fn images_become_parts_of_chats() {
+    let base64 = json!({"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"});
+    let url = json!({"type": "url", "url": "https://example.org/a.png"});
+    let messages = json!([{"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "c", "content": "a"}, {"type": "image", "source": base64},
+        {"type": "text", "text": "Compare:"}, {"type": "image", "source": url},
+    ]}]);
+    let (request, _) = parse(&body(&json!({"messages": messages}))).unwrap();
+    assert_eq!(request.images, ["messages[0].content[1]", "messages[0].content[3]"]);
+    assert_eq!(
+        request.payload.into_map()["messages"],
+        json!([
+            {"role": "tool", "tool_call_id": "c", "content": "a"},
+            {"role": "user", "content": [
+                image_part("data:image/jpeg;base64,/9j/4AAQ"), {"type": "text", "text": "Compare:"},
+                image_part("https://example.org/a.png"),
+            ]},
+        ])
+    );
+}
+
+#[test]
 fn count_needs_no_max_tokens() {
     let without = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).to_string();
     assert_eq!(parse_count(without.as_bytes()).unwrap().max_tokens, None);
@@ -124,6 +146,8 @@ fn invalid_fields_are_refused_by_name() {
         (user(json!([])), "messages[0].content"),
         (user(json!(["hello"])), "messages[0].content[0]"),
         (user(json!([{"type": "text", "text": "a"}, image])), "messages[0].content[1]"),
+        (user(json!([{"type": "image", "source": {"type": "file", "file_id": "a"}}])), "messages[0].content[0]"),
+        (user(json!([{"type": "document", "source": {"type": "text"}}])), "messages[0].content[0]"),
         (user(json!([{"type": "text"}])), "messages[0].content[0]"),
         (user(json!([{"type": "tool_use", "id": "a", "name": "f", "input": {}}])), "messages[0].content[0]"),
         (user(json!([{"type": "tool_result", "content": "a"}])), "messages[0].content[0]"),

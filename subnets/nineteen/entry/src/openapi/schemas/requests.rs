@@ -1,7 +1,7 @@
 //! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
 
 use utoipa::openapi::schema::{AdditionalProperties, Type};
-use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
+use utoipa::openapi::{ComponentsBuilder, ObjectBuilder, RefOr, Schema};
 
 use super::{
     Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
@@ -13,6 +13,16 @@ use super::{
 const IMAGE: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
     r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+);
+/// Pattern of a data URL with a JPEG, PNG or GIF image; WebP images are accepted, too.
+const DATA_URL: &str = concat!(
+    r"^data:image/(?:jpeg|png|gif);base64,(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+);
+/// Pattern of the same images in base64.
+const IMAGE_DATA: &str = concat!(
+    r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of an image size: `auto`, or a width and a height in `513..=2047`, in pixels.
 const SIZE: &str = concat!(
@@ -83,13 +93,27 @@ fn of_the_type(name: &str) -> RefOr<Schema> {
     object([("type", one_of(&[name]))], []).into()
 }
 
-/// Returns the schema of a chat message: with content, or with tool calls.
+/// Returns the schema of an object with a URL of an image, which may have further fields.
+fn image_url(further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
+    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
+    object([("url", url)], further).additional_properties(Some(AdditionalProperties::FreeForm(false)))
+}
+
+/// Returns the schema of a chat message: with content, or with tool calls. Only tasks with `image_tokens` accept images.
 fn message() -> RefOr<Schema> {
-    let role = || ("role", one_of(&["system", "developer", "user", "assistant", "tool"]));
-    let part = object([("type", one_of(&["text"])), ("text", string())], []);
-    let with_content = object([role(), ("content", either([string(), lists(part.into())]))], []);
-    let with_calls = object([role(), ("tool_calls", lists(any()))], [("content", null())]);
-    either([with_content.into(), with_calls.into()])
+    let detail = ("detail", one_of(&["auto", "low", "high"]));
+    let image = object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let with_content = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
+        object([("role", one_of(roles)), ("content", either([string(), lists(part)]))], []).into()
+    };
+    let roles = ["system", "developer", "user", "assistant", "tool"];
+    let with_calls = object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
+    either([
+        with_content(&roles, text_block()),
+        with_content(&["user"], either([text_block(), image.into()])),
+        with_calls.into(),
+    ])
 }
 
 /// Returns the schema of an input item of `/v1/responses`.
@@ -117,12 +141,16 @@ fn anthropic_turn() -> RefOr<Schema> {
     let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
     let input = of_type(Type::Object).into();
     let call = object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
+    let media = one_of(&["image/jpeg", "image/png", "image/gif", "image/webp"]);
+    let base64 = object([kind("base64"), ("media_type", media), ("data", text_like(IMAGE_DATA, None))], []);
+    let url = object([kind("url"), ("url", text_like("^https://", None))], []);
+    let image = object([kind("image"), ("source", either([base64.into(), url.into()]))], []);
     let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
     let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
         object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], []).into()
     };
     either([
-        turn("user", either([text_block(), result.into()])),
+        turn("user", either([text_block(), image.into(), result.into()])),
         turn("assistant", either([text_block(), call.into(), reasoning.into()])),
         turn("system", text_block()),
     ])

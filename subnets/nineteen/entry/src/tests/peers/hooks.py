@@ -17,6 +17,18 @@ MODELS = {
 }
 
 
+PRIVATE = "https://127.0.0.1/"
+
+
+def with_private_urls(value):
+    if isinstance(value, list):
+        return [with_private_urls(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    is_url = lambda name, entry: name == "url" and isinstance(entry, str) and entry.startswith("https://")
+    return {name: PRIVATE if is_url(name, entry) else with_private_urls(entry) for name, entry in value.items()}
+
+
 @schemathesis.hook
 def map_body(context, body):
     if isinstance(body, dict) and isinstance(body.get("model"), str) and body["model"]:
@@ -29,5 +41,7 @@ def map_body(context, body):
     if isinstance(body, dict):
         for name in ("init_image", "mask"):
             if isinstance(body.get(name), str) and body[name].startswith("https://"):
-                body = {**body, name: "https://127.0.0.1/"}
+                body = {**body, name: PRIVATE}
+        if "messages" in body:
+            body = {**body, "messages": with_private_urls(body["messages"])}
     return body
