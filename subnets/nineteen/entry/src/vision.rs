@@ -92,8 +92,9 @@ pub(crate) async fn download_images(
     downloads: Downloads,
 ) -> Result<(), GatewayError> {
     let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
+    let urls: Vec<&mut Value> = messages.iter_mut().flat_map(image_urls).collect();
     let mut total = 0;
-    for (url, param) in messages.iter_mut().flat_map(image_urls).zip(fields) {
+    for (url, param) in urls.into_iter().zip(fields) {
         let Some(address) = url.as_str().filter(|url| is_remote(url)) else { continue };
         let failed = |reason: String| GatewayError::Image { param: param.clone(), reason };
         // One after the other, so that a request needs little memory.
