@@ -1,4 +1,5 @@
-//! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port, as by `tao nineteen`.
+//! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port,
+//! as by `tao nineteen`.
 
 use std::io::Write as _;
 use std::num::NonZeroU32;
