@@ -7,10 +7,13 @@ use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
 use crate::request::{Fields, MOST_TOKENS, TextRequest};
-use crate::translation::{function_choice, function_tool, joined_text, tool_call, tool_message};
+use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::vision::{check_image, image_part};
 
 /// Maximum number of input items in a request.
 const MOST_ITEMS: usize = 1_024;
+/// Types of the parts of a message with text.
+const TEXTS: [&str; 2] = ["input_text", "output_text"];
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -76,6 +79,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         }
         Some(_) => return Err(GatewayError::field("instructions", "instructions must be a string")),
     }
+    let mut images = Vec::new();
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
@@ -84,7 +88,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {what}"))
                 };
-                message(item, &mut messages).map_err(|what| wrong(&what))?;
+                let places = message(item, &mut messages).map_err(|what| wrong(&what))?;
+                images.extend(places.into_iter().map(|place| format!("input[{index}].content[{place}]")));
             }
         }
         _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
@@ -102,7 +107,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         return Err(GatewayError::field("metadata", "metadata must be an object with string values"));
     }
     fields.end()?;
-    let request = chat.request(TextInput::Messages(messages), false, further)?;
+    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -123,8 +128,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     Ok((request, Echo(echo)))
 }
 
-/// Appends an input item as a chat message.
-fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
+/// Appends an input item as a chat message; returns the positions of its images.
+fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
+    let mut images = Vec::new();
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let needed = |name: &str| text(name).ok_or_else(|| format!("requires the string {name}"));
     match text("type").unwrap_or("message") {
@@ -134,10 +140,15 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
                 return Err("must have the role system, developer, user or assistant".to_owned());
             }
             let content = match item.get("content") {
-                Some(content @ (Value::String(_) | Value::Array(_))) => {
-                    joined_text(content, &["input_text", "output_text"], "")
-                        .ok_or("must have parts of type input_text or output_text only")?
+                Some(Value::Array(parts)) if role == "user" && parts.iter().any(is_input_image) => {
+                    let parts: Result<Vec<Value>, String> =
+                        parts.iter().enumerate().map(|(place, part)| user_part(part, place, &mut images)).collect();
+                    parts?.into()
                 }
+                Some(content @ (Value::String(_) | Value::Array(_))) => Value::from(
+                    joined_text(content, &TEXTS, "")
+                        .ok_or("must have parts of type input_text, output_text or, of a user, input_image only")?,
+                ),
                 _ => return Err("requires content: a string or an array of parts".to_owned()),
             };
             messages.push(json!({"role": role, "content": content}));
@@ -156,7 +167,28 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
         }
         _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
     }
-    Ok(())
+    Ok(images)
+}
+
+fn is_input_image(part: &Value) -> bool {
+    part.get("type").is_some_and(|kind| kind == "input_image")
+}
+
+/// Converts a part of a user's message with images; appends its position if it is one.
+fn user_part(part: &Value, place: usize, images: &mut Vec<usize>) -> Result<Value, String> {
+    if let Some(text) = text_of(part, &TEXTS) {
+        return Ok(json!({"type": "text", "text": text}));
+    }
+    let url = part.get("image_url").and_then(Value::as_str).filter(|_| is_input_image(part));
+    let url = url.ok_or_else(|| format!("content[{place}] must be an input_text, or an input_image with image_url"))?;
+    let mut image = image_part(url);
+    let detail = part.get("detail").filter(|detail| !detail.is_null());
+    if let (Some(detail), Some(fields)) = (detail, image.pointer_mut("/image_url").and_then(Value::as_object_mut)) {
+        fields.insert("detail".to_owned(), detail.clone());
+    }
+    check_image(&image).map_err(|what| format!("content[{place}] {what}"))?;
+    images.push(place);
+    Ok(image)
 }
 
 /// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
@@ -252,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn images_become_parts_of_chats() {
+        let url = "https://example.org/a.png";
+        let parts = json!([
+            {"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": url, "detail": "low"},
+        ]);
+        let request = read(&json!({"input": [{"role": "user", "content": parts}]})).unwrap().0;
+        assert_eq!(request.images, ["input[0].content[1]"]);
+        assert_eq!(
+            request.payload.into_map()["messages"][0]["content"],
+            json!([
+                {"type": "text", "text": "What?"},
+                {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            ])
+        );
+    }
+
+    #[test]
     fn tools_and_forms_become_those_of_chats() {
         let tool = json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
         let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
@@ -269,6 +318,7 @@ mod tests {
 
     #[test]
     fn what_needs_state_is_refused_by_name() {
+        let url = "https://example.org/a.png";
         for (further, param) in [
             (json!({"previous_response_id": "resp-1"}), "previous_response_id"),
             (json!({"conversation": "c"}), "conversation"),
@@ -282,6 +332,11 @@ mod tests {
             (json!({"max_output_tokens": 0}), "max_output_tokens"),
             (json!({"input": []}), "input"),
             (json!({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}), "input[0]"),
+            (json!({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a"}]}]}), "input[0]"),
+            (
+                json!({"input": [{"role": "system", "content": [{"type": "input_image", "image_url": url}]}]}),
+                "input[0]",
+            ),
             (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
             (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
             (json!({"instructions": 7}), "instructions"),

@@ -134,6 +134,7 @@ fn bought() -> Value {
         "models": 10,
         "conversation": [turn(6), turn(20)],
         "stream": {"text": "word word ", "finish": "length", "usage": 2},
+        "vision": ["word word word ", 107],
         "choices": [[[0, "word word word "], [1, "word word word "]], [66, 6]],
         "streamed_choices": ["word word word ", "word word word "],
         "tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
@@ -196,6 +197,7 @@ async fn anthropics_python_client_buys_messages() {
         "tool": tool,
         "streamed_tool": tool,
         "after_tool": "word word word ",
+        "vision": ["word word word ", 107],
         "x_api_key": "end_turn",
         "errors": [
             ["AuthenticationError", 401, "authentication_error", true],

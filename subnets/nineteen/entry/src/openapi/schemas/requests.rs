@@ -118,15 +118,24 @@ fn message() -> RefOr<Schema> {
 
 /// Returns the schema of an input item of `/v1/responses`.
 fn item() -> RefOr<Schema> {
-    let part = object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
-    let role = ("role", one_of(&["system", "developer", "user", "assistant"]));
-    let content = ("content", either([string(), lists(part.into())]));
-    let message = object([role, content], [("type", one_of(&["message"]))]);
+    let part = || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
+    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
+    let detail = ("detail", either([one_of(&["auto", "low", "high"]), null()]));
+    let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
+    let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
+        let content = either([string(), lists(part)]);
+        object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))]).into()
+    };
     let id = || ("call_id", string());
     let kind = |name: &str| ("type", one_of(&[name]));
     let call = object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
     let output = object([kind("function_call_output"), id(), ("output", string())], []);
-    either([message.into(), call.into(), output.into()])
+    either([
+        message(&["system", "developer", "user", "assistant"], part().into()),
+        message(&["user"], either([part().into(), image.into()])),
+        call.into(),
+        output.into(),
+    ])
 }
 
 /// Returns the schema of a content block with a text.

@@ -60,6 +60,11 @@ def main():
     message = client.messages.create(**{**ask, "messages": messages + turns}, system="Be brief.")
     results["after_tool"] = message.content[0].text
 
+    source = {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"}
+    seen = [{"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": "a"}]}]
+    message = client.messages.create(**{**ask, "messages": seen})
+    results["vision"] = [message.content[0].text, message.usage.input_tokens]
+
     # Earlier clients send the key in this header.
     header = {"x-api-key": question["key"], "Authorization": anthropic.omit}
     keyed = anthropic.Anthropic(base_url=url, api_key="none", max_retries=0)

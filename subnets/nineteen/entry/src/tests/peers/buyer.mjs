@@ -69,6 +69,10 @@ function called({ finish_reason, message }) {
 let models = 0;
 for await (const _ of client.models.list()) models += 1;
 const results = { models, conversation: await conversation(), stream: await stream() };
+const data = { type: "image_url", image_url: { url: "data:image/jpeg;base64,/9j/4AAQ", detail: "low" } };
+const seen = [{ role: "user", content: [{ type: "text", text: "a" }, data] }];
+const vision = await client.chat.completions.create({ ...ask, messages: seen });
+results.vision = [vision.choices[0].message.content, vision.usage.prompt_tokens];
 results.choices = await choices();
 results.streamed_choices = await streamedChoices();
 const whole = await client.chat.completions.create({ ...ask, tools: [TOOL], tool_choice: "required" });

@@ -45,6 +45,11 @@ def main():
         tokens = chunk.usage.completion_tokens if chunk.usage else tokens
     results["stream"] = {"text": text, "finish": finish, "usage": tokens}
 
+    data = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ", "detail": "low"}}
+    seen = [{"role": "user", "content": [{"type": "text", "text": "a"}, data]}]
+    answer = client.chat.completions.create(**{**ask, "messages": seen})
+    results["vision"] = [answer.choices[0].message.content, answer.usage.prompt_tokens]
+
     answer = client.chat.completions.create(**ask, n=2)
     tokens = [answer.usage.prompt_tokens, answer.usage.completion_tokens]
     results["choices"] = [[[choice.index, choice.message.content] for choice in answer.choices], tokens]

@@ -26,8 +26,9 @@ def with_private_urls(value):
     if not isinstance(value, dict):
         return value
     replaced = {name: with_private_urls(entry) for name, entry in value.items()}
-    if isinstance(value.get("url"), str) and value["url"].startswith("https://"):
-        replaced["url"] = PRIVATE
+    for name in ("url", "image_url"):
+        if isinstance(value.get(name), str) and value[name].startswith("https://"):
+            replaced[name] = PRIVATE
     return replaced
 
 
@@ -44,6 +45,7 @@ def map_body(context, body):
         for name in ("init_image", "mask"):
             if isinstance(body.get(name), str) and body[name].startswith("https://"):
                 body = {**body, name: PRIVATE}
-        if "messages" in body:
-            body = {**body, "messages": with_private_urls(body["messages"])}
+        for name in ("messages", "input"):
+            if name in body:
+                body = {**body, name: with_private_urls(body[name])}
     return body
