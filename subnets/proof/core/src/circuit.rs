@@ -5,7 +5,7 @@ mod execute;
 
 pub use execute::{Execution, ExecutionError};
 
-use crate::{MemoryBudget, Range, Rescale};
+use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
 /// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
 /// previous stages, and each cell is written once.
@@ -65,6 +65,22 @@ pub struct Linear {
     pub rescale: Option<Rescale>,
     /// Interval of every sum, bias included.
     pub sums: Range,
+    /// The convolution that the jobs compute, if they compute one.
+    pub convolution: Option<Convolution>,
+}
+
+/// Structure of a convolution: which cells its windows cover. Backends that prove a convolution as a whole read it, the
+/// others read the jobs.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// Extents of the input.
+    pub input: Shape,
+    /// The cell of each element of the input, by channel, row and column.
+    pub cells: Vec<Cell>,
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// Number of rows and columns of the output.
+    pub output: [usize; 2],
 }
 
 /// A weight matrix: one row for each output, one column for each slot.
@@ -135,6 +151,13 @@ impl Table {
     }
 }
 
+impl Linear {
+    /// Returns the number of multiply-adds of one execution.
+    pub fn multiply_adds(&self) -> u64 {
+        self.jobs.iter().map(|job| job.taps.len() as u64 * job.outputs.len() as u64).sum()
+    }
+}
+
 impl Kernel {
     /// Returns the weights of one output.
     pub fn row(&self, output: usize) -> &[i32] {
@@ -151,9 +174,7 @@ impl Circuit {
     /// Returns the number of multiply-adds of one execution.
     pub fn multiply_adds(&self) -> u64 {
         let counts = self.stages.iter().map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => {
-                linear.jobs.iter().map(|job| job.taps.len() as u64 * job.outputs.len() as u64).sum()
-            }
+            StageKind::Linear(linear) => linear.multiply_adds(),
             StageKind::Product(product) => product.pairs.len() as u64,
             StageKind::Max(_) | StageKind::Table(_) => 0,
         });

@@ -80,5 +80,9 @@ pub(super) fn moved(
     } else {
         (Vec::new(), Vec::new(), Vec::new())
     };
-    Ok(Moved { cells, range, constant: Linear { kernels, jobs, bias, rescale: None, sums: constants } })
+    Ok(Moved {
+        cells,
+        range,
+        constant: Linear { kernels, jobs, bias, rescale: None, sums: constants, convolution: None },
+    })
 }
