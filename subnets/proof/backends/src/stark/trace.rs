@@ -56,13 +56,12 @@ pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Res
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
             Kind::Multiplications => multiplications(fixed, &memory),
-            // Filled below, once all lookups are counted.
-            Kind::Functions => Vec::new(),
             Kind::Polynomials => {
                 coefficients = Some(polynomials::coefficients(&plan.polynomials, fixed, &memory));
                 Vec::new()
             }
-            Kind::Kernels { .. } => Vec::new(),
+            // Filled once all lookups are counted, and once the challenges are drawn.
+            Kind::Functions | Kind::Kernels { .. } => Vec::new(),
         };
         tables.push(RowMajorMatrix::new(values, table.kind.width()));
     }

@@ -32,19 +32,25 @@ pub(super) struct Lattice {
 
 /// The elements of an axis that have one residue modulo the stride.
 struct Residue {
-    residue: usize,
+    /// The first element.
+    first: usize,
     elements: usize,
     /// Index in the kernel, and distance of the element from the output.
     taps: Vec<(usize, i64)>,
 }
 
+/// Returns an extent as a signed number.
+fn signed(extent: usize) -> i64 {
+    i64::try_from(extent).unwrap_or(i64::MAX)
+}
+
 /// Returns the residues of an axis that a window reads.
 fn axis(extent: usize, kernel: usize, stride: usize, padding: usize) -> Vec<Residue> {
-    let residues = (0..stride.min(extent)).map(|residue| {
-        let taps = (0..kernel).map(|index| (index, index as i64 - padding as i64));
-        let taps = taps.filter(|(_, offset)| offset.rem_euclid(stride as i64) == residue as i64);
-        let taps = taps.map(|(index, offset)| (index, offset.div_euclid(stride as i64)));
-        Residue { residue, elements: (extent - residue).div_ceil(stride), taps: taps.collect() }
+    let residues = (0..stride.min(extent)).map(|first| {
+        let taps = (0..kernel).map(|index| (index, signed(index) - signed(padding)));
+        let taps = taps.filter(|(_, offset)| offset.rem_euclid(signed(stride)) == signed(first));
+        let taps = taps.map(|(index, offset)| (index, offset.div_euclid(signed(stride))));
+        Residue { first, elements: (extent - first).div_ceil(stride), taps: taps.collect() }
     });
     residues.filter(|residue| !residue.taps.is_empty()).collect()
 }
@@ -57,19 +63,19 @@ impl Geometry {
         let horizontal = axis(input.width, window.kernel[1], window.stride[1], window.padding[1]);
         let distances = || horizontal.iter().flat_map(|residue| residue.taps.iter().map(|&(_, distance)| distance));
         let (nearest, farthest) = (distances().min()?, distances().max()?);
-        let widest = horizontal.iter().map(|residue| residue.elements as i64).max()?;
+        let widest = horizontal.iter().map(|residue| signed(residue.elements)).max()?;
         // Neither the padding on the left nor that on the right reaches into another row, and no two outputs coincide.
-        let pitch = (widest - nearest.min(0)).max(*columns as i64 + farthest.max(0));
-        let tallest = vertical.iter().map(|residue| residue.elements as i64).max()?;
+        let pitch = (widest - nearest.min(0)).max(signed(*columns) + farthest.max(0));
+        let tallest = vertical.iter().map(|residue| signed(residue.elements)).max()?;
         let highest = (tallest - 1) * pitch + widest - 1;
         let offsets = |residue: &Residue| residue.taps.iter().map(|&(_, distance)| distance).collect::<Vec<_>>();
         let vertical_distances: Vec<i64> = vertical.iter().flat_map(offsets).collect();
         let lowest_tap = vertical_distances.iter().min()? * pitch + nearest;
         let highest_tap = vertical_distances.iter().max()? * pitch + farthest;
-        let last = (*rows as i64 - 1) * pitch + *columns as i64 - 1;
+        let last = (signed(*rows) - 1) * pitch + signed(*columns) - 1;
         let shift = (-lowest_tap).max(last - highest).max(0);
         let length = highest + shift + highest_tap.max(0) + 1;
-        if length > MAX_DEGREE as i64 {
+        if length > signed(MAX_DEGREE) {
             return None;
         }
         let mut lattices = Vec::new();
@@ -100,8 +106,8 @@ impl Lattice {
         let [stride_rows, stride_columns] = window.stride;
         let elements = (0..y.elements).flat_map(|row| {
             (0..x.elements).map(move |column| {
-                let index = (row * stride_rows + y.residue) * width + column * stride_columns + x.residue;
-                (index, (highest - row as i64 * pitch - column as i64) as usize)
+                let index = (row * stride_rows + y.first) * width + column * stride_columns + x.first;
+                (index, (highest - signed(row) * pitch - signed(column)) as usize)
             })
         });
         let taps = y.taps.iter().flat_map(|&(row, down)| {

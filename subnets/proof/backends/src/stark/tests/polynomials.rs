@@ -1,6 +1,6 @@
 //! Products of polynomials. The networks here are small, so tiles of 1×1 make the polynomials cheaper.
 
-use p3_field::{BasedVectorSpace as _, Field as _};
+use p3_field::{BasedVectorSpace as _, Field};
 use taonet_proof_core::circuit::Circuit;
 
 use super::super::air::{EXTENSION, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH};
@@ -61,7 +61,7 @@ fn convolution(channels: [usize; 2], groups: usize, sides: [usize; 2], window: W
         window,
         groups,
         weights: (0..count).map(|_| generator.random_range(-9..=9)).collect(),
-        bias: (0..channels[1]).map(|channel| channel as i64 - 1).collect(),
+        bias: (-1..).take(channels[1]).collect(),
     };
     let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
     let input = Input { shape, range: Range { low: -8, high: 255 }, scale: 0 };
@@ -203,11 +203,11 @@ impl Forger {
         let address = Val::from_u32(plan.places[cell as usize].address);
         let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
         let rows = fixed.values.chunks(POLYNOMIAL_FIXED).enumerate();
-        let place = rows.filter_map(|(row, fixed)| {
+        let mut places = rows.filter_map(|(row, fixed)| {
             let column = fixed[..COEFFICIENTS].iter().position(|column| *column == address)?;
             Some(row * COEFFICIENTS + column)
         });
-        place.last().unwrap()
+        places.next().unwrap()
     }
 
     /// Returns the value of a column in the extension field, and its columns.
@@ -311,7 +311,7 @@ fn products_at_other_challenges_are_refused() {
     // At the chosen point, the balance is zero: every constraint holds.
     let balanced = |traces: &mut [RowMajorMatrix<Val>]| {
         let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
-        assert!(ends[2 * EXTENSION..].iter().all(|value| value.is_zero()));
+        assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
     };
     assert_eq!(forger.forge_staged(&outputs, wrong, Some(chosen), balanced), Err(VerifyError::Invalid));
     assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
