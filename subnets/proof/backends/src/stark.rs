@@ -229,11 +229,10 @@ impl StarkProver {
         let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
         let tables = with_public(&plan.tables, &trace::public_column(inputs, outputs, rows));
         let publics = public_values(&tables, binding, outputs);
-        let encoded = match &traces.coefficients {
-            None => postcard::to_allocvec(&self.prove_tables(config, &tables, &traces.tables, &publics)?),
-            Some(coefficients) => {
-                postcard::to_allocvec(&self.prove_staged(tables, &traces.tables, coefficients, &publics)?)
-            }
+        let encoded = if traces.coefficients.is_empty() {
+            postcard::to_allocvec(&self.prove_tables(config, &tables, &traces.tables, &publics)?)
+        } else {
+            postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
         };
         encoded.map_err(|error| BackendError::Internal(error.to_string()))
     }
@@ -254,11 +253,10 @@ impl StarkProver {
     fn prove_staged(
         &self,
         tables: Vec<Table>,
-        traces: &[RowMajorMatrix<Val>],
-        coefficients: &RowMajorMatrix<Val>,
+        traces: &Traces,
         publics: &[Vec<Val>],
     ) -> Result<StagedProof, BackendError> {
-        let (coefficients, stage) = self.second_stage(tables, traces, coefficients, publics)?;
+        let (coefficients, stage) = self.second_stage(tables, traces, publics)?;
         let proof = self.prove_tables(&stage.config, &stage.tables, &stage.traces, publics)?;
         Ok(StagedProof { coefficients, proof })
     }
@@ -267,24 +265,26 @@ impl StarkProver {
     fn second_stage(
         &self,
         mut tables: Vec<Table>,
-        traces: &[RowMajorMatrix<Val>],
-        coefficients: &RowMajorMatrix<Val>,
+        Traces { tables: traces, coefficients }: &Traces,
         publics: &[Vec<Val>],
     ) -> Result<(Root, SecondStage), BackendError> {
         let System { parameters, plan, config, .. } = &self.system;
-        let table = polynomials(&tables)?;
+        let first = polynomials(&tables)?;
         let (root, data) =
             config::commit(config, coefficients).map_err(|error| BackendError::Internal(format!("{error:?}")))?;
-        let early = early(table, root.clone(), Some(Arc::new(data)));
+        let early = early(&tables, root.clone(), Some(Arc::new(data)));
+        let joined: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-        let late = plan.tables.get(table..).unwrap_or_default();
+        let late = plan.tables.get(first..).unwrap_or_default();
         let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
-        let traces = traces.iter().take(table).cloned().chain(values).collect();
-        for table in tables.iter_mut().skip(table) {
+        let traces = traces.iter().take(first).cloned().chain(values).collect();
+        for table in tables.iter_mut().skip(first) {
             table.powers = Some(Arc::clone(&powers));
-            if let Some(fixed) = table.fixed.as_mut().filter(|_| table.kind.early_width() > 0) {
-                *fixed = Arc::new(trace::joined(fixed, coefficients));
+        }
+        for (table, columns) in joined.into_iter().zip(coefficients) {
+            if let Some(fixed) = tables.get_mut(table).and_then(|table| table.fixed.as_mut()) {
+                *fixed = Arc::new(trace::joined(fixed, columns));
             }
         }
         Ok((root, SecondStage { config, tables, traces }))
@@ -298,15 +298,17 @@ struct SecondStage {
     traces: Vec<RowMajorMatrix<Val>>,
 }
 
-/// Returns the index of the polynomials table; the table of the kernels is the next one.
+/// Returns the index of the polynomials table, which those of the kernels follow.
 fn polynomials(tables: &[Table]) -> Result<usize, BackendError> {
     let index = tables.iter().position(|table| table.kind == Kind::Polynomials);
     index.ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))
 }
 
-/// Returns the columns of the polynomials table that are committed before the challenges.
-fn early(table: usize, root: Root, data: Option<Arc<Data>>) -> Early {
-    Early { table, fixed: Kind::Polynomials.fixed_width(), root, data }
+/// Returns the columns that are committed before the challenges.
+fn early(tables: &[Table], root: Root, data: Option<Arc<Data>>) -> Early {
+    let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
+    let tables = tables.map(|(index, table)| (index, table.kind.fixed_width()));
+    Early { tables: tables.collect(), root, data }
 }
 
 /// Verifies proofs of one circuit.
@@ -382,14 +384,14 @@ impl Verifier for StarkVerifier {
         let column = trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
         let mut tables = with_public(&self.tables, &column);
         let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
-        let Ok(table) = polynomials(&tables) else {
+        let Ok(first) = polynomials(&tables) else {
             return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
         };
         let StagedProof { coefficients, proof } = Self::read(proof)?;
-        let early = early(table, coefficients, None);
+        let early = early(&tables, coefficients, None);
         let (challenges, config) = self.parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(self.file.powers(challenges));
-        for table in tables.iter_mut().skip(table) {
+        for table in tables.iter_mut().skip(first) {
             table.powers = Some(Arc::clone(&powers));
         }
         self.verify_tables(&config, &tables, &proof, &publics)

@@ -5,6 +5,7 @@ mod execute;
 
 pub use execute::{Execution, ExecutionError};
 
+use crate::network::Matrices;
 use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
 /// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
@@ -50,6 +51,8 @@ pub enum StageKind {
     Table(Table),
     /// Products of two cells, optionally rescaled.
     Product(Product),
+    /// Products of matrices of cells, optionally rescaled.
+    MatrixProduct(MatrixProduct),
 }
 
 /// Weighted sums: dense layers, convolutions, average pools and additions.
@@ -143,6 +146,38 @@ pub struct Product {
     pub sums: Range,
 }
 
+/// Products of matrices: for each pair of matrices, all sums of products of a row with a column.
+#[derive(Clone, Debug)]
+pub struct MatrixProduct {
+    /// Cells of the first matrices, one after the other, row by row.
+    pub a: Vec<Cell>,
+    /// Cells of the second matrices, one after the other, row by row.
+    pub b: Vec<Cell>,
+    /// Sizes of the matrices.
+    pub sizes: Matrices,
+    /// Conversion of sums to activations; without it, sums are written unchanged.
+    pub rescale: Option<Rescale>,
+    /// Interval of every sum.
+    pub sums: Range,
+}
+
+impl MatrixProduct {
+    /// Returns the cells whose products add up to an output, in pairs.
+    pub fn pairs(&self, output: usize) -> impl Iterator<Item = [Cell; 2]> {
+        let Matrices { rows, inner, columns, .. } = self.sizes;
+        let (row, column) = (output / columns.max(1), output % columns.max(1));
+        let first = row / rows.max(1) * inner;
+        let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
+        (0..inner)
+            .map(move |step| [cell(&self.a, row * inner + step), cell(&self.b, (first + step) * columns + column)])
+    }
+
+    /// Returns the number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.sizes.count * self.sizes.rows * self.sizes.columns
+    }
+}
+
 impl Table {
     /// Returns the function's value; `None` if the argument is outside of its interval.
     pub fn value(&self, argument: i64) -> Option<i64> {
@@ -176,6 +211,7 @@ impl Circuit {
         let counts = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => linear.multiply_adds(),
             StageKind::Product(product) => product.pairs.len() as u64,
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
             StageKind::Max(_) | StageKind::Table(_) => 0,
         });
         counts.sum()
@@ -203,8 +239,9 @@ impl Circuit {
             }
             StageKind::Max(max) => max.operands.high.abs_diff(max.operands.low),
             StageKind::Table(_) => stage.range.magnitude(),
-            StageKind::Product(product) => {
-                product.sums.magnitude() + product.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
+            StageKind::Product(Product { sums, rescale, .. })
+            | StageKind::MatrixProduct(MatrixProduct { sums, rescale, .. }) => {
+                sums.magnitude() + rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
             }
         });
         stages.max().unwrap_or(0).max(self.input_range.magnitude())

@@ -53,6 +53,9 @@ pub(super) const POLYNOMIAL_WIDTH: usize = 3 * EXTENSION;
 pub(super) const KERNEL_FIXED: usize = WEIGHTS + 3;
 /// Value columns of the kernels table: the values of the tap and of the kernel before the row.
 pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
+/// Fixed columns of the operands table: address and count of each weight, whether a kernel starts, whether the row
+/// reports the kernel that ended before it, and that kernel.
+pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
 /// Number of columns of a value in the extension field.
 pub(super) const EXTENSION: usize = 4;
 
@@ -98,6 +101,8 @@ pub(super) enum Kind {
         /// Number of different gaps between the weights of a kernel.
         gaps: usize,
     },
+    /// Kernels whose weights are cells: the rows of a product's second matrix.
+    Operands,
 }
 
 /// A table. A verifier's table has no fixed columns, only their commitment.
@@ -107,7 +112,7 @@ pub(super) struct Table {
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
     /// The public column of [`Kind::Public`].
     pub(super) public: Vec<Vec<Val>>,
-    /// Powers of the challenges, for [`Kind::Polynomials`] and [`Kind::Kernels`].
+    /// Powers of the challenges, for the products of polynomials.
     pub(super) powers: Option<Arc<Powers>>,
 }
 
@@ -130,12 +135,13 @@ impl Kind {
             Self::Multiplications => MULTIPLICATION_FIXED,
             Self::Polynomials => POLYNOMIAL_FIXED,
             Self::Kernels { gaps } => KERNEL_FIXED + gaps,
+            Self::Operands => OPERAND_FIXED,
         }
     }
 
     /// Returns the number of value columns that are committed before all others. The proof system treats them as fixed.
     pub(super) fn early_width(self) -> usize {
-        if self == Self::Polynomials { COEFFICIENTS } else { 0 }
+        if matches!(self, Self::Polynomials | Self::Operands) { COEFFICIENTS } else { 0 }
     }
 
     pub(super) fn width(self) -> usize {
@@ -147,6 +153,7 @@ impl Kind {
             Self::Multiplications => 3,
             Self::Polynomials => POLYNOMIAL_WIDTH,
             Self::Kernels { .. } => KERNEL_WIDTH,
+            Self::Operands => EXTENSION,
         }
     }
 }
@@ -171,7 +178,7 @@ impl BaseAir<Val> for Table {
     fn main_next_row_columns(&self) -> Vec<usize> {
         match self.kind {
             Kind::Products(tile) => (tile.inputs..tile.inputs + tile.outputs).collect(),
-            Kind::Polynomials | Kind::Kernels { .. } => (0..self.kind.width()).collect(),
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => (0..self.kind.width()).collect(),
             _ => Vec::new(),
         }
     }
@@ -221,11 +228,12 @@ where
                     builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
                 }
             }
-            Kind::Polynomials | Kind::Kernels { .. } => {
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
                 let Some(powers) = self.powers.as_deref() else { return };
                 let rows = polynomials::Rows { local, next: main.next_slice(), fixed, powers };
                 match self.kind {
                     Kind::Polynomials => polynomials::polynomials(builder, rows),
+                    Kind::Operands => polynomials::operands(builder, rows),
                     _ => polynomials::kernels(builder, rows),
                 }
             }

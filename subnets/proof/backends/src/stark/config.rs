@@ -145,11 +145,12 @@ impl Parameters {
     }
 }
 
-/// Commits to the columns of one table.
-pub(super) fn commit(config: &Config, columns: &RowMajorMatrix<Val>) -> Result<(Root, Data), staged::ProverError> {
+/// Commits to columns of several tables.
+pub(super) fn commit(config: &Config, columns: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), staged::ProverError> {
     let pcs = config.pcs();
-    let domain = Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, columns.height());
-    Pcs::<Challenge, Challenger>::commit(pcs, [(domain, columns.clone())])
+    let domain = |height| Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height);
+    let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
+    Pcs::<Challenge, Challenger>::commit(pcs, columns)
 }
 
 fn mmcs() -> ValMmcs {

@@ -101,8 +101,8 @@ impl VerificationKeyFile {
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
         let has_table = |log: &usize| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(log);
         let (rows, tables) = match &self.log_rows[..] {
-            [first @ .., maxima, products, polynomials, kernels] if self.has_polynomials() => {
-                let optional = [maxima, products].into_iter().all(|log| *log == 0 || has_table(log));
+            [first @ .., maxima, products, polynomials, kernels, operands] if self.has_polynomials() => {
+                let optional = [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
                 let has_all = first.iter().chain([polynomials, kernels]).all(has_table);
                 (optional && has_all, first.len() == 4)
             }
@@ -172,7 +172,7 @@ impl VerificationKeyFile {
 }
 
 /// Returns all kinds of tables, in their order.
-fn kinds(tile: Tile, gaps: usize) -> [Kind; 8] {
+fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
     [
         Kind::Public,
         Kind::Products(tile),
@@ -182,6 +182,7 @@ fn kinds(tile: Tile, gaps: usize) -> [Kind; 8] {
         Kind::Multiplications,
         Kind::Polynomials,
         Kind::Kernels { gaps },
+        Kind::Operands,
     ]
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
-use taonet_proof_core::circuit::{Circuit, Linear, Max, Product, Stage, StageKind, Table as ValueTable};
+use taonet_proof_core::circuit::{Circuit, Linear, MatrixProduct, Max, Product, Stage, StageKind, Table as ValueTable};
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
@@ -23,7 +23,7 @@ use equations::saving;
 pub(super) use functions::FunctionTable;
 use functions::Functions;
 use polynomials::Polynomials;
-pub(super) use polynomials::{Input, PolynomialPlan, Product as PolynomialProduct};
+pub(super) use polynomials::{Input, Kernel, PolynomialPlan, Product as PolynomialProduct};
 use products::Products;
 
 /// Maximum magnitude of a sum: both signs are below half of the field.
@@ -139,8 +139,13 @@ impl Method {
             saved += saving;
             multiplied += linear.multiply_adds();
         }
-        let polynomials = saved >= WORTHWHILE;
-        let in_tiles = circuit.multiply_adds() - if polynomials { multiplied } else { 0 };
+        let products = circuit.stages.iter().map(|stage| match &stage.kind {
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
+            _ => 0,
+        });
+        let products: u64 = products.sum();
+        let polynomials = saved >= WORTHWHILE || products > 0;
+        let in_tiles = circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
         Self { tile: if in_tiles < LARGE { small } else { large }, polynomials }
     }
 }
@@ -161,6 +166,7 @@ impl Layout {
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
                 StageKind::Product(product) => product.pairs.iter().flatten().for_each(|&cell| mark(cell)),
+                StageKind::MatrixProduct(product) => product.a.iter().chain(&product.b).for_each(|&cell| mark(cell)),
             }
         }
         // Address 0 holds a zero, followed by the inputs.
@@ -215,6 +221,7 @@ impl Layout {
             StageKind::Max(max) => self.max(max)?,
             StageKind::Table(table) => self.table(table)?,
             StageKind::Product(product) => self.product(product)?,
+            StageKind::MatrixProduct(product) => self.matrix_product(stage, product)?,
         }
         self.stages += 1;
         let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
@@ -285,6 +292,17 @@ impl Layout {
             self.read(a);
             self.read(b);
             self.multiplications.push([a, b, address, address].map(i64::from));
+            let place = match &product.rescale {
+                None => Place { address, bias: 0 },
+                rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
+            };
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    fn matrix_product(&mut self, stage: &Stage, product: &MatrixProduct) -> Result<(), BackendError> {
+        for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
             let place = match &product.rescale {
                 None => Place { address, bias: 0 },
                 rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
@@ -374,13 +392,11 @@ impl Layout {
         }
         let mut polynomials = PolynomialPlan::default();
         if !self.polynomials.is_empty() {
-            let (columns, kernels, plan) = self.polynomials.finish(&self.reads);
-            let kinds = [Kind::Polynomials, Kind::Kernels { gaps: plan.gaps.len() }];
+            let (columns, plan) = self.polynomials.finish(&self.reads);
             let powers = Some(Arc::new(Powers::placeholder(&plan.gaps)));
             tables.extend(
-                kinds
+                columns
                     .into_iter()
-                    .zip([columns, kernels])
                     .map(|(kind, fixed)| Table { powers: powers.clone(), ..Table::new(kind, Some(Arc::new(fixed))) }),
             );
             polynomials = plan;

@@ -23,8 +23,8 @@ pub(super) use polynomials::{evaluate, joined};
 pub(super) struct Traces {
     /// Columns of each table. Those that depend on the challenges are missing.
     pub(super) tables: Vec<RowMajorMatrix<Val>>,
-    /// Coefficients of the polynomials, which are committed first.
-    pub(super) coefficients: Option<RowMajorMatrix<Val>>,
+    /// Columns that are committed first: the coefficients of the polynomials, then the operands, if there are any.
+    pub(super) coefficients: Vec<RowMajorMatrix<Val>>,
 }
 
 /// Returns the public column: a zero, the inputs, the outputs, and zeros to the end.
@@ -46,7 +46,7 @@ pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Res
         None => None,
     };
     let mut tables = Vec::with_capacity(plan.tables.len());
-    let mut coefficients = None;
+    let mut coefficients = Vec::new();
     for table in &plan.tables {
         let fixed = table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
         let rows = fixed.values.len() / fixed.width;
@@ -57,11 +57,12 @@ pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Res
             Kind::Maxima => maxima.clone().unwrap_or_default(),
             Kind::Multiplications => multiplications(fixed, &memory),
             Kind::Polynomials => {
-                coefficients = Some(polynomials::coefficients(&plan.polynomials, fixed, &memory));
+                let operands = plan.fixed(|kind| *kind == Kind::Operands);
+                coefficients = polynomials::coefficients(&plan.polynomials, fixed, operands, &memory);
                 Vec::new()
             }
             // Filled once all lookups are counted, and once the challenges are drawn.
-            Kind::Functions | Kind::Kernels { .. } => Vec::new(),
+            Kind::Functions | Kind::Kernels { .. } | Kind::Operands => Vec::new(),
         };
         tables.push(RowMajorMatrix::new(values, table.kind.width()));
     }
@@ -145,6 +146,7 @@ fn activation(
     let rescale = match &circuit.stages[stage].kind {
         StageKind::Linear(linear) => linear.rescale,
         StageKind::Product(product) => product.rescale,
+        StageKind::MatrixProduct(product) => product.rescale,
         StageKind::Table(table) => {
             let argument = execution.cells[table.cells[output] as usize];
             let value = table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;

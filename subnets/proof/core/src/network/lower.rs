@@ -101,7 +101,7 @@ impl Network {
             memory.spend(lowered_bytes(jobs, taps, elements))?;
             memory.spend(match &layer.operation {
                 Operation::Table { values, .. } => TABLE_BYTES.saturating_mul(values.len() as u64),
-                Operation::Move { .. } | Operation::Convolution { .. } => {
+                Operation::Move { .. } | Operation::Convolution { .. } | Operation::MatrixProduct(_) => {
                     inputs.iter().fold(0, |bytes, input| bytes + CELL_BYTES.saturating_mul(input.elements() as u64))
                 }
                 _ => 0,
@@ -141,6 +141,10 @@ impl Layer {
         match &self.operation {
             Operation::Sum { factors } if factors.len() == count => same_shape(index, inputs, first),
             Operation::Product if count == 2 => same_shape(index, inputs, first),
+            Operation::MatrixProduct(sizes) => {
+                let &[a, b] = inputs else { return Err(arity) };
+                sizes.shape([a, b]).map_err(refuse)?.ok_or(NetworkError::Shapes(index))
+            }
             Operation::Move { shape, indices, .. } => {
                 let shape = shape.checked().map_err(refuse)?;
                 if shape.elements() == indices.len() { Ok(shape) } else { Err(NetworkError::Move(index)) }
@@ -177,6 +181,7 @@ impl Layer {
             // One job for the constant, which is counted as if each output had a cell of its own.
             Operation::Move { .. } => (1, 0),
             Operation::Product => (0, 2),
+            Operation::MatrixProduct(sizes) => (0, sizes.inner as u64),
         })
     }
 }
@@ -210,12 +215,16 @@ impl Lowering {
             (Operation::MaxPool { window }, [input]) => (StageKind::Max(max_pool(input, window, shape)), input.range),
             (Operation::Table { low, values }, [input]) => elements::table(index, *low, values, input)?,
             (Operation::Product, [a, b]) => elements::product(index, layer.rescale, a, b)?,
+            (Operation::MatrixProduct(sizes), [a, b]) => elements::matrix_product(index, layer.rescale, *sizes, a, b)?,
             (Operation::Move { indices, constant, .. }, inputs) => {
                 let moved = elements::moved(index, indices, *constant, inputs, self.next as Cell)?;
                 self.push_moved(shape, moved);
                 return Ok(());
             }
-            (Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product, _) => return Err(arity),
+            (
+                Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product | Operation::MatrixProduct(_),
+                _,
+            ) => return Err(arity),
             (_, inputs) => {
                 let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
                 let sums = sum_range(&kernels, &jobs, &bias, inputs).ok_or(NetworkError::Overflow(index))?;

@@ -36,11 +36,8 @@ where
     let (counts, fixed) = fixed.split_at(COEFFICIENTS);
     let Some((&flags, coefficients)) = fixed.split_first_chunk::<5>() else { return };
     let [carry, is_output, is_input, start, _] = flags.map(Into::<AB::Expr>::into);
-    for ((&address, &count), &coefficient) in addresses.iter().zip(counts).zip(coefficients) {
-        // Coefficients without a cell have the count 0: the outputs of a product that its convolution does not have.
-        let count: AB::Expr = count.into();
-        builder.push_interaction(MEMORY, [address, coefficient], Count::bounded(count, 1));
-    }
+    // Those without a cell are the outputs of a product that its convolution does not have.
+    read_all(builder, addresses, counts, coefficients);
     let factor = local.iter().skip(EXTENSION).take(EXTENSION);
     builder.push_interaction(
         KERNEL,
@@ -57,6 +54,35 @@ where
     let added = output * is_output - factor * after * is_input;
     builder.assert_zero_ext(next_balance - balance.clone() - added);
     builder.assert_zero_ext(balance * start);
+}
+
+/// Constrains the operands table: kernels with a single tap, whose weights are cells.
+pub(super) fn operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>)
+where
+    AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
+{
+    let Rows { local, next, fixed, powers } = rows;
+    let (addresses, fixed) = fixed.split_at(COEFFICIENTS);
+    let (counts, fixed) = fixed.split_at(COEFFICIENTS);
+    let Some((&flags, weights)) = fixed.split_first_chunk::<3>() else { return };
+    let [starts, reports, _] = flags.map(Into::<AB::Expr>::into);
+    read_all(builder, addresses, counts, weights);
+    let report: Vec<AB::Var> = flags.iter().skip(2).chain(local).copied().collect();
+    builder.push_interaction(KERNEL, report, Count::bounded(-reports, 1));
+    let ([value], [next_value]) = (values::<AB, 1>(local), values::<AB, 1>(next));
+    let before = value * (AB::Expr::ONE - starts);
+    builder.assert_zero_ext(next_value - horner::<AB>(before, &powers.channel, weights));
+}
+
+/// Removes values from memory, or inserts them if their count is negative. Values without a cell have the count 0.
+fn read_all<AB>(builder: &mut AB, addresses: &[AB::Var], counts: &[AB::Var], values: &[AB::Var])
+where
+    AB: AirBuilder<F = Val> + InteractionBuilder,
+{
+    for ((&address, &count), &value) in addresses.iter().zip(counts).zip(values) {
+        let count: AB::Expr = count.into();
+        builder.push_interaction(MEMORY, [address, value], Count::bounded(count, 1));
+    }
 }
 
 /// Constrains the kernels table. A kernel has a tap for each offset in its window, from the highest power of `x` on, and

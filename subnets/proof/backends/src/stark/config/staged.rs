@@ -1,8 +1,8 @@
-//! A commitment scheme for a table whose value columns are committed in two stages.
+//! A commitment scheme for tables whose value columns are committed in two stages.
 //!
 //! The proof system commits to all value columns at once, and draws its challenges afterwards. A table that evaluates
 //! polynomials at a challenge needs their coefficients before the challenge and their values after it. So the
-//! coefficients are committed first, on their own, and the proof system sees them as further fixed columns of the table:
+//! coefficients are committed first, on their own, and the proof system sees them as further fixed columns of the tables:
 //! this scheme joins the columns of both commitments, and opens both.
 
 use std::borrow::Cow;
@@ -35,10 +35,8 @@ type Claims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
 /// Columns that are committed before all others.
 #[derive(Clone)]
 pub(in super::super) struct Early {
-    /// Index of the table that they belong to.
-    pub(in super::super) table: usize,
-    /// Number of the table's fixed columns.
-    pub(in super::super) fixed: usize,
+    /// The tables that they belong to, by index, with the number of the table's fixed columns.
+    pub(in super::super) tables: Vec<(usize, usize)>,
     pub(in super::super) root: Root,
     /// The columns; a verifier does not have them.
     pub(in super::super) data: Option<Arc<Data>>,
@@ -122,9 +120,10 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     /// The proof system calls this for fixed columns only.
     fn get_evaluations_on_domain_no_random<'a>(&self, data: &'a Data, index: usize, domain: Domain) -> Evaluations<'a> {
         let fixed = self.get_evaluations_on_domain(data, index, domain);
-        let early = self.early.as_ref().filter(|early| early.table == index);
-        let Some(early) = early.and_then(|early| early.data.as_deref()) else { return fixed };
-        let early = self.get_evaluations_on_domain(early, 0, domain);
+        let Some(early) = &self.early else { return fixed };
+        let place = early.tables.iter().position(|&(table, _)| table == index);
+        let (Some(place), Some(data)) = (place, early.data.as_deref()) else { return fixed };
+        let early = self.get_evaluations_on_domain(data, place, domain);
         joined(&fixed.bit_reverse_rows(), &early.bit_reverse_rows()).bit_reverse_rows()
     }
 
@@ -136,15 +135,17 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     ) -> Result<(OpenedValues<Challenge>, OpeningProof), ProverError> {
         let mut requests: Vec<OpeningRequest<'_, Data, Challenge>> = requests;
         let (Some(early), Some(fixed)) = (&self.early, fixed) else { return self.open(requests, challenger) };
-        let points = requests.get(fixed).and_then(|request| request.points.get(early.table)).cloned();
-        if let (Some(data), Some(points)) = (&early.data, points) {
-            requests.push(OpeningRequest { prover_data: data, points: vec![points] });
+        if let (Some(data), Some(request)) = (&early.data, requests.get(fixed)) {
+            let points = early.tables.iter().filter_map(|&(table, _)| request.points.get(table).cloned()).collect();
+            requests.push(OpeningRequest { prover_data: data, points });
         }
         let (mut opened, proof) = self.open(requests, challenger)?;
-        let values = opened.pop().and_then(|mut matrices| matrices.pop()).unwrap_or_default();
-        let table = opened.get_mut(fixed).and_then(|matrices| matrices.get_mut(early.table));
-        for (fixed, early) in table.into_iter().flatten().zip(values) {
-            fixed.extend(early);
+        let values = opened.pop().unwrap_or_default();
+        for (&(table, _), values) in early.tables.iter().zip(values) {
+            let table = opened.get_mut(fixed).and_then(|matrices| matrices.get_mut(table));
+            for (fixed, early) in table.into_iter().flatten().zip(values) {
+                fixed.extend(early);
+            }
         }
         Ok((opened, proof))
     }
@@ -157,16 +158,17 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         fixed: Option<usize>,
     ) -> Result<(), Error> {
         let (Some(early), Some(fixed)) = (&self.early, fixed) else { return self.verify(claims, proof, challenger) };
-        let table = claims.get_mut(fixed).and_then(|claim| claim.matrices.get_mut(early.table));
-        if let Some(table) = table {
+        let mut matrices = Vec::with_capacity(early.tables.len());
+        for &(table, width) in &early.tables {
+            let Some(table) = claims.get_mut(fixed).and_then(|claim| claim.matrices.get_mut(table)) else { continue };
             let split = |opening: &mut PointOpening<Challenge>| PointOpening {
                 point: opening.point,
-                values: opening.values.split_off(early.fixed.min(opening.values.len())),
+                values: opening.values.split_off(width.min(opening.values.len())),
             };
             let points = table.points.iter_mut().map(split).collect();
-            let matrices = vec![MatrixOpening { domain: table.domain, points }];
-            claims.push(CommitmentOpening { commitment: early.root.clone(), matrices });
+            matrices.push(MatrixOpening { domain: table.domain, points });
         }
+        claims.push(CommitmentOpening { commitment: early.root.clone(), matrices });
         self.verify(claims, proof, challenger)
     }
 

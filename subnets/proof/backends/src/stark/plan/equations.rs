@@ -1,6 +1,7 @@
 //! Linear stages as products of polynomials, before they are laid out, and what they cost.
 
-use taonet_proof_core::circuit::{Cell, Convolution, Linear};
+use taonet_proof_core::circuit::{Cell, Convolution, Linear, MatrixProduct};
+use taonet_proof_core::network::Matrices;
 
 use super::super::air::Tile;
 use super::super::projection::{COEFFICIENTS, MAX_DEGREE, WEIGHTS};
@@ -50,7 +51,15 @@ pub(super) struct EquationInput {
     pub(super) length: usize,
     /// Cell and power of each coefficient.
     pub(super) cells: Vec<(Cell, usize)>,
-    pub(super) taps: Vec<Tap>,
+    pub(super) kernel: Weights,
+}
+
+/// Weights of an input's kernels.
+pub(super) enum Weights {
+    /// Fixed weights, as taps from the highest power on.
+    Fixed(Vec<Tap>),
+    /// The cell that each output multiplies the input by.
+    Cells(Vec<Cell>),
 }
 
 impl<'a> Form<'a> {
@@ -140,14 +149,16 @@ fn convolved(linear: &Linear, convolution: &Convolution, geometry: &Geometry, gr
                 .iter()
                 .filter_map(|&(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
                 .collect(),
-            taps: lattice
-                .taps
-                .iter()
-                .map(|&(offset, power)| Tap {
-                    power,
-                    weights: (0..outputs).map(|row| weight(row, channel * area + offset)).collect(),
-                })
-                .collect(),
+            kernel: Weights::Fixed(
+                lattice
+                    .taps
+                    .iter()
+                    .map(|&(offset, power)| Tap {
+                        power,
+                        weights: (0..outputs).map(|row| weight(row, channel * area + offset)).collect(),
+                    })
+                    .collect(),
+            ),
         })
     });
     Equation { length: geometry.length, outputs: (0..outputs).map(output).collect(), inputs: inputs.collect() }
@@ -162,10 +173,48 @@ fn summed(linear: &Linear) -> Equation {
             .iter()
             .enumerate()
             .filter_map(|(index, job)| job.taps.get(slot).map(|tap| (tap.cell, length - 1 - index)));
-        EquationInput { length, cells: cells.collect(), taps: vec![Tap { power: 0, weights: vec![factor] }] }
+        EquationInput {
+            length,
+            cells: cells.collect(),
+            kernel: Weights::Fixed(vec![Tap { power: 0, weights: vec![factor] }]),
+        }
     });
     let output = (0..length).map(|index| (index as u32, length - 1 - index)).collect();
     Equation { length, outputs: vec![output], inputs: inputs.collect() }
+}
+
+/// Returns products of matrices as equations, one for each pair. The columns of the first matrix are the inputs, the rows
+/// of the second one their kernels. Shapes limit the degree to half of [`MAX_DEGREE`].
+pub(super) fn multiplied(product: &MatrixProduct) -> Vec<Equation> {
+    let Matrices { count, rows, inner, columns } = product.sizes;
+    let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
+    let equations = (0..count).map(|pair| Equation {
+        length: rows,
+        outputs: (0..columns)
+            .map(|column| {
+                let output = |row| (((pair * rows + row) * columns + column) as u32, rows - 1 - row);
+                (0..rows).map(output).collect()
+            })
+            .collect(),
+        inputs: (0..inner)
+            .map(|step| EquationInput {
+                length: rows,
+                cells: (0..rows)
+                    .map(|row| (cell(&product.a, (pair * rows + row) * inner + step), rows - 1 - row))
+                    .collect(),
+                kernel: Weights::Cells(
+                    (0..columns).map(|column| cell(&product.b, (pair * inner + step) * columns + column)).collect(),
+                ),
+            })
+            .collect(),
+    });
+    equations.collect()
+}
+
+/// Returns the numbers of rows of the tables of polynomials and operands.
+pub(super) fn multiplied_size(product: &MatrixProduct) -> [usize; 2] {
+    let Matrices { count, rows, inner, columns } = product.sizes;
+    [count * (inner + columns) * rows.div_ceil(COEFFICIENTS), count * inner * columns.div_ceil(COEFFICIENTS)]
 }
 
 /// Returns what a stage costs as a product of polynomials, if that is less than in tiles, and how much less.

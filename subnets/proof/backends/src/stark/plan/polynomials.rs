@@ -2,13 +2,13 @@
 
 use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
-use taonet_proof_core::circuit::{Linear, Stage};
+use taonet_proof_core::circuit::{Cell, Linear, MatrixProduct, Stage};
 
-use super::super::air::{KERNEL_FIXED, POLYNOMIAL_FIXED};
+use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED};
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS};
 use super::Layout;
-use super::equations::{Equation, EquationInput, Form, Tap, gaps, saving};
+use super::equations::{Equation, EquationInput, Form, Tap, Weights, gaps, multiplied, multiplied_size, saving};
 use crate::BackendError;
 
 /// Products of polynomials, as the prover needs them to fill the value columns.
@@ -36,8 +36,16 @@ pub(in super::super) struct Input {
     pub(in super::super) row: usize,
     /// Number of coefficients.
     pub(in super::super) length: usize,
-    /// Taps from the highest power on.
-    pub(in super::super) taps: Vec<Tap>,
+    pub(in super::super) kernel: Kernel,
+}
+
+/// Kernels of an input, one for each output.
+#[derive(Debug)]
+pub(in super::super) enum Kernel {
+    /// Fixed weights: taps from the highest power on.
+    Taps(Vec<Tap>),
+    /// Weights in the operands table, from this row on.
+    Operand(usize),
 }
 
 /// Coefficient of a polynomial.
@@ -78,18 +86,28 @@ struct KernelRow {
     end: Option<u32>,
 }
 
+/// A row of the operands table.
+struct OperandRow {
+    weights: [Coefficient; COEFFICIENTS],
+    /// Whether a kernel starts.
+    start: bool,
+    /// The kernel that ends with this row.
+    end: Option<u32>,
+}
+
 /// Tables of polynomials and kernels under construction.
 #[derive(Default)]
 pub(super) struct Polynomials {
     rows: Vec<Row>,
     kernels: Vec<KernelRow>,
+    operands: Vec<OperandRow>,
     count: u32,
     plan: PolynomialPlan,
 }
 
 impl Polynomials {
     pub(super) fn rows(&self) -> usize {
-        self.rows.len().max(self.kernels.len())
+        self.rows.len().max(self.kernels.len()).max(self.operands.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -101,12 +119,13 @@ impl Polynomials {
         if self.is_empty() {
             return 0;
         }
-        let [rows, kernels] = self.heights();
-        POLYNOMIAL_FIXED * rows + (KERNEL_FIXED + self.plan.gaps.len()) * kernels
+        let [rows, kernels, operands] = self.heights();
+        let operands = if self.operands.is_empty() { 0 } else { operands };
+        POLYNOMIAL_FIXED * rows + (KERNEL_FIXED + self.plan.gaps.len()) * kernels + OPERAND_FIXED * operands
     }
 
-    fn heights(&self) -> [usize; 2] {
-        [self.rows.len(), self.kernels.len()].map(super::rows)
+    fn heights(&self) -> [usize; 3] {
+        [self.rows.len(), self.kernels.len(), self.operands.len()].map(super::rows)
     }
 
     /// Appends the rows of a polynomial, given its coefficients by power.
@@ -114,12 +133,8 @@ impl Polynomials {
         let first = self.rows.len();
         let count = coefficients.len().div_ceil(COEFFICIENTS);
         for row in (0..count).rev() {
-            let coefficient = |column: usize| {
-                let power = row * COEFFICIENTS + COEFFICIENTS - 1 - column;
-                coefficients.get(power).copied().unwrap_or(padding)
-            };
             self.rows.push(Row {
-                coefficients: std::array::from_fn(coefficient),
+                coefficients: row_of(coefficients, padding, row),
                 end: if row == 0 { end } else { End::None },
                 start: start && row + 1 == count,
             });
@@ -150,6 +165,21 @@ impl Polynomials {
         kernel
     }
 
+    /// Appends a kernel of cells, given their coefficients by power; returns its number and its first row.
+    fn operand(&mut self, weights: &[Coefficient]) -> (u32, usize) {
+        let (kernel, first) = (self.count, self.operands.len());
+        self.count += 1;
+        let count = weights.len().div_ceil(COEFFICIENTS);
+        for row in (0..count).rev() {
+            self.operands.push(OperandRow {
+                weights: row_of(weights, Coefficient::Read(0), row),
+                start: row + 1 == count,
+                end: (row == 0).then_some(kernel),
+            });
+        }
+        (kernel, first)
+    }
+
     /// Adds gaps to the known ones, unless there would be too many.
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
         let mut known = self.plan.gaps.clone();
@@ -165,27 +195,25 @@ impl Polynomials {
         fits
     }
 
-    /// Returns the fixed columns of both tables, and what the prover needs.
-    pub(super) fn finish(self, reads: &[u32]) -> (RowMajorMatrix<Val>, RowMajorMatrix<Val>, PolynomialPlan) {
-        (self.polynomial_columns(reads), self.kernel_columns(), self.plan)
+    /// Returns the fixed columns of all tables, and what the prover needs.
+    pub(super) fn finish(self, reads: &[u32]) -> (Vec<(Kind, RowMajorMatrix<Val>)>, PolynomialPlan) {
+        let mut tables = vec![
+            (Kind::Polynomials, self.polynomial_columns(reads)),
+            (Kind::Kernels { gaps: self.plan.gaps.len() }, self.kernel_columns()),
+        ];
+        if !self.operands.is_empty() {
+            tables.push((Kind::Operands, self.operand_columns(reads)));
+        }
+        (tables, self.plan)
     }
 
     fn polynomial_columns(&self, reads: &[u32]) -> RowMajorMatrix<Val> {
-        let [height, _] = self.heights();
+        let [height, ..] = self.heights();
         let mut values = Val::zero_vec(height * POLYNOMIAL_FIXED);
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(POLYNOMIAL_FIXED)) {
             let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
             let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
-            for ((coefficient, address), count) in row.coefficients.iter().zip(addresses).zip(counts) {
-                match *coefficient {
-                    Coefficient::Free => {}
-                    Coefficient::Read(from) => (*address, *count) = (Val::from_u32(from), Val::ONE),
-                    Coefficient::Written(to) => {
-                        let reads = reads.get(to as usize).copied().unwrap_or_default();
-                        (*address, *count) = (Val::from_u32(to), -Val::from_u32(reads));
-                    }
-                }
-            }
+            place(&row.coefficients, addresses, counts, reads);
             let kernel = if let End::Input(kernel) = row.end { kernel } else { 0 };
             let ends = [row.end == End::None, row.end == End::Output, matches!(row.end, End::Input(_)), row.start];
             for (flag, value) in flags.iter_mut().zip(ends.map(u32::from).into_iter().chain([kernel])) {
@@ -199,8 +227,29 @@ impl Polynomials {
         RowMajorMatrix::new(values, POLYNOMIAL_FIXED)
     }
 
+    fn operand_columns(&self, reads: &[u32]) -> RowMajorMatrix<Val> {
+        let [.., height] = self.heights();
+        let mut values = Val::zero_vec(height * OPERAND_FIXED);
+        for (row, columns) in self.operands.iter().zip(values.chunks_mut(OPERAND_FIXED)) {
+            let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
+            let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
+            place(&row.weights, addresses, counts, reads);
+            if let Some(start) = flags.first_mut() {
+                *start = Val::from_bool(row.start);
+            }
+        }
+        for (index, row) in self.operands.iter().enumerate() {
+            // The row after the last one of a kernel reports it.
+            let flags = values.get_mut((index + 1) % height * OPERAND_FIXED + 2 * COEFFICIENTS + 1..);
+            if let (Some(kernel), Some([reports, number, ..])) = (row.end, flags) {
+                (*reports, *number) = (Val::ONE, Val::from_u32(kernel));
+            }
+        }
+        RowMajorMatrix::new(values, OPERAND_FIXED)
+    }
+
     fn kernel_columns(&self) -> RowMajorMatrix<Val> {
-        let [_, height] = self.heights();
+        let [_, height, _] = self.heights();
         let width = KERNEL_FIXED + self.plan.gaps.len();
         let mut values = Val::zero_vec(height * width);
         let mut set = |row: usize, column: usize, value: Val| {
@@ -222,7 +271,44 @@ impl Polynomials {
     }
 }
 
+/// Returns a row's coefficients, given all coefficients by power. The last row has the lowest powers.
+fn row_of(coefficients: &[Coefficient], padding: Coefficient, row: usize) -> [Coefficient; COEFFICIENTS] {
+    std::array::from_fn(|column| {
+        let power = row * COEFFICIENTS + COEFFICIENTS - 1 - column;
+        coefficients.get(power).copied().unwrap_or(padding)
+    })
+}
+
+/// Sets the addresses and counts of a row's coefficients.
+fn place(coefficients: &[Coefficient], addresses: &mut [Val], counts: &mut [Val], reads: &[u32]) {
+    for ((coefficient, address), count) in coefficients.iter().zip(addresses).zip(counts) {
+        match *coefficient {
+            Coefficient::Free => {}
+            Coefficient::Read(from) => (*address, *count) = (Val::from_u32(from), Val::ONE),
+            Coefficient::Written(to) => {
+                let reads = reads.get(to as usize).copied().unwrap_or_default();
+                (*address, *count) = (Val::from_u32(to), -Val::from_u32(reads));
+            }
+        }
+    }
+}
+
 impl Layout {
+    /// Appends products of matrices and returns the address of each sum.
+    pub(super) fn matrix_sums(&mut self, stage: &Stage, product: &MatrixProduct) -> Result<Vec<u32>, BackendError> {
+        if !self.has_polynomials {
+            return Err(BackendError::OtherCircuit("the key's format has no products of matrices"));
+        }
+        let [rows, operands] = multiplied_size(product);
+        self.spend(rows * POLYNOMIAL_FIXED + operands * OPERAND_FIXED)?;
+        let mut sums = vec![None; stage.count];
+        for equation in multiplied(product) {
+            self.equation(equation, &mut sums)?;
+        }
+        let sums: Option<Vec<u32>> = sums.into_iter().collect();
+        sums.ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
+    }
+
     /// Appends a stage as products of polynomials and returns the address of each sum; `None` if it is cheaper in tiles.
     pub(super) fn multiplied(&mut self, stage: &Stage, linear: &Linear) -> Result<Option<Vec<u32>>, BackendError> {
         if saving(linear, self.products.tile()).is_none() {
@@ -255,25 +341,38 @@ impl Layout {
             outputs.push(self.polynomials.push(&coefficients, Coefficient::Free, End::Output, start));
         }
         let mut inputs = Vec::with_capacity(equation.inputs.len());
-        for EquationInput { length, cells, taps } in equation.inputs {
-            // Coefficients without a cell are zero, as is the padding before them: they read the zero at address 0.
-            let mut coefficients = vec![Coefficient::Read(0); length.next_multiple_of(COEFFICIENTS)];
-            for (cell, power) in cells {
-                let address = self.address(cell)?;
-                if let Some(coefficient) = coefficients.get_mut(power) {
-                    *coefficient = Coefficient::Read(address);
+        for EquationInput { length, cells, kernel } in equation.inputs {
+            let coefficients = self.read_coefficients(length, &cells)?;
+            let (number, kernel) = match kernel {
+                Weights::Fixed(taps) => (self.polynomials.kernel(&taps), Kernel::Taps(taps)),
+                Weights::Cells(cells) => {
+                    let powers = (0..cells.len()).rev();
+                    let weights =
+                        self.read_coefficients(cells.len(), &cells.into_iter().zip(powers).collect::<Vec<_>>())?;
+                    let (kernel, row) = self.polynomials.operand(&weights);
+                    (kernel, Kernel::Operand(row))
                 }
-            }
-            for coefficient in &coefficients {
-                if let Coefficient::Read(address) = *coefficient {
-                    self.read(address);
-                }
-            }
-            let kernel = self.polynomials.kernel(&taps);
-            let row = self.polynomials.push(&coefficients, Coefficient::Read(0), End::Input(kernel), false);
-            inputs.push(Input { row, length, taps });
+            };
+            let row = self.polynomials.push(&coefficients, Coefficient::Read(0), End::Input(number), false);
+            inputs.push(Input { row, length, kernel });
         }
         self.polynomials.plan.products.push(Product { length: equation.length, outputs, inputs });
         Ok(())
+    }
+
+    /// Reads cells as coefficients of these powers. Coefficients without a cell are zero, as is the padding before them:
+    /// they read the zero at address 0.
+    fn read_coefficients(&mut self, length: usize, cells: &[(Cell, usize)]) -> Result<Vec<Coefficient>, BackendError> {
+        let mut addresses = vec![0; length.next_multiple_of(COEFFICIENTS)];
+        for &(cell, power) in cells {
+            let from = self.address(cell)?;
+            if let Some(address) = addresses.get_mut(power) {
+                *address = from;
+            }
+        }
+        for &address in &addresses {
+            self.read(address);
+        }
+        Ok(addresses.into_iter().map(Coefficient::Read).collect())
     }
 }

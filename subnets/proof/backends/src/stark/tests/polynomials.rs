@@ -2,6 +2,7 @@
 
 use p3_field::{BasedVectorSpace as _, Field};
 use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::network::Matrices;
 
 use super::super::air::{EXTENSION, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH};
 use super::super::config::Challenge;
@@ -129,7 +130,9 @@ fn coefficients_are_the_sums_of_the_executor() {
             continue;
         }
         let execution = circuit.execute(&testing::inputs(&circuit, 2)).unwrap();
-        let coefficients = trace::fill(&plan, &circuit, &execution).unwrap().coefficients.unwrap();
+        let [coefficients] = &trace::fill(&plan, &circuit, &execution).unwrap().coefficients[..] else {
+            panic!("one table")
+        };
         let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
         let mut found = 0;
         for (row, values) in fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS)) {
@@ -164,7 +167,7 @@ impl Forger {
     fn forge_staged(
         &self,
         outputs: &[i64],
-        change: impl FnOnce(&mut RowMajorMatrix<Val>),
+        change: impl FnOnce(&mut [RowMajorMatrix<Val>]),
         challenges: Option<[Challenge; 2]>,
         late: impl FnOnce(&mut [RowMajorMatrix<Val>]),
     ) -> Result<(), VerifyError> {
@@ -175,14 +178,12 @@ impl Forger {
         *public = trace::public_column(inputs, outputs, public.len());
         let tables = with_public(&plan.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
-        let mut coefficients = traces.coefficients.unwrap();
-        change(&mut coefficients);
-        let staged = self.prover.second_stage(tables, &traces.tables, &coefficients, &publics).unwrap();
-        let (root, mut stage) = staged;
+        change(&mut traces.coefficients);
+        let (root, mut stage) = self.prover.second_stage(tables, &traces, &publics).unwrap();
         let table = self.table(Kind::Polynomials);
         if let Some(challenges) = challenges {
             let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-            let values = trace::evaluate(&plan.polynomials, &plan.tables[table..], &coefficients, &powers);
+            let values = trace::evaluate(&plan.polynomials, &plan.tables[table..], &traces.coefficients, &powers);
             for ((trace, values), table) in stage.traces[table..].iter_mut().zip(values).zip(&mut stage.tables[table..])
             {
                 *trace = values;
@@ -229,8 +230,8 @@ fn every_changed_column_of_polynomials_is_refused() {
     let mut generator = testing::generator(6);
     for column in 0..COEFFICIENTS {
         for row in [0, generator.random_range(0..=end)] {
-            let change = |coefficients: &mut RowMajorMatrix<Val>| {
-                coefficients.values[row * COEFFICIENTS + column] += Val::ONE;
+            let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
+                coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
             };
             let verified = forger.forge_staged(&honest, change, None, |_| ());
             assert_eq!(verified, Err(VerifyError::Invalid), "row {row}, column {column}");
@@ -247,6 +248,84 @@ fn every_changed_column_of_polynomials_is_refused() {
     }
 }
 
+/// Products of matrices of every shape are proven for their outputs only.
+#[test]
+fn products_of_matrices_are_proven() {
+    let shapes = [(1, 1, 1, 1), (2, 3, 4, 5), (1, 17, 3, 18), (3, 2, 40, 1), (1, 1, 2, 33)];
+    for (index, (count, rows, inner, columns)) in shapes.into_iter().enumerate() {
+        let rescale = (index % 2 == 1).then_some(Rescale { shift: 6, clamp: Clamp::Signed(8) });
+        let sizes = Matrices { count, rows, inner, columns };
+        let bench = Bench::new(&Stark, &testing::matrices(sizes, rescale));
+        let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{sizes:?}");
+        let (a, b) = statement.inputs.split_at(count * rows * inner);
+        for (output, &value) in statement.outputs.iter().enumerate() {
+            let (row, column) = (output / columns, output % columns);
+            let terms =
+                (0..inner).map(|step| a[row * inner + step] * b[(row / rows * inner + step) * columns + column]);
+            let sum: i64 = terms.sum();
+            assert_eq!(value, rescale.map_or(sum, |rescale| rescale.apply(sum)), "{sizes:?}");
+            let mut other = statement.clone();
+            other.outputs[output] += 1;
+            assert!(bench.verifier.verify(&other, &proof).is_err(), "{sizes:?}");
+        }
+    }
+}
+
+#[test]
+fn product_of_matrices_is_bound_to_its_statement() {
+    let sizes = Matrices { count: 2, rows: 3, inner: 4, columns: 5 };
+    let bench = Bench::new(&Stark, &testing::matrices(sizes, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })));
+    check_binding(&bench);
+    check_flips(&Stark, &bench, 400);
+}
+
+/// Sums of products of computed matrices at both ends, within 2 % of half the field; larger ones are refused.
+#[test]
+fn extremes_of_products_of_matrices_are_proven() {
+    let sizes = Matrices { count: 1, rows: 2, inner: 4, columns: 2 };
+    let mut network = testing::matrices(sizes, None);
+    network.input.range = Range { low: -16_250, high: 16_250 };
+    let bench = Bench::new(&Stark, &network);
+    assert!(bench.circuit.magnitude() > plan::MAX_MAGNITUDE / 100 * 98);
+    for (a, b) in [(16_250, 16_250), (-16_250, 16_250), (16_250, -16_250), (0, 16_250)] {
+        let (statement, proof) = bench.prove(&[[a; 8], [b; 8]].concat());
+        assert_eq!(statement.outputs, [4 * a * b; 4]);
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    }
+    network.input.range = Range { low: -16_400, high: 16_400 };
+    let refused = Stark.setup(&network.lower().unwrap()).err();
+    assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+}
+
+/// A false product of matrices: with an honest balance, with another second matrix, and with another value of it.
+#[test]
+fn wrong_products_of_matrices_are_refused() {
+    let sizes = Matrices { count: 1, rows: 3, inner: 2, columns: 4 };
+    let network = testing::matrices(sizes, None);
+    let circuit = Arc::new(network.lower().unwrap());
+    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let honest = forger.statement.outputs.clone();
+    assert_eq!(forger.forge_staged(&honest, |_| (), None, |_| ()), Ok(()), "an unchanged trace is proven");
+    let place = forger.coefficient(5);
+    let mut outputs = honest.clone();
+    outputs[5] += 1;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[place] += Val::ONE;
+    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
+    // Weights of both kernels, the padding before them, and rows without a kernel.
+    for (index, expected) in [(15, false), (12, false), (0, false), (31, false), (16 * 9, true)] {
+        let change = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[index] += Val::ONE;
+        let verified = forger.forge_staged(&honest, change, None, |_| ());
+        assert_eq!(verified.is_ok(), expected, "weight {index}: {verified:?}");
+    }
+    for row in 0..3 {
+        for column in 0..EXTENSION {
+            let change = |traces: &mut [RowMajorMatrix<Val>]| traces[2].values[row * EXTENSION + column] += Val::ONE;
+            assert_eq!(forger.forge_staged(&honest, |_| (), None, change), Err(VerifyError::Invalid));
+        }
+    }
+}
+
 /// A false output with everything else consistent: memory, public values, and the polynomial's value at the challenges.
 /// Only the balance shows it, and the prover may choose its columns.
 #[test]
@@ -255,7 +334,7 @@ fn wrong_products_are_refused() {
     let place = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
-    let wrong = |coefficients: &mut RowMajorMatrix<Val>| coefficients.values[place] += Val::ONE;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[place] += Val::ONE;
     assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid), "an honest balance");
     // The balance is zero at the end of the product, without having become it.
     let end = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap().row
@@ -304,9 +383,9 @@ fn products_at_other_challenges_are_refused() {
     let mut outputs = forger.statement.outputs.clone();
     outputs[6] += 1;
     outputs[7] -= 5;
-    let wrong = |coefficients: &mut RowMajorMatrix<Val>| {
-        coefficients.values[first] += Val::ONE;
-        coefficients.values[second] -= Val::from_u32(5);
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| {
+        coefficients[0].values[first] += Val::ONE;
+        coefficients[0].values[second] -= Val::from_u32(5);
     };
     // At the chosen point, the balance is zero: every constraint holds.
     let balanced = |traces: &mut [RowMajorMatrix<Val>]| {

@@ -7,18 +7,34 @@ use p3_maybe_rayon::prelude::*;
 
 use super::super::air::{EXTENSION, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table};
 use super::super::config::{Challenge, Val};
-use super::super::plan::{Input, PolynomialPlan, PolynomialProduct};
+use super::super::plan::{Input, Kernel, PolynomialPlan, PolynomialProduct};
 use super::super::projection::{COEFFICIENTS, Powers, WEIGHTS};
 
-/// Returns the coefficients of all polynomials. Those of the inputs are in memory, those of the outputs follow from them.
-pub(super) fn coefficients(plan: &PolynomialPlan, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> RowMajorMatrix<Val> {
+/// Returns the columns that are committed first. Inputs and operands are in memory, outputs follow from them.
+pub(super) fn coefficients(
+    plan: &PolynomialPlan,
+    fixed: &RowMajorMatrix<Val>,
+    operands: Option<&RowMajorMatrix<Val>>,
+    memory: &[i64],
+) -> Vec<RowMajorMatrix<Val>> {
     let mut values = Val::zero_vec(fixed.height() * COEFFICIENTS);
+    let mut weights = operands.map(|fixed| Val::zero_vec(fixed.height() * COEFFICIENTS));
     for product in &plan.products {
-        let inputs: Vec<(&Input, Vec<i64>)> =
-            product.inputs.iter().map(|input| (input, input_of(input, fixed, memory))).collect();
-        for (input, coefficients) in &inputs {
-            write(&mut values, input.row, coefficients);
-        }
+        let inputs = product.inputs.iter().map(|input| {
+            let coefficients = read(fixed, input.row, input.length, memory);
+            write(&mut values, input.row, &coefficients);
+            let weights = match (&input.kernel, operands, &mut weights) {
+                (Kernel::Operand(row), Some(fixed), Some(values)) => {
+                    let mut weights = read(fixed, *row, product.outputs.len(), memory);
+                    write(values, *row, &weights);
+                    weights.reverse();
+                    weights
+                }
+                _ => Vec::new(),
+            };
+            (input, coefficients, weights)
+        });
+        let inputs: Vec<(&Input, Vec<i64>, Vec<i64>)> = inputs.collect();
         let outputs = 0..product.outputs.len();
         let outputs: Vec<Vec<i64>> =
             outputs.into_par_iter().map(|output| output_of(product, output, &inputs)).collect();
@@ -26,26 +42,33 @@ pub(super) fn coefficients(plan: &PolynomialPlan, fixed: &RowMajorMatrix<Val>, m
             write(&mut values, row, coefficients);
         }
     }
-    RowMajorMatrix::new(values, COEFFICIENTS)
+    std::iter::once(values).chain(weights).map(|values| RowMajorMatrix::new(values, COEFFICIENTS)).collect()
 }
 
-/// Returns the coefficients of an input by power.
-fn input_of(input: &Input, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<i64> {
-    let rows = input.length.div_ceil(COEFFICIENTS);
-    let rows = fixed.values[input.row * POLYNOMIAL_FIXED..][..rows * POLYNOMIAL_FIXED].chunks(POLYNOMIAL_FIXED);
+/// Returns coefficients by power, from the addresses at the beginning of the rows from `row` on.
+fn read(fixed: &RowMajorMatrix<Val>, row: usize, length: usize, memory: &[i64]) -> Vec<i64> {
+    let rows = length.div_ceil(COEFFICIENTS);
+    let rows = fixed.values[row * fixed.width..][..rows * fixed.width].chunks(fixed.width);
     let addresses = rows.rev().flat_map(|row| row[..COEFFICIENTS].iter().rev());
-    addresses.take(input.length).map(|address| memory[address.as_canonical_u32() as usize]).collect()
+    addresses.take(length).map(|address| memory[address.as_canonical_u32() as usize]).collect()
 }
 
 /// Returns the coefficients of an output by power: the sum of all inputs, each times its kernel.
-fn output_of(product: &PolynomialProduct, output: usize, inputs: &[(&Input, Vec<i64>)]) -> Vec<i64> {
+fn output_of(product: &PolynomialProduct, output: usize, inputs: &[(&Input, Vec<i64>, Vec<i64>)]) -> Vec<i64> {
     let mut sum = vec![0; product.length];
-    for (input, coefficients) in inputs {
-        for tap in &input.taps {
-            let weight = i64::from(tap.weights[output]);
-            for (sum, coefficient) in sum[tap.power..].iter_mut().zip(coefficients) {
-                *sum += weight * coefficient;
+    let mut add = |power: usize, weight: i64, coefficients: &[i64]| {
+        for (sum, coefficient) in sum[power..].iter_mut().zip(coefficients) {
+            *sum += weight * coefficient;
+        }
+    };
+    for (input, coefficients, weights) in inputs {
+        match &input.kernel {
+            Kernel::Taps(taps) => {
+                for tap in taps {
+                    add(tap.power, i64::from(tap.weights[output]), coefficients);
+                }
             }
+            Kernel::Operand(_) => add(0, weights[output], coefficients),
         }
     }
     sum
@@ -60,28 +83,29 @@ fn write(values: &mut [Val], row: usize, coefficients: &[i64]) {
     }
 }
 
-/// Returns the value columns of the tables of polynomials and kernels.
+/// Returns the value columns of the tables of polynomials, kernels and operands.
 pub(in super::super) fn evaluate(
     plan: &PolynomialPlan,
     tables: &[Table],
-    coefficients: &RowMajorMatrix<Val>,
+    coefficients: &[RowMajorMatrix<Val>],
     powers: &Powers,
 ) -> Vec<RowMajorMatrix<Val>> {
     let fixed: Vec<&RowMajorMatrix<Val>> = tables.iter().filter_map(|table| table.fixed.as_deref()).collect();
-    let [polynomials, kernels] = fixed[..] else { return Vec::new() };
-    let count = plan.products.iter().map(|product| product.inputs.len()).sum();
-    let (kernels, factors) = evaluate_kernels(kernels, powers, count);
-    vec![evaluate_polynomials(polynomials, coefficients, powers, &factors), kernels]
+    let ([polynomials, kernels, operands @ ..], [coefficients, weights @ ..]) = (&fixed[..], coefficients) else {
+        return Vec::new();
+    };
+    let mut factors = vec![Challenge::ZERO; plan.products.iter().map(|product| product.inputs.len()).sum()];
+    let kernels = evaluate_kernels(kernels, powers, &mut factors);
+    let operands = operands.iter().zip(weights);
+    let operands: Vec<_> =
+        operands.map(|(fixed, weights)| evaluate_operands(fixed, weights, powers, &mut factors)).collect();
+    let polynomials = evaluate_polynomials(polynomials, coefficients, powers, &factors);
+    [polynomials, kernels].into_iter().chain(operands).collect()
 }
 
-/// Returns the value columns of the kernels table, and the value of each kernel.
-fn evaluate_kernels(
-    fixed: &RowMajorMatrix<Val>,
-    powers: &Powers,
-    count: usize,
-) -> (RowMajorMatrix<Val>, Vec<Challenge>) {
+/// Returns the value columns of the kernels table, and sets the value of each kernel.
+fn evaluate_kernels(fixed: &RowMajorMatrix<Val>, powers: &Powers, factors: &mut [Challenge]) -> RowMajorMatrix<Val> {
     let mut values = Vec::with_capacity(fixed.height() * KERNEL_WIDTH);
-    let mut factors = vec![Challenge::ZERO; count];
     let (mut tap, mut value) = (Challenge::ZERO, Challenge::ZERO);
     for row in fixed.values.chunks(fixed.width) {
         push(&mut values, [tap, value]);
@@ -105,7 +129,32 @@ fn evaluate_kernels(
             factors[row[WEIGHTS + 2].as_canonical_u32() as usize] = value;
         }
     }
-    (RowMajorMatrix::new(values, KERNEL_WIDTH), factors)
+    RowMajorMatrix::new(values, KERNEL_WIDTH)
+}
+
+/// Returns the value columns of the operands table, and sets the value of each kernel.
+fn evaluate_operands(
+    fixed: &RowMajorMatrix<Val>,
+    weights: &RowMajorMatrix<Val>,
+    powers: &Powers,
+    factors: &mut [Challenge],
+) -> RowMajorMatrix<Val> {
+    let mut values = Vec::with_capacity(fixed.height() * EXTENSION);
+    let mut value = Challenge::ZERO;
+    for (row, weights) in fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS)) {
+        push(&mut values, [value]);
+        let before = if row[2 * COEFFICIENTS].is_one() { Challenge::ZERO } else { value };
+        value = horner(before, &powers.channel, weights);
+    }
+    // The first row follows the last one.
+    values[..EXTENSION].copy_from_slice(value.as_basis_coefficients_slice());
+    for (row, values) in fixed.values.chunks(fixed.width).zip(values.chunks(EXTENSION)) {
+        if row[2 * COEFFICIENTS + 1].is_one() {
+            let value = Challenge::from_basis_coefficients_fn(|index| values[index]);
+            factors[row[2 * COEFFICIENTS + 2].as_canonical_u32() as usize] = value;
+        }
+    }
+    RowMajorMatrix::new(values, EXTENSION)
 }
 
 fn evaluate_polynomials(
