@@ -344,24 +344,30 @@ fn openais_client_buys() {
     }
 }
 
+/// Runs the command that a demonstration prints to try it, until the answer is accepted.
+#[track_caller]
+fn buy_by_printed_command(lines: &mut impl Iterator<Item = String>, is_accepted: impl Fn(&Value) -> bool) {
+    let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
+    let began = Instant::now();
+    loop {
+        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
+        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        if is_accepted(&answer) {
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// The demonstration prints a command that works, and ends without an error when it is interrupted.
 #[test]
 fn demonstration_prints_a_command_and_ends_when_interrupted() {
     let mut command = demo(&[]);
     let mut demo = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
-    let began = Instant::now();
     // Once a period runs.
-    loop {
-        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
-        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
-        if answer["object"] == "chat.completion" {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    buy_by_printed_command(&mut lines, |answer| answer["object"] == "chat.completion");
     let interrupt = Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap();
     assert!(interrupt.success() && demo.0.wait().unwrap().success());
     let last: Vec<_> = lines.collect();

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use taonet_testing::skip;
 
 pub(crate) use checkpoint::write_checkpoint;
 pub(crate) use run_files::RunFiles;
@@ -149,8 +150,17 @@ pub(crate) fn require_models() {
     assert_eq!(state, "present", "all-MiniLM-L6-v2 is not on this machine: run scripts/models");
 }
 
+/// Returns whether these models are installed; otherwise, the test is skipped with a message, or fails if `CI` is set.
+pub(crate) fn are_installed(models: &[&str]) -> bool {
+    let missing = models.iter().find(|model| model_state(model) != "present");
+    if let Some(model) = missing {
+        skip(&format!("NOT TESTED: {model} is not installed. Run scripts/models {model}, or ./test, which does so"));
+    }
+    missing.is_none()
+}
+
 /// Returns the state of a model on this machine.
-pub(crate) fn model_state(name: &str) -> String {
+fn model_state(name: &str) -> String {
     let list = document(&tao().args(["models", "list", "--json"]).output().unwrap());
     let models = list["models"].as_array().unwrap();
     let model = models.iter().find(|model| model["model"] == name).unwrap();

@@ -7,10 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::{Challenge, Challenges, Source};
 use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
-use taonet_testing::skip;
 
 use crate::axon::BOB;
-use crate::support::{Daemon, document, is_exhaustive, local_bb, model_state, refusal, require_models, tao};
+use crate::support::{Daemon, are_installed, document, is_exhaustive, local_bb, refusal, require_models, tao};
 
 /// Recogniser of the translating miner, of its replies and of the offline translation.
 const WHISPER: &str = "faster-whisper-base";
@@ -18,15 +17,6 @@ const WHISPER: &str = "faster-whisper-base";
 const VOICE: &str = "en_US-joe-medium";
 /// Minimum similarity of a translation and its reference for points: the accuracy gate.
 const ACCURACY_GATE: f64 = 0.65;
-
-/// Returns whether these models are installed; otherwise, the test is skipped.
-fn are_installed(models: &[&str]) -> bool {
-    let missing = models.iter().find(|model| model_state(model) != "present");
-    if let Some(model) = missing {
-        skip(&format!("NOT TESTED: {model} is not installed; hint: run scripts/models {model}"));
-    }
-    missing.is_none()
-}
 
 /// Returns the shipped challenges in other languages than English, with their names: the German one only, unless
 /// `TAONET_TEST_ALL` is set, since each takes more than a minute.

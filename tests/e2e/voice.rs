@@ -5,10 +5,9 @@ use std::process::Command;
 
 use serde_json::json;
 use taonet_speech::Wav;
-use taonet_testing::skip;
 
 use crate::speech::word_errors;
-use crate::support::{bb, document, model_state, refusal, tao};
+use crate::support::{are_installed, bb, document, refusal, tao};
 
 /// The published neural voice.
 const NEURAL: &str = "en_US-joe-medium";
@@ -106,10 +105,8 @@ fn words(text: &str) -> String {
 
 #[test]
 fn neural_voice_is_understood() {
-    for model in [NEURAL, RECOGNIZER] {
-        if model_state(model) != "present" {
-            return skip(&format!("NOT TESTED: {model} is not installed; hint: run scripts/models {model}"));
-        }
+    if !are_installed(&[NEURAL, RECOGNIZER]) {
+        return;
     }
     let folder = tempfile::tempdir().unwrap();
     let voice = format!("piper:{NEURAL}");

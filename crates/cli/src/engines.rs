@@ -263,7 +263,7 @@ pub(crate) fn demo_weights(models: Option<PathBuf>, note: &str, context: &Contex
 /// default.
 ///
 /// # Errors
-/// If Whisper lacks the language.
+/// If the model does not support the language.
 pub(crate) fn demo_transcriber(
     weights: &Arc<Model>,
     language: Option<&str>,

@@ -97,27 +97,21 @@ pub(crate) fn read_with_network() -> Result<(Config, Vec<Warning>), ConfigError>
     }
 }
 
-/// Babelbit's settings and what is wrong with them.
+/// Babelbit's valid settings, and what is wrong with them nevertheless.
 pub(crate) struct CheckedSettings {
-    /// The settings; `None` if any is invalid.
-    pub(crate) config: Option<Config>,
+    /// The settings.
+    pub(crate) config: Config,
     /// Warnings about unknown settings and those without effect.
     pub(crate) warnings: Vec<Warning>,
     /// The set variables whose values have another effect than in the reference, and no warning.
     pub(crate) differences: Vec<&'static Difference>,
-    /// All of these, and the invalid settings.
+    /// All of these.
     pub(crate) findings: Vec<Finding>,
 }
 
 /// Reads Babelbit's settings, as [`read_with_network`] does, and reports on them.
-pub(crate) fn check() -> CheckedSettings {
-    let (config, warnings) = match read_with_network() {
-        Ok(read) => read,
-        Err(error) => {
-            let findings = taonet_doctor::settings(Err(&error));
-            return CheckedSettings { config: None, warnings: Vec::new(), differences: Vec::new(), findings };
-        }
-    };
+pub(crate) fn check() -> Result<CheckedSettings, ConfigError> {
+    let (config, warnings) = read_with_network()?;
     let has_warning = |name: &str| {
         let mut names = warnings.iter().map(|warning| match warning {
             Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name,
@@ -134,7 +128,7 @@ pub(crate) fn check() -> CheckedSettings {
     }
     findings
         .extend(differences.iter().map(|row| taonet_doctor::difference(row.name, row.reference, row.here, row.remedy)));
-    CheckedSettings { config: Some(config), warnings, differences, findings }
+    Ok(CheckedSettings { config, warnings, differences, findings })
 }
 
 /// Reports the variables that select the network and are invalid; other subnets than Babelbit have no further settings

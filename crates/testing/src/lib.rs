@@ -2,6 +2,7 @@
 //!
 //! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
 //! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed.
+//! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns its answer.
 //! - [`CapturedLog`] holds what the current thread logs.
 //!
 //! ```no_run
@@ -28,7 +29,7 @@ mod peers;
 use std::io::Write as _;
 
 pub use captured_log::CapturedLog;
-pub use peers::peer_directory;
+pub use peers::{ask, peer_directory};
 
 /// Prints why a test is skipped to standard error; with `CI` set, panics. `./test` lists messages that begin with `SKIPPED`
 /// or `NOT TESTED`.

@@ -1,4 +1,8 @@
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use crate::skip;
 
@@ -21,6 +25,15 @@ pub fn peer_directory(name: &str) -> Option<PathBuf> {
         list.display()
     ));
     None
+}
+
+/// Runs a program with a JSON document on its standard input, and returns the JSON document that it prints.
+pub fn ask(program: &mut Command, question: &Value) -> Value {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program:?}: {}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Returns the same directory as `peers_dir` in scripts/lib.sh.

@@ -2,11 +2,11 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use taonet_testing::peer_directory;
+use taonet_testing::{ask, peer_directory};
 
 use crate::decoder::Row;
 use crate::encoder::Buffers;
@@ -87,17 +87,8 @@ impl Peer {
 
     fn ask(&self, mut request: Value) -> Value {
         request["out"] = json!(self.folder.path());
-        let mut child = Command::new(&self.python)
-            .arg(repository("crates/whisper/tests/peer/reference.py"))
-            .env("HF_HUB_OFFLINE", "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "reference.py failed");
-        serde_json::from_slice(&output.stdout).unwrap()
+        let script = repository("crates/whisper/tests/peer/reference.py");
+        ask(Command::new(&self.python).arg(script).env("HF_HUB_OFFLINE", "1"), &request)
     }
 
     /// Writes an array for the reference.

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use serde_json::{Map, Value, json};
 
 use crate::model::Model;
+use crate::options::Options;
 use crate::transcribe::CONTEXT;
 
 /// End-of-text token. The text tokens before it are the 256 bytes, some words, and the empty token.
@@ -46,6 +47,16 @@ pub(crate) fn open() -> Model {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     Model::open(folder.path()).unwrap()
+}
+
+/// Returns options that accept any text: that of [`model`] is repetitive.
+pub(crate) fn lenient() -> Options {
+    Options {
+        language: Some("en".to_owned()),
+        no_speech_threshold: None,
+        compression_ratio_threshold: None,
+        ..Options::default()
+    }
 }
 
 /// Returns reproducible noise in [-1, 1).

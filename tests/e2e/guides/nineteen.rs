@@ -6,12 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use taonet_testing::skip;
 use tempfile::TempDir;
 
 use super::first_block;
 use crate::peers::Peer;
-use crate::support::{Daemon, document, free_address, model_state, shell, stderr, tao};
+use crate::support::{Daemon, are_installed, document, free_address, shell, stderr, tao};
 
 const MODEL: &str = "SmolLM2-135M-Instruct";
 /// Maximum number of commands of the walkthrough.
@@ -108,10 +107,7 @@ impl Walkthrough {
 #[test]
 fn walkthrough_of_the_inference_market_ends_in_an_answer() {
     let Some(peer) = Peer::find("openai") else { return };
-    if model_state(MODEL) != "present" {
-        skip(&format!(
-            "NOT TESTED: {MODEL} is not on this machine. Run scripts/models {MODEL}, or ./test, which does so"
-        ));
+    if !are_installed(&[MODEL]) {
         return;
     }
     let block = first_block("docs/nineteen.md", "Try it on one machine");

@@ -1,9 +1,7 @@
 //! The demonstration with and without the model that it serves by default.
 
-use taonet_testing::skip;
-
 use super::*;
-use crate::support::{model_state, stderr};
+use crate::support::{are_installed, stderr};
 
 /// The model of the demonstration, if it is installed.
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
@@ -29,8 +27,7 @@ fn demonstration_without_the_chat_model_says_how_to_get_it() {
 /// the printed command buys an answer that makes sense.
 #[test]
 fn demonstration_serves_the_chat_model() {
-    if model_state(CHAT_MODEL) != "present" {
-        skip(&format!("NOT TESTED: {CHAT_MODEL} is not on this machine. Run scripts/models {CHAT_MODEL}, or ./test"));
+    if !are_installed(&[CHAT_MODEL]) {
         return;
     }
     let mut command = tao();
@@ -59,16 +56,8 @@ fn demonstration_serves_the_chat_model() {
     assert!(number(good, "weight") > number(cheating, "weight"), "{round}");
     assert!(number(cheating, "quality") < 0.01, "{cheating}");
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
     // The gateway can still send a request to the cheating miner, and between two periods there is no answer.
-    let began = Instant::now();
-    loop {
-        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
-        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
-        if answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("Rome")) {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_mins(3), "{answer}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    buy_by_printed_command(&mut lines, |answer| {
+        answer["choices"][0]["message"]["content"].as_str().is_some_and(|text| text.contains("Rome"))
+    });
 }

@@ -154,9 +154,13 @@ impl Subnet {
             let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
             return (is_valid.then_some(Self { netuid, babelbit: None }), findings);
         }
-        let settings::CheckedSettings { config, findings, .. } = settings::check();
-        let subnet = config.map(|config| Self { netuid: selected.unwrap_or(config.netuid), babelbit: Some(config) });
-        (subnet, findings)
+        match settings::check() {
+            Ok(settings::CheckedSettings { config, findings, .. }) => {
+                let netuid = selected.unwrap_or(config.netuid);
+                (Some(Self { netuid, babelbit: Some(config) }), findings)
+            }
+            Err(error) => (None, taonet_doctor::settings(Err(&error))),
+        }
     }
 }
 

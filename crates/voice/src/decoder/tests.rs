@@ -43,7 +43,7 @@ fn unsupported_decoder_is_none() {
     }
 }
 
-/// A value times 1 is a second name of the value, whose readers are counted by name.
+/// A multiplication by 1 gives a signal a second name, and the builder counts the readers of one name only.
 #[test]
 fn factor_of_one_is_unsupported() {
     let mut network = testing::decoder_network();

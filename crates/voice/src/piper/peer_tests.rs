@@ -2,12 +2,12 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::json;
 use taonet_speech::models::{ModelSpec, ModelStore};
-use taonet_testing::{peer_directory, skip};
+use taonet_testing::{ask, peer_directory, skip};
 
 use super::*;
 
@@ -71,16 +71,8 @@ impl Peer {
     fn sentences(&self, length_scale: f32) -> Vec<Vec<Sentence>> {
         let request =
             json!({"voice": self.voice, "texts": TEXTS, "length_scale": length_scale, "out": self.folder.path()});
-        let mut child = Command::new(&self.python)
-            .arg(repository("crates/voice/tests/peer/reference.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "reference.py failed");
-        serde_json::from_slice(&output.stdout).unwrap()
+        let script = repository("crates/voice/tests/peer/reference.py");
+        serde_json::from_value(ask(Command::new(&self.python).arg(script), &request)).unwrap()
     }
 
     fn samples(&self, sentence: &Sentence) -> Vec<f32> {

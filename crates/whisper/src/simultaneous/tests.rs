@@ -1,7 +1,7 @@
 use super::*;
 use crate::EngineSize;
 use crate::model::{Fault, Model};
-use crate::testing::{model, noise, open};
+use crate::testing::{lenient, model, noise, open};
 
 /// A word of one token, with its start and end in seconds from the start of the audio.
 fn word(text: &str, token: u32, start: f64, end: f64) -> TimedWord {
@@ -18,16 +18,6 @@ fn state(length: usize, dropped: usize) -> State {
 fn transcriber(model: &Arc<Model>, options: Options) -> Arc<Transcriber> {
     let one = std::num::NonZeroUsize::MIN;
     Arc::new(Transcriber::start("test", model, options, EngineSize { threads: one, windows: one }).unwrap())
-}
-
-/// Options that accept any text: the model's is repetitive.
-fn lenient() -> Options {
-    Options {
-        language: Some("en".to_owned()),
-        no_speech_threshold: None,
-        compression_ratio_threshold: None,
-        ..Options::default()
-    }
 }
 
 /// Plays samples in frames of this length and returns all words.

@@ -2,7 +2,7 @@
 //! and `substrate-interface`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router
 use taonet_nineteen_transport::{
     FiberClient, FiberRules, HandshakeError, MinerHandshake, RsaKey, Trust, signed_requests,
 };
-use taonet_testing::peer_directory;
+use taonet_testing::{ask, peer_directory};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
 
@@ -55,13 +55,7 @@ async fn miner() -> u16 {
 async fn a_python_validator_calls_our_miner() {
     let Some(mut python) = python() else { return };
     let question = json!({"port": miner().await, "hotkey": key("//Bob").hotkey(), "model": "chat"});
-    let results = tokio::task::spawn_blocking(move || {
-        let mut child = python.arg("call").spawn().unwrap();
-        child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
-    });
+    let results = tokio::task::spawn_blocking(move || ask(python.arg("call"), &question));
     let results = results.await.unwrap();
     assert_eq!((&results["bits"], &results["fresh"]), (&json!(2048), &json!(true)));
     assert_eq!(results["before"], 400);

@@ -54,11 +54,8 @@ fn show(context: &Context) -> anyhow::Result<()> {
 /// Reports invalid values as an error, and otherwise unknown settings, those without effect, and those whose values have
 /// another effect than in the reference.
 fn check(context: &Context) -> anyhow::Result<()> {
-    let CheckedSettings { config, warnings, differences: relevant, findings } = settings::check();
-    if config.is_none() {
-        let read = settings::read_with_network().map(|_| ());
-        return read.map_err(|error| Classified::error(Failure::Usage, error.to_string()));
-    }
+    let checked = settings::check().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let CheckedSettings { warnings, differences: relevant, findings, .. } = checked;
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     if context.json {
         let findings: Vec<_> = findings.iter().map(finding_json).collect();

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::options::Options;
-use crate::testing::{END_OF_TEXT, model, noise};
+use crate::testing::{END_OF_TEXT, lenient, model, noise};
 
 /// Number of encoder positions of the audio: 4 s.
 const LENGTH: usize = 200;
@@ -10,16 +10,6 @@ const LENGTH: usize = 200;
 const WORD: u32 = 256;
 /// Token of the letter "A".
 const LETTER: u32 = 32;
-
-/// Options that accept any text: the model's is repetitive.
-fn lenient() -> Options {
-    Options {
-        language: Some("en".to_owned()),
-        no_speech_threshold: None,
-        compression_ratio_threshold: None,
-        ..Options::default()
-    }
-}
 
 fn recording(options: Options, samples: &[f32]) -> Recording {
     let mut recording = Recording::new(model(), Arc::new(options), samples);

@@ -1,6 +1,5 @@
 //! Tests of the gateway with OpenAI's clients and schemathesis. The gateway is served on a port, as by `tao nineteen`.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,7 +11,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_store::KeyTerms;
 use taonet_service::Shutdown;
-use taonet_testing::peer_directory;
+use taonet_testing::{ask, peer_directory};
 use tokio::net::TcpListener;
 
 use super::market::{Shop, calls, shop_with, word};
@@ -101,12 +100,7 @@ impl Served {
 
     /// Runs a client script against the gateway; returns the results that it prints.
     fn sell_to(&self, buyer: &mut Command) -> Value {
-        let mut buyer = buyer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let question = json!({"url": format!("{}/v1", self.url), "key": self.shop.key});
-        buyer.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
-        let output = buyer.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", output.status);
-        serde_json::from_slice(&output.stdout).unwrap()
+        ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.shop.key}))
     }
 
     /// Stops the server, and checks that the books balance.
