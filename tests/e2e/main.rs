@@ -24,6 +24,7 @@ mod fuzz;
 mod guides;
 #[cfg(target_os = "linux")]
 mod half_open;
+mod interpret;
 mod kill;
 mod localnet_peers;
 mod market;

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-neuron`,
-//! `taonet-validator`, `taonet-dashboard`, `taonet-doctor`, `taonet-babelbit-runner` and `taonet-nineteen-control`, and by
-//! the commands of `taonet-cli`.
+//! `taonet-validator`, `taonet-kit`, `taonet-summing-subnet`, `taonet-dashboard`, `taonet-doctor`,
+//! `taonet-babelbit-runner` and `taonet-nineteen-control`, and by the commands of `taonet-cli`.
 //!
 //! # Where to begin
 //!

@@ -9,7 +9,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
 use taonet_chain::Network;
 use taonet_neuron::WalletSettings;
-use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallet, Wallets, expand_home};
+use taonet_wallet::{
+    CryptoType, DEFAULT_ROOT, Keypair, Mnemonic, Name, StoredKey, Wallet, Wallets, WordCount, expand_home,
+};
 
 use crate::chain::{NetworkArgs, check_development_before, set_network};
 use crate::exit::{Classified, Failure};
@@ -148,6 +150,11 @@ impl KeyArgs {
             }
         }
     }
+}
+
+/// Generates a key for requests to a miner that admits any caller.
+pub(crate) fn temporary_key() -> anyhow::Result<Keypair> {
+    Ok(Keypair::from_seed(&Mnemonic::generate(WordCount::Twelve)?.to_seed("")))
 }
 
 /// Returns the network that the arguments select, or without them the environment.

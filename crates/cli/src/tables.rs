@@ -420,6 +420,20 @@ pub(crate) static STT_BENCHMARK: [Column; 10] = [
 pub(crate) static SCORING_BENCHMARK: [Column; 5] =
     [number("miners"), number("wall s"), number("CPU s"), number("miners/s"), number("peak MB")];
 
+/// Columns of `bb bench interpret`.
+pub(crate) static INTERPRET_BENCHMARK: [Column; 10] = [
+    text("recording"),
+    number("score"),
+    number("WER").rank(1),
+    number("BLEU").rank(2),
+    number("chrF"),
+    number("AL").rank(5),
+    number("LAAL"),
+    number("ATD").rank(4),
+    number("real-time factor").rank(3),
+    text("lost points"),
+];
+
 /// Columns of `bb audit`: scoring conditions that differ.
 pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
 

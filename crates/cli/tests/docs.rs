@@ -33,10 +33,11 @@ fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<It
 }
 
 /// Folders of the crates that define metrics.
-const METRICS: [&str; 6] = [
+const METRICS: [&str; 7] = [
     "subnets",
     "crates/cli/src/commands/axon",
     "crates/http/src",
+    "crates/kit/src",
     "crates/localnet/node/src",
     "crates/update/src",
     "crates/validator/src",

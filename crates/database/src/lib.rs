@@ -38,8 +38,9 @@
 //! number, and PostgreSQL then keeps that type for the prepared statement.
 //!
 //! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and `taonet-nineteen-store` with either
-//! database, by `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its errors. With the
-//! feature `testing`, `testing` starts PostgreSQL and NATS servers for tests.
+//! database, by `taonet-kit` with SQLite only, by `taonet-babelbit-workers` with PostgreSQL only, and by
+//! `taonet-babelbit-runner` for its errors. With the feature `testing`, `testing` starts PostgreSQL and NATS servers for
+//! tests.
 
 mod connection;
 mod error;

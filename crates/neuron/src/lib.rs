@@ -1,7 +1,7 @@
 //! What the operators of every subnet's miners and validators share.
 //!
-//! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet, database, queue and object
-//!   storage, under the names of the reference systems' variables. A subnet's own settings stand beside it.
+//! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet, database, queue and
+//!   object storage, under the names of the reference systems' variables. A subnet's own settings stand beside it.
 //! - [`Neurons`] are the neurons of a subnet at one block, from a node's metagraph or the subtensor gateway.
 //! - [`MinerDirectory`] selects the miners among them that a validator calls, each as a [`MinerEntry`].
 //! - [`AddressPolicy`] decides which addresses of miners are called. By default these are public IP addresses: a signed
@@ -29,10 +29,10 @@
 //! to each resolved IP address.
 //!
 //! Uses `taonet-chain` (the metagraph), `taonet-primitives` (public addresses, backoff), `taonet-wire` (peers),
-//! `taonet-settings` (tables of variables) and `taonet-objects` (settings of a bucket). Used by `taonet-validator` for the
-//! neurons that the subtensor gateway reports, by `taonet-babelbit-runner`, `taonet-nineteen-control` and
-//! `taonet-proof-validator` for the miners of the metagraph, by `taonet-doctor` for the policy of addresses, and by
-//! `taonet-babelbit-config` and the commands for settings.
+//! `taonet-settings` (tables of variables) and `taonet-objects` (settings of a bucket). Used by `taonet-validator` for
+//! the neurons that the subtensor gateway reports, by `taonet-babelbit-runner`, `taonet-nineteen-control`,
+//! `taonet-proof-validator` and `taonet-kit` for the miners of the metagraph, by `taonet-doctor` for the policy of
+//! addresses, and by `taonet-babelbit-config` and the commands for settings.
 
 mod address;
 mod directory;

@@ -28,8 +28,8 @@
 //! metrics registers their help texts, usually in a function `describe_metrics`. `docs/metrics.md` lists the metrics; a
 //! test compares their names with those in the code.
 //!
-//! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the metrics, and by the
-//! commands of `taonet-cli`.
+//! Uses no other crate of the workspace. Used by `taonet-http`, whose readiness routes render the metrics, by the
+//! commands of `taonet-cli`, and by the program of `taonet-summing-subnet`.
 
 mod filter;
 mod record;

@@ -47,16 +47,17 @@
 //! previous weights are submitted again, unless they are too old. Signer and gateway act with the validator's key, so
 //! outside of loopback addresses their callers must present a token ([`operator_http`]).
 //!
-//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with typed outcomes, and with
-//! the end of the epoch as its only deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP interfaces
-//! are those of the reference stack of Babelbit, so that each of the three processes can be replaced independently. The
-//! crate computes no scores and contains nothing specific to a subnet.
+//! A validator that runs in one process needs neither: it submits through [`LocalWeights`], with typed outcomes, and
+//! with the end of the epoch as its only deadline. The gateway serves the same [`LocalWeights`] over HTTP. The HTTP
+//! interfaces are those of the reference stack of Babelbit, so that each of the three processes can be replaced
+//! independently. The crate computes no scores and contains nothing specific to a subnet.
 //!
 //! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-neuron` (the subnet's neurons), `taonet-chain`,
 //! `taonet-wallet`, `taonet-http`, `taonet-service` and `taonet-primitives`. Used by `taonet-babelbit-validator`,
-//! `taonet-nineteen-control` and `taonet-proof-validator`; by `taonet-babelbit-runner`, `taonet-babelbit-scoring-api`
-//! and `taonet-babelbit-arena` for the client of the subtensor gateway; and by `taonet-babelbit-config` for default
-//! settings. With the feature `testing`, `testing` starts an in-process development chain.
+//! `taonet-nineteen-control`, `taonet-proof-validator` and `taonet-kit`; by `taonet-babelbit-runner`,
+//! `taonet-babelbit-scoring-api` and `taonet-babelbit-arena` for the client of the subtensor gateway; and by
+//! `taonet-babelbit-config` for default settings. With the feature `testing`, `testing` starts an in-process
+//! development chain.
 
 pub mod api;
 pub mod operator_http;

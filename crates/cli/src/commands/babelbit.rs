@@ -85,7 +85,7 @@ pub(crate) enum Command {
     ComputeWeights(compute_weights::WeightsArgs),
     /// Add word timings to the reference texts of challenge files
     Align(align::AlignArgs),
-    /// Measure speech recognition and scoring on this machine
+    /// Measure interpretation, speech recognition and scoring
     #[command(subcommand)]
     Bench(bench::Command),
     /// Show or check the settings from the environment

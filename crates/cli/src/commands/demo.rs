@@ -129,12 +129,13 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     match args.challenge.as_deref() {
         None if args.once => Ok(Challenges::english()?.into_iter().take(1).collect()),
         None => Ok(Challenges::english()?),
-        Some(text) => Ok(vec![find(text)?]),
+        Some(text) => Ok(vec![find(&format!("--challenge {text}"), text)?]),
     }
 }
 
-/// Finds a shipped challenge by name, or reads one from a file.
-pub(crate) fn find(text: &str) -> anyhow::Result<Challenge> {
+/// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the argument of the command
+/// line.
+pub(crate) fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
     if let Some(challenge) = Challenges::find(text)? {
         return Ok(challenge);
     }
@@ -143,12 +144,10 @@ pub(crate) fn find(text: &str) -> anyhow::Result<Challenge> {
         let names = Challenges::names().collect::<Vec<_>>().join(", ");
         return Err(Classified::error(
             Failure::Usage,
-            format!(
-                "--challenge {text}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"
-            ),
+            format!("{label}: neither a shipped challenge nor a file\nhint: the shipped challenges are {names}"),
         ));
     }
-    Challenge::load(path).with_context(|| format!("--challenge {text}: not a readable challenge file"))
+    Challenge::load(path).with_context(|| format!("{label}: not a readable challenge file"))
 }
 
 /// Output directory: permanent (`--keep`) or temporary.

@@ -9,7 +9,8 @@
 //! - [`evidence`]: a signed bundle with all inputs of the scores, for verification by anyone (`bb evidence`). The
 //!   signature is verified before any content is parsed, and no file name in the bundle is ever used as a path.
 //! - [`conformance`]: sends a miner the requests of a validator and requests that must be refused, and returns a
-//!   verdict per [`conformance::Rule`], with response times and expected scores (`bb test-miner`).
+//!   verdict per [`conformance::Rule`], with response times and expected scores (`bb test-miner`); plays challenges for
+//!   `bb bench interpret`.
 //!
 //! An audit reads the ledger, then compares; a runner may write to the same ledger concurrently:
 //!
@@ -37,7 +38,7 @@
 //! Uses `taonet-babelbit-runner` (ledger, files, connections), `taonet-babelbit-scorer` (recognition and scores),
 //! `taonet-babelbit-core` (rules and records), `taonet-babelbit-engine` and `taonet-babelbit-challenges` (the contest
 //! of a conformance test), `taonet-speech`, `taonet-wallet` and `taonet-wire` (signatures), `taonet-http` and
-//! `taonet-primitives`. Used by `bb audit`, `bb evidence` and `bb test-miner`.
+//! `taonet-primitives`. Used by `bb audit`, `bb evidence`, `bb test-miner` and `bb bench interpret`.
 
 pub mod audit;
 pub mod conformance;

@@ -30,7 +30,7 @@
 //!
 //! Uses `taonet-speech` (WAV files, the trait of synthesisers), `taonet-babelbit-core` (messages and words) and
 //! `taonet-primitives`. Used by `taonet-babelbit-engine`, which serves challenges, by `taonet-babelbit-audit` for
-//! conformance tests, and by `bb engine`, `bb test-miner` and `tao demo`.
+//! conformance tests, and by `bb engine`, `bb test-miner`, `bb bench interpret` and `tao demo`.
 
 mod audio;
 mod file;

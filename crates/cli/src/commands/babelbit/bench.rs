@@ -1,5 +1,6 @@
-//! `bb bench …`: speech recognition and scoring on this machine.
+//! `bb bench …`: interpretation, speech recognition and scoring on this machine.
 
+mod interpret;
 mod measure;
 mod scoring;
 mod sounds;
@@ -11,6 +12,8 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Measure the interpretation of a miner: quality, latency, speed, memory
+    Interpret(interpret::InterpretArgs),
     /// Measure speech recognition: real-time factor, processor time, memory
     Stt(stt::SttArgs),
     /// Measure the scoring of all replies to an utterance
@@ -19,6 +22,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Interpret(args) => interpret::run(args, context),
         Command::Stt(args) => stt::run(args, context),
         Command::Scoring(args) => scoring::run(args, context),
     }

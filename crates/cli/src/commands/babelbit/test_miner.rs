@@ -19,7 +19,7 @@ use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
-use taonet_wallet::{Keypair, Mnemonic, WordCount};
+use taonet_wallet::Keypair;
 use taonet_whisper::SpeechTask;
 
 use crate::commands::demo;
@@ -27,6 +27,7 @@ use crate::commands::wallet::place::HotkeyArgs;
 use crate::contest::Contest as TestedContest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::keys::temporary_key;
 use crate::leaderboard::late_by;
 use crate::password::PasswordArgs;
 use crate::printable::printable;
@@ -127,7 +128,7 @@ fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
         memory::protect();
         return args.wallet.unlock(&args.password);
     }
-    Ok(Keypair::from_seed(&Mnemonic::generate(WordCount::Twelve)?.to_seed("")))
+    temporary_key()
 }
 
 /// Checks the rules with speech, then plays and scores the challenges.
@@ -173,7 +174,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     if texts.is_empty() {
         return Ok(Challenges::english()?);
     }
-    texts.iter().map(|text| demo::find(text)).collect()
+    texts.iter().map(|text| demo::find(&format!("--challenge {text}"), text)).collect()
 }
 
 /// Returns the report as JSON.
@@ -227,7 +228,8 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     text.trim_end().to_owned()
 }
 
-fn timing_table(Timings(timings): &Timings) -> Rows {
+/// Formats response times by kind of request.
+pub(super) fn timing_table(Timings(timings): &Timings) -> Rows {
     let mut rows = table(&TIMINGS);
     for timing in timings {
         let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);

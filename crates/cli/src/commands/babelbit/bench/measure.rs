@@ -1,7 +1,8 @@
-//! Measurement of time and memory of this process, and statistics over repeats.
+//! Measurement of time and memory of this process and of others, and statistics over repeats.
 
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -31,10 +32,27 @@ fn processor_time() -> Duration {
 
 /// Returns the peak memory of this process in MB; `None` on systems other than Linux.
 pub(super) fn peak_memory() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    peak_memory_of("self")
+}
+
+/// Returns the peak memory in MB of the process with this ID; `None` if it has ended, and on systems other than Linux.
+pub(super) fn peak_memory_of(process: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kibibytes * 1024.0 / 1e6)
+}
+
+/// Returns the processor seconds that the process with this ID has used, with all its threads and the programs that it
+/// has run and waited for; `None` if it has ended, and on systems other than Linux.
+pub(super) fn processor_seconds_of(process: &str) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name of the program, in parentheses, may contain spaces. The 12th to 15th field after it are the times in
+    // user and kernel mode, of the process and of its children.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks = fields.split(' ').skip(11).take(4).map(str::parse::<u64>);
+    let ticks = ticks.collect::<Result<Vec<_>, _>>().ok().filter(|ticks| ticks.len() == 4)?;
+    Some(ticks.iter().sum::<u64>() as f64 / clock_ticks_per_second() as f64)
 }
 
 /// Median, minimum and maximum over repeats.
@@ -82,5 +100,26 @@ mod tests {
             assert!(began.elapsed() < Duration::from_mins(1));
         }
         assert!(watch.stop().0 > 0.0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn usage_of_another_process_includes_the_programs_that_it_has_run() {
+        use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+        use std::process::{Command, Stdio};
+
+        // The inner shell works, and the outer one waits for it.
+        let work = "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'; echo done; read end";
+        let mut shell =
+            Command::new("sh").args(["-c", work]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(shell.stdout.take().unwrap());
+        output.read_line(&mut String::new()).unwrap();
+        let process = shell.id().to_string();
+        let (seconds, megabytes) = (processor_seconds_of(&process).unwrap(), peak_memory_of(&process).unwrap());
+        assert!((0.01..60.0).contains(&seconds) && (0.1..100.0).contains(&megabytes), "{seconds} s, {megabytes} MB");
+        shell.stdin.take().unwrap().write_all(b"\n").unwrap();
+        output.read_to_string(&mut String::new()).unwrap();
+        shell.wait().unwrap();
+        assert_eq!((processor_seconds_of(&process), peak_memory_of(&process)), (None, None));
     }
 }

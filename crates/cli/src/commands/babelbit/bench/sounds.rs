@@ -1,7 +1,9 @@
-//! Synthetic replies like those of the reference's benchmarks.
+//! Recordings of the benchmarks: synthetic replies like those of the reference, and WAV files.
 
 use std::f64::consts::TAU;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -75,6 +77,23 @@ pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) 
 /// Encodes samples as a WAV file with 16 bits per sample.
 pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>> {
     Ok(Wav::encode(&Pcm::mono(samples, rate), SampleFormat::S16)?)
+}
+
+/// Lists the WAV files in a directory, sorted by name.
+///
+/// # Errors
+/// If the directory is unreadable or contains no WAV file.
+pub(super) fn wav_paths(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read {}", directory.display());
+    let entries = std::fs::read_dir(directory).with_context(unreadable)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths.with_context(unreadable)?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")));
+    paths.sort();
+    if paths.is_empty() {
+        bail!("{} contains no WAV file", directory.display());
+    }
+    Ok(paths)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::measure::{Spread, Stopwatch, peak_memory, per};
-use super::sounds::{AudioKind, wav};
+use super::sounds::{AudioKind, wav, wav_paths};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::STT_BENCHMARK;
@@ -179,13 +179,6 @@ fn cores() -> NonZeroUsize {
 
 /// Reads the WAV files in a directory, sorted by name.
 fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")));
-    paths.sort();
-    if paths.is_empty() {
-        bail!("{} contains no WAV file", directory.display());
-    }
     let read = |path: PathBuf| -> anyhow::Result<Vec<u8>> {
         let file = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let header =
@@ -193,7 +186,7 @@ fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
         check_recording(&header).with_context(|| path.display().to_string())?;
         Ok(file)
     };
-    paths.into_iter().map(read).collect()
+    wav_paths(directory)?.into_iter().map(read).collect()
 }
 
 /// Progress of a measurement, shared by its threads.

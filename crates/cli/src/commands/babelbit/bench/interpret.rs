@@ -1,0 +1,238 @@
+//! The `bb bench interpret` command.
+
+mod items;
+mod local_miner;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use taonet_babelbit_audit::conformance::{Played, Target, play};
+use taonet_babelbit_config::Config;
+use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
+use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+use taonet_speech::{Espeak, Synthesizer};
+use taonet_wallet::Keypair;
+use taonet_whisper::SpeechTask;
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::keys::temporary_key;
+use crate::{engines, settings};
+use items::{Item, Recordings};
+use local_miner::LocalMiner;
+use report::{ItemFigures, MeasuredMiner, Report};
+
+/// Measure the interpretation of a miner: quality, latency, speed, memory
+#[derive(Debug, Args)]
+pub(crate) struct InterpretArgs {
+    /// Challenge to interpret: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a challenge file; or a
+    /// directory of recordings NAME.wav, each with its reference NAME.txt and, if known, its words NAME.src.txt
+    #[arg(value_name = "NAME|FILE|DIR")]
+    recordings: String,
+    /// Address of a running miner, whose processor time and memory are not measured: http://HOST:PORT, or HOST:PORT
+    /// [default: a miner that this command starts]
+    #[arg(long, value_name = "URL", requires = "miner_hotkey", conflicts_with = "miner_options")]
+    miner: Option<String>,
+    /// Hotkey of the running miner; requests are signed for this receiver, with a temporary key
+    #[arg(long, value_name = "HOTKEY", requires = "miner")]
+    miner_hotkey: Option<Hotkey>,
+    /// Language of a directory's recordings, which the miner is told, such as fr [default: und (undetermined)]
+    #[arg(long, value_name = "CODE", value_parser = language)]
+    language: Option<String>,
+    /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model directory [env:
+    /// BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc]
+    #[arg(long, value_name = "MODEL")]
+    stt_model: Option<String>,
+    /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Options of the miner that this command starts, those of `bb miner`
+    #[arg(last = true, value_name = "MINER_OPTION")]
+    miner_options: Vec<String>,
+}
+
+/// Parses the code of a language, such as `fr` or `fr-CA`.
+fn language(text: &str) -> Result<String, &'static str> {
+    let mut parts = text.split('-');
+    let is_primary = |part: &str| (2..=3).contains(&part.len()) && part.chars().all(|c| c.is_ascii_lowercase());
+    let is_further = |part: &str| (2..=8).contains(&part.len()) && part.chars().all(|c| c.is_ascii_alphanumeric());
+    if parts.next().is_some_and(is_primary) && parts.all(is_further) {
+        return Ok(text.to_owned());
+    }
+    Err("expected the code of a language, such as fr")
+}
+
+/// Engines and keys of a measurement.
+struct Bench {
+    config: Config,
+    /// Key that signs the requests.
+    validator: Keypair,
+    synthesizer: Arc<dyn Synthesizer>,
+    scorer: Arc<BatchScorer>,
+    /// Name and fingerprint of the recogniser.
+    recognizer: [String; 2],
+    /// Name of the sentence embedder.
+    embedder: String,
+}
+
+pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()> {
+    let mut config = settings::load()?;
+    config.recognizer = args.stt_model.clone().or(config.recognizer);
+    config.models_dir = args.models.clone().or(config.models_dir);
+    let recordings = Recordings::find(&args.recordings, args.language.as_deref(), &config.scoring.target_language)?;
+    let bench = Bench::load(config, context)?;
+    let report = context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        tokio::select! {
+            report = bench.measure(args, recordings, context) => report,
+            () = shutdown.requested() => bail!("the measurement was interrupted"),
+        }
+    })?;
+    if context.json {
+        context.print_json(&report.document())?;
+    } else {
+        context.print(&report.shown())?;
+    }
+    anyhow::ensure!(report.complete_replies() > 0, "the miner completed no reply\nhint: the report has the errors");
+    Ok(())
+}
+
+impl Bench {
+    /// Loads the engines that score the replies.
+    fn load(config: Config, context: &Context) -> anyhow::Result<Self> {
+        let synthesizer = Arc::new(Espeak::find()?);
+        let recognizer = engines::transcribing_recognizer(&config, None, SpeechTask::Transcribe)?;
+        let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
+        let names = [recognizer.name().to_owned(), recognizer.fingerprint().to_owned()];
+        let embedder_name = embedder.name().to_owned();
+        let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
+        // Replies that score 0 are transcribed, too: their texts count.
+        let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
+        let scorer = BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?;
+        Ok(Self {
+            config,
+            validator: temporary_key()?,
+            synthesizer,
+            scorer: Arc::new(scorer),
+            recognizer: names,
+            embedder: embedder_name,
+        })
+    }
+
+    /// Plays the recordings to the miner that the arguments select.
+    async fn measure(self, args: &InterpretArgs, recordings: Recordings, context: &Context) -> anyhow::Result<Report> {
+        let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
+        if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
+            let miner = MeasuredMiner { url: url.clone(), hotkey, options: None, cpu_sec: None, max_rss_mb: None };
+            return Box::pin(self.play(miner, items, args, context)).await;
+        }
+        context.say("starting a miner");
+        let mut local = LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
+        let miner = MeasuredMiner {
+            url: local.url.clone(),
+            hotkey: local.hotkey,
+            options: Some(args.miner_options.clone()),
+            cpu_sec: None,
+            max_rss_mb: None,
+        };
+        let before = local.processor_seconds();
+        let mut report = Box::pin(self.play(miner, items, args, context)).await?;
+        local.check_running()?;
+        report.miner.cpu_sec = local.processor_seconds().zip(before).map(|(after, before)| after - before);
+        report.miner.max_rss_mb = local.peak_memory();
+        Ok(report)
+    }
+
+    /// Plays the recordings one by one, each as soon as the reply to the one before is scored.
+    async fn play(
+        self,
+        miner: MeasuredMiner,
+        items: Vec<Item>,
+        args: &InterpretArgs,
+        context: &Context,
+    ) -> anyhow::Result<Report> {
+        let Self { config, validator, synthesizer, scorer, recognizer, embedder } = self;
+        // The user chose the address, so private addresses are allowed.
+        let address = AddressPolicy::private().resolve(&miner.url);
+        let address = address.map_err(|error| Classified::error(Failure::Usage, format!("--miner: {error}")))?;
+        let predict_path = config.predict_endpoint.clone();
+        let target = Target { address, predict_path, hotkey: miner.hotkey, validator };
+        let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let run = RunnerSettings {
+            play: config.play.clone(),
+            rules: config.rules,
+            ..RunnerSettings::new(RunPaths::below(directory.path()))
+        };
+        let challenges = items.iter().map(|item| item.challenge.clone()).collect();
+        let bar = progress(items.len(), context)?;
+        let observe = |_: &Played| bar.inc(1);
+        let language = config.scoring.target_language.as_str();
+        let result = play(&target, challenges, synthesizer, scorer, run, language, observe).await;
+        bar.finish_and_clear();
+        let (played, timings) = result?;
+        Ok(Report {
+            recordings: args.recordings.clone(),
+            recognizer,
+            embedder,
+            miner,
+            items: items.into_iter().filter_map(|item| ItemFigures::of(item, &played)).collect(),
+            timings,
+        })
+    }
+}
+
+/// Creates a progress bar, which is hidden if standard error is not a terminal.
+fn progress(recordings: usize, context: &Context) -> anyhow::Result<ProgressBar> {
+    if context.json {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{pos}/{len} recordings [{wide_bar}] {elapsed}")?;
+    Ok(ProgressBar::new(recordings as u64).with_style(style))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: InterpretArgs,
+    }
+
+    const HOTKEY: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+
+    #[test]
+    fn options_after_two_dashes_are_those_of_the_miner() {
+        let line = Line::try_parse_from(["bb", "fr-1", "--", "--task", "translate"]).unwrap();
+        assert_eq!((line.args.miner, line.args.miner_options.join(" ")), (None, "--task translate".to_owned()));
+        Line::try_parse_from(["bb", "fr-1", "--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY]).unwrap();
+        for (options, expected) in [
+            (&["--miner", "127.0.0.1:1"][..], "--miner-hotkey <HOTKEY>"),
+            (&["--miner-hotkey", HOTKEY], "--miner <URL>"),
+            (&["--miner", "127.0.0.1:1", "--miner-hotkey", HOTKEY, "--", "--task", "translate"], "cannot be used with"),
+            (&["--task", "translate"], "unexpected argument '--task'"),
+        ] {
+            let error = Line::try_parse_from([&["bb", "fr-1"], options].concat()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{options:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn codes_of_languages_are_checked() {
+        for text in ["fr", "fr-CA", "und"] {
+            assert_eq!(language(text), Ok(text.to_owned()));
+        }
+        for text in ["", "F", "FR", "french", "fr-", "fr_CA"] {
+            assert_eq!(language(text), Err("expected the code of a language, such as fr"), "{text}");
+        }
+    }
+}

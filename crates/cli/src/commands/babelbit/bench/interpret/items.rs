@@ -1,0 +1,188 @@
+//! Recordings to interpret, each with its reference.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use taonet_babelbit_challenges::{BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio};
+use taonet_primitives::without_bom;
+use taonet_speech::Synthesizer;
+
+use super::super::sounds::wav_paths;
+use crate::commands::demo;
+use crate::exit::{Classified, Failure};
+
+/// Code that is announced for recordings in an unknown language: undetermined, by ISO 639-2.
+const UNDETERMINED: &str = "und";
+/// Hint for a directory that is not one of recordings.
+const FORMAT: &str = "a directory has recordings NAME.wav, each with its reference NAME.txt";
+
+/// A recording to interpret.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// Name of the recording; in a challenge, the number of the utterance from 1.
+    pub(super) name: String,
+    /// Words of the recording, if known.
+    pub(super) source: Option<String>,
+    /// Duration of the recording in seconds.
+    pub(super) source_sec: f64,
+    /// Challenge with the recording as its only utterance: the reply is scored before the next recording is played, so
+    /// that scoring does not slow the miner down.
+    pub(super) challenge: Challenge,
+}
+
+impl Item {
+    /// Creates the item at position `index`; `languages` are those of the recording and of the reference.
+    fn new(
+        index: usize,
+        name: String,
+        source: Option<String>,
+        audio: UtteranceAudio,
+        target: Target,
+        languages: (&str, &str),
+    ) -> Self {
+        let uid = format!("bench-{}", index + 1);
+        let source_sec = audio.frames as f64 / f64::from(audio.rate.hz());
+        let utterance = Utterance { id: format!("{uid}:0"), speaker: None, source: Source::Recording(audio), target };
+        let challenge = Challenge {
+            uid,
+            title: name.clone(),
+            language: languages.0.to_owned(),
+            target_language: languages.1.to_owned(),
+            utterances: vec![utterance],
+        };
+        Self { name, source, source_sec, challenge }
+    }
+}
+
+/// The recordings that an argument selects.
+pub(super) enum Recordings {
+    /// Utterances of a challenge, which may have to be synthesised.
+    Challenge(Challenge),
+    /// Files of a directory.
+    Files(Vec<Item>),
+}
+
+impl Recordings {
+    /// Finds a shipped challenge by name, or reads a challenge file or a directory. A directory's recordings are in
+    /// `language`, and its references in `target_language`.
+    ///
+    /// # Errors
+    /// If there is no such challenge, file or directory, or if it is malformed.
+    pub(super) fn find(text: &str, language: Option<&str>, target_language: &str) -> anyhow::Result<Self> {
+        let path = Path::new(text);
+        if path.is_dir() && Challenges::names().all(|name| name != text) {
+            let languages = (language.unwrap_or(UNDETERMINED), target_language);
+            return Ok(Self::Files(files(path, languages)?));
+        }
+        if language.is_some() {
+            let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        Ok(Self::Challenge(demo::find(text, text)?))
+    }
+
+    /// Returns the recordings, with the texts of a challenge synthesised.
+    ///
+    /// # Errors
+    /// If the synthesis fails.
+    pub(super) async fn items(self, synthesizer: Arc<dyn Synthesizer>) -> anyhow::Result<Vec<Item>> {
+        let challenge = match self {
+            Self::Challenge(challenge) => Arc::new(challenge),
+            Self::Files(items) => return Ok(items),
+        };
+        let built = BuiltChallenge::build(Arc::clone(&challenge), synthesizer).await?;
+        let languages = (challenge.language.as_str(), challenge.target_language.as_str());
+        let utterances = challenge.utterances.iter().zip(built.audio).enumerate();
+        let item = |(index, (utterance, audio)): (usize, (&Utterance, UtteranceAudio))| {
+            let source = match &utterance.source {
+                Source::Text { text, .. } => Some(text.clone()),
+                Source::Recording(_) => None,
+            };
+            Item::new(index, (index + 1).to_string(), source, audio, utterance.target.clone(), languages)
+        };
+        Ok(utterances.map(item).collect())
+    }
+}
+
+/// Reads the recordings of a directory, sorted by name.
+fn files(directory: &Path, languages: (&str, &str)) -> anyhow::Result<Vec<Item>> {
+    let paths = wav_paths(directory).map_err(|error| anyhow!("{error:#}\nhint: {FORMAT}"))?;
+    paths.iter().enumerate().map(|(index, path)| file(index, path, languages)).collect()
+}
+
+/// Reads a recording, its reference and its words.
+fn file(index: usize, path: &Path, languages: (&str, &str)) -> anyhow::Result<Item> {
+    let wav = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let audio = UtteranceAudio::from_wav(&wav).with_context(|| path.display().to_string())?;
+    let reference = path.with_extension("txt");
+    let Some(text) = text_of(&reference)? else {
+        bail!("{} is missing\nhint: write the translation of {} into it", reference.display(), path.display());
+    };
+    let target = Target { text, words: Vec::new(), words_per_second: None };
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Item::new(index, name, text_of(&path.with_extension("src.txt"))?, audio, target, languages))
+}
+
+/// Reads a text on any number of lines; `None` if there is no such file.
+fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let text = without_bom(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.is_empty() {
+        bail!("{} is empty\nhint: write the text of the recording beside it into it", path.display());
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::SampleRate;
+
+    use super::super::super::sounds::wav;
+    use super::*;
+
+    fn found(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
+        match Recordings::find(directory.to_str().unwrap(), language, "en")? {
+            Recordings::Files(items) => Ok(items),
+            Recordings::Challenge(challenge) => panic!("{challenge:?}"),
+        }
+    }
+
+    #[test]
+    fn directory_has_recordings_with_references() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).unwrap();
+        let error = || found(directory.path(), None).unwrap_err().to_string();
+        assert!(error().ends_with(&format!("contains no WAV file\nhint: {FORMAT}")), "{}", error());
+        write("b.wav", &wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap());
+        assert!(error().contains("b.txt is missing\nhint: write the translation of "), "{}", error());
+        write("b.txt", b" \n");
+        assert!(error().contains("b.txt is empty\nhint: "), "{}", error());
+        write("b.txt", "\u{feff}Good\n  morning.\n".as_bytes());
+        write("a.WAV", &wav(vec![0.1; 24_000], SampleRate::HZ_16K).unwrap());
+        write("a.txt", b"Hello.");
+        write("a.src.txt", "Allô.".as_bytes());
+        let items = found(directory.path(), Some("fr")).unwrap();
+        let shown: Vec<_> = items.iter().map(|item| (&*item.name, item.source.as_deref(), item.source_sec)).collect();
+        assert_eq!(shown, [("a", Some("Allô."), 1.5), ("b", None, 1.0)]);
+        let challenge = &items[1].challenge;
+        assert_eq!((&*challenge.uid, &*challenge.language, &*challenge.target_language), ("bench-2", "fr", "en"));
+        assert_eq!(challenge.utterances[0].target.text, "Good morning.");
+        assert_eq!(found(directory.path(), None).unwrap()[0].challenge.language, UNDETERMINED);
+        write("c.wav", b"RIFF");
+        assert!(error().ends_with("c.wav"), "{}", error());
+    }
+
+    #[test]
+    fn only_a_directory_has_an_announced_language() {
+        let error = Recordings::find("1", Some("fr"), "en").err().unwrap().to_string();
+        assert!(error.starts_with("--language is for a directory of recordings"), "{error}");
+        assert!(matches!(Recordings::find("fr-1", None, "en").unwrap(), Recordings::Challenge(_)));
+        let error = Recordings::find("fr-9", None, "en").err().unwrap().to_string();
+        assert!(error.starts_with("fr-9: neither a shipped challenge nor a file\nhint: "), "{error}");
+    }
+}

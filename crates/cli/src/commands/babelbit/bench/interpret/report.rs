@@ -1,0 +1,283 @@
+//! Figures of the benchmark, as JSON and as text.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use taonet_babelbit_audit::conformance::{Played, Timings};
+use taonet_babelbit_core::field_metrics::{
+    ChallengeMetrics, TextPair, UtteranceMetrics, chrf, sentence_bleu, word_error_rate,
+};
+use taonet_babelbit_core::rounding::round6;
+use taonet_babelbit_core::scoring::Gate;
+use taonet_babelbit_dashboard::reason;
+use taonet_primitives::Hotkey;
+
+use super::super::measure::per;
+use super::items::Item;
+use crate::commands::babelbit::test_miner::timing_table;
+use crate::printable::printable;
+use crate::table::{decimals, table, wrapped};
+use crate::tables::INTERPRET_BENCHMARK;
+
+/// Figures of all recordings.
+pub(super) struct Report {
+    /// Argument that selected the recordings.
+    pub(super) recordings: String,
+    /// Name and fingerprint of the recogniser of the replies.
+    pub(super) recognizer: [String; 2],
+    /// Name of the sentence embedder.
+    pub(super) embedder: String,
+    pub(super) miner: MeasuredMiner,
+    pub(super) items: Vec<ItemFigures>,
+    pub(super) timings: Timings,
+}
+
+/// The miner, and what it used.
+#[derive(Debug, Serialize)]
+pub(super) struct MeasuredMiner {
+    pub(super) url: String,
+    pub(super) hotkey: Hotkey,
+    /// Options of a miner that the benchmark started.
+    pub(super) options: Option<Vec<String>>,
+    /// Processor time of all its threads and of the programs that it ran, from the first recording to the last.
+    pub(super) cpu_sec: Option<f64>,
+    /// Peak memory of its process.
+    pub(super) max_rss_mb: Option<f64>,
+}
+
+/// Figures of one recording.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ItemFigures {
+    name: String,
+    /// Words of the recording, if known.
+    source: Option<String>,
+    reference: String,
+    /// Transcript of the reply; null if the reply was not transcribed, which counts as an empty text.
+    transcript: Option<String>,
+    source_sec: f64,
+    score: f64,
+    accuracy: Option<f64>,
+    #[serde(flatten)]
+    metrics: UtteranceMetrics,
+    /// Wall-clock time from the opening of the session to the end of the reply; null if the reply is incomplete.
+    wall_sec: Option<f64>,
+    /// `wall_sec` divided by `source_sec`.
+    real_time_factor: Option<f64>,
+    /// Wall-clock time from the last sent frame to the end of the reply.
+    after_source_sec: Option<f64>,
+    failed_gates: Vec<Gate>,
+    error: Option<String>,
+}
+
+/// Figures over all recordings.
+#[derive(Debug, PartialEq, Serialize)]
+struct Total {
+    /// Mean score.
+    score: f64,
+    /// Mean accuracy of the replies whose transcript was compared with the reference.
+    accuracy: Option<f64>,
+    /// Text metrics over all recordings together, means of the lags, and the number of transcribed replies.
+    #[serde(flatten)]
+    metrics: Option<ChallengeMetrics>,
+    /// Duration of the recordings.
+    source_sec: f64,
+    /// Wall-clock time of the complete replies, divided by the duration of their recordings.
+    real_time_factor: Option<f64>,
+    /// Number of incomplete replies.
+    failed: usize,
+}
+
+impl ItemFigures {
+    /// Computes the figures of a recording from its result; `None` if it was not played.
+    pub(super) fn of(item: Item, played: &[Played]) -> Option<Self> {
+        let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid)?;
+        let reply = played.miner.utterances.first()?;
+        // Only transcribed replies have metrics; a reply that could not be transcribed has an empty transcript.
+        let lags = played.miner.metrics.as_ref();
+        let transcript = lags.and_then(|_| reply.transcript.clone());
+        let reference = item.challenge.utterances.first()?.target.text.clone();
+        let pair = TextPair { hypothesis: transcript.as_deref().unwrap_or_default(), reference: &reference };
+        let metrics = UtteranceMetrics {
+            wer: round6(word_error_rate([pair])),
+            bleu: round6(sentence_bleu(pair)),
+            chrf: round6(chrf([pair])),
+            al_ms: lags.and_then(|lags| lags.al_ms),
+            laal_ms: lags.and_then(|lags| lags.laal_ms),
+            atd_ms: lags.and_then(|lags| lags.atd_ms),
+        };
+        let wall_sec = reply.wall_after_source_sec.map(|_| reply.wall_total_sec);
+        Some(Self {
+            metrics,
+            reference,
+            transcript,
+            score: reply.score,
+            accuracy: reply.accuracy,
+            wall_sec,
+            real_time_factor: wall_sec.map(|wall| per(wall, item.source_sec)),
+            after_source_sec: reply.wall_after_source_sec,
+            failed_gates: reply.failed_gates.clone(),
+            error: reply.error.clone(),
+            source_sec: item.source_sec,
+            source: item.source,
+            name: item.name,
+        })
+    }
+
+    fn texts(&self) -> TextPair<'_> {
+        TextPair { hypothesis: self.transcript.as_deref().unwrap_or_default(), reference: &self.reference }
+    }
+}
+
+impl Total {
+    fn of(items: &[ItemFigures]) -> Self {
+        let pairs: Vec<_> = items.iter().map(|item| (item.texts(), item.metrics)).collect();
+        let replies = items.iter().filter(|item| item.transcript.is_some()).count();
+        let accuracies: Vec<f64> = items.iter().filter_map(|item| item.accuracy).collect();
+        let complete = || items.iter().filter_map(|item| Some((item.wall_sec?, item.source_sec)));
+        let (wall, source) = complete().fold((0.0, 0.0), |sum, item| (sum.0 + item.0, sum.1 + item.1));
+        Self {
+            score: per(items.iter().map(|item| item.score).sum(), items.len() as f64),
+            accuracy: (!accuracies.is_empty()).then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
+            metrics: ChallengeMetrics::of(&pairs).map(|metrics| ChallengeMetrics { replies, ..metrics }),
+            source_sec: items.iter().map(|item| item.source_sec).sum(),
+            real_time_factor: (source > 0.0).then_some(wall / source),
+            failed: items.len() - complete().count(),
+        }
+    }
+}
+
+impl Report {
+    /// Returns the number of complete replies.
+    pub(super) fn complete_replies(&self) -> usize {
+        self.items.iter().filter(|item| item.wall_sec.is_some()).count()
+    }
+
+    /// Returns the report as JSON.
+    pub(super) fn document(&self) -> Value {
+        let [name, fingerprint] = &self.recognizer;
+        json!({
+            "schema": 1,
+            "benchmark": "interpret",
+            "recordings": self.recordings,
+            "recognizer": { "name": name, "fingerprint": fingerprint },
+            "embedder": self.embedder,
+            "miner": self.miner,
+            "total": Total::of(&self.items),
+            "items": self.items,
+            "timings": self.timings,
+        })
+    }
+
+    /// Formats the report as text.
+    pub(super) fn shown(&self) -> String {
+        let total = Total::of(&self.items);
+        let mut rows = table(&INTERPRET_BENCHMARK);
+        for item in &self.items {
+            let lost = item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
+            let UtteranceMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms } = item.metrics;
+            let figures = Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
+            rows.add_row(figures.cells(&item.name, item.real_time_factor, lost));
+        }
+        if let Some(ChallengeMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms, .. }) = total.metrics {
+            let figures = Row { score: total.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
+            rows.add_row(figures.cells("all", total.real_time_factor, String::new()));
+        }
+        let (timings, conditions, usage) = (timing_table(&self.timings), self.conditions(), self.usage(&total));
+        let mut text = format!("{rows}\n\n{timings}\n\n{}\n{}", wrapped(&conditions), wrapped(&usage));
+        for (item, error) in self.items.iter().filter_map(|item| Some((item, item.error.as_ref()?))) {
+            let _ = write!(text, "\nerror: {}: {}", printable(&item.name), printable(error));
+        }
+        text
+    }
+
+    fn conditions(&self) -> String {
+        format!(
+            "scored without competitors, transcribed with {} and compared with {}; lags in seconds of the recording",
+            self.recognizer[0], self.embedder
+        )
+    }
+
+    /// Describes what the miner used for the recordings.
+    fn usage(&self, total: &Total) -> String {
+        let mut text = format!("{:.1} s of speech", total.source_sec);
+        if let Some(seconds) = self.miner.cpu_sec {
+            let factor = per(seconds, total.source_sec);
+            let _ = write!(text, "; processor time of the miner {seconds:.2} s ({factor:.3} × real time)");
+        }
+        if let Some(megabytes) = self.miner.max_rss_mb {
+            let _ = write!(text, "; its peak memory {megabytes:.0} MB");
+        }
+        text
+    }
+}
+
+/// Figures of a row of the table.
+struct Row {
+    score: f64,
+    /// Word error rate, BLEU and chrF.
+    texts: [f64; 3],
+    /// AL, LAAL and ATD in milliseconds.
+    lags: [Option<f64>; 3],
+}
+
+impl Row {
+    fn cells(self, name: &str, real_time_factor: Option<f64>, lost: String) -> [String; 10] {
+        let [wer, bleu, chrf] = self.texts.map(|value| decimals(Some(value), 1));
+        let [al, laal, atd] = self.lags.map(|lag| decimals(lag.map(|milliseconds| milliseconds / 1000.0), 2));
+        let factor = decimals(real_time_factor, 3);
+        [name.to_owned(), decimals(Some(self.score), 3), wer, bleu, chrf, al, laal, atd, factor, lost]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figures(name: &str, transcript: Option<&str>, reference: &str, lag: Option<f64>) -> ItemFigures {
+        let pair = TextPair { hypothesis: transcript.unwrap_or_default(), reference };
+        let wall_sec = transcript.map(|_| 1.0);
+        ItemFigures {
+            name: name.to_owned(),
+            source: None,
+            reference: reference.to_owned(),
+            transcript: transcript.map(str::to_owned),
+            source_sec: 4.0,
+            score: if transcript.is_some() { 0.5 } else { 0.0 },
+            accuracy: transcript.map(|_| 0.8),
+            metrics: UtteranceMetrics {
+                wer: word_error_rate([pair]),
+                bleu: sentence_bleu(pair),
+                chrf: chrf([pair]),
+                al_ms: lag,
+                laal_ms: lag,
+                atd_ms: lag,
+            },
+            wall_sec,
+            real_time_factor: wall_sec.map(|wall| wall / 4.0),
+            after_source_sec: wall_sec,
+            failed_gates: if transcript.is_some() { Vec::new() } else { vec![Gate::PredictionError] },
+            error: transcript.is_none().then(|| "timeout after 3.0s".to_owned()),
+        }
+    }
+
+    /// As sacreBLEU does for an empty line of a system, which counts against BLEU, chrF and the word error rate.
+    #[test]
+    fn reply_without_transcript_counts_as_an_empty_text() {
+        let reference = "the cat sat on the mat";
+        let heard = figures("1", Some(reference), reference, Some(1_500.0));
+        let all = Total::of(std::slice::from_ref(&heard));
+        let metrics = all.metrics.unwrap();
+        assert_eq!((metrics.wer, metrics.bleu, metrics.chrf, metrics.replies), (0.0, 100.0, 100.0, 1));
+        let both = Total::of(&[heard, figures("2", None, reference, None)]);
+        let metrics = both.metrics.unwrap();
+        // The brevity penalty is e^(1 - 12/6); chrF has precision 1 and recall 1/2.
+        assert_eq!((metrics.wer, metrics.bleu, metrics.chrf), (50.0, 36.787_944, 55.555_556));
+        assert_eq!((metrics.replies, metrics.laal_ms, both.failed), (1, Some(1_500.0), 1));
+        assert_eq!((both.score, both.accuracy, both.source_sec), (0.25, Some(0.8), 8.0));
+        // Only the recording with a complete reply counts.
+        assert_eq!(both.real_time_factor, Some(0.25));
+        let none = Total::of(&[]);
+        assert_eq!((none.score, none.metrics, none.real_time_factor), (0.0, None, None));
+    }
+}

@@ -1,0 +1,108 @@
+//! Your own subnet: typed requests, a miner that serves them, and a validator that sends them and sets weights.
+//!
+//! - A [`Protocol`] is a kind of request: a serde type that is the same on the wire as a Python class derived from
+//!   `bt.Synapse`, so that miners and validators of the Python SDK (10.x) and of this crate understand each other.
+//! - A [`Miner`] serves requests with functions of yours. It admits registered validators only, by default; callers
+//!   with more stake are served first, from a bounded queue. It publishes its address on the chain, and completes the
+//!   requests in flight at shutdown.
+//! - A [`Validator`] queries miners in steps, keeps moving averages of their rewards on disk, by hotkey, and submits
+//!   them as weights in each epoch. What it asks and how it rewards is your [`Challenge`].
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use std::sync::Arc;
+//!
+//! use serde::{Deserialize, Serialize};
+//! use taonet_chain::Chain;
+//! use taonet_kit::{
+//!     Caller, Challenge, Miner, MinerSettings, Protocol, Reply, SynapseClass, SynapseError, Validator,
+//!     ValidatorSettings,
+//! };
+//! use taonet_primitives::NetUid;
+//! use taonet_service::Shutdown;
+//! use taonet_wallet::Keypair;
+//! use tokio::net::TcpListener;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Echo {
+//!     text: String,
+//!     answer: Option<String>,
+//! }
+//!
+//! impl Protocol for Echo {
+//!     fn class() -> SynapseClass {
+//!         SynapseClass::new("Echo").hash(["text"]).required("text", "".into())
+//!     }
+//! }
+//!
+//! async fn echo(request: Echo, _: Caller) -> Result<Echo, SynapseError> {
+//!     Ok(Echo { answer: Some(request.text.clone()), ..request })
+//! }
+//!
+//! struct Parrots;
+//!
+//! impl Challenge for Parrots {
+//!     type Request = Echo;
+//!
+//!     fn request(&self) -> Echo {
+//!         Echo { text: "hello".to_owned(), answer: None }
+//!     }
+//!
+//!     async fn rewards(&self, request: &Echo, replies: &[Reply<Echo>]) -> Vec<f64> {
+//!         let is_right = |reply: &Reply<Echo>| {
+//!             reply.response.as_ref().is_ok_and(|response| response.answer.as_deref() == Some(request.text.as_str()))
+//!         };
+//!         replies.iter().map(|reply| f64::from(u8::from(is_right(reply)))).collect()
+//!     }
+//! }
+//!
+//! # async fn mine(keypair: Keypair, chain: Arc<dyn Chain>) -> Result<(), Box<dyn std::error::Error>> {
+//! let shutdown = Shutdown::on_signals()?;
+//! let miner = Miner::new(keypair, MinerSettings::new(NetUid(7))).serve(echo);
+//! miner.run(TcpListener::bind("0.0.0.0:8091").await?, chain, &shutdown).await?;
+//! # Ok(())
+//! # }
+//! # async fn validate(keypair: Keypair, chain: Arc<dyn Chain>) -> Result<(), Box<dyn std::error::Error>> {
+//! # let shutdown = Shutdown::on_signals()?;
+//! let settings = ValidatorSettings::new(NetUid(7));
+//! let mut validator = Validator::open(Parrots, keypair, chain, Path::new("state"), settings, &shutdown).await?;
+//! validator.run(&shutdown).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/summing-subnet` is a complete subnet, and docs/write-a-subnet.md explains it. The parts can be used alone:
+//! [`query()`] sends a request without a validator, and [`Scores`] are the averages.
+//!
+//! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and queues are bounded;
+//!   `taonet-wire` does that.
+//! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a subnet that grows or
+//!   shrinks.
+//! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of the chain: the
+//!   minimum number of weights and the maximum weight. If the subnet hides weights, they are committed and revealed.
+//!
+//! The crate has no signer and no gateway in other processes, no streamed responses and no commands: a subnet is a
+//! program of its own.
+//!
+//! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights), `taonet-neuron` (the
+//! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`, `taonet-http`,
+//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-summing-subnet`.
+
+mod measures;
+mod miner;
+mod protocol;
+mod query;
+mod scores;
+#[cfg(test)]
+mod testing;
+mod validator;
+
+pub use measures::describe_metrics;
+pub use miner::{Miner, MinerError, MinerSettings};
+pub use protocol::Protocol;
+pub use query::{QueryLimits, Reply, ReplyError, query};
+pub use scores::{Scores, ScoresError};
+pub use taonet_neuron::AddressPolicy;
+pub use taonet_validator::{EpochReport, WeightsOutcome};
+pub use taonet_wire::{Caller, Concurrency, Limits, Load, Policy, Rate, SynapseClass, SynapseError};
+pub use validator::{Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings};

@@ -1,0 +1,212 @@
+//! The server half of a subnet: verified requests of registered validators, in the order of their stake.
+
+mod presence;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::routing::any;
+use http::StatusCode;
+use taonet_chain::{Chain, ChainError};
+use taonet_http::{Readiness, ServeLimits, count, serve};
+use taonet_primitives::{Hotkey, NetUid};
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+use taonet_wire::{
+    Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError, SignedLayer, StandingTable,
+    Synapse, SynapseError,
+};
+use tokio::net::TcpListener;
+
+use crate::measures;
+use crate::protocol::{Protocol, fields};
+use presence::Presence;
+
+/// Settings of a [`Miner`]. [`MinerSettings::new`] has defaults for everything but the subnet.
+#[derive(Debug, Clone)]
+pub struct MinerSettings {
+    /// Netuid of the subnet.
+    pub netuid: NetUid,
+    /// External address to publish on the chain, where validators find the miner; `None` leaves the chain as it is.
+    pub announce: Option<SocketAddr>,
+    /// Version of the miner that is published with its address.
+    pub version: u32,
+    /// Who may call: lists of hotkeys, registration, stake, validator permit. Stakes and permits come from the chain.
+    pub policy: Policy,
+    /// Rate limit of each caller, and the bounded queue, in which callers with more stake are served first.
+    pub load: Load,
+    /// Limits on the size and time of requests and responses.
+    pub limits: Limits,
+    /// Log of accepted requests, with which replays are refused after a restart, too. Each miner needs its own file.
+    pub replay_log: Option<PathBuf>,
+    /// Interval between two reads of stakes, permits and the published address.
+    pub refresh: Duration,
+}
+
+impl MinerSettings {
+    /// Creates the default settings: registered validators only, 10 requests per second each after a burst of 100, 10
+    /// concurrent requests and 64 in the queue, no replay log, and the chain is read every 5 minutes.
+    pub fn new(netuid: NetUid) -> Self {
+        let queue = Concurrency { running: 10, waiting: 64, patience: Duration::from_secs(12) };
+        Self {
+            netuid,
+            announce: None,
+            version: 1,
+            policy: Policy::open().registered_only().validators_only(),
+            load: Load { rate: Some(Rate { per_second: 10, burst: 100 }), concurrency: Some(queue) },
+            limits: Limits::default(),
+            replay_log: None,
+            refresh: Duration::from_mins(5),
+        }
+    }
+}
+
+/// Why a miner could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MinerError {
+    /// The chain is unreachable, or has no such subnet.
+    #[error("cannot read the neurons of the subnet")]
+    Chain(#[from] ChainError),
+    /// The miner's hotkey has no uid on the subnet.
+    #[error("{hotkey} is not registered on subnet {netuid}; hint: register it with `tao register --netuid {netuid}`")]
+    NotRegistered {
+        /// Hotkey of the miner.
+        hotkey: Hotkey,
+        /// Netuid of the subnet.
+        netuid: NetUid,
+    },
+    /// The replay log cannot be used.
+    #[error(transparent)]
+    ReplayLog(#[from] ReplayLogError),
+}
+
+/// A miner: an axon that serves one or more kinds of requests.
+#[must_use = "a miner does nothing until it runs"]
+pub struct Miner {
+    keypair: Keypair,
+    settings: MinerSettings,
+    scheme: DendriteScheme,
+    routes: Router,
+    readiness: Readiness,
+}
+
+impl Miner {
+    /// Creates a miner that serves only the ping of the SDK, a request of the base class `Synapse`.
+    pub fn new(keypair: Keypair, settings: MinerSettings) -> Self {
+        let routes = Router::new().route("/Synapse", any(|synapse: Synapse| async { synapse }));
+        Self { keypair, settings, scheme: DendriteScheme::new(), routes, readiness: Readiness::starting() }
+    }
+
+    /// Marks `readiness` as ready once the miner knows its callers and serves.
+    pub fn with_readiness(self, readiness: Readiness) -> Self {
+        Self { readiness, ..self }
+    }
+
+    /// Adds a kind of request, which `forward` answers. The response is the returned message; a [`SynapseError`] is a
+    /// status and a text for the caller. Requests whose fields are missing or have other types are refused with status
+    /// 422 before.
+    ///
+    /// # Panics
+    /// When a kind with the same name was added before.
+    pub fn serve<P, F, Fut>(self, forward: F) -> Self
+    where
+        P: Protocol,
+        F: Fn(P, Caller) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<P, SynapseError>> + Send + 'static,
+    {
+        let class = P::class();
+        let kind = class.name().to_owned();
+        let path = format!("/{kind}");
+        let handler = move |caller: Caller, synapse: Synapse| {
+            respond::<P, F, Fut>(kind.clone(), forward.clone(), caller, synapse)
+        };
+        Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
+    }
+
+    /// Serves requests on `listener` until shutdown, then completes those in flight. While it runs, it keeps stakes and
+    /// permits up to date, and publishes its address on the chain if another or none is published.
+    ///
+    /// # Errors
+    /// [`MinerError`] when the chain cannot be read at the start, the hotkey is not registered, or the replay log
+    /// cannot be used.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        chain: Arc<dyn Chain>,
+        shutdown: &Shutdown,
+    ) -> Result<(), MinerError> {
+        let (hotkey, netuid, every) = (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
+        let standings = Arc::<StandingTable>::default();
+        let presence = Presence {
+            keypair: self.keypair.clone(),
+            chain,
+            netuid,
+            announce: self.settings.announce,
+            version: self.settings.version,
+            standings: Arc::clone(&standings),
+        };
+        let own = presence.refresh().await?.ok_or(MinerError::NotRegistered { hotkey, netuid })?;
+        let readiness = self.readiness.clone();
+        let router = self.router(standings)?;
+        readiness.set_ready();
+        let stop = shutdown.clone();
+        shutdown.spawn("presence", async move { presence.follow(Some(own), every, &stop).await });
+        serve(listener, router, shutdown, ServeLimits::default()).await;
+        Ok(())
+    }
+
+    /// Builds the routes behind the checks of signature, admission, replay and load.
+    fn router(self, standings: Arc<StandingTable>) -> Result<Router, ReplayLogError> {
+        let Self { keypair, settings, scheme, routes, .. } = self;
+        let layer = SignedLayer::builder(keypair.hotkey(), scheme)
+            .limits(settings.limits)
+            .policy(settings.policy.with_standings(standings))
+            .load(settings.load);
+        let signed = match settings.replay_log {
+            Some(path) => layer.build_with_replay_log(path)?,
+            None => layer.build(),
+        };
+        let counted = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
+            count(measures::REQUESTS, route, request, next)
+        });
+        // The scheme itself refuses unknown names; requests reach it only through a route, here the fallback.
+        Ok(routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted))
+    }
+}
+
+impl std::fmt::Debug for Miner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Miner").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Answers one request: the fields of the returned message replace those of the request.
+async fn respond<P, F, Fut>(
+    kind: String,
+    forward: F,
+    caller: Caller,
+    mut synapse: Synapse,
+) -> Result<Synapse, SynapseError>
+where
+    P: Protocol,
+    F: Fn(P, Caller) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<P, SynapseError>> + Send,
+{
+    let request = synapse.parse::<P>()?;
+    let began = Instant::now();
+    let response = forward(request, caller).await;
+    measures::forwarded(kind, began.elapsed());
+    for (field, value) in fields(&response?).map_err(|error| SynapseError::internal(&error))? {
+        synapse.set(field, value);
+    }
+    Ok(synapse)
+}
+
+#[cfg(test)]
+mod tests;

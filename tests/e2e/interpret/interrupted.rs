@@ -1,0 +1,43 @@
+//! An interrupted benchmark stops its miner.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::interpret;
+use crate::support::{require_models, terminate};
+
+/// Returns the parent of a running process; `None` for a process that has ended.
+fn parent_of(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The fields after the name of the program are the state and the parent.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z")
+}
+
+#[test]
+fn started_miner_ends_with_the_interrupted_benchmark() {
+    require_models();
+    let mut bench = interpret("1").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(bench.stderr.take().unwrap());
+    let mut said = String::new();
+    // The miner prints its hotkey when it has loaded its models.
+    while !said.contains("\nhotkey ") {
+        assert_ne!(log.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    let processes = fs::read_dir("/proc").unwrap();
+    let processes = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let children: Vec<u32> = processes.filter(|process| parent_of(*process) == Some(bench.id())).collect();
+    let [miner] = children[..] else { panic!("{children:?}") };
+    terminate(&bench);
+    assert_eq!(bench.wait().unwrap().code(), Some(1));
+    let began = Instant::now();
+    while parent_of(miner).is_some() {
+        assert!(began.elapsed() < Duration::from_mins(1), "the miner still runs");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    log.read_to_string(&mut said).unwrap();
+    assert!(said.contains("the measurement was interrupted"), "{said}");
+}
