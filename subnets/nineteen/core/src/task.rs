@@ -249,6 +249,9 @@ pub struct Task {
     /// context, up to 4 096.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_max_tokens: Option<NonZeroU32>,
+    /// Number of tokens for which an image in a chat is charged; default: the model reads no images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<NonZeroU32>,
 }
 
 const fn enabled() -> bool {

@@ -1,19 +1,19 @@
 //! Conversion of miners' answers to OpenAI's format.
 
+mod choice;
+
 use std::fmt::Write as _;
 
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
-use taonet_nineteen_query::{Chunk, ChunkBody, Reply};
+use taonet_nineteen_query::{Chunk, ChunkBody};
 
 use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
-
-/// Line separators that JSON texts may contain.
-const SEPARATORS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
-/// Maximum number of tool calls in an answer; further ones are dropped.
-const MOST_CALLS: usize = 128;
+use crate::replies::Replies;
+use crate::sse::escape_separators;
+use choice::Choice;
 
 /// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
@@ -29,6 +29,8 @@ pub(crate) struct Head {
     pub(crate) wants_usage: bool,
     /// Requested maximum number of tokens; an answer that reaches it has the finish reason `length`.
     pub(crate) max_tokens: u64,
+    /// Number of choices, each with its own answer.
+    pub(crate) choices: usize,
 }
 
 impl Head {
@@ -49,10 +51,10 @@ impl Head {
     }
 
     /// Returns the finish reason of an answer.
-    pub(crate) fn finish_reason(&self, end: &End, output_tokens: u64) -> String {
+    pub(crate) fn finish_reason(&self, end: &End) -> String {
         let word = if end.calls_tools {
             "tool_calls"
-        } else if output_tokens >= self.max_tokens {
+        } else if end.tokens >= self.max_tokens {
             "length"
         } else {
             "stop"
@@ -73,22 +75,6 @@ fn quote(text: &str, json: &mut String) {
     }
 }
 
-/// Escapes Unicode's line separators in the JSON after position `start`: clients such as Python's httpx end a line of an
-/// event stream at each of them.
-pub(crate) fn escape_separators(events: &mut String, start: usize) {
-    let json = events.get(start..).unwrap_or_default();
-    if json.is_ascii() || !json.contains(SEPARATORS) {
-        return;
-    }
-    let escape = |letter: char| match letter {
-        letter if SEPARATORS.contains(&letter) => format!("\\u{:04x}", u32::from(letter)),
-        letter => letter.to_string(),
-    };
-    let escaped: String = json.chars().map(escape).collect();
-    events.truncate(start);
-    events.push_str(&escaped);
-}
-
 fn usage((input, output): (u64, u64)) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input.saturating_add(output)})
 }
@@ -97,25 +83,31 @@ fn event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
-/// Finish reason and use of tools, as reported by the chunks of an answer.
+/// How an answer ended: finish reason, stop sequence and use of tools, as reported by its chunks, and its length.
 #[derive(Default)]
 pub(crate) struct End {
     finish: Option<String>,
+    /// Stop sequence that ended the answer, if the server reports it.
+    pub(crate) stop: Option<String>,
     calls_tools: bool,
+    /// Number of tokens.
+    pub(crate) tokens: u64,
 }
 
 impl End {
     pub(crate) fn note(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
+            let stop = chunk.choice().and_then(|choice| choice.get("stop_reason")?.as_str());
+            self.stop = stop.map(str::to_owned);
         }
         self.calls_tools |= chunk.tool_calls().is_some();
     }
 }
 
 /// Returns an answer as a stream of server-sent events.
-pub(crate) fn stream(head: Head, answer: Reply, bill: Bill) -> Response {
-    delivery::stream(Chunks { start: start(&head), head }, answer, bill)
+pub(crate) fn stream(head: Head, replies: Replies, bill: Bill) -> Response {
+    delivery::stream(Chunks { start: start(&head), head }, replies, bill)
 }
 
 /// Returns the common start of all chunk events, up to the choice.
@@ -135,21 +127,24 @@ struct Chunks {
 impl Events for Chunks {
     fn begin(&mut self) -> Vec<String> {
         let delta = json!({"role": "assistant", "content": ""});
-        let choice = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]);
-        self.head.is_chat.then(|| event(self.head.chunk(choice))).into_iter().collect()
+        let choices = if self.head.is_chat { self.head.choices } else { 0 };
+        (0..choices)
+            .map(|index| json!([{"index": index, "delta": delta, "logprobs": null, "finish_reason": null}]))
+            .map(|choice| event(self.head.chunk(choice)))
+            .collect()
     }
 
     /// Writes the event of a content chunk directly, without building a JSON document, because each token is one event.
-    fn relay(&mut self, chunk: &Chunk, events: &mut String) {
+    fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String) {
         // The parts of a character are tokens without text.
         if !(chunk.is_content || self.head.wants_logprobs && chunk.entries > 0) {
             return;
         }
         let start = events.len();
         events.push_str(&self.start);
-        events.push_str("{\"index\":0,");
-        let choice = chunk.choice();
-        let field = |name: &str| choice.and_then(|choice| choice.get(name));
+        let _ = write!(events, "{{\"index\":{choice},");
+        let sent = chunk.choice();
+        let field = |name: &str| sent.and_then(|sent| sent.get(name));
         match (&chunk.body, self.head.is_chat) {
             (ChunkBody::Text(text), true) => {
                 events.push_str("\"delta\":{\"content\":");
@@ -185,14 +180,17 @@ impl Events for Chunks {
         vec![format!("data: {}\n\n", GatewayError::Interrupted.document()), DONE.to_owned()]
     }
 
-    fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
-        let finish = self.head.finish_reason(end, tokens.1);
-        let choice = if self.head.is_chat {
-            json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish}])
-        } else {
-            json!([{"index": 0, "text": "", "logprobs": null, "finish_reason": finish}])
-        };
-        let mut events = vec![event(self.head.chunk(choice))];
+    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
+        let mut events = Vec::new();
+        for (index, end) in ends.iter().enumerate() {
+            let finish = self.head.finish_reason(end);
+            let choice = if self.head.is_chat {
+                json!([{"index": index, "delta": {}, "logprobs": null, "finish_reason": finish}])
+            } else {
+                json!([{"index": index, "text": "", "logprobs": null, "finish_reason": finish}])
+            };
+            events.push(event(self.head.chunk(choice)));
+        }
         if self.head.wants_usage {
             let mut last = self.head.chunk(json!([]));
             last.insert("usage".to_owned(), usage(tokens));
@@ -204,91 +202,21 @@ impl Events for Chunks {
 }
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: &Head, answer: Reply, bill: Bill) -> Result<Response, GatewayError> {
-    let (mut text, mut calls, mut logprobs) = (String::new(), Vec::new(), Vec::new());
-    let mut further = Map::new();
-    let (end, tokens) = delivery::whole(answer, bill, |chunk| {
-        text.push_str(chunk.text().unwrap_or_default());
-        merge_texts(&mut further, chunk);
-        for call in chunk.tool_calls().unwrap_or_default() {
-            merge_call(&mut calls, call);
-        }
-        if head.wants_logprobs {
-            logprobs.extend(chunk.choice().and_then(|choice| choice.get("logprobs")).cloned());
+pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
+    let mut choices = Vec::new();
+    choices.resize_with(head.choices, Choice::default);
+    let (ends, tokens) = delivery::whole(replies, bill, |choice, chunk| {
+        if let Some(choice) = choices.get_mut(choice) {
+            choice.take(chunk, head.wants_logprobs);
         }
     })
     .await?;
-    let finish = head.finish_reason(&end, tokens.1);
-    let choice = if head.is_chat {
-        let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
-        let mut message = json!({"role": "assistant", "content": content, "refusal": null});
-        if let Some(message) = message.as_object_mut() {
-            message.extend(further);
-            if !calls.is_empty() {
-                let calls: Vec<Value> = calls.into_iter().map(|(_, call)| call).collect();
-                message.insert("tool_calls".to_owned(), calls.into());
-            }
-        }
-        let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
-        json!({"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish})
-    } else {
-        let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
-        let lists = names.iter().map(|name| ((*name).to_owned(), joined(&logprobs, name)));
-        let logprobs = head.wants_logprobs.then(|| Value::Object(lists.collect()));
-        json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish})
-    };
+    let choices = choices.into_iter().zip(&ends).enumerate();
+    let choices: Vec<Value> = choices.map(|(index, (choice, end))| choice.document(head, index, end)).collect();
     let mut document = head.fields(if head.is_chat { "chat.completion" } else { "text_completion" });
-    document.insert("choices".to_owned(), json!([choice]));
+    document.insert("choices".to_owned(), choices.into());
     document.insert("usage".to_owned(), usage(tokens));
     Ok(Json(document).into_response())
-}
-
-/// Concatenates the lists called `name` in the chunks' log-probabilities.
-fn joined(logprobs: &[Value], name: &str) -> Value {
-    let lists = logprobs.iter().filter_map(|logprobs| logprobs.get(name)?.as_array());
-    lists.flatten().cloned().collect()
-}
-
-/// Appends the other texts of a chat, such as `reasoning_content`, to those of the same name.
-fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
-    let delta = chunk.choice().and_then(|choice| choice.get("delta")?.as_object());
-    for (name, piece) in delta.into_iter().flatten() {
-        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content")) else { continue };
-        match texts.get_mut(name) {
-            Some(Value::String(text)) => text.push_str(piece),
-            _ => _ = texts.insert(name.clone(), piece.into()),
-        }
-    }
-}
-
-/// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields complete.
-fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
-    let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-    let mut piece = piece.clone();
-    if let Some(piece) = piece.as_object_mut() {
-        piece.shift_remove("index");
-    }
-    if let Some((_, call)) = calls.iter_mut().find(|(other, _)| *other == index) {
-        merge_fields(call, piece);
-    } else if calls.len() < MOST_CALLS {
-        calls.push((index, piece));
-    }
-}
-
-/// Adds the fields of a fragment that a tool call lacks, and appends the arguments.
-fn merge_fields(call: &mut Value, piece: Value) {
-    let (Some(call), Value::Object(piece)) = (call.as_object_mut(), piece) else { return };
-    for (name, value) in piece {
-        match call.get_mut(&name) {
-            Some(Value::String(arguments)) if name == "arguments" => {
-                arguments.push_str(value.as_str().unwrap_or_default());
-            }
-            Some(function) if name == "function" => merge_fields(function, value),
-            Some(known) if known.is_null() || known.as_str() == Some("") => *known = value,
-            Some(_) => {}
-            None => _ = call.insert(name, value),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -315,6 +243,7 @@ mod tests {
             wants_logprobs: true,
             wants_usage: false,
             max_tokens: 9,
+            choices: 2,
         };
         let choice = json!({"index": 0, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
             "finish_reason": "stop", "stop_reason": 7});
@@ -324,49 +253,15 @@ mod tests {
         let text = Chunk { body: ChunkBody::Text("h\u{e9}".to_owned()), characters: 2, entries: 1, is_content: true };
         for (chunk, logprobs) in [(object, json!({"content": []})), (text, Value::Null)] {
             let (mut events, mut relayed) = (Chunks { start: start(&head), head: head.clone() }, String::new());
-            events.relay(&chunk, &mut relayed);
+            events.relay(1, &chunk, &mut relayed);
             let event = relayed.strip_prefix("data: ").and_then(|event| event.strip_suffix("\n\n")).unwrap();
             let choice =
-                json!({"index": 0, "delta": {"content": "h\u{e9}"}, "logprobs": logprobs, "finish_reason": null});
+                json!({"index": 1, "delta": {"content": "h\u{e9}"}, "logprobs": logprobs, "finish_reason": null});
             assert_eq!(
                 serde_json::from_str::<Value>(event).unwrap(),
                 json!({"id": "chatcmpl-ours", "object": "chat.completion.chunk", "created": 7, "model": "chat-a",
                     "choices": [choice]})
             );
         }
-    }
-
-    #[test]
-    fn tool_calls_are_put_together() {
-        let mut calls = Vec::new();
-        for piece in [
-            json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x"}}),
-            json!({"index": 0, "function": {"arguments": "\":1}"}}),
-            json!({"index": 7, "id": "b", "type": "function", "function": {"name": ""}}),
-            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "{"}}),
-            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "}"}}),
-        ] {
-            merge_call(&mut calls, &piece);
-        }
-        assert_eq!(
-            calls,
-            [
-                (0, json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}})),
-                (7, json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}})),
-            ]
-        );
-        for index in 0..200 {
-            merge_call(&mut calls, &json!({ "index": index }));
-        }
-        assert_eq!(calls.len(), MOST_CALLS);
-    }
-
-    #[test]
-    fn line_separators_are_escaped_in_events() {
-        let mut events = "data: \u{2028}\n\n".to_owned();
-        let start = events.len();
-        events.push_str("data: {\"a\":\"h\u{e9}\u{85}\u{2028}\u{2029}\"}\n\n");
-        escape_separators(&mut events, start);
-        assert_eq!(events, "data: \u{2028}\n\ndata: {\"a\":\"h\u{e9}\\u0085\\u2028\\u2029\"}\n\n");
     }
 }

@@ -46,8 +46,8 @@ pub(crate) struct Bill {
     clock: Clock,
     tariff: Tariff,
     delivered: bool,
-    /// Count of the delivered tokens of a text.
-    meter: TokenMeter,
+    /// Counts of the delivered tokens of the texts, one per choice.
+    meters: Vec<TokenMeter>,
     request_id: String,
     usage: Option<Usage>,
 }
@@ -72,13 +72,12 @@ impl Bill {
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());
-        let meter = TokenMeter::default();
-        Ok(Self { store, clock, tariff, delivered: false, meter, request_id, usage: Some(usage) })
+        Ok(Self { store, clock, tariff, delivered: false, meters: Vec::new(), request_id, usage: Some(usage) })
     }
 
-    /// Sets the counter of an answer's tokens.
-    pub(crate) fn with_meter(mut self, meter: TokenMeter) -> Self {
-        self.meter = meter;
+    /// Sets the counters of an answer's tokens, one per choice.
+    pub(crate) fn with_meters(mut self, meters: Vec<TokenMeter>) -> Self {
+        self.meters = meters;
         self
     }
 
@@ -87,16 +86,22 @@ impl Bill {
         &self.request_id
     }
 
-    /// Returns the token counts of the request and of the answer so far.
-    pub(crate) fn tokens(&self) -> (u64, u64) {
-        let output = |usage: &Usage| usage.output_tokens.saturating_add(self.meter.tokens());
-        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, output(usage)))
+    /// Returns the token count of the request: that of its payload for each choice.
+    pub(crate) fn input_tokens(&self) -> u64 {
+        self.usage.as_ref().map_or(0, |usage| usage.input_tokens)
     }
 
-    /// Records the delivery of a chunk of a text.
-    pub(crate) fn deliver_chunk(&mut self, chunk: &Chunk) {
+    /// Returns the token count of a choice so far.
+    pub(crate) fn output_tokens(&self, choice: usize) -> u64 {
+        self.meters.get(choice).map_or(0, TokenMeter::tokens)
+    }
+
+    /// Records the delivery of a chunk of a choice's text.
+    pub(crate) fn deliver_chunk(&mut self, choice: usize, chunk: &Chunk) {
         self.delivered = true;
-        self.meter.add(chunk);
+        if let Some(meter) = self.meters.get_mut(choice) {
+            meter.add(chunk);
+        }
     }
 
     /// Records the delivery of an image, in steps.
@@ -115,7 +120,7 @@ impl Bill {
     /// Records that the buyer gets an error in place of what was delivered.
     pub(crate) fn cancel(&mut self) {
         self.delivered = false;
-        self.meter = TokenMeter::default();
+        self.meters.clear();
     }
 
     /// Charges the delivered work, or nothing without a delivery. If the database is unavailable, the charge is retried
@@ -129,9 +134,10 @@ impl Bill {
 
     /// Takes the usage out of the bill, with the computed charge; `None` if it was already taken.
     fn take(&mut self) -> Option<Usage> {
-        let (_, output_tokens) = self.tokens();
         let mut usage = self.usage.take()?;
-        usage.output_tokens = output_tokens;
+        for meter in &self.meters {
+            usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
+        }
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
         Some(usage)
     }

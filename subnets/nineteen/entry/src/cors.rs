@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
 /// Response headers that scripts may read.
-const EXPOSED: &str = "retry-after, x-request-id, idempotency-replayed, x-ratelimit-limit-requests, \
+const EXPOSED: &str = "retry-after, x-request-id, request-id, idempotency-replayed, x-ratelimit-limit-requests, \
                        x-ratelimit-remaining-requests, x-ratelimit-reset-requests";
 /// Time in seconds for which browsers store the answer to a preflight request; most limit it further.
 const MAX_AGE: &str = "86400";

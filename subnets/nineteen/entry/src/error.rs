@@ -14,7 +14,7 @@ const LIMITED: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum GatewayError {
     /// The API key is missing or unknown.
-    #[error("the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY`")]
+    #[error("the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`")]
     Key,
     /// The API key was revoked.
     #[error("the API key was revoked")]
@@ -49,7 +49,7 @@ pub enum GatewayError {
     #[error("{param} cannot be downloaded: {reason}")]
     Image {
         /// Name of the field with the URL.
-        param: &'static str,
+        param: String,
         /// Why the download failed.
         reason: String,
     },
@@ -142,12 +142,16 @@ impl GatewayError {
         }
     }
 
+    /// Returns the HTTP status of the error.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.parts().0
+    }
+
     /// Returns the error as a JSON document in OpenAI's format.
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.parts();
         let param = match self {
-            Self::Field { param, .. } => Some(param.as_str()),
-            Self::Image { param, .. } => Some(*param),
+            Self::Field { param, .. } | Self::Image { param, .. } => Some(param.as_str()),
             Self::Model(_) | Self::Forbidden(_) => Some("model"),
             _ => None,
         };
@@ -157,8 +161,7 @@ impl GatewayError {
 
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
-        let (status, _, _) = self.parts();
-        let mut response = (status, Json(self.document())).into_response();
+        let mut response = (self.status(), Json(self.document())).into_response();
         let retry = match self {
             // Rounded up, so that buyers do not retry too early.
             Self::Rate { retry, .. } | Self::Busy { retry } => {
@@ -171,6 +174,8 @@ impl IntoResponse for GatewayError {
         if let Some(seconds) = retry {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // For routes whose errors have another format.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /v1/chat/completions`, `POST /v1/completions` | text completions, streamed or as one document |
 //! | `POST /v1/responses` | the same in OpenAI's newer protocol, without stored state |
+//! | `POST /v1/messages`, `POST /v1/messages/count_tokens` | the same in Anthropic's protocol; tokens of a request |
 //! | `POST /v1/embeddings` | embedding vectors |
 //! | `POST /v1/images/generations` | images |
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
@@ -37,10 +38,10 @@
 //!
 //! A request needs an API key with enough credits: the gateway reserves the maximum cost before it queries a miner, and
 //! charges the delivered work when the answer ends, even if the buyer disconnects early. It rejects unknown fields with
-//! an error that names the field; every error ([`GatewayError`]) has OpenAI's format. A successful response of at most
-//! 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it without another charge. After a
-//! crash, the next start releases the reserved credits of unfinished requests ([`Gateway::recover`]), with PostgreSQL
-//! 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s.
+//! an error that names the field; every error ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A
+//! successful response of at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it
+//! without another charge. After a crash, the next start releases the reserved credits of unfinished requests
+//! ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s.
 //!
 //! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
 //!
@@ -66,18 +67,24 @@ mod download;
 mod embedding;
 mod error;
 mod image;
+mod items;
+mod messages;
 mod meter;
 mod once;
 mod openapi;
 mod rates;
+mod replies;
 mod request;
 mod responses;
 mod routes;
 mod sale;
+mod sse;
 mod status;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod translation;
 mod usage;
+mod vision;
 
 pub use error::GatewayError;
 pub use routes::{Gateway, describe_metrics};

@@ -148,5 +148,6 @@ impl Kept {
 
 /// Returns whether server-sent events report an interrupted answer.
 fn breaks_off(events: &[u8]) -> bool {
-    events.starts_with(b"data: {\"error\"") || events.starts_with(b"event: response.failed")
+    let starts: [&[u8]; 3] = [b"data: {\"error\"", b"event: response.failed", b"event: error"];
+    starts.iter().any(|start| events.starts_with(start))
 }

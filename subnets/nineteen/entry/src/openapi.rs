@@ -15,6 +15,7 @@ use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required,
 };
 
+use crate::messages::is_message_route;
 use schemas::{components, string};
 
 const KEY: &str = "key";
@@ -29,10 +30,18 @@ struct Sold {
     streams: bool,
 }
 
-const SOLD: [Sold; 9] = [
+const SOLD: [Sold; 11] = [
     sold("/v1/chat/completions", "Creates a chat completion", "ChatRequest", "ChatCompletion", true),
     sold("/v1/completions", "Creates a text completion", "CompletionRequest", "Completion", true),
     sold("/v1/responses", "Creates a response, without stored state", "ResponseRequest", "Response", true),
+    sold("/v1/messages", "Creates a message in Anthropic's format", "MessageRequest", "AnthropicMessage", true),
+    sold(
+        "/v1/messages/count_tokens",
+        "Counts the tokens of a message request",
+        "TokenCountRequest",
+        "TokenCount",
+        false,
+    ),
     sold("/v1/embeddings", "Creates embedding vectors", "EmbeddingRequest", "EmbeddingList", false),
     sold("/v1/images/generations", "Creates an image from a prompt", "GenerationRequest", "ImageList", false),
     sold("/v1/text-to-image", "Creates an image from a prompt", "TextToImageRequest", "Image", false),
@@ -68,6 +77,13 @@ const REFUSALS: [(&str, &str); 10] = [
     ("503", "No miner has remaining capacity"),
 ];
 
+/// The same of routes in Anthropic's format, as far as they differ. They have no 503.
+const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
+    ("402", "The API key has too few credits, or its monthly budget is exhausted"),
+    ("429", "The API key exceeds its rate limit"),
+    ("529", "No miner has remaining capacity"),
+];
+
 /// Handler of `GET /openapi.json`.
 pub(crate) async fn document() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| api().to_json().unwrap_or_default());
@@ -93,12 +109,13 @@ pub(crate) fn api() -> OpenApi {
         .parameter_in(ParameterIn::Path)
         .required(Required::True)
         .schema(Some(string()));
-    let unknown = get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model"));
+    let unknown =
+        get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model", "Error"));
     let own = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
             .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
-            .response("401", refusal("The API key is missing, unknown or revoked"))
-            .response("500", refusal("Internal error"))
+            .response("401", refusal("The API key is missing, unknown or revoked", "Error"))
+            .response("500", refusal("Internal error", "Error"))
     };
     paths = paths
         .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
@@ -143,14 +160,24 @@ fn operation(sold: &Sold) -> OperationBuilder {
         .parameter(repeated)
         .request_body(Some(body.build()))
         .response("200", answer);
+    let is_message = is_message_route(sold.path);
     for (status, description) in REFUSALS {
-        operation = operation.response(status, refusal(description));
+        operation = match (is_message, status) {
+            (true, "503") => operation,
+            (true, _) => operation.response(status, refusal(description, "AnthropicError")),
+            (false, _) => operation.response(status, refusal(description, "Error")),
+        };
+    }
+    if is_message {
+        for (status, description) in ANTHROPIC_REFUSALS {
+            operation = operation.response(status, refusal(description, "AnthropicError"));
+        }
     }
     operation
 }
 
-fn refusal(description: &str) -> ResponseBuilder {
-    ResponseBuilder::new().description(description).content(JSON, content("Error"))
+fn refusal(description: &str, schema: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).content(JSON, content(schema))
 }
 
 fn content(schema: &str) -> utoipa::openapi::Content {

@@ -7,20 +7,23 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 
 use crate::GatewayError;
+use crate::vision::{MOST_IMAGES, check_image, is_image};
 
 /// Maximum number of tokens in an answer.
 pub(crate) const MOST_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
 /// both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
+/// Maximum number of choices of a request, each of which is an answer of its own.
+const MOST_CHOICES: u64 = 8;
 /// Values of `reasoning_effort`.
 const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.
-const MOST_MESSAGES: usize = 1_024;
+pub(crate) const MOST_MESSAGES: usize = 1_024;
 /// Maximum number of stop sequences.
-const MOST_STOPS: usize = 4;
+pub(crate) const MOST_STOPS: usize = 4;
 /// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
 /// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching.
@@ -35,6 +38,10 @@ pub(crate) struct TextRequest {
     pub(crate) payload: TextPayload,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
+    /// Names of the fields with images, in their order in the messages.
+    pub(crate) images: Vec<String>,
+    /// Number of choices (`n`).
+    pub(crate) choices: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -48,6 +55,7 @@ impl TextRequest {
             Some(Value::Array(messages)) if (1..=MOST_MESSAGES).contains(&messages.len()) => messages,
             _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
         };
+        let mut images = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             let role = message.get("role").and_then(Value::as_str).unwrap_or_default();
             if !matches!(role, "system" | "developer" | "user" | "assistant" | "tool") {
@@ -58,7 +66,7 @@ impl TextRequest {
             let content = message.get("content").unwrap_or(&Value::Null);
             let calls = message.get("tool_calls").is_some_and(Value::is_array);
             match content {
-                Value::Array(parts) => text_parts(parts, index)?,
+                Value::Array(parts) => check_parts(parts, (index, role), &mut images)?,
                 Value::String(_) => {}
                 Value::Null if calls => {}
                 _ => {
@@ -84,7 +92,16 @@ impl TextRequest {
         for (name, successor) in [("functions", "tools"), ("function_call", "tool_choice")] {
             fields.refuse_unless(name, |_| false, &format!("{name} is not supported; hint: use {successor}"))?;
         }
-        fields.request(TextInput::Messages(messages), wants_logprobs, further)
+        let request = fields.request(TextInput::Messages(messages), wants_logprobs, further)?;
+        request.with_images(images)
+    }
+
+    /// Sets the names of the fields with images.
+    pub(crate) fn with_images(self, images: Vec<String>) -> Result<Self, GatewayError> {
+        match images.get(MOST_IMAGES) {
+            Some(param) => Err(GatewayError::field(param.as_str(), format!("{param}: a request has at most 8 images"))),
+            None => Ok(Self { images, ..self }),
+        }
     }
 
     /// Parses a request to `POST /v1/completions`.
@@ -107,19 +124,27 @@ impl TextRequest {
     }
 }
 
-/// Checks that all parts of a message are texts: the tasks' models process no images, audio or files.
-fn text_parts(parts: &[Value], message: usize) -> Result<(), GatewayError> {
+/// Checks the parts of a message: texts and, in a user's message, images, whose fields are appended to `images`. The tasks'
+/// models process no audio or files.
+fn check_parts(parts: &[Value], (message, role): (usize, &str), images: &mut Vec<String>) -> Result<(), GatewayError> {
     let is_text = |part: &Value| {
         part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
     };
-    match parts.iter().position(|part| !is_text(part)) {
-        None => Ok(()),
-        Some(place) => {
-            let param = format!("messages[{message}].content[{place}]");
-            let message = format!("{param} must have the type text and a string text; other parts are not supported");
-            Err(GatewayError::field(param, message))
+    for (place, part) in parts.iter().enumerate() {
+        if is_text(part) {
+            continue;
         }
+        let param = format!("messages[{message}].content[{place}]");
+        let checked = if is_image(part) && role == "user" {
+            check_image(part)
+        } else {
+            Err("must have the type text and a string text, or be an image in a user's message; other parts are not \
+                 supported")
+        };
+        checked.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
+        images.push(param);
     }
+    Ok(())
 }
 
 /// Fields of a request that remain to be parsed.
@@ -130,6 +155,12 @@ impl Fields {
         serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
     }
 
+    /// Moves the named fields to a new set.
+    pub(crate) fn split(&mut self, names: &[&str]) -> Self {
+        let moved = |name: &&str| Some(((*name).to_owned(), self.0.shift_remove(*name)?));
+        Self(names.iter().filter_map(moved).collect())
+    }
+
     /// Parses the remaining fields of a text request and rejects unknown ones.
     pub(crate) fn request(
         mut self,
@@ -138,7 +169,7 @@ impl Fields {
         mut further: Map<String, Value>,
     ) -> Result<TextRequest, GatewayError> {
         let model = self.model()?;
-        self.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported; hint: send n requests")?;
+        let choices = self.whole("n", 1, MOST_CHOICES)?.unwrap_or(1);
         let streams = self.flag("stream")?;
         let wants_usage = self.stream_options(streams)?;
         let max_tokens =
@@ -178,7 +209,9 @@ impl Fields {
         self.end()?;
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
-        Ok(TextRequest { model, payload, max_tokens, streams, wants_logprobs, wants_usage })
+        let choices = usize::try_from(choices).unwrap_or(1);
+        let images = Vec::new();
+        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.

@@ -6,24 +6,26 @@ mod request;
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_query::{Chunk, Reply};
+use taonet_nineteen_query::Chunk;
 
 use crate::GatewayError;
-use crate::answer::{End, Head, escape_separators};
+use crate::answer::{End, Head};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
+use crate::replies::Replies;
+use crate::sse::named_event;
 use output::Output;
 pub(crate) use request::{Echo, parse};
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: Head, echo: Echo, answer: Reply, bill: Bill) -> Result<Response, GatewayError> {
+pub(crate) async fn whole(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
     let mut output = Output::new(head.id.clone());
-    let (end, tokens) = delivery::whole(answer, bill, |chunk| {
+    let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
         output.take(chunk);
     })
     .await?;
     output.finish();
-    let state = State::ended(&head.finish_reason(&end, tokens.1));
+    let state = State::ended(&head, &ends);
     Ok(Json(echo.document(&head, state, output.items(), Some(tokens))).into_response())
 }
 
@@ -38,11 +40,11 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// Returns the status of a finished answer with this finish reason.
-    fn ended(finish_reason: &str) -> Self {
-        match finish_reason {
-            "length" => Self::Incomplete("max_output_tokens"),
-            "content_filter" => Self::Incomplete("content_filter"),
+    /// Returns the status of a finished answer, which has one choice.
+    fn ended(head: &Head, ends: &[End]) -> Self {
+        match ends.first().map(|end| head.finish_reason(end)).as_deref() {
+            Some("length") => Self::Incomplete("max_output_tokens"),
+            Some("content_filter") => Self::Incomplete("content_filter"),
             _ => Self::Completed,
         }
     }
@@ -58,9 +60,9 @@ impl State {
 }
 
 /// Returns an answer as a stream of server-sent events, each with a type and a sequence number.
-pub(crate) fn stream(head: Head, echo: Echo, answer: Reply, bill: Bill) -> Response {
+pub(crate) fn stream(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Response {
     let output = Output::new(head.id.clone());
-    delivery::stream(Typed { head, echo, output, sequence: 0 }, answer, bill)
+    delivery::stream(Typed { head, echo, output, sequence: 0 }, replies, bill)
 }
 
 struct Typed {
@@ -74,13 +76,10 @@ struct Typed {
 impl Typed {
     fn event(&mut self, kind: &str, mut event: Value) -> String {
         if let Some(event) = event.as_object_mut() {
-            event.insert("type".to_owned(), kind.into());
             event.insert("sequence_number".to_owned(), self.sequence.into());
         }
         self.sequence += 1;
-        let mut text = format!("event: {kind}\ndata: {event}\n\n");
-        escape_separators(&mut text, 0);
-        text
+        named_event(kind, event)
     }
 
     fn events<'a>(&mut self, events: impl IntoIterator<Item = (&'a str, Value)>) -> Vec<String> {
@@ -96,7 +95,7 @@ impl Events for Typed {
             .into()
     }
 
-    fn relay(&mut self, chunk: &Chunk, events: &mut String) {
+    fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
         let taken = self.output.take(chunk);
         events.extend(self.events(taken));
     }
@@ -110,10 +109,10 @@ impl Events for Typed {
         vec![self.event("response.failed", json!({ "response": response }))]
     }
 
-    fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
+    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
         let last = self.output.finish();
         let mut events = self.events(last);
-        let state = State::ended(&self.head.finish_reason(end, tokens.1));
+        let state = State::ended(&self.head, ends);
         let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
         events.push(self.event(&format!("response.{}", state.as_str()), json!({ "response": response })));
         events

@@ -26,7 +26,8 @@ use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
-use crate::{GatewayError, account, cors, openapi, responses, status};
+use crate::sale::Protocol;
+use crate::{GatewayError, account, cors, messages, openapi, responses, status};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -61,6 +62,9 @@ enum Product {
     Chat,
     Completion,
     Response,
+    Message,
+    /// The number of tokens of a message request, which is free.
+    TokenCount,
     Embedding,
     /// An image in OpenAI's format.
     Generation,
@@ -86,6 +90,8 @@ impl Gateway {
             .route("/v1/chat/completions", sell(Product::Chat))
             .route("/v1/completions", sell(Product::Completion))
             .route("/v1/responses", sell(Product::Response))
+            .route("/v1/messages", sell(Product::Message))
+            .route("/v1/messages/count_tokens", sell(Product::TokenCount))
             .route("/v1/embeddings", sell(Product::Embedding))
             .route("/v1/images/generations", sell(Product::Generation))
             .route("/v1/text-to-image", sell(Product::Image(Endpoint::TextToImage)))
@@ -111,9 +117,10 @@ impl Gateway {
             .with_state(self.clone())
     }
 
-    /// Authenticates a request by its API key.
+    /// Authenticates a request by its API key, which is a bearer token or, as in Anthropic's API, the header `x-api-key`.
     pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
-        let secret = shown_in(headers).ok_or(GatewayError::Key)?;
+        let named = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
+        let secret = shown_in(headers).or_else(named).ok_or(GatewayError::Key)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);
@@ -164,12 +171,19 @@ impl Gateway {
 
     async fn answer(&self, key: &ApiKey, body: &[u8], product: Product) -> Result<Response, GatewayError> {
         match product {
-            Product::Chat => self.text(key, TextRequest::chat(body)?, Endpoint::Chat, None).await,
-            Product::Completion => self.text(key, TextRequest::completion(body)?, Endpoint::Completions, None).await,
+            Product::Chat => self.text(key, TextRequest::chat(body)?, Endpoint::Chat, Protocol::Completions).await,
+            Product::Completion => {
+                self.text(key, TextRequest::completion(body)?, Endpoint::Completions, Protocol::Completions).await
+            }
             Product::Response => {
                 let (request, echo) = responses::parse(body)?;
-                self.text(key, request, Endpoint::Chat, Some(echo)).await
+                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo)).await
             }
+            Product::Message => {
+                let (request, options) = messages::parse(body)?;
+                self.text(key, request, Endpoint::Chat, Protocol::Messages(options)).await
+            }
+            Product::TokenCount => self.token_count(key, &messages::parse_count(body)?),
             Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
             Product::Generation => self.image(key, ImageRequest::generation(body)?).await,
             Product::Image(endpoint) => self.image(key, ImageRequest::reference(body, endpoint)?).await,
@@ -193,6 +207,7 @@ fn model_document(task: &Task) -> Value {
         "owned_by": "nineteen",
         "endpoint": task.endpoint,
         "price": task.price,
+        "image_tokens": task.image_tokens,
     })
 }
 
@@ -212,17 +227,26 @@ async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
 }
 
 /// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of lower layers to
-/// OpenAI's format.
+/// OpenAI's format, and all errors of Anthropic's routes to its format.
 async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
+    const ANTHROPICS_NAME: HeaderName = HeaderName::from_static("request-id");
     let own = request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
+    let is_message = messages::is_message_route(request.uri().path());
     let response = next.run(request).await;
-    let mut response = error_as_json(
-        response,
-        |reason| json!({"error": {"message": reason, "type": "invalid_request_error", "param": null, "code": null}}),
-    );
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());
+    let mut response = if is_message {
+        messages::translate_error(response, id.as_ref())
+    } else {
+        error_as_json(
+            response,
+            |reason| json!({"error": {"message": reason, "type": "invalid_request_error", "param": null, "code": null}}),
+        )
+    };
     if let Some(id) = id {
+        if is_message {
+            response.headers_mut().insert(ANTHROPICS_NAME, id.clone());
+        }
         response.headers_mut().insert(NAME, id);
     }
     response

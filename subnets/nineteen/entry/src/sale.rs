@@ -1,11 +1,12 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::{Map, Value};
+use futures::future::try_join_all;
+use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
-use taonet_nineteen_query::{Chunk, ChunkBody, Reply, Request, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Request, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -13,10 +14,13 @@ use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
+use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
+use crate::replies::Replies;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
+use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError};
 
 /// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
@@ -30,6 +34,16 @@ const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 const FEWEST_AFFORDABLE: u64 = 16;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
+
+/// Protocol of the answer to a text request.
+pub(crate) enum Protocol {
+    /// `/v1/chat/completions` and `/v1/completions`.
+    Completions,
+    /// `/v1/responses`.
+    Responses(Echo),
+    /// `/v1/messages`.
+    Messages(MessageOptions),
+}
 
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
@@ -62,10 +76,12 @@ impl Gateway {
         Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
     }
 
-    /// Queries miners. Before it returns an error, it settles the bill, which releases the buyer's credits.
-    async fn ask(&self, request: Request, bill: Bill) -> Result<(Reply, Bill), GatewayError> {
-        match self.0.queries.ask(request).await {
-            Ok(answer) => Ok((answer, bill)),
+    /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
+    /// buyer's credits.
+    async fn ask(&self, requests: Vec<Request>, bill: Bill) -> Result<(Replies, Bill), GatewayError> {
+        let asks = requests.into_iter().map(|request| self.0.queries.ask(request));
+        match try_join_all(asks).await {
+            Ok(replies) => Ok((replies.into(), bill)),
             Err(error) => {
                 bill.settle().await;
                 Err(error.into())
@@ -73,40 +89,31 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request; with `echo`, in the format of `/v1/responses`.
+    /// Answers a text request in the format of a protocol.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
         request: TextRequest,
         endpoint: Endpoint,
-        echo: Option<Echo>,
+        protocol: Protocol,
     ) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.model), endpoint)?;
-        let TextRequest { mut payload, max_tokens, streams, wants_logprobs, wants_usage, .. } = request;
+        let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
-        let input = input_tokens(&payload);
-        if max_tokens.is_none() {
-            payload.max_tokens = default_max_tokens(&task, &payload, input);
+        let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
+        let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
+        if let Err(error) = download_images(&mut payload, &images, Downloads::default()).await {
+            bill.settle().await;
+            return Err(error);
         }
-        let tariff = Tariff::Text(task.price);
-        let bill = match self.bill(key, &task, tariff, (input, payload.max_tokens)).await {
-            // The buyer has not asked for so many tokens.
-            Err(GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. })
-                if max_tokens.is_none() && affordable_tokens(task.price, input, credits) >= FEWEST_AFFORDABLE =>
-            {
-                payload.max_tokens = affordable_tokens(task.price, input, credits).min(payload.max_tokens);
-                self.bill(key, &task, tariff, (input, payload.max_tokens)).await?
-            }
-            bill => bill?,
-        };
         let max_tokens = payload.max_tokens;
-        let bill = bill.with_meter(TokenMeter::new(max_tokens, self.0.tokenizers.of(&task).await));
         let is_chat = endpoint == Endpoint::Chat;
-        let prefix = match (&echo, is_chat) {
-            (Some(_), _) => "resp",
-            (None, true) => "chatcmpl",
-            (None, false) => "cmpl",
+        let prefix = match (&protocol, is_chat) {
+            (Protocol::Responses(_), _) => "resp",
+            (Protocol::Messages(_), _) => "msg",
+            (Protocol::Completions, true) => "chatcmpl",
+            (Protocol::Completions, false) => "cmpl",
         };
         let head = Head {
             id: format!("{prefix}-{}", bill.request_id()),
@@ -116,21 +123,67 @@ impl Gateway {
             wants_logprobs,
             wants_usage,
             max_tokens,
+            choices,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let request = Request {
+        let requests = payloads_of_choices(payload, choices).into_iter().map(|payload| Request {
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, task, payload.into_map())
-        };
-        let (answer, bill) = self.ask(request, bill).await?;
-        match (echo, streams) {
-            (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
-            (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
-            (None, true) => Ok(stream(head, answer, bill)),
-            (None, false) => whole(&head, answer, bill).await,
+            ..request_of(key, &task, payload.into_map())
+        });
+        let (replies, bill) = self.ask(requests.collect(), bill).await?;
+        match (protocol, streams) {
+            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
+            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
+            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
+            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
+            (Protocol::Completions, false) => whole(&head, replies, bill).await,
         }
+    }
+
+    /// Reserves the maximum cost of a text request of `input` tokens with a number of choices. If the buyer has set no
+    /// `max_tokens`, sets it in the payload.
+    async fn text_bill(
+        &self,
+        key: &ApiKey,
+        task: &Task,
+        payload: &mut TextPayload,
+        (input, max_tokens, choices): (u64, Option<u64>, usize),
+    ) -> Result<Bill, GatewayError> {
+        // Each choice is a request of its own to the miners.
+        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(choices).unwrap_or(u64::MAX));
+        if max_tokens.is_none() {
+            payload.max_tokens = default_max_tokens(task, payload, input);
+        }
+        let tariff = Tariff::Text(task.price);
+        let bill = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+            Ok(bill) => bill,
+            Err(error) => {
+                let (GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. }) = error
+                else {
+                    return Err(error);
+                };
+                let affordable = affordable_tokens(task.price, of_all(input), credits) / of_all(1).max(1);
+                if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE {
+                    return Err(error);
+                }
+                // The buyer has not asked for so many tokens.
+                payload.max_tokens = affordable.min(payload.max_tokens);
+                self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await?
+            }
+        };
+        let tokenizer = self.0.tokenizers.of(task).await;
+        let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(choices).collect()))
+    }
+
+    /// Returns the number of tokens of a chat request, as it would be charged.
+    pub(crate) fn token_count(&self, key: &ApiKey, request: &TextRequest) -> Result<Response, GatewayError> {
+        let task = self.task(key, Some(&request.model), Endpoint::Chat)?;
+        let tokens = input_tokens(&request.payload).saturating_add(image_tokens(&task, &request.images)?);
+        Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
@@ -139,7 +192,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -155,7 +208,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(request_of(key, task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -166,8 +219,8 @@ impl Gateway {
 
     /// Queries miners for an answer that is one JSON document.
     async fn whole(&self, request: Request, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut answer, bill) = self.ask(request, bill).await?;
-        if let Some(Ok(Chunk { body: ChunkBody::Object(value), .. })) = answer.next().await {
+        let (mut replies, bill) = self.ask(vec![request], bill).await?;
+        if let Some((_, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) = replies.next().await {
             return Ok((value, bill));
         }
         bill.settle().await;
@@ -199,10 +252,20 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
+/// Returns the payload of each choice. The seeds differ, so that the answers do.
+fn payloads_of_choices(payload: TextPayload, choices: usize) -> Vec<TextPayload> {
+    let mut payloads = vec![payload; choices];
+    for (choice, payload) in (0_u64..).zip(&mut payloads) {
+        // Seeds are in 1..=LARGEST_SEED.
+        payload.seed = payload.seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1;
+    }
+    payloads
+}
+
 /// Returns a buyer's request for an answer in one chunk.
-fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request {
+fn request_of(key: &ApiKey, task: &Task, payload: Map<String, Value>) -> Request {
     Request {
-        task: task.task,
+        task: task.task.clone(),
         payload,
         kind: RequestKind::Organic,
         most_chunks: 1,
@@ -215,7 +278,6 @@ fn request_of(key: &ApiKey, task: Task, payload: Map<String, Value>) -> Request 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use taonet_nineteen_core::MarketConfig;
 
     use super::*;
@@ -235,6 +297,19 @@ mod tests {
         assert_eq!(default_max_tokens(&task, &payload, 10), 2_000);
         task.default_max_tokens = std::num::NonZeroU32::new(99);
         assert_eq!(default_max_tokens(&task, &payload, 10), 99);
+    }
+
+    #[test]
+    fn choices_have_different_seeds_of_tests() {
+        let request = TextRequest::chat(
+            json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "seed": LARGEST_SEED - 1})
+                .to_string()
+                .as_bytes(),
+        );
+        let payload = request.unwrap().payload;
+        let seeds: Vec<u64> = payloads_of_choices(payload.clone(), 3).iter().map(|payload| payload.seed).collect();
+        assert_eq!(seeds, [LARGEST_SEED - 1, LARGEST_SEED, 1]);
+        assert_eq!(payloads_of_choices(payload.clone(), 1), [payload]);
     }
 
     #[test]

@@ -6,12 +6,16 @@ use taonet_nineteen_core::task::Endpoint;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::request::TextRequest;
-use crate::responses;
+use crate::{messages, responses};
 
 /// Parses a body as a request to each route. Returns the miners' payloads of the routes that accept it.
 pub fn payloads(body: &[u8]) -> Vec<Map<String, Value>> {
-    let texts =
-        [TextRequest::chat(body), TextRequest::completion(body), responses::parse(body).map(|(request, _)| request)];
+    let texts = [
+        TextRequest::chat(body),
+        TextRequest::completion(body),
+        responses::parse(body).map(|(request, _)| request),
+        messages::parse_count(body),
+    ];
     let images = [ImageRequest::generation(body)].into_iter().chain(
         [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
             .map(|endpoint| ImageRequest::reference(body, endpoint)),

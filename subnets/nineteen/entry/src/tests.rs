@@ -1,9 +1,11 @@
 //! Tests of the gateway without miners; `market` contains the tests with a miner.
 
 mod backends;
+mod bodies;
 mod documents;
 mod goods;
 mod market;
+mod messages;
 mod peers;
 mod synthetic;
 

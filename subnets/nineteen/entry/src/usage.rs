@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
 
+use crate::vision::is_image;
+
 /// Twelfths of a token for each ASCII character: four characters are one token.
 const ASCII_CHARACTER: usize = 3;
 /// Twelfths of a token for each byte of other characters. Tokenizers have tokens for several ASCII letters, but for few
@@ -11,12 +13,12 @@ const OTHER_BYTE: usize = 4;
 const TOKEN: usize = 12;
 
 /// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the buyer. In messages and
-/// options, names and values of all fields count.
+/// options, names and values of all fields count. Images do not count.
 pub(crate) fn input_tokens(payload: &TextPayload) -> u64 {
     let mut size = TextSize::default();
     match &payload.input {
         TextInput::Prompt(prompt) => size.add(prompt),
-        TextInput::Messages(messages) => messages.iter().for_each(|message| size.add_value(message)),
+        TextInput::Messages(messages) => messages.iter().for_each(|message| size.add_message(message)),
     }
     size.add_fields(&payload.further);
     size.tokens()
@@ -39,6 +41,18 @@ impl TextSize {
     pub(crate) fn add(&mut self, text: &str) {
         let ascii = text.bytes().filter(u8::is_ascii).count();
         self.0 += ascii * ASCII_CHARACTER + (text.len() - ascii) * OTHER_BYTE;
+    }
+
+    fn add_message(&mut self, message: &Value) {
+        for (name, value) in message.as_object().into_iter().flatten() {
+            self.add(name);
+            match value {
+                Value::Array(parts) if name == "content" => {
+                    parts.iter().filter(|part| !is_image(part)).for_each(|part| self.add_value(part));
+                }
+                value => self.add_value(value),
+            }
+        }
     }
 
     fn add_value(&mut self, value: &Value) {
@@ -129,6 +143,9 @@ mod tests {
         ] {
             assert!(chat(short.clone(), further.clone()) >= 900, "{further}");
         }
+        // An image is charged by the task's number of tokens.
+        let image = json!({"type": "image_url", "image_url": {"url": long}});
+        assert!(chat(json!({"role": "user", "content": [image]}), json!({})) < 15);
         // Empty messages are not free either.
         let messages = vec![json!({"role": "user", "content": ""}); 1_000];
         assert!(input_tokens(&payload(TextInput::Messages(messages), &json!({}))) >= 3_000);

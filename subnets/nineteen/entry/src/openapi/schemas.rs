@@ -66,6 +66,11 @@ fn lists(of: RefOr<Schema>) -> RefOr<Schema> {
     ArrayBuilder::new().items(of).into()
 }
 
+/// Returns the schema of a list with at least one element.
+fn nonempty(of: RefOr<Schema>) -> RefOr<Schema> {
+    ArrayBuilder::new().items(of).min_items(Some(1)).into()
+}
+
 fn either(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
     schemas.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item).into()
 }
@@ -128,6 +133,9 @@ pub(super) fn components() -> ComponentsBuilder {
                 [("usage", any())],
             ),
         )
+        .schema("AnthropicMessage", anthropic_message())
+        .schema("TokenCount", object([("input_tokens", count())], []))
+        .schema("AnthropicError", anthropic_error())
         .schema(
             "EmbeddingList",
             object([("object", one_of(&["list"])), ("data", lists(any())), ("model", string()), ("usage", any())], []),
@@ -139,7 +147,10 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("Image", object([("image_b64", string())], []))
         .schema(
             "Model",
-            object([("id", string()), ("object", one_of(&["model"])), ("endpoint", string())], [("price", any())]),
+            object(
+                [("id", string()), ("object", one_of(&["model"])), ("endpoint", string())],
+                [("price", any()), ("image_tokens", either([count(), null()]))],
+            ),
         )
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
         .schema(
@@ -175,11 +186,35 @@ fn answer(kind: &str) -> ObjectBuilder {
             ("object", one_of(&[kind])),
             ("created", count()),
             ("model", string()),
-            ("choices", list(any(), 1, 1)),
+            ("choices", list(any(), 1, 8)),
             ("usage", object(usage, []).into()),
         ],
         [],
     )
+}
+
+fn anthropic_message() -> ObjectBuilder {
+    let usage = [("input_tokens", count()), ("output_tokens", count())];
+    let reasons = ["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"];
+    object(
+        [
+            ("id", string()),
+            ("type", one_of(&["message"])),
+            ("role", one_of(&["assistant"])),
+            ("model", string()),
+            ("content", lists(typed())),
+            ("stop_reason", one_of(&reasons)),
+            ("stop_sequence", either([string(), null()])),
+            ("usage", object(usage, []).into()),
+        ],
+        [],
+    )
+}
+
+fn anthropic_error() -> ObjectBuilder {
+    let error = object([("type", string()), ("message", string())], []);
+    let request_id = either([string(), null()]);
+    object([("type", one_of(&["error"])), ("error", error.into())], [("request_id", request_id)])
 }
 
 fn usage() -> ObjectBuilder {

@@ -54,9 +54,9 @@ fn sampling_parameters_of_servers_are_passed_on() {
     assert!(ignored.as_object().unwrap().keys().all(|name| !map.contains_key(name)));
 }
 
-/// The models read only texts: other parts are refused by their place, not passed on.
+/// Parts that are neither texts nor images are refused by their place, not passed on.
 #[test]
-fn messages_have_text_parts_only() {
+fn messages_have_parts_with_texts_and_images() {
     let text = json!({"type": "text", "text": "hello"});
     let with = |parts: Value| {
         let earlier = json!({"role": "system", "content": "Be brief."});
@@ -64,17 +64,28 @@ fn messages_have_text_parts_only() {
     };
     let parts = json!([text, text]);
     assert_eq!(with(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"], parts);
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}});
+    let parts = json!([image, text, image]);
+    let request = with(parts.clone()).unwrap();
+    assert_eq!(request.images, ["messages[1].content[0]", "messages[1].content[2]"]);
+    assert_eq!(request.payload.into_map()["messages"][1]["content"], parts);
+    let named = |error: GatewayError| match error {
+        GatewayError::Field { param, .. } => param,
+        error => panic!("{error:?}"),
+    };
+    assert_eq!(named(with(json!(vec![image.clone(); 9])).unwrap_err()), "messages[1].content[8]");
+    let of_assistant = json!({"messages": [{"role": "assistant", "content": [image]}]});
+    assert_eq!(named(chat(&of_assistant).unwrap_err()), "messages[0].content[0]");
     for other in [
-        json!({"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}),
+        json!({"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}),
+        json!({"type": "image_url", "image_url": "https://example.com/a.png"}),
         json!({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}),
         json!({"type": "file", "file": {"file_id": "a"}}),
         json!({"type": "text"}),
         json!({"type": "text", "text": 7}),
         json!("hello"),
     ] {
-        let error = with(json!([text, other])).unwrap_err();
-        let GatewayError::Field { param, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(param, "messages[1].content[1]", "{other}");
+        assert_eq!(named(with(json!([text, other])).unwrap_err()), "messages[1].content[1]", "{other}");
     }
 }
 
@@ -91,7 +102,9 @@ fn options_are_passed_on() {
 fn what_is_unknown_is_refused_by_name() {
     for (further, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
-        (json!({"n": 2}), "n"),
+        (json!({"n": 0}), "n"),
+        (json!({"n": 9}), "n"),
+        (json!({"best_of": 2}), "best_of"),
         (json!({"temperature": 3}), "temperature"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"max_tokens": 0}), "max_tokens"),

@@ -3,49 +3,43 @@
 use serde_json::{Value, json};
 use taonet_nineteen_query::Chunk;
 
-/// Maximum number of output items; further function calls are dropped.
-const MOST_CALLS: usize = 128;
+use crate::items::{Addition, Item, Items};
 
 /// Type and fields of a server-sent event.
 pub(super) type Event = (&'static str, Value);
-
-enum Item {
-    Message { text: String },
-    Call { index: u64, call_id: String, name: String, arguments: String },
-}
 
 /// Output items of a response in progress.
 pub(super) struct Output {
     /// ID of the response, from which the IDs of the items are derived.
     id: String,
-    items: Vec<Item>,
+    /// Texts and calls, without reasoning.
+    items: Items,
     ended: bool,
 }
 
 impl Output {
-    pub(super) const fn new(id: String) -> Self {
-        Self { id, items: Vec::new(), ended: false }
+    pub(super) fn new(id: String) -> Self {
+        Self { id, items: Items::new(false), ended: false }
     }
 
     /// Returns the items as JSON documents.
     pub(super) fn items(&self) -> Vec<Value> {
-        (0..self.items.len()).map(|place| self.item(place)).collect()
+        self.items.iter().enumerate().map(|(place, item)| self.document(place, item)).collect()
     }
 
-    fn item_id(&self, place: usize) -> String {
-        let kind = if matches!(self.items.get(place), Some(Item::Message { .. })) { "msg" } else { "fc" };
+    fn item_id(&self, place: usize, item: &Item) -> String {
+        let kind = if matches!(item, Item::Call { .. }) { "fc" } else { "msg" };
         format!("{kind}_{}_{place}", self.id)
     }
 
-    fn item(&self, place: usize) -> Value {
-        let (id, status) = (self.item_id(place), if self.ended { "completed" } else { "in_progress" });
-        match self.items.get(place) {
-            None => Value::Null,
-            Some(Item::Message { text }) => {
+    fn document(&self, place: usize, item: &Item) -> Value {
+        let (id, status) = (self.item_id(place, item), if self.ended { "completed" } else { "in_progress" });
+        match item {
+            Item::Text(text) | Item::Reasoning(text) => {
                 let content = if text.is_empty() && !self.ended { json!([]) } else { json!([part(text)]) };
                 json!({"id": id, "type": "message", "status": status, "role": "assistant", "content": content})
             }
-            Some(Item::Call { call_id, name, arguments, .. }) => json!({
+            Item::Call { id: call_id, name, arguments, .. } => json!({
                 "id": id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
                 "arguments": arguments,
             }),
@@ -55,61 +49,37 @@ impl Output {
     /// Adds a chunk to the items; returns the resulting events.
     pub(super) fn take(&mut self, chunk: &Chunk) -> Vec<Event> {
         let mut events = Vec::new();
-        if !chunk.is_content {
-            return events;
-        }
-        if let Some(text) = chunk.text().filter(|text| !text.is_empty()) {
-            self.take_text(text, &mut events);
-        }
-        for call in chunk.tool_calls().unwrap_or_default() {
-            self.take_call(call, &mut events);
+        for addition in self.items.take(chunk) {
+            self.report(&addition, &mut events);
         }
         events
     }
 
-    fn take_text(&mut self, piece: &str, events: &mut Vec<Event>) {
-        let known = self.items.iter().position(|item| matches!(item, Item::Message { .. }));
-        let place = known.unwrap_or_else(|| {
-            self.items.push(Item::Message { text: String::new() });
-            self.items.len() - 1
-        });
-        let id = self.item_id(place);
-        if known.is_none() {
-            events.push(("response.output_item.added", json!({"output_index": place, "item": self.item(place)})));
-            let added = json!({"item_id": id, "output_index": place, "content_index": 0, "part": part("")});
-            events.push(("response.content_part.added", added));
+    /// Appends the events of an addition.
+    fn report(&self, addition: &Addition, events: &mut Vec<Event>) {
+        let Addition { place, is_new, content } = addition;
+        let Some(item) = self.items.get(*place) else { return };
+        let id = self.item_id(*place, item);
+        let is_call = matches!(item, Item::Call { .. });
+        if *is_new {
+            let begun = self.document(*place, &item.without_content());
+            events.push(("response.output_item.added", json!({"output_index": place, "item": begun})));
+            if !is_call {
+                let added = json!({"item_id": id, "output_index": place, "content_index": 0, "part": part("")});
+                events.push(("response.content_part.added", added));
+            }
         }
-        if let Some(Item::Message { text }) = self.items.get_mut(place) {
-            text.push_str(piece);
-        }
-        let delta = json!({"item_id": id, "output_index": place, "content_index": 0, "delta": piece, "logprobs": []});
-        events.push(("response.output_text.delta", delta));
-    }
-
-    fn take_call(&mut self, piece: &Value, events: &mut Vec<Event>) {
-        let text = |path: &str| piece.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let number = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let known = self.items.iter().position(|item| matches!(item, Item::Call { index, .. } if *index == number));
-        if known.is_none() && self.items.len() >= MOST_CALLS {
+        if content.is_empty() {
             return;
         }
-        let place = known.unwrap_or_else(|| {
-            let (call_id, name) = (text("/id").to_owned(), text("/function/name").to_owned());
-            self.items.push(Item::Call { index: number, call_id, name, arguments: String::new() });
-            self.items.len() - 1
+        events.push(if is_call {
+            let delta = json!({"item_id": id, "output_index": place, "delta": content});
+            ("response.function_call_arguments.delta", delta)
+        } else {
+            let delta =
+                json!({"item_id": id, "output_index": place, "content_index": 0, "delta": content, "logprobs": []});
+            ("response.output_text.delta", delta)
         });
-        if known.is_none() {
-            events.push(("response.output_item.added", json!({"output_index": place, "item": self.item(place)})));
-        }
-        let more = text("/function/arguments");
-        if more.is_empty() {
-            return;
-        }
-        if let Some(Item::Call { arguments, .. }) = self.items.get_mut(place) {
-            arguments.push_str(more);
-        }
-        let delta = json!({"item_id": self.item_id(place), "output_index": place, "delta": more});
-        events.push(("response.function_call_arguments.delta", delta));
     }
 
     /// Completes all items; returns the resulting events.
@@ -117,9 +87,9 @@ impl Output {
         self.ended = true;
         let mut events = Vec::new();
         for (place, item) in self.items.iter().enumerate() {
-            let id = self.item_id(place);
+            let id = self.item_id(place, item);
             match item {
-                Item::Message { text } => {
+                Item::Text(text) | Item::Reasoning(text) => {
                     let head = json!({"item_id": id, "output_index": place, "content_index": 0});
                     let with = |name: &str, value: Value| {
                         let mut event = head.clone();
@@ -140,7 +110,10 @@ impl Output {
                     events.push(("response.function_call_arguments.done", done));
                 }
             }
-            events.push(("response.output_item.done", json!({"output_index": place, "item": self.item(place)})));
+            events.push((
+                "response.output_item.done",
+                json!({"output_index": place, "item": self.document(place, item)}),
+            ));
         }
         events
     }

@@ -6,10 +6,14 @@ use taonet_nineteen_core::payload::TextInput;
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{Fields, TextRequest};
+use crate::request::{Fields, MOST_TOKENS, TextRequest};
+use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::vision::{check_image, image_part};
 
 /// Maximum number of input items in a request.
 const MOST_ITEMS: usize = 1_024;
+/// Types of the parts of a message with text.
+const TEXTS: [&str; 2] = ["input_text", "output_text"];
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -64,11 +68,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     fields.refuse_unless("include", is_empty, "include is not supported")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
-    // Fields of chat completions that this protocol lacks.
-    let lacking = ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"];
-    for name in lacking.into_iter().chain(["top_k", "min_p", "repetition_penalty"]) {
-        fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
-    }
+    let mut chat = fields.split(&["model", "stream", "stream_options", "temperature", "top_p", "service_tier"]);
     let mut echo = Map::new();
     let mut messages = Vec::new();
     match fields.take("instructions") {
@@ -79,6 +79,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         }
         Some(_) => return Err(GatewayError::field("instructions", "instructions must be a string")),
     }
+    let mut images = Vec::new();
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
@@ -87,24 +88,26 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {what}"))
                 };
-                message(item, &mut messages).map_err(|what| wrong(&what))?;
+                let places = message(item, &mut messages).map_err(|what| wrong(&what))?;
+                images.extend(places.into_iter().map(|place| format!("input[{index}].content[{place}]")));
             }
         }
         _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
     }
     let mut further = Map::new();
-    tools(&mut fields, &mut echo)?;
-    fields.tools(&mut further)?;
-    if let Some(most) = fields.whole("max_output_tokens", 1, 32_768)? {
+    tools(&mut fields, &mut chat, &mut echo)?;
+    chat.tools(&mut further)?;
+    if let Some(most) = fields.whole("max_output_tokens", 1, MOST_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
-        fields.0.insert("max_completion_tokens".to_owned(), most.into());
+        chat.0.insert("max_tokens".to_owned(), most.into());
     }
     let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
     let is_metadata = metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
     if !is_metadata {
         return Err(GatewayError::field("metadata", "metadata must be an object with string values"));
     }
-    let request = fields.request(TextInput::Messages(messages), false, further)?;
+    fields.end()?;
+    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
     for (name, value) in [
         ("instructions", Value::Null),
         ("max_output_tokens", Value::Null),
@@ -125,8 +128,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     Ok((request, Echo(echo)))
 }
 
-/// Appends an input item as a chat message.
-fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
+/// Appends an input item as a chat message; returns the positions of its images.
+fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
+    let mut images = Vec::new();
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let needed = |name: &str| text(name).ok_or_else(|| format!("requires the string {name}"));
     match text("type").unwrap_or("message") {
@@ -136,22 +140,21 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
                 return Err("must have the role system, developer, user or assistant".to_owned());
             }
             let content = match item.get("content") {
-                Some(Value::String(text)) => text.clone(),
-                Some(Value::Array(parts)) => {
-                    let part = |part: &Value| match part.get("type").and_then(Value::as_str) {
-                        Some("input_text" | "output_text") => part.get("text")?.as_str().map(str::to_owned),
-                        _ => None,
-                    };
-                    let texts: Option<Vec<String>> = parts.iter().map(part).collect();
-                    texts.ok_or("must have parts of type input_text or output_text only")?.concat()
+                Some(Value::Array(parts)) if role == "user" && parts.iter().any(is_input_image) => {
+                    let parts: Result<Vec<Value>, String> =
+                        parts.iter().enumerate().map(|(place, part)| user_part(part, place, &mut images)).collect();
+                    parts?.into()
                 }
+                Some(content @ (Value::String(_) | Value::Array(_))) => Value::from(
+                    joined_text(content, &TEXTS, "")
+                        .ok_or("must have parts of type input_text, output_text or, of a user, input_image only")?,
+                ),
                 _ => return Err("requires content: a string or an array of parts".to_owned()),
             };
             messages.push(json!({"role": role, "content": content}));
         }
         "function_call" => {
-            let function = json!({"name": needed("name")?, "arguments": needed("arguments")?});
-            let call = json!({"id": needed("call_id")?, "type": "function", "function": function});
+            let call = tool_call(needed("call_id")?, needed("name")?, needed("arguments")?);
             // Consecutive function calls form one message of the assistant.
             let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
             match last {
@@ -160,36 +163,55 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
             }
         }
         "function_call_output" => {
-            let (id, output) = (needed("call_id")?, needed("output")?);
-            messages.push(json!({"role": "tool", "tool_call_id": id, "content": output}));
+            messages.push(tool_message(needed("call_id")?, needed("output")?));
         }
         _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
     }
-    Ok(())
+    Ok(images)
+}
+
+fn is_input_image(part: &Value) -> bool {
+    part.get("type").is_some_and(|kind| kind == "input_image")
+}
+
+/// Converts a part of a user's message with images; appends its position if it is one.
+fn user_part(part: &Value, place: usize, images: &mut Vec<usize>) -> Result<Value, String> {
+    if let Some(text) = text_of(part, &TEXTS) {
+        return Ok(json!({"type": "text", "text": text}));
+    }
+    let url = part.get("image_url").and_then(Value::as_str).filter(|_| is_input_image(part));
+    let url = url.ok_or_else(|| format!("content[{place}] must be an input_text, or an input_image with image_url"))?;
+    let mut image = image_part(url);
+    let detail = part.get("detail").filter(|detail| !detail.is_null());
+    if let (Some(detail), Some(fields)) = (detail, image.pointer_mut("/image_url").and_then(Value::as_object_mut)) {
+        fields.insert("detail".to_owned(), detail.clone());
+    }
+    check_image(&image).map_err(|what| format!("content[{place}] {what}"))?;
+    images.push(place);
+    Ok(image)
 }
 
 /// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
-fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
+fn tools(fields: &mut Fields, chat: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");
-        let chat = |tool: &Value| {
+        let translate = |tool: &Value| {
             let mut function = tool.as_object()?.clone();
             let is_function = function.shift_remove("type")?.as_str() == Some("function");
-            (is_function && function.get("name")?.is_string())
-                .then(|| json!({"type": "function", "function": function}))
+            (is_function && function.get("name")?.is_string()).then(|| function_tool(&function))
         };
-        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(chat).collect();
+        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(translate).collect();
         let chats = chats.ok_or_else(wrong)?;
         echo.insert("tools".to_owned(), tools);
         if !chats.is_empty() {
-            fields.0.insert("tools".to_owned(), chats.into());
+            chat.0.insert("tools".to_owned(), chats.into());
         }
     }
     if let Some(choice) = fields.take("tool_choice") {
-        let chat = match &choice {
+        let translated = match &choice {
             Value::String(_) => choice.clone(),
             _ if choice.get("type").and_then(Value::as_str) == Some("function") => {
-                json!({"type": "function", "function": {"name": choice.get("name")}})
+                function_choice(choice.get("name").and_then(Value::as_str).unwrap_or_default())
             }
             _ => {
                 return Err(GatewayError::field(
@@ -199,10 +221,11 @@ fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), Gatew
             }
         };
         echo.insert("tool_choice".to_owned(), choice);
-        fields.0.insert("tool_choice".to_owned(), chat);
+        chat.0.insert("tool_choice".to_owned(), translated);
     }
-    if let Some(parallel) = fields.0.get("parallel_tool_calls").filter(|value| value.is_boolean()) {
+    if let Some(parallel) = fields.take("parallel_tool_calls") {
         echo.insert("parallel_tool_calls".to_owned(), parallel.clone());
+        chat.0.insert("parallel_tool_calls".to_owned(), parallel);
     }
     let Some(text) = fields.take("text") else { return Ok(()) };
     let mut options = text.as_object().cloned().unwrap_or_default();
@@ -211,14 +234,14 @@ fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), Gatew
         return Err(GatewayError::field("text", "text must be an object with the single field format"));
     }
     let mut schema = format.as_object().cloned().unwrap_or_default();
-    let chat = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
+    let translated = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
         Some("text") => None,
         Some("json_object") => Some(json!({"type": "json_object"})),
         Some("json_schema") => Some(json!({"type": "json_schema", "json_schema": schema})),
         _ => return Err(GatewayError::field("text.format", "text.format must be text, json_object or json_schema")),
     };
     echo.insert("text".to_owned(), json!({ "format": format }));
-    fields.0.extend(chat.map(|chat| ("response_format".to_owned(), chat)));
+    chat.0.extend(translated.map(|format| ("response_format".to_owned(), format)));
     Ok(())
 }
 
@@ -261,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn images_become_parts_of_chats() {
+        let url = "https://example.org/a.png";
+        let parts = json!([
+            {"type": "input_text", "text": "What?"}, {"type": "input_image", "image_url": url, "detail": "low"},
+        ]);
+        let request = read(&json!({"input": [{"role": "user", "content": parts}]})).unwrap().0;
+        assert_eq!(request.images, ["input[0].content[1]"]);
+        assert_eq!(
+            request.payload.into_map()["messages"][0]["content"],
+            json!([
+                {"type": "text", "text": "What?"},
+                {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            ])
+        );
+    }
+
+    #[test]
     fn tools_and_forms_become_those_of_chats() {
         let tool = json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
         let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
@@ -278,6 +318,7 @@ mod tests {
 
     #[test]
     fn what_needs_state_is_refused_by_name() {
+        let url = "https://example.org/a.png";
         for (further, param) in [
             (json!({"previous_response_id": "resp-1"}), "previous_response_id"),
             (json!({"conversation": "c"}), "conversation"),
@@ -291,6 +332,11 @@ mod tests {
             (json!({"max_output_tokens": 0}), "max_output_tokens"),
             (json!({"input": []}), "input"),
             (json!({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}), "input[0]"),
+            (json!({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "a"}]}]}), "input[0]"),
+            (
+                json!({"input": [{"role": "system", "content": [{"type": "input_image", "image_url": url}]}]}),
+                "input[0]",
+            ),
             (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
             (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
             (json!({"instructions": 7}), "instructions"),

@@ -414,3 +414,20 @@ async fn responses_relay_finish_reasons() {
         assert!(stream.contains(&format!("event: response.{status}\n")), "{name}: {stream}");
     }
 }
+
+/// `/v1/messages` reports why an answer has ended.
+#[tokio::test]
+async fn messages_relay_stop_reasons() {
+    let shop = shop().await;
+    for (name, reason) in
+        [("plain", "end_turn"), ("length", "max_tokens"), ("content_filter", "refusal"), ("two_tools", "tool_use")]
+    {
+        let messages = json!([{"role": "user", "content": name}]);
+        let mut body = json!({"model": TASK, "messages": messages, "max_tokens": 100});
+        let answer = document(shop.send("/v1/messages", &body, None).await).await;
+        assert_eq!(answer["stop_reason"], reason, "{name}");
+        body["stream"] = json!(true);
+        let stream = text(shop.send("/v1/messages", &body, None).await).await;
+        assert!(stream.contains(&format!("\"stop_reason\":\"{reason}\"")), "{name}: {stream}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Tests of the gateway with a miner in this process.
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -215,6 +216,101 @@ async fn what_was_delivered_is_charged() {
     let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
     assert_eq!(shop.charged().await, 4);
+}
+
+/// Each choice is a request to a miner with a seed of its own.
+#[tokio::test]
+async fn choices_are_separate_answers() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        let words = if payload["seed"] == 7 { 1 } else { 3 };
+        vec![word(); words].concat()
+    });
+    let shop = shop(miner).await;
+    let answer = document(shop.buy(&json!({"n": 2, "seed": 7, "logprobs": true})).await).await;
+    let choices = answer["choices"].as_array().unwrap();
+    let texts: Vec<_> = choices.iter().map(|choice| (&choice["index"], &choice["message"]["content"])).collect();
+    assert_eq!(texts, [(&json!(0), &json!("word ")), (&json!(1), &json!("word word word "))]);
+    assert_eq!(choices[1]["logprobs"]["content"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
+    // 12 input tokens at 100 and 4 output tokens at 400 credits per 1 000: 2.8, rounded up.
+    assert_eq!(shop.charged().await, 3);
+    let streamed =
+        json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
+    let stream = text(shop.buy(&streamed).await).await;
+    let (mut texts, mut finishes, mut usage) =
+        ([String::new(), String::new()], [Value::Null, Value::Null], Value::Null);
+    for event in stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n") {
+        let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+        let Some(choice) = event["choices"].get(0_usize) else {
+            usage = event["usage"].clone();
+            continue;
+        };
+        let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
+        texts[index].push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        finishes[index] = choice["finish_reason"].clone();
+    }
+    assert_eq!((texts[0].as_str(), texts[1].as_str()), ("word ", "word word word "));
+    assert_eq!(finishes, [json!("stop"), json!("length")]);
+    assert_eq!(usage, json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
+    assert_eq!(shop.charged().await, 6);
+    // The key has no credits for the maximum cost of all choices.
+    let refused = shop.buy(&json!({"n": 8, "max_tokens": 500})).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
+    assert_eq!(shop.charged().await, 6);
+}
+
+#[tokio::test]
+async fn images_in_chats_need_a_task_that_reads_them() {
+    let text = json!({"type": "text", "text": "a"});
+    let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let messages = json!([{"role": "user", "content": [text, image("data:image/jpeg;base64,/9j/4AAQ")]}]);
+    let expected = messages.clone();
+    let miner = post(move |Json(payload): Json<Value>| {
+        let expected = expected.clone();
+        async move {
+            assert_eq!(payload["messages"], expected);
+            word()
+        }
+    });
+    let mut config = MarketConfig::default();
+    config.tasks[0].image_tokens = NonZeroU32::new(700);
+    let reader = shop_of(config, TASK, miner).await;
+    let answer = document(reader.buy(&json!({ "messages": messages })).await).await;
+    assert_eq!(answer["choices"][0]["message"]["content"], "word ");
+    // 7 tokens of the text and 700 of the image.
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 707, "completion_tokens": 1, "total_tokens": 708}));
+    assert_eq!(reader.charged().await, 72);
+    // A request whose image cannot be downloaded is free.
+    let remote = json!([{"role": "user", "content": [image("https://127.0.0.1/a.png")]}]);
+    let response = reader.buy(&json!({ "messages": remote })).await;
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let error = document(response).await["error"].clone();
+    assert_eq!((&error["code"], &error["param"]), (&json!("image_not_downloaded"), &json!("messages[0].content[0]")));
+    assert_eq!(reader.charged().await, 72);
+    let other = shop(says(vec![word()])).await;
+    let response = other.buy(&json!({ "messages": messages })).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(document(response).await["error"]["param"], "messages[0].content[1]");
+}
+
+#[tokio::test]
+async fn interrupted_choice_interrupts_the_others() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        let word = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(word()))]);
+        let end =
+            if payload["seed"] == 7 { futures::stream::empty().boxed() } else { futures::stream::pending().boxed() };
+        Body::from_stream(word.chain(end))
+    });
+    let deadlines = QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    let shop = shop_within(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
+    let stream = text(shop.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
+    assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
+    // 12 input tokens and two words were delivered.
+    assert_eq!(shop.charged().await, 2);
+    let response = shop.buy(&json!({"n": 2, "seed": 7})).await;
+    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 2), "no delivery");
 }
 
 #[tokio::test]

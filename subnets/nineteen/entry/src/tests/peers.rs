@@ -1,5 +1,7 @@
-//! Tests of the gateway with OpenAI's clients and schemathesis. The gateway is served on a port, as by `tao nineteen`.
+//! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port,
+//! as by `tao nineteen`.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -26,9 +28,11 @@ fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks.
+/// Returns the default market, with completions, embeddings and inpainting in place of three of its tasks. Its first task
+/// reads images.
 fn market() -> MarketConfig {
     let mut config = MarketConfig::default();
+    config.tasks[0].image_tokens = NonZeroU32::new(100);
     for (place, name, endpoint) in
         [(1, "comp", Endpoint::Completions), (2, "embed", Endpoint::Embeddings), (9, "inpaint", Endpoint::Inpaint)]
     {
@@ -124,6 +128,9 @@ fn bought() -> Value {
         "models": 10,
         "conversation": [turn(6), turn(20)],
         "stream": {"text": "word word ", "finish": "length", "usage": 2},
+        "vision": ["word word word ", 107],
+        "choices": [[[0, "word word word "], [1, "word word word "]], [66, 6]],
+        "streamed_choices": ["word word word ", "word word word "],
         "tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
         "streamed_tool": ["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"],
         "completion": ["text_completion", "word word "],
@@ -157,6 +164,42 @@ async fn openais_node_client_buys_everything() {
     buyer.arg(here("src/tests/peers/buyer.mjs")).arg(peer);
     let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
     assert_eq!(results, bought());
+    served.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anthropics_python_client_buys_messages() {
+    let Some(peer) = peer_directory("anthropic") else { return };
+    let served = Served::start().await;
+    let mut buyer = Command::new(peer.join("bin/python"));
+    buyer.arg(here("src/tests/peers/anthropic_buyer.py"));
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let turn = |input: u64| {
+        json!({
+            "type": "message", "role": "assistant", "text": "word word word ", "stop": "end_turn",
+            "usage": [input, 3], "counted": input,
+        })
+    };
+    let tool = json!(["tool_use", "tool_use", "c1", "weather", {"town": "Ulm"}]);
+    let expected = json!({
+        "conversation": [turn(6), turn(20)],
+        "stream": {"text": "word word ", "final": "word word ", "stop": "max_tokens", "usage": [33, 2]},
+        "events": [
+            "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta",
+            "message_stop",
+        ],
+        "tool": tool,
+        "streamed_tool": tool,
+        "after_tool": "word word word ",
+        "vision": ["word word word ", 107],
+        "x_api_key": "end_turn",
+        "errors": [
+            ["AuthenticationError", 401, "authentication_error", true],
+            ["NotFoundError", 404, "not_found_error", true],
+            ["BadRequestError", 400, "invalid_request_error", true],
+        ],
+    });
+    assert_eq!(results, expected);
     served.stop().await;
 }
 

@@ -1,11 +1,11 @@
 //! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
 
 use utoipa::openapi::schema::{AdditionalProperties, Type};
-use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
+use utoipa::openapi::{ComponentsBuilder, ObjectBuilder, RefOr, Schema};
 
 use super::{
-    Field, any, either, exactly, flag, list, lists, needs, null, number, object, of_type, one_at_most, one_of, refer,
-    request, some_text, string, text_like, typed, whole, with_conditions,
+    Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
+    one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
 };
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
@@ -13,6 +13,16 @@ use super::{
 const IMAGE: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
     r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+);
+/// Pattern of a data URL with a JPEG, PNG or GIF image; WebP images are accepted, too.
+const DATA_URL: &str = concat!(
+    r"^data:image/(?:jpeg|png|gif);base64,(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+);
+/// Pattern of the same images in base64.
+const IMAGE_DATA: &str = concat!(
+    r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of an image size: `auto`, or a width and a height in `513..=2047`, in pixels.
 const SIZE: &str = concat!(
@@ -41,7 +51,7 @@ fn sampling() -> Vec<Field> {
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
         ("logit_bias", bias.into()),
-        ("n", exactly(1.into())),
+        ("n", whole(1.0, 8.0)),
         ("store", exactly(false.into())),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).max_properties(Some(16)).into()),
         ("service_tier", one_of(&["auto", "default"])),
@@ -83,26 +93,107 @@ fn of_the_type(name: &str) -> RefOr<Schema> {
     object([("type", one_of(&[name]))], []).into()
 }
 
-/// Returns the schema of a chat message: with content, or with tool calls.
+/// Returns the schema of an object with a URL of an image, which may have further fields.
+fn image_url(further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
+    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
+    object([("url", url)], further).additional_properties(Some(AdditionalProperties::FreeForm(false)))
+}
+
+/// Returns the schema of a chat message: with content, or with tool calls. Only tasks with `image_tokens` accept images.
 fn message() -> RefOr<Schema> {
-    let role = || ("role", one_of(&["system", "developer", "user", "assistant", "tool"]));
-    let part = object([("type", one_of(&["text"])), ("text", string())], []);
-    let with_content = object([role(), ("content", either([string(), lists(part.into())]))], []);
-    let with_calls = object([role(), ("tool_calls", lists(any()))], [("content", null())]);
-    either([with_content.into(), with_calls.into()])
+    let detail = ("detail", one_of(&["auto", "low", "high"]));
+    let image = object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    let with_content = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
+        object([("role", one_of(roles)), ("content", either([string(), lists(part)]))], []).into()
+    };
+    let roles = ["system", "developer", "user", "assistant", "tool"];
+    let with_calls = object([("role", one_of(&roles)), ("tool_calls", lists(any()))], [("content", null())]);
+    either([
+        with_content(&roles, text_block()),
+        with_content(&["user"], either([text_block(), image.into()])),
+        with_calls.into(),
+    ])
 }
 
 /// Returns the schema of an input item of `/v1/responses`.
 fn item() -> RefOr<Schema> {
-    let part = object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
-    let role = ("role", one_of(&["system", "developer", "user", "assistant"]));
-    let content = ("content", either([string(), lists(part.into())]));
-    let message = object([role, content], [("type", one_of(&["message"]))]);
+    let part = || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
+    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
+    let detail = ("detail", either([one_of(&["auto", "low", "high"]), null()]));
+    let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
+    let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
+        let content = either([string(), lists(part)]);
+        object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))]).into()
+    };
     let id = || ("call_id", string());
     let kind = |name: &str| ("type", one_of(&[name]));
     let call = object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
     let output = object([kind("function_call_output"), id(), ("output", string())], []);
-    either([message.into(), call.into(), output.into()])
+    either([
+        message(&["system", "developer", "user", "assistant"], part().into()),
+        message(&["user"], either([part().into(), image.into()])),
+        call.into(),
+        output.into(),
+    ])
+}
+
+/// Returns the schema of a content block with a text.
+fn text_block() -> RefOr<Schema> {
+    object([("type", one_of(&["text"])), ("text", string())], []).into()
+}
+
+/// Returns the schema of a message of `/v1/messages`.
+fn anthropic_turn() -> RefOr<Schema> {
+    let kind = |name: &str| ("type", one_of(&[name]));
+    let texts = either([string(), null(), lists(text_block())]);
+    let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
+    let input = of_type(Type::Object).into();
+    let call = object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
+    let media = one_of(&["image/jpeg", "image/png", "image/gif", "image/webp"]);
+    let base64 = object([kind("base64"), ("media_type", media), ("data", text_like(IMAGE_DATA, None))], []);
+    let url = object([kind("url"), ("url", text_like("^https://", None))], []);
+    let image = object([kind("image"), ("source", either([base64.into(), url.into()]))], []);
+    let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
+    let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
+        object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], []).into()
+    };
+    either([
+        turn("user", either([text_block(), image.into(), result.into()])),
+        turn("assistant", either([text_block(), call.into(), reasoning.into()])),
+        turn("system", text_block()),
+    ])
+}
+
+/// Returns the optional fields of `/v1/messages`.
+fn anthropic_options() -> Vec<Field> {
+    let parallel = || ("disable_parallel_tool_use", either([flag(), null()]));
+    let any_tool = object([("type", one_of(&["auto", "any", "none"]))], [parallel()]);
+    let one_tool = object([("type", one_of(&["tool"])), ("name", string())], [parallel()]);
+    let object_of_any = || RefOr::from(of_type(Type::Object));
+    let tool = object(
+        [("name", string()), ("input_schema", object_of_any())],
+        [("type", either([one_of(&["custom"]), null()]))],
+    );
+    let effort = either([one_of(&["low", "medium", "high", "xhigh", "max"]), null()]);
+    let format = object([("type", one_of(&["json_schema"])), ("schema", object_of_any())], []);
+    let config = object([], [("effort", effort), ("format", either([format.into(), null()]))])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    vec![
+        ("system", either([string(), lists(text_block())])),
+        ("stream", flag()),
+        ("temperature", number(0.0, 2.0)),
+        ("top_p", number(0.0, 1.0)),
+        ("top_k", whole(-1.0, 1_000_000.0)),
+        ("stop_sequences", list(some_text(), 0, 4)),
+        ("tools", list(tool.into(), 0, 128)),
+        ("tool_choice", either([any_tool.into(), one_tool.into()])),
+        ("thinking", object([("type", one_of(&["enabled", "adaptive", "disabled"]))], []).into()),
+        ("output_config", config.into()),
+        ("metadata", object([], [("user_id", either([string(), null()]))]).into()),
+        ("service_tier", one_of(&["auto", "standard_only"])),
+        ("cache_control", any()),
+    ]
 }
 
 /// Adds the schemas of requests.
@@ -139,6 +230,8 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("moderation", one_of(&["auto"])),
     ];
     let init = || picture("init_image");
+    let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
+    let most = || whole(1.0, 32_768.0);
     let lengths = || one_at_most(["max_tokens", "max_completion_tokens"]);
     let options = || needs("stream_options", "stream");
     let conversation = request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat);
@@ -157,6 +250,12 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             "ResponseRequest",
             request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response),
+        )
+        .schema("AnthropicTurn", anthropic_turn())
+        .schema("MessageRequest", request([model(), turns(), ("max_tokens", most())], anthropic_options()))
+        .schema(
+            "TokenCountRequest",
+            request([model(), turns()], anthropic_options().into_iter().chain([("max_tokens", most())])),
         )
         .schema(
             "EmbeddingRequest",

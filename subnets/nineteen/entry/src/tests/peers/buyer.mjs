@@ -47,6 +47,20 @@ async function stream() {
   return result;
 }
 
+async function choices() {
+  const { choices, usage } = await client.chat.completions.create({ ...ask, n: 2 });
+  const texts = choices.map(({ index, message }) => [index, message.content]);
+  return [texts, [usage.prompt_tokens, usage.completion_tokens]];
+}
+
+async function streamedChoices() {
+  const texts = ["", ""];
+  for await (const chunk of await client.chat.completions.create({ ...ask, n: 2, stream: true })) {
+    for (const choice of chunk.choices) texts[choice.index] += choice.delta.content ?? "";
+  }
+  return texts;
+}
+
 function called({ finish_reason, message }) {
   const call = message.tool_calls[0];
   return [finish_reason, call.id, call.function.name, call.function.arguments];
@@ -55,6 +69,12 @@ function called({ finish_reason, message }) {
 let models = 0;
 for await (const _ of client.models.list()) models += 1;
 const results = { models, conversation: await conversation(), stream: await stream() };
+const data = { type: "image_url", image_url: { url: "data:image/jpeg;base64,/9j/4AAQ", detail: "low" } };
+const seen = [{ role: "user", content: [{ type: "text", text: "a" }, data] }];
+const vision = await client.chat.completions.create({ ...ask, messages: seen });
+results.vision = [vision.choices[0].message.content, vision.usage.prompt_tokens];
+results.choices = await choices();
+results.streamed_choices = await streamedChoices();
 const whole = await client.chat.completions.create({ ...ask, tools: [TOOL], tool_choice: "required" });
 results.tool = called(whole.choices[0]);
 const streamed = await client.chat.completions.stream({ ...ask, tools: [TOOL] }).finalChatCompletion();
@@ -72,6 +92,6 @@ const stranger = new OpenAI({ baseURL: question.url, apiKey: "sk-tao-none", maxR
 results.errors = [
   await failure(() => stranger.chat.completions.create(ask)),
   await failure(() => client.chat.completions.create({ ...ask, model: "gpt" })),
-  await failure(() => client.chat.completions.create({ ...ask, n: 2 })),
+  await failure(() => client.chat.completions.create({ ...ask, n: 9 })),
 ];
 console.log(JSON.stringify(results));

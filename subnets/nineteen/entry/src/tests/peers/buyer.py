@@ -45,6 +45,20 @@ def main():
         tokens = chunk.usage.completion_tokens if chunk.usage else tokens
     results["stream"] = {"text": text, "finish": finish, "usage": tokens}
 
+    data = {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ", "detail": "low"}}
+    seen = [{"role": "user", "content": [{"type": "text", "text": "a"}, data]}]
+    answer = client.chat.completions.create(**{**ask, "messages": seen})
+    results["vision"] = [answer.choices[0].message.content, answer.usage.prompt_tokens]
+
+    answer = client.chat.completions.create(**ask, n=2)
+    tokens = [answer.usage.prompt_tokens, answer.usage.completion_tokens]
+    results["choices"] = [[[choice.index, choice.message.content] for choice in answer.choices], tokens]
+    texts = ["", ""]
+    for chunk in client.chat.completions.create(**ask, n=2, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    results["streamed_choices"] = texts
+
     choice = client.chat.completions.create(**ask, tools=[TOOL], tool_choice="required").choices[0]
     call = choice.message.tool_calls[0]
     results["tool"] = [choice.finish_reason, call.id, call.function.name, call.function.arguments]
@@ -66,7 +80,7 @@ def main():
     results["errors"] = [
         failure(lambda: stranger.chat.completions.create(**ask)),
         failure(lambda: client.chat.completions.create(**{**ask, "model": "gpt"})),
-        failure(lambda: client.chat.completions.create(**ask, n=2)),
+        failure(lambda: client.chat.completions.create(**ask, n=9)),
     ]
     print(json.dumps(results))
 

@@ -1,0 +1,133 @@
+//! A choice of an answer that is returned as one JSON document.
+
+use serde_json::{Map, Value, json};
+use taonet_nineteen_query::Chunk;
+
+use super::{End, Head};
+use crate::items::MOST_CALLS;
+
+/// Content of a choice, put together from chunks.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    text: String,
+    /// Tool calls with their indices.
+    calls: Vec<(u64, Value)>,
+    logprobs: Vec<Value>,
+    /// Other texts of a chat, such as `reasoning_content`.
+    further: Map<String, Value>,
+}
+
+impl Choice {
+    /// Adds a chunk.
+    pub(super) fn take(&mut self, chunk: &Chunk, wants_logprobs: bool) {
+        self.text.push_str(chunk.text().unwrap_or_default());
+        merge_texts(&mut self.further, chunk);
+        for call in chunk.tool_calls().unwrap_or_default() {
+            merge_call(&mut self.calls, call);
+        }
+        if wants_logprobs {
+            self.logprobs.extend(chunk.choice().and_then(|choice| choice.get("logprobs")).cloned());
+        }
+    }
+
+    /// Returns the choice as a JSON document.
+    pub(super) fn document(self, head: &Head, index: usize, end: &End) -> Value {
+        let Self { text, calls, logprobs, further } = self;
+        let finish = head.finish_reason(end);
+        if !head.is_chat {
+            let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
+            let lists = names.iter().map(|name| ((*name).to_owned(), joined(&logprobs, name)));
+            let logprobs = head.wants_logprobs.then(|| Value::Object(lists.collect()));
+            return json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish});
+        }
+        let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
+        let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+        if let Some(message) = message.as_object_mut() {
+            message.extend(further);
+            if !calls.is_empty() {
+                let calls: Vec<Value> = calls.into_iter().map(|(_, call)| call).collect();
+                message.insert("tool_calls".to_owned(), calls.into());
+            }
+        }
+        let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
+        json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
+    }
+}
+
+/// Concatenates the lists called `name` in the chunks' log-probabilities.
+fn joined(logprobs: &[Value], name: &str) -> Value {
+    let lists = logprobs.iter().filter_map(|logprobs| logprobs.get(name)?.as_array());
+    lists.flatten().cloned().collect()
+}
+
+/// Appends the other texts of a chat, such as `reasoning_content`, to those of the same name.
+fn merge_texts(texts: &mut Map<String, Value>, chunk: &Chunk) {
+    let delta = chunk.choice().and_then(|choice| choice.get("delta")?.as_object());
+    for (name, piece) in delta.into_iter().flatten() {
+        let Some(piece) = piece.as_str().filter(|_| !matches!(name.as_str(), "role" | "content")) else { continue };
+        match texts.get_mut(name) {
+            Some(Value::String(text)) => text.push_str(piece),
+            _ => _ = texts.insert(name.clone(), piece.into()),
+        }
+    }
+}
+
+/// Merges a fragment into the tool call with its index. Arguments arrive in fragments, other fields complete.
+fn merge_call(calls: &mut Vec<(u64, Value)>, piece: &Value) {
+    let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
+    let mut piece = piece.clone();
+    if let Some(piece) = piece.as_object_mut() {
+        piece.shift_remove("index");
+    }
+    if let Some((_, call)) = calls.iter_mut().find(|(other, _)| *other == index) {
+        merge_fields(call, piece);
+    } else if calls.len() < MOST_CALLS {
+        calls.push((index, piece));
+    }
+}
+
+/// Adds the fields of a fragment that a tool call lacks, and appends the arguments.
+fn merge_fields(call: &mut Value, piece: Value) {
+    let (Some(call), Value::Object(piece)) = (call.as_object_mut(), piece) else { return };
+    for (name, value) in piece {
+        match call.get_mut(&name) {
+            Some(Value::String(arguments)) if name == "arguments" => {
+                arguments.push_str(value.as_str().unwrap_or_default());
+            }
+            Some(function) if name == "function" => merge_fields(function, value),
+            Some(known) if known.is_null() || known.as_str() == Some("") => *known = value,
+            Some(_) => {}
+            None => _ = call.insert(name, value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tool_calls_are_put_together() {
+        let mut calls = Vec::new();
+        for piece in [
+            json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x"}}),
+            json!({"index": 0, "function": {"arguments": "\":1}"}}),
+            json!({"index": 7, "id": "b", "type": "function", "function": {"name": ""}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "{"}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "}"}}),
+        ] {
+            merge_call(&mut calls, &piece);
+        }
+        assert_eq!(
+            calls,
+            [
+                (0, json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}})),
+                (7, json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}})),
+            ]
+        );
+        for index in 0..200 {
+            merge_call(&mut calls, &json!({ "index": index }));
+        }
+        assert_eq!(calls.len(), MOST_CALLS);
+    }
+}

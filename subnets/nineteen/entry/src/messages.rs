@@ -1,0 +1,210 @@
+//! Requests to `/v1/messages`, Anthropic's protocol for text and tool calls: converted to chat completions.
+
+mod error;
+mod request;
+
+use axum::response::{IntoResponse as _, Json, Response};
+use serde_json::{Map, Value, json};
+use taonet_nineteen_query::Chunk;
+
+use crate::GatewayError;
+use crate::answer::{End, Head};
+use crate::bill::Bill;
+use crate::delivery::{self, Events};
+use crate::items::{Item, Items};
+use crate::replies::Replies;
+use crate::sse::named_event;
+pub(crate) use error::{is_message_route, translate_error};
+pub(crate) use request::{MessageOptions, parse, parse_count};
+
+/// Name of the field that holds the arguments of a tool call if they are no JSON object, as in Anthropic's guide to tools.
+const INVALID_JSON: &str = "INVALID_JSON";
+
+/// Returns an answer as one JSON document.
+pub(crate) async fn whole(
+    head: Head,
+    options: MessageOptions,
+    replies: Replies,
+    bill: Bill,
+) -> Result<Response, GatewayError> {
+    let mut items = Items::new(options.wants_reasoning);
+    let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
+        items.take(chunk);
+    })
+    .await?;
+    let stop = stop(&options, &head, &ends);
+    let content: Vec<Value> = items.iter().map(block).collect();
+    Ok(Json(document(&head, &content, stop, tokens)).into_response())
+}
+
+/// Returns an answer as a stream of server-sent events, each with its name.
+pub(crate) fn stream(head: Head, options: MessageOptions, replies: Replies, bill: Bill) -> Response {
+    let items = Items::new(options.wants_reasoning);
+    let input_tokens = bill.input_tokens();
+    delivery::stream(Blocks { head, options, items, input_tokens, open: None }, replies, bill)
+}
+
+/// Encoder of the events of a message.
+struct Blocks {
+    head: Head,
+    options: MessageOptions,
+    items: Items,
+    input_tokens: u64,
+    /// Position of the content block that has begun and not ended.
+    open: Option<usize>,
+}
+
+impl Blocks {
+    /// Ends the open content block, if any.
+    fn end_block(&mut self) -> Option<String> {
+        self.open.take().map(|index| named_event("content_block_stop", json!({ "index": index })))
+    }
+}
+
+impl Events for Blocks {
+    fn begin(&mut self) -> Vec<String> {
+        let message = document(&self.head, &[], (None, None), (self.input_tokens, 0));
+        vec![named_event("message_start", json!({ "message": message }))]
+    }
+
+    fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
+        for addition in self.items.take(chunk) {
+            let Some(item) = self.items.get(addition.place) else { continue };
+            let delta = match item {
+                Item::Text(_) => json!({"type": "text_delta", "text": addition.content}),
+                Item::Reasoning(_) => json!({"type": "thinking_delta", "thinking": addition.content}),
+                Item::Call { .. } => json!({"type": "input_json_delta", "partial_json": addition.content}),
+            };
+            if addition.is_new {
+                let begun = json!({"index": addition.place, "content_block": block(&item.without_content())});
+                // A block ends when the next one begins. Should a miner mix the fragments of two calls, the later
+                // fragments of the first one still name its index.
+                events.extend(self.end_block());
+                events.push_str(&named_event("content_block_start", begun));
+                self.open = Some(addition.place);
+            }
+            if !addition.content.is_empty() {
+                let delta = json!({"index": addition.place, "delta": delta});
+                events.push_str(&named_event("content_block_delta", delta));
+            }
+        }
+    }
+
+    fn interrupted(&mut self) -> Vec<String> {
+        vec![named_event("error", error::document(&GatewayError::Interrupted, None))]
+    }
+
+    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
+        let (reason, sequence) = stop(&self.options, &self.head, ends);
+        let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
+        let delta = json!({"delta": delta, "usage": usage(tokens)});
+        let last = [named_event("message_delta", delta), named_event("message_stop", json!({}))];
+        self.end_block().into_iter().chain(last).collect()
+    }
+}
+
+/// Why a message ended: its stop reason and stop sequence.
+type Stop<'a> = (Option<&'static str>, Option<&'a str>);
+
+/// Returns why an answer, which has one choice, ended.
+fn stop<'a>(options: &'a MessageOptions, head: &Head, ends: &[End]) -> Stop<'a> {
+    let Some(end) = ends.first() else { return (None, None) };
+    match head.finish_reason(end).as_str() {
+        "length" => (Some("max_tokens"), None),
+        "tool_calls" | "function_call" => (Some("tool_use"), None),
+        "content_filter" => (Some("refusal"), None),
+        _ => {
+            let sequence = options.stop_sequences.iter().find(|sequence| end.stop.as_ref() == Some(*sequence));
+            (Some(if sequence.is_some() { "stop_sequence" } else { "end_turn" }), sequence.map(String::as_str))
+        }
+    }
+}
+
+fn document(head: &Head, content: &[Value], (reason, sequence): Stop<'_>, tokens: (u64, u64)) -> Value {
+    json!({
+        "id": head.id, "type": "message", "role": "assistant", "model": head.model, "content": content,
+        "stop_reason": reason, "stop_sequence": sequence, "usage": usage(tokens),
+    })
+}
+
+fn usage((input, output): (u64, u64)) -> Value {
+    json!({
+        "input_tokens": input, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": output,
+    })
+}
+
+/// Returns an item as a content block.
+fn block(item: &Item) -> Value {
+    match item {
+        Item::Text(text) => json!({"type": "text", "text": text}),
+        // Miners do not sign reasoning.
+        Item::Reasoning(text) => json!({"type": "thinking", "thinking": text, "signature": ""}),
+        Item::Call { id, name, arguments, .. } => {
+            json!({"type": "tool_use", "id": id, "name": name, "input": tool_input(arguments)})
+        }
+    }
+}
+
+/// Returns the arguments of a tool call as a JSON object.
+fn tool_input(arguments: &str) -> Value {
+    if arguments.trim().is_empty() {
+        return json!({});
+    }
+    match serde_json::from_str::<Map<String, Value>>(arguments) {
+        Ok(input) => input.into(),
+        Err(_) => json!({(INVALID_JSON): arguments}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tool_input_is_always_an_object() {
+        for (arguments, expected) in [
+            ("", json!({})),
+            (" \n", json!({})),
+            (r#"{"town":"Ulm"}"#, json!({"town": "Ulm"})),
+            (r#"{"town":"#, json!({"INVALID_JSON": "{\"town\":"})),
+            ("[1]", json!({"INVALID_JSON": "[1]"})),
+            ("null", json!({"INVALID_JSON": "null"})),
+        ] {
+            assert_eq!(tool_input(arguments), expected);
+        }
+    }
+
+    #[test]
+    fn finish_reasons_become_stop_reasons() {
+        let head = Head {
+            id: "msg-1".to_owned(),
+            model: "m".to_owned(),
+            created: 0,
+            is_chat: true,
+            wants_logprobs: false,
+            wants_usage: false,
+            max_tokens: 9,
+            choices: 1,
+        };
+        let stop_sequences = vec!["END".to_owned(), "STOP".to_owned()];
+        let options = MessageOptions { stop_sequences, wants_reasoning: false };
+        for (choice, tokens, expected) in [
+            (json!({"finish_reason": "stop"}), 1, ("end_turn", None)),
+            (json!({"finish_reason": "stop", "stop_reason": "STOP"}), 1, ("stop_sequence", Some("STOP"))),
+            // The token or the sequence of the model itself.
+            (json!({"finish_reason": "stop", "stop_reason": 128_009}), 1, ("end_turn", None)),
+            (json!({"finish_reason": "stop", "stop_reason": "<|eot_id|>"}), 1, ("end_turn", None)),
+            (json!({"finish_reason": "length"}), 1, ("max_tokens", None)),
+            (json!({}), 9, ("max_tokens", None)),
+            (json!({"finish_reason": "tool_calls"}), 1, ("tool_use", None)),
+            (json!({"delta": {"tool_calls": [{}]}}), 1, ("tool_use", None)),
+            (json!({"finish_reason": "content_filter"}), 1, ("refusal", None)),
+        ] {
+            let body = taonet_nineteen_query::ChunkBody::Object(json!({ "choices": [choice] }));
+            let mut end = End::default();
+            end.note(&Chunk { body, characters: 0, entries: 0, is_content: true });
+            end.tokens = tokens;
+            assert_eq!(stop(&options, &head, &[end]), (Some(expected.0), expected.1), "{choice}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Errors in Anthropic's format.
+
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Json, Response};
+use serde_json::{Value, json};
+use taonet_http::error_as_json;
+
+use crate::GatewayError;
+
+/// Status that Anthropic's API has for overload, in place of 503.
+const OVERLOADED: u16 = 529;
+
+/// Returns whether a path is that of a route of Anthropic's API.
+pub(crate) fn is_message_route(path: &str) -> bool {
+    path.strip_prefix("/v1/messages").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Converts an error response to Anthropic's format; returns other responses unchanged. `request_id` is the value of the
+/// response's `x-request-id`.
+pub(crate) fn translate_error(mut response: Response, request_id: Option<&HeaderValue>) -> Response {
+    let request_id = request_id.and_then(|id| id.to_str().ok());
+    let Some(error) = response.extensions_mut().remove::<GatewayError>() else {
+        return error_as_json(response, |reason| form("invalid_request_error", reason, request_id));
+    };
+    let (mut head, _) = response.into_parts();
+    (head.status, _) = parts(&error);
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.remove(CONTENT_TYPE);
+    (head, Json(document(&error, request_id))).into_response()
+}
+
+/// Returns an error as a JSON document.
+pub(super) fn document(error: &GatewayError, request_id: Option<&str>) -> Value {
+    let (_, kind) = parts(error);
+    form(kind, &error.to_string(), request_id)
+}
+
+fn form(kind: &str, message: &str, request_id: Option<&str>) -> Value {
+    json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
+}
+
+/// Returns the HTTP status and the type of an error.
+fn parts(error: &GatewayError) -> (StatusCode, &'static str) {
+    match error {
+        // Clients retry after 429, which does not help.
+        GatewayError::Credits { .. } | GatewayError::Budget { .. } => (StatusCode::PAYMENT_REQUIRED, "billing_error"),
+        GatewayError::NoCapacity(_) | GatewayError::Busy { .. } => {
+            (StatusCode::from_u16(OVERLOADED).unwrap_or(StatusCode::SERVICE_UNAVAILABLE), "overloaded_error")
+        }
+        _ => {
+            let status = error.status();
+            let kind = match status {
+                StatusCode::UNAUTHORIZED => "authentication_error",
+                StatusCode::FORBIDDEN => "permission_error",
+                StatusCode::NOT_FOUND => "not_found_error",
+                StatusCode::CONFLICT => "conflict_error",
+                StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+                status if status.is_client_error() => "invalid_request_error",
+                _ => "api_error",
+            };
+            (status, kind)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::http::header::RETRY_AFTER;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn errors_have_anthropics_status_and_type() {
+        let id = HeaderValue::from_static("mine");
+        for (error, status, kind, retries) in [
+            (GatewayError::Key, 401, "authentication_error", false),
+            (GatewayError::Forbidden("m".to_owned()), 403, "permission_error", false),
+            (GatewayError::Model("m".to_owned()), 404, "not_found_error", false),
+            (GatewayError::Method, 405, "invalid_request_error", false),
+            (GatewayError::InProgress, 409, "conflict_error", true),
+            (GatewayError::Reused, 422, "invalid_request_error", false),
+            (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
+            (GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) }, 429, "rate_limit_error", true),
+            (GatewayError::Credits { needed: 2, has: 1 }, 402, "billing_error", false),
+            (GatewayError::Budget { needed: 2, left: 1 }, 402, "billing_error", false),
+            (GatewayError::Busy { retry: Duration::from_secs(3) }, 529, "overloaded_error", true),
+            (GatewayError::NoCapacity("m".to_owned()), 529, "overloaded_error", true),
+            (GatewayError::NoAnswer, 502, "api_error", false),
+            (GatewayError::Internal, 500, "api_error", false),
+        ] {
+            let message = error.to_string();
+            let response = translate_error(error.into_response(), Some(&id));
+            assert_eq!((response.status().as_u16(), response.headers().contains_key(RETRY_AFTER)), (status, retries));
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let expected = json!({
+                "type": "error", "error": {"type": kind, "message": message}, "request_id": "mine",
+            });
+            assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+        }
+        let response = translate_error(StatusCode::PAYLOAD_TOO_LARGE.into_response(), None);
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"], "invalid_request_error");
+    }
+
+    #[test]
+    fn only_routes_of_messages_have_anthropics_errors() {
+        for (path, expected) in [
+            ("/v1/messages", true),
+            ("/v1/messages/count_tokens", true),
+            ("/v1/messages/batches", true),
+            ("/v1/messagesx", false),
+            ("/v1/chat/completions", false),
+        ] {
+            assert_eq!(is_message_route(path), expected, "{path}");
+        }
+    }
+}

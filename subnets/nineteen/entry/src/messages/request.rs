@@ -1,0 +1,317 @@
+//! Conversion of requests to `/v1/messages` into chat completions.
+
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::payload::TextInput;
+
+use crate::GatewayError;
+use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, TextRequest};
+use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
+use crate::vision::{check_image, image_part};
+
+/// Type of a content block with text.
+const TEXT: [&str; 1] = ["text"];
+
+/// Fields of a request on which the format of the answer depends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MessageOptions {
+    pub(super) stop_sequences: Vec<String>,
+    /// Whether the answer contains the model's reasoning.
+    pub(super) wants_reasoning: bool,
+}
+
+/// Parses a request to `POST /v1/messages`; returns the equivalent chat completion request.
+pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
+    let (request, options) = read(body)?;
+    if request.max_tokens.is_none() {
+        return Err(GatewayError::field("max_tokens", "max_tokens is required: an integer in 1..=32768"));
+    }
+    Ok((request, options))
+}
+
+/// Parses a request to `POST /v1/messages/count_tokens`: the same, but `max_tokens` is optional.
+pub(crate) fn parse_count(body: &[u8]) -> Result<TextRequest, GatewayError> {
+    read(body).map(|(request, _)| request)
+}
+
+fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
+    let mut fields = Fields::parse(body)?;
+    let mut chat = fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
+    let mut further = Map::new();
+    let mut messages = Vec::new();
+    if let Some(system) = fields.take("system") {
+        let text = joined_text(&system, &TEXT, "\n");
+        let wrong = || GatewayError::field("system", "system must be a string or an array of text blocks");
+        messages.push(json!({"role": "system", "content": text.ok_or_else(wrong)?}));
+    }
+    let images = conversation(&mut fields, &mut messages)?;
+    tools(&mut fields, &mut chat)?;
+    output_config(&mut fields, &mut chat, &mut further)?;
+    chat.tools(&mut further)?;
+    let stop_sequences = stop_sequences(&mut fields)?;
+    if !stop_sequences.is_empty() {
+        chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
+    }
+    let wants_reasoning = thinking(&mut fields)?;
+    // Fields without effect: prompts are not cached for a buyer, and all requests have the same service.
+    fields.take("cache_control");
+    let is_id = |id: &Value| id.is_null() || id.is_string();
+    let is_metadata = |value: &Value| value.as_object().is_some_and(|pairs| pairs.get("user_id").is_none_or(is_id));
+    fields.refuse_unless("metadata", is_metadata, "metadata must be an object; its user_id must be a string")?;
+    let is_tier = |value: &Value| matches!(value.as_str(), Some("auto" | "standard_only"));
+    fields.refuse_unless("service_tier", is_tier, "service_tier must be auto or standard_only")?;
+    fields.end()?;
+    let request = chat.request(TextInput::Messages(messages), false, further)?.with_images(images)?;
+    Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
+}
+
+/// Appends the messages of a request as messages of a chat; returns the names of the fields with images.
+fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
+    let mut given = match fields.take("messages") {
+        Some(Value::Array(given)) if (1..=MOST_MESSAGES).contains(&given.len()) => given,
+        _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
+    };
+    let mut images = Vec::new();
+    for (index, message) in given.iter_mut().enumerate() {
+        let param = format!("messages[{index}]");
+        let blocks = match message.get_mut("content").map(Value::take) {
+            Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
+            Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
+            _ => {
+                let param = format!("{param}.content");
+                let message = format!("{param} must be a string or an array of at least one content block");
+                return Err(GatewayError::field(param, message));
+            }
+        };
+        let wrong = |(place, what): (usize, &str)| {
+            let param = format!("{param}.content[{place}]");
+            GatewayError::field(param.clone(), format!("{param} {what}"))
+        };
+        match message.get("role").and_then(Value::as_str) {
+            Some("user") => {
+                let places = user(&blocks, messages).map_err(wrong)?;
+                images.extend(places.into_iter().map(|place| format!("{param}.content[{place}]")));
+            }
+            Some("assistant") => assistant(&blocks, messages).map_err(wrong)?,
+            Some("system") => system(&blocks, messages).map_err(wrong)?,
+            _ => {
+                let param = format!("{param}.role");
+                let message = format!("{param} must be user, assistant or system");
+                return Err(GatewayError::field(param, message));
+            }
+        }
+    }
+    // Models would begin a new message instead of continuing this one.
+    if given.last().and_then(|last| last.get("role")?.as_str()) == Some("assistant") {
+        return Err(GatewayError::field(
+            "messages",
+            "messages must not end with an assistant message; hint: end with a user message",
+        ));
+    }
+    Ok(images)
+}
+
+/// Position of a content block, and why it is invalid.
+type BlockError = (usize, &'static str);
+
+/// Returns the type of a content block.
+fn kind(block: &Value) -> &str {
+    block.get("type").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Appends the tool results of a user's message, then its texts and images; returns the positions of the images.
+fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
+    let (mut parts, mut images) = (Vec::new(), Vec::new());
+    for (place, block) in blocks.iter().enumerate() {
+        match kind(block) {
+            "text" => {
+                let text = text_of(block, &TEXT).ok_or((place, "requires the string text"))?;
+                parts.push(json!({"type": "text", "text": text}));
+            }
+            "image" => {
+                let part = image(block).ok_or((place, "requires a source of the type base64 or url"))?;
+                check_image(&part).map_err(|what| (place, what))?;
+                parts.push(part);
+                images.push(place);
+            }
+            "tool_result" => messages.push(tool_result(block).map_err(|what| (place, what))?),
+            _ => return Err((place, "must have the type text, image or tool_result; other content is not supported")),
+        }
+    }
+    if !parts.is_empty() {
+        let parts = Value::from(parts);
+        // Not all models accept parts.
+        let text = if images.is_empty() { joined_text(&parts, &TEXT, "\n") } else { None };
+        messages.push(json!({"role": "user", "content": text.map_or(parts, Value::from)}));
+    }
+    Ok(images)
+}
+
+/// Converts an image; `None` if its source is of another type.
+fn image(block: &Value) -> Option<Value> {
+    let source = block.get("source")?;
+    let text = |name: &str| source.get(name).and_then(Value::as_str);
+    match kind(source) {
+        "base64" => Some(image_part(&format!("data:{};base64,{}", text("media_type")?, text("data")?))),
+        "url" => Some(image_part(text("url")?)),
+        _ => None,
+    }
+}
+
+fn tool_result(block: &Value) -> Result<Value, &'static str> {
+    let id = block.get("tool_use_id").and_then(Value::as_str).ok_or("requires the string tool_use_id")?;
+    let text = match block.get("content") {
+        None | Some(Value::Null) => String::new(),
+        Some(content) => {
+            joined_text(content, &TEXT, "\n").ok_or("requires content: a string or an array of text blocks")?
+        }
+    };
+    // Messages of chats have no field for errors.
+    let is_error = block.get("is_error") == Some(&Value::Bool(true));
+    Ok(tool_message(id, &if is_error { format!("Error: {text}") } else { text }))
+}
+
+/// Appends the texts and tool calls of an assistant's message, without its reasoning.
+fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
+    let (mut texts, mut calls) = (Vec::new(), Vec::new());
+    for (place, block) in blocks.iter().enumerate() {
+        match kind(block) {
+            "text" => texts.push(text_of(block, &TEXT).ok_or((place, "requires the string text"))?),
+            "tool_use" => calls.push(tool_use(block).ok_or((place, "requires id, name and an object input"))?),
+            "thinking" | "redacted_thinking" => {}
+            _ => return Err((place, "must have the type text, tool_use or thinking; other content is not supported")),
+        }
+    }
+    let mut message = Map::new();
+    message.insert("role".to_owned(), "assistant".into());
+    let content = if texts.is_empty() && !calls.is_empty() { Value::Null } else { texts.join("\n").into() };
+    message.insert("content".to_owned(), content);
+    if !calls.is_empty() {
+        message.insert("tool_calls".to_owned(), calls.into());
+    }
+    messages.push(message.into());
+    Ok(())
+}
+
+fn tool_use(block: &Value) -> Option<Value> {
+    let text = |name: &str| block.get(name).and_then(Value::as_str);
+    let input = block.get("input").filter(|input| input.is_object())?;
+    Some(tool_call(text("id")?, text("name")?, &input.to_string()))
+}
+
+/// Appends a system message in the conversation.
+fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
+    let texts: Result<Vec<&str>, BlockError> = blocks
+        .iter()
+        .enumerate()
+        .map(|(place, block)| text_of(block, &TEXT).ok_or((place, "must have the type text and a string text")))
+        .collect();
+    messages.push(json!({"role": "system", "content": texts?.join("\n")}));
+    Ok(())
+}
+
+/// Converts tools and their choice to those of chat completions.
+fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
+    if let Some(tools) = fields.take("tools") {
+        let message = "tools must be an array of up to 128 tools, each with a name and an object input_schema; tools of \
+                       other types than custom are not supported";
+        let wrong = || GatewayError::field("tools", message);
+        let tools: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(tool).collect();
+        let tools = tools.ok_or_else(wrong)?;
+        if !tools.is_empty() {
+            chat.0.insert("tools".to_owned(), tools.into());
+        }
+    }
+    let Some(choice) = fields.take("tool_choice") else { return Ok(()) };
+    let translated: Value = match (kind(&choice), choice.get("name").and_then(Value::as_str)) {
+        (choice @ ("auto" | "none"), _) => choice.into(),
+        ("any", _) => "required".into(),
+        ("tool", Some(name)) => function_choice(name),
+        _ => {
+            let message = "tool_choice must be an object with the type auto, any, none, or tool with a name";
+            return Err(GatewayError::field("tool_choice", message));
+        }
+    };
+    chat.0.insert("tool_choice".to_owned(), translated);
+    match choice.get("disable_parallel_tool_use") {
+        None | Some(Value::Null | Value::Bool(false)) => {}
+        Some(Value::Bool(true)) => _ = chat.0.insert("parallel_tool_calls".to_owned(), false.into()),
+        Some(_) => {
+            let param = "tool_choice.disable_parallel_tool_use";
+            return Err(GatewayError::field(param, format!("{param} must be true or false")));
+        }
+    }
+    Ok(())
+}
+
+/// Converts a tool; `None` if it is malformed or is to be executed by the server.
+fn tool(tool: &Value) -> Option<Value> {
+    let is_custom = tool.get("type").is_none_or(|kind| kind.is_null() || kind == "custom");
+    let mut function = Map::new();
+    function.insert("name".to_owned(), tool.get("name").filter(|name| name.is_string())?.clone());
+    for name in ["description", "strict"] {
+        let value = tool.get(name).filter(|value| !value.is_null());
+        function.extend(value.map(|value| (name.to_owned(), value.clone())));
+    }
+    function.insert("parameters".to_owned(), tool.get("input_schema").filter(|schema| schema.is_object())?.clone());
+    is_custom.then(|| function_tool(&function))
+}
+
+/// Converts the effort and the format of the answer.
+fn output_config(fields: &mut Fields, chat: &mut Fields, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    let config = match fields.take("output_config") {
+        None => return Ok(()),
+        Some(Value::Object(config)) => config,
+        Some(_) => return Err(GatewayError::field("output_config", "output_config must be an object")),
+    };
+    for (name, value) in &config {
+        let param = format!("output_config.{name}");
+        let expected = match name.as_str() {
+            "effort" | "format" if value.is_null() => continue,
+            "effort" => {
+                let effort = match value.as_str() {
+                    Some("max") => Some("xhigh"),
+                    effort => effort.filter(|effort| ["low", "medium", "high", "xhigh"].contains(effort)),
+                };
+                if let Some(effort) = effort {
+                    further.insert("reasoning_effort".to_owned(), effort.into());
+                    continue;
+                }
+                "low, medium, high, xhigh or max"
+            }
+            "format" => {
+                let schema = value.get("schema").filter(|schema| schema.is_object() && kind(value) == "json_schema");
+                if let Some(schema) = schema {
+                    let format = json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}});
+                    chat.0.insert("response_format".to_owned(), format);
+                    continue;
+                }
+                "an object with the type json_schema and an object schema"
+            }
+            _ => "omitted: it is unknown or unsupported",
+        };
+        return Err(GatewayError::field(param.clone(), format!("{param} must be {expected}")));
+    }
+    Ok(())
+}
+
+fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
+    let Some(value) = fields.take("stop_sequences") else { return Ok(Vec::new()) };
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let sequences: Option<Vec<String>> = value.as_array().and_then(|values| values.iter().map(text).collect());
+    let wrong =
+        || GatewayError::field("stop_sequences", "stop_sequences must be an array of up to 4 non-empty strings");
+    sequences.filter(|sequences| sequences.len() <= MOST_STOPS).ok_or_else(wrong)
+}
+
+/// Returns whether the buyer wants the model's reasoning. Whether and how long a model reasons is up to the model.
+fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
+    let Some(value) = fields.take("thinking") else { return Ok(false) };
+    match kind(&value) {
+        "enabled" | "adaptive" => Ok(true),
+        "disabled" => Ok(false),
+        _ => Err(GatewayError::field("thinking", "thinking must have the type enabled, adaptive or disabled")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

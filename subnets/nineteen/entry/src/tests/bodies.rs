@@ -1,0 +1,179 @@
+//! Any body is either a request within the limits of miners, or an error of the buyer's.
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use serde_json::{Value, json};
+use taonet_nineteen_core::payload::LARGEST_SEED;
+
+use crate::GatewayError;
+use crate::request::{MOST_TOKENS, TextRequest};
+use crate::testing::payloads;
+use crate::{messages, responses};
+
+/// A parser of the body of a text request.
+type Parser = fn(&[u8]) -> Result<TextRequest, GatewayError>;
+
+const PARSERS: [Parser; 5] = [
+    TextRequest::chat,
+    TextRequest::completion,
+    |body| responses::parse(body).map(|(request, _)| request),
+    |body| messages::parse(body).map(|(request, _)| request),
+    messages::parse_count,
+];
+
+/// Returns a valid request for each parser, with most of its fields.
+fn requests() -> [Value; 5] {
+    let schema = json!({"type": "object"});
+    let chat = json!({
+        "model": "m", "messages": [
+            {"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "assistant", "content": null, "tool_calls": [{"id": "c"}]},
+            {"role": "tool", "tool_call_id": "c", "content": "a"},
+        ],
+        "max_tokens": 9, "temperature": 1, "top_p": 1, "seed": 7, "stop": ["a"], "stream": true,
+        "stream_options": {"include_usage": true}, "tools": [{"type": "function", "function": {"name": "f"}}],
+        "tool_choice": "auto", "response_format": {"type": "text"}, "logprobs": true, "top_logprobs": 2, "n": 1,
+        "metadata": {"a": "b"}, "logit_bias": {"1": 1}, "top_k": 7, "min_p": 0.5, "reasoning_effort": "low",
+    });
+    let completion = json!({"model": "m", "prompt": ["a"], "max_completion_tokens": 9, "logprobs": 1, "stop": "a"});
+    let response = json!({
+        "model": "m", "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "a"},
+        ],
+        "instructions": "a", "max_output_tokens": 9, "tools": [{"type": "function", "name": "f"}],
+        "tool_choice": {"type": "function", "name": "f"}, "text": {"format": {"type": "json_schema", "name": "a"}},
+    });
+    let message = json!({
+        "model": "m", "max_tokens": 9, "system": [{"type": "text", "text": "a"}], "messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": [
+                {"type": "thinking", "thinking": "a"}, {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "a"}]},
+                {"type": "text", "text": "a"},
+            ]},
+        ],
+        "tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "tool", "name": "f"},
+        "stop_sequences": ["a"], "thinking": {"type": "adaptive"}, "metadata": {"user_id": "a"},
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": schema}},
+    });
+    [chat, completion, response, message.clone(), message]
+}
+
+/// Any JSON value, with texts that have a meaning in some place.
+fn value() -> impl Strategy<Value = Value> {
+    let words =
+        select(vec!["user", "assistant", "system", "tool", "text", "function", "any", "auto", "type", "tool_use"]);
+    let text = prop_oneof![any::<String>(), words.prop_map(str::to_owned)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-2_i64..=3).prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        let names =
+            select(vec!["type", "text", "role", "content", "name", "id", "input", "function", "format", "schema"]);
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            btree_map(names.prop_map(str::to_owned), inner, 0..4)
+                .prop_map(|fields| fields.into_iter().collect::<Value>()),
+        ]
+    })
+}
+
+/// Returns the number of values in a JSON document.
+fn size(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Array(values) => values.iter().map(size).sum(),
+        Value::Object(fields) => fields.values().map(size).sum(),
+        _ => 0,
+    };
+    1 + inner
+}
+
+/// Replaces the value at a position in the order of a depth-first walk.
+fn replace(value: &mut Value, position: &mut usize, new: &mut Option<Value>) {
+    if *position == 0 {
+        if let Some(new) = new.take() {
+            *value = new;
+        }
+        return;
+    }
+    *position -= 1;
+    let inner: Vec<&mut Value> = match value {
+        Value::Array(values) => values.iter_mut().collect(),
+        Value::Object(fields) => fields.iter_mut().map(|(_, value)| value).collect(),
+        _ => return,
+    };
+    for value in inner {
+        if new.is_some() {
+            replace(value, position, new);
+        }
+    }
+}
+
+fn check(body: &Value) -> Result<(), TestCaseError> {
+    let body = body.to_string();
+    for parse in PARSERS {
+        if let Err(error) = parse(body.as_bytes()) {
+            prop_assert!(error.status().is_client_error(), "{error:?}");
+        }
+    }
+    for payload in payloads(body.as_bytes()) {
+        let number = |name: &str| payload.get(name).map(Value::as_u64);
+        prop_assert!(number("seed").is_none_or(|seed| seed.is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed))));
+        prop_assert!(
+            number("max_tokens").is_none_or(|most| most.is_some_and(|most| (1..=MOST_TOKENS).contains(&most)))
+        );
+        prop_assert!(payload.get("stream").is_none_or(|stream| *stream == true));
+    }
+    Ok(())
+}
+
+#[test]
+fn complete_requests_are_valid() {
+    for (request, parse) in requests().iter().zip(PARSERS) {
+        let parsed = parse(request.to_string().as_bytes());
+        assert!(parsed.is_ok(), "{request}: {parsed:?}");
+    }
+}
+
+#[test]
+fn replace_reaches_every_value() {
+    for request in requests() {
+        for position in 0..size(&request) {
+            let (mut changed, mut new) = (request.clone(), Some(json!("replaced by a test")));
+            let mut remaining = position;
+            replace(&mut changed, &mut remaining, &mut new);
+            assert!(new.is_none() && changed != request, "{position}: {changed}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_json_is_a_request_or_a_client_error(body in value()) {
+        check(&body)?;
+    }
+
+    #[test]
+    fn changed_request_is_a_request_or_a_client_error(
+        route in 0..5_usize, changes in vec((any::<Index>(), value()), 1..4),
+    ) {
+        let mut body = requests()[route].clone();
+        for (place, new) in changes {
+            let mut position = place.index(size(&body));
+            replace(&mut body, &mut position, &mut Some(new));
+        }
+        check(&body)?;
+    }
+}

@@ -1,0 +1,222 @@
+//! Tests of Anthropic's `/v1/messages`.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use serde_json::{Value, json};
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_store::KeyTerms;
+use tower::ServiceExt as _;
+
+use super::market::{Shop, calls, document, says, shop_of, stalled, text, word};
+
+const CHAT: &str = "chat-llama-3-2-3b";
+const PATH: &str = "/v1/messages";
+
+fn question(further: &Value) -> Value {
+    let mut body = json!({"model": CHAT, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
+    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body
+}
+
+async fn shop(chunks: Vec<String>) -> Shop {
+    shop_of(MarketConfig::default(), CHAT, says(chunks)).await
+}
+
+fn chunk(choice: &Value) -> String {
+    format!("data: {}\n\n", json!({ "choices": [choice] }))
+}
+
+/// Returns the names and data of a stream's events; each has its name as type.
+fn events(stream: &str) -> Vec<(&str, Value)> {
+    stream
+        .split_terminator("\n\n")
+        .map(|event| {
+            let (name, data) = event.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            let data: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(data["type"], name);
+            (name, data)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn messages_are_whole_or_streamed() {
+    let shop = shop(vec![word(), word(), word()]).await;
+    let response = shop.send(PATH, &question(&json!({})), None).await;
+    assert_eq!(response.headers()["request-id"], "mine");
+    let answer = document(response).await;
+    let head = (&answer["type"], &answer["role"], &answer["model"], &answer["stop_reason"]);
+    assert_eq!(head, (&json!("message"), &json!("assistant"), &json!(CHAT), &json!("end_turn")));
+    assert_eq!(answer["content"], json!([{"type": "text", "text": "word word word "}]));
+    assert_eq!((&answer["usage"]["input_tokens"], &answer["usage"]["output_tokens"]), (&json!(6), &json!(3)));
+    // The same as for the same chat completion.
+    assert_eq!(shop.charged().await, 2);
+    let counted = document(shop.send("/v1/messages/count_tokens", &question(&json!({})), None).await).await;
+    assert_eq!((counted, shop.charged().await), (json!({"input_tokens": 6}), 2));
+    let streamed = question(&json!({"stream": true, "max_tokens": 3}));
+    let stream = text(shop.send(PATH, &streamed, None).await).await;
+    let events = events(&stream);
+    let names: Vec<&str> = events.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_delta",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+        ]
+    );
+    let message = &events[0].1["message"];
+    assert_eq!((&message["content"], &message["usage"]["input_tokens"]), (&json!([]), &json!(6)));
+    assert_eq!(events[1].1["content_block"], json!({"type": "text", "text": ""}));
+    assert_eq!(events[2].1["delta"], json!({"type": "text_delta", "text": "word "}));
+    assert_eq!(events[6].1["delta"], json!({"stop_reason": "max_tokens", "stop_sequence": null}));
+    assert_eq!(events[6].1["usage"]["output_tokens"], 3);
+    assert_eq!(shop.charged().await, 4);
+}
+
+#[tokio::test]
+async fn tools_are_used_and_their_results_reach_the_miner() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        if payload["messages"].as_array().unwrap().len() == 1 {
+            let function = json!({"name": "weather", "parameters": {"type": "object"}});
+            assert_eq!(payload["tools"], json!([{"type": "function", "function": function}]));
+            assert_eq!(payload["tool_choice"], "required");
+            let text = chunk(&json!({"delta": {"content": "Let me see."}}));
+            return [vec![text], calls()].concat().concat();
+        }
+        let call = &payload["messages"][1]["tool_calls"][0];
+        assert_eq!((&call["id"], &call["function"]["arguments"]), (&json!("c1"), &json!("{\"town\":\"Ulm\"}")));
+        assert_eq!(payload["messages"][2], json!({"role": "tool", "tool_call_id": "c1", "content": "rain"}));
+        word()
+    });
+    let shop = shop_of(MarketConfig::default(), CHAT, miner).await;
+    let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
+    let options = json!({"tools": tools, "tool_choice": {"type": "any"}});
+    let answer = document(shop.send(PATH, &question(&options), None).await).await;
+    let tool_use = json!({"type": "tool_use", "id": "c1", "name": "weather", "input": {"town": "Ulm"}});
+    assert_eq!(answer["content"], json!([{"type": "text", "text": "Let me see."}, tool_use]));
+    assert_eq!(answer["stop_reason"], "tool_use");
+    let mut streamed = question(&options);
+    streamed["stream"] = json!(true);
+    let stream = text(shop.send(PATH, &streamed, None).await).await;
+    let events = events(&stream);
+    let of_second: Vec<_> = events.iter().filter(|(_, data)| data["index"] == 1).collect();
+    assert_eq!(of_second[0].1["content_block"]["input"], json!({}));
+    let partial: String = of_second.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str()).collect();
+    assert_eq!(partial, "{\"town\":\"Ulm\"}");
+    // The first block ends before the second one begins.
+    let position = |name: &str, index: usize| {
+        events.iter().position(|(found, data)| *found == name && data["index"] == index).unwrap()
+    };
+    assert!(position("content_block_stop", 0) < position("content_block_start", 1));
+    let result = json!({"type": "tool_result", "tool_use_id": "c1", "content": "rain"});
+    let messages = json!([
+        {"role": "user", "content": "12345678"},
+        {"role": "assistant", "content": answer["content"]},
+        {"role": "user", "content": [result]},
+    ]);
+    let answer = document(shop.send(PATH, &question(&json!({"messages": messages, "tools": tools})), None).await).await;
+    assert_eq!(answer["content"][0]["text"], "word ");
+    shop.charged().await;
+}
+
+#[tokio::test]
+async fn reasoning_and_stop_sequences_are_reported() {
+    let chunks = vec![
+        chunk(&json!({"delta": {"reasoning_content": "hm"}})),
+        word(),
+        chunk(&json!({"delta": {}, "finish_reason": "stop", "stop_reason": "END"})),
+    ];
+    let shop = shop(chunks).await;
+    let options = json!({"stop_sequences": ["END"], "thinking": {"type": "enabled", "budget_tokens": 1_024}});
+    let answer = document(shop.send(PATH, &question(&options), None).await).await;
+    let thinking = json!({"type": "thinking", "thinking": "hm", "signature": ""});
+    assert_eq!(answer["content"], json!([thinking, {"type": "text", "text": "word "}]));
+    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
+    let answer = document(shop.send(PATH, &question(&json!({})), None).await).await;
+    assert_eq!(answer["content"], json!([{"type": "text", "text": "word "}]));
+    assert_eq!((&answer["stop_reason"], &answer["stop_sequence"]), (&json!("end_turn"), &Value::Null));
+}
+
+#[tokio::test]
+async fn interrupted_message_ends_with_an_error_event() {
+    let shop = stalled(vec![word(), word()]).await;
+    let streamed = question(&json!({"stream": true}));
+    // An interrupted stream is not replayed.
+    for _ in 0..2 {
+        let response = loop {
+            let response = shop.send(PATH, &streamed, Some("a")).await;
+            if response.status() != StatusCode::CONFLICT {
+                break response;
+            }
+            // The claim on the idempotency key is released in the background.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        assert!(!response.headers().contains_key("idempotency-replayed"));
+        let stream = text(response).await;
+        let (name, data) = events(&stream).pop().unwrap();
+        assert_eq!((name, &data["error"]["type"]), ("error", &json!("api_error")));
+        assert!(!stream.contains("message_stop"), "{stream}");
+    }
+    assert_eq!(shop.charged().await, 4, "two words were delivered twice");
+    let response = shop.send(PATH, &question(&json!({})), None).await;
+    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 4));
+}
+
+#[tokio::test]
+async fn repeated_message_is_replayed_without_a_charge() {
+    let shop = shop(vec![word()]).await;
+    let first = text(shop.send(PATH, &question(&json!({"stream": true})), Some("a")).await).await;
+    let charged = shop.charged().await;
+    let again = shop.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!((text(again).await, shop.charged().await), (first, charged));
+}
+
+async fn ask(shop: &Shop, key: &str, body: &Value) -> Response {
+    let request = Request::post(PATH).header("anthropic-version", "2023-06-01").header("x-api-key", key);
+    shop.router.clone().oneshot(request.body(Body::from(body.to_string())).unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn key_and_errors_have_anthropics_format() {
+    let shop = shop(vec![word()]).await;
+    let own = shop.key.as_str();
+    assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
+    shop.charged().await;
+    for (key, body, status, kind) in [
+        ("sk-tao-x", question(&json!({})), 401, "authentication_error"),
+        (own, question(&json!({"model": "claude"})), 404, "not_found_error"),
+        (own, question(&json!({"max_tokens": 0})), 400, "invalid_request_error"),
+        (own, json!([]), 400, "invalid_request_error"),
+        (own, question(&json!({"max_tokens": 30_000})), 402, "billing_error"),
+    ] {
+        let response = ask(&shop, key, &body).await;
+        assert_eq!(response.status().as_u16(), status, "{body}");
+        let id = response.headers()["request-id"].to_str().unwrap().to_owned();
+        let error = document(response).await;
+        assert_eq!((&error["type"], &error["error"]["type"]), (&json!("error"), &json!(kind)));
+        assert!(error["error"]["message"].is_string());
+        assert_eq!(error["request_id"], id);
+    }
+    shop.store.update_key(&shop.id, &KeyTerms::new("test", 1)).await.unwrap();
+    assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
+    let response = ask(&shop, own, &question(&json!({}))).await;
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(response.headers().contains_key("retry-after"));
+    assert_eq!(document(response).await["error"]["type"], "rate_limit_error");
+    let request = Request::get(PATH).body(Body::empty()).unwrap();
+    let response = shop.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(document(response).await["type"], "error");
+}

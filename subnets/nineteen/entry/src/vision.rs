@@ -1,0 +1,198 @@
+//! Images in chats: data URLs, and `https` URLs, which the gateway downloads before it queries a miner.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use taonet_nineteen_core::Task;
+use taonet_nineteen_core::payload::{TextInput, TextPayload};
+
+use crate::GatewayError;
+use crate::download::Downloads;
+
+/// Maximum number of images in a request.
+pub(crate) const MOST_IMAGES: usize = 8;
+/// Maximum size of all downloaded images of a request together, in bytes.
+const LARGEST_TOTAL: usize = 12 << 20;
+/// Type of a message's part that is an image.
+const IMAGE: &str = "image_url";
+
+/// Returns whether a part of a message is an image.
+pub(crate) fn is_image(part: &Value) -> bool {
+    part.get("type").is_some_and(|kind| kind == IMAGE)
+}
+
+/// Returns a part of a message with the image at a URL.
+pub(crate) fn image_part(url: &str) -> Value {
+    json!({"type": IMAGE, (IMAGE): {"url": url}})
+}
+
+/// Checks a part of the type `image_url`.
+///
+/// # Errors
+/// What the part must have.
+pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
+    let image = part.get(IMAGE).and_then(Value::as_object);
+    let image = image.filter(|_| part.as_object().is_some_and(|fields| fields.len() == 2));
+    let image = image.ok_or("must have an object image_url, and no further fields")?;
+    let is_detail = |detail: &Value| matches!(detail.as_str(), Some("auto" | "low" | "high"));
+    for (name, value) in image {
+        if name != "url" && !(name == "detail" && is_detail(value)) {
+            return Err("must have an image_url with url and, optionally, detail: auto, low or high");
+        }
+    }
+    let url = image.get("url").and_then(Value::as_str).unwrap_or_default();
+    if is_remote(url) || is_data_url(url) {
+        Ok(())
+    } else {
+        Err("must have an https URL, or a data URL with a JPEG, PNG, GIF or WebP image in base64")
+    }
+}
+
+fn is_remote(url: &str) -> bool {
+    url.starts_with("https://")
+}
+
+fn is_data_url(url: &str) -> bool {
+    let parts = url.strip_prefix("data:image/").and_then(|rest| rest.split_once(";base64,"));
+    parts.is_some_and(|(_, data)| STANDARD.decode(data).is_ok_and(|bytes| media_type(&bytes).is_some()))
+}
+
+/// Returns the media type of an image, judged by its first bytes.
+const fn media_type(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some("image/png"),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
+        _ => None,
+    }
+}
+
+/// Returns the number of tokens for which a request's images are charged. `fields` are the names of the images' fields.
+///
+/// # Errors
+/// [`GatewayError::Field`] when the task's model reads no images.
+pub(crate) fn image_tokens(task: &Task, fields: &[String]) -> Result<u64, GatewayError> {
+    let Some(first) = fields.first() else { return Ok(0) };
+    let Some(tokens) = task.image_tokens else {
+        let message = format!("{first} is an image, but {} reads no images", task.task);
+        return Err(GatewayError::field(first.as_str(), message));
+    };
+    Ok(u64::from(tokens.get()).saturating_mul(u64::try_from(fields.len()).unwrap_or(u64::MAX)))
+}
+
+/// Downloads the images that are given as `https` URLs, and puts data URLs in their place. `fields` are the names of all
+/// images' fields.
+///
+/// # Errors
+/// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
+pub(crate) async fn download_images(
+    payload: &mut TextPayload,
+    fields: &[String],
+    downloads: Downloads,
+) -> Result<(), GatewayError> {
+    let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
+    let urls: Vec<&mut Value> = messages.iter_mut().flat_map(image_urls).collect();
+    let mut total = 0;
+    for (url, param) in urls.into_iter().zip(fields) {
+        let Some(address) = url.as_str().filter(|url| is_remote(url)) else { continue };
+        let failed = |reason: String| GatewayError::Image { param: param.clone(), reason };
+        // One after the other, so that a request needs little memory.
+        let bytes = downloads.download(address).await.map_err(|error| failed(error.to_string()))?;
+        total += bytes.len();
+        if total > LARGEST_TOTAL {
+            return Err(failed("the images of the request have more than 12 MiB together".to_owned()));
+        }
+        let kind = media_type(&bytes);
+        let kind = kind.ok_or_else(|| failed("the file is not a JPEG, PNG, GIF or WebP image".to_owned()))?;
+        *url = format!("data:{kind};base64,{}", STANDARD.encode(&bytes)).into();
+    }
+    Ok(())
+}
+
+/// Returns the URLs of a message's images.
+fn image_urls(message: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let parts = message.get_mut("content").and_then(Value::as_array_mut).into_iter().flatten();
+    parts.filter(|part| is_image(part)).filter_map(|part| part.get_mut(IMAGE)?.get_mut("url"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use taonet_nineteen_core::MarketConfig;
+
+    use super::*;
+
+    /// First bytes of images, in base64.
+    const JPEG: &str = "/9j/4AAQ";
+    const WEBP: &str = "UklGRgAAAABXRUJQ";
+
+    #[test]
+    fn image_has_a_url_of_a_known_type() {
+        for url in
+            ["https://example.org/a.png", "data:image/jpeg;base64,/9j/4AAQ", "data:image/webp;base64,UklGRgAAAABXRUJQ"]
+        {
+            assert_eq!(check_image(&image_part(url)), Ok(()), "{url}");
+        }
+        for url in [
+            "",
+            "http://example.org/a.png",
+            "file:///a.png",
+            "/9j/4AAQ",
+            "data:text/plain;base64,/9j/4AAQ",
+            "data:image/png;base64,aGVsbG8=",
+            "data:image/png;base64,%",
+            "data:image/png,a",
+        ] {
+            assert!(check_image(&image_part(url)).is_err(), "{url}");
+        }
+        let with = |fields: Value| check_image(&json!({"type": IMAGE, (IMAGE): fields}));
+        let url = format!("data:image/jpeg;base64,{JPEG}");
+        assert_eq!(with(json!({"url": url, "detail": "low"})), Ok(()));
+        for fields in [json!({"url": url, "detail": "huge"}), json!({"url": url, "text": "a"}), json!({}), json!(url)] {
+            assert!(with(fields.clone()).is_err(), "{fields}");
+        }
+        // A text in a further field would not be charged.
+        assert!(check_image(&json!({"type": IMAGE, (IMAGE): {"url": url}, "text": "a"})).is_err());
+        assert!(check_image(&json!({"type": IMAGE})).is_err());
+    }
+
+    #[test]
+    fn image_tokens_are_those_of_the_task() {
+        let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
+        let fields = ["messages[0].content[1]".to_owned(), "messages[2].content[0]".to_owned()];
+        assert_eq!(image_tokens(&task, &[]), Ok(0));
+        let error = image_tokens(&task, &fields).unwrap_err();
+        assert!(matches!(&error, GatewayError::Field { param, .. } if *param == fields[0]), "{error:?}");
+        task.image_tokens = NonZeroU32::new(700);
+        assert_eq!(image_tokens(&task, &fields), Ok(1_400));
+    }
+
+    #[tokio::test]
+    async fn only_images_at_urls_are_downloaded() {
+        let data = format!("data:image/webp;base64,{WEBP}");
+        let text = json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
+        let messages = |parts: &[Value]| {
+            let messages = vec![json!({"role": "system", "content": "a"}), json!({"role": "user", "content": parts})];
+            TextPayload {
+                input: TextInput::Messages(messages),
+                model: "m".to_owned(),
+                temperature: 1.0,
+                seed: 1,
+                top_p: 1.0,
+                max_tokens: 9,
+                further: serde_json::Map::new(),
+            }
+        };
+        let fields = ["first".to_owned(), "second".to_owned()];
+        let mut payload = messages(&[text.clone(), image_part(&data)]);
+        let before = payload.clone();
+        assert_eq!(download_images(&mut payload, &fields[..1], Downloads::default()).await, Ok(()));
+        assert_eq!(payload, before);
+        let mut payload = messages(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
+        let error = download_images(&mut payload, &fields, Downloads::default()).await.unwrap_err();
+        let reason = "the URL's host is not public".to_owned();
+        assert_eq!(error, GatewayError::Image { param: "second".to_owned(), reason });
+    }
+}
