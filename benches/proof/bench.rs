@@ -57,12 +57,13 @@ fn main() {
         let number = |key: &str| value[key].as_f64().unwrap();
         println!(
             "{case:<28} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  prove {:>8.1} ms  \
-             of which witness {:>4.1} %  verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
+             processor {:>8.1} ms  of which witness {:>4.1} %  verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
             number("multiply_adds"),
             number("constraints"),
             number("setup"),
             number("load"),
             number("prove") * 1e3,
+            number("prove_processor") * 1e3,
             number("witness") / number("prove") * 100.0,
             number("verify") * 1e3,
             number("together"),
@@ -122,7 +123,14 @@ fn measure(case: &str) -> Value {
         verification_key: Digest::of(&keys.verification),
     };
     let (witness, _) = seconds(|| prover.witness(&inputs, &binding).unwrap());
-    let (prove, proven) = seconds(|| prover.prove(&inputs, &binding).unwrap());
+    let (mut processor, mut before) = (f64::INFINITY, processor_seconds());
+    let (prove, proven) = seconds(|| {
+        let proven = prover.prove(&inputs, &binding).unwrap();
+        let now = processor_seconds();
+        processor = processor.min(now - before);
+        before = now;
+        proven
+    });
     let verifier = backend.verifier(&keys.verification).unwrap();
     let statement = Statement { binding, inputs, outputs: proven.outputs };
     let (verify, ()) = seconds(|| verifier.verify(&statement, &proven.proof).unwrap());
@@ -136,6 +144,7 @@ fn measure(case: &str) -> Value {
         "load": load,
         "witness": witness,
         "prove": prove,
+        "prove_processor": processor,
         "verify": verify,
         "together": many.len() as f64 / batch,
         "proof_bytes": proven.proof.len(),
@@ -143,6 +152,16 @@ fn measure(case: &str) -> Value {
         "proving_key_bytes": keys.proving.len(),
         "megabytes": peak_memory(),
     })
+}
+
+/// Returns the processor time of all threads so far, in seconds; 0 if the system does not report it. It hardly depends on
+/// other programs on the machine.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields after the program's name, which can contain spaces: the state is the first one.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // In hundredths of a second: user time, then system time.
+    fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
 /// Returns the peak memory of the process in MB; 0 if the system does not report it.

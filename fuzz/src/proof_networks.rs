@@ -41,7 +41,11 @@ fn size(circuit: &Circuit) -> u64 {
             let jobs = linear.jobs.iter().map(|job| {
                 list(job.taps.capacity(), size_of::<Tap>()) + list(job.outputs.capacity(), size_of::<u32>())
             });
-            list(linear.jobs.capacity(), size_of::<Job>()) + list(linear.bias.capacity(), 8) + jobs.sum::<u64>()
+            let cells = linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
+            list(linear.jobs.capacity(), size_of::<Job>())
+                + list(linear.bias.capacity(), 8)
+                + list(cells, size_of::<Cell>())
+                + jobs.sum::<u64>()
         }
         StageKind::Max(max) => {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
@@ -49,6 +53,7 @@ fn size(circuit: &Circuit) -> u64 {
         }
         StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
         StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
+        StageKind::MatrixProduct(product) => list(product.a.capacity() + product.b.capacity(), size_of::<Cell>()),
     });
     stages.sum()
 }

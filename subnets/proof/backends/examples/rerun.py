@@ -11,6 +11,7 @@ protocol. Requires Python 3.10 only.
 
 import hashlib
 import json
+import math
 import struct
 import sys
 
@@ -78,10 +79,15 @@ def elementwise(function):
 
 
 def matrix_product(left, right):
-    ((rows, inner), first), ((_, columns), second) = left, right
-    lines = [first[row * inner : (row + 1) * inner] for row in range(rows)]
-    vectors = [second[column::columns] for column in range(columns)]
-    return (rows, columns), [sum(map(int.__mul__, line, vector)) for line in lines for vector in vectors]
+    """Multiplies matrices, or several in pairs."""
+    ((*count, rows, inner), first), ((*_, columns), second) = left, right
+    products = []
+    for pair in range(math.prod(count)):
+        lines = [first[row * inner : (row + 1) * inner] for row in range(pair * rows, (pair + 1) * rows)]
+        matrix = second[pair * inner * columns : (pair + 1) * inner * columns]
+        vectors = [matrix[column::columns] for column in range(columns)]
+        products += [sum(map(int.__mul__, line, vector)) for line in lines for vector in vectors]
+    return (*count, rows, columns), products
 
 
 def largest(left):

@@ -3,7 +3,7 @@
 //! | Backend | Setup | Proof | Use it when |
 //! |---|---|---|---|
 //! | [`groth16`] | per circuit, trusted | 128 bytes, zero-knowledge | proofs must be small and the circuit is stable |
-//! | [`stark`] | none | about 210 to 280 kB | the model changes often or is too large for one Groth16 circuit |
+//! | [`stark`] | none | about 210 to 400 kB | the model changes often or is too large for one Groth16 circuit |
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
 //! A [`Backend`] creates [`Keys`] for a circuit. A [`Prover`] runs the core's executor and proves exactly its values. A

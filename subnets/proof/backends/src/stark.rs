@@ -7,12 +7,16 @@
 //! weights, so one read of a value from memory serves many multiply-adds. Sums become activations by two lookups: one
 //! of the quotient with its activation, one of the remainder.
 //!
+//! A convolution, or a sum of tensors, costs as much as its operands and results, not as its multiply-adds: it is a product
+//! of polynomials, which is checked at a random point that is drawn after the prover committed to operands and results.
+//!
 //! No value wraps around the field: the backend rejects a circuit whose sums could reach half of it.
 
 mod air;
 mod config;
 mod keys;
 mod plan;
+mod projection;
 mod trace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,14 +25,18 @@ use std::sync::Arc;
 use p3_batch_stark::{StarkInstance, prove_batch, verify_batch};
 use p3_field::PrimeCharacteristicRing as _;
 use p3_matrix::dense::RowMajorMatrix;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
 use air::{Kind, PUBLIC_LIMBS, Table};
-use config::{CURRENT, Common, Config, Prepared, Proof, SECURITY_BITS, Val};
+use config::{Common, Config, Data, Early, POLYNOMIALS, Parameters, Prepared, Proof, Root, SECURITY_BITS, TILES, Val};
 use keys::VerificationKeyFile;
 use plan::Plan;
+use projection::Powers;
+use trace::Traces;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
@@ -66,18 +74,19 @@ impl Backend for Stark {
     }
 
     fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
-        let (plan, config, prepared) = recompute(&circuit, &keys.verification)?;
-        let key_digest = Digest::of(&keys.verification);
-        Ok(Box::new(StarkProver { circuit, plan, config, prepared, key_digest }))
+        let system = recompute(&circuit, &keys.verification)?;
+        Ok(Box::new(StarkProver { circuit, system, key_digest: Digest::of(&keys.verification) }))
     }
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
         let file = VerificationKeyFile::from_bytes(verification_key)?;
-        let config = VerificationKeyFile::parameters_of(verification_key)?.config();
+        let parameters = VerificationKeyFile::parameters_of(verification_key)?;
+        let config = parameters.config();
         let common = file.common(&config)?;
         Ok(Box::new(StarkVerifier {
             tables: file.tables(),
             file,
+            parameters,
             config,
             common,
             digest: Digest::of(verification_key),
@@ -85,15 +94,29 @@ impl Backend for Stark {
     }
 }
 
+/// The proof system of one circuit.
+struct System {
+    parameters: &'static Parameters,
+    plan: Plan,
+    config: Config,
+    prepared: Prepared,
+}
+
 /// Creates the keys of a circuit with this layout.
 fn keys_of(circuit: &Circuit, plan: &Plan) -> Result<Keys, BackendError> {
-    let prepared = prepare(&CURRENT.config(), plan)?;
-    let file = VerificationKeyFile::new(circuit, plan, &CURRENT, &prepared)?;
+    let parameters = parameters_for(plan);
+    let prepared = prepare(&parameters.config(), plan)?;
+    let file = VerificationKeyFile::new(circuit, plan, parameters, &prepared)?;
     Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
 }
 
+/// Returns the parameters of a new key.
+fn parameters_for(plan: &Plan) -> &'static Parameters {
+    if plan.method.polynomials { &POLYNOMIALS } else { &TILES }
+}
+
 /// Computes a circuit's verification key again, and compares it with an existing one.
-fn recompute(circuit: &Circuit, key: &[u8]) -> Result<(Plan, Config, Prepared), BackendError> {
+fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
     let other = || {
         let reason = "the verification key does not match the network; hint: use the circuit of the model's owner, or \
                       compile the model again";
@@ -101,10 +124,10 @@ fn recompute(circuit: &Circuit, key: &[u8]) -> Result<(Plan, Config, Prepared), 
     };
     let parameters = VerificationKeyFile::parameters_of(key)?;
     let file = VerificationKeyFile::from_bytes(key)?;
-    // Other versions may choose another tile.
-    let plan = Plan::with_tile(circuit, file.tile())?;
+    // Other versions may choose another method.
+    let plan = Plan::with_method(circuit, file.method())?;
     // Cheaper than the commitment, which takes most of the time.
-    if file.log_rows != plan.log_rows {
+    if plan.method != file.method() || !file.has_rows_of(&plan) {
         return Err(other());
     }
     let config = parameters.config();
@@ -112,13 +135,19 @@ fn recompute(circuit: &Circuit, key: &[u8]) -> Result<(Plan, Config, Prepared), 
     if VerificationKeyFile::new(circuit, &plan, parameters, &prepared)?.to_bytes()? != key {
         return Err(other());
     }
-    Ok((plan, config, prepared))
+    Ok(System { parameters, plan, config, prepared })
 }
 
 /// Commits to the fixed columns.
 fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
-    Prepared::from_airs_and_degrees(config, &plan.tables, &plan.log_rows)
-        .map_err(|error| BackendError::Internal(format!("{error:?}")))
+    let mut prepared = Prepared::from_airs_and_degrees(config, &plan.tables, &plan.log_rows)
+        .map_err(|error| BackendError::Internal(format!("{error:?}")))?;
+    // To the proof system, the columns that are committed early are fixed columns, too.
+    let fixed = prepared.common.preprocessed.iter_mut().flat_map(|fixed| fixed.instances.iter_mut().flatten());
+    for (table, columns) in plan.tables.iter().zip(fixed) {
+        columns.width += table.kind.early_width();
+    }
+    Ok(prepared)
 }
 
 /// Returns the limbs that the transcript absorbs besides commitments: those of the binding and of the outputs' digest.
@@ -149,12 +178,18 @@ fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
     tables.iter().map(with_column).collect()
 }
 
+/// A proof of a circuit with products of polynomials.
+#[derive(Serialize, Deserialize)]
+struct StagedProof {
+    /// Commitment to the coefficients, from which the challenges follow.
+    coefficients: Root,
+    proof: Proof,
+}
+
 /// Prover of one circuit.
 struct StarkProver {
     circuit: Arc<Circuit>,
-    plan: Plan,
-    config: Config,
-    prepared: Prepared,
+    system: System,
     key_digest: Digest,
 }
 
@@ -169,41 +204,118 @@ impl Prover for StarkProver {
     }
 
     fn witness(&self, inputs: &[i64], _: &Binding) -> Result<usize, BackendError> {
-        Ok(self.trace(inputs)?.1.iter().map(|table| table.values.len()).sum())
+        let Traces { tables, coefficients } = self.trace(inputs)?.1;
+        let sizes = tables.iter().chain(&coefficients).map(|table| table.values.len());
+        Ok(sizes.sum())
     }
 }
 
 impl StarkProver {
     /// Runs the circuit. Returns its outputs and the value columns of all tables.
-    fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Vec<RowMajorMatrix<Val>>), BackendError> {
+    fn trace(&self, inputs: &[i64]) -> Result<(Vec<i64>, Traces), BackendError> {
         let execution = self.circuit.execute(inputs)?;
-        let traces = trace::fill(&self.plan, &self.circuit, &execution)?;
+        let traces = trace::fill(&self.system.plan, &self.circuit, &execution)?;
         Ok((execution.outputs(&self.circuit), traces))
     }
 
     fn prove_traces(
         &self,
-        traces: &[RowMajorMatrix<Val>],
+        traces: &Traces,
         inputs: &[i64],
         outputs: &[i64],
         binding: &Digest,
     ) -> Result<Vec<u8>, BackendError> {
-        let rows = self.plan.log_rows.first().map_or(0, |log| 1 << log);
-        let tables = with_public(&self.plan.tables, &trace::public_column(inputs, outputs, rows));
+        let System { plan, config, .. } = &self.system;
+        let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
+        let tables = with_public(&plan.tables, &trace::public_column(inputs, outputs, rows));
         let publics = public_values(&tables, binding, outputs);
-        let traces: Vec<_> = traces.iter().collect();
-        let instances = StarkInstance::<Config, Table>::new_multiple(&tables, &traces, &publics);
-        let internal = |error: String| BackendError::Internal(error);
-        let proof =
-            prove_batch(&self.config, &instances, &self.prepared).map_err(|error| internal(format!("{error:?}")))?;
-        postcard::to_allocvec(&proof).map_err(|error| internal(error.to_string()))
+        let encoded = if traces.coefficients.is_empty() {
+            postcard::to_allocvec(&self.prove_tables(config, &tables, &traces.tables, &publics)?)
+        } else {
+            postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
+        };
+        encoded.map_err(|error| BackendError::Internal(error.to_string()))
     }
+
+    fn prove_tables(
+        &self,
+        config: &Config,
+        tables: &[Table],
+        traces: &[RowMajorMatrix<Val>],
+        publics: &[Vec<Val>],
+    ) -> Result<Proof, BackendError> {
+        let traces: Vec<_> = traces.iter().collect();
+        let instances = StarkInstance::<Config, Table>::new_multiple(tables, &traces, publics);
+        prove_batch(config, &instances, &self.system.prepared)
+            .map_err(|error| BackendError::Internal(format!("{error:?}")))
+    }
+
+    fn prove_staged(
+        &self,
+        tables: Vec<Table>,
+        traces: &Traces,
+        publics: &[Vec<Val>],
+    ) -> Result<StagedProof, BackendError> {
+        let (coefficients, stage) = self.second_stage(tables, traces, publics)?;
+        let proof = self.prove_tables(&stage.config, &stage.tables, &stage.traces, publics)?;
+        Ok(StagedProof { coefficients, proof })
+    }
+
+    /// Commits to the coefficients of all polynomials, and evaluates them at the challenges.
+    fn second_stage(
+        &self,
+        mut tables: Vec<Table>,
+        Traces { tables: traces, coefficients }: &Traces,
+        publics: &[Vec<Val>],
+    ) -> Result<(Root, SecondStage), BackendError> {
+        let System { parameters, plan, config, .. } = &self.system;
+        let first = polynomials(&tables)?;
+        let (root, data) =
+            config::commit(config, coefficients).map_err(|error| BackendError::Internal(format!("{error:?}")))?;
+        let early = early(&tables, root.clone(), Some(Arc::new(data)));
+        let joined: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
+        let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
+        let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
+        let late = plan.tables.get(first..).unwrap_or_default();
+        let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
+        let traces = traces.iter().take(first).cloned().chain(values).collect();
+        for table in tables.iter_mut().skip(first) {
+            table.powers = Some(Arc::clone(&powers));
+        }
+        for (table, columns) in joined.into_iter().zip(coefficients) {
+            if let Some(fixed) = tables.get_mut(table).and_then(|table| table.fixed.as_mut()) {
+                *fixed = Arc::new(trace::joined(fixed, columns));
+            }
+        }
+        Ok((root, SecondStage { config, tables, traces }))
+    }
+}
+
+/// What a proof needs after the challenges are drawn.
+struct SecondStage {
+    config: Config,
+    tables: Vec<Table>,
+    traces: Vec<RowMajorMatrix<Val>>,
+}
+
+/// Returns the index of the polynomials table, which those of the kernels follow.
+fn polynomials(tables: &[Table]) -> Result<usize, BackendError> {
+    let index = tables.iter().position(|table| table.kind == Kind::Polynomials);
+    index.ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))
+}
+
+/// Returns the columns that are committed before the challenges.
+fn early(tables: &[Table], root: Root, data: Option<Arc<Data>>) -> Early {
+    let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
+    let tables = tables.map(|(index, table)| (index, table.kind.fixed_width()));
+    Early { tables: tables.collect(), root, data }
 }
 
 /// Verifies proofs of one circuit.
 struct StarkVerifier {
     file: VerificationKeyFile,
     tables: Vec<Table>,
+    parameters: &'static Parameters,
     config: Config,
     common: Common,
     digest: Digest,
@@ -230,12 +342,12 @@ impl StarkVerifier {
         Ok(())
     }
 
-    fn read(bytes: &[u8]) -> Result<Proof, VerifyError> {
+    fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, VerifyError> {
         let malformed = |reason: &str| VerifyError::Malformed(reason.to_owned());
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
         }
-        let (proof, rest) = postcard::take_from_bytes::<Proof>(bytes).map_err(|error| malformed(&error.to_string()))?;
+        let (proof, rest) = postcard::take_from_bytes::<T>(bytes).map_err(|error| malformed(&error.to_string()))?;
         if !rest.is_empty() {
             return Err(malformed("trailing bytes after the proof"));
         }
@@ -247,23 +359,42 @@ impl StarkVerifier {
     }
 }
 
-impl Verifier for StarkVerifier {
-    fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
-        self.check(statement)?;
-        let proof = Self::read(proof)?;
-        let rows = self.file.log_rows.first().map_or(0, |&log| 1_usize << log);
-        let column = trace::public_column(&statement.inputs, &statement.outputs, rows);
-        let tables = with_public(&self.tables, &column);
-        let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
+impl StarkVerifier {
+    fn verify_tables(
+        &self,
+        config: &Config,
+        tables: &[Table],
+        proof: &Proof,
+        publics: &[Vec<Val>],
+    ) -> Result<(), VerifyError> {
         // The library checks the shape of the proof. Should it miss a case and panic, the proof is rejected and the
         // process continues.
-        let verified =
-            catch_unwind(AssertUnwindSafe(|| verify_batch(&self.config, &tables, &proof, &publics, &self.common)));
+        let verified = catch_unwind(AssertUnwindSafe(|| verify_batch(config, tables, proof, publics, &self.common)));
         match verified {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(VerifyError::Invalid),
             Err(_) => Err(VerifyError::Malformed("invalid shape".to_owned())),
         }
+    }
+}
+
+impl Verifier for StarkVerifier {
+    fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
+        self.check(statement)?;
+        let column = trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
+        let mut tables = with_public(&self.tables, &column);
+        let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
+        let Ok(first) = polynomials(&tables) else {
+            return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
+        };
+        let StagedProof { coefficients, proof } = Self::read(proof)?;
+        let early = early(&tables, coefficients, None);
+        let (challenges, config) = self.parameters.second_stage(&self.config, early, &publics.concat());
+        let powers = Arc::new(self.file.powers(challenges));
+        for table in tables.iter_mut().skip(first) {
+            table.powers = Some(Arc::clone(&powers));
+        }
+        self.verify_tables(&config, &tables, &proof, &publics)
     }
 }
 

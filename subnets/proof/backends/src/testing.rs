@@ -13,7 +13,7 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 
 use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
-pub(crate) use elements::{elements, moved, product, small, table};
+pub(crate) use elements::{elements, matrices, moved, product, small, table};
 pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
 
 pub(crate) fn generator(seed: u64) -> StdRng {

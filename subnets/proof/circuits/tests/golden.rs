@@ -10,7 +10,13 @@ use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, Sh
 use taonet_proof_core::Digest;
 
 /// Names of the bundles: the kind, the format of the verification key and, since version 2, that of the bundle.
-const BUNDLES: [&str; 4] = ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"];
+const BUNDLES: [&str; 5] =
+    ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json", "stark-4-bundle-2.json"];
+
+/// Returns the model of a bundle. Keys of format 4 are those of models with convolutions.
+fn model(name: &str) -> ShippedModel {
+    if name.starts_with("stark-4") { ShippedModel::DigitsLenet } else { ShippedModel::DiabetesRegression }
+}
 
 fn place() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof")
@@ -44,13 +50,14 @@ fn bundles_of_all_released_formats_verify() {
 #[test]
 #[ignore = "writes to vectors/proof"]
 fn create_missing_bundles() {
-    let (model, miner) = (ShippedModel::DiabetesRegression, Hotkey::from_bytes([7; 32]));
-    let (inputs, nonce) = (&model.sample().unwrap().inputs[0], Digest::of(b"a request that is years old"));
+    let (miner, nonce) = (Hotkey::from_bytes([7; 32]), Digest::of(b"a request that is years old"));
     for name in BUNDLES {
         let path = place().join(name);
         if path.exists() {
             continue;
         }
+        let model = model(name);
+        let inputs = &model.sample().unwrap().inputs[0];
         let directory = tempfile::tempdir().unwrap();
         let circuit = directory.path().join("circuit");
         let bundle = if name.starts_with("sliced") {

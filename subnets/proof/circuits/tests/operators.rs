@@ -110,6 +110,24 @@ fn attention() -> TestModel {
     TestModel::new("attention", &[1, 4, 4, 2], &graph)
 }
 
+/// Queries, keys and values of two heads for three positions: the scores are squashed, in place of a softmax.
+fn heads() -> TestModel {
+    let graph = Graph::default()
+        .floats("unit", &[], &[1.0 / 32.0])
+        .floats("q", &[4, 4], &spread(16, 0.125))
+        .floats("k", &[4, 4], &spread(16, 0.25))
+        .floats("v", &[4, 4], &spread(16, 0.125))
+        .node("Mul", "x unit", "s")
+        .node("MatMul", "s q", "queries")
+        .node("MatMul", "s k", "keys")
+        .node("MatMul", "s v", "values")
+        .node_with("Transpose", "keys", "turned", &[("perm", Attribute::Ints(&[0, 1, 3, 2]))])
+        .node("MatMul", "queries turned", "scores")
+        .node("Sigmoid", "scores", "table")
+        .node("MatMul", "table values", "y");
+    TestModel::new("heads", &[1, 2, 3, 4], &graph)
+}
+
 fn functions() -> Vec<TestModel> {
     let plain = [
         "Abs",
@@ -152,7 +170,7 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
     let functions = functions().into_iter().map(|model| (model, 0.015));
-    for (model, bound) in functions.chain([(attention(), 0.03)]) {
+    for (model, bound) in functions.chain([(attention(), 0.03), (heads(), 0.03)]) {
         let compiled =
             model.compile("stark", Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
         let ((circuit, unit), inputs) = (circuit(&compiled), model.sample().inputs);
@@ -173,20 +191,21 @@ fn outputs_equal_onnxruntimes() {
 
 #[test]
 fn model_with_functions_moves_and_products_is_proven() {
-    let model = attention();
-    let compiled = model.compile("stark", Backends::default()).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
-    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-    for inputs in [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]] {
-        let bundle = Bundle::prove(&directory, &inputs, nonce, miner).unwrap();
-        bundle.verify().unwrap();
-        for output in 0..bundle.outputs.len() {
-            let mut changed = bundle.clone();
-            changed.outputs[output] += 1;
-            assert!(changed.verify().is_err(), "output {output}");
+    for model in [attention(), heads()] {
+        let compiled = model.compile("stark", Backends::default()).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+        let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+        for inputs in [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]] {
+            let bundle = Bundle::prove(&directory, &inputs, nonce, miner).unwrap();
+            bundle.verify().unwrap();
+            for output in 0..bundle.outputs.len() {
+                let mut changed = bundle.clone();
+                changed.outputs[output] += 1;
+                assert!(changed.verify().is_err(), "{}, output {output}", model.name);
+            }
+            assert!(bundle.proof.len() < 900_000, "{}: {} hexadecimal digits", model.name, bundle.proof.len());
         }
-        assert!(bundle.proof.len() < 800_000, "{} hexadecimal digits", bundle.proof.len());
     }
     let other = with_function("Sigmoid", &[], "").compile("groth16", Backends::default()).unwrap_err().to_string();
     assert!(other.contains("groth16 does not support element-wise functions"), "{other}");
@@ -198,15 +217,17 @@ fn model_with_functions_moves_and_products_is_proven() {
 fn external_program_proves_functions_moves_and_products() {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../backends/examples/rerun.py").canonicalize().unwrap();
     let program = External::new(&program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap();
-    let (backends, model) = (Backends::with_external(program), attention());
-    let compiled = model.compile("external", backends.clone()).unwrap();
-    let place = tempfile::tempdir().unwrap();
-    let directory =
-        CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap().with_backends(&backends);
-    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-    let bundle = Bundle::prove(&directory, &model.sample().inputs[1], nonce, miner).unwrap();
-    bundle.verify_with(&backends).unwrap();
-    let mut changed = bundle.clone();
-    changed.outputs[0] += 1;
-    assert!(changed.verify_with(&backends).is_err());
+    let backends = Backends::with_external(program);
+    for model in [attention(), heads()] {
+        let compiled = model.compile("external", backends.clone()).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let directory =
+            CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap().with_backends(&backends);
+        let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+        let bundle = Bundle::prove(&directory, &model.sample().inputs[1], nonce, miner).unwrap();
+        bundle.verify_with(&backends).unwrap();
+        let mut changed = bundle.clone();
+        changed.outputs[0] += 1;
+        assert!(changed.verify_with(&backends).is_err(), "{}", model.name);
+    }
 }

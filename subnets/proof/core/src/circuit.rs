@@ -5,7 +5,8 @@ mod execute;
 
 pub use execute::{Execution, ExecutionError};
 
-use crate::{MemoryBudget, Range, Rescale};
+use crate::network::Matrices;
+use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
 /// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those of the
 /// previous stages, and each cell is written once.
@@ -50,6 +51,8 @@ pub enum StageKind {
     Table(Table),
     /// Products of two cells, optionally rescaled.
     Product(Product),
+    /// Products of matrices of cells, optionally rescaled.
+    MatrixProduct(MatrixProduct),
 }
 
 /// Weighted sums: dense layers, convolutions, average pools and additions.
@@ -65,6 +68,22 @@ pub struct Linear {
     pub rescale: Option<Rescale>,
     /// Interval of every sum, bias included.
     pub sums: Range,
+    /// The convolution that the jobs compute, if they compute one.
+    pub convolution: Option<Convolution>,
+}
+
+/// Structure of a convolution: which cells its windows cover. Backends that prove a convolution as a whole read it, the
+/// others read the jobs.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// Extents of the input.
+    pub input: Shape,
+    /// The cell of each element of the input, by channel, row and column.
+    pub cells: Vec<Cell>,
+    /// Kernel, stride and padding.
+    pub window: Window,
+    /// Number of rows and columns of the output.
+    pub output: [usize; 2],
 }
 
 /// A weight matrix: one row for each output, one column for each slot.
@@ -127,11 +146,50 @@ pub struct Product {
     pub sums: Range,
 }
 
+/// Products of matrices: for each pair of matrices, all sums of products of a row with a column.
+#[derive(Clone, Debug)]
+pub struct MatrixProduct {
+    /// Cells of the first matrices, one after the other, row by row.
+    pub a: Vec<Cell>,
+    /// Cells of the second matrices, one after the other, row by row.
+    pub b: Vec<Cell>,
+    /// Sizes of the matrices.
+    pub sizes: Matrices,
+    /// Conversion of sums to activations; without it, sums are written unchanged.
+    pub rescale: Option<Rescale>,
+    /// Interval of every sum.
+    pub sums: Range,
+}
+
+impl MatrixProduct {
+    /// Returns the cells whose products add up to an output, in pairs.
+    pub fn pairs(&self, output: usize) -> impl Iterator<Item = [Cell; 2]> {
+        let Matrices { rows, inner, columns, .. } = self.sizes;
+        let (row, column) = (output / columns.max(1), output % columns.max(1));
+        let first = row / rows.max(1) * inner;
+        let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
+        (0..inner)
+            .map(move |step| [cell(&self.a, row * inner + step), cell(&self.b, (first + step) * columns + column)])
+    }
+
+    /// Returns the number of outputs.
+    pub fn outputs(&self) -> usize {
+        self.sizes.count * self.sizes.rows * self.sizes.columns
+    }
+}
+
 impl Table {
     /// Returns the function's value; `None` if the argument is outside of its interval.
     pub fn value(&self, argument: i64) -> Option<i64> {
         let index = usize::try_from(argument.checked_sub(self.arguments.low)?).ok()?;
         self.values.get(index).copied().map(i64::from)
+    }
+}
+
+impl Linear {
+    /// Returns the number of multiply-adds of one execution.
+    pub fn multiply_adds(&self) -> u64 {
+        self.jobs.iter().map(|job| job.taps.len() as u64 * job.outputs.len() as u64).sum()
     }
 }
 
@@ -151,10 +209,9 @@ impl Circuit {
     /// Returns the number of multiply-adds of one execution.
     pub fn multiply_adds(&self) -> u64 {
         let counts = self.stages.iter().map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => {
-                linear.jobs.iter().map(|job| job.taps.len() as u64 * job.outputs.len() as u64).sum()
-            }
+            StageKind::Linear(linear) => linear.multiply_adds(),
             StageKind::Product(product) => product.pairs.len() as u64,
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
             StageKind::Max(_) | StageKind::Table(_) => 0,
         });
         counts.sum()
@@ -182,8 +239,9 @@ impl Circuit {
             }
             StageKind::Max(max) => max.operands.high.abs_diff(max.operands.low),
             StageKind::Table(_) => stage.range.magnitude(),
-            StageKind::Product(product) => {
-                product.sums.magnitude() + product.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
+            StageKind::Product(Product { sums, rescale, .. })
+            | StageKind::MatrixProduct(MatrixProduct { sums, rescale, .. }) => {
+                sums.magnitude() + rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
             }
         });
         stages.max().unwrap_or(0).max(self.input_range.magnitude())

@@ -6,6 +6,7 @@ mod run;
 pub use function::{Binary, Function, MAX_OPERATIONS, Unary};
 pub use run::FloatError;
 
+use crate::network::Matrices;
 use crate::{Shape, Window};
 
 /// A feed-forward network over real numbers.
@@ -57,6 +58,8 @@ pub enum FloatOperation {
     Subtract,
     /// The element-wise product of two tensors.
     Multiply,
+    /// Products of the matrices of two tensors.
+    MatrixProduct(Matrices),
     /// An element-wise function.
     Function(Function),
     /// Elements of the inputs in another order.

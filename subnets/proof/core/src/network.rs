@@ -107,6 +107,42 @@ pub enum Operation {
     },
     /// The element-wise product of two tensors of one shape.
     Product,
+    /// Products of the matrices of two tensors, whose elements are read in order.
+    MatrixProduct(Matrices),
+}
+
+/// Sizes of pairs of matrices: the first of each pair has `rows` × `inner` elements, the second `inner` × `columns`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Matrices {
+    /// Number of pairs.
+    pub count: usize,
+    /// Number of rows of the product.
+    pub rows: usize,
+    /// Number of columns of the first and of rows of the second matrix.
+    pub inner: usize,
+    /// Number of columns of the product.
+    pub columns: usize,
+}
+
+impl Matrices {
+    /// Returns the shape of the products, if both operands have as many elements as the matrices.
+    ///
+    /// # Errors
+    /// When the sizes exceed the limits of a shape; `Ok(None)` when they do not fit the operands.
+    pub fn shape(&self, operands: [Shape; 2]) -> Result<Option<Shape>, ShapeError> {
+        let sides = [[self.rows, self.inner], [self.inner, self.columns]];
+        for ([rows, columns], operand) in sides.into_iter().zip(operands) {
+            if Shape::new(self.count, rows, columns)?.elements() != operand.elements() {
+                return Ok(None);
+            }
+        }
+        Shape::new(self.count, self.rows, self.columns).map(Some)
+    }
+
+    /// Returns the number of multiply-adds.
+    pub fn multiply_adds(&self) -> u64 {
+        [self.count, self.rows, self.inner, self.columns].iter().fold(1, |product, &size| product * size as u64)
+    }
 }
 
 /// Why a network is invalid.
@@ -238,7 +274,11 @@ impl Network {
                 weights.len() + bias.len()
             }
             Operation::Sum { factors } => factors.len(),
-            Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Move { .. } | Operation::Product => 0,
+            Operation::MaxPool { .. }
+            | Operation::Table { .. }
+            | Operation::Move { .. }
+            | Operation::Product
+            | Operation::MatrixProduct(_) => 0,
         });
         counts.map(|count| count as u64).sum()
     }

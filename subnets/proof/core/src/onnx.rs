@@ -326,6 +326,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             }
             FloatOperation::Add | FloatOperation::Subtract => (elements, 2),
             FloatOperation::Multiply => (0, 2),
+            FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
             FloatOperation::Move { .. } => (1, 0),
             FloatOperation::Relu => (elements, 1),

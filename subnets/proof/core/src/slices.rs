@@ -153,6 +153,7 @@ impl Network {
             StageKind::Max(max) => max.groups.iter().map(Vec::len).sum::<usize>(),
             StageKind::Table(table) => table.cells.len(),
             StageKind::Product(product) => product.pairs.len(),
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds() as usize,
         });
         let mut ends = borders;
         ends.push(self.layers.len());

@@ -228,6 +228,10 @@ fn stage_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
             let terms: u64 = pairs.iter().flatten().map(|&cell| terms_of(cell)).sum();
             (terms, pairs.len() as u64)
         }
+        StageKind::MatrixProduct(product) => {
+            let terms = (0..product.outputs()).flat_map(|output| product.pairs(output)).flatten().map(terms_of);
+            (terms.fold(0, u64::saturating_add), product.sizes.multiply_adds().saturating_add(stage.count as u64))
+        }
         // Refused before.
         StageKind::Table(_) => (0, 0),
     };
@@ -267,6 +271,17 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
                 cells.push(match rescale {
                     Some(rescale) => gadgets::rescale(cs, &product, *rescale, *sums),
                     None => product,
+                });
+            }
+        }
+        StageKind::MatrixProduct(product) => {
+            for output in 0..product.outputs() {
+                let sum = product.pairs(output).fold(Lc::default(), |sum, [a, b]| {
+                    sum.plus(Fr::one(), &gadgets::product(cs, read(cells, a), read(cells, b)))
+                });
+                cells.push(match product.rescale {
+                    Some(rescale) => gadgets::rescale(cs, &sum, rescale, product.sums),
+                    None => sum,
                 });
             }
         }
@@ -335,6 +350,15 @@ pub(super) fn assign(
                     values.push(Fr::from(product));
                     if let Some(rescale) = rescale {
                         gadgets::assign_rescale(&mut values, product, *rescale, *range);
+                    }
+                }
+            }
+            StageKind::MatrixProduct(product) => {
+                let value = |cell: Cell| execution.cells.get(cell as usize).copied().unwrap_or_default();
+                for (output, &sum) in sums.iter().enumerate() {
+                    values.extend(product.pairs(output).map(|[a, b]| Fr::from(value(a) * value(b))));
+                    if let Some(rescale) = product.rescale {
+                        gadgets::assign_rescale(&mut values, sum, rescale, product.sums);
                     }
                 }
             }

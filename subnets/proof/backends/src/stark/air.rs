@@ -5,15 +5,18 @@
 //! one value. Functions (rescaling, range checks, the positive part, element-wise functions) are looked up in a table of
 //! `(function, argument, value)`.
 
+mod polynomials;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use p3_air::{Air, AirBuilder, BaseAir, WindowAccess as _};
+use p3_air::{Air, AirBuilder, BaseAir, ExtensionBuilder, WindowAccess as _};
 use p3_field::PrimeCharacteristicRing as _;
 use p3_lookup::{Count, InteractionBuilder};
 use p3_matrix::dense::RowMajorMatrix;
 
-use super::config::Val;
+use super::config::{Challenge, Val};
+use super::projection::{COEFFICIENTS, Powers, WEIGHTS};
 
 const MEMORY: &str = "memory";
 const FUNCTION: &str = "function";
@@ -38,6 +41,23 @@ pub(super) const MAX_FIXED: usize = 4;
 
 /// Fixed columns of a multiplication: addresses of both factors and of the product, and the read count of the product.
 pub(super) const MULTIPLICATION_FIXED: usize = 4;
+
+/// Fixed columns of the polynomials table: address and count of each coefficient, whether the polynomial continues in
+/// the next row, whether it ends as an output or as an input, whether a product starts, and the kernel.
+pub(super) const POLYNOMIAL_FIXED: usize = 2 * COEFFICIENTS + 5;
+/// Value columns of the polynomials table, besides the coefficients: the polynomial's value before the row, the value of
+/// its kernel, and the product's balance before the row.
+pub(super) const POLYNOMIAL_WIDTH: usize = 3 * EXTENSION;
+/// Fixed columns of the kernels table besides the selectors of gaps: weights, whether the same tap continues in the next
+/// row, whether the row reports the kernel that ended before it, and that kernel.
+pub(super) const KERNEL_FIXED: usize = WEIGHTS + 3;
+/// Value columns of the kernels table: the values of the tap and of the kernel before the row.
+pub(super) const KERNEL_WIDTH: usize = 2 * EXTENSION;
+/// Fixed columns of the operands table: address and count of each weight, whether a kernel starts, whether the row
+/// reports the kernel that ended before it, and that kernel.
+pub(super) const OPERAND_FIXED: usize = 2 * COEFFICIENTS + 3;
+/// Number of columns of a value in the extension field.
+pub(super) const EXTENSION: usize = 4;
 
 /// Numbers of values read and of sums computed in one row of the products table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +94,15 @@ pub(super) enum Kind {
     Multiplications,
     /// Entries of the function table.
     Functions,
+    /// Polynomials with cells as coefficients, their values at a challenge, and the balance of each product.
+    Polynomials,
+    /// Kernels as polynomials, and their values at the challenges.
+    Kernels {
+        /// Number of different gaps between the weights of a kernel.
+        gaps: usize,
+    },
+    /// Kernels whose weights are cells: the rows of a product's second matrix.
+    Operands,
 }
 
 /// A table. A verifier's table has no fixed columns, only their commitment.
@@ -83,6 +112,14 @@ pub(super) struct Table {
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
     /// The public column of [`Kind::Public`].
     pub(super) public: Vec<Vec<Val>>,
+    /// Powers of the challenges, for the products of polynomials.
+    pub(super) powers: Option<Arc<Powers>>,
+}
+
+impl Table {
+    pub(super) const fn new(kind: Kind, fixed: Option<Arc<RowMajorMatrix<Val>>>) -> Self {
+        Self { kind, fixed, public: Vec::new(), powers: None }
+    }
 }
 
 /// Number of limbs of 24 bits in the digests that the transcript absorbs.
@@ -96,7 +133,15 @@ impl Kind {
             Self::Activations => ACTIVATION_LANES * ACTIVATION_FIXED,
             Self::Maxima => MAX_LANES * MAX_FIXED,
             Self::Multiplications => MULTIPLICATION_FIXED,
+            Self::Polynomials => POLYNOMIAL_FIXED,
+            Self::Kernels { gaps } => KERNEL_FIXED + gaps,
+            Self::Operands => OPERAND_FIXED,
         }
+    }
+
+    /// Returns the number of value columns that are committed before all others. The proof system treats them as fixed.
+    pub(super) fn early_width(self) -> usize {
+        if matches!(self, Self::Polynomials | Self::Operands) { COEFFICIENTS } else { 0 }
     }
 
     pub(super) fn width(self) -> usize {
@@ -106,6 +151,9 @@ impl Kind {
             Self::Activations => ACTIVATION_LANES * 3,
             Self::Maxima => MAX_LANES * 3,
             Self::Multiplications => 3,
+            Self::Polynomials => POLYNOMIAL_WIDTH,
+            Self::Kernels { .. } => KERNEL_WIDTH,
+            Self::Operands => EXTENSION,
         }
     }
 }
@@ -120,7 +168,7 @@ impl BaseAir<Val> for Table {
     }
 
     fn preprocessed_width(&self) -> usize {
-        self.kind.fixed_width()
+        self.kind.fixed_width() + self.kind.early_width()
     }
 
     fn preprocessed_next_row_columns(&self) -> Vec<usize> {
@@ -130,6 +178,7 @@ impl BaseAir<Val> for Table {
     fn main_next_row_columns(&self) -> Vec<usize> {
         match self.kind {
             Kind::Products(tile) => (tile.inputs..tile.inputs + tile.outputs).collect(),
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => (0..self.kind.width()).collect(),
             _ => Vec::new(),
         }
     }
@@ -149,7 +198,7 @@ impl BaseAir<Val> for Table {
 
 impl<AB> Air<AB> for Table
 where
-    AB: AirBuilder<F = Val> + InteractionBuilder,
+    AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     fn eval(&self, builder: &mut AB) {
         let main = builder.main();
@@ -177,6 +226,15 @@ where
                 if let (&[count], &[function, argument, value]) = (local, fixed) {
                     let entry: [AB::Expr; 3] = [function.into(), argument.into(), value.into()];
                     builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
+                }
+            }
+            Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
+                let Some(powers) = self.powers.as_deref() else { return };
+                let rows = polynomials::Rows { local, next: main.next_slice(), fixed, powers };
+                match self.kind {
+                    Kind::Polynomials => polynomials::polynomials(builder, rows),
+                    Kind::Operands => polynomials::operands(builder, rows),
+                    _ => polynomials::kernels(builder, rows),
                 }
             }
         }

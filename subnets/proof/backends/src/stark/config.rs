@@ -1,16 +1,22 @@
 //! Parameters of the proof system.
 
+mod staged;
+
 use p3_batch_stark::{BatchProof, CommonData, ProverData};
 use p3_blake3::Blake3;
-use p3_challenger::{HashChallenger, SerializingChallenger32};
-use p3_commit::ExtensionMmcs;
+use p3_challenger::{CanObserve as _, FieldChallenger as _, HashChallenger, SerializingChallenger32};
+use p3_commit::{ExtensionMmcs, Pcs};
 use p3_dft::Radix2DitParallel;
 use p3_field::extension::BinomialExtensionField;
 use p3_fri::{FriParameters, TwoAdicFriPcs};
 use p3_koala_bear::KoalaBear;
+use p3_matrix::Matrix as _;
+use p3_matrix::dense::RowMajorMatrix;
 use p3_merkle_tree::MerkleTreeMmcs;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
-use p3_uni_stark::StarkConfig;
+use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
+use staged::StagedPcs;
+pub(super) use staged::{Data, Early, Root};
 
 /// The base field: integers modulo 2^31 - 2^24 + 1.
 pub(super) type Val = KoalaBear;
@@ -20,8 +26,8 @@ type Compress = CompressionFunctionFromHasher<Blake3, 2, 32>;
 type ValMmcs = MerkleTreeMmcs<Val, u8, SerializingHasher<Blake3>, Compress, 2, 32>;
 type ChallengeMmcs = ExtensionMmcs<Val, Challenge, ValMmcs>;
 type Challenger = SerializingChallenger32<Val, HashChallenger<u8, Blake3, 32>>;
-type Pcs = TwoAdicFriPcs<Val, Radix2DitParallel<Val>, ValMmcs, ChallengeMmcs>;
-pub(super) type Config = StarkConfig<Pcs, Challenge, Challenger>;
+type FriPcs = TwoAdicFriPcs<Val, Radix2DitParallel<Val>, ValMmcs, ChallengeMmcs>;
+pub(super) type Config = StarkConfig<StagedPcs, Challenge, Challenger>;
 pub(super) type Proof = BatchProof<Config>;
 pub(super) type Common = CommonData<Config>;
 pub(super) type Prepared = ProverData<Config>;
@@ -71,12 +77,11 @@ struct Grinding {
     queries: usize,
 }
 
-/// Parameters of every released key format, oldest first. A row never changes, so that old proofs still verify. The
-/// last row is for new keys.
-static RELEASED: [Parameters; 1] = [CURRENT];
+/// Parameters of every released key format, oldest first. A row never changes, so that old proofs still verify.
+static RELEASED: [Parameters; 2] = [TILES, POLYNOMIALS];
 
-/// Parameters of new keys.
-pub(super) const CURRENT: Parameters = Parameters {
+/// Parameters of keys of circuits that multiply in tiles only.
+pub(super) const TILES: Parameters = Parameters {
     format: 3,
     domain: b"taonet proof of inference, stark, 3",
     log_blowup: 1,
@@ -85,6 +90,18 @@ pub(super) const CURRENT: Parameters = Parameters {
     queries: 87,
     grinding: Grinding { lookups: 8, point: 2, openings: 11, folding: 4, queries: 16 },
 };
+
+/// Parameters of keys of circuits with products of polynomials. They have more lookups, for which more work before the
+/// challenges makes up.
+pub(super) const POLYNOMIALS: Parameters = Parameters {
+    format: 4,
+    domain: b"taonet proof of inference, stark, 4",
+    grinding: Grinding { lookups: 9, point: 2, openings: 11, folding: 4, queries: 16 },
+    ..TILES
+};
+
+/// The newest format of a key.
+pub(super) const NEWEST: u32 = POLYNOMIALS.format;
 
 impl Parameters {
     /// Returns the parameters of a key format; `None` for an unknown format.
@@ -95,9 +112,23 @@ impl Parameters {
     /// Creates the proof system.
     pub(super) fn config(&self) -> Config {
         let challenger = Challenger::new(HashChallenger::new(self.domain.to_vec(), Blake3));
-        StarkConfig::new(Pcs::new(Radix2DitParallel::default(), mmcs(), self.fri()), challenger)
+        self.with(StagedPcs::new(FriPcs::new(Radix2DitParallel::default(), mmcs(), self.fri())), challenger)
+    }
+
+    fn with(&self, pcs: StagedPcs, challenger: Challenger) -> Config {
+        StarkConfig::new(pcs, challenger)
             .with_lookup_proof_of_work_bits(self.grinding.lookups)
             .with_ood_proof_of_work_bits(self.grinding.point)
+    }
+
+    /// Absorbs public values and the commitment to the early columns, and draws the challenges that may depend on them.
+    /// Returns the challenges, and the proof system for the rest of the proof: its transcript goes on from here.
+    pub(super) fn second_stage(&self, config: &Config, early: Early, publics: &[Val]) -> ([Challenge; 2], Config) {
+        let mut challenger = config.initialise_challenger();
+        challenger.observe_slice(publics);
+        challenger.observe(early.root.clone());
+        let challenges = [(); 2].map(|()| challenger.sample_algebra_element());
+        (challenges, self.with(config.pcs().with_early(early), challenger))
     }
 
     fn fri(&self) -> FriParameters<ChallengeMmcs> {
@@ -112,6 +143,14 @@ impl Parameters {
             mmcs: ChallengeMmcs::new(mmcs()),
         }
     }
+}
+
+/// Commits to columns of several tables.
+pub(super) fn commit(config: &Config, columns: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), staged::ProverError> {
+    let pcs = config.pcs();
+    let domain = |height| Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height);
+    let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
+    Pcs::<Challenge, Challenger>::commit(pcs, columns)
 }
 
 fn mmcs() -> ValMmcs {

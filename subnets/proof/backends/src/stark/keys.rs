@@ -1,5 +1,7 @@
-//! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about 50 bytes and is a
-//! function of the network.
+//! The verification key: shapes, ranges, and the commitment to the fixed columns. The key has about 60 bytes and is a
+//! function of the network. Circuits without products of polynomials have keys of format 3, the others of format 4.
+
+use std::sync::Arc;
 
 use p3_batch_stark::common::{GlobalPreprocessed, PreprocessedInstanceMeta};
 use p3_batch_stark::config::Commitment;
@@ -8,8 +10,11 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
 use super::air::{Kind, Table, Tile};
-use super::config::{CURRENT, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Parameters, Prepared};
-use super::plan::{MAX_MAGNITUDE, Plan};
+use super::config::{
+    Challenge, Common, Config, MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, NEWEST, POLYNOMIALS, Parameters, Prepared,
+};
+use super::plan::{MAX_MAGNITUDE, Method, Plan};
+use super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
 use crate::BackendError;
 
 /// Maximum size of a verification key, in bytes.
@@ -25,8 +30,13 @@ pub(super) struct VerificationKeyFile {
     pub(super) output_range: Range,
     /// Number of inputs and of outputs of a tile.
     tile: [u32; 2],
-    pub(super) log_rows: Vec<usize>,
+    /// Base-two logarithm of each table's rows. In format 3, the list ends with the last table that the circuit has; in
+    /// format 4, tables that it does not have are 0.
+    log_rows: Vec<usize>,
     commitment: Commitment<Config>,
+    /// Gaps between the taps of kernels: in format 4, after the fields above.
+    #[serde(skip)]
+    gaps: Vec<u32>,
 }
 
 impl VerificationKeyFile {
@@ -45,16 +55,21 @@ impl VerificationKeyFile {
             outputs: circuit.outputs.len() as u32,
             input_range: circuit.input_range,
             output_range: circuit.output_range(),
-            tile: [plan.tile.inputs as u32, plan.tile.outputs as u32],
-            log_rows: plan.log_rows.clone(),
+            tile: [plan.method.tile.inputs as u32, plan.method.tile.outputs as u32],
+            log_rows: log_rows(plan),
             commitment: fixed.commitment.clone(),
+            gaps: plan.polynomials.gaps.clone(),
         };
         file.check()?;
         Ok(file)
     }
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
-        postcard::to_allocvec(self).map_err(|error| refuse(&error.to_string()))
+        let mut bytes = postcard::to_allocvec(self).map_err(|error| refuse(&error.to_string()))?;
+        if self.has_polynomials() {
+            bytes.extend(postcard::to_allocvec(&self.gaps).map_err(|error| refuse(&error.to_string()))?);
+        }
+        Ok(bytes)
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, BackendError> {
@@ -63,8 +78,11 @@ impl VerificationKeyFile {
         }
         // Other formats may have other fields.
         Self::parameters_of(bytes)?;
-        let (file, rest): (Self, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
+        let malformed = |error: postcard::Error| refuse(&error.to_string());
+        let (mut file, mut rest): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
+        if file.has_polynomials() {
+            (file.gaps, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+        }
         if !rest.is_empty() || file.to_bytes()? != bytes {
             return Err(refuse("not the canonical encoding"));
         }
@@ -75,14 +93,22 @@ impl VerificationKeyFile {
     /// Returns the parameters of a key's format.
     pub(super) fn parameters_of(bytes: &[u8]) -> Result<&'static Parameters, BackendError> {
         let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error.to_string()))?;
-        Parameters::of(format).ok_or(BackendError::Format { format, newest: CURRENT.format })
+        Parameters::of(format).ok_or(BackendError::Format { format, newest: NEWEST })
     }
 
     fn check(&self) -> Result<(), BackendError> {
         let elements = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
         let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
-        let rows = self.log_rows.iter().all(|&log| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(&log));
-        let tables = (4..=6).contains(&self.log_rows.len());
+        let has_table = |log: &usize| (MIN_LOG_ROWS..=MAX_LOG_ROWS).contains(log);
+        let (rows, tables) = match &self.log_rows[..] {
+            [first @ .., maxima, products, polynomials, kernels, operands] if self.has_polynomials() => {
+                let optional = [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
+                let has_all = first.iter().chain([polynomials, kernels]).all(has_table);
+                (optional && has_all, first.len() == 4)
+            }
+            rows => (rows.iter().all(has_table), !self.has_polynomials() && (4..=6).contains(&rows.len())),
+        };
+        let gaps = self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
         let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
         let public = self
             .log_rows
@@ -90,36 +116,51 @@ impl VerificationKeyFile {
             .is_some_and(|&log| log <= MAX_LOG_ROWS && (self.inputs as usize + self.outputs as usize) < 1 << log);
         let fits =
             elements(self.inputs) && elements(self.outputs) && range(&self.input_range) && range(&self.output_range);
-        if fits && rows && tables && sides && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
+        if fits && rows && tables && gaps && sides && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
     }
 
-    /// Returns the size of the products table's tile.
-    pub(super) fn tile(&self) -> Tile {
+    fn has_polynomials(&self) -> bool {
+        self.format >= POLYNOMIALS.format
+    }
+
+    /// Returns how the circuit multiplies.
+    pub(super) fn method(&self) -> Method {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
-        Tile { inputs, outputs }
+        Method { tile: Tile { inputs, outputs }, polynomials: self.has_polynomials() }
+    }
+
+    /// Returns whether the tables have these numbers of rows.
+    pub(super) fn has_rows_of(&self, plan: &Plan) -> bool {
+        self.log_rows == log_rows(plan)
+    }
+
+    /// Returns the number of rows of the table of public values.
+    pub(super) fn public_rows(&self) -> usize {
+        self.log_rows.first().map_or(0, |&log| 1 << log)
+    }
+
+    /// Returns the powers of the challenges.
+    pub(super) fn powers(&self, challenges: [Challenge; 2]) -> Powers {
+        Powers::new(challenges, &self.gaps)
     }
 
     /// Returns the tables without their columns, which a verifier does not have.
     pub(super) fn tables(&self) -> Vec<Table> {
-        let kinds = [
-            Kind::Public,
-            Kind::Products(self.tile()),
-            Kind::Activations,
-            Kind::Functions,
-            Kind::Maxima,
-            Kind::Multiplications,
-        ];
-        let kinds = kinds.into_iter().take(self.log_rows.len());
-        kinds.map(|kind| Table { kind, fixed: None, public: Vec::new() }).collect()
+        let powers = self.has_polynomials().then(|| Arc::new(Powers::placeholder(&self.gaps)));
+        let kinds = kinds(self.method().tile, self.gaps.len()).into_iter().zip(&self.log_rows);
+        let present = kinds.filter(|&(_, &log)| log > 0);
+        present.map(|(kind, _)| Table { powers: powers.clone(), ..Table::new(kind, None) }).collect()
     }
 
     /// Returns the common data that the proof system's verifier needs.
     pub(super) fn common(&self, config: &Config) -> Result<Common, BackendError> {
         let tables = self.tables();
-        let prepared = Prepared::from_airs_and_degrees(config, &tables, &self.log_rows);
+        let log_rows: Vec<usize> = self.log_rows.iter().copied().filter(|&log| log > 0).collect();
+        let prepared = Prepared::from_airs_and_degrees(config, &tables, &log_rows);
         let mut common = prepared.map_err(|error| BackendError::Internal(format!("{error:?}")))?.common;
-        let instances = tables.iter().zip(&self.log_rows).enumerate().map(|(index, (table, &log))| {
-            Some(PreprocessedInstanceMeta { matrix_index: index, width: table.kind.fixed_width(), degree_bits: log })
+        let instances = tables.iter().zip(&log_rows).enumerate().map(|(index, (table, &log))| {
+            let width = table.kind.fixed_width() + table.kind.early_width();
+            Some(PreprocessedInstanceMeta { matrix_index: index, width, degree_bits: log })
         });
         common.preprocessed = Some(GlobalPreprocessed {
             commitment: self.commitment.clone(),
@@ -128,6 +169,31 @@ impl VerificationKeyFile {
         });
         Ok(common)
     }
+}
+
+/// Returns all kinds of tables, in their order.
+fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
+    [
+        Kind::Public,
+        Kind::Products(tile),
+        Kind::Activations,
+        Kind::Functions,
+        Kind::Maxima,
+        Kind::Multiplications,
+        Kind::Polynomials,
+        Kind::Kernels { gaps },
+        Kind::Operands,
+    ]
+}
+
+/// Returns the numbers of rows of a plan's tables, as a key has them.
+fn log_rows(plan: &Plan) -> Vec<usize> {
+    if !plan.method.polynomials {
+        return plan.log_rows.clone();
+    }
+    let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();
+    let rows = kinds.map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
+    rows.map(|found| found.map_or(0, |(_, &log)| log)).collect()
 }
 
 fn refuse(reason: &str) -> BackendError {

@@ -1,22 +1,29 @@
 //! Layout of a circuit in tables: the address of each value, and the fixed columns.
 
+mod equations;
 mod functions;
+mod geometry;
+mod polynomials;
 mod products;
 
 use std::sync::Arc;
 
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
-use taonet_proof_core::circuit::{Circuit, Linear, Max, Product, Stage, StageKind, Table as ValueTable};
+use taonet_proof_core::circuit::{Circuit, Linear, MatrixProduct, Max, Product, Stage, StageKind, Table as ValueTable};
 use taonet_proof_core::{MemoryBudget, Range, Rescale};
 
 use super::air::{
     ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, MULTIPLICATION_FIXED, Table, Tile, ZERO,
 };
 use super::config::{MAX_LOG_ROWS, MAX_TILE_SIDE, MIN_LOG_ROWS, Val};
+use super::projection::Powers;
 use crate::BackendError;
+use equations::saving;
 pub(super) use functions::FunctionTable;
 use functions::Functions;
+use polynomials::Polynomials;
+pub(super) use polynomials::{Input, Kernel, PolynomialPlan, Product as PolynomialProduct};
 use products::Products;
 
 /// Maximum magnitude of a sum: both signs are below half of the field.
@@ -25,6 +32,8 @@ pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 const MAX_ROWS: usize = 1 << MAX_LOG_ROWS;
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
+/// Minimum saving for which products of polynomials are cheaper: their tables make every proof longer.
+const WORTHWHILE: usize = 1 << 14;
 
 /// Memory of each value in a fixed column, in bytes, when a key is computed: a field element, its copy for the
 /// commitment, and two elements of its codeword. The layout takes less, and is dropped before.
@@ -38,12 +47,21 @@ pub(super) struct Place {
     pub(super) bias: i64,
 }
 
+/// How a circuit multiplies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Method {
+    pub(super) tile: Tile,
+    /// Whether stages are products of polynomials where that is cheaper than tiles.
+    pub(super) polynomials: bool,
+}
+
 /// Tables with their fixed columns, and the layout that the prover needs to fill the value columns.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) tables: Vec<Table>,
-    pub(super) tile: Tile,
+    pub(super) method: Method,
     pub(super) functions: FunctionTable,
+    pub(super) polynomials: PolynomialPlan,
     /// Location of each cell's value.
     pub(super) places: Vec<Place>,
     /// Stage and output of each activation.
@@ -63,6 +81,9 @@ struct Layout {
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
     products: Products,
+    /// Whether [`Layout::polynomials`] may be used.
+    has_polynomials: bool,
+    polynomials: Polynomials,
     /// Fixed columns of activations, with the address in place of the read count.
     activations: Vec<[i64; ACTIVATION_FIXED]>,
     /// Stage and output of each activation.
@@ -80,20 +101,20 @@ struct Layout {
 impl Plan {
     /// Lays out a circuit for a new key.
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
-        Self::with_tile(circuit, tile(circuit))
+        Self::with_method(circuit, Method::new(circuit))
     }
 
-    /// Lays out a circuit with the tile of an existing key.
-    pub(super) fn with_tile(circuit: &Circuit, tile: Tile) -> Result<Self, BackendError> {
+    /// Lays out a circuit with the method of an existing key.
+    pub(super) fn with_method(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
         let magnitude = circuit.magnitude();
         if magnitude >= MAX_MAGNITUDE {
             return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
         }
-        let mut layout = Layout::new(circuit, tile)?;
+        let mut layout = Layout::new(circuit, method)?;
         for stage in &circuit.stages {
             layout.stage(stage)?;
         }
-        layout.finish(circuit, tile)
+        layout.finish(circuit, method)
     }
 }
 
@@ -104,14 +125,33 @@ impl Plan {
     }
 }
 
-/// Chooses the tile size. Small circuits get a small tile, since fewer columns make shorter proofs.
-fn tile(circuit: &Circuit) -> Tile {
-    let side = if circuit.multiply_adds() < LARGE { MAX_TILE_SIDE / 2 } else { MAX_TILE_SIDE };
-    Tile { inputs: side, outputs: side }
+impl Method {
+    /// Chooses the method for a new key. Circuits with few multiply-adds in tiles get small tiles, since fewer columns
+    /// make shorter proofs.
+    fn new(circuit: &Circuit) -> Self {
+        let [small, large] = [MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
+        let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => Some((linear, saving(linear, small))),
+            _ => None,
+        });
+        let (mut saved, mut multiplied) = (0, 0);
+        for (linear, saving) in stages.filter_map(|(linear, saving)| Some((linear, saving?))) {
+            saved += saving;
+            multiplied += linear.multiply_adds();
+        }
+        let products = circuit.stages.iter().map(|stage| match &stage.kind {
+            StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
+            _ => 0,
+        });
+        let products: u64 = products.sum();
+        let polynomials = saved >= WORTHWHILE || products > 0;
+        let in_tiles = circuit.multiply_adds() - products - if polynomials { multiplied } else { 0 };
+        Self { tile: if in_tiles < LARGE { small } else { large }, polynomials }
+    }
 }
 
 impl Layout {
-    fn new(circuit: &Circuit, tile: Tile) -> Result<Self, BackendError> {
+    fn new(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
         let mut inner = vec![false; circuit.cells()];
         for stage in &circuit.stages {
             let mut mark = |cell: u32| {
@@ -126,6 +166,7 @@ impl Layout {
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
                 StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
                 StageKind::Product(product) => product.pairs.iter().flatten().for_each(|&cell| mark(cell)),
+                StageKind::MatrixProduct(product) => product.a.iter().chain(&product.b).for_each(|&cell| mark(cell)),
             }
         }
         // Address 0 holds a zero, followed by the inputs.
@@ -134,7 +175,9 @@ impl Layout {
             reads: vec![0; circuit.inputs + 1],
             places,
             inner,
-            products: Products::new(tile),
+            products: Products::new(method.tile),
+            has_polynomials: method.polynomials,
+            polynomials: Polynomials::default(),
             activations: Vec::new(),
             sources: Vec::new(),
             stages: 0,
@@ -178,11 +221,13 @@ impl Layout {
             StageKind::Max(max) => self.max(max)?,
             StageKind::Table(table) => self.table(table)?,
             StageKind::Product(product) => self.product(product)?,
+            StageKind::MatrixProduct(product) => self.matrix_product(stage, product)?,
         }
         self.stages += 1;
         let activations = self.activations.len().div_ceil(ACTIVATION_LANES);
         let maxima = self.maxima.len().div_ceil(MAX_LANES);
         let rows = self.products.rows().max(activations).max(maxima).max(self.multiplications.len());
+        let rows = rows.max(self.polynomials.rows());
         if rows > MAX_ROWS {
             return Err(BackendError::Size { what: "rows of a table", actual: rows as u64, limit: MAX_ROWS as u64 });
         }
@@ -190,7 +235,8 @@ impl Layout {
     }
 
     fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
-        let sums = self.products(stage, linear)?;
+        let multiplied = if self.has_polynomials { self.multiplied(stage, linear)? } else { None };
+        let sums = multiplied.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
             let place = match linear.rescale {
@@ -255,6 +301,17 @@ impl Layout {
         Ok(())
     }
 
+    fn matrix_product(&mut self, stage: &Stage, product: &MatrixProduct) -> Result<(), BackendError> {
+        for (index, address) in self.matrix_sums(stage, product)?.into_iter().enumerate() {
+            let place = match &product.rescale {
+                None => Place { address, bias: 0 },
+                rescale => self.rescaled(index, address, 0, rescale.as_ref(), &product.sums)?,
+            };
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
     fn max(&mut self, max: &Max) -> Result<(), BackendError> {
         for group in &max.groups {
             let mut addresses =
@@ -273,7 +330,9 @@ impl Layout {
         Ok(())
     }
 
-    fn finish(mut self, circuit: &Circuit, tile: Tile) -> Result<Plan, BackendError> {
+    fn finish(mut self, circuit: &Circuit, method: Method) -> Result<Plan, BackendError> {
+        let (tile, polynomials) = (method.tile, !self.polynomials.is_empty());
+        let method = Method { polynomials, ..method };
         let mut public: Vec<[i64; 3]> =
             (0..=circuit.inputs as u32).map(i64::from).map(|address| [address, 0, address]).collect();
         let inputs = public.len();
@@ -298,7 +357,8 @@ impl Layout {
             + tile.fixed() * product_rows
             + ACTIVATION_FIXED * activations
             + MAX_FIXED * maxima
-            + MULTIPLICATION_FIXED * multiplications;
+            + MULTIPLICATION_FIXED * multiplications
+            + self.polynomials.values();
         self.spend(values - self.values as usize)?;
         let zeros = self.products.zeros(product_rows)
             + (activations - self.activations.len())
@@ -320,7 +380,7 @@ impl Layout {
         let products = self.products.finish(&self.reads, product_rows);
         let mut tables = vec![
             table(Kind::Public, flat(&public)),
-            Table { kind: Kind::Products(tile), fixed: Some(Arc::new(products)), public: Vec::new() },
+            Table::new(Kind::Products(tile), Some(Arc::new(products))),
             table(Kind::Activations, flat(&lanes_of_activations)),
             table(Kind::Functions, functions.columns()),
         ];
@@ -330,9 +390,20 @@ impl Layout {
         if has_products {
             tables.push(table(Kind::Multiplications, flat(&lanes_of_products)));
         }
+        let mut polynomials = PolynomialPlan::default();
+        if !self.polynomials.is_empty() {
+            let (columns, plan) = self.polynomials.finish(&self.reads);
+            let powers = Some(Arc::new(Powers::placeholder(&plan.gaps)));
+            tables.extend(
+                columns
+                    .into_iter()
+                    .map(|(kind, fixed)| Table { powers: powers.clone(), ..Table::new(kind, Some(Arc::new(fixed))) }),
+            );
+            polynomials = plan;
+        }
         let log_rows = tables.iter().map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed))).collect();
         let (places, activations, addresses) = (self.places, self.sources, self.reads.len());
-        Ok(Plan { tables, tile, functions, places, activations, addresses, log_rows })
+        Ok(Plan { tables, method, functions, polynomials, places, activations, addresses, log_rows })
     }
 
     /// Returns the read count of an address.
@@ -367,5 +438,5 @@ fn flat<const N: usize>(rows: &[[i64; N]]) -> Vec<Val> {
 
 fn table(kind: Kind, values: Vec<Val>) -> Table {
     let fixed = RowMajorMatrix::new(values, kind.fixed_width());
-    Table { kind, fixed: Some(Arc::new(fixed)), public: Vec::new() }
+    Table::new(kind, Some(Arc::new(fixed)))
 }

@@ -1,4 +1,5 @@
 mod elements;
+mod polynomials;
 
 use p3_field::PrimeField32 as _;
 use p3_matrix::dense::RowMajorMatrix;
@@ -9,6 +10,8 @@ use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
 use super::air::{ACTIVATION_FIXED, Kind, Tile, ZERO};
+use super::config::NEWEST;
+use super::plan::Method;
 use super::*;
 use crate::testing::{self, Bench, LayerKind, check_binding, check_flips};
 
@@ -129,7 +132,7 @@ struct Forger {
     prover: StarkProver,
     key: Vec<u8>,
     execution: Execution,
-    traces: Vec<RowMajorMatrix<Val>>,
+    traces: Traces,
     statement: Statement,
 }
 
@@ -137,9 +140,14 @@ impl Forger {
     fn new(network: &Network) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
         let plan = Plan::new(&circuit).unwrap();
-        let config = CURRENT.config();
+        Self::with_plan(network, circuit, plan)
+    }
+
+    fn with_plan(network: &Network, circuit: Arc<Circuit>, plan: Plan) -> Self {
+        let parameters = parameters_for(&plan);
+        let config = parameters.config();
         let prepared = prepare(&config, &plan).unwrap();
-        let key = VerificationKeyFile::new(&circuit, &plan, &CURRENT, &prepared).unwrap().to_bytes().unwrap();
+        let key = VerificationKeyFile::new(&circuit, &plan, parameters, &prepared).unwrap().to_bytes().unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),
@@ -150,17 +158,18 @@ impl Forger {
         let execution = circuit.execute(&inputs).unwrap();
         let traces = trace::fill(&plan, &circuit, &execution).unwrap();
         let statement = Statement { binding, inputs, outputs: execution.outputs(&circuit) };
-        let prover = StarkProver { circuit, plan, config, prepared, key_digest: Digest::of(&key) };
+        let system = System { parameters, plan, config, prepared };
+        let prover = StarkProver { circuit, system, key_digest: Digest::of(&key) };
         Self { prover, key, execution, traces, statement }
     }
 
     fn table(&self, kind: Kind) -> usize {
-        self.prover.plan.tables.iter().position(|table| table.kind == kind).unwrap()
+        self.prover.system.plan.tables.iter().position(|table| table.kind == kind).unwrap()
     }
 
     /// Executes the circuit with other inputs.
     fn change_inputs(&mut self, inputs: &[i64]) {
-        let StarkProver { plan, circuit, .. } = &self.prover;
+        let StarkProver { system: System { plan, .. }, circuit, .. } = &self.prover;
         self.execution = circuit.execute(inputs).unwrap();
         self.traces = trace::fill(plan, circuit, &self.execution).unwrap();
         self.statement.inputs = inputs.to_vec();
@@ -181,9 +190,9 @@ impl Forger {
     ) -> Result<(), VerifyError> {
         let mut traces = self.traces.clone();
         let Statement { binding, inputs, .. } = &self.statement;
-        let public = &mut traces[self.table(Kind::Public)].values;
+        let public = &mut traces.tables[self.table(Kind::Public)].values;
         *public = trace::public_column(inputs, &outputs, public.len());
-        change(&mut traces);
+        change(&mut traces.tables);
         let proof = self.prover.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs));
         let statement = Statement { outputs, ..self.statement.clone() };
         Stark.verifier(&self.key).unwrap().verify(&statement, &proof.unwrap())
@@ -200,14 +209,14 @@ fn every_changed_column_is_refused() {
 fn check_columns(forger: &Forger) {
     assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
     let mut generator = testing::generator(6);
-    for (table, trace) in forger.traces.iter().enumerate() {
+    for (table, trace) in forger.traces.tables.iter().enumerate() {
         let rows = trace.values.len() / trace.width;
         for column in 0..trace.width {
             for row in [0, generator.random_range(0..rows)] {
                 let change = |traces: &mut [RowMajorMatrix<Val>]| {
                     traces[table].values[row * trace.width + column] += Val::ONE;
                 };
-                let kind = forger.prover.plan.tables[table].kind;
+                let kind = forger.prover.system.plan.tables[table].kind;
                 assert_eq!(forger.forge(change), Err(VerifyError::Invalid), "{kind:?}, row {row}, column {column}");
             }
         }
@@ -219,7 +228,7 @@ fn check_columns(forger: &Forger) {
 #[test]
 fn remainders_out_of_range_are_refused() {
     let forger = Forger::new(&testing::network(5));
-    let StarkProver { plan, circuit, .. } = &forger.prover;
+    let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     let mut forged = 0;
@@ -269,10 +278,11 @@ fn keys_follow_from_the_network() {
 fn the_key_determines_the_tile() {
     let network = testing::network(1);
     let circuit = Arc::new(network.lower().unwrap());
-    let current = Plan::new(&circuit).unwrap().tile;
+    let current = Plan::new(&circuit).unwrap().method.tile;
     for tile in [Tile { inputs: 4, outputs: 2 }, Tile { inputs: 16, outputs: 16 }] {
         assert_ne!(tile, current);
-        let keys = keys_of(&circuit, &Plan::with_tile(&circuit, tile).unwrap()).unwrap();
+        let method = Method { tile, polynomials: false };
+        let keys = keys_of(&circuit, &Plan::with_method(&circuit, method).unwrap()).unwrap();
         let binding = Binding {
             nonce: Digest::of(b"n"),
             miner: Hotkey::from_bytes([1; 32]),
@@ -292,11 +302,11 @@ fn the_key_determines_the_tile() {
 fn unknown_formats_say_what_to_do() {
     let bench = Bench::new(&Stark, &testing::network(1));
     // The format is the first byte of the key.
-    assert_eq!(u32::from(bench.keys.verification[0]), CURRENT.format);
-    for format in [0, CURRENT.format - 1, CURRENT.format + 1] {
+    assert_eq!(u32::from(bench.keys.verification[0]), TILES.format);
+    for format in [0, TILES.format - 1, NEWEST + 1] {
         let mut key = bench.keys.verification.clone();
         key[0] = format as u8;
-        let expected = BackendError::Format { format, newest: CURRENT.format }.to_string();
+        let expected = BackendError::Format { format, newest: NEWEST }.to_string();
         assert!(expected.contains("compile the model again"), "{expected}");
         assert_eq!(Stark.verifier(&key).err().unwrap().to_string(), expected);
         let keys = Keys { proving: Vec::new(), verification: key };

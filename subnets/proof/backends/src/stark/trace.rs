@@ -3,6 +3,8 @@
 //! The plan determines the shapes of the tables, and its fixed columns contain every address that this module reads.
 #![allow(clippy::indexing_slicing)]
 
+mod polynomials;
+
 use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
 use p3_matrix::dense::RowMajorMatrix;
 use p3_maybe_rayon::prelude::*;
@@ -14,6 +16,16 @@ use super::air::{
 use super::config::Val;
 use super::plan::Plan;
 use crate::BackendError;
+pub(super) use polynomials::{evaluate, joined};
+
+/// Value columns of an execution.
+#[derive(Clone)]
+pub(super) struct Traces {
+    /// Columns of each table. Those that depend on the challenges are missing.
+    pub(super) tables: Vec<RowMajorMatrix<Val>>,
+    /// Columns that are committed first: the coefficients of the polynomials, then the operands, if there are any.
+    pub(super) coefficients: Vec<RowMajorMatrix<Val>>,
+}
 
 /// Returns the public column: a zero, the inputs, the outputs, and zeros to the end.
 pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec<Val> {
@@ -22,11 +34,7 @@ pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec
 }
 
 /// Returns the value columns of all tables, in the plan's order.
-pub(super) fn fill(
-    plan: &Plan,
-    circuit: &Circuit,
-    execution: &Execution,
-) -> Result<Vec<RowMajorMatrix<Val>>, BackendError> {
+pub(super) fn fill(plan: &Plan, circuit: &Circuit, execution: &Execution) -> Result<Traces, BackendError> {
     let mut memory = vec![0_i64; plan.addresses];
     for (place, &value) in plan.places.iter().zip(&execution.cells) {
         memory[place.address as usize] = value - place.bias;
@@ -38,6 +46,7 @@ pub(super) fn fill(
         None => None,
     };
     let mut tables = Vec::with_capacity(plan.tables.len());
+    let mut coefficients = Vec::new();
     for table in &plan.tables {
         let fixed = table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
         let rows = fixed.values.len() / fixed.width;
@@ -47,8 +56,13 @@ pub(super) fn fill(
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
             Kind::Multiplications => multiplications(fixed, &memory),
-            // Filled below, once all lookups are counted.
-            Kind::Functions => Vec::new(),
+            Kind::Polynomials => {
+                let operands = plan.fixed(|kind| *kind == Kind::Operands);
+                coefficients = polynomials::coefficients(&plan.polynomials, fixed, operands, &memory);
+                Vec::new()
+            }
+            // Filled once all lookups are counted, and once the challenges are drawn.
+            Kind::Functions | Kind::Kernels { .. } | Kind::Operands => Vec::new(),
         };
         tables.push(RowMajorMatrix::new(values, table.kind.width()));
     }
@@ -57,7 +71,7 @@ pub(super) fn fill(
             values.values = counts.iter().map(|&count| Val::from_u32(count)).collect();
         }
     }
-    Ok(tables)
+    Ok(Traces { tables, coefficients })
 }
 
 fn internal(reason: &str) -> BackendError {
@@ -132,6 +146,7 @@ fn activation(
     let rescale = match &circuit.stages[stage].kind {
         StageKind::Linear(linear) => linear.rescale,
         StageKind::Product(product) => product.rescale,
+        StageKind::MatrixProduct(product) => product.rescale,
         StageKind::Table(table) => {
             let argument = execution.cells[table.cells[output] as usize];
             let value = table.value(argument).ok_or_else(|| internal("an argument is not in its table"))?;

@@ -1,6 +1,6 @@
 //! Layers that treat every element on its own: tables, moves and products.
 
-use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::network::{FORMAT, Input, Layer, Matrices, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape};
 
 use super::{generator, weights};
@@ -27,6 +27,14 @@ pub(crate) fn moved(inputs: &[u32], indices: &[u32], constant: i64) -> Layer {
 /// Creates a layer that multiplies two tensors.
 pub(crate) fn product(a: u32, b: u32, rescale: Option<Rescale>) -> Layer {
     layer(&[a, b], Operation::Product, rescale)
+}
+
+/// Creates a network whose inputs are the first and then the second matrices of products.
+pub(crate) fn matrices(sizes: Matrices, rescale: Option<Rescale>) -> Network {
+    let Matrices { count, rows, inner, columns } = sizes;
+    let (a, b) = ((count * rows * inner) as u32, (count * inner * columns) as u32);
+    let [first, second] = [0..a, a..a + b].map(|part| moved(&[0], &part.collect::<Vec<_>>(), 0));
+    small((a + b) as usize, vec![first, second, layer(&[1, 2], Operation::MatrixProduct(sizes), rescale)])
 }
 
 /// Creates a network of `length` inputs in `0..=255` with these layers.

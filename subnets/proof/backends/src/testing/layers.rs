@@ -142,13 +142,17 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
             let ends = (0..width).flat_map(|place| ends.map(|(low, high)| raised(place, low, high)));
             ends.chain([vec![range.low; circuit.inputs], vec![range.high; circuit.inputs]]).collect()
         }
-        StageKind::Table(_) | StageKind::Product(_) => panic!("tables and products have tests of their own"),
+        StageKind::Table(_) | StageKind::Product(_) | StageKind::MatrixProduct(_) => {
+            panic!("tables and products have tests of their own")
+        }
     };
     let reached: Vec<i64> = inputs.iter().flat_map(|inputs| last_sums(circuit, inputs)).collect();
     let interval = match &last.kind {
         StageKind::Linear(linear) => linear.sums,
         StageKind::Max(max) => max.operands,
-        StageKind::Table(_) | StageKind::Product(_) => panic!("tables and products have tests of their own"),
+        StageKind::Table(_) | StageKind::Product(_) | StageKind::MatrixProduct(_) => {
+            panic!("tables and products have tests of their own")
+        }
     };
     let ends = Range { low: *reached.iter().min().unwrap(), high: *reached.iter().max().unwrap() };
     assert_eq!(ends, interval, "the inputs miss the extremes");

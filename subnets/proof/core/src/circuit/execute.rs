@@ -100,6 +100,12 @@ impl Stage {
                 write(cells, &products, product.rescale);
                 products
             }
+            StageKind::MatrixProduct(product) => {
+                let sum = |output| product.pairs(output).map(|[a, b]| cells[a as usize] * cells[b as usize]).sum();
+                let sums: Vec<i64> = (0..product.outputs()).map(sum).collect();
+                write(cells, &sums, product.rescale);
+                sums
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use super::{FloatNetwork, FloatNode, FloatOperation};
+use crate::network::Matrices;
 use crate::{Shape, Window};
 
 /// Why the execution of a floating-point network failed.
@@ -65,6 +66,7 @@ impl FloatNode {
             FloatOperation::Add => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a + b).collect(),
             FloatOperation::Subtract => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a - b).collect(),
             FloatOperation::Multiply => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a * b).collect(),
+            FloatOperation::MatrixProduct(sizes) => multiply(input, &tensors[self.inputs[1]], sizes),
             FloatOperation::Function(function) => {
                 input.iter().map(|&value| function.apply(f64::from(value)) as f32).collect()
             }
@@ -84,6 +86,19 @@ impl FloatNode {
             }
         }
     }
+}
+
+fn multiply(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
+    let Matrices { rows, inner, columns, .. } = *sizes;
+    let pairs = a.chunks(rows * inner).zip(b.chunks(inner * columns));
+    let products = pairs.flat_map(|(a, b)| {
+        a.chunks(inner).flat_map(move |row| {
+            (0..columns).map(move |column| {
+                row.iter().zip(b.iter().skip(column).step_by(columns)).map(|(a, b)| a * b).sum::<f32>()
+            })
+        })
+    });
+    products.collect()
 }
 
 fn pool(input: Shape, output: Shape, window: &Window, reduce: impl Fn(usize, &[usize]) -> f32) -> Vec<f32> {

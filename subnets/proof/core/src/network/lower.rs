@@ -3,7 +3,7 @@ mod elements;
 use std::rc::Rc;
 
 use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation};
-use crate::circuit::{Cell, Circuit, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
+use crate::circuit::{Cell, Circuit, Convolution, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
 use crate::{MemoryBudget, Range, Rescale, Shape, Window};
 
 /// Memory of a job or group without its taps, in bytes: two lists with spare capacity, and the allocator's overhead.
@@ -14,7 +14,7 @@ const TAP_BYTES: u64 = 16;
 const VALUE_BYTES: u64 = 32;
 /// Memory of each value of a table, in bytes.
 const TABLE_BYTES: u64 = size_of::<i32>() as u64;
-/// Memory of each element that a move can read, in bytes.
+/// Memory of each element that a move or a convolution can read, in bytes.
 const CELL_BYTES: u64 = size_of::<Cell>() as u64;
 
 /// A tensor laid out in cells.
@@ -101,7 +101,7 @@ impl Network {
             memory.spend(lowered_bytes(jobs, taps, elements))?;
             memory.spend(match &layer.operation {
                 Operation::Table { values, .. } => TABLE_BYTES.saturating_mul(values.len() as u64),
-                Operation::Move { .. } => {
+                Operation::Move { .. } | Operation::Convolution { .. } | Operation::MatrixProduct(_) => {
                     inputs.iter().fold(0, |bytes, input| bytes + CELL_BYTES.saturating_mul(input.elements() as u64))
                 }
                 _ => 0,
@@ -141,6 +141,10 @@ impl Layer {
         match &self.operation {
             Operation::Sum { factors } if factors.len() == count => same_shape(index, inputs, first),
             Operation::Product if count == 2 => same_shape(index, inputs, first),
+            Operation::MatrixProduct(sizes) => {
+                let &[a, b] = inputs else { return Err(arity) };
+                sizes.shape([a, b]).map_err(refuse)?.ok_or(NetworkError::Shapes(index))
+            }
             Operation::Move { shape, indices, .. } => {
                 let shape = shape.checked().map_err(refuse)?;
                 if shape.elements() == indices.len() { Ok(shape) } else { Err(NetworkError::Move(index)) }
@@ -177,6 +181,7 @@ impl Layer {
             // One job for the constant, which is counted as if each output had a cell of its own.
             Operation::Move { .. } => (1, 0),
             Operation::Product => (0, 2),
+            Operation::MatrixProduct(sizes) => (0, sizes.inner as u64),
         })
     }
 }
@@ -210,17 +215,23 @@ impl Lowering {
             (Operation::MaxPool { window }, [input]) => (StageKind::Max(max_pool(input, window, shape)), input.range),
             (Operation::Table { low, values }, [input]) => elements::table(index, *low, values, input)?,
             (Operation::Product, [a, b]) => elements::product(index, layer.rescale, a, b)?,
+            (Operation::MatrixProduct(sizes), [a, b]) => elements::matrix_product(index, layer.rescale, *sizes, a, b)?,
             (Operation::Move { indices, constant, .. }, inputs) => {
                 let moved = elements::moved(index, indices, *constant, inputs, self.next as Cell)?;
                 self.push_moved(shape, moved);
                 return Ok(());
             }
-            (Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product, _) => return Err(arity),
+            (
+                Operation::MaxPool { .. } | Operation::Table { .. } | Operation::Product | Operation::MatrixProduct(_),
+                _,
+            ) => return Err(arity),
             (_, inputs) => {
                 let (kernels, jobs, bias) = linear(index, layer, inputs, shape)?;
                 let sums = sum_range(&kernels, &jobs, &bias, inputs).ok_or(NetworkError::Overflow(index))?;
                 let range = rescaled(layer.rescale, sums);
-                (StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }), range)
+                let convolution = convolution(&layer.operation, inputs, shape);
+                let rescale = layer.rescale;
+                (StageKind::Linear(Linear { kernels, jobs, bias, rescale, sums, convolution }), range)
             }
         };
         let first = self.next as Cell;
@@ -322,6 +333,13 @@ fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Resu
         }
         _ => Err(NetworkError::Arity { layer: index, inputs: inputs.len() }),
     }
+}
+
+/// Returns the structure of a convolution; `None` for other operations.
+fn convolution(operation: &Operation, inputs: &[Placed], output: Shape) -> Option<Convolution> {
+    let (Operation::Convolution { window, .. }, [input]) = (operation, inputs) else { return None };
+    let cells = (0..input.shape.elements()).map(|index| input.cell(index)).collect();
+    Some(Convolution { input: input.shape, cells, window: *window, output: [output.height, output.width] })
 }
 
 fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shape) -> Vec<Job> {

@@ -159,7 +159,7 @@ impl Reader {
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if they cannot be.
-    fn fit(
+    pub(super) fn fit(
         &mut self,
         node: &NodeProto,
         operand: &Operand,

@@ -169,6 +169,9 @@ impl Operands<'_> {
 
     /// Multiplies the rows of a tensor with a matrix.
     fn matrix_product(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        if b.dims.len() > 2 {
+            return self.matrix_products(a, b);
+        }
         let (&[inner, columns], Some((&last, rows))) = (&b.dims[..], a.dims.split_last()) else {
             return Err(self.refuse("the second operand is not a matrix"));
         };
@@ -188,6 +191,30 @@ impl Operands<'_> {
             values.extend(sums);
         }
         Ok(Tensor { dims, values })
+    }
+
+    /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of the other.
+    fn matrix_products(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
+        let refuse = || self.refuse("the operands do not fit each other");
+        let (of_a, &[rows, inner]) = a.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let (of_b, &[height, columns]) = b.dims.split_last_chunk::<2>().ok_or_else(refuse)?;
+        let batch = if of_a.len() >= of_b.len() && of_a.iter().product::<usize>() >= of_b.iter().product() {
+            of_a
+        } else {
+            of_b
+        };
+        let repeated = |tensor: &Tensor, matrix: [usize; 2]| {
+            dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat()).ok_or_else(refuse)
+        };
+        let (left, right) = (repeated(a, [rows, inner])?, repeated(b, [height, columns])?);
+        let mut values = Vec::new();
+        let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
+        for (left, right) in pairs {
+            let [left, right] = [(left, [rows, inner]), (right, [height, columns])]
+                .map(|(values, dims)| Tensor { dims: dims.to_vec(), values: values.to_vec() });
+            values.extend(self.matrix_product(&left, &right)?.values);
+        }
+        Ok(Tensor { dims: [batch, &[rows, columns]].concat(), values })
     }
 
     fn gemm(&self) -> Result<Tensor, OnnxError> {

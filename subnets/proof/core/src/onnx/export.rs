@@ -9,7 +9,8 @@ use super::proto::{
     AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use crate::circuit::{Cell, Circuit, Linear, Max, Product, StageKind, Table};
+use crate::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
+use crate::network::Matrices;
 use crate::{Range, Rescale};
 
 const IR_VERSION: i64 = 8;
@@ -35,6 +36,7 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
             StageKind::Max(max) => writer.max(&memory, max),
             StageKind::Table(table) => writer.table(&memory, table),
             StageKind::Product(product) => writer.product(&memory, product),
+            StageKind::MatrixProduct(product) => writer.matrix_product(&memory, product),
         };
         memory = writer.node("Concat", &[&memory, &values], &[("axis", 0)]);
     }
@@ -164,6 +166,19 @@ impl Writer {
         });
         let products = self.node("Mul", &[&a, &b], &[]);
         product.rescale.map_or(products.clone(), |rescale| self.rescale(&products, rescale, &product.sums))
+    }
+
+    fn matrix_product(&mut self, memory: &str, product: &MatrixProduct) -> String {
+        let Matrices { count, rows, inner, columns } = product.sizes;
+        let sides = [(&product.a, [count, rows, inner]), (&product.b, [count, inner, columns])];
+        let [a, b] = sides.map(|(cells, dims)| {
+            let cells = self.integers(&dims, cells.iter().map(|&cell| address(cell)).collect());
+            self.node("Gather", &[memory, &cells], &[])
+        });
+        let products = self.node("MatMul", &[&a, &b], &[]);
+        let flat = self.integers(&[1], vec![-1]);
+        let sums = self.node("Reshape", &[&products, &flat], &[]);
+        product.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, &product.sums))
     }
 
     /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends non-negative.

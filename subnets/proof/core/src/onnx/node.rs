@@ -8,6 +8,7 @@ use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{OnnxError, Reader, Value, dims, rules, unsupported};
 use crate::float::{Binary, FloatNode, FloatOperation};
+use crate::network::Matrices;
 use crate::{Shape, ShapeError, Window};
 
 /// A computed tensor that a node reads.
@@ -255,11 +256,45 @@ impl Reader {
 
     fn matrix_product(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
+        if let Ok(other) = self.tensor(node, 1) {
+            return self.computed_product(node, &input, &other);
+        }
         if matches!(input.dims[..], [1, _, .., width] if width != input.shape.elements()) && input.dims.len() > 2 {
             return self.rows_product(node, &input);
         }
         let (weights, outputs) = self.matrix(node, &input, false)?;
         self.dense(node, &input, weights, vec![0.0; outputs])
+    }
+
+    /// Multiplies the matrices of two computed tensors. Matrices of one are repeated to the dimensions of the other.
+    fn computed_product(&mut self, node: &NodeProto, a: &Operand, b: &Operand) -> Result<(), OnnxError> {
+        let refuse = || unsupported(node, format!("matrices of {:?} and {:?} do not fit", a.dims, b.dims));
+        let (Some((of_a, &[rows, inner])), Some((of_b, &[height, columns]))) =
+            (a.dims.split_last_chunk::<2>(), b.dims.split_last_chunk::<2>())
+        else {
+            return Err(refuse());
+        };
+        let batch = if of_a.len() >= of_b.len() && dims::elements(of_a) >= dims::elements(of_b) { of_a } else { of_b };
+        let count = dims::elements(batch).ok_or_else(refuse)?;
+        if inner != height {
+            return Err(refuse());
+        }
+        let mut tensors = Vec::with_capacity(2);
+        for (operand, matrix) in [(a, [rows, inner]), (b, [inner, columns])] {
+            let dims = [batch, &matrix].concat();
+            let shape = if operand.dims == dims { Ok(operand.shape) } else { dims::shape(&dims) };
+            let shape = shape.map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+            tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(refuse)?);
+        }
+        let sizes = Matrices { count, rows, inner, columns };
+        let shape =
+            Shape::new(count, rows, columns).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let dims = [batch, &[rows, columns]].concat();
+        self.push(
+            output(node)?,
+            FloatNode { inputs: tensors, shape, operation: FloatOperation::MatrixProduct(sizes) },
+            dims,
+        )
     }
 
     /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs. The input must

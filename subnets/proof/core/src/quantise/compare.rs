@@ -9,7 +9,7 @@
 #![allow(clippy::indexing_slicing)]
 
 use super::{QuantiseError, QuantiseOptions, power};
-use crate::circuit::{Circuit, Execution, Linear, Product, StageKind, Table};
+use crate::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
 use crate::float::{FloatNetwork, FloatOperation, Function};
 use crate::network::{Layer, Network, Operation};
 use crate::onnx::Model;
@@ -105,6 +105,13 @@ fn largest_errors(float: &FloatNetwork, network: &Network, circuit: &Circuit, ex
                 let of_products = of_products.iter().zip(sums);
                 of_products.map(|(&error, &sum)| rescaled_error(product.rescale, error, sum)).collect()
             }
+            StageKind::MatrixProduct(product) => {
+                let of_sum = |output| {
+                    product.pairs(output).map(|pair| largest_error(pair, &errors, &execution.cells)).sum::<f64>()
+                };
+                let of_sums = (0..product.outputs()).map(of_sum).zip(sums);
+                of_sums.map(|(error, &sum)| rescaled_error(product.rescale, error, sum)).collect()
+            }
         };
         errors.extend(of_stage);
     }
@@ -144,13 +151,14 @@ impl Table {
 impl Product {
     /// Returns the largest error of each product.
     fn largest_errors(&self, errors: &[f64], cells: &[i64]) -> Vec<f64> {
-        let products = self.pairs.iter().map(|pair| {
-            let [(a, of_a), (b, of_b)] =
-                pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
-            a * of_b + b * of_a + of_a * of_b
-        });
-        products.collect()
+        self.pairs.iter().map(|&pair| largest_error(pair, errors, cells)).collect()
     }
+}
+
+/// Returns the largest error of the product of two cells.
+fn largest_error(pair: [Cell; 2], errors: &[f64], cells: &[i64]) -> f64 {
+    let [(a, of_a), (b, of_b)] = pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
+    a * of_b + b * of_a + of_a * of_b
 }
 
 impl Linear {

@@ -102,6 +102,10 @@ impl<'a> Quantiser<'a> {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 self.linear(&inputs, Operation::Product, scale, target)
             }
+            FloatOperation::MatrixProduct(sizes) => {
+                let scale = inputs.iter().map(|tensor| tensor.scale).sum();
+                self.linear(&inputs, Operation::MatrixProduct(*sizes), scale, target)
+            }
             FloatOperation::Function(function) => self.function(index, first, function),
             FloatOperation::Move { indices, constant } => {
                 self.moved(index, &inputs, node.shape, indices, f64::from(*constant))

@@ -1,7 +1,8 @@
 //! Tables, moves and products.
 
 use super::*;
-use crate::testing::{elements, moved, product, small, table};
+use crate::testing::{elements, matrices, moved, product, small, table};
+use taonet_proof_core::network::Matrices;
 
 #[test]
 fn moves_and_products_are_proven_for_their_statement_only() {
@@ -38,6 +39,14 @@ fn another_product_breaks_a_constraint() {
                 assert!(cs.broken(&changed).is_some(), "{inputs:?}, {change}");
             }
         }
+    }
+}
+
+#[test]
+fn products_of_matrices_are_proven_for_their_statement_only() {
+    let sizes = Matrices { count: 2, rows: 2, inner: 3, columns: 2 };
+    for rescale in [None, Some(Rescale { shift: 6, clamp: Clamp::Signed(8) })] {
+        check_binding(&Bench::new(&Groth16, &matrices(sizes, rescale)));
     }
 }
 

@@ -66,7 +66,7 @@ impl Functions {
     pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
         let spans = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Max(max) => max.operands.high - max.operands.low,
-            StageKind::Linear(_) | StageKind::Table(_) | StageKind::Product(_) => 0,
+            StageKind::Linear(_) | StageKind::Table(_) | StageKind::Product(_) | StageKind::MatrixProduct(_) => 0,
         });
         let span = spans.max().unwrap_or_default();
         let zero = Range { low: 0, high: 0 };

@@ -74,6 +74,10 @@ impl Products {
         Self { tile, rows: Vec::new() }
     }
 
+    pub(super) const fn tile(&self) -> Tile {
+        self.tile
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -171,9 +175,22 @@ fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
     let most = (tile.outputs / outputs).max(1);
     let cost = |together: usize| {
-        let sample = linear.jobs.iter().take(8 * together.max(1)).cloned().collect::<Vec<_>>();
-        let rows: usize = sample.chunks(together).map(|jobs| Block::of(linear, jobs).rows(tile)).sum();
-        rows as f64 / sample.len().max(1) as f64
+        let (rows, jobs) = sampled_rows(linear, tile, together);
+        rows as f64 / jobs.max(1) as f64
     };
     (1..=most).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(1)
+}
+
+/// Returns the number of rows of a stage's first jobs, and the number of these jobs.
+fn sampled_rows(linear: &Linear, tile: Tile, together: usize) -> (usize, usize) {
+    let sample = linear.jobs.iter().take(8 * together.max(1)).cloned().collect::<Vec<_>>();
+    (sample.chunks(together).map(|jobs| Block::of(linear, jobs).rows(tile)).sum(), sample.len())
+}
+
+/// Returns the relative cost of proving a stage in tiles: about the number of value columns, those of the lookups
+/// included, and a third of that of fixed columns.
+pub(super) fn tile_cost(linear: &Linear, tile: Tile) -> usize {
+    let (rows, jobs) = sampled_rows(linear, tile, jobs_together(linear, tile));
+    let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed() / 3;
+    rows * linear.jobs.len() / jobs.max(1) * columns
 }

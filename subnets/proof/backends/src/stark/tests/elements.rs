@@ -82,11 +82,11 @@ fn value_of_another_row_is_rejected() {
     let values = |argument: i32| argument * 7 % 50;
     let forger = Forger::new(&small(3, vec![table(0, 0, (0..256).map(values))]));
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
-    let fixed = forger.prover.plan.tables[activations].fixed.as_deref().unwrap();
+    let fixed = forger.prover.system.plan.tables[activations].fixed.as_deref().unwrap();
     let function = fixed.values[3].as_canonical_u32();
     let argument = forger.statement.inputs[0];
     let other = if argument == 255 { 254 } else { argument + 1 };
-    let row = |function, argument| forger.prover.plan.functions.row(function, argument).unwrap();
+    let row = |function, argument| forger.prover.system.plan.functions.row(function, argument).unwrap();
     let (honest, forged) = (row(function, argument), row(function, other));
     let zero = row(ZERO, 0);
     let value = i64::from(values(other as i32));
@@ -135,7 +135,7 @@ fn argument_outside_of_the_table_is_rejected() {
     };
     let values = (0..16).map(|argument| 100 - argument);
     let forger = Forger::new(&small(2, vec![clamped, table(1, 0, values)]));
-    let StarkProver { plan, .. } = &forger.prover;
+    let System { plan, .. } = &forger.prover.system;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     // The lanes of both clamps, then those of both lookups.
     assert_eq!(plan.activations, [(0, 0), (0, 1), (1, 0), (1, 1)]);

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::super::{MAX_SUM, MAX_TABLE, NetworkError};
+use super::super::{MAX_SUM, MAX_TABLE, Matrices, NetworkError};
 use super::{Placed, rescaled};
-use crate::circuit::{Cell, Job, Kernel, Linear, Product, StageKind, Table};
+use crate::circuit::{Cell, Job, Kernel, Linear, MatrixProduct, Product, StageKind, Table};
 use crate::{Range, Rescale};
 
 /// Lowers a table, cut to the interval of its input: it has a value for every argument that an execution can read, and
@@ -31,14 +31,29 @@ pub(super) fn product(
     a: &Placed,
     b: &Placed,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let ends = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
-    let [Some(one), Some(other)] = ends else { return Err(NetworkError::Overflow(index)) };
-    let sums = one.union(&other);
-    if sums.magnitude() > MAX_SUM {
-        return Err(NetworkError::Overflow(index));
-    }
+    let sums = products(a, b, 1).ok_or(NetworkError::Overflow(index))?;
     let pairs = (0..a.shape.elements()).map(|element| [a.cell(element), b.cell(element)]).collect();
     Ok((StageKind::Product(Product { pairs, rescale, sums }), rescaled(rescale, sums)))
+}
+
+/// Lowers products of matrices.
+pub(super) fn matrix_product(
+    index: usize,
+    rescale: Option<Rescale>,
+    sizes: Matrices,
+    a: &Placed,
+    b: &Placed,
+) -> Result<(StageKind, Range), NetworkError> {
+    let sums = products(a, b, sizes.inner).ok_or(NetworkError::Overflow(index))?;
+    let [a, b] = [a, b].map(|tensor| (0..tensor.shape.elements()).map(|element| tensor.cell(element)).collect());
+    Ok((StageKind::MatrixProduct(MatrixProduct { a, b, sizes, rescale, sums }), rescaled(rescale, sums)))
+}
+
+/// Returns the interval of sums of `count` products; `None` if a sum could overflow.
+fn products(a: &Placed, b: &Placed, count: usize) -> Option<Range> {
+    let [one, other] = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
+    let sums = one?.union(&other?).times(i64::try_from(count).ok()?)?;
+    (sums.magnitude() <= MAX_SUM).then_some(sums)
 }
 
 /// A tensor of moved elements.
@@ -80,5 +95,9 @@ pub(super) fn moved(
     } else {
         (Vec::new(), Vec::new(), Vec::new())
     };
-    Ok(Moved { cells, range, constant: Linear { kernels, jobs, bias, rescale: None, sums: constants } })
+    Ok(Moved {
+        cells,
+        range,
+        constant: Linear { kernels, jobs, bias, rescale: None, sums: constants, convolution: None },
+    })
 }

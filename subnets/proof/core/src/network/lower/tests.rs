@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::{Input, MAX_TABLE, Operation};
+use super::super::{Input, MAX_TABLE, Matrices, Operation};
 use super::*;
 use crate::Rescale;
 
@@ -21,7 +21,11 @@ fn size(circuit: &Circuit) -> u64 {
             let jobs = linear.jobs.iter().map(|job| {
                 list(job.taps.capacity(), size_of::<Tap>()) + list(job.outputs.capacity(), size_of::<u32>())
             });
-            list(linear.jobs.capacity(), size_of::<Job>()) + list(linear.bias.capacity(), 8) + jobs.sum::<u64>()
+            let cells = linear.convolution.as_ref().map_or(0, |convolution| convolution.cells.capacity());
+            list(linear.jobs.capacity(), size_of::<Job>())
+                + list(linear.bias.capacity(), 8)
+                + list(cells, size_of::<Cell>())
+                + jobs.sum::<u64>()
         }
         StageKind::Max(max) => {
             let groups = max.groups.iter().map(|group| list(group.capacity(), size_of::<Cell>()));
@@ -29,6 +33,7 @@ fn size(circuit: &Circuit) -> u64 {
         }
         StageKind::Table(table) => list(table.cells.capacity() + table.values.capacity(), size_of::<u32>()),
         StageKind::Product(product) => list(product.pairs.capacity(), size_of::<[Cell; 2]>()),
+        StageKind::MatrixProduct(product) => list(product.a.capacity() + product.b.capacity(), size_of::<Cell>()),
     });
     stages.sum::<u64>() + list(circuit.outputs.capacity(), size_of::<Cell>()) + list(circuit.cells(), 16)
 }
@@ -184,7 +189,7 @@ proptest! {
     fn lowered_circuit_stays_within_its_limit(
         (channels, height, width) in (1_usize..=8, 1_usize..=64, 1_usize..=64),
         (kernel, stride, padding) in (1_usize..=16, 1_usize..=4, 0_usize..=15),
-        kind in 0..7,
+        kind in 0..8,
         outputs in 1_usize..=8,
     ) {
         let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding.min(kernel - 1); 4] };
@@ -199,6 +204,7 @@ proptest! {
                 let indices = (0..=elements as u32).rev().take(elements).collect();
                 Operation::Move { shape: Shape { channels, height, width }, indices, constant: 3 }
             }
+            6 => Operation::MatrixProduct(Matrices { count: channels, rows: height, inner: width, columns: height }),
             _ => Operation::Convolution {
                 window,
                 groups: channels,
@@ -207,7 +213,7 @@ proptest! {
             },
         };
         let mut network = network([channels, height, width], operation);
-        if kind == 4 {
+        if kind == 4 || kind == 6 {
             network.layers[0].inputs.push(0);
         }
         network.layers[0].rescale = (kind == 1).then_some(Rescale { shift: 1, clamp: crate::Clamp::Unsigned(8) });

@@ -321,6 +321,43 @@ fn rows_are_multiplied_with_a_matrix() {
     assert!(error.contains("weights [5, 4] do not match an input of [1, 3, 4]"), "{error}");
 }
 
+/// The products of attention: queries with keys, and their table of values with values, for each head; and of matrices
+/// that the other operand's are repeated for.
+#[test]
+fn computed_matrices_are_multiplied() {
+    let spread = |count: usize| (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect::<Vec<f32>>();
+    let weights = || ["q", "k", "v"].map(|name| floats(name, &[4, 4], &spread(16))).to_vec();
+    let nodes = vec![
+        node("MatMul", &["x", "q"], "queries", &[]),
+        node("MatMul", &["x", "k"], "keys", &[]),
+        node("MatMul", &["x", "v"], "values", &[]),
+        node("Transpose", &["keys"], "turned", &[("perm", &[0, 1, 3, 2])]),
+        node("MatMul", &["queries", "turned"], "scores", &[]),
+        node("Sigmoid", &["scores"], "table", &[]),
+        node("MatMul", &["table", "values"], "y", &[]),
+    ];
+    let (float, network, error) = read_small(&[1, 2, 3, 4], nodes, weights());
+    let is_product = |layer: &&Layer| matches!(layer.operation, Operation::MatrixProduct(_));
+    assert_eq!(network.layers.iter().filter(is_product).count(), 2);
+    assert_eq!(float.nodes.last().unwrap().shape, Shape::new(2, 3, 4).unwrap());
+    assert!(error < 0.05, "{error}");
+    // The sums of all heads multiply each head.
+    let nodes = vec![
+        node("Transpose", &["x"], "t", &[("perm", &[0, 1, 3, 2])]),
+        with_int(node("Gather", &["t", "first"], "h", &[]), "axis", 1),
+        node("MatMul", &["x", "h"], "y", &[]),
+    ];
+    let first = vec![integers("first", &[0])];
+    let graph = small(&[1, 2, 2, 2], nodes, first);
+    assert_eq!(
+        outputs(graph, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        [5.0, 11.0, 11.0, 25.0, 17.0, 39.0, 23.0, 53.0]
+    );
+    let wrong = vec![node("MatMul", &["x", "x"], "y", &[])];
+    let error = quantised(20, small(&[1, 2, 3, 4], wrong, vec![])).unwrap_err().to_string();
+    assert!(error.contains("matrices of [1, 2, 3, 4] and [1, 2, 3, 4] do not fit"), "{error}");
+}
+
 /// Moved elements are those of the standard: positions count from 0.
 #[test]
 fn moves_have_the_order_of_the_standard() {
