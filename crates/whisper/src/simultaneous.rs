@@ -41,11 +41,6 @@ const CLEAR_MARGIN: f32 = 0.5;
 const ENOUGH_SPEECH: usize = 5 * SAMPLE_RATE;
 /// Maximum frame threshold: 4 s.
 const MAX_THRESHOLD: usize = 200;
-/// Default frame threshold of transcriptions, that of SimulStreaming: 0.5 s.
-const TRANSCRIPTION_THRESHOLD: usize = 25;
-/// Default frame threshold of translations: 1.5 s. A translated word depends on speech after the part that it attends to,
-/// since the words of another language are in another order (docs/benchmarks.md).
-const TRANSLATION_THRESHOLD: usize = 75;
 /// Silence encoded after the audio by default, in seconds. In an experiment with 246 words, Whisper base made 7 errors
 /// with it, and 6 in windows of 30 s, which take more than twice the time (docs/benchmarks.md).
 const PADDING: f64 = 4.0;
@@ -57,27 +52,17 @@ const SILENCE: f32 = 0.002;
 pub struct AlignAttOptions {
     /// Minimum distance from the end of the audio, in encoder frames of 20 ms, of the frame that a token attends to
     /// most, at most 200; a token closer to the end waits for more audio. Lower values give earlier words with more
-    /// errors. When absent, 25 for transcriptions and 75 for translations.
-    pub frame_threshold: Option<usize>,
+    /// errors.
+    pub frame_threshold: usize,
     /// Silence encoded after the audio, in seconds; when absent, up to 30 s in all. Less silence takes less time, but
     /// the model was trained with windows of 30 s.
     pub padding: Option<f64>,
 }
 
 impl Default for AlignAttOptions {
-    /// Returns the frame threshold of the transcriber's task, and a padding of 4 s.
+    /// Returns the frame threshold of SimulStreaming, 0.5 s, and a padding of 4 s.
     fn default() -> Self {
-        Self { frame_threshold: None, padding: Some(PADDING) }
-    }
-}
-
-impl AlignAttOptions {
-    /// Returns the frame threshold, or the default of the task.
-    fn frame_threshold(&self, task: SpeechTask) -> usize {
-        self.frame_threshold.unwrap_or(match task {
-            SpeechTask::Transcribe => TRANSCRIPTION_THRESHOLD,
-            SpeechTask::Translate => TRANSLATION_THRESHOLD,
-        })
+        Self { frame_threshold: 25, padding: Some(PADDING) }
     }
 }
 
@@ -95,7 +80,7 @@ impl AlignAtt {
     /// # Errors
     /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not between 0 and 30 s.
     pub fn new(transcriber: Arc<Transcriber>, options: AlignAttOptions) -> Result<Self, TranscribeError> {
-        if options.frame_threshold.is_some_and(|threshold| threshold > MAX_THRESHOLD) {
+        if options.frame_threshold > MAX_THRESHOLD {
             return Err(TranscribeError::Option { option: "frame_threshold", reason: "must be at most 200" });
         }
         if options.padding.is_some_and(|seconds| !(0.0..=30.0).contains(&seconds)) {
@@ -249,7 +234,7 @@ impl Speech {
         let prefix = Prefix {
             context: state.context.clone(),
             tokens: state.words.iter().flat_map(|word| &word.tokens).copied().collect(),
-            frame_threshold: self.policy.frame_threshold(options.task),
+            frame_threshold: self.policy.frame_threshold,
             padding: self.policy.padding,
             is_end: is_pause,
         };

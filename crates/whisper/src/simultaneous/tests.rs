@@ -173,24 +173,6 @@ fn silence_is_not_decoded() {
 }
 
 #[test]
-fn translation_starts_after_enough_speech_or_at_its_end() {
-    let mut model = open();
-    let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
-    model.fault = Some(fault);
-    let model = Arc::new(model);
-    // Number of steps up to the first pass.
-    let steps = |task, ends_at: usize| {
-        let options = Options { language: Some("fr".to_owned()), task, ..lenient() };
-        let policy = AlignAtt::new(transcriber(&model, options), AlignAttOptions::default()).unwrap();
-        let mut recognition = policy.open(None);
-        (1..=20).find(|step| recognition.push(&noise(STEP), *step == ends_at).is_err())
-    };
-    assert_eq!(steps(SpeechTask::Transcribe, 20), Some(1));
-    assert_eq!(steps(SpeechTask::Translate, 20), Some(TRANSLATION.div_ceil(STEP)));
-    assert_eq!(steps(SpeechTask::Translate, 2), Some(2));
-}
-
-#[test]
 fn detected_language_is_kept_if_clear_or_after_enough_speech() {
     let kept = |language: &DetectedLanguage| language.is_kept.then(|| language.code.clone());
     let update = |language: &mut DetectedLanguage, code: &str, margin, seconds: usize| {
@@ -240,17 +222,7 @@ fn options_are_checked() {
         let error = check(AlignAttOptions { padding: Some(padding), ..AlignAttOptions::default() });
         assert_eq!(error.as_deref(), Some("option `padding`: must be between 0 and 30 s"));
     }
-    let threshold =
-        |threshold| check(AlignAttOptions { frame_threshold: Some(threshold), ..AlignAttOptions::default() });
+    let threshold = |frame_threshold| check(AlignAttOptions { frame_threshold, ..AlignAttOptions::default() });
     assert_eq!((threshold(0), threshold(200)), (None, None));
     assert_eq!(threshold(201).as_deref(), Some("option `frame_threshold`: must be at most 200"));
-}
-
-#[test]
-fn default_frame_threshold_is_that_of_the_task() {
-    let default = AlignAttOptions::default();
-    let given = AlignAttOptions { frame_threshold: Some(10), ..default };
-    for (task, expected) in [(SpeechTask::Transcribe, 25), (SpeechTask::Translate, 75)] {
-        assert_eq!((default.frame_threshold(task), given.frame_threshold(task)), (expected, 10), "{task:?}");
-    }
 }

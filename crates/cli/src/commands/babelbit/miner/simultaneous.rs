@@ -35,7 +35,7 @@ pub(super) struct SimultaneousArgs {
     #[arg(long, value_name = "POLICY", hide_possible_values = true, conflicts_with = "stt_url")]
     stt_policy: Option<PolicyName>,
     /// Distance from the end of the audio that a word of alignatt needs, in frames of 20 ms; fewer give earlier words
-    /// with more errors [default: 25, or 75 to translate]
+    /// with more errors [default: 25]
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u16).range(0..=200))]
     frame_threshold: Option<u16>,
     /// What the miner says: transcribe (the words, in the language spoken) or translate (Whisper's English translation,
@@ -101,8 +101,9 @@ impl SimultaneousArgs {
         match self.stt_policy {
             Some(PolicyName::LocalAgreement) => SimultaneousPolicy::LocalAgreement,
             Some(PolicyName::Alignatt) | None => {
-                let frame_threshold = self.frame_threshold.map(usize::from);
-                SimultaneousPolicy::AlignAtt(AlignAttOptions { frame_threshold, ..AlignAttOptions::default() })
+                let default = AlignAttOptions::default();
+                let frame_threshold = self.frame_threshold.map_or(default.frame_threshold, usize::from);
+                SimultaneousPolicy::AlignAtt(AlignAttOptions { frame_threshold, ..default })
             }
         }
     }
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(parse(&["--source-language", "auto"]).source_language(), None);
         assert_eq!(parse(&[]).policy(), SimultaneousPolicy::default());
         assert_eq!(parse(&["--stt-policy", "local-agreement"]).policy(), SimultaneousPolicy::LocalAgreement);
-        let options = AlignAttOptions { frame_threshold: Some(10), ..AlignAttOptions::default() };
+        let options = AlignAttOptions { frame_threshold: 10, ..AlignAttOptions::default() };
         assert_eq!(parse(&["--frame-threshold", "10"]).policy(), SimultaneousPolicy::AlignAtt(options));
         assert_eq!(parse(&["--task", "translate"]).task(MinerTask::Transcribe), SpeechTask::Translate);
     }
