@@ -13,6 +13,7 @@ mod audit;
 mod axon;
 mod axon_peers;
 mod babelbit_peers;
+mod bench_miner;
 mod byte_order_marks;
 mod chain;
 mod chutes;

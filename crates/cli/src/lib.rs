@@ -64,9 +64,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    any_call, axon, babelbit, balance, batch, block, chain_query, commitment, completions, crowdloan, dashboard,
-    delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof, proxy,
-    register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
+    any_call, axon, babelbit, balance, batch, bench_miner, block, chain_query, commitment, completions, crowdloan,
+    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof,
+    proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights,
+    yuma,
 };
 use context::Context;
 
@@ -204,6 +205,7 @@ enum TaoCommand {
     /// Test signed requests between neurons: serve, call, ping
     #[command(subcommand)]
     Axon(axon::Command),
+    BenchMiner(bench_miner::BenchMinerArgs),
     Update(update::UpdateArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -383,6 +385,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
+        TaoCommand::BenchMiner(args) => bench_miner::run(&args, &context),
         TaoCommand::Update(args) => update::run(&args, &context),
         TaoCommand::Completions(args) => completions::run(&args, command_line::<Tao>(), command_line::<Bb>(), &context),
         TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),

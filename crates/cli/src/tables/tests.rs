@@ -74,6 +74,10 @@ fn samples() -> Vec<Sample> {
 fn tables() -> Vec<Sample> {
     samples! { table;
         PING: ["1000", "997", "0.21", "0.34", "1.97", "Success 997, Timeout 2, ResourceExhausted 1"];
+        BENCH_OUTCOMES: ["Success", "1", "99871", "99.9 %", "1.97", "12.34"],
+            ["RequestDeserializationException", "14", "129", "0.1 %", "12345.67", "123456.78"];
+        BENCH_FAILURES: ["99871", "SenderUnknown", "403", "hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY has no validator permit"],
+            ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
         MARKET: ["good", "1", "0.412345", "0.412345", "1.0000", "1.0000", "1234.5", "123456", "0", "0"],
@@ -202,6 +206,12 @@ fn all_facts() -> Vec<Sample> {
     vec![
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
+        ]),
+        Sample::facts("commands/bench_miner/report.rs", &[
+            ["miner", "http://203.0.113.217:65535/"], ["hotkey", ALICE], ["requests", "summing of size 9, signed by dendrite"],
+            ["load", "100000 calls, 10000 calls per second, at most 1024 requests at the same time"],
+            ["sent", "99871 in 60.0 s, incomplete"], ["succeeded", "99742, 1662.4 per second"],
+            ["percentiles", "p50 1.97, p90 12.34, p95 123.45, p99 12345.67 ms"],
         ]),
         Sample::facts("commands/doctor/report.rs", &[
             ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],
