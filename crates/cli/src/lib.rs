@@ -151,7 +151,7 @@ enum TaoCommand {
     Wallet(wallet::Command),
     Localnet(localnet::LocalnetArgs),
     /// List, create and start subnets; show hyperparameters
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "subnet")]
     Subnets(subnets::Command),
     Metagraph(metagraph::MetagraphArgs),
     /// Register a hotkey on a subnet

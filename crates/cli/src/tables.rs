@@ -236,6 +236,9 @@ pub(crate) static SUBNETS: [Column; 9] = [
     address("owner").rank(4),
 ];
 
+/// Columns of `tao subnets check`.
+pub(crate) static SUBNET_CHECKS: [Column; 4] = [fixed("check"), fixed("status"), text("value"), text("note")];
+
 /// Columns of `tao subnets hyperparameters`.
 pub(crate) static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
 

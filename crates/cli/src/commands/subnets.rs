@@ -1,5 +1,6 @@
 //! The `tao subnets` commands.
 
+mod check;
 mod identity;
 mod market;
 mod mechanisms;
@@ -31,6 +32,7 @@ pub(crate) enum Command {
     CheckStart(read::SubnetArgs),
     /// Start a subnet's emission (owner only)
     Start(own::StartArgs),
+    Check(check::CheckArgs),
     /// Show the identity of a subnet
     GetIdentity(read::SubnetArgs),
     /// Publish the identity of a subnet (owner only)
@@ -53,6 +55,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Create(args) => own::create(args, context),
         Command::CheckStart(args) => market::check_start(args, context),
         Command::Start(args) => own::start(args, context),
+        Command::Check(args) => check::run(args, context),
         Command::GetIdentity(args) => identity::get(args, context),
         Command::SetIdentity(args) => identity::set(args, context),
         Command::SetSymbol(args) => own::set_symbol(args, context),

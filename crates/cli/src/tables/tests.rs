@@ -126,6 +126,8 @@ fn tables() -> Vec<Sample> {
             ["0", BOB, "0.000000001", "0.000000001", "0.000000000", "no"];
         SUBNETS: ["0", "root", "Τ", "1.000000000", "6543210.1234", "0.0000", "6543210.1234", "100", ALICE],
             ["59", "babelbit, live speech interpretation", "ي", "0.012345678", "12345.6789", "1234567.8901", "2345678.9012", "360", BOB];
+        SUBNET_CHECKS: ["weights_rate_limit_blocks", "ok", "100 blocks (20 min)", "a validator waits this long between two sets of weights"],
+            ["neurons", "warning", "256 of 256, 64 with a permit", "the subnet is full: each registration replaces a neuron whose immunity has passed"];
         HYPERPARAMETERS: ["max_weights_limit", "65535", ""], ["registration_cost_of_the_next_block", "18446744073.709551615", "TAO"];
         OVERVIEW: ["59", "17", "interpreter", "1234567.8901", "0.8123", "0.0000", "147.6012", "yes", "7654321", "203.0.113.217:65535"],
             ["1", "0", "default", "0.0000", "0.0000", "0.0000", "0.0000", "", "0", "–"];

@@ -1,0 +1,332 @@
+//! The `tao subnets check` command: what an owner should know about a subnet before its launch.
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
+use taonet_chain::{At, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
+use taonet_primitives::{MechId, NetUid, Rao, counted};
+
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::{Cell, judged, table, warning};
+use crate::tables::SUBNET_CHECKS;
+
+/// Seconds between two blocks of the public networks.
+const BLOCK_SECONDS: u64 = 12;
+
+/// Check the costs and hyperparameters that matter before a subnet's launch
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Netuid of the subnet; without it, only the cost of creating one
+    netuid: Option<NetUid>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// What the checks read from the chain.
+struct State {
+    netuid: NetUid,
+    registration_cost: Rao,
+    registration_allowed: bool,
+    max_neurons: u16,
+    validators: u16,
+    is_started: bool,
+    immunity_blocks: u64,
+    activity_cutoff_blocks: u64,
+    rules: WeightRules,
+}
+
+/// One line of the report.
+#[derive(Debug, PartialEq, Serialize)]
+struct Check {
+    check: &'static str,
+    status: Status,
+    value: Value,
+    /// The value as text.
+    #[serde(skip)]
+    shown: String,
+    /// What the value means or, with a warning, what follows from it.
+    note: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    Ok,
+    Warning,
+}
+
+pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let mut checks = vec![creation(chain.subnet_cost(block.into()).await.map_err(failed)?)];
+        if let Some(netuid) = args.netuid {
+            checks.extend(read(&chain, netuid, block.into()).await?.checks());
+        }
+        let warnings = checks.iter().filter(|check| check.status == Status::Warning).count();
+        if context.json {
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "netuid": args.netuid,
+                "checks": checks,
+                "warnings": warnings,
+            }));
+        }
+        let mut rows = table(&SUBNET_CHECKS);
+        for Check { check, status, shown, note, .. } in &checks {
+            let status = match status {
+                Status::Ok => judged("ok", true),
+                Status::Warning => warning("warning"),
+            };
+            rows.add_row([Cell::from(check), status, Cell::from(shown), Cell::from(note)]);
+        }
+        context.print(&format!("{rows}\n\n{}, block {block}", counted(warnings, "warning")))
+    })
+}
+
+async fn read(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<State> {
+    let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
+    let parameters = chain.hyperparameters(netuid, at).await.map_err(failed)?;
+    Ok(State {
+        netuid,
+        registration_cost: metagraph.burn,
+        registration_allowed: switch(&parameters, "registration_allowed")?,
+        max_neurons: metagraph.max_uids,
+        validators: metagraph.neurons.iter().filter(|neuron| neuron.validator_permit).count() as u16,
+        is_started: switch(&parameters, "subnet_is_active")?,
+        immunity_blocks: number(&parameters, "immunity_period")?,
+        activity_cutoff_blocks: number(&parameters, "activity_cutoff")?,
+        rules: chain.weight_rules(netuid, at).await.map_err(failed)?,
+    })
+}
+
+fn number(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
+    match parameters.get(name) {
+        Some(Hyperparameter::Number(value)) => Ok(*value),
+        other => Err(anyhow::anyhow!("hyperparameter {name} is not a number: {other:?}")),
+    }
+}
+
+fn switch(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
+    match parameters.get(name) {
+        Some(Hyperparameter::Switch(value)) => Ok(*value),
+        other => Err(anyhow::anyhow!("hyperparameter {name} is not a boolean: {other:?}")),
+    }
+}
+
+impl Check {
+    /// Creates a check: a warning with its consequence, or else the meaning of the value.
+    fn new(check: &'static str, value: Value, shown: String, meaning: &str, warning: Option<String>) -> Self {
+        let status = if warning.is_some() { Status::Warning } else { Status::Ok };
+        Self { check, status, value, shown, note: warning.unwrap_or_else(|| meaning.to_owned()) }
+    }
+}
+
+/// Checks the cost of creating a subnet, which is that of another one if a subnet is checked.
+fn creation(cost: Rao) -> Check {
+    let meaning = "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
+    Check::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
+}
+
+impl State {
+    fn checks(&self) -> [Check; 11] {
+        [
+            self.started(),
+            self.registration(),
+            self.neurons(),
+            self.tempo(),
+            self.immunity(),
+            self.commit_reveal(),
+            self.min_weights(),
+            self.max_weight(),
+            self.rate_limit(),
+            self.activity_cutoff(),
+            self.version_key(),
+        ]
+    }
+
+    fn tempo_blocks(&self) -> u64 {
+        u64::from(self.rules.schedule.tempo)
+    }
+
+    fn started(&self) -> Check {
+        let warning = format!("no emission before the owner starts it: `tao subnets start {}`", self.netuid);
+        let warning = (!self.is_started).then_some(warning);
+        let shown = if self.is_started { "yes" } else { "no" }.to_owned();
+        Check::new("started", json!(self.is_started), shown, "the subnet receives emission", warning)
+    }
+
+    fn registration(&self) -> Check {
+        let warning = "registration is disabled: no miner or validator can join".to_owned();
+        let warning = (!self.registration_allowed).then_some(warning);
+        let meaning = "each miner and validator pays this to register; it rises with demand";
+        let cost = self.registration_cost;
+        Check::new("registration_cost_rao", json!(cost), format!("{cost} TAO"), meaning, warning)
+    }
+
+    fn neurons(&self) -> Check {
+        let neurons = self.rules.neurons;
+        let warning = if self.validators == 0 {
+            Some("no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch")
+        } else if neurons >= self.max_neurons {
+            Some("the subnet is full: each registration replaces a neuron whose immunity has passed")
+        } else {
+            None
+        };
+        let shown = format!("{neurons} of {}, {} with a permit", self.max_neurons, self.validators);
+        Check::new("neurons", json!(neurons), shown, "free uids are left", warning.map(str::to_owned))
+    }
+
+    fn tempo(&self) -> Check {
+        let tempo = self.tempo_blocks();
+        let warning = (tempo == 0).then(|| "the subnet has no epochs".to_owned());
+        Check::new("tempo_blocks", json!(tempo), duration(tempo), "time between two epochs", warning)
+    }
+
+    fn immunity(&self) -> Check {
+        let warning = "a miner can be replaced before its first epoch: raise the immunity period above the tempo";
+        let warning = (self.immunity_blocks <= self.tempo_blocks()).then(|| warning.to_owned());
+        let meaning = "a new neuron is not replaced for this long";
+        Check::new("immunity_blocks", json!(self.immunity_blocks), duration(self.immunity_blocks), meaning, warning)
+    }
+
+    fn commit_reveal(&self) -> Check {
+        let Some(period) = self.rules.commit_reveal.map(|commit_reveal| commit_reveal.period_epochs) else {
+            let warning = "disabled: validators can copy the weights of others".to_owned();
+            return Check::new("commit_reveal_epochs", Value::Null, "off".to_owned(), "", Some(warning));
+        };
+        // A new miner's weights are set in an epoch after its registration, and count one period later.
+        let delay = self.tempo_blocks().saturating_mul(period.saturating_add(1));
+        let warning = (self.immunity_blocks <= delay).then(|| {
+            format!(
+                "first weights of a new miner count after up to {}, but its immunity ends before: raise the immunity \
+                 period",
+                duration(delay)
+            )
+        });
+        let meaning = "weights are hidden for this long, so that they cannot be copied";
+        Check::new("commit_reveal_epochs", json!(period), counted(period, "epoch"), meaning, warning)
+    }
+
+    fn min_weights(&self) -> Check {
+        let (least, miners) = (self.rules.min_allowed_weights, self.rules.neurons.saturating_sub(self.validators));
+        let warning = (least > miners).then(|| {
+            format!("only {} without a permit: validators must also give weight to others", counted(miners, "neuron"))
+        });
+        let meaning = "each validator must give weight to at least this many neurons";
+        Check::new("min_allowed_weights", json!(least), least.to_string(), meaning, warning)
+    }
+
+    fn max_weight(&self) -> Check {
+        let (most, neurons) = (self.rules.max_weights_limit, self.rules.neurons);
+        let is_too_low = u32::from(most) * u32::from(neurons) < u32::from(u16::MAX);
+        let warning = format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
+        let shown = format!("{:.2} %", f64::from(most) / f64::from(u16::MAX) * 100.0);
+        let meaning = "the largest share of one neuron in a validator's weights";
+        Check::new("max_weights_limit", json!(most), shown, meaning, is_too_low.then_some(warning))
+    }
+
+    fn rate_limit(&self) -> Check {
+        let limit = self.rules.rate_limit_blocks;
+        let warning = "validators cannot set weights in every epoch".to_owned();
+        let warning = (limit > self.tempo_blocks()).then_some(warning);
+        let meaning = "a validator waits this long between two sets of weights";
+        Check::new("weights_rate_limit_blocks", json!(limit), duration(limit), meaning, warning)
+    }
+
+    fn activity_cutoff(&self) -> Check {
+        let cutoff = self.activity_cutoff_blocks;
+        let warning = "validators that set weights in every epoch count as inactive in between".to_owned();
+        let warning = (cutoff < self.tempo_blocks()).then_some(warning);
+        let meaning = "a validator without new weights for this long counts no more";
+        Check::new("activity_cutoff_blocks", json!(cutoff), duration(cutoff), meaning, warning)
+    }
+
+    fn version_key(&self) -> Check {
+        let key = self.rules.version_key;
+        let meaning = "weights of validators with a smaller version key are rejected";
+        Check::new("weights_version", json!(key), key.to_string(), meaning, None)
+    }
+}
+
+/// Formats a number of blocks with its duration on the public networks.
+fn duration(blocks: u64) -> String {
+    let minutes = blocks.saturating_mul(BLOCK_SECONDS) as f64 / 60.0;
+    let time = if minutes < 120.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) };
+    format!("{} ({time})", counted(blocks, "block"))
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_chain::{CommitReveal, Schedule};
+    use taonet_primitives::BlockNumber;
+
+    use super::*;
+
+    /// A subnet without warnings.
+    fn state() -> State {
+        State {
+            netuid: NetUid(59),
+            registration_cost: Rao::new(500_000),
+            registration_allowed: true,
+            max_neurons: 256,
+            validators: 2,
+            is_started: true,
+            immunity_blocks: 7_200,
+            activity_cutoff_blocks: 5_000,
+            rules: WeightRules {
+                neurons: 20,
+                min_allowed_weights: 8,
+                max_weights_limit: u16::MAX,
+                version_key: 0,
+                rate_limit_blocks: 100,
+                commit_reveal: Some(CommitReveal { period_epochs: 1, version: 4 }),
+                mechanisms: 1,
+                schedule: Schedule { tempo: 360, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 0 },
+            },
+        }
+    }
+
+    fn warnings(state: &State) -> Vec<&'static str> {
+        let checks = state.checks();
+        checks.iter().filter(|check| check.status == Status::Warning).map(|check| check.check).collect()
+    }
+
+    /// Columns: change of the state · checks that warn
+    #[test]
+    fn each_mistake_has_its_warning() {
+        type Change = fn(&mut State);
+        let rows: [(Change, &[&str]); 15] = [
+            (|_| (), &[]),
+            (|state| state.is_started = false, &["started"]),
+            (|state| state.registration_allowed = false, &["registration_cost_rao"]),
+            (|state| state.validators = 0, &["neurons"]),
+            (|state| state.max_neurons = 20, &["neurons"]),
+            (|state| state.immunity_blocks = 720, &["commit_reveal_epochs"]),
+            (|state| state.immunity_blocks = 721, &[]),
+            (|state| state.immunity_blocks = 360, &["immunity_blocks", "commit_reveal_epochs"]),
+            (|state| state.rules.commit_reveal = None, &["commit_reveal_epochs"]),
+            (|state| state.rules.min_allowed_weights = 19, &["min_allowed_weights"]),
+            (|state| state.rules.max_weights_limit = 3_276, &["max_weights_limit"]),
+            (|state| state.rules.max_weights_limit = 3_277, &[]),
+            (|state| state.rules.rate_limit_blocks = 361, &["weights_rate_limit_blocks"]),
+            (|state| state.activity_cutoff_blocks = 359, &["activity_cutoff_blocks"]),
+            (|state| state.rules.schedule.tempo = 0, &["tempo_blocks", "weights_rate_limit_blocks"]),
+        ];
+        for (number, (change, expected)) in rows.into_iter().enumerate() {
+            let mut state = state();
+            change(&mut state);
+            assert_eq!(warnings(&state), expected, "row {number}");
+        }
+    }
+
+    #[test]
+    fn durations_are_those_of_the_public_networks() {
+        for (blocks, text) in [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")] {
+            assert_eq!(duration(blocks), text);
+        }
+    }
+}
