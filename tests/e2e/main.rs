@@ -40,6 +40,7 @@ mod scoring_tools;
 mod scripts;
 mod settings;
 mod speech;
+mod subnet_new;
 mod support;
 mod test_miner;
 mod text_contest;

@@ -167,6 +167,9 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
         command.args(["--key-uri", "//Alice", "--scheme", "btauth", "--calls", "1", "--json", "--kind"]);
         document(&command.arg(&requests).output().unwrap())
     };
+    let mut subnet = tao();
+    subnet.args(["subnets", "new", "demo", "--json", "--taonet"]).arg(repository("")).current_dir(folder.path());
+    let subnet = document(&subnet.output().unwrap());
     check_keys(&[
         ("bench-miner", bench()),
         ("axon call", document(&axon::ask("call", &address, "btauth", &["--json"]))),
@@ -176,6 +179,7 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
         ("proof api-key remove", api_key(&["remove", "ada"])),
         ("doctor", doctor(folder.path())),
         ("models list", ask(&["models", "list"])),
+        ("subnets new", subnet),
         ("nineteen tasks", ask(&["nineteen", "tasks"])),
         ("yuma", yuma(&[])),
         ("yuma --classic", yuma(&["--classic"])),

@@ -4,6 +4,7 @@ mod check;
 mod identity;
 mod market;
 mod mechanisms;
+mod new;
 mod own;
 mod read;
 
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     /// Start a subnet's emission (owner only)
     Start(own::StartArgs),
     Check(check::CheckArgs),
+    New(new::NewArgs),
     /// Show the identity of a subnet
     GetIdentity(read::SubnetArgs),
     /// Publish the identity of a subnet (owner only)
@@ -56,6 +58,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::CheckStart(args) => market::check_start(args, context),
         Command::Start(args) => own::start(args, context),
         Command::Check(args) => check::run(args, context),
+        Command::New(args) => new::run(args, context),
         Command::GetIdentity(args) => identity::get(args, context),
         Command::SetIdentity(args) => identity::set(args, context),
         Command::SetSymbol(args) => own::set_symbol(args, context),

@@ -1,0 +1,79 @@
+//! `tao subnets new` through the binary: the generated package resolves outside the repository and, in `./test --all`,
+//! passes its own test.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::{document, is_exhaustive, program, refusal, repository, stderr, tao};
+
+/// Runs `tao subnets new` in a directory, with this checkout as the source of the crates.
+fn new(directory: &Path, arguments: &[&str]) -> std::process::Output {
+    let mut tao = tao();
+    tao.args(["subnets", "new", "--taonet"]).arg(repository("")).args(arguments);
+    tao.current_dir(directory).output().unwrap()
+}
+
+/// Cargo for a package, without network access.
+fn cargo(package: &Path, verb: &str) -> Command {
+    let mut cargo = program(env!("CARGO"));
+    cargo.args([verb, "--offline"]).current_dir(package);
+    cargo
+}
+
+#[test]
+fn generated_package_resolves_outside_the_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = document(&new(folder.path(), &["demo", "--json"]));
+    let package = folder.path().join("demo");
+    assert_eq!(report["name"], "demo");
+    assert_eq!(report["directory"], json!(package.canonicalize().unwrap()));
+    for file in report["files"].as_array().unwrap() {
+        assert!(package.join(file.as_str().unwrap()).is_file(), "{file}");
+    }
+    // Without network access, Cargo needs the versions that are on this machine.
+    std::fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    let output = cargo(&package, "tree").args(["--depth", "1", "--prefix", "none"]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    for name in ["demo", "taonet-kit", "taonet-chain", "taonet-validator", "tokio"] {
+        assert!(tree.lines().any(|line| line.starts_with(&format!("{name} v"))), "{name}: {tree}");
+    }
+    if !is_exhaustive() {
+        return;
+    }
+    // The directory remains between runs, since the first build takes many minutes.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("subnet-new");
+    let output = cargo(&package, "test").env("CARGO_TARGET_DIR", target).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    assert!(text.contains("test good_miner_earns_most_after_three_epochs ... ok"), "{text}");
+}
+
+#[test]
+fn existing_directories_and_bad_names_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("here")).unwrap();
+    std::fs::write(folder.path().join("file"), "mine").unwrap();
+    for name in ["here", "file"] {
+        let error = refusal(&new(folder.path(), &[name]), 1);
+        assert!(error.contains(&format!("{name} already exists")), "{error}");
+    }
+    for (name, words) in [
+        ("My_Subnet", "expected lowercase letters, digits and single hyphens"),
+        ("../outside", "expected lowercase letters, digits and single hyphens"),
+        ("async", "`async` is a word of the Rust language"),
+        ("tokio", "`tokio` is the name of a crate that the subnet uses"),
+    ] {
+        let error = refusal(&new(folder.path(), &[name]), 2);
+        assert!(error.contains(words), "{name}: {error}");
+    }
+    let mut elsewhere = tao();
+    elsewhere.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
+    let error = refusal(&elsewhere.output().unwrap(), 2);
+    assert!(error.contains("is no checkout of taonet"), "{error}");
+    // Nothing was written.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "mine");
+}
