@@ -9,9 +9,9 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{Standing, StandingTable};
 
-/// What the miner and the chain know of each other: the miner's published address, and the stakes and permits of its
+/// Keeps the miner and the chain up to date: publishes the miner's address, and reads the stakes and permits of its
 /// callers.
-pub(super) struct Presence {
+pub(super) struct ChainSync {
     pub(super) keypair: Keypair,
     pub(super) chain: Arc<dyn Chain>,
     pub(super) netuid: NetUid,
@@ -20,7 +20,7 @@ pub(super) struct Presence {
     pub(super) standings: Arc<StandingTable>,
 }
 
-impl Presence {
+impl ChainSync {
     /// Reads stakes and permits; returns the miner's own neuron, or `None` if its hotkey is not registered.
     pub(super) async fn refresh(&self) -> Result<Option<Neuron>, ChainError> {
         let neurons = Neurons::read(&*self.chain, self.netuid).await?;
