@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long)]
     netuid: NetUid,
     /// Directory of the wallets
-    #[arg(long, default_value = DEFAULT_ROOT)]
+    #[arg(long, env = "BT_WALLET_PATH", default_value = DEFAULT_ROOT)]
     wallet_path: PathBuf,
     /// Name of the wallet with the hotkey
     #[arg(long, default_value = "default")]
