@@ -116,6 +116,4 @@ pub use taonet_wire::{
     CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError, SigningError, SynapseClass,
     SynapseError,
 };
-pub use validator::{
-    BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings,
-};
+pub use validator::{BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings};

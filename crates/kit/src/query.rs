@@ -137,8 +137,7 @@ pub async fn query<P: Protocol>(
     }
     let signed = class.hash_fields().iter().filter_map(|name| Some((name.clone(), request.get(name)?.clone())));
     let sent = Arc::new(Sent { call, signed: signed.collect() });
-    let calls: Vec<_> =
-        miners.iter().map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent))).collect();
+    let calls: Vec<_> = miners.iter().map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent))).collect();
     let replies = futures::stream::iter(calls).buffer_unordered(limits.concurrency.get());
     let mut replies: Vec<Reply<P>> = replies.collect().await;
     replies.sort_by_key(|reply| reply.uid);

@@ -100,7 +100,7 @@ pub(crate) fn neuron(uid: u16, uri: &str, port: Option<u16>) -> taonet_chain::Ne
 /// Returns a chain at a block, whose subnet has these neurons.
 pub(crate) fn chain(block: u32, neurons: Vec<taonet_chain::Neuron>) -> MockChain {
     let chain = MockChain::default();
-    chain.set_weight_rules(NETUID, WeightRules { rate_limit_blocks: 0, ..weight_rules(100, None) });
+    chain.set_weight_rules(NETUID, WeightRules { rate_limit_blocks: 0, ..weight_rules(1_000, None) });
     chain.set_metagraph(Metagraph {
         netuid: NETUID,
         mech: MechId(0),

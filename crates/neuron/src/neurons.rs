@@ -1,7 +1,9 @@
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_wire::Standing;
 
 /// The neurons of a subnet at one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,16 @@ impl Neurons {
     /// Returns the uid of a hotkey, if it is registered.
     pub fn uid_of(&self, hotkey: &Hotkey) -> Option<Uid> {
         self.list.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid)
+    }
+
+    /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that the source does not
+    /// report is none.
+    pub fn standings(&self) -> HashMap<Hotkey, Standing> {
+        let standing = |neuron: &Neuron| Standing {
+            stake: neuron.stake.map_or(0, Rao::get),
+            validator_permit: neuron.validator_permit == Some(true),
+        };
+        self.list.iter().map(|neuron| (neuron.hotkey, standing(neuron))).collect()
     }
 
     /// Returns the hotkey of a uid, if it is registered.

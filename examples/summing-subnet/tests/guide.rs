@@ -39,7 +39,8 @@ fn code_of_the_guide_is_that_of_the_example() {
 fn package_of_the_guide_has_the_name_and_the_dependencies_of_the_example() {
     let package = blocks("toml")[0];
     assert_eq!(dependencies(package), dependencies(PACKAGE));
-    for lines in ["name = \"taonet-summing-subnet\"\n", "[[bin]]\nname = \"summing-subnet\"\npath = \"src/main.rs\"\n"] {
+    let binary = "[[bin]]\nname = \"summing-subnet\"\npath = \"src/main.rs\"\n";
+    for lines in ["name = \"taonet-summing-subnet\"\n", binary] {
         assert!(package.contains(lines) && PACKAGE.contains(lines), "{lines}");
     }
 }

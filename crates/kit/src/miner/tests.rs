@@ -91,8 +91,7 @@ impl Served {
 }
 
 async fn status(miner: MinerEntry, caller: String, deadline: Duration) -> Option<u16> {
-    let call =
-        Call { name: "Sum".to_owned(), deadline, retry: Retry::Never, ..Call::new(Method::POST, "Sum", BODY) };
+    let call = Call { name: "Sum".to_owned(), deadline, retry: Retry::Never, ..Call::new(Method::POST, "Sum", BODY) };
     let answer = client(key(&caller), &[]).call(&miner.peer().unwrap(), &call).await;
     answer.ok().map(|answer| answer.status.as_u16())
 }
@@ -154,12 +153,8 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
 
 #[tokio::test]
 async fn limits_of_the_settings_apply() {
-    let limits = Limits {
-        header_count: 32,
-        body_bytes: 100,
-        answer_timeout: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { header_count: 32, body_bytes: 100, answer_timeout: Duration::from_millis(100), ..Limits::default() };
     let hang = |_: Sum, _: Caller| std::future::pending::<Result<Sum, SynapseError>>();
     let miner = Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(hang);
     let miner = Served::start(miner).await;

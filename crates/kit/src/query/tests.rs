@@ -162,11 +162,8 @@ async fn requests_share_the_concurrency() {
 #[tokio::test]
 async fn requests_wait_while_the_concurrency_is_used() {
     let slow = miner(0, StatusCode::OK, HANG).await;
-    let limits = QueryLimits {
-        deadline: Duration::from_millis(200),
-        concurrency: NonZeroUsize::MIN,
-        ..QueryLimits::default()
-    };
+    let limits =
+        QueryLimits { deadline: Duration::from_millis(200), concurrency: NonZeroUsize::MIN, ..QueryLimits::default() };
     let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
     let began = Instant::now();
     query(&client(key("//validator"), &[]), &miners, &Sum::ONE_AND_TWO, limits).await.unwrap();

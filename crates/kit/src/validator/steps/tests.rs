@@ -186,12 +186,8 @@ async fn restart_waits_for_the_rest_of_the_interval() {
 }
 
 fn replies(count: u16) -> Vec<Reply<Sum>> {
-    let reply = |uid| Reply {
-        uid: Uid(uid),
-        hotkey: key("//miner").hotkey(),
-        response: Ok(Sum::ONE_AND_TWO),
-        took: PAUSE,
-    };
+    let reply =
+        |uid| Reply { uid: Uid(uid), hotkey: key("//miner").hotkey(), response: Ok(Sum::ONE_AND_TWO), took: PAUSE };
     (0..count).map(reply).collect()
 }
 
