@@ -88,3 +88,19 @@ impl From<&Metagraph> for Neurons {
         Self::new(metagraph.block.number, metagraph.neurons.iter().map(neuron).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standings_have_what_the_source_reports() {
+        let neuron = |byte: u8| Neuron::new(Uid(byte.into()), Hotkey::from_bytes([byte; 32]), None);
+        let reported = Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
+        let standings = Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).standings();
+        let expected = [(0, 0, false), (1, 5, true)].map(|(byte, stake, validator_permit)| {
+            (Hotkey::from_bytes([byte; 32]), Standing { stake, validator_permit })
+        });
+        assert_eq!(standings, HashMap::from(expected));
+    }
+}
