@@ -12,10 +12,11 @@ use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_kit::{AddressPolicy, MinerSettings, Validator, ValidatorSettings};
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
-use taonet_summing_subnet::{Summing, miner};
 use taonet_telemetry::{LogFormat, Metrics, init_tracing};
 use taonet_wallet::{DEFAULT_ROOT, Keypair, Name, Wallets, expand_home};
 use tokio::net::TcpListener;
+
+use taonet_summing_subnet::{Summing, miner};
 
 /// Run a neuron of the summing subnet
 #[derive(Debug, Parser)]

@@ -24,11 +24,12 @@ macro_rules! example {
 
 /// The files of the example, by their paths. Its manifest is that of a workspace member, and its other tests need the
 /// repository.
-const EXAMPLE: [(&str, &str); 8] = example![
+const EXAMPLE: [(&str, &str); 9] = example![
     ".dockerignore",
     ".gitignore",
     "Dockerfile",
     "README.md",
+    "rustfmt.toml",
     "src/lib.rs",
     "src/main.rs",
     "summing-subnet@.service",
