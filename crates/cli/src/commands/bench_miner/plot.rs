@@ -44,11 +44,14 @@ pub(super) fn draw(report: &Report) -> String {
         let _ = writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{fill}\" fill-opacity=\"0.6\"/>");
     }
     let percentiles = &report.milliseconds;
+    let mut last_label = HEIGHT;
     for (name, value) in [("p50", percentiles.p50), ("p95", percentiles.p95), ("p99", percentiles.p99)] {
         let Some(value) = value else { continue };
         let (end, height) = (WIDTH - RIGHT, y.at(value));
         line(&mut svg, [LEFT, height, end, height], SUCCESS);
-        text(&mut svg, end + 6.0, height, "start", &format!("{name} {value:.2} ms"));
+        // The labels of close percentiles must not overlap.
+        last_label = f64::min(height, last_label - 14.0);
+        text(&mut svg, end + 6.0, last_label, "start", &format!("{name} {value:.2} ms"));
     }
     for (offset, color, name) in [(0.0, SUCCESS, "success"), (20.0, FAILURE, "failure")] {
         let (left, height) = (WIDTH - RIGHT + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
