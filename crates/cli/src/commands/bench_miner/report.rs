@@ -48,7 +48,7 @@ pub(super) struct Report {
     response_bytes: u64,
     /// Response times of the requests that succeeded.
     pub(super) milliseconds: Milliseconds,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<CodeGroup>,
     failures: Vec<Failed>,
     #[serde(skip)]
     pub(super) samples: Vec<Sample>,
@@ -68,7 +68,7 @@ pub(super) struct Milliseconds {
 
 /// The requests with one return code.
 #[derive(Debug, PartialEq, Serialize)]
-struct Outcome {
+struct CodeGroup {
     code: u8,
     outcome: String,
     requests: usize,
@@ -169,7 +169,7 @@ impl Report {
 
     fn outcome_table(&self) -> String {
         let mut rows = table(&BENCH_OUTCOMES);
-        for Outcome { code, outcome, requests, share, p50_ms, p99_ms } in &self.outcomes {
+        for CodeGroup { code, outcome, requests, share, p50_ms, p99_ms } in &self.outcomes {
             rows.add_row([
                 outcome.clone(),
                 code.to_string(),
@@ -227,14 +227,14 @@ fn latencies<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<f64> {
 }
 
 /// Groups samples by return code, the success first.
-fn outcomes(samples: &[Sample]) -> Vec<Outcome> {
+fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
     let mut groups: BTreeMap<u8, Vec<&Sample>> = BTreeMap::new();
     for sample in samples {
         groups.entry(sample.code.code()).or_default().push(sample);
     }
     let outcome = |(code, group): (u8, Vec<&Sample>)| {
         let sorted = latencies(group.iter().copied());
-        Some(Outcome {
+        Some(CodeGroup {
             code,
             outcome: group.first()?.code.to_string(),
             requests: group.len(),

@@ -40,7 +40,7 @@ struct State {
 
 /// One line of the report.
 #[derive(Debug, PartialEq, Serialize)]
-struct Check {
+struct CheckResult {
     check: &'static str,
     status: Status,
     value: Value,
@@ -76,7 +76,7 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let mut rows = table(&SUBNET_CHECKS);
-        for Check { check, status, shown, note, .. } in &checks {
+        for CheckResult { check, status, shown, note, .. } in &checks {
             let status = match status {
                 Status::Ok => judged("ok", true),
                 Status::Warning => warning("warning"),
@@ -117,7 +117,7 @@ fn switch(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
     }
 }
 
-impl Check {
+impl CheckResult {
     /// Creates a check: a warning with its consequence, or else the meaning of the value.
     fn new(check: &'static str, value: Value, shown: String, meaning: &str, warning: Option<String>) -> Self {
         let status = if warning.is_some() { Status::Warning } else { Status::Ok };
@@ -126,13 +126,13 @@ impl Check {
 }
 
 /// Checks the cost of creating a subnet, which is that of another one if a subnet is checked.
-fn creation(cost: Rao) -> Check {
+fn creation(cost: Rao) -> CheckResult {
     let meaning = "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
-    Check::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
+    CheckResult::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
 }
 
 impl State {
-    fn checks(&self) -> [Check; 11] {
+    fn checks(&self) -> [CheckResult; 11] {
         [
             self.started(),
             self.registration(),
@@ -152,22 +152,22 @@ impl State {
         u64::from(self.rules.schedule.tempo)
     }
 
-    fn started(&self) -> Check {
+    fn started(&self) -> CheckResult {
         let warning = format!("no emission before the owner starts it: `tao subnets start {}`", self.netuid);
         let warning = (!self.is_started).then_some(warning);
         let shown = if self.is_started { "yes" } else { "no" }.to_owned();
-        Check::new("started", json!(self.is_started), shown, "the subnet receives emission", warning)
+        CheckResult::new("started", json!(self.is_started), shown, "the subnet receives emission", warning)
     }
 
-    fn registration(&self) -> Check {
+    fn registration(&self) -> CheckResult {
         let warning = "registration is disabled: no miner or validator can join".to_owned();
         let warning = (!self.registration_allowed).then_some(warning);
         let meaning = "each miner and validator pays this to register; it rises with demand";
         let cost = self.registration_cost;
-        Check::new("registration_cost_rao", json!(cost), format!("{cost} TAO"), meaning, warning)
+        CheckResult::new("registration_cost_rao", json!(cost), format!("{cost} TAO"), meaning, warning)
     }
 
-    fn neurons(&self) -> Check {
+    fn neurons(&self) -> CheckResult {
         let neurons = self.rules.neurons;
         let warning = if self.validators == 0 {
             Some("no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch")
@@ -177,26 +177,32 @@ impl State {
             None
         };
         let shown = format!("{neurons} of {}, {} with a permit", self.max_neurons, self.validators);
-        Check::new("neurons", json!(neurons), shown, "free uids are left", warning.map(str::to_owned))
+        CheckResult::new("neurons", json!(neurons), shown, "free uids are left", warning.map(str::to_owned))
     }
 
-    fn tempo(&self) -> Check {
+    fn tempo(&self) -> CheckResult {
         let tempo = self.tempo_blocks();
         let warning = (tempo == 0).then(|| "the subnet has no epochs".to_owned());
-        Check::new("tempo_blocks", json!(tempo), duration(tempo), "time between two epochs", warning)
+        CheckResult::new("tempo_blocks", json!(tempo), duration(tempo), "time between two epochs", warning)
     }
 
-    fn immunity(&self) -> Check {
+    fn immunity(&self) -> CheckResult {
         let warning = "a miner can be replaced before its first epoch: raise the immunity period above the tempo";
         let warning = (self.immunity_blocks <= self.tempo_blocks()).then(|| warning.to_owned());
         let meaning = "a new neuron is not replaced for this long";
-        Check::new("immunity_blocks", json!(self.immunity_blocks), duration(self.immunity_blocks), meaning, warning)
+        CheckResult::new(
+            "immunity_blocks",
+            json!(self.immunity_blocks),
+            duration(self.immunity_blocks),
+            meaning,
+            warning,
+        )
     }
 
-    fn commit_reveal(&self) -> Check {
+    fn commit_reveal(&self) -> CheckResult {
         let Some(period) = self.rules.commit_reveal.map(|commit_reveal| commit_reveal.period_epochs) else {
             let warning = "disabled: validators can copy the weights of others".to_owned();
-            return Check::new("commit_reveal_epochs", Value::Null, "off".to_owned(), "", Some(warning));
+            return CheckResult::new("commit_reveal_epochs", Value::Null, "off".to_owned(), "", Some(warning));
         };
         // A new miner's weights are set in an epoch after its registration, and count one period later.
         let delay = self.tempo_blocks().saturating_mul(period.saturating_add(1));
@@ -208,47 +214,47 @@ impl State {
             )
         });
         let meaning = "weights are hidden for this long, so that they cannot be copied";
-        Check::new("commit_reveal_epochs", json!(period), counted(period, "epoch"), meaning, warning)
+        CheckResult::new("commit_reveal_epochs", json!(period), counted(period, "epoch"), meaning, warning)
     }
 
-    fn min_weights(&self) -> Check {
+    fn min_weights(&self) -> CheckResult {
         let (least, miners) = (self.rules.min_allowed_weights, self.rules.neurons.saturating_sub(self.validators));
         let warning = (least > miners).then(|| {
             format!("only {} without a permit: validators must also give weight to others", counted(miners, "neuron"))
         });
         let meaning = "each validator must give weight to at least this many neurons";
-        Check::new("min_allowed_weights", json!(least), least.to_string(), meaning, warning)
+        CheckResult::new("min_allowed_weights", json!(least), least.to_string(), meaning, warning)
     }
 
-    fn max_weight(&self) -> Check {
+    fn max_weight(&self) -> CheckResult {
         let (most, neurons) = (self.rules.max_weights_limit, self.rules.neurons);
         let is_too_low = u32::from(most) * u32::from(neurons) < u32::from(u16::MAX);
         let warning = format!("too low for {}: all of them get equal weights", counted(neurons, "neuron"));
         let shown = format!("{:.2} %", f64::from(most) / f64::from(u16::MAX) * 100.0);
         let meaning = "the largest share of one neuron in a validator's weights";
-        Check::new("max_weights_limit", json!(most), shown, meaning, is_too_low.then_some(warning))
+        CheckResult::new("max_weights_limit", json!(most), shown, meaning, is_too_low.then_some(warning))
     }
 
-    fn rate_limit(&self) -> Check {
+    fn rate_limit(&self) -> CheckResult {
         let limit = self.rules.rate_limit_blocks;
         let warning = "validators cannot set weights in every epoch".to_owned();
         let warning = (limit > self.tempo_blocks()).then_some(warning);
         let meaning = "a validator waits this long between two sets of weights";
-        Check::new("weights_rate_limit_blocks", json!(limit), duration(limit), meaning, warning)
+        CheckResult::new("weights_rate_limit_blocks", json!(limit), duration(limit), meaning, warning)
     }
 
-    fn activity_cutoff(&self) -> Check {
+    fn activity_cutoff(&self) -> CheckResult {
         let cutoff = self.activity_cutoff_blocks;
         let warning = "validators that set weights in every epoch count as inactive in between".to_owned();
         let warning = (cutoff < self.tempo_blocks()).then_some(warning);
         let meaning = "a validator without new weights for this long counts no more";
-        Check::new("activity_cutoff_blocks", json!(cutoff), duration(cutoff), meaning, warning)
+        CheckResult::new("activity_cutoff_blocks", json!(cutoff), duration(cutoff), meaning, warning)
     }
 
-    fn version_key(&self) -> Check {
+    fn version_key(&self) -> CheckResult {
         let key = self.rules.version_key;
         let meaning = "weights of validators with a smaller version key are rejected";
-        Check::new("weights_version", json!(key), key.to_string(), meaning, None)
+        CheckResult::new("weights_version", json!(key), key.to_string(), meaning, None)
     }
 }
 
