@@ -71,7 +71,7 @@ impl CallerArgs {
     }
 
     /// Returns the directory of the log of accepted requests; none without a log.
-    pub(crate) fn write_directories(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
+    pub(crate) fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
         let log = self.replay_log_of(me, listen);
         log.iter().map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE)).collect()
     }
