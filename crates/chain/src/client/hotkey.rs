@@ -25,8 +25,8 @@ impl Client {
         self.inner.rpc.in_time("sudo key", read).await
     }
 
-    /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast as it can. Nodes other
-    /// than a localnet on this machine make one per block time.
+    /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast as it can. Nodes
+    /// other than a localnet on this machine make one per block time.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.

@@ -72,7 +72,7 @@ const CUSTOM_HINTS: [(u8, &str); 14] = [
     (
         6,
         "wait for the rate limit of this call: weights_rate_limit in `tao subnets hyperparameters N` for weights, 150 \
-         blocks between changes of children, 36 000 blocks between swaps of a coldkey's hotkeys",
+         blocks between changes of children, HotkeySwapOnSubnetInterval blocks between swaps of a coldkey's hotkeys",
     ),
     (8, "change --tolerance or --limit, or allow a partial trade with --partial"),
     (10, "register the hotkey with `tao register --netuid N`"),
