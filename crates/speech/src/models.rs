@@ -7,6 +7,7 @@ mod error;
 mod language;
 mod packages;
 mod pull;
+mod repository;
 mod store;
 mod voices;
 mod whisper;

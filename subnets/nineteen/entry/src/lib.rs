@@ -28,6 +28,8 @@
 //! #     store: Store, querier: Querier, market: MarketFile, shutdown: Shutdown,
 //! # ) -> Result<axum::Router, StoreError> {
 //! let gateway = Gateway::new(store, querier, market, system_clock());
+//! // No model is installed on this machine.
+//! gateway.load_tokenizers(|_repository| None).await;
 //! gateway.recover().await?;
 //! let routes = gateway.router();
 //! let stop = shutdown.clone();
@@ -82,6 +84,7 @@ mod sse;
 mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tokenizer;
 mod translation;
 mod usage;
 mod vision;

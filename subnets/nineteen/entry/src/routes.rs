@@ -1,5 +1,6 @@
 //! The gateway's routes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use taonet_http::{count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
@@ -22,11 +23,11 @@ use taonet_service::Clock;
 use crate::bill::today;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
-use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
+use crate::tokenizer::Tokenizers;
 use crate::{GatewayError, account, cors, messages, openapi, responses, status};
 
 /// Maximum size of a request body, in bytes.
@@ -77,6 +78,20 @@ impl Gateway {
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
         let (tokenizers, rates) = (Tokenizers::default(), Rates::default());
         Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, rates }))
+    }
+
+    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are not on this machine:
+    /// their answers are billed by log-probabilities. Tokenizers of tasks that are added later are loaded with the first
+    /// request.
+    ///
+    /// A task names a path, or a repository of the Hugging Face Hub (`OWNER/NAME`), whose `tokenizer.json` on this machine
+    /// is what `find` returns. Nothing is downloaded.
+    pub async fn load_tokenizers(&self, find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static) {
+        self.0.tokenizers.find_with(Box::new(find)).await;
+        let market = self.0.market.current();
+        for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
+            self.0.tokenizers.of(task).await;
+        }
     }
 
     /// Returns the gateway's HTTP router.

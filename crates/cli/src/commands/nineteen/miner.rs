@@ -164,6 +164,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, rules);
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
