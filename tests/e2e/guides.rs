@@ -1,5 +1,5 @@
-//! Runs the commands of the guides for validators, subnet owners and migration, of the guide of proofs, of the guide of
-//! the text contest, and of the inference market's walkthrough.
+//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages of the book's parts, of
+//! the guide of proofs, of the guide of the text contest, and of the inference market's walkthrough.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
@@ -227,6 +227,21 @@ fn the_subnet_owner_guide_works() {
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
     let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
     walkthrough.run_chapter(guide, "On the chain", &here);
+}
+
+/// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.
+#[test]
+fn first_pages_of_the_book_work() {
+    let miner = Walkthrough::of("docs/mine.md");
+    assert_eq!(miner.services.len(), 1);
+    let owner = Walkthrough::of("docs/build.md");
+    assert_eq!(owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"], true);
+    let holder = Walkthrough::of("docs/use.md");
+    let owned = holder.ask(&["wallet", "overview"]);
+    assert_eq!(owned["neurons"][0]["netuid"], 59, "{owned}");
+    assert!(owned["stake_rao"].as_u64() > Some(0), "{owned}");
+    // 5000 TAO less payment, registration, stake and fees.
+    assert!(owned["free_rao"].as_u64() < Some(4_890_000_000_000), "{owned}");
 }
 
 /// Returns every line of a guide that calls our programs, with placeholders filled in.
