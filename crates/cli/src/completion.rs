@@ -20,7 +20,7 @@ use taonet_speech::models::ModelSpec;
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
 
 use crate::chain::parse_network;
-use crate::settings;
+use crate::{exit, settings};
 
 /// Variable with which a shell asks for candidates; its value is the shell's name.
 pub(crate) const VARIABLE: &str = "TAO_COMPLETE";
@@ -52,10 +52,7 @@ pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCo
     match engine.try_complete(arguments.to_vec(), directory.as_deref()) {
         Ok(false) => None,
         Ok(true) => Some(ExitCode::SUCCESS),
-        Err(error) => {
-            eprintln!("error: {VARIABLE}: {error}");
-            Some(ExitCode::FAILURE)
-        }
+        Err(error) => Some(exit::report(Err(exit::wrong_arguments(&error)), false)),
     }
 }
 

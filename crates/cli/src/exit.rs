@@ -114,9 +114,9 @@ pub(crate) fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let report = Report::new(&error);
     if json {
-        report.print_json()
+        report.print_json();
     } else {
-        report.print()
+        report.print();
     }
     report.exit_code.into()
 }
@@ -197,14 +197,16 @@ mod tests {
     fn hints_follow_all_messages_whatever_their_form() {
         let error =
             anyhow::anyhow!("unknown network x; hint: use finney").context("cannot connect\nhint: check --network");
-        let expected =
-            ("cannot connect: unknown network x".to_owned(), vec!["check --network".into(), "use finney".into()]);
+        let expected = (
+            "cannot connect: unknown network x".to_owned(),
+            ["check --network", "use finney"].map(str::to_owned).to_vec(),
+        );
         assert_eq!(hinted(&error), expected);
         // The hints of a list stay with their entries.
         let list = "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
         assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
         let repeated: Result<(), _> = Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
-        assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".into()]));
+        assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
     }
 
     #[test]
