@@ -1,5 +1,8 @@
 //! Help, versions and settings of both programs.
 
+mod completion;
+mod errors;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -8,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taonet_settings::NETWORK_VARIABLES;
 
-use crate::support::{Daemon, bb, document, error_document, refusal, repository, require_models, shell, stderr, tao};
+use crate::support::{Daemon, bb, document, refusal, repository, require_models, stderr, tao};
+pub(crate) use completion::candidates;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
@@ -108,98 +112,6 @@ fn every_command_has_a_man_page() {
     assert!(error.contains("hint: choose a writable directory"), "{error}");
 }
 
-/// Candidates for the last of these words, as fish gets them.
-pub(crate) fn candidates(mut program: Command, words: &[&str]) -> Vec<String> {
-    let output = program.env("TAO_COMPLETE", "fish").arg("--").args(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {}", stderr(&output));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect()
-}
-
-#[test]
-fn completions_know_commands_networks_models_and_subnets() {
-    let cache = tempfile::tempdir().unwrap();
-    for (words, expected) in [
-        (&["bb", "compute-w"][..], &["compute-weights"][..]),
-        (&["bb", "runner", "--sol"], &["--solo"]),
-        (&["tao", "metagr"], &["metagraph"]),
-        (&["tao", "balance", "--network", ""], &["finney", "test", "archive", "local"]),
-        (&["tao", "balance", "-n", "fin"], &["finney"]),
-        (&["tao", "models", "pull", "faster-whisper-s"], &["faster-whisper-small"]),
-        (&["tao", "models", "verify", "tiny-ctc", "all-"], &["all-MiniLM-L6-v2"]),
-        // No subnets were listed yet.
-        (&["tao", "metagraph", ""], &["2", "19", "59"]),
-        (&["tao", "weights", "show", "--netuid", "5"], &["59"]),
-        (&["tao", "completions", "z"], &["zsh"]),
-    ] {
-        let mut program = if words[0] == "bb" { bb() } else { tao() };
-        program.env("XDG_CACHE_HOME", cache.path());
-        let shown = candidates(program, words);
-        // Where a value can be omitted, options follow.
-        let first: Vec<&str> = shown.iter().map(String::as_str).take(expected.len()).collect();
-        assert_eq!(first, expected, "{words:?}: {shown:?}");
-    }
-}
-
-#[test]
-fn completions_know_wallets_and_hotkeys() {
-    let wallets = tempfile::tempdir().unwrap();
-    for (wallet, hotkey) in [("owner", "first"), ("owner", "second"), ("miner", "first")] {
-        let hotkeys = wallets.path().join(wallet).join("hotkeys");
-        std::fs::create_dir_all(&hotkeys).unwrap();
-        std::fs::write(hotkeys.join(hotkey), json!({ "ss58Address": ALICE }).to_string()).unwrap();
-    }
-    let root = wallets.path().to_str().unwrap();
-    for (words, expected) in [
-        (&["tao", "wallet", "inspect", "--wallet-path", root, "--wallet-name", ""][..], &["miner", "owner"][..]),
-        (&["tao", "balance", "--wallet-path", root, "-w", "o"], &["owner"]),
-        (&["tao", "register", "--wallet-path", root, "--hotkey", ""], &["first", "second"]),
-        (&["tao", "register", "-p", root, "-w", "miner", "--hotkey", ""], &["first"]),
-    ] {
-        assert_eq!(candidates(tao(), words), expected, "{words:?}");
-    }
-    let mut by_variable = tao();
-    by_variable.env("BT_WALLET_PATH", root);
-    assert_eq!(candidates(by_variable, &["tao", "wallet", "sign", "--wallet-name", "mi"]), ["miner"]);
-    let addresses = candidates(tao(), &["tao", "stake", "add", "-p", root, "--hotkey-ss58", "5G"]);
-    assert_eq!(addresses, [ALICE; 3]);
-}
-
-#[test]
-fn bash_completes_through_the_script() {
-    let folder = tempfile::tempdir().unwrap();
-    for (program, words, expected) in
-        [("tao", "tao balance --network loc", "local\n"), ("bb", "bb compute-w", "compute-weights\n")]
-    {
-        let script = folder.path().join("script");
-        let (count, last) = (words.split(' ').count() - 1, words.rsplit(' ').next().unwrap());
-        let lines = format!(
-            "eval \"$(tao completions bash --program {program})\"\nCOMP_WORDS=({words}) COMP_CWORD={count} COMP_TYPE=9\n\
-             _clap_complete_{program} {program} {last}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"\n"
-        );
-        std::fs::write(&script, lines).unwrap();
-        let output = shell(&format!("bash {}", script.display())).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{program}: {}", stderr(&output));
-    }
-}
-
-#[test]
-fn every_shell_gets_a_script_that_asks_the_program() {
-    for (shell, line) in [
-        ("bash", "TAO_COMPLETE=\"bash\""),
-        ("zsh", "#compdef bb"),
-        ("zsh", "if [ \"$funcstack[1]\" = \"_bb\" ]; then"),
-        ("fish", "--command bb"),
-    ] {
-        let output = tao().args(["completions", shell, "--program", "bb"]).output().unwrap();
-        let script = String::from_utf8(output.stdout).unwrap();
-        assert!(script.contains(line), "{shell}: {script}");
-    }
-    let refused = tao().env("TAO_COMPLETE", "tcsh").args(["--", "tao", ""]).output().unwrap();
-    assert!(!refused.status.success() && refused.stdout.is_empty());
-    assert!(stderr(&refused).contains("unknown shell `tcsh`"), "{}", stderr(&refused));
-}
-
 #[test]
 fn bb_is_tao_babelbit() {
     assert_eq!(listed(&help(bb(), &[])), listed(&help(tao(), &["babelbit"])));
@@ -271,15 +183,6 @@ fn wrong_values_are_refused_all_at_once() {
 }
 
 #[test]
-fn wrong_arguments_are_wrong_usage() {
-    for arguments in
-        [&["dance"][..], &["runner", "--solo"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]]
-    {
-        refusal(&bb().args(arguments).output().unwrap(), 2);
-    }
-}
-
-#[test]
 fn a_group_without_a_command_shows_its_whole_help() {
     for (arguments, line) in [(&["wallet"][..], "Commands:"), (&[], "Run:"), (&[], "Develop:")] {
         let output = tao().args(arguments).output().unwrap();
@@ -288,60 +191,6 @@ fn a_group_without_a_command_shows_its_whole_help() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains("Examples:") && text.lines().any(|shown| shown == line), "{arguments:?}: {text}");
     }
-}
-
-#[test]
-fn errors_are_text_or_json_with_the_hint_apart() {
-    let folder = tempfile::tempdir().unwrap();
-    let network = ["balance", ALICE, "--network", "locall"];
-    for (arguments, message, hint) in [
-        (&network[..], "--network: unknown network locall", "use finney, test, archive, local, or the URL"),
-        (&["balance", "--networks", "local"], "unexpected argument '--networks' found", "a similar argument exists:"),
-        (&["metagraph"], "the following required arguments were not provided: <netuid>", "usage: tao metagraph"),
-        (&["wallet", "sign", "--message", "x"], "no such file or directory", "`tao wallet list` lists your keys"),
-        (&["senate"], "the chain has no senate", "calls of root need the sudo key"),
-    ] {
-        let run = |json: &[&str]| {
-            let mut command = tao();
-            command.args(arguments).args(json).env("BT_WALLET_PATH", folder.path()).env("NO_COLOR", "1");
-            command.output().unwrap()
-        };
-        let plain = run(&[]);
-        let code = plain.status.code().unwrap();
-        let text = refusal(&plain, code);
-        let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].starts_with("error: "), "{text}");
-        assert!(text.to_lowercase().contains(message), "{text}");
-        assert!(lines.iter().any(|line| line.starts_with(&format!("hint: {hint}"))), "{text}");
-
-        let output = run(&["--json"]);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0));
-        let error = error_document(&output).unwrap_or_else(|| panic!("{arguments:?}: {}", stderr(&output)));
-        assert!(error["error"].as_str().unwrap().to_lowercase().contains(message), "{error}");
-        assert!(error["hint"].as_str().unwrap().starts_with(hint), "{error}");
-        assert_eq!(error["exit_code"], code, "{error}");
-    }
-}
-
-/// No command looks for a wallet first.
-#[test]
-fn wrong_network_is_reported_before_missing_wallet() {
-    let folder = tempfile::tempdir().unwrap();
-    let list = std::fs::read_to_string(repository("tests/e2e/data/key-uri-commands.txt")).unwrap();
-    let mut checked = 0;
-    for line in list.lines().filter(|line| line.starts_with("tao ")) {
-        let words: Vec<&str> = line.split(' ').skip(1).collect();
-        // Daemons read their own settings first, `tao weights reveal` its file, and the others connect to no chain.
-        if ["axon", "dashboard", "nineteen", "proof"].contains(&words[0]) || words.contains(&"COMMIT") {
-            continue;
-        }
-        let mut command = tao();
-        command.args(words).args(["--network", "locall"]).env("HOME", folder.path());
-        let error = refusal(&command.output().unwrap(), 2);
-        assert!(error.contains("unknown network locall"), "{line}: {error}");
-        checked += 1;
-    }
-    assert!(checked > 40, "{checked}");
 }
 
 /// Writes a keyfile whose key is not a development key, and returns its path.
