@@ -433,7 +433,7 @@ fn keys_are_managed() {
     );
     for weight in ["0", "101", "1.5"] {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
-        assert!(text.contains("is not a weight of a key; hint: use an integer in 1..=100"), "{text}");
+        assert!(text.contains("is not a weight of a key\nhint: use an integer in 1..=100"), "{text}");
     }
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));

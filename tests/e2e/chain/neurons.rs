@@ -50,7 +50,7 @@ fn a_neuron_registers_serves_and_publishes() {
             "{told}"
         );
         assert!(stderr(&output).contains("the rate limit is 100000 blocks"), "{}", stderr(&output));
-        assert!(stderr(&output).contains("hint: wait 999"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("\"hint\":\"wait 999"), "{}", stderr(&output));
         assert!(stderr(&output).contains("blocks, about 83 minutes"), "{}", stderr(&output));
     }
     // The same with `bb register-axon`, which then publishes another port.
@@ -298,7 +298,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
             let error = stderr(&output);
             let limit = "the rate limit is 100000 blocks between two submissions of a neuron's weights";
             // The first submission is less than 1 000 blocks old.
-            assert!(error.contains(limit) && error.contains("hint: wait 99"), "{error}");
+            assert!(error.contains(limit) && error.contains("\"hint\":\"wait 99"), "{error}");
         }
     };
     is_refused(&weights, "SubtensorModule.SettingWeightsTooFast");

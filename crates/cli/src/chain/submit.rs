@@ -63,8 +63,10 @@ impl<K: SigningKey> TxArgs<K> {
         Ok(chain)
     }
 
-    /// Opens the key that signs the call. A development key is checked by [`Self::connect`].
+    /// Opens the key that signs the call. A development key is checked by [`Self::connect`]. An invalid network is
+    /// reported before a missing wallet.
     pub(crate) fn unlock(&self) -> anyhow::Result<Keypair> {
+        self.network.network()?;
         self.key.unlock()
     }
 }

@@ -7,7 +7,7 @@ use taonet_babelbit_config::{Config, variables};
 
 use super::HEADING;
 
-/// Width of the section in columns, which fits every terminal.
+/// Width of the text in columns, which fits every terminal.
 const WIDTH: usize = 80;
 /// Descriptions of the variables that are not in the table of settings.
 const OTHERS: [(&str, &str); 7] = [
@@ -56,7 +56,7 @@ fn expanded(name: &str) -> Vec<&str> {
 }
 
 /// Breaks a text into lines with this indentation, each after a line break.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut column = WIDTH;
     for word in text.split_whitespace() {
