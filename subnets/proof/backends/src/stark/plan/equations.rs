@@ -84,11 +84,10 @@ impl<'a> Form<'a> {
             Form::Convolution(convolution, geometry) => {
                 let groups = linear.kernels.len().max(1);
                 let [inputs, outputs] = channels(linear, convolution);
-                let taps: usize = geometry.lattices.iter().map(|lattice| lattice.taps.len()).sum();
-                let input_rows = geometry.lattices.len() * geometry.input_length.div_ceil(COEFFICIENTS);
+                let input_rows = geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS);
                 Size {
                     rows: groups * (outputs * geometry.length.div_ceil(COEFFICIENTS) + inputs * input_rows),
-                    kernels: groups * inputs * taps * outputs.div_ceil(WEIGHTS),
+                    kernels: groups * inputs * geometry.tap_count() * outputs.div_ceil(WEIGHTS),
                 }
             }
             Form::Sum => {
@@ -101,8 +100,8 @@ impl<'a> Form<'a> {
     /// Returns the differences of power between the taps of each kernel, and after the last one.
     pub(super) fn gaps(&self) -> Vec<u32> {
         let Form::Convolution(_, geometry) = self else { return vec![0] };
-        let powers = geometry.lattices.iter().flat_map(|lattice| gaps(lattice.taps.iter().map(|&(_, power)| power)));
-        powers.collect()
+        let of_lattices = geometry.lattices().flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
+        of_lattices.collect()
     }
 
     pub(super) fn equations(&self, linear: &Linear) -> Vec<Equation> {
@@ -142,18 +141,17 @@ fn convolved(linear: &Linear, convolution: &Convolution, geometry: &Geometry, gr
     };
     let inputs = (0..inputs).flat_map(|channel| {
         let first = (group * inputs + channel) * plane;
-        geometry.lattices.iter().map(move |lattice| EquationInput {
+        geometry.lattices().map(move |lattice| EquationInput {
             length: geometry.input_length,
             cells: lattice
-                .elements
-                .iter()
-                .filter_map(|&(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
+                .elements()
+                .filter_map(|(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
                 .collect(),
             kernel: Weights::Fixed(
                 lattice
-                    .taps
-                    .iter()
-                    .map(|&(offset, power)| Tap {
+                    .taps()
+                    .into_iter()
+                    .map(|(offset, power)| Tap {
                         power,
                         weights: (0..outputs).map(|row| weight(row, channel * area + offset)).collect(),
                     })

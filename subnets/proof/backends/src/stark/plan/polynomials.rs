@@ -148,7 +148,7 @@ impl Polynomials {
         self.count += 1;
         let gaps = gaps(taps.iter().map(|tap| tap.power));
         for (index, (tap, gap)) in taps.iter().zip(gaps).enumerate() {
-            let gap = self.plan.gaps.iter().position(|&known| known == gap);
+            let gap = self.plan.gaps.iter().position(|&other| other == gap);
             // The last block is full, so that the last weight has the power 0.
             let count = tap.weights.len().div_ceil(WEIGHTS).max(1);
             let padding = count * WEIGHTS - tap.weights.len();
@@ -180,19 +180,19 @@ impl Polynomials {
         (kernel, first)
     }
 
-    /// Adds gaps to the known ones, unless there would be too many.
+    /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`].
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
-        let mut known = self.plan.gaps.clone();
+        let mut all = self.plan.gaps.clone();
         for gap in gaps {
-            if !known.contains(gap) {
-                known.push(*gap);
+            if !all.contains(gap) {
+                if all.len() == MAX_GAPS {
+                    return false;
+                }
+                all.push(*gap);
             }
         }
-        let fits = known.len() <= MAX_GAPS;
-        if fits {
-            self.plan.gaps = known;
-        }
-        fits
+        self.plan.gaps = all;
+        true
     }
 
     /// Returns the fixed columns of all tables, and what the prover needs.

@@ -173,7 +173,7 @@ impl Layout {
 /// neighbouring positions of a convolution read mostly the same cells.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
-    let most = (tile.outputs / outputs).max(1);
+    let most = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
     let cost = |together: usize| {
         let (rows, jobs) = sampled_rows(linear, tile, together);
         rows as f64 / jobs.max(1) as f64

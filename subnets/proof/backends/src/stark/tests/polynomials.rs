@@ -162,6 +162,63 @@ fn convolutions_of_every_shape_are_proven() {
     }
 }
 
+/// Creates a convolution with random weights and one bias for all outputs.
+fn convolution_of(tensor: u32, channels: [usize; 2], window: Window, bias: i64) -> Layer {
+    let mut generator = testing::generator(9);
+    let count = channels[0] * channels[1] * window.kernel[0] * window.kernel[1];
+    let weights = (0..count).map(|_| generator.random_range(-9..=9)).collect();
+    let operation = Operation::Convolution { window, groups: 1, weights, bias: vec![bias; channels[1]] };
+    Layer { inputs: vec![tensor], operation, rescale: None, scale: 0 }
+}
+
+/// Networks whose convolution does not cover the last row and column of its input. No other stage reads them: a constant
+/// and sums with a bias, which have no address without it.
+#[test]
+fn convolutions_of_a_part_of_their_input_are_proven() {
+    let padded = |row: u32, column: u32, channel: u32| {
+        if row < 32 && column < 32 { (channel * 32 + row) * 32 + column } else { 8 * 32 * 32 }
+    };
+    let indices = (0..8).flat_map(|channel| {
+        (0..33).flat_map(move |row| (0..33).map(move |column| padded(row, column, channel)))
+    });
+    let shape = Shape::new(8, 33, 33).unwrap();
+    let padding = Operation::Move { shape, indices: indices.collect(), constant: 256 };
+    let window = |kernel: usize, stride: usize| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [0; 4] };
+    let networks = [
+        (
+            8,
+            vec![
+                Layer { inputs: vec![0], operation: padding, rescale: None, scale: 0 },
+                convolution_of(1, [8, 16], window(2, 2), 1),
+            ],
+        ),
+        (4, vec![convolution_of(0, [4, 4], window(1, 1), 5), convolution_of(1, [4, 8], window(3, 2), 1)]),
+    ];
+    for (channels, layers) in networks {
+        let shape = Shape::new(channels, 32, 32).unwrap();
+        let input = Input { shape, range: Range { low: 0, high: 255 }, scale: 0 };
+        let bench = Bench::new(&Stark, &Network { format: FORMAT, input, layers });
+        assert_eq!(u32::from(bench.keys.verification[0]), NEWEST);
+        let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+        let mut other = statement;
+        other.outputs[100] += 1;
+        assert!(bench.verifier.verify(&other, &proof).is_err());
+    }
+}
+
+/// The layout takes time in proportion to the kernel, with a stride as long as the kernel, too.
+#[test]
+fn kernel_of_a_million_taps_is_laid_out() {
+    let window = Window { kernel: [1 << 20, 1], stride: [1 << 20, 1], padding: [0; 4] };
+    let operation = Operation::Convolution { window, groups: 1, weights: vec![0; 1 << 20], bias: vec![0] };
+    let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
+    let shape = Shape::new(1, 1 << 20, 1).unwrap();
+    let input = Input { shape, range: Range { low: 0, high: 1 }, scale: 0 };
+    let circuit = Network { format: FORMAT, input, layers: vec![layer] }.lower().unwrap();
+    assert!(Stark.estimate(&circuit).unwrap().constraints > 1 << 20);
+}
+
 impl Forger {
     /// Proves outputs with changed coefficients, and values at the challenges that are changed or for other challenges.
     fn forge_staged(
