@@ -214,7 +214,8 @@ mod tests {
     fn taps_of_one_power_are_in_the_order_of_the_kernel() {
         let window = Window { kernel: [40, 5], stride: [1; 2], padding: [0, 2, 0, 2] };
         let geometry = geometry([64, 1], window);
-        let [lattice] = geometry.lattices().collect::<Vec<_>>()[..] else { panic!("a stride of one") };
+        let lattices: Vec<Lattice<'_>> = geometry.lattices().collect();
+        let [lattice] = &lattices[..] else { panic!("a stride of one") };
         let taps = lattice.taps();
         assert_eq!(taps.len(), 200);
         assert!(taps.windows(2).any(|taps| taps[0].1 == taps[1].1));

@@ -283,7 +283,7 @@ fn combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTEN
             let coefficients: &[Val] = value.as_basis_coefficients_slice();
             coefficients[index]
         };
-        values.iter().chain([&target]).map(coefficient).collect()
+        values.iter().chain([&target]).map(coefficient).collect::<Vec<Val>>()
     });
     let mut equations: Vec<Vec<Val>> = equations.collect();
     for pivot in 0..EXTENSION {
