@@ -54,8 +54,7 @@ fn products_of_matrices_are_proven_for_their_statement_only() {
 #[test]
 fn large_product_of_matrices_is_refused_by_its_size() {
     let sizes = Matrices { count: 1, rows: 1000, inner: 1000, columns: 1000 };
-    let product =
-        Layer { inputs: vec![1, 1], operation: Operation::MatrixProduct(sizes), rescale: None, scale: 0 };
+    let product = Layer { inputs: vec![1, 1], operation: Operation::MatrixProduct(sizes), rescale: None, scale: 0 };
     let circuit = small(1, vec![moved(&[0], &vec![0; 1_000_000], 0), product]).lower().unwrap();
     let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
     // A million sums are activations, too. Terms would take 80 bytes each.
