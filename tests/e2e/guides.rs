@@ -255,7 +255,7 @@ fn lines_with_our_programs() -> Vec<String> {
         for line in blocks.flat_map(str::lines) {
             let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
             let line = line.split_once(" > ").map_or(line, |(line, _)| line);
-            let line = line.strip_prefix("pm2 start ").map_or(line, |line| line);
+            let line = line.strip_prefix("pm2 start ").map_or_else(|| line.to_owned(), without_pm2_options);
             let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
             let line = ["--circuit", "--additional-circuits"].iter().fold(line, |line, option| {
                 line.replace(&format!("{option} CIRCUIT"), &format!("{option} {}", "0".repeat(64)))
@@ -268,6 +268,12 @@ fn lines_with_our_programs() -> Vec<String> {
     lines
 }
 
+/// Returns a program with the arguments that PM2 passes on: `bb --name signer -- signer` becomes `bb signer`.
+fn without_pm2_options(line: &str) -> String {
+    let (program, arguments) = (line.split(' ').next().unwrap(), line.split_once(" -- ").map(|(_, passed)| passed));
+    format!("{program} {}", arguments.unwrap_or_default())
+}
+
 #[test]
 fn every_command_line_parses() {
     let lines = lines_with_our_programs();
@@ -275,13 +281,11 @@ fn every_command_line_parses() {
     for line in lines {
         // Redirections, pipes and the mark of a background process are not part of the command.
         let mut words = shlex::split(line.trim_end_matches(" &").split(['|', '>']).next().unwrap()).unwrap();
-        // Arguments that PM2 passes on.
-        if let Some(end) = words.iter().position(|word| word == "--") {
-            words.drain(1..=end);
-        }
         let mut command = if words[0] == "tao" { tao() } else { bb() };
-        // --help succeeds only if the preceding arguments parse.
-        let output = command.args(&words[1..]).arg("--help").output().unwrap();
+        // --help succeeds only if the preceding arguments parse. After `--`, it would be an argument itself.
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        words.insert(end, "--help".to_owned());
+        let output = command.args(&words[1..]).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 }
