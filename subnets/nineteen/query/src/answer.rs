@@ -139,22 +139,37 @@ impl Attempt {
     /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer. The answer must
     /// be complete by `deadline`.
     pub(crate) async fn start(mut self, request: &Request, deadline: Instant) -> Result<Answer, FailedAttempt> {
-        let Opened { stream, ready } = match self.open(request, deadline).await {
+        let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.failed(error, deadline)),
         };
-        let ended = stream.is_none();
-        let mut answer = Answer { stream, ready, ended, attempt: self };
-        while request.is_collected && !answer.ended {
-            if let Err(error) = answer.read().await {
-                answer.attempt.outcome = None;
-                return Err(answer.attempt.failed(error, deadline));
+        while request.is_collected && stream.is_some() {
+            if let Err(error) = self.read(&mut stream, &mut ready).await {
+                self.outcome = None;
+                return Err(self.failed(error, deadline));
             }
         }
-        if let Some(has_answer) = answer.attempt.has_answer.take() {
+        if let Some(has_answer) = self.has_answer.take() {
             has_answer.store(true, Ordering::Relaxed);
         }
-        Ok(answer)
+        let (contender, job_id) = (Arc::clone(&self.slot.contender), self.job_id.clone());
+        let attempt = stream.is_some().then_some(self);
+        Ok(Answer { stream, ready, contender, job_id, attempt })
+    }
+
+    /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
+    async fn read(&mut self, stream: &mut Option<Reading>, ready: &mut VecDeque<Chunk>) -> Result<(), AttemptError> {
+        let Some(reading) = stream.as_mut() else { return Ok(()) };
+        // If the buyer disconnects from here on, the attempt still counts as answered.
+        self.outcome = Some(self.answered());
+        let between = reading.between;
+        let piece = reading.next(between, between, &mut self.waited).await?;
+        let done = self.take(piece.as_deref(), ready)?;
+        self.outcome = Some(self.answered());
+        if done {
+            *stream = None;
+        }
+        Ok(())
     }
 
     /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts nothing: earlier attempts may
@@ -380,19 +395,21 @@ impl Drop for Attempt {
 pub struct Answer {
     stream: Option<Reading>,
     ready: VecDeque<Chunk>,
-    ended: bool,
-    attempt: Attempt,
+    contender: Arc<Contender>,
+    job_id: String,
+    /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has not been read.
+    attempt: Option<Attempt>,
 }
 
 impl Answer {
     /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<Contender> {
-        &self.attempt.slot.contender
+        &self.contender
     }
 
     /// Returns the ID of the attempt.
     pub fn job_id(&self) -> &str {
-        &self.attempt.job_id
+        &self.job_id
     }
 
     /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.
@@ -404,41 +421,25 @@ impl Answer {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some(Ok(chunk));
             }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.read().await {
-                self.ended = true;
-                self.stream = None;
-                self.attempt.outcome = Some(error.outcome());
+            let attempt = self.attempt.as_mut()?;
+            if let Err(error) = attempt.read(&mut self.stream, &mut self.ready).await {
+                attempt.outcome = Some(error.outcome());
+                (self.stream, self.attempt) = (None, None);
+                self.ready.clear();
                 return Some(Err(Interrupted(error.to_string())));
             }
+            if self.stream.is_none() {
+                self.attempt = None;
+            }
         }
-    }
-
-    async fn read(&mut self) -> Result<(), AttemptError> {
-        let Some(stream) = self.stream.as_mut() else {
-            self.ended = true;
-            return Ok(());
-        };
-        // If the buyer disconnects from here on, the attempt still counts as answered.
-        self.attempt.outcome = Some(self.attempt.answered());
-        let piece = stream.next(stream.between, stream.between, &mut self.attempt.waited).await?;
-        let done = self.attempt.take(piece.as_deref(), &mut self.ready)?;
-        self.attempt.outcome = Some(self.attempt.answered());
-        if done {
-            self.ended = true;
-            self.stream = None;
-        }
-        Ok(())
     }
 }
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer")
-            .field("job_id", &self.attempt.job_id)
-            .field("ended", &self.ended)
+            .field("job_id", &self.job_id)
+            .field("has_ended", &self.attempt.is_none())
             .finish_non_exhaustive()
     }
 }
