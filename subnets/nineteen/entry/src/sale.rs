@@ -1,7 +1,6 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
-use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
@@ -79,12 +78,11 @@ impl Gateway {
     /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
     /// buyer's credits.
     async fn ask(&self, requests: Vec<Request>, bill: Bill) -> Result<(Replies, Bill), GatewayError> {
-        let asks = requests.into_iter().map(|request| self.0.queries.ask(request));
-        match try_join_all(asks).await {
-            Ok(replies) => Ok((replies.into(), bill)),
+        match Replies::ask(&self.0.queries, requests).await {
+            Ok(replies) => Ok((replies, bill)),
             Err(error) => {
                 bill.settle().await;
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -77,6 +78,18 @@ pub(super) async fn shop_before(
     handlers: Router,
     deadlines: QueryDeadlines,
 ) -> Shop {
+    // A request that every attempt finds rate-limited is queued for so long.
+    shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
+}
+
+/// Starts a gateway and one miner with a number of slots, for which requests wait for at most `wait`.
+async fn shop_with_slots(
+    config: MarketConfig,
+    tasks: &[&str],
+    handlers: Router,
+    deadlines: QueryDeadlines,
+    (slots, wait): (usize, Duration),
+) -> Shop {
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
@@ -96,10 +109,9 @@ pub(super) async fn shop_before(
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
     let (samples, _) = tokio::sync::mpsc::channel(16);
-    // A request that every attempt finds rate-limited is queued for so long.
-    let queue = QueueSettings { wait: Duration::from_secs(2), ..QueueSettings::default() };
+    let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =
-        Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples).with_queue(queue);
+        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), samples).with_queue(queue);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
@@ -258,6 +270,131 @@ async fn choices_are_separate_answers() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
     assert_eq!(shop.charged().await, 6);
+}
+
+/// Returns a handler that streams a word after each of these pauses, in milliseconds.
+fn pauses(pauses: Vec<u64>) -> MethodRouter {
+    post(move || async move {
+        let words = futures::stream::iter(pauses).then(|pause| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Ok::<_, Infallible>(Bytes::from(word()))
+        });
+        Body::from_stream(words)
+    })
+}
+
+/// Starts a gateway and one miner with two slots, for which requests wait for at most `wait`.
+async fn shop_with_two_slots(handler: MethodRouter, wait: Duration, deadlines: QueryDeadlines) -> Shop {
+    let handlers = Router::new().route("/chat/completions", handler);
+    shop_with_slots(MarketConfig::default(), &[TASK], handlers, deadlines, (2, wait)).await
+}
+
+/// Choices never hold the slots for which other choices wait.
+#[tokio::test]
+async fn more_choices_than_slots_are_answered() {
+    let long = Duration::from_secs(20);
+    let shop = shop_with_two_slots(pauses(vec![20, 20]), long, QueryDeadlines::default()).await;
+    let buy = async |streams: bool| text(shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await;
+    for streams in [false, true] {
+        // Two buyers share the slots.
+        let (one, other) = tokio::join!(buy(streams), buy(streams));
+        for answer in [one, other] {
+            assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 4, "{answer}");
+            assert_eq!(answer.matches("word ").count(), 8, "{answer}");
+        }
+    }
+    shop.charged().await;
+}
+
+/// A choice that has waited too long for a slot is asked again when another one of its request ends.
+#[tokio::test]
+async fn choices_outlast_the_wait_for_a_slot() {
+    let wait = Duration::from_millis(200);
+    let shop = shop_with_two_slots(pauses(vec![400, 400]), wait, QueryDeadlines::default()).await;
+    for streams in [false, true] {
+        let response = shop.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let answer = text(response).await;
+        assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 4, "{answer}");
+    }
+    shop.charged().await;
+}
+
+/// The time in which the buyer does not read is not the miners' time, which is limited.
+#[tokio::test]
+async fn slow_buyer_of_several_choices_gets_them() {
+    let total = Duration::from_secs(2);
+    let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
+    // More words than are read ahead, and a last one that arrives after the buyer's pause.
+    let words = pauses(vec![300, 100, 0, 0, 0, 0, 2_600]);
+    let shop = shop_with_two_slots(words, Duration::from_secs(2), deadlines).await;
+    let response = shop.buy(&json!({"n": 2, "max_tokens": 9, "stream": true})).await;
+    let mut body = response.into_body();
+    let mut answer = Vec::new();
+    // The second frame has the first words; then both choices are being read.
+    for _ in 0..2 {
+        answer.extend_from_slice(&body.frame().await.unwrap().unwrap().into_data().unwrap());
+    }
+    tokio::time::sleep(total + Duration::from_millis(200)).await;
+    answer.extend_from_slice(&body.collect().await.unwrap().to_bytes());
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 2, "{answer}");
+    shop.charged().await;
+}
+
+/// A buyer that leaves cancels all choices, also those that wait for a slot.
+#[tokio::test]
+async fn buyer_that_leaves_cancels_all_choices() {
+    let (started, cancelled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (begun, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
+    let miner = post(move || {
+        begun.fetch_add(1, Ordering::SeqCst);
+        let guard = Cancelled(Arc::clone(&ended));
+        async move {
+            let words = futures::stream::repeat_with(word).then(move |word| {
+                let _running = &guard;
+                async move {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    Ok::<_, Infallible>(Bytes::from(word))
+                }
+            });
+            Body::from_stream(words)
+        }
+    });
+    let shop = shop_with_two_slots(miner, Duration::from_secs(60), QueryDeadlines::default()).await;
+    let mut body = shop.buy(&json!({"n": 3, "stream": true, "max_tokens": 300})).await.into_body();
+    while started.load(Ordering::SeqCst) < 2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    drop(body);
+    let began = std::time::Instant::now();
+    while cancelled.load(Ordering::SeqCst) < 2 {
+        assert!(began.elapsed() < Duration::from_secs(30), "the miner still writes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(started.load(Ordering::SeqCst), 2, "the third choice was sent");
+    assert!((1..100).contains(&shop.charged().await));
+}
+
+/// Counts when it is dropped.
+struct Cancelled(Arc<AtomicUsize>);
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn repeated_request_gets_the_same_choices_without_a_charge() {
+    let shop = shop(says(vec![word()])).await;
+    let body = json!({"model": TASK, "messages": [{"role": "user", "content": "a"}], "n": 3, "max_tokens": 9});
+    let path = "/v1/chat/completions";
+    let first = text(shop.send(path, &body, Some("a")).await).await;
+    let charged = shop.charged().await;
+    let again = shop.send(path, &body, Some("a")).await;
+    assert_eq!(again.headers()["idempotency-replayed"], "true");
+    assert_eq!((text(again).await, shop.charged().await), (first, charged));
 }
 
 #[tokio::test]
