@@ -276,6 +276,9 @@ pub struct PublicTask {
     pub weight: f64,
     /// Timeout for the first chunk of an answer, and between two chunks.
     pub timeout: Seconds,
+    /// Number of tokens for which an image in a chat is charged; absent if the task's model reads no images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<NonZeroU32>,
 }
 
 /// Model option that the public view omits.
@@ -303,6 +306,7 @@ impl Task {
             endpoint: self.endpoint,
             weight: self.weight,
             timeout: self.timeout,
+            image_tokens: self.image_tokens,
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
-use taonet_nineteen_query::{Chunk, ChunkBody, Request, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -124,11 +124,14 @@ impl Gateway {
             choices,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let requests = payloads_of_choices(payload, choices).into_iter().map(|payload| Request {
+        let seed = payload.seed;
+        let payload = Payload::from(payload.into_map());
+        let requests = (0_u64..).take(choices).map(|choice| Request {
+            has_images: !images.is_empty(),
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, &task, payload.into_map())
+            ..request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)))
         });
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
         match (protocol, streams) {
@@ -190,7 +193,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -206,7 +209,7 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -250,21 +253,17 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
-/// Returns the payload of each choice. The seeds differ, so that the answers do.
-fn payloads_of_choices(payload: TextPayload, choices: usize) -> Vec<TextPayload> {
-    let mut payloads = vec![payload; choices];
-    for (choice, payload) in (0_u64..).zip(&mut payloads) {
-        // Seeds are in 1..=LARGEST_SEED.
-        payload.seed = payload.seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1;
-    }
-    payloads
+/// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so that the answers do.
+const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
+    seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
 }
 
 /// Returns a buyer's request for an answer in one chunk.
-fn request_of(key: &ApiKey, task: &Task, payload: Map<String, Value>) -> Request {
+fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
     Request {
         task: task.task.clone(),
         payload,
+        has_images: false,
         kind: RequestKind::Organic,
         most_chunks: 1,
         key: key.id.as_str().into(),
@@ -299,15 +298,9 @@ mod tests {
 
     #[test]
     fn choices_have_different_seeds_of_tests() {
-        let request = TextRequest::chat(
-            json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "seed": LARGEST_SEED - 1})
-                .to_string()
-                .as_bytes(),
-        );
-        let payload = request.unwrap().payload;
-        let seeds: Vec<u64> = payloads_of_choices(payload.clone(), 3).iter().map(|payload| payload.seed).collect();
+        let seeds = [0, 1, 2].map(|choice| seed_of_choice(LARGEST_SEED - 1, choice));
         assert_eq!(seeds, [LARGEST_SEED - 1, LARGEST_SEED, 1]);
-        assert_eq!(payloads_of_choices(payload.clone(), 1), [payload]);
+        assert_eq!(seed_of_choice(7, 0), 7);
     }
 
     #[test]

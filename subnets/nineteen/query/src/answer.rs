@@ -22,7 +22,7 @@ use crate::roster::Completion;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, measures};
+use crate::{Chunk, ChunkBody, Contender, Payload, Querier, Request, RequestKind, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -47,6 +47,7 @@ pub(crate) struct Attempt {
     inner: Arc<Inner>,
     slot: Slot,
     kind: RequestKind,
+    has_images: bool,
     task_type: TaskType,
     task_timeout: Duration,
     path: &'static str,
@@ -56,8 +57,8 @@ pub(crate) struct Attempt {
     embedded: f64,
     /// Requested number of dimensions of embeddings.
     dimensions: Option<u64>,
-    /// The request, in JSON, if the answer is sampled for checking.
-    request: Option<String>,
+    /// The request, if the answer is sampled for checking.
+    request: Option<Payload>,
     /// JSON array of the answer, if it is sampled and was not streamed.
     whole: Option<String>,
     events: Events,
@@ -95,21 +96,20 @@ impl Attempt {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
         let task = Arc::clone(&slot.task);
-        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, &request.payload);
-        // Serialised without cloning the payload. A map with text keys cannot fail.
-        let payload = || serde_json::to_string(&request.payload).unwrap_or_default();
+        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, request.payload.shared());
         Self {
             inner: Arc::clone(inner),
             slot,
             kind: request.kind,
+            has_images: request.has_images,
             task_type: task.task_type,
             task_timeout: Duration::from_secs_f64(task.timeout.get()),
             path: task.endpoint.path(),
             streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
-            embedded: embedding_work(&request.payload),
+            embedded: embedding_work(request.payload.shared()),
             dimensions: request.payload.get("dimensions").and_then(Value::as_u64),
-            request: is_sampled.then(payload),
+            request: is_sampled.then(|| request.payload.clone()),
             whole: None,
             events: Events::new(request.relays_logprobs, is_sampled),
             found: Vec::new(),
@@ -187,8 +187,9 @@ impl Attempt {
         // A test is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && error.may_be_the_requests() {
             self.is_disputed = true;
-            let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
-            return FailedAttempt { error, disputed, is_excused: false, hotkey };
+            let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
+            let disputed = DisputedFailure::new(contender, inner, &error, self.has_images);
+            return FailedAttempt { error, disputed: Some(disputed), is_excused: false, hotkey };
         }
         // The miner need not accept more requests than it has promised.
         let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
@@ -202,7 +203,7 @@ impl Attempt {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
-        let (session, payload) = (self.slot.contender.session(), request.payload.clone());
+        let (session, payload) = (self.slot.contender.session(), request.payload.to_map());
         let longest = deadline.saturating_duration_since(began);
         // Marked tests would let a miner reject them and accept all of the buyers' requests.
         let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
@@ -382,7 +383,8 @@ impl Drop for Attempt {
             hotkey: self.slot.contender.offer.hotkey,
             uid: self.slot.contender.offer.uid,
             synthetic: self.kind == RequestKind::Synthetic,
-            request,
+            // A map with text keys cannot fail.
+            request: serde_json::to_string(&request).unwrap_or_default(),
             answer,
             work,
             response_time: Some(self.waited.as_secs_f64()),

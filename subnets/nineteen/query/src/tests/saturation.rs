@@ -416,19 +416,6 @@ async fn collected_answer_that_breaks_off_fails_over() {
     assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
 }
 
-/// A complete answer holds no slot while its reader waits for other answers.
-#[tokio::test]
-async fn complete_answer_that_is_not_read_holds_no_slot() {
-    let bench = capped_market(vec![(says(chunk("a")), None)], 1).await;
-    let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
-    let first = bench.querier.ask(collected()).await.unwrap();
-    assert_eq!((bench.contenders[0].running(), bench.contenders[0].counts().total_requests), (0, 1.0));
-    let second = bench.querier.ask(collected()).await.unwrap();
-    for answer in [first, second] {
-        assert_eq!(text(answer).await.unwrap(), "a");
-    }
-}
-
 /// Large requests fill the queue as well as many.
 #[tokio::test]
 async fn queue_full_of_large_requests_rejects_the_largest_key() {
