@@ -78,6 +78,7 @@ mod request;
 mod responses;
 mod routes;
 mod sale;
+mod size;
 mod sse;
 mod status;
 #[cfg(any(test, feature = "testing"))]

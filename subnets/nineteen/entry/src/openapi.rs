@@ -61,12 +61,14 @@ const fn sold(
 }
 
 /// HTTP statuses of errors, with their descriptions.
-const REFUSALS: [(&str, &str); 10] = [
+const REFUSALS: [(&str, &str); 12] = [
     ("400", "A field is invalid; `error.param` names it"),
     ("401", "The API key is missing, unknown or revoked"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "The model does not exist"),
+    ("408", "The request body did not arrive in time"),
     ("409", "A request with this Idempotency-Key is in progress"),
+    ("413", "The request is too large; `error.param` names the largest image, or `n`"),
     ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
     (
         "429",

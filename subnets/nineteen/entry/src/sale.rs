@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
-use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -20,7 +20,7 @@ use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
-use crate::{Gateway, GatewayError};
+use crate::{Gateway, GatewayError, size};
 
 /// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
 /// limit.
@@ -100,10 +100,14 @@ impl Gateway {
         let model = task.task.to_string();
         payload.model.clone_from(&model);
         let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
+        size::check_text(&payload, &images, choices)?;
         let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
-        if let Err(error) = download_images(&mut payload, &images, Downloads::default()).await {
-            bill.settle().await;
-            return Err(error);
+        if !images.is_empty() {
+            let downloaded = download_images(&mut payload, &images, Downloads::default(), &self.0.downloading).await;
+            if let Err(error) = downloaded.and_then(|()| size::check_text(&payload, &images, choices)) {
+                bill.settle().await;
+                return Err(error);
+            }
         }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
@@ -190,6 +194,7 @@ impl Gateway {
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
+        size::check(sealed_size(&request.payload.input), Some("input"))?;
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
@@ -204,7 +209,8 @@ impl Gateway {
 
     pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
-        request.download_images(Downloads::default()).await?;
+        request.download_images(Downloads::default(), &self.0.downloading).await?;
+        size::check(sealed_size(&request.payload.further), Some("init_image"))?;
         let steps = request.payload.steps;
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();

@@ -209,6 +209,9 @@ async fn key_and_errors_have_anthropics_format() {
         assert!(error["error"]["message"].is_string());
         assert_eq!(error["request_id"], id);
     }
+    let response = ask(&shop, own, &json!("x".repeat(9 << 20))).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(document(response).await["error"]["type"], "request_too_large");
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 1)).await.unwrap();
     assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
     let response = ask(&shop, own, &question(&json!({}))).await;
