@@ -145,13 +145,12 @@ async fn read(reply: &mut Reply) -> NextChunk {
     Some(reply.next().await?.map_err(interrupted))
 }
 
-/// Lets a choice that has found all miners busy wait for the end of another one of its request, which may have kept them
-/// busy.
+/// Lets a choice for which all miners are busy wait for the end of another one of its request, which may keep them busy.
 #[derive(Debug)]
 struct Turns {
-    /// Number of choices that do not wait, and of ended ones in whose place none has been asked again.
+    /// Number of choices that are asked or answered, and of permits.
     active: AtomicUsize,
-    /// A permit for each ended choice in whose place none has been asked again.
+    /// A permit for each ended choice for which no other one has been asked again.
     ended: Semaphore,
 }
 
@@ -171,7 +170,7 @@ impl Turns {
             self.ended.close();
         }
         match self.ended.acquire().await {
-            // The choice takes the place of the ended one in `active`.
+            // The choice counts in `active` instead of the permit.
             Ok(turn) => {
                 turn.forget();
                 true

@@ -37,7 +37,7 @@ pub(crate) fn image_part(url: &str) -> Value {
 pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
     let image = part.get(IMAGE).and_then(Value::as_object);
     let image = image.filter(|_| part.as_object().is_some_and(|fields| fields.len() == 2));
-    let image = image.ok_or("must have an object image_url, and no further fields")?;
+    let image = image.ok_or("must have an object image_url, and no other fields")?;
     let is_detail = |detail: &Value| matches!(detail.as_str(), Some("auto" | "low" | "high"));
     for (name, value) in image {
         if name != "url" && !(name == "detail" && is_detail(value)) {
@@ -104,7 +104,7 @@ pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> 
     lengths.zip(fields).max_by_key(|(length, _)| *length).map(|(_, field)| field.as_str())
 }
 
-/// Downloads the images that are given as URLs, and puts data URLs in their place. `fields` are the names of all images'
+/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are the names of all images'
 /// fields; `turns` limits the number of requests that download.
 ///
 /// # Errors
@@ -194,7 +194,7 @@ mod tests {
         for fields in [json!({"url": url, "detail": "huge"}), json!({"url": url, "text": "a"}), json!({}), json!(url)] {
             assert!(with(fields.clone()).is_err(), "{fields}");
         }
-        // A text in a further field would not be charged.
+        // A text in another field would not be charged.
         assert!(check_image(&json!({"type": IMAGE, (IMAGE): {"url": url}, "text": "a"})).is_err());
         assert!(check_image(&json!({"type": IMAGE})).is_err());
     }
@@ -261,8 +261,8 @@ mod tests {
             [([at("small"), at("text")], "not a JPEG"), ([at("large"), at("large")], "more than 9 MiB together")]
         {
             let error = download_images(&mut chat(&parts), &fields, rules(), &turns).await.unwrap_err();
-            let GatewayError::Image { param, reason: found } = &error else { panic!("{error:?}") };
-            assert!(param == "second" && found.contains(reason), "{error}");
+            let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
+            assert!(param == "second" && actual.contains(reason), "{error}");
         }
         assert_eq!(turns.available_permits(), 1);
     }

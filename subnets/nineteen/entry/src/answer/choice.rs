@@ -95,7 +95,7 @@ fn merge_fields(call: &mut Value, piece: Value) {
                 arguments.push_str(value.as_str().unwrap_or_default());
             }
             Some(function) if name == "function" => merge_fields(function, value),
-            Some(known) if known.is_null() || known.as_str() == Some("") => *known = value,
+            Some(field) if field.is_null() || field.as_str() == Some("") => *field = value,
             Some(_) => {}
             None => _ = call.insert(name, value),
         }

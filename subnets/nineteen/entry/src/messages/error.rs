@@ -13,7 +13,7 @@ const OVERLOADED: u16 = 529;
 
 /// Returns whether a path is that of a route of Anthropic's API.
 pub(crate) fn is_message_route(path: &str) -> bool {
-    path.strip_prefix("/v1/messages").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix("/v1/messages").is_some_and(|path| path.is_empty() || path.starts_with('/'))
 }
 
 /// Converts an error response to Anthropic's format; returns other responses unchanged. `request_id` is the value of the

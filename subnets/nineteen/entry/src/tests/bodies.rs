@@ -72,7 +72,7 @@ fn requests() -> [Value; 5] {
     [chat, completion, response, message.clone(), message]
 }
 
-/// Any JSON value, with texts that have a meaning in some place.
+/// Any JSON value, with texts that have a meaning in requests.
 fn value() -> impl Strategy<Value = Value> {
     let words = select(vec![
         "user",

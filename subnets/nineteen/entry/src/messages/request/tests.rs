@@ -68,9 +68,9 @@ fn options_become_those_of_chats() {
         "output_config": {"effort": "max", "format": {"type": "json_schema", "schema": schema}},
         "metadata": {"user_id": "u"}, "service_tier": "auto", "cache_control": {"type": "ephemeral"}, "stream": true,
     });
-    let (request, found) = parse(&body(&options)).unwrap();
+    let (request, read) = parse(&body(&options)).unwrap();
     assert!(request.streams);
-    assert_eq!(found, MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true });
+    assert_eq!(read, MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true });
     let map = request.payload.into_map();
     let function = json!({"name": "f", "description": "d", "parameters": {"type": "object"}});
     for (name, expected) in [
@@ -189,8 +189,8 @@ fn invalid_fields_are_refused_by_name() {
         (json!({"parallel_tool_calls": true}), "parallel_tool_calls"),
     ] {
         let error = parse(&body(&further)).map(drop).unwrap_err();
-        let GatewayError::Field { param: found, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(found, param, "{further}: {error}");
+        let GatewayError::Field { param: named, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(named, param, "{further}: {error}");
     }
     assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::Body(_))));
 }
