@@ -328,6 +328,14 @@ mod tests {
         assert_eq!(price.text(u64::MAX, u64::MAX), i64::MAX);
     }
 
+    #[test]
+    fn public_view_tells_whether_the_model_reads_images() {
+        let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
+        assert_eq!(serde_json::to_value(task.public()).unwrap().get("image_tokens"), None);
+        task.image_tokens = std::num::NonZeroU32::new(700);
+        assert_eq!(serde_json::to_value(task.public()).unwrap()["image_tokens"], json!(700));
+    }
+
     proptest::proptest! {
         /// A price is the exact one, rounded up, or the largest number.
         #[test]

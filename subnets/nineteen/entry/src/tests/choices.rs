@@ -142,6 +142,10 @@ async fn slow_buyer_of_several_choices_gets_them() {
     answer.extend_from_slice(&body.collect().await.unwrap().to_bytes());
     let answer = String::from_utf8(answer).unwrap();
     assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 2, "{answer}");
+    for _ in 0..2 {
+        let sample = shop.samples.lock().await.recv().await.unwrap();
+        assert!(sample.response_time.unwrap() < total.as_secs_f64(), "{:?}", sample.response_time);
+    }
     shop.charged().await;
 }
 

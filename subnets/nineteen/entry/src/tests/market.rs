@@ -21,12 +21,13 @@ use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_query::{
     Contender, LARGEST_REQUEST, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor,
 };
-use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
+use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Limits, Peer, SystemClock};
+use tokio::sync::{Mutex, mpsc};
 use tower::ServiceExt as _;
 
 use crate::Gateway;
@@ -40,6 +41,8 @@ pub(super) struct Shop {
     pub(super) store: Store,
     pub(super) key: String,
     pub(super) id: String,
+    /// Answers to check.
+    pub(super) samples: Mutex<mpsc::Receiver<Sample>>,
     _folder: tempfile::TempDir,
 }
 
@@ -114,17 +117,18 @@ pub(super) async fn shop_with_slots(
     };
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
-    let (samples, _) = tokio::sync::mpsc::channel(16);
+    let (sender, samples) = mpsc::channel(16);
     let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =
-        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), samples).with_queue(queue);
+        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), sender).with_queue(queue);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
     let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
     let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
-    Shop { router, store, key: made.secret.to_string(), id: made.id, _folder: folder }
+    let samples = Mutex::new(samples);
+    Shop { router, store, key: made.secret.to_string(), id: made.id, samples, _folder: folder }
 }
 
 impl Shop {
