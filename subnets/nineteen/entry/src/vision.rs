@@ -264,6 +264,10 @@ mod tests {
             let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
             assert!(param == "second" && actual.contains(reason), "{error}");
         }
-        assert_eq!(turns.available_permits(), 1);
+        // Requests that download wait for each other.
+        let _turn = turns.acquire().await.unwrap();
+        let mut waiting = chat(&[at("small")]);
+        let waiting = download_images(&mut waiting, &fields[..1], rules(), &turns);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
     }
 }
