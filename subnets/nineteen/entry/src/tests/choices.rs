@@ -156,16 +156,12 @@ async fn buyer_that_leaves_cancels_all_choices() {
     let (begun, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
     let miner = post(move || {
         begun.fetch_add(1, Ordering::SeqCst);
-        let guard = Cancelled(Arc::clone(&ended));
+        let running = Cancelled(Arc::clone(&ended));
         async move {
-            let words = futures::stream::repeat_with(word).then(move |word| {
-                let _running = &guard;
-                async move {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                    Ok::<_, Infallible>(Bytes::from(word))
-                }
-            });
-            Body::from_stream(words)
+            Body::from_stream(futures::stream::unfold(running, |running| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Some((Ok::<_, Infallible>(Bytes::from(word())), running))
+            }))
         }
     });
     let shop = shop_with_two_slots(miner, Duration::from_mins(1), QueryDeadlines::default()).await;
