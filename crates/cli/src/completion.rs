@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::Str;
 use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
@@ -67,7 +68,7 @@ fn with_candidates(command: Command) -> Command {
 
 /// Returns the source of an argument's candidates, which its name and the name of its value select.
 fn source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
-    let value = argument.get_value_names().and_then(|names| names.first()).map(|name| name.as_str());
+    let value = argument.get_value_names().and_then(|names| names.first()).map(Str::as_str);
     match (argument.get_id().as_str(), value?) {
         ("network", "NETWORK") => Some(network_candidates),
         ("netuid" | "to_netuid", _) => Some(netuid_candidates),

@@ -1,5 +1,7 @@
 //! The `tao completions` command.
 
+use std::fmt::Write as _;
+
 use clap::{Args, ValueEnum};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
@@ -46,8 +48,10 @@ pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> anyhow::Result<(
     let mut script = String::from_utf8(script)?;
     if matches!(args.shell, Shell::Zsh) {
         // As a file in $fpath, the script is the body of a function, which zsh calls for the first completion.
-        script +=
-            &format!("\nif [ \"$funcstack[1]\" = \"_{name}\" ]; then\n    _clap_dynamic_completer_{name} \"$@\"\nfi\n");
+        writeln!(
+            script,
+            "\nif [ \"$funcstack[1]\" = \"_{name}\" ]; then\n    _clap_dynamic_completer_{name} \"$@\"\nfi"
+        )?;
     }
     context.print(script.trim_end())
 }

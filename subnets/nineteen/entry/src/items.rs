@@ -71,7 +71,7 @@ struct Unnamed {
 /// Items of an answer in progress.
 #[derive(Debug)]
 pub(crate) struct Items {
-    items: Vec<Item>,
+    begun: Vec<Item>,
     /// Tool calls that begin when their names arrive.
     unnamed: Vec<Unnamed>,
     /// Number of tool calls, also of those without a name.
@@ -85,15 +85,15 @@ impl Items {
     /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool calls that the server does
     /// not name begin with `id_prefix`.
     pub(crate) const fn new(keeps_reasoning: bool, id_prefix: &'static str) -> Self {
-        Self { items: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
+        Self { begun: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Item> {
-        self.items.get(index)
+        self.begun.get(index)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Item> {
-        self.items.iter()
+        self.begun.iter()
     }
 
     /// Adds a chunk of the answer; returns the resulting additions.
@@ -118,10 +118,10 @@ impl Items {
 
     /// Appends a text to the last item if that is of the same kind as `empty`; otherwise, begins a new item with it.
     fn extend_last(&mut self, empty: Item, text: &str) -> Addition {
-        if self.items.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
+        if self.begun.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
             return self.begin(empty, text);
         }
-        self.extend(self.items.len().saturating_sub(1), text)
+        self.extend(self.begun.len().saturating_sub(1), text)
     }
 
     /// Adds a fragment of a tool call; `None` while the call has no name, or if there are too many calls.
@@ -130,7 +130,7 @@ impl Items {
         let of_fragment = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
         let (id, name, arguments) = (text("/id"), text("/function/name"), text("/function/arguments"));
         let is_same = |item: &Item| matches!(item, Item::Call { number, .. } if *number == of_fragment);
-        if let Some(index) = self.items.iter().rposition(is_same) {
+        if let Some(index) = self.begun.iter().rposition(is_same) {
             return Some(self.extend(index, arguments));
         }
         let mut call = match self.unnamed.iter().position(|call| call.number == of_fragment) {
@@ -157,12 +157,12 @@ impl Items {
     }
 
     fn begin(&mut self, empty: Item, content: &str) -> Addition {
-        self.items.push(empty);
-        Addition { is_new: true, ..self.extend(self.items.len().saturating_sub(1), content) }
+        self.begun.push(empty);
+        Addition { is_new: true, ..self.extend(self.begun.len().saturating_sub(1), content) }
     }
 
     fn extend(&mut self, index: usize, content: &str) -> Addition {
-        if let Some(item) = self.items.get_mut(index) {
+        if let Some(item) = self.begun.get_mut(index) {
             item.content_mut().push_str(content);
         }
         Addition { index, is_new: false, content: content.to_owned() }

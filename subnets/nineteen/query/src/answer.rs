@@ -51,7 +51,6 @@ pub(crate) struct Attempt {
     task_type: TaskType,
     task_timeout: Duration,
     path: &'static str,
-    streams: bool,
     steps: u32,
     /// Work of an embedding request, in tokens.
     embedded: f64,
@@ -105,7 +104,6 @@ impl Attempt {
             task_type: task.task_type,
             task_timeout: Duration::from_secs_f64(task.timeout.get()),
             path: task.endpoint.path(),
-            streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
             embedded: embedding_work(request.payload.shared()),
             dimensions: request.payload.get("dimensions").and_then(Value::as_u64),
@@ -222,7 +220,7 @@ impl Attempt {
         }
         self.waited = began.elapsed();
         let mut reading = Reading::new(answer, between, self.inner.deadlines.total);
-        if !self.streams {
+        if !self.slot.task.is_stream {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
             self.outcome = Some(self.answered());

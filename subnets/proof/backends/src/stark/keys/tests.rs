@@ -15,19 +15,22 @@ fn matrices() -> Network {
     testing::matrices(Matrices { count: 1, rows: 2, inner: 3, columns: 2 }, None)
 }
 
+/// Changes a valid key.
+type Change = fn(&mut VerificationKeyFile);
+
 #[test]
 fn malformed_keys_with_polynomials_are_rejected() {
-    let is_valid = |change: fn(&mut VerificationKeyFile)| {
+    let is_valid = |change: Change| {
         let mut file = VerificationKeyFile::from_bytes(&key(&matrices())).unwrap();
         change(&mut file);
         VerificationKeyFile::from_bytes(&file.to_bytes().unwrap()).is_ok()
     };
     assert!(is_valid(|_| ()));
     assert!(is_valid(|file| file.gaps = vec![MAX_DEGREE as u32; MAX_GAPS]));
-    let changes: [(&str, fn(&mut VerificationKeyFile)); 8] = [
+    let changes: [(&str, Change); 8] = [
         ("33 gaps", |file| file.gaps = vec![1; MAX_GAPS + 1]),
         ("a gap above the degree", |file| file.gaps = vec![MAX_DEGREE as u32 + 1]),
-        ("8 tables", |file| drop(file.log_rows.pop())),
+        ("8 tables", |file| file.log_rows.truncate(8)),
         ("10 tables", |file| file.log_rows.push(MIN_LOG_ROWS)),
         ("no polynomials", |file| file.log_rows[6] = 0),
         ("no kernels", |file| file.log_rows[7] = 0),

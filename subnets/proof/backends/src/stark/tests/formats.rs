@@ -5,8 +5,8 @@ use taonet_proof_core::network::Matrices;
 use super::*;
 use crate::testing::{moved, small, table};
 
-fn rescale(shift: u8) -> Option<Rescale> {
-    Some(Rescale { shift, clamp: Clamp::Signed(8) })
+const fn rescale(shift: u8) -> Rescale {
+    Rescale { shift, clamp: Clamp::Signed(8) }
 }
 
 /// Creates a convolution of 3×3 with a padding of one.
@@ -16,7 +16,7 @@ fn convolution(tensor: u32, channels: [usize; 2], groups: usize, stride: usize) 
     let weights = (0..count).map(|_| generator.random_range(-9..=9)).collect();
     let window = Window { kernel: [3; 2], stride: [stride; 2], padding: [1; 4] };
     let operation = Operation::Convolution { window, groups, weights, bias: vec![3; channels[1]] };
-    Layer { inputs: vec![tensor], operation, rescale: rescale(6), scale: 0 }
+    Layer { inputs: vec![tensor], operation, rescale: Some(rescale(6)), scale: 0 }
 }
 
 fn network(shape: Shape, layers: Vec<Layer>) -> Network {
@@ -28,7 +28,7 @@ fn residual() -> Network {
     let layers = vec![
         convolution(0, [8, 8], 1, 1),
         convolution(1, [8, 8], 1, 1),
-        Layer { inputs: vec![1, 2], operation: sum, rescale: rescale(1), scale: 0 },
+        Layer { inputs: vec![1, 2], operation: sum, rescale: Some(rescale(1)), scale: 0 },
     ];
     network(Shape::new(8, 16, 16).unwrap(), layers)
 }
@@ -45,7 +45,7 @@ fn attention() -> Network {
         Layer { inputs: inputs.to_vec(), operation, rescale, scale: 0 }
     };
     let [queries, keys, values] = [0, 72, 144].map(|first| moved(&[0], &(first..first + 72).collect::<Vec<u32>>(), 0));
-    let scores = product([1, 2], 4, 9, rescale(10));
+    let scores = product([1, 2], 4, 9, Some(rescale(10)));
     let weights = table(4, -128, (0..256).map(|argument| argument * argument / 512));
     small(216, vec![queries, keys, values, scores, weights, product([5, 3], 9, 4, None)])
 }
