@@ -161,7 +161,7 @@ mod tests {
     }
 
     /// Settings that functions of a command name, but that have no effect on it.
-    const WITHOUT_EFFECT: [(&str, &[&str]); 23] = [
+    const WITHOUT_EFFECT: [(&str, &[&str]); 22] = [
         // The demonstration replaces them, or its services are its own.
         (
             "tao demo",
@@ -186,8 +186,6 @@ mod tests {
         ("tao wallet swap-coldkey execute", &["BT_WALLET_HOTKEY"]),
         ("tao wallet swap-coldkey dispute", &["BT_WALLET_HOTKEY"]),
         ("tao wallet swap-coldkey clear", &["BT_WALLET_HOTKEY"]),
-        // Read by a method of the same name as one of the temporary key.
-        ("bb bench interpret", &["BT_WALLET_HOTKEY"]),
         // Only in the text of an error, or for the keys of uploaded results.
         ("bb scorer", &["BABELBIT_NETUID", "S3_LOG_DIR"]),
         ("bb scoring-api", &["S3_LOG_DIR"]),
