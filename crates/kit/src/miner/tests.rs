@@ -243,7 +243,8 @@ async fn replay_log_refuses_requests_from_before_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
         let start = async || Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await;
-        let (headers, first) = (signed(), start().await);
+        let first = start().await;
+        let headers = signed();
         assert_eq!(first.send(headers.clone(), BODY).await, 200);
         assert_eq!(first.send(headers.clone(), BODY).await, 401, "the same process");
         first.stop().await;

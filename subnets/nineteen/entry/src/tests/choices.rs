@@ -166,8 +166,10 @@ async fn buyer_that_leaves_cancels_all_choices() {
     });
     let shop = shop_with_two_slots(miner, Duration::from_mins(1), QueryDeadlines::default()).await;
     let mut body = shop.buy(&json!({"n": 3, "stream": true, "max_tokens": 300})).await.into_body();
-    while started.load(Ordering::SeqCst) < 2 {
-        body.frame().await.unwrap().unwrap();
+    let mut received = String::new();
+    while started.load(Ordering::SeqCst) < 2 || !received.contains("word") {
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        received += &String::from_utf8_lossy(&frame);
     }
     drop(body);
     let began = std::time::Instant::now();
