@@ -116,7 +116,7 @@ fn broken_set_up_has_all_faults_in_one_report() {
         assert_eq!(finding["exit_code"].is_u64(), finding["status"] == "fault", "{finding}");
     }
     let output = command.args(["--wide"]).output().unwrap();
-    assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"hint\":\""), "{}", stderr(&output));
 
     // What is mended is no longer reported.
     set_permissions(&hotkey, Permissions::from_mode(0o600)).unwrap();
