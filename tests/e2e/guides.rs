@@ -1,17 +1,18 @@
-//! Runs the commands of the guides for validators and subnet owners, of the guide of proofs, of the guide of the text
-//! contest, and of the inference market's walkthrough.
+//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages of the book's parts, of
+//! the guide of proofs, of the guide of the text contest, and of the inference market's walkthrough.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
 
 mod machine;
+mod migration;
 mod nineteen;
 mod proof;
 mod quickstart;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -41,14 +42,21 @@ struct Walkthrough {
 impl Walkthrough {
     /// Runs the walkthrough of a guide, the block below the heading "Try it on a local chain".
     fn of(guide: &str) -> Self {
+        Self::with_files(guide, |_| ())
+    }
+
+    /// Like [`Self::of`], with files that `prepare` writes to the directory in place of the guide's copies from `..`.
+    fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
         let mut walkthrough = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
         for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
                 // The test has its own directory.
                 "" | "mkdir rehearsal && cd rehearsal" => {}
+                line if line.starts_with("cp -r ../") => {}
                 line if comment.trim() == "a service" => walkthrough.serve(line),
                 line => match line.strip_prefix("export ") {
                     Some(pairs) => walkthrough.export(pairs),
@@ -219,6 +227,21 @@ fn the_subnet_owner_guide_works() {
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
     let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
     walkthrough.run_chapter(guide, "On the chain", &here);
+}
+
+/// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.
+#[test]
+fn first_pages_of_the_book_work() {
+    let miner = Walkthrough::of("docs/mine.md");
+    assert_eq!(miner.services.len(), 1);
+    let owner = Walkthrough::of("docs/build.md");
+    assert_eq!(owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"], true);
+    let holder = Walkthrough::of("docs/use.md");
+    let owned = holder.ask(&["wallet", "overview"]);
+    assert_eq!(owned["neurons"][0]["netuid"], 59, "{owned}");
+    assert!(owned["stake_rao"].as_u64() > Some(0), "{owned}");
+    // 5000 TAO less payment, registration, stake and fees.
+    assert!(owned["free_rao"].as_u64() < Some(4_890_000_000_000), "{owned}");
 }
 
 /// Returns every line of a guide that calls our programs, with placeholders filled in.

@@ -5,6 +5,7 @@
 //! pages are generated.
 
 mod environment;
+mod groups;
 #[cfg(test)]
 mod reads;
 
@@ -45,10 +46,11 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
     sections
 }
 
-/// Adds the descriptions and examples to a command and all its subcommands.
+/// Adds the descriptions and examples to a command and all its subcommands, and groups the commands of `tao`.
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    document(command, &name, &sections())
+    let command = document(command, &name, &sections());
+    if name == "tao" { groups::grouped(command) } else { command }
 }
 
 fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'_>>) -> Command {

@@ -19,20 +19,20 @@ use crate::Protocol;
 
 /// A request to add two numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sum {
+pub(crate) struct SumRequest {
     pub(crate) a: i64,
     pub(crate) b: i64,
     pub(crate) sum: Option<i64>,
 }
 
-impl Sum {
+impl SumRequest {
     /// A request.
     pub(crate) const ONE_AND_TWO: Self = Self { a: 1, b: 2, sum: None };
     /// The right response to it.
     pub(crate) const THREE: &'static str = r#"{"a": 1, "b": 2, "sum": 3}"#;
 }
 
-impl Protocol for Sum {
+impl Protocol for SumRequest {
     fn class() -> SynapseClass {
         SynapseClass::new("Sum").hash(["a", "b"]).required("a", json!(0)).required("b", json!(0))
     }
@@ -58,7 +58,7 @@ pub(crate) async fn listen(router: Router) -> SocketAddr {
 
 /// Returns a client that signs requests of the kind `Sum`, and of the given further classes.
 pub(crate) fn client(keypair: Keypair, classes: &[&str]) -> SignedClient {
-    let scheme = DendriteScheme::new().class(Sum::class());
+    let scheme = DendriteScheme::new().class(SumRequest::class());
     let scheme = classes.iter().fold(scheme, |scheme, name| scheme.class(SynapseClass::new(*name)));
     SignedClient::new(Signer::new(keypair, "127.0.0.1", scheme), ClientConfig::default()).unwrap()
 }

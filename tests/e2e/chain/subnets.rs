@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::{ALICE, AS_ALICE, Chain, failure};
-use crate::support::refusal;
+use crate::cli::candidates;
+use crate::support::{document, refusal, tao};
 
 #[test]
 fn subnets_are_created_started_and_shown() {
@@ -63,6 +64,22 @@ fn subnet_check_warns_before_the_launch() {
     assert!(text.contains("validators can copy the weights of others") && text.contains("warnings, block"), "{text}");
     let error = refusal(&chain.tao(&["subnets", "check", "77"], &[]), 1);
     assert!(error.contains("subnet 77 does not exist"), "{error}");
+}
+
+#[test]
+fn listed_subnets_are_completed() {
+    let chain = Chain::with(&["--block-time", "1s"]);
+    let cache = tempfile::tempdir().unwrap();
+    let here = || {
+        let mut command = tao();
+        command.env("XDG_CACHE_HOME", cache.path()).env("BT_CHAIN_ENDPOINT", chain.url());
+        command
+    };
+    assert!(candidates(here(), &["tao", "metagraph", "7"]).is_empty());
+    document(&here().args(["subnets", "list", "--json"]).output().unwrap());
+    assert_eq!(candidates(here(), &["tao", "metagraph", "7"]), ["7"]);
+    // The subnets of another network are not known.
+    assert!(candidates(here(), &["tao", "metagraph", "--network", "finney", "7"]).is_empty());
 }
 
 #[test]

@@ -9,15 +9,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::{NETUID, Sum, chain, client, entry, key, neuron};
+use crate::testing::{NETUID, SumRequest, chain, client, entry, key, neuron};
 
 const BODY: &str = r#"{"a": 1, "b": 2}"#;
 const DEADLINE: Duration = Duration::from_secs(12);
 
-async fn add(request: Sum, _: Caller) -> Result<Sum, SynapseError> {
+async fn add(request: SumRequest, _: Caller) -> Result<SumRequest, SynapseError> {
     let sum = request.a.checked_add(request.b);
     let sum = sum.ok_or_else(|| SynapseError::new(StatusCode::BAD_REQUEST, "the sum is too large"))?;
-    Ok(Sum { sum: Some(sum), ..request })
+    Ok(SumRequest { sum: Some(sum), ..request })
 }
 
 fn settings() -> MinerSettings {
@@ -155,7 +155,7 @@ async fn request_that_is_not_signed_as_sent_is_refused() {
 async fn limits_of_the_settings_apply() {
     let limits =
         Limits { header_count: 32, body_bytes: 100, answer_timeout: Duration::from_millis(100), ..Limits::default() };
-    let hang = |_: Sum, _: Caller| std::future::pending::<Result<Sum, SynapseError>>();
+    let hang = |_: SumRequest, _: Caller| std::future::pending::<Result<SumRequest, SynapseError>>();
     let miner = Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(hang);
     let miner = Served::start(miner).await;
     let mut many = signed();
@@ -193,12 +193,12 @@ async fn blocked_validator_is_refused() {
 async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) {
     let (callers, permits) = (Arc::<Mutex<Vec<Hotkey>>>::default(), Arc::new(Semaphore::new(0)));
     let (noted, gate) = (Arc::clone(&callers), Arc::clone(&permits));
-    let forward = move |request: Sum, caller: Caller| {
+    let forward = move |request: SumRequest, caller: Caller| {
         noted.lock().unwrap().push(caller.hotkey);
         let gate = Arc::clone(&gate);
         async move {
             gate.acquire().await.unwrap().forget();
-            Ok::<_, SynapseError>(Sum { sum: Some(3), ..request })
+            Ok::<_, SynapseError>(SumRequest { sum: Some(3), ..request })
         }
     };
     let miner = Miner::new(key("//miner"), MinerSettings { load, ..settings() }).serve(forward);
@@ -243,7 +243,8 @@ async fn replay_log_refuses_requests_from_before_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
         let start = async || Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await;
-        let (headers, first) = (signed(), start().await);
+        let first = start().await;
+        let headers = signed();
         assert_eq!(first.send(headers.clone(), BODY).await, 200);
         assert_eq!(first.send(headers.clone(), BODY).await, 401, "the same process");
         first.stop().await;
@@ -262,7 +263,7 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
         let chain = chain(1, vec![neuron(0, "//miner", None), neuron(1, "//validator", None)]);
         let (arrived, permits) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
         let (notify, gate) = (Arc::clone(&arrived), Arc::clone(&permits));
-        let forward = move |request: Sum, _: Caller| {
+        let forward = move |request: SumRequest, _: Caller| {
             notify.add_permits(1);
             let gate = Arc::clone(&gate);
             async move {

@@ -6,7 +6,7 @@ use taonet_wire::{ClientConfig, DendriteScheme, Signer, SynapseClass};
 use tokio::sync::Barrier;
 
 use super::*;
-use crate::testing::{Sum, client, entry, key, listen};
+use crate::testing::{SumRequest, client, entry, key, listen};
 
 const HANG: &[u8] = b"hang";
 
@@ -44,7 +44,7 @@ async fn replies_of_hostile_miners_are_errors() {
     // They are returned in the order of uids, not of the request.
     miners.reverse();
     let limits = QueryLimits { deadline: Duration::from_secs(3), max_response_bytes: 1_000, ..Default::default() };
-    let replies = query(&client(key("//validator"), &[]), &miners, &Sum::ONE_AND_TWO, limits).await.unwrap();
+    let replies = query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
     assert_eq!(replies.len(), rows.len());
     for (uid, (reply, (_, body, expected))) in (0..).zip(replies.iter().zip(rows)) {
         let outcome = reply.response.as_ref().map_or_else(ReplyError::outcome, |_| "answered");
@@ -112,7 +112,7 @@ fn failure_of_all_miners_is_recognised() {
     let reply = |outcome: &str| {
         let field = String::new();
         let response = match outcome {
-            "answered" => Ok(Sum::ONE_AND_TWO),
+            "answered" => Ok(SumRequest::ONE_AND_TWO),
             "other_request" => Err(ReplyError::OtherRequest { field }),
             "timeout" => Err(ReplyError::Call(CallError::Timeout { after: Duration::ZERO })),
             other => panic!("{other}"),
@@ -145,17 +145,21 @@ async fn requests_share_the_concurrency() {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
             all.wait().await;
             running.fetch_sub(1, Ordering::SeqCst);
-            Sum::THREE
+            SumRequest::THREE
         }
     });
     let address = listen(router).await;
     let miners: Vec<_> = (0..6).map(|uid| entry(uid, key("//miner").hotkey(), address.port())).collect();
     let limits = QueryLimits { concurrency: NonZeroUsize::new(3).unwrap(), ..QueryLimits::default() };
     let client = client(key("//validator"), &[]);
-    let replies = query(&client, &miners, &Sum::ONE_AND_TWO, limits).await.unwrap();
+    let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
     assert!(replies.iter().all(|reply| reply.response.is_ok()), "{replies:?}");
     assert_eq!(most.load(Ordering::SeqCst), 3);
-    assert_eq!(query::<Sum>(&client, &[], &Sum::ONE_AND_TWO, limits).await.unwrap().len(), 0, "no miners");
+    assert_eq!(
+        query::<SumRequest>(&client, &[], &SumRequest::ONE_AND_TWO, limits).await.unwrap().len(),
+        0,
+        "no miners"
+    );
 }
 
 /// With one request at a time, each waits for the timeout of the one before.
@@ -166,6 +170,6 @@ async fn requests_wait_while_the_concurrency_is_used() {
         QueryLimits { deadline: Duration::from_millis(200), concurrency: NonZeroUsize::MIN, ..QueryLimits::default() };
     let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
     let began = Instant::now();
-    query(&client(key("//validator"), &[]), &miners, &Sum::ONE_AND_TWO, limits).await.unwrap();
+    query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(600), "one after the other: {:?}", began.elapsed());
 }

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::*;
 use crate::query::query;
 use crate::scores::{Averaging, CompletedStep, StepResults};
-use crate::testing::{NETUID, Sum, chain, entry, key, listen, neuron};
+use crate::testing::{NETUID, SumRequest, chain, entry, key, listen, neuron};
 
 #[test]
 fn random_selection_has_the_requested_size_and_no_miner_twice() {
@@ -46,7 +46,7 @@ fn settings_out_of_their_range_are_refused() {
         (0.1, u32::MAX, true),
     ] {
         let interval = Duration::from_hours(1);
-        let settings = ValidatorSettings { alpha, interval, max_score_epochs, ..ValidatorSettings::new(NETUID) };
+        let settings = ValidatorSettings { interval, alpha, max_score_epochs, ..ValidatorSettings::new(NETUID) };
         assert_eq!(settings.check().is_ok(), is_valid, "{alpha} {max_score_epochs}");
     }
     assert!(ValidatorSettings::new(NETUID).check().is_ok());
@@ -55,15 +55,15 @@ fn settings_out_of_their_range_are_refused() {
 /// The client's own limit is 16 MiB.
 #[tokio::test]
 async fn response_limit_of_the_settings_applies_above_that_of_the_client() {
-    let body = format!("{}{}", " ".repeat(17 << 20), Sum::THREE);
+    let body = format!("{}{}", " ".repeat(17 << 20), SumRequest::THREE);
     let miner = listen(Router::new().fallback(move || std::future::ready((StatusCode::OK, body.clone())))).await;
     let miners = [entry(0, key("//miner").hotkey(), miner.port())];
     for (max_response_bytes, is_read) in [(18 << 20, true), (16 << 20, false)] {
         let query_limits = QueryLimits { max_response_bytes, ..QueryLimits::default() };
         let addresses = AddressPolicy::private();
         let settings = ValidatorSettings { query: query_limits, addresses, ..ValidatorSettings::new(NETUID) };
-        let client = client::<Sum>(key("//validator"), &settings).unwrap();
-        let replies = query(&client, &miners, &Sum::ONE_AND_TWO, settings.query).await.unwrap();
+        let client = client::<SumRequest>(key("//validator"), &settings).unwrap();
+        let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, settings.query).await.unwrap();
         assert_eq!(replies[0].response.is_ok(), is_read, "{max_response_bytes}: {replies:?}");
     }
 }
@@ -82,14 +82,14 @@ impl Blocking {
 }
 
 impl Challenge for Blocking {
-    type Request = Sum;
+    type Request = SumRequest;
 
-    async fn request(&self, _: &[MinerEntry]) -> Result<Sum, BoxError> {
+    async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
         self.wait();
-        Ok(Sum::ONE_AND_TWO)
+        Ok(SumRequest::ONE_AND_TWO)
     }
 
-    async fn rewards(&self, _: &Sum, replies: &[Reply<Sum>]) -> Result<Vec<f64>, BoxError> {
+    async fn rewards(&self, _: &SumRequest, replies: &[Reply<SumRequest>]) -> Result<Vec<f64>, BoxError> {
         Ok(vec![0.0; replies.len()])
     }
 }

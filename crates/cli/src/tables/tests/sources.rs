@@ -7,11 +7,12 @@ use super::samples;
 
 /// Aligned output without a table: progress bars, and lists of paths, which are not wrapped so that they can be copied.
 /// And decimals that are filled up to be parsed.
-const ALIGNED: [(&str, &str); 4] = [
+const ALIGNED: [(&str, &str); 5] = [
     ("commands/demo/contest.rs", "prefix:12"),
     ("commands/demo/contest.rs", "bar:30.cyan"),
     ("commands/wallet/written_key.rs", "what:8"),
     ("commands/stake/limit.rs", "decimals:0<DECIMALS$"),
+    ("help/groups.rs", "name:NAME_WIDTH$"),
 ];
 
 /// Returns the sources that use tables, by path, without comments and unit tests.

@@ -10,7 +10,7 @@ use taonet_validator::LocalWeights;
 use tempfile::TempDir;
 
 use super::*;
-use crate::testing::{NETUID, Sum, chain, client, key, listen, neuron};
+use crate::testing::{NETUID, SumRequest, chain, client, key, listen, neuron};
 use crate::validator::Select;
 
 /// Number of validators that the tests have started.
@@ -30,7 +30,7 @@ enum Behaviour {
 }
 
 impl Challenge for Behaviour {
-    type Request = Sum;
+    type Request = SumRequest;
 
     fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
         match self {
@@ -39,11 +39,11 @@ impl Challenge for Behaviour {
         }
     }
 
-    async fn request(&self, _: &[MinerEntry]) -> Result<Sum, BoxError> {
-        if *self == Self::RequestFails { Err("no number left".into()) } else { Ok(Sum::ONE_AND_TWO) }
+    async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
+        if *self == Self::RequestFails { Err("no number left".into()) } else { Ok(SumRequest::ONE_AND_TWO) }
     }
 
-    async fn rewards(&self, _: &Sum, replies: &[Reply<Sum>]) -> Result<Vec<f64>, BoxError> {
+    async fn rewards(&self, _: &SumRequest, replies: &[Reply<SumRequest>]) -> Result<Vec<f64>, BoxError> {
         match self {
             Self::RewardsFail => return Err("the calculator is broken".into()),
             Self::RewardsHang => std::future::pending().await,
@@ -101,7 +101,7 @@ impl World {
 
 /// Serves a miner that gives the right response, and returns its port.
 async fn good_miner() -> Option<u16> {
-    Some(listen(Router::new().fallback(|| async { Sum::THREE })).await.port())
+    Some(listen(Router::new().fallback(|| async { SumRequest::THREE })).await.port())
 }
 
 #[tokio::test]
@@ -185,9 +185,13 @@ async fn restart_waits_for_the_rest_of_the_interval() {
     assert_eq!(rest(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
 }
 
-fn replies(count: u16) -> Vec<Reply<Sum>> {
-    let reply =
-        |uid| Reply { uid: Uid(uid), hotkey: key("//miner").hotkey(), response: Ok(Sum::ONE_AND_TWO), took: PAUSE };
+fn replies(count: u16) -> Vec<Reply<SumRequest>> {
+    let reply = |uid| Reply {
+        uid: Uid(uid),
+        hotkey: key("//miner").hotkey(),
+        response: Ok(SumRequest::ONE_AND_TWO),
+        took: PAUSE,
+    };
     (0..count).map(reply).collect()
 }
 

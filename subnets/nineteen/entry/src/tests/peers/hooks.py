@@ -1,6 +1,7 @@
 """Changes random values in schemathesis's requests: replaces models by offered ones, because unknown ones would all
 return 404, and URLs of images by that of a private host, so that no name is resolved. Conversations of `/v1/messages`
-must not end with a message of the assistant, which a JSON schema cannot express: such ones get another message."""
+must not end with a message of the assistant, which a JSON schema cannot express: such ones get another message. Nor can
+it express that all messages together have at most 8 images: further ones are left out."""
 
 import schemathesis
 
@@ -32,6 +33,22 @@ def with_private_urls(value):
     return replaced
 
 
+def with_few_images(value, left):
+    """Leaves out the images of a request after the first `left[0]`."""
+    if isinstance(value, list):
+        kept = []
+        for entry in value:
+            if isinstance(entry, dict) and entry.get("type") in ("image", "image_url", "input_image"):
+                left[0] -= 1
+                if left[0] < 0:
+                    continue
+            kept.append(with_few_images(entry, left))
+        return kept
+    if isinstance(value, dict):
+        return {name: with_few_images(entry, left) for name, entry in value.items()}
+    return value
+
+
 @schemathesis.hook
 def map_body(context, body):
     if isinstance(body, dict) and isinstance(body.get("model"), str) and body["model"]:
@@ -47,5 +64,5 @@ def map_body(context, body):
                 body = {**body, name: PRIVATE}
         for name in ("messages", "input"):
             if name in body:
-                body = {**body, name: with_private_urls(body[name])}
+                body = {**body, name: with_few_images(with_private_urls(body[name]), [8])}
     return body
