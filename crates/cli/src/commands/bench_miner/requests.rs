@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use axum::body::Bytes;
+use axum::http::HeaderName;
 use rand::seq::IndexedRandom as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -24,6 +25,9 @@ const WORDS: [&str; 16] = [
     "the", "ferry", "leaves", "at", "half", "past", "seven", "from", "northern", "pier", "whatever", "weather", "says",
     "today", "and", "tomorrow",
 ];
+
+/// Bytes of a generated request besides the words of a prompt, at most.
+const OTHER_BYTES: usize = 128;
 
 /// Which requests are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,6 +142,11 @@ impl Requests {
         if requests.is_empty() {
             return Err(wrong("there are no requests".to_owned()));
         }
+        // The dendrite scheme sends these fields as headers.
+        let is_no_header = |field: &&String| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err();
+        if let Some(field) = required.keys().find(is_no_header) {
+            return Err(wrong(format!("the required field `{field}` cannot be part of a header's name")));
+        }
         let fields = hash.iter().chain(required.keys());
         for field in fields {
             if let Some(number) = requests.iter().position(|request| !request.contains_key(field)) {
@@ -162,6 +171,18 @@ impl Requests {
             Source::Summing { digits } => Some(digits),
             Source::Prompt { words } => Some(words),
             Source::File { .. } => None,
+        }
+    }
+
+    /// Returns the maximum size of a generated request, in bytes. Those of a file are in memory once.
+    pub(super) fn generated_bytes(&self) -> usize {
+        match self.source {
+            Source::Summing { .. } => OTHER_BYTES,
+            Source::Prompt { words } => {
+                let longest = WORDS.iter().map(|word| word.len()).max().unwrap_or_default();
+                OTHER_BYTES + words as usize * (longest + 1)
+            }
+            Source::File { .. } => 0,
         }
     }
 
@@ -203,11 +224,21 @@ impl Request {
             Expected::Sum(_) => "the response has a wrong sum, or none".to_owned(),
             Expected::Field(field) => match fields.get(field) {
                 None | Some(Value::Null) => format!("the response has no `{field}`"),
-                Some(Value::String(text)) if text.is_empty() => format!("the response has an empty `{field}`"),
+                Some(value) if is_empty(value) => format!("the response has an empty `{field}`"),
                 Some(_) => return None,
             },
         };
         Some((ReturnCode::InvalidResponse, reason))
+    }
+}
+
+/// Returns whether a value is the empty text, list or object.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -237,6 +268,11 @@ mod tests {
         let message = body(&prompt)["messages"][0].as_str().unwrap().to_owned();
         assert_eq!(message.split(' ').count(), 200);
         assert_eq!(Requests::new(&Kind::Prompt, None).unwrap().size(), Some(DEFAULT_WORDS));
+        for (kind, size) in [(Kind::Summing, 18), (Kind::Prompt, 1), (Kind::Prompt, 2_000)] {
+            let requests = Requests::new(&kind, Some(size)).unwrap();
+            let (bytes, most) = (requests.request(0).body.len(), requests.generated_bytes());
+            assert!((bytes..bytes * 4 + 128).contains(&most), "{kind} of {size}: {bytes} bytes, at most {most}");
+        }
     }
 
     /// Columns: body of the response · code and reason
@@ -260,8 +296,13 @@ mod tests {
         }
         let text = Request { body: Bytes::new(), expected: Expected::Field("completion".to_owned()) };
         assert_eq!(text.problem(br#"{"completion": "Austin"}"#), None);
-        for body in [&b"{}"[..], br#"{"completion": null}"#, br#"{"completion": ""}"#] {
-            assert_eq!(text.problem(body).unwrap().0, ReturnCode::InvalidResponse);
+        for empty in ["null", "\"\"", "[]", "{}"] {
+            let body = format!("{{\"completion\": {empty}}}");
+            assert_eq!(text.problem(body.as_bytes()).unwrap().0, ReturnCode::InvalidResponse, "{empty}");
+        }
+        assert_eq!(text.problem(b"{}").unwrap().0, ReturnCode::InvalidResponse);
+        for value in ["0", "false", "[\"\"]"] {
+            assert_eq!(text.problem(format!("{{\"completion\": {value}}}").as_bytes()), None, "{value}");
         }
     }
 
@@ -290,6 +331,7 @@ mod tests {
             (r#"{"class": "", "requests": [{}]}"#, "`` is no class name"),
             (r#"{"class": "E", "hash": ["x"], "requests": [{"x": 1}, {}]}"#, "request 2 has no field `x`"),
             (r#"{"class": "E", "requests": [1]}"#, "invalid type"),
+            (r#"{"class": "E", "required": {"a b": 1}, "requests": [{"a b": 1}]}"#, "field `a b` cannot be part of"),
             (r#"{"class": "E", "requests": [{}], "size": 3}"#, "unknown field `size`"),
         ] {
             let message = read(text).unwrap_err().to_string();
