@@ -28,6 +28,9 @@ pub(super) struct TargetArgs {
     /// Published address that represents this machine, on a development chain
     #[arg(long, value_name = "IP", requires = "netuid")]
     local_miner_ip: Option<String>,
+    /// Call a private address that the miner publishes; others can publish an address of your own network, too
+    #[arg(long, requires = "netuid")]
+    allow_private: bool,
     /// Load a public address, too: only a miner of your own, or with its operator's consent
     #[arg(long, short = 'y')]
     yes: bool,
@@ -53,7 +56,7 @@ impl TargetArgs {
         let peer = match (&self.target, self.hotkey, self.netuid) {
             (Target::Hotkey(hotkey), None, Some(netuid)) => self.published(*hotkey, netuid, network).await?,
             (Target::Hotkey(_), ..) => return Err(usage("a hotkey requires --netuid, to look up its address")),
-            (Target::Address(address), Some(hotkey), _) => self.peer(hotkey, address)?,
+            (Target::Address(address), Some(hotkey), _) => peer(hotkey, address, &AddressPolicy::private())?,
             (Target::Address(_), None, _) => {
                 return Err(usage("an address requires --hotkey, the receiver that the requests are signed for"));
             }
@@ -84,17 +87,30 @@ impl TargetArgs {
         let Some(address) = neuron.address else {
             bail!("{hotkey} publishes no address on subnet {netuid}\nhint: pass the address, and --hotkey {hotkey}");
         };
-        self.peer(hotkey, &address.to_string())
+        peer(hotkey, &address.to_string(), &self.published_policy())
     }
 
-    fn peer(&self, hotkey: Hotkey, address: &str) -> anyhow::Result<Peer> {
-        let policy = AddressPolicy { local_miner_ip: self.local_miner_ip.clone(), ..AddressPolicy::private() };
-        let address = policy.resolve(address).map_err(|error| usage(&error.to_string()))?;
-        if address.url().scheme() != "http" || address.url().path() != "/" {
-            return Err(usage(&format!("{}: expected http://HOST:PORT, without a path", address.url())));
+    /// Returns which published addresses are called: anyone can publish an address in the caller's own network.
+    fn published_policy(&self) -> AddressPolicy {
+        AddressPolicy {
+            allow_private: self.allow_private,
+            local_miner_ip: self.local_miner_ip.clone(),
+            ..AddressPolicy::default()
         }
-        address.peer(hotkey).map_err(|error| usage(&error.to_string()))
     }
+}
+
+/// Returns the peer at an address that the policy permits.
+fn peer(hotkey: Hotkey, address: &str, policy: &AddressPolicy) -> anyhow::Result<Peer> {
+    let address = policy.resolve(address).map_err(|error| {
+        let hint =
+            if error.is_forbidden() { "\nhint: pass --allow-private if the miner is in your network" } else { "" };
+        usage(&format!("{error}{hint}"))
+    })?;
+    if address.url().scheme() != "http" || address.url().path() != "/" {
+        return Err(usage(&format!("{}: expected http://HOST:PORT, without a path", address.url())));
+    }
+    address.peer(hotkey).map_err(|error| usage(&error.to_string()))
 }
 
 /// Returns the first public address of the peer's host, if it has one.
@@ -162,6 +178,29 @@ mod tests {
             let text = result.unwrap_err().to_string();
             assert!(text.contains(error), "{words:?}: {text}");
         }
+    }
+
+    #[test]
+    fn published_addresses_are_public_unless_confirmed() {
+        let published = |words: &[&str], address: &str| {
+            let words = [&["bench-miner", BOB, "--netuid", "59"], words].concat();
+            let policy = Line::try_parse_from(words).unwrap().target.published_policy();
+            peer(BOB.parse().unwrap(), address, &policy).map(|peer| peer.url(""))
+        };
+        for (words, address, url) in [
+            (&[] as &[&str], "8.8.8.8:8091", "http://8.8.8.8:8091/"),
+            (&["--local-miner-ip", "192.0.2.1"], "192.0.2.1:8091", "http://127.0.0.1:8091/"),
+            (&["--allow-private"], "10.0.0.7:8091", "http://10.0.0.7:8091/"),
+        ] {
+            assert_eq!(published(words, address).unwrap(), url);
+        }
+        for address in ["10.0.0.7:8091", "127.0.0.1:8091", "169.254.169.254:80", "192.0.2.1:8091"] {
+            let result = published(&[], address).map(drop);
+            assert_eq!(exit_code(&result), 2, "{address}");
+            let text = result.unwrap_err().to_string();
+            assert!(text.contains("is not a public address") && text.contains("--allow-private"), "{text}");
+        }
+        assert!(Line::try_parse_from(["bench-miner", "127.0.0.1:1", "--hotkey", BOB, "--allow-private"]).is_err());
     }
 
     #[test]
