@@ -122,6 +122,8 @@ fn miner_that_does_not_answer_is_a_network_failure() {
 fn benchmark_that_is_not_allowed_or_wrong_sends_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("nowhere/miner.svg").display().to_string();
+    let csv = folder.path().join("miner.csv").display().to_string();
+    std::fs::write(&csv, "results of before").unwrap();
     let key = ["--key-uri", "//Alice"];
     for (arguments, code, words) in [
         (&["8.8.8.8:8091", "--hotkey", BOB][..], 2, "hint: pass --yes if the miner is yours"),
@@ -132,8 +134,12 @@ fn benchmark_that_is_not_allowed_or_wrong_sends_nothing() {
         (&["127.0.0.1:9", "--hotkey", BOB, "--rate", "0"], 2, "calls per second from 0.001 to 10000"),
         (&["127.0.0.1:9", "--hotkey", BOB, "--kind", "/nowhere.json"], 1, "cannot read /nowhere.json"),
         (&["127.0.0.1:9", "--hotkey", BOB, "--plot", &plot], 1, "cannot create "),
+        (&["127.0.0.1:9", "--hotkey", BOB, "--csv", &csv, "--plot", &csv], 2, "is also another file of this command"),
+        (&["127.0.0.1:9", "--hotkey", BOB, "--max-response", "67108864"], 2, "is more than 2 GiB of memory"),
+        (&["8.8.8.8:8091", "--hotkey", BOB, "--csv", &csv], 2, "8.8.8.8 is a public address"),
     ] {
         let error = refusal(&bench(&[arguments, &key].concat()), code);
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
+    assert_eq!(std::fs::read_to_string(&csv).unwrap(), "results of before");
 }

@@ -1,6 +1,7 @@
 //! The `tao bench-miner` command: a load test of one axon.
 
 mod load;
+mod output;
 mod plot;
 mod report;
 mod requests;
@@ -8,8 +9,6 @@ mod target;
 #[cfg(test)]
 mod testing;
 
-use std::fs::File;
-use std::io::Write as _;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_service::Shutdown;
-use taonet_wire::{BtauthScheme, ClientConfig, DendriteScheme, SignedClient, Signer, SynapseClass};
+use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseClass};
 
 use super::axon::seconds;
 use crate::chain::NetworkArgs;
@@ -111,26 +110,18 @@ pub(crate) fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()
         let message = format!("--calls {} × --batch {} is more than {MAX_REQUESTS} requests", args.calls, args.batch);
         return Err(Classified::error(Failure::Usage, message));
     }
-    // Opened now, so that a wrong path does not waste a measurement.
-    let csv = args.csv.as_deref().map(create).transpose()?;
-    let svg = args.plot.as_deref().map(create).transpose()?;
+    let plan = args.plan();
+    plan.check_memory(requests.generated_bytes())?;
+    let input = if let Kind::File(path) = &args.kind { Some(path.as_path()) } else { None };
+    let outputs = [args.csv.as_deref(), args.plot.as_deref()];
     let signer = match args.scheme {
         SchemeName::Btauth => Signer::new(keypair, "0.0.0.0", BtauthScheme::new()),
         SchemeName::Dendrite => Signer::new(keypair, "0.0.0.0", dendrite(requests.class())),
     };
     let report = context.block_on(async {
         let target = args.target.resolve(&args.network).await?;
-        let config = ClientConfig { idle_per_host: usize::from(args.concurrency), ..ClientConfig::default() };
-        let client = SignedClient::with_addresses(signer, config, args.target.permitted())?;
-        let plan = Plan {
-            calls: args.calls,
-            batch: args.batch,
-            rate: args.rate,
-            concurrency: usize::from(args.concurrency),
-            timeout: args.timeout,
-            max_time: args.max_time,
-            max_response_bytes: args.max_response as usize,
-        };
+        output::check(outputs, input)?;
+        let client = SignedClient::with_addresses(signer, plan.client_config(), args.target.permitted())?;
         let stop = Shutdown::on_signals().context("cannot install signal handlers")?;
         let about = About {
             url: target.url(""),
@@ -143,14 +134,33 @@ pub(crate) fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()
         let run = load.run(&stop).await;
         Ok(Report::new(about, plan, run))
     })?;
-    write(csv, args.csv.as_deref(), || report.csv(), context)?;
-    write(svg, args.plot.as_deref(), || plot::draw(&report), context)?;
+    // First the report: it must not be lost if a file cannot be written.
     if context.json {
         context.print_json(&report)?;
     } else {
         context.print(report.text().trim_end())?;
     }
+    if let Some(path) = &args.csv {
+        write(path, &report.csv(), context)?;
+    }
+    if let Some(path) = &args.plot {
+        write(path, &plot::draw(&report), context)?;
+    }
     report.check()
+}
+
+impl BenchMinerArgs {
+    fn plan(&self) -> Plan {
+        Plan {
+            calls: self.calls,
+            batch: self.batch,
+            rate: self.rate,
+            concurrency: usize::from(self.concurrency),
+            timeout: self.timeout,
+            max_time: self.max_time,
+            max_response_bytes: self.max_response as usize,
+        }
+    }
 }
 
 /// Creates the dendrite scheme for requests of a class; the base class `Synapse` is always known.
@@ -159,19 +169,8 @@ fn dendrite(class: &SynapseClass) -> DendriteScheme {
     if class.name() == "Synapse" { scheme } else { scheme.class(class.clone()) }
 }
 
-fn create(path: &Path) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot create {}", path.display()))
-}
-
-/// Writes a file that was opened before the measurement.
-fn write(
-    file: Option<File>,
-    path: Option<&Path>,
-    text: impl FnOnce() -> String,
-    context: &Context,
-) -> anyhow::Result<()> {
-    let (Some(mut file), Some(path)) = (file, path) else { return Ok(()) };
-    file.write_all(text().as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+fn write(path: &Path, text: &str, context: &Context) -> anyhow::Result<()> {
+    output::write(path, text)?;
     context.say(&format!("wrote {}", path.display()));
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use rand::seq::IteratorRandom as _;
+
 use super::load::Sample;
 use super::report::Report;
 
@@ -37,8 +39,7 @@ pub(super) fn draw(report: &Report) -> String {
     );
     text(&mut svg, LEFT, TOP / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
-    let stride = report.samples.len().div_ceil(MAX_POINTS).max(1);
-    for sample in report.samples.iter().step_by(stride) {
+    for sample in drawn(&report.samples) {
         let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample)));
         let fill = if sample.code.is_success() { SUCCESS } else { FAILURE };
         let _ = writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{fill}\" fill-opacity=\"0.6\"/>");
@@ -63,7 +64,23 @@ pub(super) fn draw(report: &Report) -> String {
 }
 
 fn milliseconds(sample: &Sample) -> f64 {
-    sample.latency.as_secs_f64() * 1_000.0
+    sample.latency().as_secs_f64() * 1_000.0
+}
+
+/// Selects the requests to draw: if there are too many, the slowest one, the failures, and successes at random. Every
+/// second or third one could leave out all slow ones of a miner that is slow at regular intervals.
+fn drawn(samples: &[Sample]) -> Vec<&Sample> {
+    if samples.len() <= MAX_POINTS {
+        return samples.iter().collect();
+    }
+    let mut drawn: Vec<&Sample> = samples.iter().max_by_key(|sample| sample.latency()).into_iter().collect();
+    let others = samples.iter().filter(|sample| !drawn.iter().any(|slowest| std::ptr::eq(*slowest, *sample)));
+    let (successes, failures): (Vec<&Sample>, Vec<&Sample>) = others.partition(|sample| sample.code.is_success());
+    for group in [failures, successes] {
+        let room = MAX_POINTS - drawn.len();
+        drawn.extend(group.into_iter().choose_multiple(&mut rand::rng(), room));
+    }
+    drawn
 }
 
 /// Draws both axes with their labels.
@@ -132,7 +149,9 @@ impl Axis {
 
 /// Escapes a text for XML.
 fn escaped(text: &str) -> String {
-    let visible = text.chars().filter(|character| !character.is_control());
+    // XML has neither control characters nor these two.
+    let is_allowed = |character: &char| !character.is_control() && !['\u{fffe}', '\u{ffff}'].contains(character);
+    let visible = text.chars().filter(is_allowed);
     visible.collect::<String>().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -162,7 +181,7 @@ mod tests {
     #[test]
     fn plot_has_a_point_for_each_request_and_its_percentiles() {
         let mut report = report(vec![sample(0, 10, 200, ""), sample(1, 30, 200, ""), sample(2, 1, 429, "often")]);
-        report.about.kind = "a&b<c>.json".to_owned();
+        report.about.kind = "a&b<c>\u{fffe}\u{ffff}\u{1b}.json".to_owned();
         let svg = draw(&report);
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
         let points = |color: &str| svg.matches(&format!("r=\"2.5\" fill=\"{color}\"")).count();
@@ -171,6 +190,23 @@ mod tests {
             assert!(svg.contains(label), "{label}: {svg}");
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn plot_of_many_requests_has_the_slowest_and_all_failures() {
+        let sample = |call: u32| match call {
+            1 => sample(call, 9_000, 200, ""),
+            2 | 4 | 5 => sample(call, 1, 500, "no"),
+            _ => sample(call, 1, 200, ""),
+        };
+        let samples: Vec<_> = (0..12_001).map(sample).collect();
+        let drawn = drawn(&samples);
+        assert_eq!(drawn.len(), MAX_POINTS);
+        assert_eq!(drawn.iter().filter(|sample| sample.call == 1).count(), 1);
+        assert_eq!(drawn.iter().filter(|sample| !sample.code.is_success()).count(), 3);
+        // Successes from the whole time.
+        let late = drawn.iter().filter(|sample| sample.call >= 6_000).count();
+        assert!((2_000..3_000).contains(&late), "{late}");
     }
 
     #[test]

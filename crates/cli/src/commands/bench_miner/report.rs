@@ -1,7 +1,9 @@
 //! The report of a benchmark: JSON, tables and CSV.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::bail;
 use serde::Serialize;
@@ -37,6 +39,8 @@ pub(super) struct Report {
     batch: u32,
     /// Calls per second that were planned.
     rate: f64,
+    /// Calls per second that started; `None` with fewer than two calls.
+    achieved_rate: Option<f64>,
     concurrency: usize,
     /// Requests that were answered or failed.
     pub(super) requests: usize,
@@ -46,15 +50,19 @@ pub(super) struct Report {
     seconds: f64,
     successes_per_second: f64,
     response_bytes: u64,
-    /// Response times of the requests that succeeded.
+    /// Response times of the requests that succeeded, from when they were due.
     pub(super) milliseconds: Milliseconds,
+    /// The same from when they started.
+    service_ms: Milliseconds,
+    /// How late requests started.
+    late_ms: Milliseconds,
     outcomes: Vec<CodeGroup>,
     failures: Vec<Failed>,
     #[serde(skip)]
     pub(super) samples: Vec<Sample>,
 }
 
-/// Response times in milliseconds; `None` without samples.
+/// Times in milliseconds; `None` without samples.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Milliseconds {
     min: Option<f64>,
@@ -90,7 +98,10 @@ struct Failed {
 impl Report {
     pub(super) fn new(about: About, plan: Plan, run: Run) -> Self {
         let Run { samples, elapsed } = run;
-        let succeeded = samples.iter().filter(|sample| sample.code.is_success()).count();
+        let successes = || samples.iter().filter(|sample| sample.code.is_success());
+        let succeeded = successes().count();
+        let milliseconds = Milliseconds::of(&sorted_ms(successes().map(Sample::latency)));
+        let service_ms = Milliseconds::of(&sorted_ms(successes().map(|sample| sample.service)));
         let seconds = elapsed.as_secs_f64();
         Self {
             schema: 1,
@@ -98,6 +109,7 @@ impl Report {
             calls: plan.calls,
             batch: plan.batch,
             rate: plan.rate,
+            achieved_rate: achieved_rate(&samples),
             concurrency: plan.concurrency,
             requests: samples.len(),
             succeeded,
@@ -105,7 +117,9 @@ impl Report {
             seconds,
             successes_per_second: succeeded as f64 / seconds.max(f64::MIN_POSITIVE),
             response_bytes: samples.iter().map(|sample| sample.bytes as u64).sum(),
-            milliseconds: Milliseconds::of(&latencies(samples.iter().filter(|sample| sample.code.is_success()))),
+            milliseconds,
+            service_ms,
+            late_ms: Milliseconds::of(&sorted_ms(samples.iter().map(Sample::late))),
             outcomes: outcomes(&samples),
             failures: failures(&samples),
             samples,
@@ -131,6 +145,8 @@ impl Report {
         let batch = if self.batch == 1 { String::new() } else { format!(" of {} requests", self.batch) };
         let ms = |value| decimals(value, 2);
         let Milliseconds { min, mean, p50, p90, p95, p99, max } = self.milliseconds;
+        let short =
+            |times: &Milliseconds| format!("p50 {}, p99 {}, max {} ms", ms(times.p50), ms(times.p99), ms(times.max));
         for (name, value) in [
             ("miner", url.clone()),
             ("hotkey", hotkey.to_string()),
@@ -147,15 +163,18 @@ impl Report {
             (
                 "sent",
                 format!(
-                    "{} in {:.1} s{}",
+                    "{} in {:.1} s, {} calls per second{}",
                     self.requests,
                     self.seconds,
+                    decimals(self.achieved_rate, 2),
                     if self.complete { "" } else { ", incomplete" }
                 ),
             ),
             ("succeeded", format!("{}, {:.1} per second", self.succeeded, self.successes_per_second)),
             ("ms", format!("min {}, mean {}, max {}", ms(min), ms(mean), ms(max))),
             ("percentiles", format!("p50 {}, p90 {}, p95 {}, p99 {} ms", ms(p50), ms(p90), ms(p95), ms(p99))),
+            ("from the start", short(&self.service_ms)),
+            ("started late by", short(&self.late_ms)),
         ] {
             rows.add_row([name, &value]);
         }
@@ -192,15 +211,24 @@ impl Report {
 
     /// Formats the samples as CSV, with a header line.
     pub(super) fn csv(&self) -> String {
-        let mut csv = String::from("call,start_ms,latency_ms,code,outcome,status,bytes,reason\n");
-        for Sample { call, start, latency, code, status, reason, bytes } in &self.samples {
-            let [start, latency] = [start, latency].map(|time| time.as_secs_f64() * 1_000.0);
-            let reason = printable(reason).replace('"', "\"\"");
-            let (number, status) = (code.code(), status.as_u16());
-            let _ = writeln!(csv, "{call},{start:.3},{latency:.3},{number},{code},{status},{bytes},\"{reason}\"");
+        let mut csv = String::from("call,due_ms,late_ms,latency_ms,service_ms,code,outcome,status,bytes,reason\n");
+        for sample in &self.samples {
+            let Sample { call, due, service, code, status, reason, bytes, .. } = sample;
+            let [due, late, latency, service] = [*due, sample.late(), sample.latency(), *service].map(milliseconds);
+            let (number, status, reason) = (code.code(), status.as_u16(), cell(&printable(reason)));
+            let _ = writeln!(
+                csv,
+                "{call},{due:.3},{late:.3},{latency:.3},{service:.3},{number},{code},{status},{bytes},{reason}"
+            );
         }
         csv
     }
+}
+
+/// Formats a text as a quoted cell of CSV. Spreadsheets would run a text that a miner begins like a formula.
+fn cell(text: &str) -> String {
+    let mark = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("\"{mark}{}\"", text.replace('"', "\"\""))
 }
 
 impl Milliseconds {
@@ -219,11 +247,22 @@ impl Milliseconds {
     }
 }
 
-/// Returns the response times of samples in milliseconds, sorted.
-fn latencies<'a>(samples: impl Iterator<Item = &'a Sample>) -> Vec<f64> {
-    let mut latencies: Vec<f64> = samples.map(|sample| sample.latency.as_secs_f64() * 1_000.0).collect();
-    latencies.sort_unstable_by(f64::total_cmp);
-    latencies
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
+}
+
+/// Returns times in milliseconds, sorted.
+fn sorted_ms(times: impl Iterator<Item = Duration>) -> Vec<f64> {
+    let mut sorted: Vec<f64> = times.map(milliseconds).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted
+}
+
+/// Returns how many calls started per second, from samples in the order of their start.
+fn achieved_rate(samples: &[Sample]) -> Option<f64> {
+    let (first, last) = (samples.first()?, samples.iter().max_by_key(|sample| (sample.call, Reverse(sample.start)))?);
+    let seconds = last.start.saturating_sub(first.start).as_secs_f64();
+    (last.call > first.call && seconds > 0.0).then(|| f64::from(last.call - first.call) / seconds)
 }
 
 /// Groups samples by return code, the success first.
@@ -233,7 +272,7 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
         groups.entry(sample.code.code()).or_default().push(sample);
     }
     let outcome = |(code, group): (u8, Vec<&Sample>)| {
-        let sorted = latencies(group.iter().copied());
+        let sorted = sorted_ms(group.iter().map(|sample| sample.latency()));
         Some(CodeGroup {
             code,
             outcome: group.first()?.code.to_string(),
@@ -288,6 +327,7 @@ mod tests {
             sample(4, 3, 403, "no \"permit\"\u{1b}"),
         ]);
         let document = serde_json::to_value(&report).unwrap();
+        assert_eq!((&document["achieved_rate"], &document["late_ms"]["max"]), (&json!(10.0), &json!(0.0)));
         assert_eq!(
             document["outcomes"],
             json!([
@@ -310,9 +350,46 @@ mod tests {
         assert_eq!((&document["complete"], &document["response_bytes"]), (&json!(false), &json!(50)));
         let csv = report.csv();
         let lines: Vec<_> = csv.lines().collect();
-        assert_eq!(lines[1], r#"0,0.000,10.000,1,Success,200,10,"""#);
-        assert_eq!(lines[5], r#"4,400.000,3.000,21,SenderUnknown,403,10,"no ""permit""\u{1b}""#);
+        assert_eq!(lines[1], r#"0,0.000,0.000,10.000,10.000,1,Success,200,10,"""#);
+        assert_eq!(lines[5], r#"4,400.000,0.000,3.000,3.000,21,SenderUnknown,403,10,"no ""permit""\u{1b}""#);
         assert_eq!(exit_code(&report.check()), 0);
+    }
+
+    #[test]
+    fn late_requests_count_from_when_they_were_due() {
+        let late = |call: u32, late_ms: u64| {
+            let sample = sample(call, 40, 200, "");
+            Sample { start: sample.due + Duration::from_millis(late_ms), ..sample }
+        };
+        // The calls were due every 100 ms, and start every 200 ms.
+        let report = report(vec![late(0, 0), late(1, 100), late(2, 200)]);
+        let document = serde_json::to_value(&report).unwrap();
+        assert_eq!((&document["rate"], &document["achieved_rate"]), (&json!(10.0), &json!(5.0)));
+        for (times, min, max) in [("milliseconds", 40.0, 240.0), ("service_ms", 40.0, 40.0), ("late_ms", 0.0, 200.0)] {
+            let found = [&document[times]["min"], &document[times]["max"]].map(|value| value.as_f64().unwrap());
+            assert!((found[0] - min).abs() < 1e-6 && (found[1] - max).abs() < 1e-6, "{times}: {found:?}");
+        }
+        assert_eq!(report.csv().lines().nth(2), Some(r#"1,100.000,100.000,140.000,40.000,1,Success,200,10,"""#));
+        assert!(report.text().contains("5.00 calls per second"), "{}", report.text());
+        let one = serde_json::to_value(super::super::testing::report(vec![sample(0, 1, 200, "")])).unwrap();
+        assert_eq!(one["achieved_rate"], json!(null));
+    }
+
+    #[test]
+    fn reasons_are_no_formulas_of_a_spreadsheet() {
+        for (reason, expected) in [
+            ("=HYPERLINK(\"x\")", r#""'=HYPERLINK(""x"")""#),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(1)", "\"'@SUM(1)\""),
+            ("\t=1", r#""\t=1""#),
+            ("a=b", "\"a=b\""),
+            ("", "\"\""),
+        ] {
+            let csv = report(vec![sample(0, 1, 500, reason)]).csv();
+            assert!(csv.trim_end().ends_with(&format!(",10,{expected}")), "{csv}");
+        }
+        assert_eq!([cell("\t=1"), cell("\r=1")], ["\"'\t=1\"", "\"'\r=1\""]);
     }
 
     #[test]

@@ -14,8 +14,9 @@ pub(super) fn sample(call: u32, latency_ms: u64, status: u16, reason: &str) -> S
     let status = StatusCode::from_u16(status).unwrap();
     Sample {
         call,
+        due: Duration::from_millis(100) * call,
         start: Duration::from_millis(100) * call,
-        latency: Duration::from_millis(latency_ms),
+        service: Duration::from_millis(latency_ms),
         code: ReturnCode::of_status(status),
         status,
         reason: reason.to_owned(),
