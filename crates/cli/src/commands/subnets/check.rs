@@ -1,15 +1,19 @@
 //! The `tao subnets check` command: what an owner should know about a subnet before its launch.
 
+mod neurons;
+
 use clap::Args;
 use serde::Serialize;
 use serde_json::{Value, json};
-use taonet_chain::{At, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
+use taonet_chain::{At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::table::{Cell, judged, table, warning};
 use crate::tables::SUBNET_CHECKS;
+use neurons::Neurons;
 
 /// Seconds between two blocks of the public networks.
 const BLOCK_SECONDS: u64 = 12;
@@ -31,8 +35,14 @@ struct State {
     registration_cost: Rao,
     registration_allowed: bool,
     max_neurons: u16,
-    validators: u16,
+    neurons: Neurons,
+    /// Stake weight from which a neuron can set weights.
+    stake_threshold: Rao,
+    /// If a full subnet has no more neurons without immunity than these, immune ones are replaced.
+    min_non_immune: u64,
     is_started: bool,
+    /// Whether the subnet takes part in the emission of TAO.
+    has_tao_emission: bool,
     immunity_blocks: u64,
     activity_cutoff_blocks: u64,
     rules: WeightRules,
@@ -59,12 +69,16 @@ enum Status {
 }
 
 pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
+    if args.netuid == Some(NetUid(0)) {
+        let message = "subnet 0 is the root network: it has no miners, and nobody can launch it";
+        return Err(Classified::error(Failure::Usage, message));
+    }
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let mut checks = vec![creation(chain.subnet_cost(block.into()).await.map_err(failed)?)];
         if let Some(netuid) = args.netuid {
-            checks.extend(read(&chain, netuid, block.into()).await?.checks());
+            checks.extend(read(&chain, netuid, block).await?.checks());
         }
         let warnings = checks.iter().filter(|check| check.status == Status::Warning).count();
         if context.json {
@@ -87,20 +101,35 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-async fn read(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<State> {
+async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<State> {
+    let at = At::from(block);
     let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
     let parameters = chain.hyperparameters(netuid, at).await.map_err(failed)?;
+    let subnet = [json!(netuid)];
+    let emission = stored(chain, "SubnetEmissionEnabled", &subnet, at).await?;
+    let min_non_immune = stored(chain, "MinNonImmuneUids", &subnet, at).await?;
+    let immunity_blocks = number(&parameters, "immunity_period")?;
+    let activity_cutoff_blocks = number(&parameters, "activity_cutoff")?;
+    let stake_threshold = stored(chain, "StakeThreshold", &[], at).await?;
+    let stake_threshold = Rao::new(stake_threshold.as_u64().unwrap_or_default());
     Ok(State {
         netuid,
         registration_cost: metagraph.burn,
         registration_allowed: switch(&parameters, "registration_allowed")?,
         max_neurons: metagraph.max_uids,
-        validators: metagraph.neurons.iter().filter(|neuron| neuron.validator_permit).count() as u16,
+        neurons: Neurons::count(&metagraph, stake_threshold, immunity_blocks, activity_cutoff_blocks),
+        stake_threshold,
+        min_non_immune: min_non_immune.as_u64().unwrap_or_default(),
         is_started: switch(&parameters, "subnet_is_active")?,
-        immunity_blocks: number(&parameters, "immunity_period")?,
-        activity_cutoff_blocks: number(&parameters, "activity_cutoff")?,
+        has_tao_emission: emission != json!(false),
+        immunity_blocks,
+        activity_cutoff_blocks,
         rules: chain.weight_rules(netuid, at).await.map_err(failed)?,
     })
+}
+
+async fn stored(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<Value> {
+    chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)
 }
 
 fn number(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
@@ -132,11 +161,13 @@ fn creation(cost: Rao) -> CheckResult {
 }
 
 impl State {
-    fn checks(&self) -> [CheckResult; 11] {
+    fn checks(&self) -> [CheckResult; 13] {
         [
             self.started(),
+            self.tao_emission(),
             self.registration(),
             self.neurons(),
+            self.stake_threshold(),
             self.tempo(),
             self.immunity(),
             self.commit_reveal(),
@@ -159,6 +190,14 @@ impl State {
         CheckResult::new("started", json!(self.is_started), shown, "the subnet receives emission", warning)
     }
 
+    fn tao_emission(&self) -> CheckResult {
+        let is_on = self.has_tao_emission;
+        let warning = (!is_on).then(|| "TAO emission is disabled until root enables it".to_owned());
+        let shown = if is_on { "on" } else { "off" }.to_owned();
+        let meaning = "root lets the subnet take part in the emission of TAO";
+        CheckResult::new("tao_emission", json!(is_on), shown, meaning, warning)
+    }
+
     fn registration(&self) -> CheckResult {
         let warning = "registration is disabled: no miner or validator can join".to_owned();
         let warning = (!self.registration_allowed).then_some(warning);
@@ -168,16 +207,28 @@ impl State {
     }
 
     fn neurons(&self) -> CheckResult {
-        let neurons = self.rules.neurons;
-        let warning = if self.validators == 0 {
+        let (neurons, Neurons { permits, owners, .. }) = (self.rules.neurons, &self.neurons);
+        let warning = if *permits == 0 && *owners > 0 {
+            Some("no validator permits, so only the owner's hotkey can set weights; they need stake and an epoch")
+        } else if *permits == 0 {
             Some("no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch")
         } else if neurons >= self.max_neurons {
             Some("the subnet is full: each registration replaces a neuron whose immunity has passed")
         } else {
             None
         };
-        let shown = format!("{neurons} of {}, {} with a permit", self.max_neurons, self.validators);
+        let shown = format!("{neurons} of {}, {permits} with a permit", self.max_neurons);
         CheckResult::new("neurons", json!(neurons), shown, "free uids are left", warning.map(str::to_owned))
+    }
+
+    fn stake_threshold(&self) -> CheckResult {
+        let threshold = self.stake_threshold;
+        let warning =
+            "nobody can set weights: neither a neuron with a permit nor the owner's has this stake".to_owned();
+        let warning = (self.neurons.able == 0).then_some(warning);
+        let meaning =
+            "each validator needs this stake (alpha and weighted TAO) to set weights, also the owner's hotkey";
+        CheckResult::new("stake_threshold_rao", json!(threshold), format!("{threshold} TAO"), meaning, warning)
     }
 
     fn tempo(&self) -> CheckResult {
@@ -187,8 +238,18 @@ impl State {
     }
 
     fn immunity(&self) -> CheckResult {
-        let warning = "a miner can be replaced before its first epoch: raise the immunity period above the tempo";
-        let warning = (self.immunity_blocks <= self.tempo_blocks()).then(|| warning.to_owned());
+        let not_immune = self.neurons.not_immune;
+        let warning = if self.immunity_blocks <= self.tempo_blocks() {
+            Some("a miner can be replaced before its first epoch: raise the immunity period above the tempo".to_owned())
+        } else if self.rules.neurons >= self.max_neurons && u64::from(not_immune) <= self.min_non_immune {
+            Some(format!(
+                "a registration replaces an immune neuron: the subnet is full, and only {not_immune} are not immune, at \
+                 most {}",
+                self.min_non_immune
+            ))
+        } else {
+            None
+        };
         let meaning = "a new neuron is not replaced for this long";
         CheckResult::new(
             "immunity_blocks",
@@ -218,9 +279,14 @@ impl State {
     }
 
     fn min_weights(&self) -> CheckResult {
-        let (least, miners) = (self.rules.min_allowed_weights, self.rules.neurons.saturating_sub(self.validators));
-        let warning = (least > miners).then(|| {
-            format!("only {} without a permit: validators must also give weight to others", counted(miners, "neuron"))
+        let (least, neurons) = (self.rules.min_allowed_weights, self.rules.neurons);
+        let miners = neurons.saturating_sub(self.neurons.validating);
+        // On a smaller subnet, a validator gives weight to all neurons.
+        let warning = (least.min(neurons) > miners).then(|| {
+            format!(
+                "only {} besides the validators: they must also give weight to each other",
+                counted(miners, "neuron")
+            )
         });
         let meaning = "each validator must give weight to at least this many neurons";
         CheckResult::new("min_allowed_weights", json!(least), least.to_string(), meaning, warning)
@@ -245,8 +311,9 @@ impl State {
 
     fn activity_cutoff(&self) -> CheckResult {
         let cutoff = self.activity_cutoff_blocks;
-        let warning = "validators that set weights in every epoch count as inactive in between".to_owned();
-        let warning = (cutoff < self.tempo_blocks()).then_some(warning);
+        let warning =
+            "below two tempos: a validator that sets weights once in each epoch can count as inactive".to_owned();
+        let warning = (cutoff < self.tempo_blocks().saturating_mul(2)).then_some(warning);
         let meaning = "a validator without new weights for this long counts no more";
         CheckResult::new("activity_cutoff_blocks", json!(cutoff), duration(cutoff), meaning, warning)
     }
@@ -279,8 +346,11 @@ mod tests {
             registration_cost: Rao::new(500_000),
             registration_allowed: true,
             max_neurons: 256,
-            validators: 2,
+            neurons: Neurons { permits: 2, validating: 2, able: 2, not_immune: 15, owners: 1 },
+            stake_threshold: Rao::new(1_000_000_000_000),
+            min_non_immune: 10,
             is_started: true,
+            has_tao_emission: true,
             immunity_blocks: 7_200,
             activity_cutoff_blocks: 5_000,
             rules: WeightRules {
@@ -305,21 +375,30 @@ mod tests {
     #[test]
     fn each_mistake_has_its_warning() {
         type Change = fn(&mut State);
-        let rows: [(Change, &[&str]); 15] = [
+        let rows: [(Change, &[&str]); 23] = [
             (|_| (), &[]),
             (|state| state.is_started = false, &["started"]),
             (|state| state.registration_allowed = false, &["registration_cost_rao"]),
-            (|state| state.validators = 0, &["neurons"]),
+            (|state| state.has_tao_emission = false, &["tao_emission"]),
+            (|state| state.neurons.permits = 0, &["neurons"]),
+            (|state| state.neurons.able = 0, &["stake_threshold_rao"]),
             (|state| state.max_neurons = 20, &["neurons"]),
+            (|state| (state.max_neurons, state.neurons.not_immune) = (20, 11), &["neurons"]),
+            (|state| (state.max_neurons, state.neurons.not_immune) = (20, 10), &["neurons", "immunity_blocks"]),
+            (|state| state.neurons.not_immune = 0, &[]),
             (|state| state.immunity_blocks = 720, &["commit_reveal_epochs"]),
             (|state| state.immunity_blocks = 721, &[]),
             (|state| state.immunity_blocks = 360, &["immunity_blocks", "commit_reveal_epochs"]),
             (|state| state.rules.commit_reveal = None, &["commit_reveal_epochs"]),
+            (|state| state.rules.min_allowed_weights = 18, &[]),
             (|state| state.rules.min_allowed_weights = 19, &["min_allowed_weights"]),
+            // All neurons, since there are no more; without a validator, they are miners.
+            (|state| (state.rules.min_allowed_weights, state.neurons.validating) = (64, 0), &[]),
             (|state| state.rules.max_weights_limit = 3_276, &["max_weights_limit"]),
             (|state| state.rules.max_weights_limit = 3_277, &[]),
             (|state| state.rules.rate_limit_blocks = 361, &["weights_rate_limit_blocks"]),
-            (|state| state.activity_cutoff_blocks = 359, &["activity_cutoff_blocks"]),
+            (|state| state.activity_cutoff_blocks = 719, &["activity_cutoff_blocks"]),
+            (|state| state.activity_cutoff_blocks = 720, &[]),
             (|state| state.rules.schedule.tempo = 0, &["tempo_blocks", "weights_rate_limit_blocks"]),
         ];
         for (number, (change, expected)) in rows.into_iter().enumerate() {
