@@ -32,8 +32,7 @@ fn generated_package_resolves_outside_the_repository() {
     for file in report["files"].as_array().unwrap() {
         assert!(package.join(file.as_str().unwrap()).is_file(), "{file}");
     }
-    // Without network access, Cargo needs the versions that are on this machine.
-    std::fs::copy(repository("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    // Without network access, Cargo needs the versions of the checkout, which are on this machine.
     let output = cargo(&package, "tree").args(["--depth", "1", "--prefix", "none"]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let tree = String::from_utf8(output.stdout).unwrap();
@@ -65,6 +64,7 @@ fn existing_directories_and_bad_names_are_refused() {
         ("../outside", "expected lowercase letters, digits and single hyphens"),
         ("async", "`async` is a word of the Rust language"),
         ("tokio", "`tokio` is the name of a crate that the subnet uses"),
+        ("serde-json", "`serde-json` is the name of a crate that the subnet uses"),
     ] {
         let error = refusal(&new(folder.path(), &[name]), 2);
         assert!(error.contains(words), "{name}: {error}");
@@ -73,6 +73,10 @@ fn existing_directories_and_bad_names_are_refused() {
     elsewhere.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
     let error = refusal(&elsewhere.output().unwrap(), 2);
     assert!(error.contains("is no checkout of taonet"), "{error}");
+    let inside =
+        tao().args(["subnets", "new", "demo", "--taonet"]).arg(repository("")).current_dir(repository("docs")).output();
+    assert!(refusal(&inside.unwrap(), 2).contains("is in taonet's checkout"));
+    assert!(!repository("docs/demo").exists());
     // Nothing was written.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "mine");

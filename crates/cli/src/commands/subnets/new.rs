@@ -1,7 +1,6 @@
 //! The `tao subnets new` command: writes a subnet of one's own, from the files of `examples/summing-subnet`.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -45,6 +44,9 @@ pub(crate) struct NewArgs {
     /// Source of taonet's crates: a checkout of its repository, or the URL of a git repository
     #[arg(long, value_name = "PATH|GIT-URL")]
     taonet: Source,
+    /// Commit or tag of the git repository [default: its newest commit]
+    #[arg(long, value_name = "COMMIT|TAG")]
+    rev: Option<String>,
 }
 
 /// A name for a package, a program, and a Rust crate with `_` in place of `-`.
@@ -55,7 +57,7 @@ struct PackageName(String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
     Checkout(PathBuf),
-    Git(String),
+    Git { url: String, rev: Option<String> },
 }
 
 /// Why a text is no package name.
@@ -65,20 +67,21 @@ enum NameError {
     Characters,
     #[error("expected at most {} characters", MAX_NAME)]
     Length,
-    #[error("`{0}` is a word of the Rust language, or the name of one of its own crates")]
+    #[error("`{0}` is a word of the Rust language, or the name of one of its types or crates")]
     Reserved(String),
-    #[error("`{0}` is the name of a crate that the subnet uses")]
+    #[error("`{0}` is the name of a crate that the subnet uses, or could be that of one of taonet's own")]
     Dependency(String),
 }
 
-/// Longest name of a package: crates.io has the same limit.
-const MAX_NAME: usize = 64;
+/// Longest name of a package: the systemd unit runs as the user of this name, and Linux has no longer ones.
+const MAX_NAME: usize = 31;
 
-/// Words that cannot be the name of a crate: keywords, crates of the compiler, and names that Cargo refuses.
-const RESERVED: &str = "abstract alloc as async await become box break build const continue core crate deps do dyn else \
-    enum examples extern false final fn for gen if impl in incremental let loop macro match mod move \
-    mut override priv pub ref return self static std struct super test trait true try type typeof \
-    unsafe use virtual where while";
+/// Words that cannot be the name of a crate: keywords, primitive types, crates of the compiler, and names that Cargo
+/// refuses.
+const RESERVED: &str = "abstract alloc as async await become bool box break build char const continue core crate deps \
+    do dyn else enum examples extern f16 f32 f64 f128 false final fn for gen i8 i16 i32 i64 i128 if impl in incremental \
+    isize let loop macro match mod move mut override priv proc-macro pub ref return self static std str struct super \
+    test trait true try type typeof u8 u16 u32 u64 u128 unsafe use usize virtual where while yield";
 
 impl FromStr for PackageName {
     type Err = NameError;
@@ -96,9 +99,11 @@ impl FromStr for PackageName {
         if RESERVED.split(' ').any(|word| word == text) {
             return Err(NameError::Reserved(text.to_owned()));
         }
-        let is_dependency = |line: &str| line.split_once(" = ").is_some_and(|(name, _)| name == text);
+        // Crates that differ only in `-` and `_` have the same name in Rust.
+        let is_dependency = |line: &str| line.split_once(" = ").is_some_and(|(name, _)| name.replace('_', "-") == text);
         let dependencies = MANIFEST.lines().skip_while(|line| *line != "[dependencies]");
-        if dependencies.take_while(|line| !line.starts_with("[profile")).any(is_dependency) {
+        let mut dependencies = dependencies.take_while(|line| !line.starts_with("[profile"));
+        if text.starts_with("taonet-") || dependencies.any(is_dependency) {
             return Err(NameError::Dependency(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -109,29 +114,52 @@ impl FromStr for Source {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_url = text.contains("://") || text.starts_with("git@");
-        Ok(if is_url { Self::Git(text.to_owned()) } else { Self::Checkout(text.into()) })
+        // Cargo takes URLs only, not the short form of ssh.
+        if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+            return Ok(Self::Git { url: format!("ssh://git@{host}/{}", path.trim_start_matches('/')), rev: None });
+        }
+        let is_url = text.contains("://");
+        Ok(if is_url { Self::Git { url: text.to_owned(), rev: None } } else { Self::Checkout(text.into()) })
     }
 }
 
 impl Source {
-    /// Returns the source with an absolute path; an error if it is no checkout.
-    fn checked(&self) -> anyhow::Result<Self> {
-        let Self::Checkout(path) = self else { return Ok(self.clone()) };
+    /// Returns the source with an absolute path or with the commit; an error if it is no checkout.
+    fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
+        let usage = |message: String| Classified::error(Failure::Usage, message);
+        let path = match self {
+            Self::Git { url, .. } => return Ok(Self::Git { url: url.clone(), rev: rev.map(str::to_owned) }),
+            Self::Checkout(path) => path,
+        };
         if !path.join("crates/kit/Cargo.toml").is_file() {
-            return Err(Classified::error(
-                Failure::Usage,
-                format!("{} is no checkout of taonet: it has no crates/kit/Cargo.toml", path.display()),
-            ));
+            return Err(usage(format!("{} is no checkout of taonet: it has no crates/kit/Cargo.toml", path.display())));
+        }
+        if rev.is_some() {
+            return Err(usage("--rev is the commit of a git repository, but --taonet is a checkout".to_owned()));
         }
         Ok(Self::Checkout(path.canonicalize().with_context(|| format!("cannot resolve {}", path.display()))?))
+    }
+
+    /// Checks that a directory is outside the checkout: the package is a repository of its own.
+    fn check_outside(&self, directory: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Checkout(path) if directory.starts_with(path) => Err(Classified::error(
+                Failure::Usage,
+                format!(
+                    "{} is in taonet's checkout\nhint: run the command in a directory outside it",
+                    directory.display()
+                ),
+            )),
+            Self::Checkout(_) | Self::Git { .. } => Ok(()),
+        }
     }
 
     /// Returns the keys of a dependency on a crate in this directory of the repository.
     fn dependency(&self, directory: &str) -> anyhow::Result<String> {
         // Strings of JSON are strings of TOML.
         Ok(match self {
-            Self::Git(url) => format!("git = {}", json!(url)),
+            Self::Git { url, rev: None } => format!("git = {}", json!(url)),
+            Self::Git { url, rev: Some(rev) } => format!("git = {}, rev = {}", json!(url), json!(rev)),
             Self::Checkout(path) => {
                 let path = path.join(directory);
                 let path = path.to_str().with_context(|| format!("{} is not UTF-8 text", path.display()))?;
@@ -143,20 +171,14 @@ impl Source {
 
 pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     let PackageName(name) = &args.name;
-    let files = files(name, &args.taonet.checked()?)?;
-    let directory = Path::new(name);
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{name} already exists\nhint: choose another name")
-        }
-        other => other.with_context(|| format!("cannot create the directory {name}"))?,
-    }
-    for (path, text) in &files {
-        write(&directory.join(path), text)?;
-    }
+    let source = args.taonet.checked(args.rev.as_deref())?;
+    let here = Path::new(".").canonicalize().context("cannot resolve the current directory")?;
+    source.check_outside(&here)?;
+    let files = files(name, &source)?;
+    create(&here, name, &files)?;
     if context.json {
         let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
-        let directory = directory.canonicalize()?.display().to_string();
+        let directory = here.join(name).display().to_string();
         return context.print_json(&json!({ "name": name, "directory": directory, "files": paths }));
     }
     context.print(&format!(
@@ -164,6 +186,22 @@ pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
          a miner and a validator",
         files.len()
     ))
+}
+
+/// Creates a directory with its files, or nothing: they are written beside it, and then renamed.
+fn create(parent: &Path, name: &str, files: &[(String, String)]) -> anyhow::Result<()> {
+    let directory = parent.join(name);
+    if directory.symlink_metadata().is_ok() {
+        bail!("{name} already exists\nhint: choose another name");
+    }
+    let cannot = || format!("cannot create the directory {name}");
+    let draft = tempfile::Builder::new().prefix(&format!(".{name}-")).tempdir_in(parent).with_context(cannot)?;
+    // A temporary directory is readable by its owner only, one in it by all users.
+    let package = draft.path().join(name);
+    for (path, text) in files {
+        write(&package.join(path), text)?;
+    }
+    fs::rename(&package, &directory).with_context(cannot)
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
@@ -174,7 +212,14 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Returns the files of a package by their paths.
 fn files(name: &str, source: &Source) -> anyhow::Result<Vec<(String, String)>> {
-    let mut files = vec![("Cargo.toml".to_owned(), named(&manifest(source)?, name))];
+    // The source is inserted after the names: its path or URL can contain those of the example.
+    let mut files = vec![("Cargo.toml".to_owned(), manifest(&named(MANIFEST, name), source)?)];
+    if let Source::Checkout(path) = source {
+        // With the versions that the checkout is tested with. Cargo removes those that the package does not use.
+        let lock = path.join("Cargo.lock");
+        let text = fs::read_to_string(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+        files.push(("Cargo.lock".to_owned(), text));
+    }
     files.extend(EXAMPLE.iter().map(|(path, text)| (named(path, name), named(text, name))));
     Ok(files)
 }
@@ -186,10 +231,10 @@ fn named(text: &str, name: &str) -> String {
     text.replace(&PACKAGE.replace('-', "_"), &name.replace('-', "_"))
 }
 
-/// Returns the manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a crate.
-fn manifest(source: &Source) -> anyhow::Result<String> {
+/// Fills in a manifest with taonet's crates from a source: `@DIRECTORY` stands for the source of a crate.
+fn manifest(template: &str, source: &Source) -> anyhow::Result<String> {
     let mut text = String::new();
-    for line in MANIFEST.lines() {
+    for line in template.lines() {
         if let Some((before, rest)) = line.split_once('@') {
             let (directory, after) = rest.split_at(rest.find([' ', ',']).unwrap_or(rest.len()));
             text.extend([before, &source.dependency(directory)?, after]);
@@ -261,7 +306,7 @@ mod tests {
 
     #[test]
     fn manifest_has_the_dependencies_of_the_example() {
-        let own = manifest(&git()).unwrap();
+        let own = manifest(MANIFEST, &git()).unwrap();
         let example = fs::read_to_string(example().join("Cargo.toml")).unwrap();
         let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
         for section in ["dependencies", "dev-dependencies"] {
@@ -303,21 +348,83 @@ mod tests {
     #[test]
     fn crates_come_from_a_checkout_or_a_git_repository() {
         let here: Source = root().to_str().unwrap().parse().unwrap();
-        let Source::Checkout(path) = here.checked().unwrap() else { panic!("{here:?}") };
-        let checkout = manifest(&Source::Checkout(path.clone())).unwrap();
+        let checked = here.checked(None).unwrap();
+        let Source::Checkout(path) = &checked else { panic!("{here:?}") };
+        let checkout = manifest(MANIFEST, &checked).unwrap();
         let kit = json!(path.join("crates/kit").to_str().unwrap());
         assert!(checkout.contains(&format!("\ntaonet-kit = {{ path = {kit} }}\n")), "{checkout}");
-        for url in ["https://git.example/taonet", "ssh://git@git.example/taonet", "git@git.example:taonet.git"] {
-            let source: Source = url.parse().unwrap();
-            let manifest = manifest(&source.checked().unwrap()).unwrap();
-            let validator = format!("\ntaonet-validator = {{ git = \"{url}\", features = [\"testing\"] }}\n");
-            assert!(manifest.contains(&validator), "{manifest}");
+        for (text, url) in [
+            ("https://git.example/taonet", "https://git.example/taonet"),
+            ("ssh://git@git.example/taonet", "ssh://git@git.example/taonet"),
+            ("git@git.example:taonet.git", "ssh://git@git.example/taonet.git"),
+            ("git@git.example:/srv/taonet", "ssh://git@git.example/srv/taonet"),
+        ] {
+            let source: Source = text.parse().unwrap();
+            for (rev, key) in [(None, ""), (Some("v1.0"), ", rev = \"v1.0\"")] {
+                let manifest = manifest(MANIFEST, &source.checked(rev).unwrap()).unwrap();
+                let validator = format!("\ntaonet-validator = {{ git = \"{url}\"{key}, features = [\"testing\"] }}\n");
+                assert!(manifest.contains(&validator), "{manifest}");
+            }
         }
-        let quoted = manifest(&Source::Git("https://git.example/\"\\".to_owned())).unwrap();
+        let quoted = Source::Git { url: "https://git.example/\"\\".to_owned(), rev: None };
+        let quoted = manifest(MANIFEST, &quoted).unwrap();
         assert!(quoted.contains(r#"git = "https://git.example/\"\\" }"#), "{quoted}");
         let other: Source = "/nowhere".parse().unwrap();
-        let error = other.checked().unwrap_err().to_string();
+        let error = other.checked(None).unwrap_err().to_string();
         assert!(error.contains("/nowhere is no checkout of taonet"), "{error}");
+        let error = here.checked(Some("v1.0")).unwrap_err().to_string();
+        assert!(error.contains("--rev is the commit of a git repository"), "{error}");
+    }
+
+    #[test]
+    fn sources_with_the_name_of_the_example_keep_it() {
+        let source: Source = "https://git.example/taonet-summing-subnet/summing-subnet".parse().unwrap();
+        let (path, manifest) = &files("demo", &source).unwrap()[0];
+        assert_eq!(path, "Cargo.toml");
+        let kit = "\ntaonet-kit = { git = \"https://git.example/taonet-summing-subnet/summing-subnet\" }\n";
+        assert!(manifest.contains("\nname = \"demo\"\n") && manifest.contains(kit), "{manifest}");
+    }
+
+    #[test]
+    fn package_of_a_checkout_has_its_versions() {
+        let checkout = Source::Checkout(root());
+        let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+        assert!(files("demo", &checkout).unwrap().contains(&("Cargo.lock".to_owned(), lock)));
+    }
+
+    #[test]
+    fn package_is_created_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+        };
+        let file = |path: &str| (path.to_owned(), "text".to_owned());
+        // The second file would be in the first.
+        let error = create(folder.path(), "demo", &[file("src"), file("src/lib.rs")]).unwrap_err();
+        assert!(format!("{error:#}").contains("cannot write"), "{error:#}");
+        assert_eq!(names(), [""; 0]);
+        create(folder.path(), "demo", &[file("Cargo.toml"), file("src/lib.rs")]).unwrap();
+        assert_eq!(names(), ["demo"]);
+        assert_eq!(fs::read_to_string(folder.path().join("demo/src/lib.rs")).unwrap(), "text");
+        fs::create_dir(folder.path().join("empty")).unwrap();
+        for name in ["demo", "empty"] {
+            let error = create(folder.path(), name, &[file("Cargo.toml")]).unwrap_err().to_string();
+            assert!(error.contains("already exists"), "{error}");
+        }
+    }
+
+    #[test]
+    fn package_in_the_checkout_is_refused() {
+        let checkout = Source::Checkout("/srv/taonet".into());
+        for inside in ["/srv/taonet", "/srv/taonet/examples"] {
+            let error = checkout.check_outside(Path::new(inside)).unwrap_err().to_string();
+            assert!(error.contains("is in taonet's checkout"), "{error}");
+        }
+        for outside in ["/srv", "/srv/taonet-subnets"] {
+            checkout.check_outside(Path::new(outside)).unwrap();
+        }
+        git().check_outside(Path::new("/srv/taonet")).unwrap();
     }
 
     /// Columns: name · error
@@ -342,7 +449,19 @@ mod tests {
             ("async", reserved("async")),
             ("test", reserved("test")),
             ("std", reserved("std")),
+            ("core", reserved("core")),
+            ("alloc", reserved("alloc")),
+            ("proc-macro", reserved("proc-macro")),
+            ("u8", reserved("u8")),
+            ("i128", reserved("i128")),
+            ("f64", reserved("f64")),
+            ("usize", reserved("usize")),
+            ("bool", reserved("bool")),
+            ("char", reserved("char")),
+            ("str", reserved("str")),
             ("tokio", dependency("tokio")),
+            ("serde-json", dependency("serde-json")),
+            ("taonet-subnet", dependency("taonet-subnet")),
             ("taonet-kit", dependency("taonet-kit")),
             ("tempfile", dependency("tempfile")),
         ] {
