@@ -3,8 +3,15 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde_json::json;
+use taonet_chain::Chain;
+use taonet_kit::MinerSettings;
+use taonet_service::{Access, Shutdown, atomic_write};
+use taonet_summing_subnet::miner;
+use taonet_validator::testing::{LocalChain, NETUID};
+use taonet_wallet::Keyfile;
 
 use crate::support::{document, is_exhaustive, program, refusal, repository, stderr, tao};
 
@@ -80,4 +87,51 @@ fn existing_directories_and_bad_names_are_refused() {
     // Nothing was written.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     assert_eq!(std::fs::read_to_string(folder.path().join("file")).unwrap(), "mine");
+}
+
+/// Runs the first commands of the guide. `cargo test` is part of another test, since it takes many minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_of_the_guide_work_in_order() {
+    let (chain, shutdown) = (LocalChain::start(1).await, Shutdown::new());
+    let keypair = chain.miners[0].clone();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let miner = miner(keypair.clone(), MinerSettings::new(NETUID));
+    let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
+    shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
+
+    let folder = tempfile::tempdir().unwrap();
+    let (mut directory, mut commands) = (folder.path().to_owned(), Vec::new());
+    let in_place = [
+        ("../taonet", repository("").display().to_string()),
+        ("127.0.0.1:8091", address),
+        ("HOTKEY", keypair.hotkey().to_string()),
+        ("--network local", format!("--network {}", chain.node.url())),
+    ];
+    let chapter = include_str!("../../docs/write-a-subnet.md").split("## Write your own\n").nth(1).unwrap();
+    for line in chapter.split("```").nth(1).unwrap().lines() {
+        let line = line.split('#').next().unwrap();
+        let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [] | ["cargo", "test"] => {}
+            ["cd", package] => {
+                directory.push(package);
+                let hotkeys = directory.join("wallets/default/hotkeys");
+                std::fs::create_dir_all(&hotkeys).unwrap();
+                let hotkey = Keyfile::from_keypair(chain.validator.clone()).to_json();
+                atomic_write(hotkeys.join("default"), &hotkey, Access::Owner).unwrap();
+            }
+            ["tao", ref arguments @ ..] => {
+                let output = tao().args(arguments).current_dir(&directory).output().unwrap();
+                assert!(output.status.success(), "{line}: {}", stderr(&output));
+                commands.push(arguments[..1].concat());
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(commands, ["subnets", "bench-miner", "subnets"]);
+    assert!(directory.join("src/lib.rs").is_file());
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+    chain.node.stop().await;
 }

@@ -342,6 +342,9 @@ mod tests {
             if path == "src/main.rs" {
                 assert!(text.contains("use my_subnet::{Summing, miner};"), "{text}");
             }
+            if path == "README.md" {
+                assert!(text.contains("/var/lib/my-subnet/.bittensor/wallets/default/hotkeys/default"), "{text}");
+            }
         }
     }
 
@@ -467,6 +470,7 @@ mod tests {
         ] {
             assert_eq!(name.parse::<PackageName>(), Err(error), "{name}");
         }
-        assert_eq!("a".repeat(MAX_NAME + 1).parse::<PackageName>(), Err(NameError::Length));
+        // Longer than the name of a user.
+        assert_eq!("a".repeat(32).parse::<PackageName>(), Err(NameError::Length));
     }
 }
