@@ -2,6 +2,7 @@
 //! answer.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ async fn summing_miner_is_measured_on_a_chain() {
         (&report["requests"], &report["succeeded"], &report["complete"]),
         (&json!(10), &json!(10), &json!(true))
     );
+    assert!(report["achieved_rate"].as_f64().unwrap() > 0.0 && report["late_ms"]["max"].is_f64(), "{report}");
     assert_eq!((&report["url"], &report["size"]), (&json!(format!("http://127.0.0.1:{port}/")), &json!(9)));
     assert_eq!((&report["outcomes"][0]["outcome"], &report["failures"]), (&json!("Success"), &json!([])));
     let csv = std::fs::read_to_string(csv).unwrap();
@@ -99,6 +101,15 @@ fn file_requests_are_sent_and_checked() {
     let (exit, report) = run("completion");
     assert_eq!((exit, &report["succeeded"], &report["outcomes"][0]["code"]), (1, &json!(0), &json!(8)), "{report}");
     assert_eq!(report["failures"][0]["reason"], "the response has no `completion`");
+    // The report is not lost if a file cannot be written.
+    run("answer");
+    if Path::new("/dev/full").exists() {
+        let files = ["--kind", file.to_str().unwrap(), "--csv", "/dev/full"];
+        let output = bench(&[&target[..], &files].concat());
+        let (exit, report) = measured(&output);
+        assert_eq!((exit, &report["succeeded"]), (1, &json!(4)), "{report}");
+        assert!(stderr(&output).contains("cannot write /dev/full"), "{}", stderr(&output));
+    }
 }
 
 #[test]
