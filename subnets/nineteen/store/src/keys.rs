@@ -161,7 +161,7 @@ impl Store {
         .await?;
         if credits > 0 {
             let credits = i64::try_from(credits).unwrap_or(i64::MAX);
-            grant(&mut transaction, &id, credits, "initial credits", now_ms).await?;
+            grant(&mut transaction, &id, credits, ("grant", "initial credits"), now_ms).await?;
         }
         transaction.commit().await?;
         Ok(NewKey { id, secret })

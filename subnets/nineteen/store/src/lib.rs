@@ -1,5 +1,5 @@
 //! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with their counters, queued
-//! answers to check, rewards, API keys and credits.
+//! answers to check, rewards, API keys, credits and deposits of TAO.
 //!
 //! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
 //! statements.
@@ -31,7 +31,9 @@
 //! granted in total: a request's maximum price is reserved ([`Store::hold`]), then the delivered
 //! work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit
 //! admissions of a busy API key for many requests in one step, and pending charges share one
-//! transaction. Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
+//! transaction. TAO that a buyer sends to the deposit address of a key ([`Store::deposit_address`]) becomes credits: the
+//! transfers of finalized blocks are recorded together with the last block ([`Store::record_transfers`]), each once.
+//! Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
 //! is never stored. Only the owner can read the SQLite file, which contains the miners' session
 //! keys. The formulas of scores and prices are in `taonet-nineteen-core`.
 //!
@@ -54,6 +56,7 @@ mod processes;
 mod rates;
 mod samples;
 mod till;
+mod topups;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -71,6 +74,7 @@ pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, P
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
+pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
 /// Name of the database file in its directory.
 const FILE: &str = "nineteen.sqlite";
@@ -90,18 +94,20 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 4] = [
+const LATER_POSTGRES: [Sql; 5] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_postgres.sql")),
+    (13, "topups", include_str!("../migrations/0013_topups_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 4] = [
+const LATER_SQLITE: [Sql; 5] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_sqlite.sql")),
+    (13, "topups", include_str!("../migrations/0013_topups_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

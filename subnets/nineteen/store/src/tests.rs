@@ -3,6 +3,7 @@ mod credits;
 mod leases;
 mod market;
 mod shared;
+mod topups;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -106,7 +107,14 @@ on_both! {
     shared::rates_slide
     shared::counters_of_a_closed_period_stay
     shared::parts_of_processes_add_up
-    shared::one_process_has_control;
+    shared::one_process_has_control
+    topups::each_key_has_one_deposit_address
+    topups::concurrent_keys_get_different_deposit_addresses
+    topups::transfers_are_credited_once
+    topups::transfers_of_another_chain_are_refused
+    topups::unattributed_transfers_are_assigned_once
+    topups::credits_above_the_limit_are_left_to_the_operator
+    topups::concurrent_watchers_credit_once;
     shared::credits_hold_over_processes
     shared::budgets_hold_over_processes
 }
