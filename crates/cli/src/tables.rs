@@ -387,6 +387,17 @@ pub(crate) static USAGE: [Column; 7] = [
     number("credits"),
 ];
 
+/// Columns of `tao nineteen keys deposits`.
+pub(crate) static DEPOSITS: [Column; 7] = [
+    number("block"),
+    number("event"),
+    fixed("key"),
+    number("TAO"),
+    number("credits"),
+    address("from").rank(1),
+    address("to").rank(2),
+];
+
 /// Columns of `tao demo --contest text` and `bb runner --contest text`: scores.
 pub(crate) static TEXT_SCORES: [Column; 3] = [fixed("miner"), number("score"), number("errors")];
 

@@ -82,6 +82,8 @@ fn tables() -> Vec<Sample> {
             ["fb7b6319", "", "0.000000", "–", "1", "–", "", "revoked"];
         USAGE: ["2026-11-21", "3e305921", "chat-llama-3-1-70b", "123456", "12345678", "123456789", "1234567.890123"],
             ["2026-11-20", "fb7b6319", "proxy-flux-schnell-text-to-image", "1", "0", "0", "0.000001"];
+        DEPOSITS: ["7654321", "123", "3e305921506d8872", "123456.789012345", "1234567890123", ALICE, BOB],
+            ["1", "0", "–", "0.1", "0", BOB, ALICE];
         PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
             [BOB, "0", "0", "–", "–", ""];
         PROOF_USER: ["groth16", "7 of 7", "other-circuit", "12.34", "123456", "20", "wrong_output, replayed_proof"],

@@ -1,9 +1,10 @@
-//! A buyer's own API key: limits, credits and usage.
+//! A buyer's own API key: limits, credits, usage and top-ups.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::json;
+use taonet_nineteen_store::Deposit;
 
 use crate::{Gateway, GatewayError};
 
@@ -40,4 +41,32 @@ pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) ->
     };
     let data: Vec<_> = rows.into_iter().map(row).collect();
     Ok(Json(json!({"object": "list", "data": data})).into_response())
+}
+
+/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and transfers so far.
+pub(crate) async fn topup(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+    let key = gateway.key(&headers).await?;
+    let store = &gateway.0.store;
+    let topups = store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
+    let found = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?;
+    let deposits = store.deposits(Some(&key.id)).await?;
+    let deposit = |deposit: &Deposit| {
+        json!({
+            "block": deposit.block,
+            "block_hash": deposit.block_hash,
+            "event": deposit.event,
+            "from": deposit.from,
+            "amount_rao": deposit.amount_rao,
+            "credits": deposit.credits,
+            "recorded": deposit.recorded_ms / 1_000,
+        })
+    };
+    let document = json!({
+        "object": "topup",
+        "address": found.address,
+        "rao_per_credit": topups.terms.rao_per_credit,
+        "balance": key.balance,
+        "deposits": deposits.iter().map(deposit).collect::<Vec<_>>(),
+    });
+    Ok(Json(document).into_response())
 }

@@ -98,6 +98,9 @@ pub enum GatewayError {
     /// The answer was interrupted.
     #[error("the answer was interrupted; hint: retry the request")]
     Interrupted,
+    /// The validator sells no credits for TAO.
+    #[error("credits cannot be bought with TAO here; hint: ask the operator for credits")]
+    NoTopUps,
     /// The route does not exist.
     #[error("the route does not exist; hint: GET /openapi.json describes the API")]
     Route,
@@ -128,6 +131,7 @@ impl GatewayError {
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
             Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
             Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
+            Self::NoTopUps => (StatusCode::NOT_FOUND, INVALID, Some("topup_unavailable")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
             Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),

@@ -117,7 +117,10 @@ pub(crate) fn api() -> OpenApi {
             .response("401", refusal("The API key is missing, unknown or revoked", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
+    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
     paths = paths
+        .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
         .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
         .path("/v1/usage", PathItem::new(HttpMethod::Get, own("usage", "Usage of the request's API key", "UsageList")))
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))

@@ -102,6 +102,7 @@ impl Gateway {
             .route("/v1/models/{id}", get(model))
             .route("/v1/key", get(account::key))
             .route("/v1/usage", get(account::usage))
+            .route("/v1/topup", get(account::topup))
             .route("/openapi.json", get(openapi::document))
             .route("/", get(status::page))
             .route("/status", get(status::page))

@@ -12,6 +12,7 @@ use taonet_primitives::counted;
 use taonet_service::unix_time;
 
 use super::database::DatabaseArgs;
+use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::{API_KEYS, USAGE};
@@ -42,6 +43,12 @@ enum Command {
     Grant(GrantArgs),
     /// Show the usage of keys by day and model
     Usage(UsageArgs),
+    /// Show the address to which a buyer sends TAO for a key
+    Topup(KeyArg),
+    /// List the transfers of TAO to deposit addresses
+    Deposits(DepositsArgs),
+    /// Credit a transfer of TAO that belongs to no active key
+    Assign(AssignArgs),
 }
 
 #[derive(Debug, Args)]
@@ -118,10 +125,10 @@ struct UsageArgs {
 }
 
 #[derive(Debug, Args)]
-struct KeyArg {
+pub(super) struct KeyArg {
     /// Key ID, as in sk-tao-ID-SECRET
     #[arg(value_name = "KEY_ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
@@ -134,6 +141,9 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Revoke(key) => revoke(&store, key, context).await,
             Command::Grant(args) => grant(&store, args, context).await,
             Command::Usage(args) => usage(&store, args, context).await,
+            Command::Topup(key) => topup(&store, key, context).await,
+            Command::Deposits(args) => deposits(&store, args, context).await,
+            Command::Assign(args) => assign(&store, args, context).await,
         };
         store.close().await;
         done
@@ -178,7 +188,8 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     context.print(&key.secret)
 }
 
-async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
+/// Returns the key with this ID.
+pub(super) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
     store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` lists all keys"))
 }
 

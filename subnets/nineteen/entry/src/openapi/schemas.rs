@@ -170,6 +170,7 @@ pub(super) fn components() -> ComponentsBuilder {
                 [],
             ),
         )
+        .schema("TopUp", topup())
         .schema("Usage", usage())
         .schema("UsageList", object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []))
         .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
@@ -220,6 +221,22 @@ fn anthropic_error() -> ObjectBuilder {
 fn usage() -> ObjectBuilder {
     let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
     object([("day", string()), ("model", string())].into_iter().chain(counts), [])
+}
+
+fn topup() -> ObjectBuilder {
+    let texts = ["block_hash", "from"].map(|name| (name, string()));
+    let counts = ["block", "event", "amount_rao", "credits", "recorded"].map(|name| (name, count()));
+    let deposit = object(texts.into_iter().chain(counts), []);
+    object(
+        [
+            ("object", one_of(&["topup"])),
+            ("address", string()),
+            ("rao_per_credit", count()),
+            ("balance", of_type(Type::Integer).into()),
+            ("deposits", lists(deposit.into())),
+        ],
+        [],
+    )
 }
 
 fn task_status() -> ObjectBuilder {

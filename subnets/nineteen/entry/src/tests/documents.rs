@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_store::KeyTerms;
+use taonet_nineteen_store::{KeyTerms, TopUpTerms, Transfer};
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop_of, text, word};
@@ -106,6 +107,41 @@ async fn key_and_usage_are_those_of_the_own_key() {
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
     }
+}
+
+/// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
+#[tokio::test]
+async fn topup_shows_the_own_deposit_address_and_transfers() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let other = shop.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
+    let own = async |key: &str| {
+        let request = Request::get("/v1/topup").header("authorization", format!("Bearer {key}"));
+        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
+    let (operator, payer) = (AccountId::from_bytes([7; 32]), AccountId::from_bytes([8; 32]));
+    let hash = |block: u8| BlockHash::from_bytes([block; 32]);
+    let number = |block: u8| BlockNumber::new(block.into());
+    let terms = TopUpTerms { account: operator, rao_per_credit: 100_u64.try_into().unwrap() };
+    shop.store.enable_topups(terms, hash(9), (number(1), hash(1))).await.unwrap();
+    let before = own(&shop.key).await;
+    let address: AccountId = serde_json::from_value(before["address"].clone()).unwrap();
+    assert_eq!((&before["rao_per_credit"], &before["deposits"]), (&json!(100), &json!([])));
+    let transfer =
+        Transfer { block: number(2), hash: hash(2), event: 3, from: payer, to: address, amount: Rao::new(250) };
+    shop.store.record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000).await.unwrap();
+    let after = own(&shop.key).await;
+    assert_eq!(
+        after["deposits"],
+        json!([{"block": 2, "block_hash": hash(2), "event": 3, "from": payer, "amount_rao": 250, "credits": 2,
+            "recorded": 5}])
+    );
+    let others = own(&other.secret).await;
+    assert_eq!(others["deposits"], json!([]));
+    assert_ne!(others["address"], after["address"]);
+    assert_eq!(own("sk-tao-x").await["error"]["code"], "invalid_api_key");
+    shop.store.disable_topups().await.unwrap();
+    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
 }
 
 /// Web pages may call the gateway with any headers, and read the rate limit and errors.

@@ -1,0 +1,74 @@
+//! The `tao nineteen collect` command.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{At, calls};
+use taonet_nineteen_store::DepositAddress;
+use taonet_primitives::{AccountId, Rao, counted};
+
+use super::database::DatabaseArgs;
+use crate::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use crate::context::Context;
+
+/// Maximum number of addresses in one extrinsic, whose fee and weight grow with it.
+const ADDRESSES: usize = 100;
+
+/// Collect the TAO of all deposit addresses in the account of --topup-account
+#[derive(Debug, Args)]
+pub(crate) struct CollectArgs {
+    /// The validator's --state directory; not needed with PostgreSQL
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    #[command(flatten)]
+    tx: TxArgs<ColdkeyArgs>,
+}
+
+pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock()?;
+        let coldkey = args.tx.submit.coldkey(&key);
+        let account = AccountId::from(coldkey);
+        let store = args.database.open_existing(args.state.as_deref()).await?;
+        let addresses = store.deposit_addresses().await;
+        store.close().await;
+        let mut addresses = addresses?;
+        addresses.retain(|address| address.account == account);
+        if addresses.is_empty() {
+            bail!("there are no deposit addresses of {account}\nhint: sign with the key of the validator's --topup-account");
+        }
+        let mut funded = Vec::new();
+        for address in addresses {
+            let free = chain.balance(address.address, At::Head).await.map_err(failed)?.free;
+            if free > Rao::ZERO {
+                funded.push((free, address));
+            }
+        }
+        if funded.is_empty() {
+            bail!("no deposit address of {account} has TAO");
+        }
+        funded.sort_by_key(|(free, _)| Reverse(*free));
+        let left = funded.split_off(funded.len().min(ADDRESSES));
+        if !left.is_empty() {
+            context.say(&format!("run the command again for the other {}", counted(left.len(), "address")));
+        }
+        args.tx.submit.confirm_and_submit(&chain, &key, plan(&funded, account)?, context).await
+    })
+}
+
+/// Plans the transfer of all TAO of addresses to the account of which they are derivatives.
+fn plan(funded: &[(Rao, DepositAddress)], account: AccountId) -> anyhow::Result<Plan> {
+    let sum = funded.iter().try_fold(Rao::ZERO, |sum, (free, _)| sum.checked_add(*free));
+    let sum = sum.context("the balances exceed the supply of TAO")?;
+    let call = calls::batch_all(
+        funded.iter().map(|(_, address)| calls::as_derivative(address.index, calls::transfer_all(account, false))),
+    );
+    let what = format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
+    Ok(Plan::new(call, what, json!({ "to": account, "amount_rao": sum, "addresses": funded.len() })))
+}
