@@ -184,7 +184,14 @@ impl TopUpWatcher {
                 let fields = serde_json::from_value(event.fields);
                 let TransferFields { from, to, amount } =
                     fields.map_err(|source| TopUpError::Event { block: *block, source })?;
-                transfers.push(Transfer { block: block.number, hash: block.hash, event: event.index, from, to, amount });
+                transfers.push(Transfer {
+                    block: block.number,
+                    hash: block.hash,
+                    event: event.index,
+                    from,
+                    to,
+                    amount,
+                });
             }
         }
         if !transfers.is_empty() {

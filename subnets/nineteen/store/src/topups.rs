@@ -179,7 +179,10 @@ impl Store {
         const FIND: &str =
             "SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2";
         let enabled = |topups: Option<TopUps>| {
-            topups.filter(|topups| topups.is_enabled).map(|topups| topups.terms.account).ok_or(StoreError::TopUpsDisabled)
+            topups
+                .filter(|topups| topups.is_enabled)
+                .map(|topups| topups.terms.account)
+                .ok_or(StoreError::TopUpsDisabled)
         };
         let account = enabled(self.topups().await?)?;
         let found = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
@@ -387,7 +390,7 @@ async fn record(
 async fn credit(transaction: &mut Transaction, deposit: &Deposit, key: &str, now_ms: i64) -> Result<(), StoreError> {
     if deposit.credits > 0 {
         let reference = format!("block {}, event {}", deposit.block_hash, deposit.event);
-        grant(transaction, key, deposit.credits, (KIND, &reference), now_ms).await?;
+        grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
     }
     Ok(())
 }

@@ -91,7 +91,10 @@ pub(super) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
             "balance": key.balance,
         }));
     }
-    context.say(&format!("TAO sent to this address, from any wallet, becomes credits of key {}; 1 TAO: {credits}", key.id));
+    context.say(&format!(
+        "TAO sent to this address, from any wallet, becomes credits of key {}; 1 TAO: {credits}",
+        key.id
+    ));
     context.print(&found.address.to_string())
 }
 
@@ -124,7 +127,9 @@ pub(super) async fn assign(store: &Store, args: &AssignArgs, context: &Context) 
     let deposits = store.deposits(None).await?;
     let deposit = deposits.iter().find(|deposit| deposit.block == block && deposit.event == event);
     let deposit = deposit.with_context(|| {
-        format!("there is no transfer with event {event} of block {block}\nhint: `tao nineteen keys deposits` lists them")
+        format!(
+            "there is no transfer with event {event} of block {block}\nhint: `tao nineteen keys deposits` lists them"
+        )
     })?;
     if let Some(owner) = &deposit.key_id {
         bail!("the transfer is already credited to key {owner}");

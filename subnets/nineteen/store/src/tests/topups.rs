@@ -153,7 +153,8 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     }
     assert_eq!((assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()), (1, 20, Some(&shop)));
     assert_eq!(balance(&store, &shop).await, 20);
-    for (block, event, key) in [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")] {
+    for (block, event, key) in [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
+    {
         assert_eq!(store.assign_deposit(hash(block), event, key, 3).await.unwrap(), None, "{block} {event} {key}");
     }
     assert!(store.is_balanced().await.unwrap());
@@ -181,9 +182,8 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
         addresses.push(address);
     }
     // In descending order of the keys, too: the transactions must not wait for each other.
-    let transfers: Vec<_> = (0..120)
-        .map(|index| transfer(11 + index / 2, index % 2, addresses[(119 - index as usize) % 3], 100))
-        .collect();
+    let transfers: Vec<_> =
+        (0..120).map(|index| transfer(11 + index / 2, index % 2, addresses[(119 - index as usize) % 3], 100)).collect();
     let watchers: Vec<_> = stores
         .iter()
         .zip([1_u32, 3])
