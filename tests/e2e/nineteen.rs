@@ -421,6 +421,11 @@ fn keys_are_managed() {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
         assert!(text.contains("is not a weight of a key; hint: use an integer in 1..=100"), "{text}");
     }
+    let limited = document(&keys(&["update", id, "--daily-budget", "2", "--expires", "2027-01-31T12:00:00Z"]));
+    assert_eq!((&limited["daily_budget"], &limited["expires_ms"]), (&json!(2), &json!(1_801_396_800_000_u64)));
+    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry"]));
+    assert_eq!((&unlimited["daily_budget"], &unlimited["expires_ms"]), (&json!(null), &json!(null)));
+    assert!(refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d"));
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
     let listed = document(&keys(&["list"]));

@@ -365,14 +365,16 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 8] = [
+pub(crate) static API_KEYS: [Column; 10] = [
     fixed("id"),
     text("name"),
     number("credits"),
     number("rate/min").rank(2),
     number("weight").rank(2),
     number("budget/month").rank(2),
+    number("budget/day").rank(4),
     text("models").rank(3),
+    fixed("expires").rank(4),
     text("state"),
 ];
 

@@ -4,13 +4,18 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::json;
-use taonet_nineteen_store::Deposit;
+use taonet_nineteen_store::{BudgetUse, Deposit};
 
+use crate::bill::today;
 use crate::{Gateway, GatewayError};
 
 /// Handler of `GET /v1/key`: name, limits and credits of the request's API key.
 pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
     let key = gateway.key(&headers).await?;
+    let (_, today) = today(&gateway.0.clock);
+    let budgets = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
+    let budget =
+        |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
     let document = json!({
         "object": "key",
         "id": key.id,
@@ -19,8 +24,11 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
         "rate_per_minute": key.terms.rate_per_minute,
         "models": key.terms.models,
         "monthly_budget": key.terms.monthly_budget,
+        "daily_budget": key.terms.daily_budget,
+        "budgets": budgets.iter().map(budget).collect::<Vec<_>>(),
         "weight": key.terms.weight,
         "created": key.created_ms / 1_000,
+        "expires": key.terms.expires_ms.map(|expires_ms| expires_ms / 1_000),
     });
     Ok(Json(document).into_response())
 }

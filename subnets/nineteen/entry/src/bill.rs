@@ -64,11 +64,10 @@ impl Bill {
         let request_id = uuid::Uuid::new_v4().simple().to_string();
         let needed = tariff.cost(input_tokens, most_output);
         let (now_ms, day) = today(clock);
-        let month = day.get(..7).unwrap_or(&day).to_owned();
-        match store.hold(key, &request_id, needed, &month, now_ms).await? {
+        match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => return Err(GatewayError::Credits { needed, has: balance }),
-            Err(HoldRefusal::Budget { left }) => return Err(GatewayError::Budget { needed, left }),
+            Err(HoldRefusal::Budget { left, period }) => return Err(GatewayError::Budget { needed, left, period }),
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_nineteen_query::QueryError;
+use taonet_nineteen_store::BudgetPeriod;
 
 /// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
 const LIMITED: Duration = Duration::from_secs(5);
@@ -19,6 +20,9 @@ pub enum GatewayError {
     /// The API key was revoked.
     #[error("the API key was revoked")]
     Revoked,
+    /// The API key has expired.
+    #[error("the API key has expired; hint: ask the operator for a new one")]
+    Expired,
     /// The API key may not use the model.
     #[error("the API key may not use model {0:?}")]
     Forbidden(String),
@@ -72,13 +76,17 @@ pub enum GatewayError {
         /// Available credits of the key.
         has: i64,
     },
-    /// The request exceeds the key's monthly budget.
-    #[error("the request may cost {needed} credits, but only {left} remain in the API key's budget for this month")]
+    /// The request exceeds the key's budget of the month or of the day.
+    #[error(
+        "the request may cost {needed} credits, but only {left} remain in the API key's budget for this {period} (UTC)"
+    )]
     Budget {
         /// Maximum cost of the request, in credits.
         needed: i64,
         /// Remaining budget, in credits.
         left: i64,
+        /// Period of the budget.
+        period: BudgetPeriod,
     },
     /// No miner has remaining capacity for the model.
     #[error("no miner has remaining capacity for {0:?}; hint: retry later")]
@@ -124,6 +132,7 @@ impl GatewayError {
         match self {
             Self::Key => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
             Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
+            Self::Expired => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
             Self::Field { .. } | Self::Body(_) | Self::Unread(_) => (StatusCode::BAD_REQUEST, INVALID, None),
             Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),

@@ -62,6 +62,7 @@ mod abandoned;
 mod account;
 mod answer;
 mod bill;
+mod budget_warnings;
 mod cors;
 mod delivery;
 mod download;

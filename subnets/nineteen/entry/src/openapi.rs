@@ -63,14 +63,14 @@ const fn sold(
 /// HTTP statuses of errors, with their descriptions.
 const REFUSALS: [(&str, &str); 10] = [
     ("400", "A field is invalid; `error.param` names it"),
-    ("401", "The API key is missing, unknown or revoked"),
+    ("401", "The API key is missing, unknown, expired or revoked"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "The model does not exist"),
     ("409", "A request with this Idempotency-Key is in progress"),
     ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
     (
         "429",
-        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or its monthly budget is exhausted",
+        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or a budget is exhausted",
     ),
     ("500", "Internal error"),
     ("502", "No miner answered"),
@@ -79,7 +79,7 @@ const REFUSALS: [(&str, &str); 10] = [
 
 /// The same of routes in Anthropic's format, as far as they differ. They have no 503.
 const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
-    ("402", "The API key has too few credits, or its monthly budget is exhausted"),
+    ("402", "The API key has too few credits, or a budget is exhausted"),
     ("429", "The API key exceeds its rate limit"),
     ("529", "No miner has remaining capacity"),
 ];
@@ -114,7 +114,7 @@ pub(crate) fn api() -> OpenApi {
     let own = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
             .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
-            .response("401", refusal("The API key is missing, unknown or revoked", "Error"))
+            .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
     let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")

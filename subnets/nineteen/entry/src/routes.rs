@@ -20,6 +20,7 @@ use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 
 use crate::bill::today;
+use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
 use crate::meter::Tokenizers;
@@ -41,6 +42,7 @@ const LONGEST_ID: usize = 128;
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
+    budget_warnings::describe();
 }
 
 /// OpenAI-compatible gateway for buyers. Clones share state.
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) market: MarketFile,
     pub(crate) clock: Clock,
     pub(crate) tokenizers: Tokenizers,
+    pub(crate) budget_warnings: BudgetWarnings,
     rates: Rates,
 }
 
@@ -75,8 +78,8 @@ enum Product {
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
-        let (tokenizers, rates) = (Tokenizers::default(), Rates::default());
-        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, rates }))
+        let (tokenizers, budget_warnings, rates) = (Tokenizers::default(), BudgetWarnings::default(), Rates::default());
+        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, budget_warnings, rates }))
     }
 
     /// Returns the gateway's HTTP router.
@@ -126,6 +129,9 @@ impl Gateway {
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);
         }
+        if key.terms.expires_ms.is_some() && key.is_expired(today(&self.0.clock).0) {
+            return Err(GatewayError::Expired);
+        }
         Ok(key)
     }
 
@@ -151,6 +157,7 @@ impl Gateway {
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
         standing.write(response.headers_mut());
+        self.0.budget_warnings.write(&key.id, response.headers_mut());
         response
     }
 

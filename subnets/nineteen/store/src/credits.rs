@@ -20,7 +20,7 @@ use taonet_database::{Row, Transaction, statement};
 
 use crate::keys::lock;
 use crate::till::Hold;
-use crate::{Store, StoreError};
+use crate::{BudgetPeriod, Store, StoreError};
 
 /// Maximum of all granted credits together, less withdrawn ones: the largest integer that every JSON reader represents
 /// exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not overflow.
@@ -68,10 +68,12 @@ pub enum HoldRefusal {
         /// Balance of the key, in credits.
         balance: i64,
     },
-    /// The monthly budget is exhausted.
+    /// The budget of the month or of the day is exhausted.
     Budget {
         /// Remaining budget, in credits.
         left: i64,
+        /// Period of the budget with the smaller remainder.
+        period: BudgetPeriod,
     },
 }
 
@@ -89,8 +91,8 @@ impl Store {
         Ok(Some(after.saturating_add(self.till.free(key))))
     }
 
-    /// Reserves the maximum price of a request, unless the key's credits or monthly budget are insufficient. `month` is
-    /// the month in UTC, such as `2026-11`.
+    /// Reserves the maximum price of a request, unless the key's credits or a budget are insufficient. `day` is the day in
+    /// UTC, such as `2026-11-21`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -99,11 +101,11 @@ impl Store {
         key: &str,
         request: &str,
         amount: i64,
-        month: &str,
+        day: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
         let hold = Hold { key: key.to_owned(), amount: amount.max(0), created_ms: now_ms, is_retried: false };
-        self.till.hold(&self.database, request, hold, month).await
+        self.till.hold(&self.database, request, hold, day).await
     }
 
     /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the charge, or `None` if

@@ -44,6 +44,7 @@
 // Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+mod budgets;
 mod control;
 mod credits;
 mod error;
@@ -63,6 +64,7 @@ use std::sync::{Arc, LazyLock};
 
 use taonet_database::{Database, Migrator, migrations};
 
+pub use budgets::{BudgetPeriod, BudgetUse};
 pub use control::ControlLock;
 pub use credits::{HoldRefusal, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
@@ -94,20 +96,22 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 5] = [
+const LATER_POSTGRES: [Sql; 6] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_postgres.sql")),
     (13, "topups", include_str!("../migrations/0013_topups_postgres.sql")),
+    (14, "key_limits", include_str!("../migrations/0014_key_limits_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 5] = [
+const LATER_SQLITE: [Sql; 6] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_sqlite.sql")),
     (13, "topups", include_str!("../migrations/0013_topups_sqlite.sql")),
+    (14, "key_limits", include_str!("../migrations/0014_key_limits_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

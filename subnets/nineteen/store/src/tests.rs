@@ -87,6 +87,7 @@ on_both! {
     credits::key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1
     credits::credits_are_never_overdrawn
     credits::budgets_are_of_a_month
+    credits::budgets_of_a_day_and_a_month_apply_together
     credits::books_that_were_tampered_with_do_not_balance
     credits::repeated_requests_run_once
     credit_limit::grants_above_the_limit_are_refused

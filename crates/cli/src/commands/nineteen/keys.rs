@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::{KeyWeight, TaskName};
@@ -65,6 +66,13 @@ struct CreateArgs {
     /// Maximum credits per calendar month [default: no limit]
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
     budget: Option<i64>,
+    /// Maximum credits per day in UTC [default: no limit]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
+    daily_budget: Option<i64>,
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
+    /// [default: never]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expires: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
     #[arg(long, value_name = "N", default_value_t)]
     weight: KeyWeight,
@@ -74,6 +82,7 @@ struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
@@ -100,6 +109,24 @@ struct UpdateArgs {
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
+    /// Maximum credits per day in UTC [default: unchanged]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS),
+        conflicts_with = "no_daily_budget"
+    )]
+    daily_budget: Option<i64>,
+    /// Remove the daily limit
+    #[arg(long)]
+    no_daily_budget: bool,
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
+    /// [default: unchanged]
+    #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
+    expires: Option<i64>,
+    /// Let the key never expire
+    #[arg(long)]
+    no_expiry: bool,
     /// Share of the miners while all are busy, from 1 to 100 [default: unchanged]
     #[arg(long, value_name = "N")]
     weight: Option<KeyWeight>,
@@ -155,6 +182,25 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Parses a time, or a duration from now; returns the Unix time in milliseconds.
+fn expiry(text: &str) -> Result<i64, &'static str> {
+    let expected = "expected a time such as 2027-01-31T12:00:00Z, or a duration such as 30d";
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    let span: Span = text.parse().map_err(|_| expected)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
+    if duration.is_negative() {
+        return Err(expected);
+    }
+    Ok(now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Formats a Unix time in milliseconds.
+fn time_text(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}
+
 /// Checks that the market has these tasks: those of the newest period, or, before the first one, the default ones.
 async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> {
     let config = store.config(None).await?.unwrap_or_default();
@@ -176,6 +222,8 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         rate_per_minute: args.rate,
         models: (!args.models.is_empty()).then(|| args.models.clone()),
         monthly_budget: args.budget,
+        daily_budget: args.daily_budget,
+        expires_ms: args.expires,
         weight: args.weight,
     };
     let mut random = [0; 40];
@@ -198,8 +246,15 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&keys);
     }
+    let now_ms = now_ms();
+    let limit = |budget: Option<i64>| budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string());
     let mut rows = table(&API_KEYS);
     for key in keys {
+        let state = match key.revoked_ms {
+            Some(_) => "revoked",
+            None if key.is_expired(now_ms) => "expired",
+            None => "active",
+        };
         let models = key.terms.models.map_or_else(
             || "all".to_owned(),
             |models| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -210,9 +265,11 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             key.balance.to_string(),
             key.terms.rate_per_minute.to_string(),
             key.terms.weight.to_string(),
-            key.terms.monthly_budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string()),
+            limit(key.terms.monthly_budget),
+            limit(key.terms.daily_budget),
             models,
-            if key.revoked_ms.is_some() { "revoked" } else { "active" }.to_owned(),
+            key.terms.expires_ms.map_or_else(|| "–".to_owned(), time_text),
+            state.to_owned(),
         ]);
     }
     context.print(&rows.to_string())
@@ -228,6 +285,12 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     }
     if args.budget.is_some() || args.no_budget {
         terms.monthly_budget = args.budget;
+    }
+    if args.daily_budget.is_some() || args.no_daily_budget {
+        terms.daily_budget = args.daily_budget;
+    }
+    if args.expires.is_some() || args.no_expiry {
+        terms.expires_ms = args.expires;
     }
     terms.weight = args.weight.unwrap_or(terms.weight);
     store.update_key(&args.key.id, &terms).await?;
@@ -261,4 +324,22 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
         rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));
     }
     context.print(&rows.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_a_time_or_a_duration_from_now() {
+        assert_eq!(expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
+        let before = now_ms();
+        let (month, hour) = (expiry("30d").unwrap(), expiry("1h30m").unwrap());
+        assert!((before..=now_ms()).contains(&(month - 30 * 86_400_000)));
+        assert!((before..=now_ms()).contains(&(hour - 5_400_000)));
+        for text in ["", "30", "-30d", "1 month", "tomorrow", "2027-01-31T12:00:00"] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
+        assert_eq!(time_text(1_801_396_800_000), "2027-01-31T12:00:00Z");
+    }
 }

@@ -164,8 +164,11 @@ pub(super) fn components() -> ComponentsBuilder {
                     ("rate_per_minute", count()),
                     ("models", either([lists(string()), null()])),
                     ("monthly_budget", either([count(), null()])),
+                    ("daily_budget", either([count(), null()])),
+                    ("budgets", lists(budget())),
                     ("weight", count()),
                     ("created", count()),
+                    ("expires", either([count(), null()])),
                 ],
                 [],
             ),
@@ -221,6 +224,11 @@ fn anthropic_error() -> ObjectBuilder {
 fn usage() -> ObjectBuilder {
     let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
     object([("day", string()), ("model", string())].into_iter().chain(counts), [])
+}
+
+/// Returns the schema of what a key has spent of a budget.
+fn budget() -> RefOr<Schema> {
+    object([("period", one_of(&["day", "month"])), ("budget", count()), ("spent", count())], []).into()
 }
 
 fn topup() -> ObjectBuilder {

@@ -103,6 +103,8 @@ async fn key_and_usage_are_those_of_the_own_key() {
     assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
     assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
     let other_key = own("/v1/key", &other.secret).await;
+    assert_eq!((&key["budgets"], &key["expires"]), (&json!([]), &Value::Null));
+    assert_eq!(other_key["budgets"], json!([{"period": "month", "budget": 9, "spent": 0}]));
     assert_eq!((&key["weight"], &other_key["monthly_budget"], &other_key["weight"]), (&json!(1), &json!(9), &json!(7)));
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");

@@ -9,7 +9,6 @@ use super::credits::{terms, usage};
 use super::*;
 use crate::MAX_CREDITS;
 
-const MONTH: &str = "2026-11";
 const DAY: &str = "2026-11-21";
 const GENESIS: BlockHash = BlockHash::from_bytes([9; 32]);
 const OPERATOR: AccountId = AccountId::from_bytes([7; 32]);
@@ -213,7 +212,7 @@ pub(super) async fn concurrent_watchers_credit_once(home: Home) {
                 for request in 0..20 {
                     store.grant(&id, 1, "test", 0).await.unwrap();
                     let request = format!("{id}:{request}");
-                    if store.hold(&id, &request, 2, MONTH, 0).await.unwrap().is_ok() {
+                    if store.hold(&id, &request, 2, DAY, 0).await.unwrap().is_ok() {
                         charged += store.charge(&request, &usage(DAY, 2), 0).await.unwrap().unwrap();
                     }
                 }
