@@ -421,9 +421,20 @@ fn keys_are_managed() {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
         assert!(text.contains("is not a weight of a key; hint: use an integer in 1..=100"), "{text}");
     }
-    let limited = document(&keys(&["update", id, "--daily-budget", "2", "--expires", "2027-01-31T12:00:00Z"]));
+    let limited = document(&keys(&[
+        "update",
+        id,
+        "--daily-budget",
+        "2",
+        "--expires",
+        "2027-01-31T12:00:00Z",
+        "--token-rate",
+        "9",
+    ]));
+    assert_eq!(limited["tokens_per_minute"], 9);
     assert_eq!((&limited["daily_budget"], &limited["expires_ms"]), (&json!(2), &json!(1_801_396_800_000_u64)));
-    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry"]));
+    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry", "--no-token-rate"]));
+    assert_eq!(unlimited["tokens_per_minute"], Value::Null);
     assert_eq!((&unlimited["daily_budget"], &unlimited["expires_ms"]), (&json!(null), &json!(null)));
     assert!(refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d"));
     document(&keys(&["revoke", id]));

@@ -365,11 +365,12 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 10] = [
+pub(crate) static API_KEYS: [Column; 11] = [
     fixed("id"),
     text("name"),
     number("credits"),
     number("rate/min").rank(2),
+    number("tokens/min").rank(4),
     number("weight").rank(2),
     number("budget/month").rank(2),
     number("budget/day").rank(4),

@@ -22,6 +22,7 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
         "name": key.terms.name,
         "balance": key.balance,
         "rate_per_minute": key.terms.rate_per_minute,
+        "tokens_per_minute": key.terms.tokens_per_minute,
         "models": key.terms.models,
         "monthly_budget": key.terms.monthly_budget,
         "daily_budget": key.terms.daily_budget,

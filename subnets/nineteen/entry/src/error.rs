@@ -68,6 +68,21 @@ pub enum GatewayError {
         /// Time until the next request is admitted.
         retry: Duration,
     },
+    /// The request's tokens exceed what remains of the API key's limit.
+    #[error(
+        "the request counts with {needed} tokens, its own and max_tokens, but only {left} of the API key's limit of {limit} \
+         tokens per minute remain; hint: lower max_tokens, or retry later"
+    )]
+    TokenRate {
+        /// Tokens of the request and of the longest answer.
+        needed: u64,
+        /// Remaining tokens.
+        left: u64,
+        /// Maximum tokens per minute.
+        limit: u32,
+        /// Time until the request is admitted.
+        retry: Duration,
+    },
     /// The API key has too few credits.
     #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
     Credits {
@@ -143,7 +158,9 @@ impl GatewayError {
             Self::NoTopUps => (StatusCode::NOT_FOUND, INVALID, Some("topup_unavailable")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
-            Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::Rate { .. } | Self::TokenRate { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
+            }
             Self::Credits { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota")),
             Self::Budget { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded")),
             Self::NoCapacity(_) | Self::Busy { .. } => {
@@ -177,7 +194,7 @@ impl IntoResponse for GatewayError {
         let mut response = (self.status(), Json(self.document())).into_response();
         let retry = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::Rate { retry, .. } | Self::Busy { retry } => {
+            Self::Rate { retry, .. } | Self::TokenRate { retry, .. } | Self::Busy { retry } => {
                 Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),

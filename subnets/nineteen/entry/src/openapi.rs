@@ -152,6 +152,10 @@ fn operation(sold: &Sold) -> OperationBuilder {
         ("x-ratelimit-limit-requests", "Maximum number of requests per minute"),
         ("x-ratelimit-remaining-requests", "Number of requests that remain before the limit"),
         ("x-ratelimit-reset-requests", "Time until the limit is fully available again, such as `12s`"),
+        ("x-ratelimit-limit-tokens", "Maximum number of tokens per minute, if the API key has such a limit"),
+        ("x-ratelimit-remaining-tokens", "Number of tokens that remain before the limit"),
+        ("x-ratelimit-reset-tokens", "Time until the limit of tokens is fully available again, such as `12s`"),
+        ("x-taonet-budget-warning", "Budgets of the API key of which 80 % and more are spent, such as `day 83%`"),
     ] {
         answer =
             answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());

@@ -56,7 +56,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) tokenizers: Tokenizers,
     pub(crate) budget_warnings: BudgetWarnings,
-    rates: Rates,
+    pub(crate) rates: Rates,
 }
 
 /// Type of request that a route serves.
@@ -157,6 +157,7 @@ impl Gateway {
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
         standing.write(response.headers_mut());
+        self.0.rates.write_tokens(&key, response.headers_mut());
         self.0.budget_warnings.write(&key.id, response.headers_mut());
         response
     }

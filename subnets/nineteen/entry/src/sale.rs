@@ -19,6 +19,7 @@ use crate::meter::TokenMeter;
 use crate::replies::Replies;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
+use crate::routes::Inner;
 use crate::usage::{input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError};
@@ -30,8 +31,11 @@ const MAX_DEFAULT_TOKENS: u64 = 4_096;
 const MIN_DEFAULT_TOKENS: u64 = 16;
 /// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
-/// Minimum number of tokens for which a key's credits must pay if a request sets no `max_tokens`.
+/// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must suffice, if a request sets no
+/// `max_tokens`.
 const FEWEST_AFFORDABLE: u64 = 16;
+/// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`, each with fewer tokens.
+const BILL_ATTEMPTS: usize = 3;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
 
@@ -72,8 +76,25 @@ impl Gateway {
         Ok(task)
     }
 
+    /// Reserves the tokens of a request, and its maximum cost.
     async fn bill(&self, key: &ApiKey, task: &Task, tariff: Tariff, most: (u64, u64)) -> Result<Bill, GatewayError> {
-        Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
+        let Inner { store, clock, rates, .. } = &*self.0;
+        let tokens = match tariff {
+            Tariff::Text(_) | Tariff::Embedding(_) => {
+                rates.reserve_tokens(store, key, most.0.saturating_add(most.1), clock()).await?
+            }
+            // Denoising steps are no tokens.
+            Tariff::Image(_) => None,
+        };
+        match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
+            Ok(bill) => Ok(bill.with_tokens(tokens)),
+            Err(error) => {
+                if let Some(tokens) = tokens {
+                    tokens.settle(store, 0).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
@@ -158,21 +179,25 @@ impl Gateway {
             payload.max_tokens = default_max_tokens(task, payload, input);
         }
         let tariff = Tariff::Text(task.price);
-        let bill = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
-            Ok(bill) => bill,
-            Err(error) => {
-                let (GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. }) = error
-                else {
-                    return Err(error);
-                };
-                let affordable = affordable_tokens(task.price, of_all(input), credits) / of_all(1).max(1);
-                if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE {
-                    return Err(error);
+        let mut attempts = 1..BILL_ATTEMPTS;
+        let bill = loop {
+            let error = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+                Ok(bill) => break bill,
+                Err(error) => error,
+            };
+            let affordable = match &error {
+                GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. } => {
+                    affordable_tokens(task.price, of_all(input), *credits)
                 }
-                // The buyer has not asked for so many tokens.
-                payload.max_tokens = affordable.min(payload.max_tokens);
-                self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await?
+                GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
+                _ => return Err(error),
+            };
+            let affordable = affordable / of_all(1).max(1);
+            if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE || attempts.next().is_none() {
+                return Err(error);
             }
+            // The buyer has not asked for so many tokens.
+            payload.max_tokens = affordable.min(payload.max_tokens);
         };
         let tokenizer = self.0.tokenizers.of(task).await;
         let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());

@@ -31,6 +31,8 @@ pub struct KeyTerms {
     pub name: String,
     /// Maximum number of requests per minute.
     pub rate_per_minute: u32,
+    /// Maximum number of tokens of requests and answers per minute; `None` means unlimited.
+    pub tokens_per_minute: Option<u32>,
     /// Permitted tasks; `None` permits all.
     pub models: Option<Vec<TaskName>>,
     /// Maximum credits per calendar month (UTC); `None` means unlimited.
@@ -44,11 +46,12 @@ pub struct KeyTerms {
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight, without budgets and without an expiry.
+    /// Returns the terms of a key for all tasks, with the default weight, without other limits and without an expiry.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
             name: name.to_owned(),
             rate_per_minute,
+            tokens_per_minute: None,
             models: None,
             monthly_budget: None,
             daily_budget: None,
@@ -160,8 +163,8 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
-                                  daily_budget, expires_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                  daily_budget, expires_ms, tokens_per_minute)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(&id)
         .bind(hash(&secret))
@@ -173,6 +176,7 @@ impl Store {
         .bind(now_ms)
         .bind(terms.daily_budget)
         .bind(terms.expires_ms)
+        .bind(terms.tokens_per_minute.map(i64::from))
         .execute(&mut transaction)
         .await?;
         if credits > 0 {
@@ -229,8 +233,8 @@ impl Store {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
-             daily_budget = $6, expires_ms = $7
-             WHERE id = $8",
+             daily_budget = $6, expires_ms = $7, tokens_per_minute = $8
+             WHERE id = $9",
         )
         .bind(&terms.name)
         .bind(i64::from(terms.rate_per_minute))
@@ -239,6 +243,7 @@ impl Store {
         .bind(i64::from(terms.weight.get()))
         .bind(terms.daily_budget)
         .bind(terms.expires_ms)
+        .bind(terms.tokens_per_minute.map(i64::from))
         .bind(id)
         .execute(&self.database)
         .await?;
@@ -282,11 +287,14 @@ fn key(row: &Row) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.get("models")?;
     let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
     let weight: u32 = number(row, "weight")?;
+    let tokens: Option<i64> = row.get("tokens_per_minute")?;
+    let tokens = tokens.map(|tokens| u32::try_from(tokens).map_err(|_| invalid("tokens_per_minute", &tokens)));
     Ok(ApiKey {
         id: row.get("id")?,
         terms: KeyTerms {
             name: row.get("name")?,
             rate_per_minute: number(row, "rate_per_minute")?,
+            tokens_per_minute: tokens.transpose()?,
             models,
             monthly_budget: row.get("monthly_budget")?,
             daily_budget: row.get("daily_budget")?,

@@ -57,6 +57,7 @@ mod processes;
 mod rates;
 mod samples;
 mod till;
+mod token_rates;
 mod topups;
 
 use std::path::Path;
@@ -76,6 +77,7 @@ pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, P
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
+pub use token_rates::TokenUsage;
 pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
 /// Name of the database file in its directory.
@@ -96,22 +98,24 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 6] = [
+const LATER_POSTGRES: [Sql; 7] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_postgres.sql")),
     (13, "topups", include_str!("../migrations/0013_topups_postgres.sql")),
     (14, "key_limits", include_str!("../migrations/0014_key_limits_postgres.sql")),
+    (15, "token_rates", include_str!("../migrations/0015_token_rates_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 6] = [
+const LATER_SQLITE: [Sql; 7] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_sqlite.sql")),
     (13, "topups", include_str!("../migrations/0013_topups_sqlite.sql")),
     (14, "key_limits", include_str!("../migrations/0014_key_limits_sqlite.sql")),
+    (15, "token_rates", include_str!("../migrations/0015_token_rates_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =
@@ -124,6 +128,7 @@ pub struct Store {
     /// Leases, holds and charges of this process.
     till: Arc<till::Till>,
     rates: Arc<rates::RateLeases>,
+    token_rates: Arc<token_rates::TokenRates>,
     recent_keys: Arc<keys::RecentKeys>,
 }
 
@@ -159,7 +164,13 @@ impl Store {
     }
 
     fn new(database: Database) -> Self {
-        Self { database, till: Arc::new(till::Till::new()), rates: Arc::default(), recent_keys: Arc::default() }
+        Self {
+            database,
+            till: Arc::new(till::Till::new()),
+            rates: Arc::default(),
+            token_rates: Arc::default(),
+            recent_keys: Arc::default(),
+        }
     }
 
     /// Returns whether other processes can share the database, which is true for PostgreSQL.

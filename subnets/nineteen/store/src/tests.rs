@@ -3,6 +3,7 @@ mod credits;
 mod leases;
 mod market;
 mod shared;
+mod token_rates;
 mod topups;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -115,9 +116,11 @@ on_both! {
     topups::transfers_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once
     topups::credits_above_the_limit_are_left_to_the_operator
-    topups::concurrent_watchers_credit_once;
+    topups::concurrent_watchers_credit_once
+    token_rates::tokens_are_reserved_and_returned;
     shared::credits_hold_over_processes
     shared::budgets_hold_over_processes
+    token_rates::token_limits_hold_across_processes
 }
 
 fn task(name: &str) -> TaskName {

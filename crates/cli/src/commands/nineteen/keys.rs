@@ -60,6 +60,9 @@ struct CreateArgs {
     /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
+    /// Maximum tokens of requests and answers per minute [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    token_rate: Option<u32>,
     /// Allowed model; may be repeated [default: all]
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
@@ -92,6 +95,17 @@ struct UpdateArgs {
     /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
+    /// Maximum tokens of requests and answers per minute [default: unchanged]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with = "no_token_rate"
+    )]
+    token_rate: Option<u32>,
+    /// Remove the limit of tokens per minute
+    #[arg(long)]
+    no_token_rate: bool,
     /// Allowed model, replacing the current ones; may be repeated
     #[arg(long = "model", value_name = "TASK", conflicts_with = "all_models")]
     models: Vec<TaskName>,
@@ -220,6 +234,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     let terms = KeyTerms {
         name: args.name.clone(),
         rate_per_minute: args.rate,
+        tokens_per_minute: args.token_rate,
         models: (!args.models.is_empty()).then(|| args.models.clone()),
         monthly_budget: args.budget,
         daily_budget: args.daily_budget,
@@ -264,6 +279,7 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             key.terms.name,
             key.balance.to_string(),
             key.terms.rate_per_minute.to_string(),
+            limit(key.terms.tokens_per_minute.map(i64::from)),
             key.terms.weight.to_string(),
             limit(key.terms.monthly_budget),
             limit(key.terms.daily_budget),
@@ -279,6 +295,9 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     let ApiKey { mut terms, .. } = find(store, &args.key.id).await?;
     terms.name = args.name.clone().unwrap_or(terms.name);
     terms.rate_per_minute = args.rate.unwrap_or(terms.rate_per_minute);
+    if args.token_rate.is_some() || args.no_token_rate {
+        terms.tokens_per_minute = args.token_rate;
+    }
     check_models(store, &args.models).await?;
     if !args.models.is_empty() || args.all_models {
         terms.models = (!args.all_models).then(|| args.models.clone());

@@ -162,6 +162,7 @@ pub(super) fn components() -> ComponentsBuilder {
                     ("name", string()),
                     ("balance", of_type(Type::Integer).into()),
                     ("rate_per_minute", count()),
+                    ("tokens_per_minute", either([count(), null()])),
                     ("models", either([lists(string()), null()])),
                     ("monthly_budget", either([count(), null()])),
                     ("daily_budget", either([count(), null()])),

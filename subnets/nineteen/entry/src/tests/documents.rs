@@ -111,6 +111,38 @@ async fn key_and_usage_are_those_of_the_own_key() {
     }
 }
 
+/// A limit of tokens counts what requests use, and limits the answers of requests without `max_tokens`.
+#[tokio::test]
+async fn token_rate_counts_used_tokens() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let limits = |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
+    shop.store.update_key(&shop.id, &limits(1_000)).await.unwrap();
+    let chat = |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "a"}]});
+    let header = |response: &axum::response::Response, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
+    };
+    let large = shop.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
+    assert_eq!((large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")), (429, Some(1_000)));
+    assert!(header(&large, "retry-after").is_some());
+    assert_eq!(document(large).await["error"]["code"], "rate_limit_exceeded");
+    let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    assert_eq!(first.status(), 200);
+    let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
+    assert!(left < 100, "the longest answer is reserved: {left}");
+    let usage = document(first).await["usage"].clone();
+    let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
+    shop.charged().await;
+    let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    assert_eq!(header(&second, "x-ratelimit-remaining-tokens"), Some(left - used), "only used tokens count");
+    document(second).await;
+    // Without `max_tokens`, the answer is limited to what remains.
+    shop.charged().await;
+    let limit = u32::try_from(2 * used + input + 50).unwrap();
+    shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
+    let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
+    assert_eq!((third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")), (200, Some(0)));
+}
+
 /// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
 #[tokio::test]
 async fn topup_shows_the_own_deposit_address_and_transfers() {
