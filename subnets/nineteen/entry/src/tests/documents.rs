@@ -117,7 +117,8 @@ async fn token_rate_counts_used_tokens() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
     let limits = |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
     shop.store.update_key(&shop.id, &limits(1_000)).await.unwrap();
-    let chat = |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": [{"role": "user", "content": "a"}]});
+    let messages = json!([{"role": "user", "content": "a"}]);
+    let chat = |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": messages});
     let header = |response: &axum::response::Response, name: &str| {
         response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
     };
