@@ -68,6 +68,7 @@ mod delivery;
 mod download;
 mod embedding;
 mod error;
+mod fallback;
 mod image;
 mod items;
 mod messages;

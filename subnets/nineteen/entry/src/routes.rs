@@ -13,8 +13,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_http::{count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
-use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
@@ -22,6 +22,7 @@ use taonet_service::Clock;
 use crate::bill::today;
 use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
+use crate::fallback::{RoutePreference, Speeds};
 use crate::image::ImageRequest;
 use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) tokenizers: Tokenizers,
     pub(crate) budget_warnings: BudgetWarnings,
     pub(crate) rates: Rates,
+    pub(crate) speeds: Speeds,
 }
 
 /// Type of request that a route serves.
@@ -78,8 +80,16 @@ enum Product {
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
-        let (tokenizers, budget_warnings, rates) = (Tokenizers::default(), BudgetWarnings::default(), Rates::default());
-        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, budget_warnings, rates }))
+        Self(Arc::new(Inner {
+            store,
+            queries: queries.into(),
+            market,
+            clock,
+            tokenizers: Tokenizers::default(),
+            budget_warnings: BudgetWarnings::default(),
+            rates: Rates::default(),
+            speeds: Speeds::default(),
+        }))
     }
 
     /// Returns the gateway's HTTP router.
@@ -172,25 +182,36 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let (now_ms, _) = today(&self.0.clock);
         match Once::begin(&self.0.store, &key.id, headers, (path, body), now_ms).await? {
-            Begun::Unnamed => self.answer(key, body, product).await,
+            Begun::Unnamed => self.answer(key, headers, body, product).await,
             Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => Ok(once.keep(self.answer(key, body, product).await?).await),
+            Begun::New(once) => Ok(once.keep(self.answer(key, headers, body, product).await?).await),
         }
     }
 
-    async fn answer(&self, key: &ApiKey, body: &[u8], product: Product) -> Result<Response, GatewayError> {
+    async fn answer(
+        &self,
+        key: &ApiKey,
+        headers: &HeaderMap,
+        body: &[u8],
+        product: Product,
+    ) -> Result<Response, GatewayError> {
+        let preference = RoutePreference::of(headers)?;
         match product {
-            Product::Chat => self.text(key, TextRequest::chat(body)?, Endpoint::Chat, Protocol::Completions).await,
+            Product::Chat => {
+                let request = TextRequest::chat(body)?;
+                self.text(key, request, Endpoint::Chat, Protocol::Completions, preference).await
+            }
             Product::Completion => {
-                self.text(key, TextRequest::completion(body)?, Endpoint::Completions, Protocol::Completions).await
+                let request = TextRequest::completion(body)?;
+                self.text(key, request, Endpoint::Completions, Protocol::Completions, preference).await
             }
             Product::Response => {
                 let (request, echo) = responses::parse(body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo)).await
+                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo), preference).await
             }
             Product::Message => {
                 let (request, options) = messages::parse(body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Messages(options)).await
+                self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference).await
             }
             Product::TokenCount => self.token_count(key, &messages::parse_count(body)?),
             Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
@@ -220,16 +241,31 @@ fn model_document(task: &Task) -> Value {
     })
 }
 
+/// Describes an alias; returns `None` if none of its tasks is enabled.
+fn alias_document(config: &MarketConfig, alias: &str) -> Option<Value> {
+    let tasks: Vec<_> = config.alias(alias)?.collect();
+    let first = tasks.first()?;
+    Some(json!({
+        "id": alias,
+        "object": "model",
+        "created": 0,
+        "owned_by": "nineteen",
+        "endpoint": first.endpoint,
+        "models": tasks.iter().map(|task| &task.task).collect::<Vec<_>>(),
+    }))
+}
+
 async fn models(State(gateway): State<Gateway>) -> Response {
     let config = gateway.0.market.current();
-    let data: Vec<_> = config.enabled().map(model_document).collect();
+    let aliases = config.aliases.keys().filter_map(|alias| alias_document(&config, alias.as_str()));
+    let data: Vec<_> = config.enabled().map(model_document).chain(aliases).collect();
     Json(json!({"object": "list", "data": data})).into_response()
 }
 
 async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     let config = gateway.0.market.current();
     let found = config.enabled().find(|task| task.task.as_str() == id).map(model_document);
-    match found {
+    match found.or_else(|| alias_document(&config, &id)) {
         Some(document) => Json(document).into_response(),
         None => GatewayError::Model(id.chars().take(100).collect()).into_response(),
     }

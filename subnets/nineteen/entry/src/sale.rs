@@ -1,5 +1,7 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
+use std::time::{Duration, Instant};
+
 use axum::response::{IntoResponse as _, Json, Response};
 use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
@@ -13,6 +15,7 @@ use crate::answer::{Head, stream, whole};
 use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
+use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
 use crate::image::ImageRequest;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
@@ -51,10 +54,14 @@ pub(crate) enum Protocol {
 
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
-    /// `chat-` or without the suffix for the route) and the name of the task's model. Without `model`, returns the
-    /// first task of the route.
-    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
+    /// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
+    /// first task. Without `model`, returns the first task of the route.
+    pub(crate) fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
+        // Without fallbacks: embeddings and images of two models differ.
+        if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
+            return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
+        }
         let suffix = endpoint.path().replace('/', "-");
         let name = model.map(|model| model.replace('_', "-"));
         let is_meant = |task: &&Task| {
@@ -70,7 +77,7 @@ impl Gateway {
         let found = config.enabled().filter(|task| task.endpoint == endpoint).find(is_meant).cloned();
         let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
         let task = found.ok_or_else(unknown)?;
-        if key.terms.models.as_ref().is_some_and(|models| !models.contains(&task.task)) {
+        if !may_use(key, &task) {
             return Err(GatewayError::Forbidden(task.task.to_string()));
         }
         Ok(task)
@@ -110,27 +117,65 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request in the format of a protocol.
+    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks one after the other,
+    /// until one answers.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
         request: TextRequest,
         endpoint: Endpoint,
         protocol: Protocol,
+        preference: RoutePreference,
     ) -> Result<Response, GatewayError> {
-        let task = self.task(key, Some(&request.model), endpoint)?;
+        let mut candidates = self.candidates(key, &request.model, endpoint, preference)?.into_iter().peekable();
+        let (streams, mut request) = (request.streams, Some(request));
+        let (head, replies, bill) = loop {
+            let Some(task) = candidates.next() else { return Err(GatewayError::NoAnswer) };
+            let is_last = candidates.peek().is_none();
+            // The last task gets the request itself, which may have several MiB.
+            let attempt = if is_last { request.take() } else { request.clone() };
+            let Some(attempt) = attempt else { return Err(GatewayError::NoAnswer) };
+            let max_wait = (!is_last).then_some(FALLBACK_WAIT);
+            match self.ask_text(key, &task, attempt, endpoint, &protocol, max_wait).await {
+                Ok(answer) => break answer,
+                Err(error) if !is_last && error.is_of_model() => {
+                    tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        match (protocol, streams) {
+            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
+            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
+            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
+            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
+            (Protocol::Completions, false) => whole(&head, replies, bill).await,
+        }
+    }
+
+    /// Queries the miners of a task for a text, after its maximum cost is reserved.
+    async fn ask_text(
+        &self,
+        key: &ApiKey,
+        task: &Task,
+        request: TextRequest,
+        endpoint: Endpoint,
+        protocol: &Protocol,
+        max_wait: Option<Duration>,
+    ) -> Result<(Head, Replies, Bill), GatewayError> {
         let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
-        let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
-        let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
+        let input = input_tokens(&payload).saturating_add(image_tokens(task, &images)?);
+        let bill = self.text_bill(key, task, &mut payload, (input, request.max_tokens, choices)).await?;
         if let Err(error) = download_images(&mut payload, &images, Downloads::default()).await {
             bill.settle().await;
             return Err(error);
         }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
-        let prefix = match (&protocol, is_chat) {
+        let prefix = match (protocol, is_chat) {
             (Protocol::Responses(_), _) => "resp",
             (Protocol::Messages(_), _) => "msg",
             (Protocol::Completions, true) => "chatcmpl",
@@ -151,17 +196,15 @@ impl Gateway {
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, &task, payload.into_map())
+            max_wait,
+            ..request_of(key, task, payload.into_map())
         });
+        let began = Instant::now();
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
-        match (protocol, streams) {
-            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
-            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
-            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
-            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
-            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
-            (Protocol::Completions, false) => whole(&head, replies, bill).await,
+        if streams {
+            self.0.speeds.record(&task.task, began.elapsed());
         }
+        Ok((head, replies, bill))
     }
 
     /// Reserves the maximum cost of a text request of `input` tokens with a number of choices. If the buyer has set no
@@ -298,6 +341,7 @@ fn request_of(key: &ApiKey, task: &Task, payload: Map<String, Value>) -> Request
         weight: key.terms.weight,
         is_collected: true,
         relays_logprobs: false,
+        max_wait: None,
     }
 }
 

@@ -3,6 +3,7 @@
 mod backends;
 mod bodies;
 mod documents;
+mod fallback;
 mod goods;
 mod market;
 mod messages;

@@ -70,6 +70,8 @@ pub struct Request {
     /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
     /// samples: every payload asks for them, because the checker needs them.
     pub relays_logprobs: bool,
+    /// Maximum time that a buyer's request waits in the queue; `None` for that of [`QueueSettings`].
+    pub max_wait: Option<Duration>,
 }
 
 /// Counts of a request's failed attempts.

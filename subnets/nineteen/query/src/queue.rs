@@ -153,6 +153,9 @@ struct Order {
     weight: KeyWeight,
     #[serde(default)]
     is_collected: bool,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_wait: Option<u64>,
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {

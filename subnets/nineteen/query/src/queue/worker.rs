@@ -231,7 +231,8 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
                     let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs } = order;
+                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs, max_wait } =
+                        order;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
                         task,
@@ -242,6 +243,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         weight,
                         is_collected,
                         relays_logprobs,
+                        max_wait: max_wait.map(Duration::from_millis),
                     });
                 }
             }
