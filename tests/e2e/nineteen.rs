@@ -442,6 +442,11 @@ fn keys_are_managed() {
     let listed = document(&keys(&["list"]));
     assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
+    let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
+    assert_eq!((&month["lines"], &month["charged"], &month["grants"]), (&json!([]), &json!(0), &json!([])));
+    let csv = keys(&["invoice", id, "--month", "2020-02", "--csv"]);
+    assert_eq!(csv.stdout, b"month,key,name,model,requests,input_tokens,output_tokens,credits\n");
+    assert!(refusal(&keys(&["invoice", id, "--month", "2020"]), 2).contains("expected a month such as 2026-11"));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
     assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");

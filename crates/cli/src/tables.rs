@@ -390,6 +390,10 @@ pub(crate) static USAGE: [Column; 7] = [
     number("credits"),
 ];
 
+/// Columns of `tao nineteen keys invoice`.
+pub(crate) static INVOICE: [Column; 5] =
+    [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
+
 /// Columns of `tao nineteen keys deposits`.
 pub(crate) static DEPOSITS: [Column; 7] = [
     number("block"),

@@ -1,10 +1,11 @@
-//! A buyer's own API key: limits, credits, usage and top-ups.
+//! A buyer's own API key: limits, credits, usage, invoices and top-ups.
 
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::json;
-use taonet_nineteen_store::{BudgetUse, Deposit};
+use serde_json::{Value, json};
+use taonet_nineteen_store::{BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv};
 
 use crate::bill::today;
 use crate::{Gateway, GatewayError};
@@ -35,10 +36,18 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
 }
 
 /// Handler of `GET /v1/usage`: usage of the request's API key by day and model.
-pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
+pub(crate) async fn usage(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
     let key = gateway.key(&headers).await?;
+    let format = Format::of(&uri)?;
     let rows = gateway.0.store.usage(Some(&key.id)).await?;
-    let row = |row: taonet_nineteen_store::UsageRow| {
+    if format == Format::Csv {
+        return Ok(csv("usage.csv", usage_csv(&rows)));
+    }
+    let row = |row: UsageRow| {
         json!({
             "day": row.day,
             "model": row.model,
@@ -52,6 +61,72 @@ pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) ->
     Ok(Json(json!({"object": "list", "data": data})).into_response())
 }
 
+/// Handler of `GET /v1/invoices/{month}`: what the request's API key has used and received in a month.
+pub(crate) async fn invoice(
+    State(gateway): State<Gateway>,
+    Path(month): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let key = gateway.key(&headers).await?;
+    let format = Format::of(&uri)?;
+    let month: Month = month.parse().map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
+    let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::Key)?;
+    if format == Format::Csv {
+        return Ok(csv(&format!("invoice-{month}.csv"), invoice.to_csv()));
+    }
+    // The reasons of grants are the operator's notes.
+    let grant = |grant: &InvoiceGrant| json!({"credits": grant.credits, "granted": grant.granted_ms / 1_000});
+    let document = json!({
+        "object": "invoice",
+        "key_id": invoice.key_id,
+        "name": invoice.name,
+        "month": invoice.month,
+        "lines": invoice.lines,
+        "charged": invoice.charged,
+        "grants": invoice.grants.iter().map(grant).collect::<Vec<_>>(),
+        "deposits": invoice.deposits.iter().map(deposit_document).collect::<Vec<_>>(),
+    });
+    Ok(Json(document).into_response())
+}
+
+/// Format of a document, in the parameter `format` of the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    fn of(uri: &Uri) -> Result<Self, GatewayError> {
+        let parameters = uri.query().unwrap_or_default().split('&');
+        match parameters.filter_map(|parameter| parameter.strip_prefix("format=")).next_back() {
+            None | Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            Some(_) => Err(GatewayError::field("format", "format must be json or csv")),
+        }
+    }
+}
+
+/// Returns a CSV document as a download.
+fn csv(name: &str, text: String) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    ([(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)], text).into_response()
+}
+
+/// Describes a transfer to the buyer.
+fn deposit_document(deposit: &Deposit) -> Value {
+    json!({
+        "block": deposit.block,
+        "block_hash": deposit.block_hash,
+        "event": deposit.event,
+        "from": deposit.from,
+        "amount_rao": deposit.amount_rao,
+        "credits": deposit.credits,
+        "recorded": deposit.recorded_ms / 1_000,
+    })
+}
+
 /// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and transfers so far.
 pub(crate) async fn topup(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
     let key = gateway.key(&headers).await?;
@@ -59,23 +134,12 @@ pub(crate) async fn topup(State(gateway): State<Gateway>, headers: HeaderMap) ->
     let topups = store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
     let found = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?;
     let deposits = store.deposits(Some(&key.id)).await?;
-    let deposit = |deposit: &Deposit| {
-        json!({
-            "block": deposit.block,
-            "block_hash": deposit.block_hash,
-            "event": deposit.event,
-            "from": deposit.from,
-            "amount_rao": deposit.amount_rao,
-            "credits": deposit.credits,
-            "recorded": deposit.recorded_ms / 1_000,
-        })
-    };
     let document = json!({
         "object": "topup",
         "address": found.address,
         "rao_per_credit": topups.terms.rao_per_credit,
         "balance": key.balance,
-        "deposits": deposits.iter().map(deposit).collect::<Vec<_>>(),
+        "deposits": deposits.iter().map(deposit_document).collect::<Vec<_>>(),
     });
     Ok(Json(document).into_response())
 }

@@ -10,6 +10,8 @@
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
 //! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
+//! | `GET /v1/invoices/{month}` | usage, grants and transfers of the request's API key in a month |
+//! | `GET /usage` | page with the usage of an API key |
 //! | `GET /v1/topup` | deposit address for TAO, price and transfers of the request's API key |
 //! | `GET /openapi.json` | the OpenAPI document |
 //! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
@@ -87,6 +89,7 @@ mod status;
 pub mod testing;
 mod translation;
 mod usage;
+mod usage_page;
 mod vision;
 
 pub use error::GatewayError;

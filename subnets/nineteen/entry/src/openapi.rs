@@ -117,12 +117,34 @@ pub(crate) fn api() -> OpenApi {
             .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
+    let format = ParameterBuilder::new()
+        .name("format")
+        .parameter_in(ParameterIn::Query)
+        .schema(Some(schemas::document_format()))
+        .build();
+    // Documents of the own key that are also available as CSV.
+    let tabular = |id: &str, summary: &str, schema: &str| {
+        let ok = ResponseBuilder::new().description("OK");
+        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
+        own(id, summary, schema)
+            .parameter(format.clone())
+            .response("200", ok)
+            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+    };
+    let month = ParameterBuilder::new()
+        .name("month")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None)));
+    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice").parameter(month);
+    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
     let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
         .response("404", refusal("Credits cannot be bought with TAO", "Error"));
     paths = paths
         .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
         .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
-        .path("/v1/usage", PathItem::new(HttpMethod::Get, own("usage", "Usage of the request's API key", "UsageList")))
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
+        .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));

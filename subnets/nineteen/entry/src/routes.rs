@@ -29,7 +29,7 @@ use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
-use crate::{GatewayError, account, cors, messages, openapi, responses, status};
+use crate::{GatewayError, account, cors, messages, openapi, responses, status, usage_page};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -116,10 +116,13 @@ impl Gateway {
             .route("/v1/key", get(account::key))
             .route("/v1/usage", get(account::usage))
             .route("/v1/topup", get(account::topup))
+            .route("/v1/invoices/{month}", get(account::invoice))
             .route("/openapi.json", get(openapi::document))
             .route("/", get(status::page))
             .route("/status", get(status::page))
             .route("/status.json", get(status::document))
+            .route("/usage", get(usage_page::page))
+            .route("/usage.js", get(usage_page::script))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
             .method_not_allowed_fallback(|| async { GatewayError::Method })

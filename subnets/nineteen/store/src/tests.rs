@@ -89,6 +89,7 @@ on_both! {
     credits::credits_are_never_overdrawn
     credits::budgets_are_of_a_month
     credits::budgets_of_a_day_and_a_month_apply_together
+    credits::invoices_are_of_a_key_and_a_month
     credits::books_that_were_tampered_with_do_not_balance
     credits::repeated_requests_run_once
     credit_limit::grants_above_the_limit_are_refused

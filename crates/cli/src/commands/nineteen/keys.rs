@@ -8,7 +8,7 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::{KeyWeight, TaskName};
-use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Store};
+use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Month, Store, usage_csv};
 use taonet_primitives::counted;
 use taonet_service::unix_time;
 
@@ -16,7 +16,7 @@ use super::database::DatabaseArgs;
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::table::table;
-use crate::tables::{API_KEYS, USAGE};
+use crate::tables::{API_KEYS, INVOICE, USAGE};
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]
@@ -44,6 +44,8 @@ enum Command {
     Grant(GrantArgs),
     /// Show the usage of keys by day and model
     Usage(UsageArgs),
+    /// Show what a key has used and received in a month
+    Invoice(InvoiceArgs),
     /// Show the address to which a buyer sends TAO for a key
     Topup(KeyArg),
     /// List the transfers of TAO to deposit addresses
@@ -163,6 +165,21 @@ struct UsageArgs {
     /// Show the usage of this key only [default: all keys]
     #[arg(value_name = "KEY_ID")]
     key: Option<String>,
+    /// Print the usage as CSV
+    #[arg(long)]
+    csv: bool,
+}
+
+#[derive(Debug, Args)]
+struct InvoiceArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// Calendar month in UTC, such as 2026-11
+    #[arg(long, value_name = "MONTH")]
+    month: Month,
+    /// Print the lines as CSV
+    #[arg(long)]
+    csv: bool,
 }
 
 #[derive(Debug, Args)]
@@ -182,6 +199,7 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Revoke(key) => revoke(&store, key, context).await,
             Command::Grant(args) => grant(&store, args, context).await,
             Command::Usage(args) => usage(&store, args, context).await,
+            Command::Invoice(args) => invoice(&store, args, context).await,
             Command::Topup(key) => topup(&store, key, context).await,
             Command::Deposits(args) => deposits(&store, args, context).await,
             Command::Assign(args) => assign(&store, args, context).await,
@@ -334,6 +352,9 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
 
 async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
     let used = store.usage(args.key.as_deref()).await?;
+    if args.csv {
+        return context.print(usage_csv(&used).trim_end());
+    }
     if context.json {
         return context.print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
     }
@@ -343,6 +364,33 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
         rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));
     }
     context.print(&rows.to_string())
+}
+
+async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow::Result<()> {
+    let found = find(store, &args.key.id).await?;
+    let invoice = store.invoice(&found.id, args.month).await?;
+    let invoice = invoice.with_context(|| format!("there is no key {}", found.id))?;
+    if args.csv {
+        return context.print(invoice.to_csv().trim_end());
+    }
+    if context.json {
+        return context.print_json(&invoice);
+    }
+    let mut rows = table(&INVOICE);
+    for line in &invoice.lines {
+        let numbers = [line.requests, line.input_tokens, line.output_tokens, line.charged];
+        rows.add_row([line.model.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    let granted: i64 = invoice.grants.iter().map(|grant| grant.credits).fold(0, i64::saturating_add);
+    let deposited: i64 = invoice.deposits.iter().map(|deposit| deposit.credits).fold(0, i64::saturating_add);
+    context.print(&format!(
+        "{rows}\n\n{} of key {}: {} charged, {} granted, {} for TAO",
+        invoice.month,
+        invoice.key_id,
+        counted(invoice.charged, "credit"),
+        counted(granted, "credit"),
+        counted(deposited, "credit"),
+    ))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
                 let request = Request::post(path).body(Body::empty()).unwrap();
                 shop.router.clone().oneshot(request).await.unwrap()
             }
-            None => get(&shop, &path.replace("{id}", CHAT)).await,
+            None => get(&shop, &path.replace("{id}", CHAT).replace("{month}", "2026-11")).await,
         };
         let needs_key = item.get("post").or(item.get("get")).unwrap().get("security").is_some();
         let expected = if needs_key { 401 } else { 200 };
@@ -142,6 +142,64 @@ async fn token_rate_counts_used_tokens() {
     shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
     let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
     assert_eq!((third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")), (200, Some(0)));
+}
+
+/// Usage and invoices are those of the own key, as JSON and CSV.
+#[tokio::test]
+async fn usage_and_invoices_are_downloaded_as_csv() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
+    document(shop.send("/v1/chat/completions", &body, None).await).await;
+    let charged = shop.charged().await;
+    let own = async |path: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", shop.key));
+        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let csv = own("/v1/usage?format=csv").await;
+    assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(csv.headers()["content-disposition"], "attachment; filename=\"usage.csv\"");
+    let lines = text(csv).await;
+    let (head, row) = lines.split_once('\n').unwrap();
+    assert!(head.starts_with("day,key,model,") && row.ends_with(&format!(",{charged}\n")), "{lines}");
+    let month = &row[..7];
+    let invoice = document(own(&format!("/v1/invoices/{month}")).await).await;
+    assert_eq!((&invoice["object"], &invoice["charged"]), (&json!("invoice"), &json!(charged)));
+    assert_eq!((&invoice["lines"][0]["model"], &invoice["deposits"]), (&json!(CHAT), &json!([])));
+    let csv = text(own(&format!("/v1/invoices/{month}?format=csv")).await).await;
+    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("{month},{},test,{CHAT},1,", shop.id)), "{csv}");
+    let earlier = document(own("/v1/invoices/1970-01").await).await;
+    // The credits of this test are granted at the beginning of 1970.
+    assert_eq!((&earlier["lines"], &earlier["grants"]), (&json!([]), &json!([{"credits": 1_000, "granted": 0}])));
+    for (path, param) in [("/v1/usage?format=xml", "format"), ("/v1/invoices/2026-13", "month")] {
+        let refused = own(path).await;
+        assert_eq!(refused.status(), 400);
+        assert_eq!(document(refused).await["error"]["param"], param);
+    }
+    for path in ["/v1/usage?format=csv", "/v1/invoices/2026-11"] {
+        assert_eq!(document(get(&shop, path).await).await["error"]["code"], "invalid_api_key");
+    }
+}
+
+/// The usage page is static, and runs its own script only.
+#[tokio::test]
+async fn usage_page_runs_its_own_script_only() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let page = get(&shop, "/usage").await;
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"), "{policy}");
+    let page = text(page).await;
+    assert_eq!((page.matches("<script").count(), page.matches("<script src=\"/usage.js\">").count()), (1, 1));
+    assert!(!page.contains("onclick=") && !page.contains("onsubmit="), "the policy forbids inline handlers");
+    let script = get(&shop, "/usage.js").await;
+    assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
+    let script = text(script).await;
+    // Texts of the gateway are never parsed as HTML, and the key is not stored.
+    for unsafe_name in ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "Storage", "cookie"] {
+        assert!(!script.contains(unsafe_name), "{unsafe_name}");
+    }
+    for id in script.split("byId(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{id}\"")), "the page has no element {id}");
+    }
 }
 
 /// A key sees its own deposit address and transfers, once the validator sells credits for TAO.

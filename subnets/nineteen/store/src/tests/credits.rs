@@ -207,3 +207,29 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
 }
+
+pub(super) async fn invoices_are_of_a_key_and_a_month(home: Home) {
+    let store = home.open().await;
+    let key = store.create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999).await.unwrap().id;
+    let other = store.create_key_with_credits(&terms(None), 100, &[2; 40], 0).await.unwrap().id;
+    store.grant(&key, 50, "invoice 17", 1_793_491_200_000).await.unwrap();
+    store.grant(&key, -5, "refund", 1_796_083_199_999).await.unwrap();
+    for (request, key, day) in
+        [("1", &key, "2026-11-01"), ("2", &key, "2026-11-30"), ("3", &key, "2026-12-01"), ("4", &other, "2026-11-01")]
+    {
+        store.hold(key, request, 9, day, 0).await.unwrap().unwrap();
+        store.charge(request, &usage(day, 9), 0).await.unwrap().unwrap();
+    }
+    let invoice = store.invoice(&key, "2026-11".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((invoice.lines.len(), invoice.charged, invoice.name.as_str()), (1, 18, "shop"));
+    assert_eq!((invoice.lines[0].requests, invoice.lines[0].output_tokens), (2, 10));
+    let grants: Vec<_> = invoice.grants.iter().map(|grant| (grant.reason.as_str(), grant.credits)).collect();
+    assert_eq!(grants, [("invoice 17", 50), ("refund", -5)]);
+    let csv = invoice.to_csv();
+    assert_eq!(csv.lines().nth(1).unwrap(), format!("2026-11,{key},shop,a,2,6,10,18"));
+    let october = store.invoice(&key, "2026-10".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((october.lines.len(), october.charged, october.grants.len()), (0, 0, 1));
+    assert_eq!(store.invoice("none", "2026-11".parse().unwrap()).await.unwrap(), None);
+    let rows = usage_csv(&store.usage(Some(&key)).await.unwrap());
+    assert_eq!(rows.lines().nth(1).unwrap(), format!("2026-11-01,{key},a,1,3,5,9"));
+}
