@@ -67,7 +67,7 @@ impl Speeds {
     fn order(&self, tasks: &mut [Task], preference: RoutePreference) {
         match preference {
             RoutePreference::Price => {
-                tasks.sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output))
+                tasks.sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
             }
             RoutePreference::Speed => {
                 let averages = self.averages();

@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         let mut addresses = addresses?;
         addresses.retain(|address| address.account == account);
         if addresses.is_empty() {
-            bail!("there are no deposit addresses of {account}\nhint: sign with the key of the validator's --topup-account");
+            bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
         }
         let mut funded = Vec::new();
         for address in addresses {
