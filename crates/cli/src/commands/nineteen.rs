@@ -14,6 +14,7 @@ mod period_score;
 mod query;
 mod shared;
 mod tasks;
+mod tokenizers;
 mod topups;
 mod validator;
 mod weights;
