@@ -1,23 +1,31 @@
 //! Credits for TAO that buyers transfer to the deposit addresses of their API keys.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
-use taonet_chain::{At, Block, Chain, ChainError, Client, Event};
-use taonet_nineteen_store::{Deposit, Store, StoreError, TopUps, Transfer};
-use taonet_primitives::{AccountId, BlockHash, Rao};
+use taonet_chain::{At, Block, BlockHeader, Chain, ChainError, Client, Event};
+use taonet_nineteen_store::{Deposit, Store, StoreError, TopUpTerms, TopUps, Transfer};
+use taonet_primitives::{AccountId, Backoff, BlockHash, BlockNumber, Rao};
 use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::watch;
 
 use crate::measures;
 
 /// Maximum number of blocks whose transfers are recorded in one transaction.
-const BLOCKS: usize = 64;
+const BLOCKS: u32 = 64;
+/// Number of transfers to deposit addresses after which no further block is recorded in the same transaction.
+const TRANSFERS: usize = 256;
+/// Maximum number of blocks that are read at the same time.
+const READS: usize = 4;
 /// Interval at which the chain is read if no block is announced: the block time of the main network.
 const POLL: Duration = Duration::from_secs(12);
+/// Pauses after failures that an operator must resolve.
+const BACKOFF: Backoff = Backoff::new(POLL, Duration::from_mins(10));
 
 /// Why transfers cannot be credited.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +43,17 @@ pub enum TopUpError {
          credited; hint: connect to another node; after a revert of a development chain, use a new database"
     )]
     Reverted(Block),
+    /// The blocks that were read by their heights are not those of the finalized chain.
+    #[error("the node has no block {0}, or one that is not final; hint: of several nodes, one may lag behind")]
+    Lagging(BlockNumber),
+    /// The node returned the header of another block.
+    #[error("the node returned the header of block {returned} for block {requested}; hint: use a node of your own")]
+    WrongHeader {
+        /// The requested block.
+        requested: Block,
+        /// The header's block.
+        returned: Block,
+    },
     /// A transfer has unknown fields.
     #[error("an event Balances.Transfer of block {block} has unknown fields")]
     Event {
@@ -45,17 +64,44 @@ pub enum TopUpError {
     },
 }
 
-/// Source of finalized blocks and their events.
+impl TopUpError {
+    /// Whether an operator must resolve the failure. Others may be resolved by the next attempt.
+    pub const fn is_permanent(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Lagging(_) => false,
+            Self::Chain(error) => !error.is_retryable(),
+            Self::Reverted(_) | Self::WrongHeader { .. } | Self::Event { .. } => true,
+        }
+    }
+
+    /// Kind of the failure, which is logged again when it changes.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "database",
+            Self::Chain(ChainError::NoSuchBlock(_) | ChainError::NoEvents(_)) => "pruned",
+            Self::Chain(_) => "chain",
+            Self::Reverted(_) => "reverted",
+            Self::Lagging(_) => "lagging",
+            Self::WrongHeader { .. } => "header",
+            Self::Event { .. } => "event",
+        }
+    }
+}
+
+/// Source of finalized blocks and their events. Events have no proof, so the source must be trusted.
 #[async_trait]
 pub trait FinalizedBlocks: Send + Sync {
     /// Returns the newest finalized block.
     async fn newest(&self) -> Result<Block, ChainError>;
 
-    /// Returns the hash of a block's parent.
-    async fn parent(&self, block: BlockHash) -> Result<BlockHash, ChainError>;
+    /// Returns the hash of the block with a height; `None` above the newest block.
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError>;
 
-    /// Returns the events of a block.
-    async fn block_events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError>;
+    /// Returns the header of a block, with the hash that is computed from it.
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError>;
+
+    /// Returns the events of the block with a header.
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError>;
 
     /// Subscribes to new blocks, finalized or not.
     fn announcements(&self) -> watch::Receiver<Option<Block>>;
@@ -67,12 +113,16 @@ impl FinalizedBlocks for Client {
         self.finalized_head().await
     }
 
-    async fn parent(&self, block: BlockHash) -> Result<BlockHash, ChainError> {
-        Ok(self.header(At::Hash(block)).await?.parent)
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        self.block_hash(number).await
     }
 
-    async fn block_events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
-        self.events(At::Hash(block)).await
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError> {
+        self.header(At::Hash(block)).await
+    }
+
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
+        self.block_events(header).await
     }
 
     fn announcements(&self) -> watch::Receiver<Option<Block>> {
@@ -88,10 +138,58 @@ struct TransferFields {
     amount: Rao,
 }
 
+/// Consecutive finalized blocks after the last recorded one.
+struct Part {
+    last: Block,
+    /// Transfers to deposit addresses and to the operator's account.
+    transfers: Vec<Transfer>,
+    /// Number of such transfers that are worth no credit.
+    worthless: u64,
+}
+
+/// Consecutive failures of the watcher.
+#[derive(Default)]
+struct Failures {
+    kind: Option<&'static str>,
+    is_permanent: bool,
+    /// Number of permanent failures.
+    count: u32,
+}
+
+impl Failures {
+    /// Counts the result of an attempt, and returns the pause after it. Logs a failure once, regardless of how long it
+    /// lasts, and again when its kind changes.
+    fn note(&mut self, result: Result<(), TopUpError>) -> Duration {
+        measures::deposits_failing(result.is_err());
+        let Err(error) = result else {
+            if std::mem::take(self).kind.is_some() {
+                tracing::info!("transfers are credited again");
+            }
+            return POLL;
+        };
+        self.is_permanent = error.is_permanent();
+        if self.kind.replace(error.kind()) != Some(error.kind()) {
+            let (error, kind) = (&error as &dyn std::error::Error, error.kind());
+            if self.is_permanent {
+                tracing::error!(error, kind, "transfers are not credited");
+            } else {
+                tracing::warn!(error, kind, "transfers are not credited");
+            }
+        }
+        if !self.is_permanent {
+            self.count = 0;
+            return POLL;
+        }
+        let pause = BACKOFF.delay(self.count);
+        self.count = self.count.saturating_add(1);
+        pause
+    }
+}
+
 /// Credits the transfers of finalized blocks to the API keys to whose deposit addresses they are.
 ///
-/// Blocks are read by the hashes of their ancestry from the newest finalized block back to the last recorded one, so
-/// that blocks of a fork, or of a node that lags behind, are never read.
+/// Blocks are read by their heights, upwards from the last recorded one, and each must be the child of the one before. A
+/// node that lags behind, or has another fork, can therefore add no transfer.
 pub struct TopUpWatcher {
     blocks: Arc<dyn FinalizedBlocks>,
     store: Store,
@@ -107,97 +205,114 @@ impl TopUpWatcher {
     /// Credits the transfers of each finalized block until shutdown. Logs failures and retries them.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut announcements = self.blocks.announcements();
-        let mut is_failing = false;
+        let mut failures = Failures::default();
         loop {
             let credited = tokio::select! {
                 () = shutdown.requested() => return,
                 credited = self.advance() => credited,
             };
-            match credited {
-                Ok(()) if std::mem::take(&mut is_failing) => tracing::info!("transfers are credited again"),
-                Ok(()) => {}
-                // Logged once, regardless of how long the failure lasts.
-                Err(error) => {
-                    if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "transfers are not credited");
-                    }
-                }
-            }
+            let pause = failures.note(credited);
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(POLL) => {}
-                () = announced(&mut announcements) => {}
+                () = tokio::time::sleep(pause) => {}
+                () = announced(&mut announcements), if !failures.is_permanent => {}
             }
         }
     }
 
-    /// Credits the transfers up to the newest finalized block.
+    /// Credits the transfers up to the newest finalized block, unless top-ups are disabled.
     ///
     /// # Errors
     /// [`TopUpError`] when the chain or the database fails; the next call continues after the last recorded block.
     pub async fn advance(&self) -> Result<(), TopUpError> {
-        let Some(TopUps { terms, block: number, hash, .. }) = self.store.topups().await? else { return Ok(()) };
-        let ancestry = self.ancestry(Block { number, hash }).await?;
-        let mut after = hash;
-        for part in ancestry.chunks(BLOCKS) {
-            let Some(last) = part.last() else { continue };
-            let transfers = self.transfers(part, terms.account).await?;
+        let topups = self.store.topups().await?.filter(|topups| topups.is_enabled);
+        let Some(TopUps { terms, block: number, hash, .. }) = topups else { return Ok(()) };
+        let mut recorded = Block { number, hash };
+        let newest = self.blocks.newest().await?;
+        if newest.number == recorded.number && newest != recorded {
+            return Err(TopUpError::Reverted(recorded));
+        }
+        // A node that lags behind has no further blocks.
+        while recorded.number < newest.number {
+            let Part { last, transfers, worthless } = self.read_part(recorded, newest, &terms).await?;
             let now_ms = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
-            let recorded = self.store.record_transfers(after, (last.number, last.hash), &transfers, now_ms).await?;
-            // Another process has recorded these blocks.
-            let Some(deposits) = recorded else { return Ok(()) };
+            let hash = recorded.hash;
+            let deposits = self.store.record_transfers(hash, (last.number, last.hash), &transfers, now_ms).await?;
+            // Another process has recorded these blocks, or has disabled top-ups.
+            let Some(deposits) = deposits else { return Ok(()) };
             deposits.iter().for_each(report);
+            measures::worthless_deposits(worthless);
             measures::deposit_block(last.number.get());
-            after = last.hash;
+            recorded = last;
         }
         Ok(())
     }
 
-    /// Returns the finalized blocks after a recorded one, oldest first.
-    async fn ancestry(&self, recorded: Block) -> Result<Vec<Block>, TopUpError> {
-        let mut block = self.blocks.newest().await?;
-        let mut ancestry = Vec::new();
-        // A node that lags behind has none of them.
-        if block.number < recorded.number {
-            return Ok(ancestry);
+    /// Reads finalized blocks after the last recorded one, up to the newest one.
+    async fn read_part(&self, recorded: Block, newest: Block, terms: &TopUpTerms) -> Result<Part, TopUpError> {
+        let end = newest.number.min(recorded.number.plus(BLOCKS));
+        // Alone, so that a node that has pruned the block gets few requests.
+        let first = self.read_block(recorded.number.plus(1)).await?;
+        let later = recorded.number.plus(2).get()..=end.get();
+        let later = stream::iter(later).map(|number| self.read_block(BlockNumber::new(number))).buffered(READS);
+        let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
+        let mut part = Part { last: recorded, transfers: Vec::new(), worthless: 0 };
+        while part.transfers.len() < TRANSFERS
+            && let Some((header, events)) = blocks.try_next().await?
+        {
+            if header.parent != part.last.hash {
+                let is_first = part.last == recorded;
+                let lagging = TopUpError::Lagging(header.block.number);
+                return Err(if is_first { TopUpError::Reverted(recorded) } else { lagging });
+            }
+            part.last = header.block;
+            let transfers = self.transfers(header.block, events, terms.account).await?;
+            let (worth_credits, worthless): (Vec<_>, Vec<_>) =
+                transfers.into_iter().partition(|transfer| terms.credits(transfer.amount) > 0);
+            part.transfers.extend(worth_credits);
+            part.worthless += worthless.len() as u64;
         }
-        while block.number > recorded.number {
-            ancestry.push(block);
-            block = Block { number: block.number.minus(1), hash: self.blocks.parent(block.hash).await? };
-        }
-        if block != recorded {
-            return Err(TopUpError::Reverted(recorded));
-        }
-        ancestry.reverse();
-        Ok(ancestry)
+        // Above the finalized blocks of the node that has read them, blocks can be those of a fork.
+        let is_newest = part.last.number == newest.number;
+        let hash = if is_newest { Some(part.last.hash) } else { self.blocks.hash_at(newest.number).await? };
+        if hash == Some(newest.hash) { Ok(part) } else { Err(TopUpError::Lagging(newest.number)) }
     }
 
-    /// Returns the transfers in blocks to deposit addresses and to the operator's account. Those from deposit addresses,
+    /// Reads a block below the newest finalized one.
+    async fn read_block(&self, number: BlockNumber) -> Result<(BlockHeader, Vec<Event>), TopUpError> {
+        let hash = self.blocks.hash_at(number).await?.ok_or(TopUpError::Lagging(number))?;
+        let header = self.blocks.block_header(hash).await?;
+        let requested = Block { number, hash };
+        if header.block != requested {
+            return Err(TopUpError::WrongHeader { requested, returned: header.block });
+        }
+        let events = self.blocks.events_of(&header).await?;
+        // At least the extrinsic that sets the block's time has an event.
+        if events.is_empty() {
+            return Err(ChainError::NoEvents(hash).into());
+        }
+        Ok((header, events))
+    }
+
+    /// Returns the transfers of a block to deposit addresses and to the operator's account. Those from deposit addresses,
     /// with which the operator collects the TAO, are no payments.
-    async fn transfers(&self, blocks: &[Block], operator: AccountId) -> Result<Vec<Transfer>, TopUpError> {
+    async fn transfers(
+        &self,
+        block: Block,
+        events: Vec<Event>,
+        operator: AccountId,
+    ) -> Result<Vec<Transfer>, TopUpError> {
         let mut transfers = Vec::new();
-        for block in blocks {
-            for event in self.blocks.block_events(block.hash).await? {
-                if !event.is("Balances", "Transfer") {
-                    continue;
-                }
-                let fields = serde_json::from_value(event.fields);
-                let TransferFields { from, to, amount } =
-                    fields.map_err(|source| TopUpError::Event { block: *block, source })?;
-                transfers.push(Transfer {
-                    block: block.number,
-                    hash: block.hash,
-                    event: event.index,
-                    from,
-                    to,
-                    amount,
-                });
-            }
+        for event in events.into_iter().filter(|event| event.is("Balances", "Transfer")) {
+            let fields = serde_json::from_value(event.fields);
+            let TransferFields { from, to, amount } = fields.map_err(|source| TopUpError::Event { block, source })?;
+            let Block { number: block, hash } = block;
+            transfers.push(Transfer { block, hash, event: event.index, from, to, amount });
         }
         if !transfers.is_empty() {
-            // Read after the blocks: a buyer knows an address before the block with the transfer exists.
-            let addresses = self.store.deposit_addresses().await?;
-            let addresses: HashSet<AccountId> = addresses.into_iter().map(|address| address.address).collect();
+            // Read after the block: a buyer knows an address before the block with the transfer exists.
+            let accounts: HashSet<AccountId> = transfers.iter().flat_map(|one| [one.from, one.to]).collect();
+            let addresses = self.store.deposit_addresses_among(accounts).await?;
             transfers.retain(|transfer| {
                 (addresses.contains(&transfer.to) || transfer.to == operator) && !addresses.contains(&transfer.from)
             });

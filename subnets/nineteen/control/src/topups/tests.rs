@@ -19,10 +19,14 @@ const RAO_PER_CREDIT: u64 = 100;
 /// A chain whose forks and finalized block a test decides.
 struct Forks {
     /// Parent and events of each block.
-    blocks: Mutex<HashMap<BlockHash, (BlockHash, Vec<Event>)>>,
+    blocks: Mutex<HashMap<BlockHash, (Block, Vec<Event>)>>,
     finalized: Mutex<Block>,
+    /// Newest block of the best fork.
+    best: Mutex<Block>,
     /// Every request with a number that is a multiple of this fails; 0 for none.
     fails: AtomicU32,
+    /// Number of requests after which all fail.
+    limit: AtomicU32,
     requests: AtomicU32,
     announcements: watch::Sender<Option<Block>>,
 }
@@ -33,7 +37,9 @@ impl Forks {
         Arc::new(Self {
             blocks: Mutex::default(),
             finalized: Mutex::new(genesis()),
+            best: Mutex::new(genesis()),
             fails: AtomicU32::new(0),
+            limit: AtomicU32::new(u32::MAX),
             requests: AtomicU32::new(0),
             announcements: watch::channel(None).0,
         })
@@ -50,27 +56,37 @@ impl Forks {
             event(index, "Balances", "Transfer", json!({"from": from, "to": to, "amount": amount}))
         });
         let events = std::iter::once(success).chain(transfers).collect();
-        self.blocks.lock().unwrap().insert(block.hash, (parent.hash, events));
+        self.blocks.lock().unwrap().insert(block.hash, (parent, events));
         block
+    }
+
+    /// Replaces the events of a block.
+    fn set_events(&self, block: Block, events: Vec<Event>) {
+        self.blocks.lock().unwrap().get_mut(&block.hash).unwrap().1 = events;
+    }
+
+    /// Announces the newest block of the best fork.
+    fn announce(&self, block: Block) {
+        *self.best.lock().unwrap() = block;
+        self.announcements.send_replace(Some(block));
     }
 
     fn finalize(&self, block: Block) {
         *self.finalized.lock().unwrap() = block;
-        self.announcements.send_replace(Some(block));
+        self.announce(block);
     }
 
     fn request(&self) -> Result<(), ChainError> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        match number.checked_rem(self.fails.load(Ordering::SeqCst)) {
-            Some(0) => {
-                let source = TransportError::Connection("the node is down".into());
-                Err(ChainError::Unreachable { endpoint: "test".to_owned(), source })
-            }
-            _ => Ok(()),
+        let fails = number.checked_rem(self.fails.load(Ordering::SeqCst)) == Some(0);
+        if fails || number >= self.limit.load(Ordering::SeqCst) {
+            let source = TransportError::Connection("the node is down".into());
+            return Err(ChainError::Unreachable { endpoint: "test".to_owned(), source });
         }
+        Ok(())
     }
 
-    fn block(&self, block: BlockHash) -> Result<(BlockHash, Vec<Event>), ChainError> {
+    fn block(&self, block: BlockHash) -> Result<(Block, Vec<Event>), ChainError> {
         self.request()?;
         let blocks = self.blocks.lock().unwrap();
         blocks.get(&block).cloned().ok_or(ChainError::NoSuchBlock(At::Hash(block)))
@@ -84,14 +100,27 @@ impl FinalizedBlocks for Forks {
         Ok(*self.finalized.lock().unwrap())
     }
 
-    async fn parent(&self, block: BlockHash) -> Result<BlockHash, ChainError> {
-        tokio::task::yield_now().await;
-        Ok(self.block(block)?.0)
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        self.request()?;
+        let blocks = self.blocks.lock().unwrap();
+        let mut block = *self.best.lock().unwrap();
+        while block.number > number {
+            block = blocks[&block.hash].0;
+        }
+        Ok((block.number == number).then_some(block.hash))
     }
 
-    async fn block_events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError> {
         tokio::task::yield_now().await;
-        Ok(self.block(block)?.1)
+        let (parent, _) = self.block(block)?;
+        let root = BlockHash::from_bytes([0; 32]);
+        let block = Block { number: parent.number.plus(1), hash: block };
+        Ok(BlockHeader { block, parent: parent.hash, state_root: root, extrinsics_root: root, digest: Vec::new() })
+    }
+
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
+        tokio::task::yield_now().await;
+        Ok(self.block(header.block.hash)?.1)
     }
 
     fn announcements(&self) -> watch::Receiver<Option<Block>> {
@@ -166,7 +195,9 @@ async fn transfer_of_an_abandoned_fork_is_not_credited() {
     chain.finalize(base);
     shop.watcher.advance().await.unwrap();
     let abandoned = chain.add(base, 1, &[payment]);
-    chain.add(abandoned, 1, &[payment]);
+    chain.announce(chain.add(abandoned, 1, &[payment]));
+    shop.watcher.advance().await.unwrap();
+    assert_eq!(shop.balance().await, 0, "the newest blocks are not final");
     // The other fork includes one of the two transfers, later.
     let empty = chain.add(base, 2, &[]);
     let included = chain.add(empty, 2, &[payment]);
@@ -208,7 +239,7 @@ async fn unknown_transfer_fields_stop_the_credits() {
     let chain = &shop.chain;
     let block = chain.add(genesis(), 1, &[(PAYER, shop.address, 500)]);
     let unknown = event(9, "Balances", "Transfer", json!({"from": PAYER, "dest": shop.address, "amount": 500}));
-    chain.blocks.lock().unwrap().get_mut(&block.hash).unwrap().1.push(unknown);
+    chain.set_events(block, vec![unknown]);
     chain.finalize(block);
     let error = shop.watcher.advance().await.unwrap_err();
     assert!(matches!(error, TopUpError::Event { .. }), "{error:?}");
@@ -229,7 +260,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
             chain.finalize(block);
         }
     }
-    chain.fails.store(601, Ordering::SeqCst);
+    chain.fails.store(401, Ordering::SeqCst);
     let watchers: Vec<_> = (0..2_u64)
         .map(|which| {
             let (chain, store) = (Arc::clone(chain), shop.store.clone());
@@ -245,7 +276,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
                     if topups.hash == block.hash {
                         return;
                     }
-                    assert!(!matches!(advanced, Ok(Err(TopUpError::Reverted(_) | TopUpError::Event { .. }))));
+                    assert!(!matches!(&advanced, Ok(Err(error)) if error.is_permanent()), "{advanced:?}");
                 }
                 panic!("the watcher does not reach the last block");
             })
@@ -283,4 +314,154 @@ async fn watcher_runs_until_shutdown() {
     tokio::time::timeout(Duration::from_mins(1), credited).await.unwrap();
     shutdown.request();
     shutdown.finished().await.unwrap();
+}
+
+/// Adds finalized blocks, each with a transfer of the price of one credit.
+fn pay_in_blocks(shop: &Shop, count: u32) -> Block {
+    let payment = (PAYER, shop.address, RAO_PER_CREDIT);
+    let last = (0..count).fold(genesis(), |block, _| shop.chain.add(block, 1, &[payment]));
+    shop.chain.finalize(last);
+    last
+}
+
+async fn recorded(shop: &Shop) -> u32 {
+    shop.store.topups().await.unwrap().unwrap().block.get()
+}
+
+#[tokio::test]
+async fn failure_while_catching_up_keeps_the_recorded_blocks() {
+    let shop = Shop::open().await;
+    let last = pay_in_blocks(&shop, 200);
+    // Three requests for each block, one for the newest block and one for each part.
+    shop.chain.limit.store(300, Ordering::SeqCst);
+    let error = shop.watcher.advance().await.unwrap_err();
+    assert!(matches!(error, TopUpError::Chain(ChainError::Unreachable { .. })) && !error.is_permanent(), "{error:?}");
+    assert_eq!((recorded(&shop).await, shop.balance().await), (BLOCKS, i64::from(BLOCKS)));
+    shop.chain.limit.store(u32::MAX, Ordering::SeqCst);
+    shop.chain.requests.store(0, Ordering::SeqCst);
+    shop.watcher.advance().await.unwrap();
+    assert_eq!((recorded(&shop).await, shop.balance().await), (last.number.get(), 200));
+    let requests = shop.chain.requests.load(Ordering::SeqCst);
+    assert!(requests <= 3 * (200 - BLOCKS) + 5, "{requests} requests");
+}
+
+#[tokio::test]
+async fn block_without_events_is_not_recorded() {
+    let shop = Shop::open().await;
+    let first = shop.chain.add(genesis(), 1, &[(PAYER, shop.address, RAO_PER_CREDIT)]);
+    let second = shop.chain.add(first, 1, &[]);
+    shop.chain.set_events(first, Vec::new());
+    shop.chain.finalize(second);
+    let error = shop.watcher.advance().await.unwrap_err();
+    assert!(matches!(error, TopUpError::Chain(ChainError::NoEvents(hash)) if hash == first.hash), "{error:?}");
+    assert!(error.is_permanent());
+    assert_eq!(recorded(&shop).await, 0);
+}
+
+#[tokio::test]
+async fn pruned_node_gets_few_requests() {
+    let shop = Shop::open().await;
+    pay_in_blocks(&shop, 200);
+    let first = shop.chain.hash_at(BlockNumber::new(1)).await.unwrap().unwrap();
+    shop.chain.blocks.lock().unwrap().remove(&first);
+    shop.chain.requests.store(0, Ordering::SeqCst);
+    let error = shop.watcher.advance().await.unwrap_err();
+    assert!(matches!(error, TopUpError::Chain(ChainError::NoSuchBlock(_))) && error.is_permanent(), "{error:?}");
+    assert_eq!((shop.chain.requests.load(Ordering::SeqCst), recorded(&shop).await), (3, 0));
+}
+
+/// The requests for heights are answered by a node with another fork than that which has reported the finalized block.
+#[tokio::test]
+async fn blocks_of_a_lagging_node_are_not_recorded() {
+    let shop = Shop::open().await;
+    let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
+    let last = pay_in_blocks(&shop, 100);
+    let fork = (0..100).fold(genesis(), |block, _| chain.add(block, 2, &[payment, payment]));
+    for best in [fork, chain.add(fork, 2, &[]), genesis()] {
+        chain.announce(best);
+        let error = shop.watcher.advance().await.unwrap_err();
+        assert!(matches!(error, TopUpError::Lagging(_)) && !error.is_permanent(), "{error:?}");
+    }
+    assert_eq!(recorded(&shop).await, 0);
+    chain.announce(last);
+    shop.watcher.advance().await.unwrap();
+    assert_eq!(shop.balance().await, 100);
+}
+
+/// A node whose headers are those of other blocks.
+struct WrongHeaders(Arc<Forks>);
+
+#[async_trait]
+impl FinalizedBlocks for WrongHeaders {
+    async fn newest(&self) -> Result<Block, ChainError> {
+        self.0.newest().await
+    }
+
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        self.0.hash_at(number).await
+    }
+
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError> {
+        let header = self.0.block_header(block).await?;
+        let block = Block { hash: BlockHash::from_bytes([5; 32]), ..header.block };
+        Ok(BlockHeader { block, ..header })
+    }
+
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
+        self.0.events_of(header).await
+    }
+
+    fn announcements(&self) -> watch::Receiver<Option<Block>> {
+        self.0.announcements()
+    }
+}
+
+#[tokio::test]
+async fn header_of_another_block_is_rejected() {
+    let shop = Shop::open().await;
+    let last = pay_in_blocks(&shop, 1);
+    let blocks = Arc::new(WrongHeaders(Arc::clone(&shop.chain)));
+    let error = TopUpWatcher::new(blocks, shop.store.clone(), system_clock()).advance().await.unwrap_err();
+    assert!(matches!(error, TopUpError::WrongHeader { requested, .. } if requested == last), "{error:?}");
+    assert_eq!(recorded(&shop).await, 0);
+}
+
+#[tokio::test]
+async fn disabled_topups_are_not_credited() {
+    let shop = Shop::open().await;
+    pay_in_blocks(&shop, 2);
+    shop.store.disable_topups().await.unwrap();
+    shop.watcher.advance().await.unwrap();
+    assert_eq!((recorded(&shop).await, shop.chain.requests.load(Ordering::SeqCst)), (0, 0));
+}
+
+#[tokio::test]
+async fn many_transfers_end_a_part_and_small_ones_are_not_recorded() {
+    let shop = Shop::open().await;
+    let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
+    let first = chain.add(genesis(), 1, &[(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
+    let second = chain.add(first, 1, &[payment; TRANSFERS + 1]);
+    let third = chain.add(second, 1, &[payment]);
+    chain.set_events(third, Vec::new());
+    chain.finalize(third);
+    shop.watcher.advance().await.unwrap_err();
+    assert_eq!(recorded(&shop).await, 2, "the third block is in a part of its own");
+    assert_eq!(shop.store.deposits(None).await.unwrap().len(), TRANSFERS + 1);
+}
+
+#[test]
+fn permanent_failures_are_retried_ever_later() {
+    let mut failures = Failures::default();
+    let permanent = || Err(TopUpError::Reverted(genesis()));
+    let pauses: Vec<_> = (0..8).map(|_| failures.note(permanent()).as_secs()).collect();
+    assert_eq!(pauses, [12, 24, 48, 96, 192, 384, 600, 600]);
+    assert_eq!((failures.kind, failures.is_permanent), (Some("reverted"), true));
+    let pruned = || Err(ChainError::NoSuchBlock(At::Head).into());
+    assert_eq!(failures.note(pruned()), Duration::from_mins(10));
+    assert_eq!(failures.kind, Some("pruned"), "a failure of another kind is logged");
+    // Announced blocks end the pause after a failure that may pass.
+    assert_eq!(failures.note(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL);
+    assert_eq!((failures.kind, failures.is_permanent), (Some("lagging"), false));
+    assert_eq!(failures.note(Ok(())), POLL);
+    assert_eq!((failures.kind, failures.count), (None, 0));
 }
