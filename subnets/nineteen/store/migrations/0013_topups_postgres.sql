@@ -37,7 +37,9 @@ CREATE TABLE deposit (
     key_id         TEXT   REFERENCES api_key (id),
     credits        BIGINT NOT NULL,
     recorded_ms    BIGINT NOT NULL,
+    -- When the credits were granted; null without a key.
+    credited_ms    BIGINT,
     PRIMARY KEY (block_hash, event)
 );
 
-CREATE INDEX deposit_key ON deposit (key_id);
+CREATE INDEX deposit_key ON deposit (key_id, block, event);

@@ -37,7 +37,9 @@ CREATE TABLE deposit (
     key_id         TEXT    REFERENCES api_key (id),
     credits        INTEGER NOT NULL,
     recorded_ms    INTEGER NOT NULL,
+    -- When the credits were granted; null without a key.
+    credited_ms    INTEGER,
     PRIMARY KEY (block_hash, event)
 ) STRICT;
 
-CREATE INDEX deposit_key ON deposit (key_id);
+CREATE INDEX deposit_key ON deposit (key_id, block, event);

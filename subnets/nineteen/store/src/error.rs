@@ -60,6 +60,9 @@ pub enum StoreError {
         /// Credits that can still be granted.
         left: i64,
     },
+    /// The API key can get no credits for a transfer of TAO.
+    #[error("API key {0} is revoked or expired; hint: assign the transfer to another key")]
+    InactiveKey(String),
     /// The validator credits no transfers of TAO.
     #[error("the validator credits no transfers of TAO; hint: start it with --topup-account and --rao-per-credit")]
     TopUpsDisabled,

@@ -6,7 +6,7 @@ use serde::Serialize;
 use taonet_database::statement;
 
 use crate::topups::Deposit;
-use crate::{Store, StoreError, UsageRow};
+use crate::{ApiKey, Store, StoreError, UsageRow};
 
 /// A calendar month in UTC, such as `2026-11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,19 +104,26 @@ pub struct Invoice {
     pub charged: i64,
     /// Grants of the operator.
     pub grants: Vec<InvoiceGrant>,
-    /// Transfers of TAO.
+    /// Transfers of TAO whose credits the key has received in the month.
     pub deposits: Vec<Deposit>,
 }
 
 impl Invoice {
-    /// Formats the lines as CSV with a header row.
+    /// Formats the usage, the grants and the transfers of TAO as CSV with a header row. Times are in seconds since the
+    /// Unix epoch. Grants have no reasons, which are the operator's notes.
     pub fn to_csv(&self) -> String {
-        let mut csv = "month,key,name,model,requests,input_tokens,output_tokens,credits\n".to_owned();
-        let name = csv_field(&self.name);
-        for line in &self.lines {
-            let InvoiceLine { model, requests, input_tokens, output_tokens, charged } = line;
-            let (month, key) = (&self.month, &self.key_id);
-            let _ = writeln!(csv, "{month},{key},{name},{model},{requests},{input_tokens},{output_tokens},{charged}");
+        let mut csv =
+            "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n".to_owned();
+        let start = format!("{},{},{}", self.month, self.key_id, csv_field(&self.name));
+        for InvoiceLine { model, requests, input_tokens, output_tokens, charged } in &self.lines {
+            let _ = writeln!(csv, "{start},usage,{model},{requests},{input_tokens},{output_tokens},,,{charged}");
+        }
+        for InvoiceGrant { credits, granted_ms, .. } in &self.grants {
+            let _ = writeln!(csv, "{start},grant,,,,,{},,{credits}", granted_ms / 1_000);
+        }
+        for Deposit { amount_rao, credits, credited_ms, .. } in &self.deposits {
+            let (time, rao) = (credited_ms.unwrap_or_default() / 1_000, amount_rao.get());
+            let _ = writeln!(csv, "{start},deposit,,,,,{time},{rao},{credits}");
         }
         csv
     }
@@ -143,7 +150,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn invoice(&self, key: &str, month: Month) -> Result<Option<Invoice>, StoreError> {
-        let Some(found) = self.key(key).await? else { return Ok(None) };
+        let Some(ApiKey { id: key_id, terms, .. }) = self.key(key).await? else { return Ok(None) };
         let rows = statement(
             "SELECT model, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(input_tokens) AS BIGINT) AS input_tokens,
              CAST(SUM(output_tokens) AS BIGINT) AS output_tokens, CAST(SUM(charged) AS BIGINT) AS charged
@@ -173,10 +180,9 @@ impl Store {
             let (reason, credits) = (row.get("reference")?, row.get("amount")?);
             grants.push(InvoiceGrant { reason, credits, granted_ms: row.get("created_ms")? });
         }
-        let mut deposits = self.deposits(Some(key)).await?;
-        deposits.retain(|deposit| (from..to).contains(&deposit.recorded_ms));
+        let deposits = self.deposits_credited(key, from, to).await?;
         let charged = lines.iter().fold(0_i64, |sum, line| sum.saturating_add(line.charged));
-        let (key_id, name, month) = (found.id, found.terms.name, month.to_string());
+        let (name, month) = (terms.name, month.to_string());
         Ok(Some(Invoice { key_id, name, month, lines, charged, grants, deposits }))
     }
 }

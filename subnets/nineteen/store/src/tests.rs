@@ -117,6 +117,11 @@ on_both! {
     topups::transfers_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once
     topups::credits_above_the_limit_are_left_to_the_operator
+    topups::transfers_to_inactive_keys_are_left_to_the_operator
+    topups::disabled_topups_record_nothing
+    topups::deposits_are_listed_in_pages
+    topups::accounts_are_looked_up
+    topups::assigned_transfers_are_invoiced_when_they_are_credited
     topups::concurrent_watchers_credit_once
     token_rates::tokens_are_reserved_and_returned;
     shared::credits_hold_over_processes

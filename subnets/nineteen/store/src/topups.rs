@@ -8,7 +8,7 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::num::NonZeroU64;
 
 use serde::Serialize;
@@ -20,14 +20,16 @@ use crate::error::{invalid, number, parsed};
 use crate::keys::lock;
 use crate::{Store, StoreError};
 
+/// Number of accounts that one statement looks up.
+const ACCOUNTS: usize = 8;
 /// Kind of the ledger's transfers that grant credits for deposits.
 const KIND: &str = "topup";
 /// Columns of a deposit.
 macro_rules! select_deposit {
     ($end:literal) => {
         concat!(
-            "SELECT block_hash, event, block, sender, address, rao, rao_per_credit, key_id, credits, recorded_ms
-             FROM deposit ",
+            "SELECT block_hash, event, block, sender, address, rao, rao_per_credit, key_id, credits, recorded_ms,
+             credited_ms FROM deposit ",
             $end
         )
     };
@@ -115,6 +117,8 @@ pub struct Deposit {
     pub credits: i64,
     /// Time at which the transfer was recorded, in milliseconds since the Unix epoch.
     pub recorded_ms: i64,
+    /// Time at which its credits were granted, which is later if an operator has assigned the transfer.
+    pub credited_ms: Option<i64>,
 }
 
 impl Store {
@@ -185,8 +189,8 @@ impl Store {
                 .ok_or(StoreError::TopUpsDisabled)
         };
         let account = enabled(self.topups().await?)?;
-        let found = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
-        if let Some(row) = found {
+        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
+        if let Some(row) = existing {
             return deposit_address(&row).map(Some);
         }
         let mut transaction = self.database.begin().await?;
@@ -195,8 +199,8 @@ impl Store {
         if !lock(&mut transaction, key).await? {
             return Ok(None);
         }
-        let found = statement(FIND).bind(account.to_string()).bind(key).row(&mut transaction).await?;
-        if let Some(row) = found {
+        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&mut transaction).await?;
+        if let Some(row) = existing {
             return deposit_address(&row).map(Some);
         }
         let next = statement("SELECT COALESCE(MAX(number) + 1, 0) FROM deposit_address WHERE account = $1");
@@ -223,9 +227,33 @@ impl Store {
         rows.rows(&self.database).await?.iter().map(deposit_address).collect()
     }
 
+    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the operator.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn deposit_addresses_among(
+        &self,
+        accounts: impl IntoIterator<Item = AccountId> + Send,
+    ) -> Result<HashSet<AccountId>, StoreError> {
+        const SELECT: &str = "SELECT address FROM deposit_address WHERE address IN ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let accounts: Vec<String> = accounts.into_iter().map(|account| account.to_string()).collect();
+        let mut addresses = HashSet::new();
+        for part in accounts.chunks(ACCOUNTS) {
+            let mut rows = statement(SELECT);
+            for index in 0..ACCOUNTS {
+                // The last part is filled up with its last account.
+                rows = rows.bind(part.get(index).or(part.last()).cloned());
+            }
+            for row in rows.rows(&self.database).await? {
+                addresses.insert(parsed(&row, "address")?);
+            }
+        }
+        Ok(addresses)
+    }
+
     /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash), and grants their
-    /// credits. Returns the deposits, or `None`, without any change, if `after` is not the last recorded block: another
-    /// process has recorded these transfers.
+    /// credits. Transfers that are worth no credit are left out. Returns the deposits, or `None`, without any change, if
+    /// top-ups are disabled or `after` is not the last recorded block: another process has recorded these transfers.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails; nothing is recorded then.
@@ -237,11 +265,13 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Vec<Deposit>>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let recorded = locked(&mut transaction).await?.filter(|recorded| recorded.hash == after);
+        let recorded = locked(&mut transaction).await?;
+        let recorded = recorded.filter(|recorded| recorded.is_enabled && recorded.hash == after);
         let Some(TopUps { terms, .. }) = recorded else { return Ok(None) };
-        let owners = owners(&mut transaction, transfers).await?;
+        let transfers: Vec<_> = transfers.iter().filter(|transfer| terms.credits(transfer.amount) > 0).collect();
+        let owners = owners(&mut transaction, &transfers, now_ms).await?;
         let mut deposits = Vec::with_capacity(transfers.len());
-        for (transfer, owner) in transfers.iter().zip(owners) {
+        for (transfer, owner) in transfers.into_iter().zip(owners) {
             deposits.extend(record(&mut transaction, &terms, transfer, owner, now_ms).await?);
         }
         statement("UPDATE topup SET block = $1, block_hash = $2")
@@ -262,12 +292,54 @@ impl Store {
         rows.rows(&self.database).await?.iter().map(deposit).collect()
     }
 
+    /// Returns the newest transfers that were credited to a key, newest first: at most `limit`, and only those before the
+    /// event `before` (height and index) if it is set.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn latest_deposits(
+        &self,
+        key: &str,
+        before: Option<(BlockNumber, u32)>,
+        limit: u32,
+    ) -> Result<Vec<Deposit>, StoreError> {
+        let (block, event) = before.map_or((i64::MAX, 0), |(block, event)| (block.get().into(), event.into()));
+        let rows = statement(select_deposit!(
+            "WHERE key_id = $1 AND (block < $2 OR (block = $2 AND event < $3)) ORDER BY block DESC, event DESC LIMIT $4"
+        ));
+        let rows = rows.bind(key).bind(block).bind(event).bind(i64::from(limit));
+        rows.rows(&self.database).await?.iter().map(deposit).collect()
+    }
+
+    /// Returns the transfers whose credits a key has received in a time, `from_ms..to_ms`, in the order of these.
+    pub(crate) async fn deposits_credited(
+        &self,
+        key: &str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<Deposit>, StoreError> {
+        let rows = statement(select_deposit!(
+            "WHERE key_id = $1 AND credited_ms >= $2 AND credited_ms < $3 ORDER BY credited_ms, block, event"
+        ));
+        rows.bind(key).bind(from_ms).bind(to_ms).rows(&self.database).await?.iter().map(deposit).collect()
+    }
+
+    /// Returns the transfers with an event of a height, of which only a development chain can have several.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn deposits_at(&self, block: BlockNumber, event: u32) -> Result<Vec<Deposit>, StoreError> {
+        let rows = statement(select_deposit!("WHERE block = $1 AND event = $2 ORDER BY block_hash"));
+        let rows = rows.bind(i64::from(block.get())).bind(i64::from(event));
+        rows.rows(&self.database).await?.iter().map(deposit).collect()
+    }
+
     /// Credits a transfer that belongs to no active key to an API key, at the price of its time. Returns `None` if there is
     /// no such transfer, it is already credited, or the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total; another [`StoreError`]
-    /// when the database fails.
+    /// [`StoreError::InactiveKey`] when the key is revoked or expired; [`StoreError::TooManyCredits`] when more than
+    /// [`crate::MAX_CREDITS`] would exist in total; another [`StoreError`] when the database fails.
     pub async fn assign_deposit(
         &self,
         block: BlockHash,
@@ -279,20 +351,25 @@ impl Store {
         if !lock(&mut transaction, key).await? {
             return Ok(None);
         }
+        if !is_active(&mut transaction, key, now_ms).await? {
+            return Err(StoreError::InactiveKey(key.to_owned()));
+        }
         // The update locks the row, so that the transfer is credited once.
-        let changed =
-            statement("UPDATE deposit SET key_id = $1 WHERE block_hash = $2 AND event = $3 AND key_id IS NULL")
-                .bind(key)
-                .bind(block.to_string())
-                .bind(i64::from(event))
-                .execute(&mut transaction)
-                .await?;
-        let found = statement(select_deposit!("WHERE block_hash = $1 AND event = $2"))
+        let changed = statement(
+            "UPDATE deposit SET key_id = $1, credited_ms = $2 WHERE block_hash = $3 AND event = $4 AND key_id IS NULL",
+        )
+        .bind(key)
+        .bind(now_ms)
+        .bind(block.to_string())
+        .bind(i64::from(event))
+        .execute(&mut transaction)
+        .await?;
+        let row = statement(select_deposit!("WHERE block_hash = $1 AND event = $2"))
             .bind(block.to_string())
             .bind(i64::from(event))
             .row(&mut transaction)
             .await?;
-        let Some(row) = found.filter(|_| changed > 0) else { return Ok(None) };
+        let Some(row) = row.filter(|_| changed > 0) else { return Ok(None) };
         let mut deposit = deposit(&row)?;
         deposit.credits = credits(deposit.amount_rao, deposit.rao_per_credit);
         statement("UPDATE deposit SET credits = $1 WHERE block_hash = $2 AND event = $3")
@@ -317,7 +394,11 @@ async fn locked(transaction: &mut Transaction) -> Result<Option<TopUps>, StoreEr
 }
 
 /// Returns the active keys to which transfers belong, in the order of these, and locks them.
-async fn owners(transaction: &mut Transaction, transfers: &[Transfer]) -> Result<Vec<Option<String>>, StoreError> {
+async fn owners(
+    transaction: &mut Transaction,
+    transfers: &[&Transfer],
+    now_ms: i64,
+) -> Result<Vec<Option<String>>, StoreError> {
     let mut owners: Vec<Option<String>> = Vec::with_capacity(transfers.len());
     for transfer in transfers {
         let owner = statement("SELECT key_id FROM deposit_address WHERE address = $1").bind(transfer.to.to_string());
@@ -328,12 +409,20 @@ async fn owners(transaction: &mut Transaction, transfers: &[Transfer]) -> Result
     let mut active = BTreeSet::new();
     for key in keys {
         lock(transaction, &key).await?;
-        let revoked = statement("SELECT COUNT(*) FROM api_key WHERE id = $1 AND revoked_ms IS NOT NULL").bind(&key);
-        if revoked.number(&mut *transaction).await? == 0 {
+        if is_active(transaction, &key, now_ms).await? {
             active.insert(key);
         }
     }
     Ok(owners.into_iter().map(|owner| owner.filter(|key| active.contains(key))).collect())
+}
+
+/// Returns whether a key that the transaction has locked is neither revoked nor expired.
+async fn is_active(transaction: &mut Transaction, key: &str, now_ms: i64) -> Result<bool, StoreError> {
+    let active = statement(
+        "SELECT COUNT(*) FROM api_key
+         WHERE id = $1 AND revoked_ms IS NULL AND (expires_ms IS NULL OR expires_ms > $2)",
+    );
+    Ok(active.bind(key).bind(now_ms).number(transaction).await? > 0)
 }
 
 /// Records a transfer, and grants its credits to its key; returns `None` if the transfer is already recorded.
@@ -357,13 +446,14 @@ async fn record(
         amount_rao: transfer.amount,
         rao_per_credit: terms.rao_per_credit,
         credits: if key_id.is_some() { credits } else { 0 },
+        credited_ms: key_id.is_some().then_some(now_ms),
         key_id,
         recorded_ms: now_ms,
     };
     let inserted = statement(
         "INSERT INTO deposit
-         (block_hash, event, block, sender, address, rao, rao_per_credit, key_id, credits, recorded_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (block_hash, event) DO NOTHING",
+         (block_hash, event, block, sender, address, rao, rao_per_credit, key_id, credits, recorded_ms, credited_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (block_hash, event) DO NOTHING",
     )
     .bind(deposit.block_hash.to_string())
     .bind(i64::from(deposit.event))
@@ -375,6 +465,7 @@ async fn record(
     .bind(deposit.key_id.clone())
     .bind(deposit.credits)
     .bind(deposit.recorded_ms)
+    .bind(deposit.credited_ms)
     .execute(&mut *transaction)
     .await?;
     if inserted == 0 {
@@ -388,11 +479,9 @@ async fn record(
 
 /// Grants the credits of a deposit to a key that the transaction has locked.
 async fn credit(transaction: &mut Transaction, deposit: &Deposit, key: &str, now_ms: i64) -> Result<(), StoreError> {
-    if deposit.credits > 0 {
-        let reference = format!("block {}, event {}", deposit.block_hash, deposit.event);
-        grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
-    }
-    Ok(())
+    let reference = format!("block {}, event {}", deposit.block_hash, deposit.event);
+    let balance = grant(transaction, key, deposit.credits, (KIND, reference.as_str()), now_ms).await?;
+    balance.map(drop).ok_or_else(|| invalid("key_id", &key))
 }
 
 fn credits(amount: Rao, rao_per_credit: NonZeroU64) -> i64 {
@@ -439,5 +528,6 @@ fn deposit(row: &Row) -> Result<Deposit, StoreError> {
         key_id: row.get("key_id")?,
         credits: row.get("credits")?,
         recorded_ms: row.get("recorded_ms")?,
+        credited_ms: row.get("credited_ms")?,
     })
 }

@@ -226,7 +226,7 @@ pub(super) async fn invoices_are_of_a_key_and_a_month(home: Home) {
     let grants: Vec<_> = invoice.grants.iter().map(|grant| (grant.reason.as_str(), grant.credits)).collect();
     assert_eq!(grants, [("invoice 17", 50), ("refund", -5)]);
     let csv = invoice.to_csv();
-    assert_eq!(csv.lines().nth(1).unwrap(), format!("2026-11,{key},shop,a,2,6,10,18"));
+    assert_eq!(csv.lines().nth(1).unwrap(), format!("2026-11,{key},shop,usage,a,2,6,10,,,18"));
     let october = store.invoice(&key, "2026-10".parse().unwrap()).await.unwrap().unwrap();
     assert_eq!((october.lines.len(), october.charged, october.grants.len()), (0, 0, 1));
     assert_eq!(store.invoice("none", "2026-11".parse().unwrap()).await.unwrap(), None);

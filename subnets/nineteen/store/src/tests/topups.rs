@@ -7,7 +7,7 @@ use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 
 use super::credits::{terms, usage};
 use super::*;
-use crate::MAX_CREDITS;
+use crate::{KeyTerms, MAX_CREDITS};
 
 const DAY: &str = "2026-11-21";
 const GENESIS: BlockHash = BlockHash::from_bytes([9; 32]);
@@ -99,7 +99,8 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
     let ((shop, address), (other, elsewhere)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [transfer(11, 3, address, 1_099), transfer(12, 3, elsewhere, 99), transfer(12, 5, address, 100)];
     let deposits = store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
-    assert_eq!(deposits.iter().map(|deposit| deposit.credits).collect::<Vec<_>>(), [10, 0, 1]);
+    let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
+    assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
     assert_eq!((balance(&store, &shop).await, balance(&store, &other).await), (11, 0));
     // A process that has not noticed records nothing.
     assert_eq!(store.record_transfers(hash(10), last(12), &transfers, 78).await.unwrap(), None);
@@ -109,8 +110,9 @@ pub(super) async fn transfers_are_credited_once(home: Home) {
     assert_eq!(balance(&store, &shop).await, 11);
     assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(13));
     assert_eq!(store.deposits(None).await.unwrap(), deposits);
-    let own = store.deposits(Some(&other)).await.unwrap();
-    assert_eq!((own.len(), own[0].amount_rao, own[0].recorded_ms), (1, Rao::new(99), 77));
+    assert_eq!(store.deposits(Some(&other)).await.unwrap(), []);
+    let own = store.deposits(Some(&shop)).await.unwrap();
+    assert_eq!((own[1].amount_rao, own[1].recorded_ms, own[1].credited_ms), (Rao::new(100), 77, Some(77)));
     assert!(store.is_balanced().await.unwrap());
     // After the price has changed, the next transfers have the new one.
     store.enable_topups(price(7), GENESIS, last(90)).await.unwrap();
@@ -136,7 +138,9 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
     assert!(store.revoke_key(&gone, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
     let deposits = store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
-    assert!(deposits.iter().all(|deposit| deposit.key_id.is_none() && deposit.credits == 0), "{deposits:?}");
+    let is_unattributed =
+        |deposit: &Deposit| deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0;
+    assert!(deposits.iter().all(is_unattributed), "{deposits:?}");
     assert_eq!(balance(&store, &gone).await, 0);
     // The price is that of the transfer's time.
     store.enable_topups(price(1), GENESIS, last(11)).await.unwrap();
@@ -151,6 +155,7 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
         assigned.extend(assignment.await.unwrap());
     }
     assert_eq!((assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()), (1, 20, Some(&shop)));
+    assert_eq!((assigned[0].recorded_ms, assigned[0].credited_ms), (2, Some(3)));
     assert_eq!(balance(&store, &shop).await, 20);
     for (block, event, key) in [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
     {
@@ -169,6 +174,94 @@ pub(super) async fn credits_above_the_limit_are_left_to_the_operator(home: Home)
     assert!(matches!(store.assign_deposit(hash(11), 0, &shop, 0).await, Err(StoreError::TooManyCredits { .. })));
     assert_eq!(store.deposits(Some(&shop)).await.unwrap().len(), 1, "the failed assignment changes nothing");
     assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn transfers_to_inactive_keys_are_left_to_the_operator(home: Home) {
+    let store = enabled(&home).await;
+    let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
+    let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };
+    assert!(store.update_key(&expiring, &expires).await.unwrap());
+    let record = async |before: u32, now_ms| {
+        let transfers = [transfer(before + 1, 0, address, 1_000)];
+        store.record_transfers(hash(before), last(before + 1), &transfers, now_ms).await.unwrap().unwrap().remove(0)
+    };
+    assert_eq!(record(10, 49).await.key_id.as_ref(), Some(&expiring));
+    let lost = record(11, 50).await;
+    assert_eq!((&lost.key_id, lost.credits, lost.credited_ms), (&None, 0, None));
+    let refused = store.assign_deposit(hash(12), 0, &expiring, 50).await;
+    assert!(matches!(&refused, Err(StoreError::InactiveKey(id)) if *id == expiring), "{refused:?}");
+    assert!(store.revoke_key(&other, 51).await.unwrap());
+    let refused = store.assign_deposit(hash(12), 0, &other, 52).await;
+    assert!(matches!(&refused, Err(StoreError::InactiveKey(id)) if *id == other), "{refused:?}");
+    assert_eq!(store.deposits_at(BlockNumber::new(12), 0).await.unwrap(), [lost], "nothing has changed");
+    let extended = KeyTerms { expires_ms: Some(500), ..terms(None) };
+    assert!(store.update_key(&expiring, &extended).await.unwrap());
+    assert!(store.assign_deposit(hash(12), 0, &expiring, 53).await.unwrap().is_some());
+    assert_eq!(balance(&store, &expiring).await, 20);
+}
+
+pub(super) async fn disabled_topups_record_nothing(home: Home) {
+    let store = enabled(&home).await;
+    let (_, address) = key(&store, 1).await;
+    store.disable_topups().await.unwrap();
+    let transfers = [transfer(11, 0, address, 1_000)];
+    assert_eq!(store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap(), None);
+    assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(10));
+}
+
+pub(super) async fn deposits_are_listed_in_pages(home: Home) {
+    let store = enabled(&home).await;
+    let (shop, address) = key(&store, 1).await;
+    let transfers: Vec<_> = (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
+    store.record_transfers(hash(10), last(13), &transfers, 0).await.unwrap().unwrap();
+    let page = async |before: Option<(u32, u32)>| {
+        let before = before.map(|(block, event)| (BlockNumber::new(block), event));
+        let page = store.latest_deposits(&shop, before, 2).await.unwrap();
+        page.iter().map(|deposit| (deposit.block.get(), deposit.event)).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [(13, 4), (12, 3)]);
+    assert_eq!(page(Some((12, 3))).await, [(12, 2), (11, 1)]);
+    assert_eq!(page(Some((11, 1))).await, [(11, 0)]);
+    assert_eq!(page(Some((11, 0))).await, []);
+}
+
+pub(super) async fn accounts_are_looked_up(home: Home) {
+    let store = enabled(&home).await;
+    let mut expected = std::collections::HashSet::new();
+    for byte in 1..=20 {
+        expected.insert(key(&store, byte).await.1);
+    }
+    let others = (0..50).map(|byte| AccountId::from_bytes([byte; 32]));
+    let addresses = store.deposit_addresses_among(others.chain(expected.iter().copied())).await.unwrap();
+    assert_eq!(addresses, expected);
+    assert!(store.deposit_addresses_among([]).await.unwrap().is_empty());
+}
+
+/// An invoice of an earlier month stays as it is when an operator assigns a transfer of that month.
+pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: Home) {
+    const DECEMBER: i64 = 1_796_083_200_000;
+    let store = enabled(&home).await;
+    let ((shop, address), (gone, lost)) = (key(&store, 1).await, key(&store, 2).await);
+    store.revoke_key(&gone, 0).await.unwrap();
+    store.grant(&shop, 7, "=secret", DECEMBER - 2_000).await.unwrap();
+    let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
+    store.record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000).await.unwrap().unwrap();
+    let invoice = async |month: &str| store.invoice(&shop, month.parse().unwrap()).await.unwrap().unwrap();
+    let november = invoice("2026-11").await;
+    assert!(store.assign_deposit(hash(11), 1, &shop, DECEMBER).await.unwrap().is_some());
+    assert_eq!(invoice("2026-11").await, november);
+    let csv = november.to_csv();
+    let rows: Vec<_> = csv.lines().skip(1).map(|row| row.replace(&shop, "KEY")).collect();
+    let [granted, credited] = [(DECEMBER - 2_000) / 1_000, (DECEMBER - 1_000) / 1_000];
+    assert_eq!(
+        rows,
+        [
+            format!("2026-11,KEY,shop,grant,,,,,{granted},,7"),
+            format!("2026-11,KEY,shop,deposit,,,,,{credited},1000,10")
+        ]
+    );
+    let december = invoice("2026-12").await;
+    assert_eq!((december.deposits.len(), december.deposits[0].credits), (1, 5));
 }
 
 /// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and operators grant.
