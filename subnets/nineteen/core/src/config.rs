@@ -130,9 +130,10 @@ impl MarketConfig {
         self.tasks.iter().find(|task| task.task.as_str() == name)
     }
 
-    /// Returns the tasks for which an alias stands, without disabled ones; `None` if there is no such alias.
+    /// Returns the tasks for which an alias stands, without disabled ones; `None` if there is no such alias. As in names of
+    /// tasks, buyers can write underscores.
     pub fn alias(&self, name: &str) -> Option<impl Iterator<Item = &Task>> {
-        let names = self.aliases.get(name)?;
+        let names = self.aliases.get(name.replace('_', "-").as_str())?;
         Some(names.iter().filter_map(move |name| self.task(name.as_str())).filter(|task| task.enabled))
     }
 
@@ -159,7 +160,8 @@ impl MarketConfig {
         check(most <= MOST_TASKS, || "aliases".into(), &format!("{most} aliases"), "use at most 256 aliases")?;
         for (alias, tasks) in &self.aliases {
             let path = || format!("aliases.{alias}");
-            check(!names.contains(alias), path, alias, "use a name that no task has")?;
+            let is_free = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
+            check(is_free, path, alias, "use a name that buyers use for no task, nor a short form of one")?;
             let count = format!("{} tasks", tasks.len());
             check((1..=MOST_OF_ALIAS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
             for task in tasks {

@@ -5,14 +5,27 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_store::{BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv};
+use taonet_nineteen_store::{ApiKey, BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv};
+use taonet_primitives::BlockNumber;
 
 use crate::bill::today;
 use crate::{Gateway, GatewayError};
 
+/// Maximum number of transfers in one document.
+const PAGE: u32 = 100;
+
+impl Gateway {
+    /// Authenticates a request for a document of the own key, unless there are too many.
+    async fn reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+        let key = self.key(headers).await?;
+        self.0.rates.admit_read(&key, (self.0.clock)())?;
+        Ok(key)
+    }
+}
+
 /// Handler of `GET /v1/key`: name, limits and credits of the request's API key.
 pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+    let key = gateway.reader(&headers).await?;
     let (_, today) = today(&gateway.0.clock);
     let budgets = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
     let budget =
@@ -41,7 +54,7 @@ pub(crate) async fn usage(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+    let key = gateway.reader(&headers).await?;
     let format = Format::of(&uri)?;
     let rows = gateway.0.store.usage(Some(&key.id)).await?;
     if format == Format::Csv {
@@ -68,7 +81,7 @@ pub(crate) async fn invoice(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+    let key = gateway.reader(&headers).await?;
     let format = Format::of(&uri)?;
     let month: Month = month.parse().map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
     let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::Key)?;
@@ -99,13 +112,27 @@ enum Format {
 
 impl Format {
     fn of(uri: &Uri) -> Result<Self, GatewayError> {
-        let parameters = uri.query().unwrap_or_default().split('&');
-        match parameters.filter_map(|parameter| parameter.strip_prefix("format=")).next_back() {
+        match parameter(uri, "format") {
             None | Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
             Some(_) => Err(GatewayError::field("format", "format must be json or csv")),
         }
     }
+}
+
+/// Returns the value of a parameter of the URL.
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    parameters.filter_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('=')).next_back()
+}
+
+/// Reads the block and the event before which transfers are listed, such as `7654321-12`.
+fn before(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
+    let Some(value) = parameter(uri, "before") else { return Ok(None) };
+    let position = value.split_once('-').and_then(|(block, event)| Some((block.parse().ok()?, event.parse().ok()?)));
+    let position: (u32, u32) =
+        position.ok_or_else(|| GatewayError::field("before", "before must be BLOCK-EVENT, such as 7654321-12"))?;
+    Ok(Some((BlockNumber::new(position.0), position.1)))
 }
 
 /// Returns a CSV document as a download.
@@ -127,19 +154,27 @@ fn deposit_document(deposit: &Deposit) -> Value {
     })
 }
 
-/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and transfers so far.
-pub(crate) async fn topup(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and the newest transfers.
+pub(crate) async fn topup(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let key = gateway.reader(&headers).await?;
+    let before = before(&uri)?;
     let store = &gateway.0.store;
     let topups = store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
-    let found = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?;
-    let deposits = store.deposits(Some(&key.id)).await?;
+    let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?.address;
+    let mut deposits = store.latest_deposits(&key.id, before, PAGE.saturating_add(1)).await?;
+    let has_more = deposits.len() > PAGE as usize;
+    deposits.truncate(PAGE as usize);
     let document = json!({
         "object": "topup",
-        "address": found.address,
+        "address": address,
         "rao_per_credit": topups.terms.rao_per_credit,
         "balance": key.balance,
         "deposits": deposits.iter().map(deposit_document).collect::<Vec<_>>(),
+        "has_more": has_more,
     });
     Ok(Json(document).into_response())
 }

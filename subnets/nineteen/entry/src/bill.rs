@@ -181,7 +181,7 @@ impl Drop for Bill {
 /// Returns unused tokens to the window of the key, then charges the usage.
 async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, tokens: Option<(TokenReservation, u64)>) {
     if let Some((reservation, used)) = tokens {
-        reservation.settle(&store, used).await;
+        reservation.settle(used).await;
     }
     let (began, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.

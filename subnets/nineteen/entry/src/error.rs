@@ -95,6 +95,17 @@ pub enum GatewayError {
         /// Time until the request is admitted.
         retry: Duration,
     },
+    /// The request alone exceeds the API key's limit of tokens.
+    #[error(
+        "the request counts with {needed} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
+         minute; hint: lower max_tokens, or shorten the request"
+    )]
+    TokenLimit {
+        /// Tokens of the request and of the longest answer.
+        needed: u64,
+        /// Maximum tokens per minute.
+        limit: u32,
+    },
     /// The API key has too few credits.
     #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
     Credits {
@@ -130,6 +141,9 @@ pub enum GatewayError {
     /// All attempts failed.
     #[error("no miner answered; hint: retry the request")]
     NoAnswer,
+    /// Miners failed at the request, which may be the cause.
+    #[error("the miners failed at the request; hint: retry it, or change it")]
+    MinersFailed,
     /// The answer was interrupted.
     #[error("the answer was interrupted; hint: retry the request")]
     Interrupted,
@@ -172,7 +186,7 @@ impl GatewayError {
             Self::NoTopUps => (StatusCode::NOT_FOUND, INVALID, Some("topup_unavailable")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
-            Self::Rate { .. } | Self::TokenRate { .. } => {
+            Self::Rate { .. } | Self::TokenRate { .. } | Self::TokenLimit { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
             }
             Self::Credits { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota")),
@@ -181,7 +195,9 @@ impl GatewayError {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
             }
             Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
-            Self::NoAnswer | Self::Interrupted => (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer")),
+            Self::NoAnswer | Self::MinersFailed | Self::Interrupted => {
+                (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer"))
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
         }
     }
@@ -235,6 +251,7 @@ impl From<QueryError> for GatewayError {
             QueryError::Limited(_) => Self::Busy { retry: LIMITED },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
+            QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
                 let message = format!("the model's embeddings have {dimensions} dimensions; hint: omit dimensions");
                 Self::field("dimensions", message)

@@ -118,6 +118,7 @@ pub(crate) fn api() -> OpenApi {
         get(id, summary, schema)
             .securities(Some(either_key()))
             .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
+            .response("429", refusal("More than 120 requests for documents of the key in a minute", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
     let format = ParameterBuilder::new()
@@ -141,7 +142,13 @@ pub(crate) fn api() -> OpenApi {
         .schema(Some(schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None)));
     let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice").parameter(month);
     let usage = tabular("usage", "Usage of the request's API key", "UsageList");
+    let before = ParameterBuilder::new()
+        .name("before")
+        .parameter_in(ParameterIn::Query)
+        .schema(Some(schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None)));
     let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+        .parameter(before)
+        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
         .response("404", refusal("Credits cannot be bought with TAO", "Error"));
     paths = paths
         .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))

@@ -14,18 +14,27 @@ use crate::GatewayError;
 /// Length of the rate limits' window.
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Maximum requests per minute and key for documents of the key, such as its usage. They do not count as the key's requests.
+const READS: u32 = 120;
+
+/// Requests of API keys in the last minute.
+type Windows = Mutex<HashMap<String, Arc<SlidingWindow<()>>>>;
+
 /// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite, this process counts
 /// them in memory.
 #[derive(Default)]
 pub(crate) struct Rates {
-    requests: Mutex<HashMap<String, Arc<SlidingWindow<()>>>>,
+    requests: Windows,
+    /// Requests for documents at this process.
+    reads: Windows,
     /// Usage of the limits of tokens after the last request of each key at this process.
     tokens: Mutex<HashMap<String, TokenUsage>>,
 }
 
-/// Tokens that a request has reserved in the window of its API key.
+/// Tokens that a request has reserved in the window of its API key. Dropping it returns them.
 #[derive(Debug)]
 pub(crate) struct TokenReservation {
+    store: Store,
     key: String,
     tokens: u64,
     /// Second of the Unix time in which the tokens count.
@@ -61,18 +70,17 @@ impl Rates {
 
     fn admit_here(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
-        let window = {
-            let mut rates = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            let window = rates.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
-            if window.limit() != limit {
-                *window = Arc::new(SlidingWindow::new(limit));
-            }
-            Arc::clone(window)
-        };
+        let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
         let admitted = admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
         let (left, reset) = window.left((), now);
         (Standing { limit: limit.requests, left, reset }, admitted)
+    }
+
+    /// Admits or rejects a request for a document of the own key.
+    pub(crate) fn admit_read(&self, key: &ApiKey, now: SystemTime) -> Result<(), GatewayError> {
+        let window = window(&self.reads, key, RateLimit { requests: READS, window: MINUTE });
+        window.admit((), now).map_err(|retry| GatewayError::Rate { limit: READS, retry })
     }
 
     /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.
@@ -84,6 +92,9 @@ impl Rates {
         now: SystemTime,
     ) -> Result<Option<TokenReservation>, GatewayError> {
         let Some(limit) = key.terms.tokens_per_minute else { return Ok(None) };
+        if tokens > u64::from(limit) {
+            return Err(GatewayError::TokenLimit { needed: tokens, limit });
+        }
         let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
         let usage = store.reserve_tokens(&key.id, limit, tokens, now_ms).await?;
         self.tokens().insert(key.id.clone(), usage);
@@ -91,7 +102,7 @@ impl Rates {
         if !is_admitted {
             return Err(GatewayError::TokenRate { needed: tokens, left, limit, retry });
         }
-        Ok(Some(TokenReservation { key: key.id.clone(), tokens, second }))
+        Ok(Some(TokenReservation { store: store.clone(), key: key.id.clone(), tokens, second }))
     }
 
     /// Writes the usage of the key's limit of tokens, if it has one, to the headers of OpenAI's API.
@@ -113,13 +124,39 @@ impl Rates {
 }
 
 impl TokenReservation {
-    /// Returns the tokens that the request has not used. If the database is unavailable, they leave the window later.
-    pub(crate) async fn settle(self, store: &Store, used: u64) {
-        let unused = self.tokens.saturating_sub(used);
-        if let Err(error) = store.return_tokens(&self.key, self.second, unused).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, key = self.key, "unused tokens are not returned");
+    /// Returns the tokens that the request has not used.
+    pub(crate) async fn settle(mut self, used: u64) {
+        let unused = std::mem::take(&mut self.tokens).saturating_sub(used);
+        return_tokens(&self.store, &self.key, self.second, unused).await;
+    }
+}
+
+impl Drop for TokenReservation {
+    fn drop(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        // Without a runtime, the tokens leave the window later.
+        if let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| tokens > 0) {
+            let (store, key, second) = (self.store.clone(), std::mem::take(&mut self.key), self.second);
+            runtime.spawn(async move { return_tokens(&store, &key, second, tokens).await });
         }
     }
+}
+
+/// Returns unused tokens to the window of a key. If the database is unavailable, they leave the window later.
+async fn return_tokens(store: &Store, key: &str, second: i64, tokens: u64) {
+    if let Err(error) = store.return_tokens(key, second, tokens).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, key, "unused tokens are not returned");
+    }
+}
+
+/// Returns the window of a key, which is empty after a change of the limit.
+fn window(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindow<()>> {
+    let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
+    let window = windows.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
+    if window.limit() != limit {
+        *window = Arc::new(SlidingWindow::new(limit));
+    }
+    Arc::clone(window)
 }
 
 /// Formats a duration for the rate limit headers, rounded up.

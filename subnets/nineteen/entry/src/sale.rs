@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
@@ -37,7 +37,7 @@ const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// `max_tokens`.
 const FEWEST_AFFORDABLE: u64 = 16;
 /// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`, each with fewer tokens.
-const BILL_ATTEMPTS: usize = 3;
+const BILL_ATTEMPTS: usize = 4;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
 
@@ -61,21 +61,9 @@ impl Gateway {
         if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
             return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
         }
-        let suffix = endpoint.path().replace('/', "-");
-        let name = model.map(|model| model.replace('_', "-"));
-        let is_meant = |task: &&Task| {
-            let (Some(model), Some(name)) = (model, name.as_deref()) else { return true };
-            let own = task.task.as_str();
-            let repository = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
-            own == name
-                || own.strip_prefix("chat-") == Some(name)
-                || own.strip_suffix(&suffix) == Some(name)
-                || repository(&task.orchestrator_server_config.load_model_config)
-                || task.model_info.as_ref().is_some_and(repository)
-        };
-        let found = config.enabled().filter(|task| task.endpoint == endpoint).find(is_meant).cloned();
+        let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
         let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
-        let task = found.ok_or_else(unknown)?;
+        let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
         if !may_use(key, &task) {
             return Err(GatewayError::Forbidden(task.task.to_string()));
         }
@@ -96,7 +84,7 @@ impl Gateway {
             Ok(bill) => Ok(bill.with_tokens(tokens)),
             Err(error) => {
                 if let Some(tokens) = tokens {
-                    tokens.settle(store, 0).await;
+                    tokens.settle(0).await;
                 }
                 Err(error)
             }
@@ -125,7 +113,7 @@ impl Gateway {
         protocol: Protocol,
         preference: RoutePreference,
     ) -> Result<Response, GatewayError> {
-        let mut candidates = self.candidates(key, &request.model, endpoint, preference)?.into_iter().peekable();
+        let mut candidates = self.candidates(key, &request, endpoint, preference)?.into_iter().peekable();
         let (streams, mut request) = (request.streams, Some(request));
         let (head, replies, bill) = loop {
             let Some(task) = candidates.next() else { return Err(GatewayError::NoAnswer) };
@@ -136,7 +124,7 @@ impl Gateway {
             let max_wait = (!is_last).then_some(FALLBACK_WAIT);
             match self.ask_text(key, &task, attempt, endpoint, &protocol, max_wait).await {
                 Ok(answer) => break answer,
-                Err(error) if !is_last && error.is_of_model() => {
+                Err(error) if !is_last && error.depends_on_model() => {
                     tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
                 }
                 Err(error) => return Err(error),
@@ -207,7 +195,7 @@ impl Gateway {
         let began = Instant::now();
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
         if streams {
-            self.0.speeds.record(&task.task, began.elapsed());
+            self.0.speeds.record(&task.task, began.elapsed(), Instant::now());
         }
         Ok((head, replies, bill))
     }
@@ -238,6 +226,7 @@ impl Gateway {
                     affordable_tokens(task.price, of_all(input), *credits)
                 }
                 GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
+                GatewayError::TokenLimit { limit, .. } => u64::from(*limit).saturating_sub(of_all(input)),
                 _ => return Err(error),
             };
             let affordable = affordable / of_all(1).max(1);

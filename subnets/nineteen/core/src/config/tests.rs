@@ -137,6 +137,8 @@ fn aliases_name_tasks_of_the_file() {
     };
     assert_eq!(names(&config, "fast").unwrap(), ["chat-llama-3-2-3b", "chat-llama-3-1-8b"]);
     assert_eq!(names(&config, "slow"), None);
+    let config_with_hyphen = with(r#"aliases = { very-fast = ["avatar"] }"#).unwrap();
+    assert_eq!(names(&config_with_hyphen, "very_fast").unwrap(), ["avatar"]);
     // Disabled tasks are left out.
     let mut disabled = config.clone();
     disabled.tasks[0].enabled = false;
@@ -147,7 +149,18 @@ fn aliases_name_tasks_of_the_file() {
     for (aliases, path, hint) in [
         (r#"aliases = { fast = ["none"] }"#, "aliases.fast", "use names of tasks in the file"),
         (r"aliases = { fast = [] }", "aliases.fast", "use 1..=16 tasks"),
-        (r#"aliases = { avatar = ["avatar"] }"#, "aliases.avatar", "use a name that no task has"),
+        (r#"aliases = { avatar = ["avatar"] }"#, "aliases.avatar", "use a name that buyers use for no task"),
+        // Names by which buyers can ask for a task.
+        (
+            r#"aliases = { llama-3-1-8b = ["avatar"] }"#,
+            "aliases.llama-3-1-8b",
+            "use a name that buyers use for no task",
+        ),
+        (
+            r#"aliases = { flux-schnell = ["avatar"] }"#,
+            "aliases.flux-schnell",
+            "use a name that buyers use for no task",
+        ),
     ] {
         let error = with(aliases).unwrap_err().to_string();
         assert!(error.starts_with(path) && error.contains(hint), "{error}");

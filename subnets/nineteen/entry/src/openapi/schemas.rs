@@ -268,6 +268,7 @@ fn topup() -> ObjectBuilder {
             ("rao_per_credit", count()),
             ("balance", of_type(Type::Integer).into()),
             ("deposits", lists(deposit())),
+            ("has_more", flag()),
         ],
         [],
     )

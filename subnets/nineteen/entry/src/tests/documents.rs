@@ -9,6 +9,7 @@ use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop_of, text, word};
+use crate::rates::Rates;
 
 const CHAT: &str = "chat-llama-3-2-3b";
 
@@ -129,8 +130,10 @@ async fn token_rate_counts_used_tokens() {
     };
     let large = shop.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
     assert_eq!((large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")), (429, Some(1_000)));
-    assert!(header(&large, "retry-after").is_some());
-    assert_eq!(document(large).await["error"]["code"], "rate_limit_exceeded");
+    assert_eq!(header(&large, "retry-after"), None, "a later attempt fails as well");
+    let error = document(large).await["error"].clone();
+    assert_eq!(error["code"], "rate_limit_exceeded");
+    assert!(error["message"].as_str().unwrap().contains("limit is 1000 tokens per minute"), "{error}");
     let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(first.status(), 200);
     let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
@@ -147,6 +150,37 @@ async fn token_rate_counts_used_tokens() {
     shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
     let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
     assert_eq!((third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")), (200, Some(0)));
+    document(third).await;
+    // The reservation of a request that is dropped, such as that of a buyer who has disconnected, is returned.
+    shop.charged().await;
+    shop.store.update_key(&shop.id, &limits(1_000_000)).await.unwrap();
+    let key = shop.store.key(&shop.id).await.unwrap().unwrap();
+    let (rates, now) = (Rates::default(), std::time::SystemTime::now());
+    let reserved = async |tokens| rates.reserve_tokens(&shop.store, &key, tokens, now).await;
+    drop(reserved(900_000).await.unwrap());
+    let again = async {
+        while reserved(900_000).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), again).await.unwrap();
+}
+
+/// Documents of a key have a rate limit of their own.
+#[tokio::test]
+async fn requests_for_documents_are_limited() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let own = async || {
+        let request = Request::get("/v1/key").header("authorization", format!("Bearer {}", shop.key));
+        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    for _ in 0..120 {
+        assert_eq!(own().await.status(), 200);
+    }
+    let refused = own().await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
+    assert_eq!(shop.send("/v1/chat/completions", &body, None).await.status(), 200, "they do not count as requests");
 }
 
 /// Usage and invoices are those of the own key, as JSON and CSV.
@@ -171,7 +205,7 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
     assert_eq!((&invoice["object"], &invoice["charged"]), (&json!("invoice"), &json!(charged)));
     assert_eq!((&invoice["lines"][0]["model"], &invoice["deposits"]), (&json!(CHAT), &json!([])));
     let csv = text(own(&format!("/v1/invoices/{month}?format=csv")).await).await;
-    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("{month},{},test,{CHAT},1,", shop.id)), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("{month},{},test,usage,{CHAT},1,", shop.id)), "{csv}");
     let earlier = document(own("/v1/invoices/1970-01").await).await;
     // The credits of this test are granted at the beginning of 1970.
     assert_eq!((&earlier["lines"], &earlier["grants"]), (&json!([]), &json!([{"credits": 1_000, "granted": 0}])));
@@ -229,11 +263,29 @@ async fn topup_shows_the_own_deposit_address_and_transfers() {
         Transfer { block: number(2), hash: hash(2), event: 3, from: payer, to: address, amount: Rao::new(250) };
     shop.store.record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000).await.unwrap();
     let after = own(&shop.key).await;
+    assert_eq!(after["has_more"], false);
     assert_eq!(
         after["deposits"],
         json!([{"block": 2, "block_hash": hash(2), "event": 3, "from": payer, "amount_rao": 250, "credits": 2,
             "recorded": 5}])
     );
+    // Pages of 100 transfers, newest first.
+    let transfers: Vec<_> =
+        (0..101).map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer }).collect();
+    shop.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
+    let page = async |query: &str| {
+        let request = Request::get(format!("/v1/topup{query}")).header("authorization", format!("Bearer {}", shop.key));
+        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    let first = page("").await;
+    let events = |page: &Value| -> Vec<_> {
+        page["deposits"].as_array().unwrap().iter().map(|one| (one["block"].clone(), one["event"].clone())).collect()
+    };
+    assert_eq!((events(&first).len(), &events(&first)[99].1, &first["has_more"]), (100, &json!(1), &json!(true)));
+    let second = page("?before=3-1").await;
+    assert_eq!(events(&second), [(json!(3), json!(0)), (json!(2), json!(3))]);
+    assert_eq!(second["has_more"], false);
+    assert_eq!(page("?before=x").await["error"]["param"], "before");
     let others = own(&other.secret).await;
     assert_eq!(others["deposits"], json!([]));
     assert_ne!(others["address"], after["address"]);

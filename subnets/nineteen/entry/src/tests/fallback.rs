@@ -2,11 +2,11 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use taonet_nineteen_core::{MarketConfig, TaskName};
+use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
@@ -20,18 +20,33 @@ const BROKEN: &str = "chat-llama-3-1-8b";
 const SMALL: &str = "chat-llama-3-2-3b";
 
 async fn shop() -> Shop {
+    // An empty answer is the fault of the miner.
+    shop_with(|_| {}, || String::new().into_response()).await
+}
+
+/// Starts a gateway with a changed market, and with the responses of the miner of [`BROKEN`].
+async fn shop_with(change: impl FnOnce(&mut MarketConfig), broken: fn() -> Response) -> Shop {
     let mut config = MarketConfig::default();
     let tasks: [TaskName; 3] = [LARGE, BROKEN, SMALL].map(|task| task.parse().unwrap());
     config.aliases.insert("fast".parse().unwrap(), tasks.to_vec());
     config.aliases.insert("large".parse().unwrap(), vec![LARGE.parse().unwrap()]);
-    let chat = post(|Json(payload): Json<Value>| async move {
+    change(&mut config);
+    let chat = post(move |Json(payload): Json<Value>| async move {
         match payload["model"].as_str() {
-            Some(SMALL) => [word(), word()].concat().into_response(),
-            _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            Some(SMALL) => words(),
+            _ => broken(),
         }
     });
     let handlers = Router::new().route("/chat/completions", chat);
     shop_before(config, &[BROKEN, SMALL], handlers, QueryDeadlines::default()).await
+}
+
+fn words() -> Response {
+    [word(), word()].concat().into_response()
+}
+
+fn task<'a>(config: &'a mut MarketConfig, name: &str) -> &'a mut Task {
+    config.tasks.iter_mut().find(|task| task.task.as_str() == name).unwrap()
 }
 
 fn chat(model: &str, streams: bool) -> Value {
@@ -79,20 +94,69 @@ async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
     assert_eq!(limit("avatar").await, StatusCode::FORBIDDEN);
 }
 
+/// A prompt at which miners fail must not make those of all tasks fail.
+#[tokio::test]
+async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
+    let shop = shop_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+    let failed = shop.send("/v1/chat/completions", &chat("fast", false), None).await;
+    assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
+    assert!(document(failed).await["error"]["message"].as_str().unwrap().contains("failed at the request"));
+    let answered = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
+    assert_eq!(answered.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn tasks_that_cannot_serve_the_request_are_passed_over() {
+    let expensive = |config: &mut MarketConfig| task(config, BROKEN).price.output = 1_000_000_000;
+    let short = |config: &mut MarketConfig| {
+        let options = &mut task(config, BROKEN).orchestrator_server_config.load_model_config;
+        options.insert("max_model_len".to_owned(), 9.into());
+    };
+    let blind = |config: &mut MarketConfig| {
+        task(config, BROKEN).image_tokens = None;
+        task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
+    };
+    let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
+    let cases: [(fn(&mut MarketConfig), Value); 3] = [(expensive, json!("a")), (short, json!("a")), (blind, image)];
+    for (change, content) in cases {
+        // Without the change, the miner's failure would end the request.
+        let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+        let body = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
+        let answer = document(shop.send("/v1/chat/completions", &body, None).await).await;
+        assert_eq!(answer["model"], SMALL, "{content}: {answer}");
+    }
+}
+
+/// Sends a chat to the alias with a preference; returns the response.
+async fn route(shop: &Shop, preference: &str) -> Response {
+    let request = Request::post("/v1/chat/completions")
+        .header("authorization", format!("Bearer {}", shop.key))
+        .header("x-taonet-route", preference)
+        .body(Body::from(chat("fast", false).to_string()));
+    shop.router.clone().oneshot(request.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn header_orders_the_tasks_of_an_alias() {
+    let prices = |config: &mut MarketConfig| {
+        task(config, BROKEN).price.output = 5;
+        task(config, SMALL).price.output = 1;
+        task(config, BROKEN).price.input = 5;
+        task(config, SMALL).price.input = 1;
+    };
+    // Both miners answer.
+    let shop = shop_with(prices, words).await;
+    let answers = async |preference: &str| document(route(&shop, preference).await).await["model"].clone();
+    assert_eq!(answers("quality").await, BROKEN, "the operator's order");
+    assert_eq!(answers("price").await, SMALL);
+    assert_eq!(answers("speed").await, BROKEN, "no stream yet");
+    text(shop.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
+    assert_eq!(answers("speed").await, SMALL);
+}
+
 #[tokio::test]
 async fn unknown_preference_is_an_invalid_field() {
-    let shop = shop().await;
-    let route = async |preference: &str| {
-        let request = Request::post("/v1/chat/completions")
-            .header("authorization", format!("Bearer {}", shop.key))
-            .header("x-taonet-route", preference)
-            .body(Body::from(chat("fast", false).to_string()));
-        shop.router.clone().oneshot(request.unwrap()).await.unwrap()
-    };
-    for preference in ["price", "speed", "quality"] {
-        assert_eq!(document(route(preference).await).await["model"], SMALL, "{preference}");
-    }
-    let refused = route("cheap").await;
+    let refused = route(&shop().await, "cheap").await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     assert_eq!(document(refused).await["error"]["param"], "x-taonet-route");
 }

@@ -117,7 +117,7 @@ impl Workers {
 }
 
 fn failed(last: String) -> QueryError {
-    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None }
+    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None, is_disputed: false }
 }
 
 enum Event {

@@ -222,7 +222,7 @@ pub(super) async fn deposits_are_listed_in_pages(home: Home) {
     assert_eq!(page(None).await, [(13, 4), (12, 3)]);
     assert_eq!(page(Some((12, 3))).await, [(12, 2), (11, 1)]);
     assert_eq!(page(Some((11, 1))).await, [(11, 0)]);
-    assert_eq!(page(Some((11, 0))).await, []);
+    assert!(page(Some((11, 0))).await.is_empty());
 }
 
 pub(super) async fn accounts_are_looked_up(home: Home) {
