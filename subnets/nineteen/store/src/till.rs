@@ -167,7 +167,13 @@ impl State {
     /// Plans the next transaction from all pending work.
     fn begin(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
-        for want in std::mem::take(&mut self.wanted) {
+        // A plan has the budgets of one day. Requests of a later day are left to the next transaction: as each request has
+        // spawned one, there is one.
+        let day = self.wanted.iter().map(|want| &want.day).min().cloned();
+        let is_due = |want: &Want| Some(&want.day) == day.as_ref();
+        let (wanted, later): (Vec<_>, _) = std::mem::take(&mut self.wanted).into_iter().partition(is_due);
+        self.wanted = later;
+        for want in wanted {
             plans.entry(want.hold.key.clone()).or_default().wanted.push(want);
         }
         for due in std::mem::take(&mut self.due) {
@@ -398,5 +404,28 @@ impl Drop for Unfinished<'_> {
             state.wanted.retain(|want| want.request != self.request);
             state.release(self.request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_two_days_are_in_two_plans() {
+        let mut state = State::default();
+        let want = |day: &str| {
+            let hold = Hold { key: "k".to_owned(), amount: 1, created_ms: 0, is_retried: false };
+            Want { request: day.to_owned(), hold, day: day.to_owned(), done: oneshot::channel().0 }
+        };
+        state.wanted = ["2026-12-01", "2026-11-30", "2026-12-01"].map(want).into();
+        state.refilled.insert("k".to_owned(), "2026-12-01".to_owned());
+        let mut begin = || {
+            let plans = state.begin();
+            plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.wanted.len()))
+        };
+        assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
+        assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));
+        assert_eq!(begin(), None);
     }
 }

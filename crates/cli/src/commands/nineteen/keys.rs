@@ -166,7 +166,7 @@ struct UsageArgs {
     #[arg(value_name = "KEY_ID")]
     key: Option<String>,
     /// Print the usage as CSV
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
 
@@ -177,8 +177,8 @@ struct InvoiceArgs {
     /// Calendar month in UTC, such as 2026-11
     #[arg(long, value_name = "MONTH")]
     month: Month,
-    /// Print the lines as CSV
-    #[arg(long)]
+    /// Print the usage, the grants and the transfers of TAO as CSV
+    #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
 

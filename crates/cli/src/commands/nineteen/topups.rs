@@ -24,8 +24,10 @@ const TAO: Rao = Rao::new(1_000_000_000);
 /// Arguments of a validator that sells credits for TAO
 #[derive(Debug, Args)]
 pub(super) struct TopUpArgs {
-    /// Account for which buyers' TAO is collected: its derivative accounts are the deposit addresses of the keys. The
-    /// validator needs no key of it [default: no credits for TAO]
+    /// Account for which buyers' TAO is collected: its derivative accounts are the deposit addresses of the keys. It must be
+    /// the coldkey of a wallet of yours: nobody can collect for an address of an exchange, and `tao nineteen collect` not for
+    /// a multisig account. Test it with `tao nineteen collect --check`. The validator needs no key of it [default: no
+    /// credits for TAO]
     #[arg(long, value_name = "ACCOUNT", requires = "rao_per_credit")]
     topup_account: Option<Account>,
     /// Price of one credit in rao; 1 TAO is 1000000000 rao
@@ -78,14 +80,18 @@ pub(super) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
         bail!("key {} is revoked", key.id);
     }
     let topups = store.topups().await?.ok_or(StoreError::TopUpsDisabled)?;
-    let found = store.deposit_address(&key.id).await?.with_context(|| format!("there is no key {}", key.id))?;
+    let deposit_address =
+        store.deposit_address(&key.id).await?.with_context(|| format!("there is no key {}", key.id))?;
+    if key.is_expired(now_ms()) {
+        context.say(&format!("key {} has expired: transfers are not credited to it; hint: `keys update`", key.id));
+    }
     let credits = topups.terms.credits(TAO);
     if context.json {
         return context.print_json(&json!({
             "id": key.id,
-            "address": found.address,
-            "account": found.account,
-            "index": found.index,
+            "address": deposit_address.address,
+            "account": deposit_address.account,
+            "index": deposit_address.index,
             "rao_per_credit": topups.terms.rao_per_credit,
             "credits_per_tao": credits,
             "balance": key.balance,
@@ -95,7 +101,7 @@ pub(super) async fn topup(store: &Store, key: &KeyArg, context: &Context) -> any
         "TAO sent to this address, from any wallet, becomes credits of key {}; 1 TAO: {credits}",
         key.id
     ));
-    context.print(&found.address.to_string())
+    context.print(&deposit_address.address.to_string())
 }
 
 /// Lists the recorded transfers.
@@ -124,16 +130,16 @@ pub(super) async fn deposits(store: &Store, args: &DepositsArgs, context: &Conte
 pub(super) async fn assign(store: &Store, args: &AssignArgs, context: &Context) -> anyhow::Result<()> {
     let (block, event) = (args.block, args.event);
     let key = find(store, &args.key.id).await?;
-    let deposits = store.deposits(None).await?;
-    let deposit = deposits.iter().find(|deposit| deposit.block == block && deposit.event == event);
-    let deposit = deposit.with_context(|| {
-        format!(
-            "there is no transfer with event {event} of block {block}\nhint: `tao nineteen keys deposits` lists them"
-        )
-    })?;
-    if let Some(owner) = &deposit.key_id {
-        bail!("the transfer is already credited to key {owner}");
+    let deposits = store.deposits_at(block, event).await?;
+    let hint = "hint: `tao nineteen keys deposits --unattributed` lists those that can be assigned";
+    if deposits.is_empty() {
+        bail!("there is no transfer with event {event} of block {block}\n{hint}");
     }
+    let deposit = deposits.iter().find(|deposit| deposit.key_id.is_none());
+    let deposit = deposit.with_context(|| {
+        let owners: Vec<_> = deposits.iter().filter_map(|deposit| deposit.key_id.as_deref()).collect();
+        format!("the transfer is already credited to key {}\n{hint}", owners.join(", "))
+    })?;
     let assigned = store.assign_deposit(deposit.block_hash, event, &key.id, now_ms()).await?;
     context.print_json(&assigned.context("the transfer was credited meanwhile")?)
 }

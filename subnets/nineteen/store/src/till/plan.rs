@@ -87,9 +87,9 @@ impl Plan {
         lease.hold(self.set_aside);
     }
 
-    /// Returns the day of the wanted holds and of the refill; `None` without any.
+    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill; `None` without any.
     pub(super) fn day(&self) -> Option<&str> {
-        self.wanted.iter().map(|want| &want.day).chain(&self.refill).max().map(String::as_str)
+        self.wanted.first().map(|want| &want.day).or(self.refill.as_ref()).map(String::as_str)
     }
 
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
