@@ -2,7 +2,7 @@
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use taonet_chain::{At, Chain as _, Client, Follow, Network, calls};
+use taonet_chain::{At, Call, Chain as _, Client, Follow, Network, ProxyType, calls};
 use taonet_primitives::{AccountId, Rao};
 
 use super::*;
@@ -61,8 +61,8 @@ impl Sale {
     }
 
     fn buyer(&self) -> Buyer {
-        let made = document(&self.keys(&["create", "--name", "shop"]));
-        let id = made["id"].as_str().unwrap().to_owned();
+        let key = document(&self.keys(&["create", "--name", "shop"]));
+        let id = key["id"].as_str().unwrap().to_owned();
         let topup = document(&self.keys(&["topup", &id]));
         assert_eq!((&topup["account"], &topup["credits_per_tao"]), (&json!(BOB), &json!(1_000_000)));
         Buyer { id, address: serde_json::from_value(topup["address"].clone()).unwrap() }
@@ -92,12 +92,22 @@ impl Sale {
     fn wait_for(&self, store: &Store, deposits: usize) {
         let began = Instant::now();
         loop {
-            let found = self.runtime.block_on(store.deposits(None)).unwrap().len();
-            assert!(found <= deposits, "{found} transfers are recorded, {deposits} were made");
-            if found == deposits {
+            let recorded = self.runtime.block_on(store.deposits(None)).unwrap().len();
+            assert!(recorded <= deposits, "{recorded} transfers are recorded, {deposits} were sent");
+            if recorded == deposits {
                 return;
             }
-            assert!(began.elapsed() < LONG, "only {found} of {deposits} transfers are recorded");
+            assert!(began.elapsed() < LONG, "only {recorded} of {deposits} transfers are recorded");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the validator has recorded the newest finalized block, so that the chain's newest block is announced to it.
+    fn wait_for_head(&self, store: &Store) {
+        let (began, client) = (Instant::now(), self.client());
+        let finalized = self.runtime.block_on(client.finalized_head()).unwrap();
+        while self.runtime.block_on(store.topups()).unwrap().unwrap().block < finalized.number {
+            assert!(began.elapsed() < LONG, "block {finalized} is not recorded");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -127,6 +137,30 @@ async fn pay(client: &Client, to: AccountId, rao: u64) {
     assert!(outcome.is_success(), "{outcome:?}");
 }
 
+/// Sends a call, which may fail.
+async fn send(client: &Client, signer: &str, call: &Call) {
+    let outcome = client.send(call, &Keypair::from_uri(signer).unwrap(), Follow::default()).await.unwrap();
+    assert!(outcome.inclusion().is_some(), "{outcome:?}");
+}
+
+/// Pays six times, in batches of which parts fail, by a proxy, and with all TAO of an account.
+fn pay_in_other_ways(sale: &Sale, to: AccountId) {
+    let account = |uri: &str| AccountId::from(Keypair::from_uri(uri).unwrap().public().coldkey());
+    let transfer = |number| calls::transfer_keep_alive(to, Rao::new(amount(number)));
+    let failing = || calls::transfer_keep_alive(to, Rao::new(u64::MAX / 2));
+    let (client, any): (_, ProxyType) = (sale.client(), "Any".parse().unwrap());
+    sale.runtime.block_on(async {
+        send(&client, "//Charlie", &calls::batch([transfer(2_000), transfer(2_001)])).await;
+        send(&client, "//Charlie", &calls::batch([transfer(2_002), failing(), transfer(2_003)])).await;
+        send(&client, "//Charlie", &calls::force_batch([failing(), transfer(2_004)])).await;
+        send(&client, "//Charlie", &calls::batch_all([transfer(2_005), failing()])).await;
+        send(&client, "//Charlie", &calls::add_proxy(account("//Dave"), any, 0)).await;
+        send(&client, "//Dave", &calls::proxy(account("//Charlie"), transfer(2_006))).await;
+        send(&client, "//Dave", &calls::transfer_all(to, false)).await;
+    });
+    sale.finalize();
+}
+
 /// Makes all transfers, while validators are started and killed.
 fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
     let mut random = StdRng::seed_from_u64(random_seed());
@@ -152,13 +186,14 @@ fn pay_under_kills(sale: &Sale, buyers: &[Buyer], startup: Duration) {
 }
 
 /// Pays twice in blocks that a reorganization removes, and once in those that replace them.
-fn pay_in_reorganized_blocks(sale: &Sale, to: AccountId) {
+fn pay_in_reorganized_blocks(sale: &Sale, store: &Store, to: AccountId) {
     sale.control(&["snapshot", "take", "before"]);
     let client = sale.client();
     sale.runtime.block_on(async {
         pay(&client, to, amount(1_000)).await;
         pay(&client, to, amount(1_001)).await;
     });
+    sale.wait_for_head(store);
     sale.control(&["snapshot", "revert", "before"]);
     // The nonces are used again.
     let client = sale.client();
@@ -181,19 +216,28 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     sale.wait_for(&store, 50);
     sale.assert_books_equal_chain(&store, &buyers);
 
-    pay_in_reorganized_blocks(&sale, buyers[0].address);
+    pay_in_reorganized_blocks(&sale, &store, buyers[0].address);
     sale.wait_for(&store, 51);
     let last = sale.runtime.block_on(store.deposits(None)).unwrap().pop().unwrap();
     assert_eq!(last.amount_rao, Rao::new(amount(1_002)));
+    sale.assert_books_equal_chain(&store, &buyers);
+
+    pay_in_other_ways(&sale, buyers[2].address);
+    sale.wait_for(&store, 57);
     sale.assert_books_equal_chain(&store, &buyers);
 
     // The operator collects the TAO, which changes no credits.
     let (bob, client) = (BOB.parse::<AccountId>().unwrap(), sale.client());
     let free = |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
     let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
-    let mut collect = tao();
-    collect.args(["nineteen", "collect", "--key-uri", "//Bob", "--yes", "--json", "--network", &sale.url(), "--state"]);
-    let collected = document(&collect.arg(sale.state()).output().unwrap());
+    let collect = |key: &str, option: &str| {
+        let mut collect = tao();
+        collect.args(["nineteen", "collect", "--key-uri", key, option, "--json", "--network", &sale.url(), "--state"]);
+        collect.arg(sale.state()).output().unwrap()
+    };
+    assert_eq!(document(&collect("//Bob", "--check")), json!({"account": BOB, "addresses": 3}));
+    assert!(refusal(&collect("//Charlie", "--check"), 1).contains("TAO is collected for"));
+    let collected = document(&collect("//Bob", "--yes"));
     assert_eq!((&collected["success"], &collected["amount_rao"]), (&json!(true), &json!(sum)), "{collected}");
     assert!(buyers.iter().all(|buyer| free(buyer.address) == 0));
     assert_eq!(free(bob), before + sum - collected["fee_rao"].as_u64().unwrap());
@@ -201,13 +245,14 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     // A transfer to the account itself belongs to no key.
     sale.runtime.block_on(pay(&client, bob, amount(3)));
     sale.finalize();
-    sale.wait_for(&store, 52);
+    sale.wait_for(&store, 58);
     let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
     let [lost] = unattributed.as_array().unwrap().as_slice() else { panic!("{unattributed}") };
     let (block, event) = (lost["block"].to_string(), lost["event"].to_string());
     let assign = ["assign", block.as_str(), event.as_str(), buyers[1].id.as_str()];
     assert_eq!(document(&sale.keys(&assign))["credits"], 30);
     assert!(refusal(&sale.keys(&assign), 1).contains("already credited"));
+    assert!(refusal(&sale.keys(&["usage", "--csv"]), 2).contains("--json"), "a document has one format");
     assert!(sale.runtime.block_on(store.is_balanced()).unwrap());
     assert!(validator.terminate().success());
 
