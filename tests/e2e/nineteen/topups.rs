@@ -254,6 +254,19 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     assert!(refusal(&sale.keys(&assign), 1).contains("already credited"));
     assert!(refusal(&sale.keys(&["usage", "--csv"]), 2).contains("--json"), "a document has one format");
     assert!(sale.runtime.block_on(store.is_balanced()).unwrap());
+
+    // An expired key gets no credits.
+    let Buyer { id, address } = &buyers[0];
+    document(&sale.keys(&["update", id, "--expires", "2020-01-01T00:00:00Z"]));
+    let expired = sale.keys(&["topup", id]);
+    assert!(String::from_utf8_lossy(&expired.stderr).contains("has expired"), "{expired:?}");
+    sale.runtime.block_on(pay(&client, *address, amount(4)));
+    sale.finalize();
+    sale.wait_for(&store, 59);
+    let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
+    let lost = &unattributed[0];
+    let assign = ["assign", &lost["block"].to_string(), &lost["event"].to_string(), id];
+    assert!(refusal(&sale.keys(&assign), 1).contains("revoked or expired"));
     assert!(validator.terminate().success());
 
     // Without the option, nothing is sold.

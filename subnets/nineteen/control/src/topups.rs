@@ -66,7 +66,7 @@ pub enum TopUpError {
 
 impl TopUpError {
     /// Whether an operator must resolve the failure. Others may be resolved by the next attempt.
-    pub const fn is_permanent(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
             Self::Store(_) | Self::Lagging(_) => false,
             Self::Chain(error) => !error.is_retryable(),
