@@ -92,12 +92,14 @@ impl Rates {
         now: SystemTime,
     ) -> Result<Option<TokenReservation>, GatewayError> {
         let Some(limit) = key.terms.tokens_per_minute else { return Ok(None) };
-        if tokens > u64::from(limit) {
+        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
+        let is_too_large = tokens > u64::from(limit);
+        // Without tokens, for the usage of the limit, which the response has in any case.
+        let usage = store.reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms).await?;
+        self.tokens().insert(key.id.clone(), usage);
+        if is_too_large {
             return Err(GatewayError::TokenLimit { needed: tokens, limit });
         }
-        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
-        let usage = store.reserve_tokens(&key.id, limit, tokens, now_ms).await?;
-        self.tokens().insert(key.id.clone(), usage);
         let TokenUsage { is_admitted, left, retry, second, .. } = usage;
         if !is_admitted {
             return Err(GatewayError::TokenRate { needed: tokens, left, limit, retry });
