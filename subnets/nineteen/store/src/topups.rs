@@ -303,7 +303,7 @@ impl Store {
         before: Option<(BlockNumber, u32)>,
         limit: u32,
     ) -> Result<Vec<Deposit>, StoreError> {
-        let (block, event) = before.map_or((i64::MAX, 0), |(block, event)| (block.get().into(), event.into()));
+        let (block, event) = before.map_or((i64::MAX, 0), |(block, event)| (i64::from(block.get()), i64::from(event)));
         let rows = statement(select_deposit!(
             "WHERE key_id = $1 AND (block < $2 OR (block = $2 AND event < $3)) ORDER BY block DESC, event DESC LIMIT $4"
         ));
