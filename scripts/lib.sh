@@ -89,16 +89,17 @@ require_rust() {
         die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
-# Installs cargo-deny in CI's version into the cache directory, and adds it to the front of the
-# path.
-require_cargo_deny() {
-    local version=0.20.2 tools="${XDG_CACHE_HOME:-$HOME/.cache}/taonet/tools"
+# Builds a tool of this version from crates.io into the cache directory, unless it is there.
+#   require_cargo_tool NAME VERSION
+require_cargo_tool() {
+    local tools="${XDG_CACHE_HOME:-$HOME/.cache}/taonet/tools"
     PATH="$tools/bin:$PATH"
-    [ "$(cargo-deny --version 2>/dev/null)" = "cargo-deny $version" ] && return
-    say "installing: cargo install cargo-deny --version $version --locked"
-    # It runs for a second, so build time matters more than speed. The disabled features fetch git repositories.
+    case "$("$1" --version 2>/dev/null)" in "$1 $2" | "$1 v$2") return ;; esac
+    say "installing: cargo install $1 --version $2 --locked"
+    # These tools run for a second, so build time matters more than speed. The disabled features fetch git repositories
+    # (cargo-deny) and serve the book (mdbook).
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo install cargo-deny --version "$version" --locked --no-default-features --root "$tools" >&2
+        cargo install "$1" --version "$2" --locked --no-default-features --root "$tools" >&2
 }
 
 # Whether the PostgreSQL server is installed: on the path, or in Debian's directory.

@@ -18,6 +18,7 @@ mod owners;
 mod queries;
 mod refusals;
 mod subnets;
+mod suites;
 mod watching;
 
 use std::path::PathBuf;

@@ -171,11 +171,47 @@ fn other_subnet_has_no_checks_of_babelbit() {
     let mut command = doctor(&chain.path(""), chain.url());
     // Invalid for Babelbit's daemons, which the other subnet does not have.
     command.env("SIGNER_PORT", "x").env("BITTENSOR_WALLET_PATH", chain.path("none"));
-    let other = report(&command.args(["--netuid", "1", "--keyfile"]).arg(keyfile).output().unwrap());
+    command.args(["--netuid", "1", "--keyfile"]).arg(keyfile);
+    let other = report(&command.output().unwrap());
     for check in ["settings", "ports", "models", "ledger"] {
         assert_finding(&other, check, "skipped", "");
     }
     assert_finding(&other, "keys", "ok", "mode 0600");
+    // The chain's name of a subnet without one is `unknown`.
+    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+    // --netuid takes precedence over the variable, also over an invalid one.
+    let other = report(&command.env("BABELBIT_NETUID", "x").output().unwrap());
+    assert_finding(&other, "settings", "skipped", "are not used by other subnets");
+    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+}
+
+#[test]
+fn every_daemon_that_writes_has_pre_flight_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let nineteen =
+        ["nineteen", "miner", "--no-metagraph", "--task", "chat-a", "--backend-url", "http://127.0.0.1:9/v1"];
+    let daemons = [
+        (&["axon", "serve"][..], "--replay-log"),
+        (&["babelbit", "miner", "--profile", "parrot"], "--replay-log"),
+        (&nineteen, "--replay-log"),
+        (&["localnet", "start", "--block-time", "manual"], "--data"),
+    ];
+    let started = daemons.into_iter().enumerate().map(|(number, (arguments, path))| {
+        let mut command = tao();
+        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").env("HOME", folder.path());
+        command.arg("-vv").args(arguments).arg(path).arg(folder.path().join(number.to_string()));
+        if path == "--replay-log" {
+            command.args(["--key-uri", "//Bob"]);
+        }
+        (arguments, Daemon::start(&mut command))
+    });
+    for (arguments, daemon) in started.collect::<Vec<_>>() {
+        let began = Instant::now();
+        while !daemon.log().contains("pre-flight: ") {
+            assert!(began.elapsed() < Duration::from_mins(1), "{arguments:?}: {}", daemon.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
 #[test]

@@ -1,17 +1,18 @@
-//! Runs the commands of the guides for validators and subnet owners, of the guide of proofs, of the guide of the text
-//! contest, and of the inference market's walkthrough.
+//! Runs the commands of the guides for validators, subnet owners and migration, of the first pages of the book's parts, of
+//! the guide of proofs, of the guide of the text contest, and of the inference market's walkthrough.
 //! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
 //! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
 //! parse.
 
 mod machine;
+mod migration;
 mod nineteen;
 mod proof;
 mod quickstart;
 mod text;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -41,14 +42,21 @@ struct Walkthrough {
 impl Walkthrough {
     /// Runs the walkthrough of a guide, the block below the heading "Try it on a local chain".
     fn of(guide: &str) -> Self {
+        Self::with_files(guide, |_| ())
+    }
+
+    /// Like [`Self::of`], with files that `prepare` writes to the directory in place of the guide's copies from `..`.
+    fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
         let mut walkthrough = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
         for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
                 // The test has its own directory.
                 "" | "mkdir rehearsal && cd rehearsal" => {}
+                line if line.starts_with("cp -r ../") => {}
                 line if comment.trim() == "a service" => walkthrough.serve(line),
                 line => match line.strip_prefix("export ") {
                     Some(pairs) => walkthrough.export(pairs),
@@ -221,6 +229,21 @@ fn the_subnet_owner_guide_works() {
     walkthrough.run_chapter(guide, "On the chain", &here);
 }
 
+/// The walkthroughs on the first pages of the book's parts; that of validators is in their guide.
+#[test]
+fn first_pages_of_the_book_work() {
+    let miner = Walkthrough::of("docs/mine.md");
+    assert_eq!(miner.services.len(), 1);
+    let owner = Walkthrough::of("docs/build.md");
+    assert_eq!(owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"], true);
+    let holder = Walkthrough::of("docs/use.md");
+    let owned = holder.ask(&["wallet", "overview"]);
+    assert_eq!(owned["neurons"][0]["netuid"], 59, "{owned}");
+    assert!(owned["stake_rao"].as_u64() > Some(0), "{owned}");
+    // 5000 TAO less payment, registration, stake and fees.
+    assert!(owned["free_rao"].as_u64() < Some(4_890_000_000_000), "{owned}");
+}
+
 /// Returns every line of a guide that calls our programs, with placeholders filled in.
 fn lines_with_our_programs() -> Vec<String> {
     let guides = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().path());
@@ -232,7 +255,7 @@ fn lines_with_our_programs() -> Vec<String> {
         for line in blocks.flat_map(str::lines) {
             let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
             let line = line.split_once(" > ").map_or(line, |(line, _)| line);
-            let line = line.strip_prefix("pm2 start ").map_or(line, |line| line);
+            let line = line.strip_prefix("pm2 start ").map_or_else(|| line.to_owned(), without_pm2_options);
             let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
             let line = ["--circuit", "--additional-circuits"].iter().fold(line, |line, option| {
                 line.replace(&format!("{option} CIRCUIT"), &format!("{option} {}", "0".repeat(64)))
@@ -245,6 +268,12 @@ fn lines_with_our_programs() -> Vec<String> {
     lines
 }
 
+/// Returns a program with the arguments that PM2 passes on: `bb --name signer -- signer` becomes `bb signer`.
+fn without_pm2_options(line: &str) -> String {
+    let (program, arguments) = (line.split(' ').next().unwrap(), line.split_once(" -- ").map(|(_, passed)| passed));
+    format!("{program} {}", arguments.unwrap_or_default())
+}
+
 #[test]
 fn every_command_line_parses() {
     let lines = lines_with_our_programs();
@@ -252,13 +281,11 @@ fn every_command_line_parses() {
     for line in lines {
         // Redirections, pipes and the mark of a background process are not part of the command.
         let mut words = shlex::split(line.trim_end_matches(" &").split(['|', '>']).next().unwrap()).unwrap();
-        // Arguments that PM2 passes on.
-        if let Some(end) = words.iter().position(|word| word == "--") {
-            words.drain(1..=end);
-        }
         let mut command = if words[0] == "tao" { tao() } else { bb() };
-        // --help succeeds only if the preceding arguments parse.
-        let output = command.args(&words[1..]).arg("--help").output().unwrap();
+        // --help succeeds only if the preceding arguments parse. After `--`, it would be an argument itself.
+        let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+        words.insert(end, "--help".to_owned());
+        let output = command.args(&words[1..]).output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::axon::get;
+use crate::cli::listed;
 use crate::support::{Daemon, assert_described, bb_path, tao};
 use attack::{P99, Served, connect};
 use daemons::{DAEMONS, address, streaming_axon};
@@ -76,12 +77,8 @@ fn listening(words: &[String], found: &mut BTreeSet<String>) {
     found.extend(
         options(&help).into_iter().filter(|(_, text)| is_address(text)).map(|(name, _)| format!("{command} {name}")),
     );
-    let Some((_, commands)) = help.split_once("\nCommands:\n") else { return };
-    for line in commands.lines().take_while(|line| !line.is_empty()) {
-        let name = line.strip_prefix("  ").and_then(|line| line.split(' ').next()).filter(|name| !name.is_empty());
-        if let Some(name) = name.filter(|name| *name != "help") {
-            listening(&[words, &[name.to_owned()]].concat(), found);
-        }
+    for name in listed(&help) {
+        listening(&[words, &[name.to_owned()]].concat(), found);
     }
 }
 

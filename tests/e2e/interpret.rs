@@ -10,10 +10,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::{Challenges, Source};
 use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
-use taonet_testing::skip;
 
 use crate::axon::BOB;
-use crate::support::{Daemon, bb, document, local_bb, model_state, refusal, repository, require_models};
+use crate::support::{Daemon, are_installed, bb, document, local_bb, refusal, repository, require_models};
 
 /// Recogniser of the translating miner and of its replies.
 const WHISPER: &str = "faster-whisper-base";
@@ -151,8 +150,7 @@ fn wrong_arguments_are_refused_with_a_remedy() {
 #[test]
 fn translating_miner_is_measured_with_whisper_and_a_neural_voice() {
     require_models();
-    if let Some(model) = [WHISPER, VOICE].into_iter().find(|model| model_state(model) != "present") {
-        skip(&format!("NOT TESTED: {model} is not installed; hint: run scripts/models {model}"));
+    if !are_installed(&[WHISPER, VOICE]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

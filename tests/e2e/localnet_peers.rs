@@ -1,5 +1,5 @@
 //! The Python tools and Polkadot-JS on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the tables in
-//! docs/localnet.md.
+//! docs/localnet-tools.md.
 
 mod btcli;
 mod epochs;

@@ -56,9 +56,9 @@ fn who_cannot_be_asked_is_told_the_command() {
 }
 
 #[test]
-fn cargo_deny_is_built_once() {
+fn cargo_tool_is_built_once() {
     let folder = tempfile::tempdir().unwrap();
-    let script = format!("XDG_CACHE_HOME='{}'; require_cargo_deny", folder.path().display());
+    let script = format!("XDG_CACHE_HOME='{}'; require_cargo_tool cargo-deny 0.20.2", folder.path().display());
     let output = run(&script, "1000", &["cargo"]);
     let root = folder.path().join("taonet/tools");
     let options = format!("--locked --no-default-features --root {}", root.display());

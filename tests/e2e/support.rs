@@ -128,14 +128,29 @@ pub(crate) fn document(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error} in: {}", String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Standard error of a failed command, whose standard output must be empty.
+/// Standard error of a failed command, whose standard output must be empty. The JSON document of an error is replaced
+/// by its text.
 #[track_caller]
 pub(crate) fn refusal(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let text = stderr(output);
     assert!(!text.contains("panicked"), "{text}");
-    text
+    let logged = text.trim_end().rsplit_once('\n').map_or("", |(logged, _)| logged);
+    match error_document(output) {
+        Some(error) => {
+            let hint = error["hint"].as_str().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            format!("{logged}\nerror: {}{hint}\n", error["error"].as_str().unwrap())
+        }
+        None => text,
+    }
+}
+
+/// JSON document of an error, the last line of standard error of a failed command with `--json`.
+pub(crate) fn error_document(output: &Output) -> Option<Value> {
+    let text = stderr(output);
+    let document: Value = serde_json::from_str(text.trim_end().rsplit('\n').next()?).ok()?;
+    document["error"].is_string().then_some(document)
 }
 
 /// Standard error of a command.

@@ -442,7 +442,7 @@ fn wrong_use_is_explained() {
         (&["miner", "--contest", "text", "--lm", "no-such-model", "--key-uri", "//Bob"], 1, "no-such-model does not exist"),
         (&["miner", "--contest", "text", "--lm", "hub:al/../x", "--key-uri", "//Bob"], 2, "expected hub: and OWNER/NAME"),
         (&["miner", "--contest", "text", "--lm", &nonsense, "--key-uri", "//Bob"], 1, "nonsense.model: header: "),
-        (&["miner", "--contest", "text", "--lm", &empty, "--key-uri", "//Bob"], 1, "config.json; hint: a model is a GGUF file"),
+        (&["miner", "--contest", "text", "--lm", &empty, "--key-uri", "//Bob"], 1, "hint: a model is a GGUF file"),
         (&["miner", "--contest", "text", "--lm", &empty, "--lm-sessions", "0", "--key-uri", "//Bob"], 2, "--lm-sessions"),
         (&["miner", "--lm", &empty, "--key-uri", "//Bob"], 2, "hint: add --contest text"),
         (&["miner", "--contest", "text", "--key-uri", "//Bob"], 2, "--model <FILE>"),

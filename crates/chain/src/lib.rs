@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-neuron`,
+//! Uses `taonet-primitives`, `taonet-scale-json` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-neuron`,
 //! `taonet-validator`, `taonet-kit`, `taonet-summing-subnet`, `taonet-dashboard`, `taonet-doctor`,
 //! `taonet-babelbit-runner` and `taonet-nineteen-control`, and by the commands of `taonet-cli`.
 //!
@@ -66,7 +66,6 @@ mod hash;
 mod hotkey;
 mod hyperparameters;
 mod identity;
-mod json;
 pub mod metagraph;
 mod network;
 mod nonce;
@@ -99,7 +98,6 @@ pub use hash::blake2_256;
 pub use hotkey::HotkeyState;
 pub use hyperparameters::{Hyperparameter, Hyperparameters};
 pub use identity::{ColdkeySwap, Identity};
-pub use json::JsonError;
 pub use metagraph::{Axon, Detail, Metagraph, Neuron, WeightRow};
 pub use network::{Network, NetworkError, NodeUrl};
 pub use nonce::NonceLease;
@@ -111,3 +109,4 @@ pub use schedule::{CommitReveal, Schedule, WeightRules};
 pub use share::{Share, ShareError};
 pub use stake::{Balance, Delegate, Stake};
 pub use subnet::{Price, SimulatedSwap, Subnet, SubnetIdentity};
+pub use taonet_scale_json::JsonError;

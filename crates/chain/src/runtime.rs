@@ -16,8 +16,8 @@ use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::{BlockHash, counted};
+use taonet_scale_json::{JsonError, is_option, refuse_endless, to_json, to_value};
 
-use crate::json::{self, JsonError, is_option, refuse_endless, to_json, to_value};
 use crate::{Call, ChainError};
 
 pub(crate) use events::fee_of;
@@ -143,7 +143,7 @@ impl Runtime {
     }
 
     fn decode<T: DecodeAsType>(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<T, ChainError> {
-        json::check(bytes, type_id, self.types()).map_err(|error| ChainError::decode(what, error))?;
+        taonet_scale_json::check(bytes, type_id, self.types()).map_err(|error| ChainError::decode(what, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;
@@ -151,7 +151,7 @@ impl Runtime {
     }
 
     fn decode_json(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<Json, ChainError> {
-        let value = json::read(&mut bytes, type_id, self.types());
+        let value = taonet_scale_json::read(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;
         Ok(to_json(&value, self.types()))

@@ -4,15 +4,18 @@ mod account;
 mod arguments;
 mod identity;
 mod locks;
+mod named_calls;
 mod obstacle;
 mod proxied;
 mod rate_limit;
+mod registration;
 mod report;
 mod shield;
 mod signer;
 mod spending;
 mod standings;
 mod submit;
+mod withdrawal;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -27,8 +30,10 @@ pub(crate) use account::{Account, ReadColdkeyArgs};
 pub(crate) use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub(crate) use identity::{changes, print_identity};
 pub(crate) use locks::{StakeLock, convictions, lock_on, locks_of};
+pub(crate) use named_calls::NamedCalls;
 pub(crate) use obstacle::Obstacle;
 pub(crate) use rate_limit::{RateLimit, stored_blocks};
+pub(crate) use registration::Registration;
 pub(crate) use report::impersonated;
 pub(crate) use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
@@ -36,6 +41,7 @@ pub(crate) use signer::{
 pub(crate) use spending::Spending;
 pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs, TxArgs, publish};
+pub(crate) use withdrawal::{Withdrawal, no_stake};
 
 /// Network name of the node that `tao localnet` runs.
 pub(crate) const LOCAL: &str = "local";

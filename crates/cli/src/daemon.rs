@@ -9,6 +9,7 @@ use axum::Router;
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
+use taonet_doctor::{DiskNeeds, WriteDirectory, log_findings, open_files};
 use taonet_http::{Readiness, ServeLimits, name_service, readiness_routes, serve};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::context::Context;
+use crate::preflight;
 
 /// Time for the last requests that arrive during startup.
 const STARTUP_DRAIN: Duration = Duration::from_secs(1);
@@ -68,6 +70,21 @@ impl CallerArgs {
         if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
     }
 
+    /// Returns the directory of the log of accepted requests; none without a log.
+    pub(crate) fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
+        let log = self.replay_log_of(me, listen);
+        log.iter().map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE)).collect()
+    }
+
+    fn replay_log_of(&self, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
+        match (&self.replay_log, listen.port()) {
+            (Some(path), _) => Some(path.clone()),
+            // Port 0 selects another port at each start, so there is nothing to persist.
+            (None, 0) => None,
+            (None, port) => Some(state_directory("replay").join(format!("{me}-{port}.log"))),
+        }
+    }
+
     /// Builds the verification layer with a stricter policy than [`Self::policy`].
     pub(crate) fn build_with(
         &self,
@@ -77,12 +94,7 @@ impl CallerArgs {
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
         let layer = layer.policy(policy);
-        let path = match (&self.replay_log, listen.port()) {
-            (Some(path), _) => path.clone(),
-            // Port 0 selects another port at each start, so there is nothing to persist.
-            (None, 0) => return Ok(layer.build()),
-            (None, port) => state_directory("replay").join(format!("{me}-{port}.log")),
-        };
+        let Some(path) = self.replay_log_of(me, listen) else { return Ok(layer.build()) };
         let named =
             || format!("cannot open the replay log {}\nhint: choose another file with --replay-log", path.display());
         if let Some(directory) = path.parent() {
@@ -104,6 +116,8 @@ pub(crate) struct Daemon {
     address: SocketAddr,
     metrics: Metrics,
     metrics_listener: Option<StdListener>,
+    /// The directories in which it writes, for the pre-flight checks.
+    directories: Vec<WriteDirectory>,
 }
 
 impl Daemon {
@@ -117,7 +131,12 @@ impl Daemon {
             None => None,
         };
         let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
-        Ok(Self { listener, address, metrics, metrics_listener })
+        Ok(Self { listener, address, metrics, metrics_listener, directories: Vec::new() })
+    }
+
+    /// Sets the directories in which the service writes, which are checked beside its start.
+    pub(crate) fn writing(self, directories: Vec<WriteDirectory>) -> Self {
+        Self { directories, ..self }
     }
 
     /// Returns the bound address, with the actual port.
@@ -191,6 +210,9 @@ impl Daemon {
         } else {
             context.print(&format!("{name} listens on http://{}", self.address))?;
         }
+        if !self.directories.is_empty() {
+            preflight::spawn_disk_check(self.directories, &shutdown);
+        }
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
         shutdown.finished().await.context("the service did not stop in time")
@@ -261,13 +283,15 @@ fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
     shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
 }
 
-/// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's connections.
+/// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's connections. Logs a
+/// hard limit that is too low as well.
 fn allow_connections() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::debug!(%error, "cannot raise the limit on open files");
     }
+    log_findings(open_files(getrlimit(Resource::Nofile).maximum).as_slice());
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -1,10 +1,14 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use serde_json::json;
 use taonet_primitives::HINT;
 use taonet_wallet::WalletError;
 
-use crate::printable::printable_lines;
+use crate::printable::{printable_json, printable_lines};
+
+/// Separator of a hint from the message before it, on the same line.
+const INLINE_HINT: &str = "; hint: ";
 
 /// The remedy for a missing keyfile, for errors without a hint of their own.
 const MISSING_KEY: &str = "`tao wallet list` lists your keys; `tao wallet create` makes a wallet, `tao wallet new-hotkey` \
@@ -58,31 +62,104 @@ impl Classified {
     }
 }
 
-/// Prints an error with its causes, then their hints, and returns the exit code.
-pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
-    let label = console::style("error:").for_stderr().red().bold();
-    let mut hints = Vec::new();
-    let mut above = String::new();
-    for (depth, cause) in error.chain().map(ToString::to_string).enumerate() {
-        let (message, hint) = cause.split_once(HINT).map_or((cause.as_str(), None), |(text, hint)| (text, Some(hint)));
-        if depth == 0 {
-            eprintln!("{label} {}", printable_lines(message));
-        } else if !above.contains(message) {
+/// An error as the user sees it: the messages of its causes, outermost first, and their hints.
+struct Report {
+    messages: Vec<String>,
+    hints: Vec<String>,
+    exit_code: u8,
+}
+
+impl Report {
+    fn new(error: &anyhow::Error) -> Self {
+        let (mut messages, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
+        let mut above = String::new();
+        for cause in error.chain().map(ToString::to_string) {
+            let (message, hint) = without_hint(&cause);
             // Some messages already contain their cause.
-            eprintln!("  caused by: {}", printable_lines(message));
+            if messages.is_empty() || !above.contains(message) {
+                messages.push(message.to_owned());
+            }
+            hints.extend(hint.map(str::to_owned).filter(|hint| !hints.contains(hint)));
+            above = cause;
         }
-        hints.extend(hint.map(str::to_owned));
-        above = cause;
+        if hints.is_empty() && is_missing_key(error) {
+            hints.push(MISSING_KEY.to_owned());
+        }
+        Self { messages, hints, exit_code: exit_code_of(error) }
     }
-    if hints.is_empty() && is_missing_key(&error) {
-        hints.push(MISSING_KEY.to_owned());
+
+    /// Prints the messages, then each hint on a line of its own.
+    fn print(&self) {
+        let label = console::style("error:").for_stderr().red().bold();
+        for (depth, message) in self.messages.iter().enumerate() {
+            let message = printable_lines(message);
+            if depth == 0 { eprintln!("{label} {message}") } else { eprintln!("  caused by: {message}") }
+        }
+        let label = console::style("hint:").for_stderr().cyan().bold();
+        for hint in &self.hints {
+            eprintln!("{label} {}", printable_lines(hint));
+        }
     }
-    let label = console::style("hint:").for_stderr().cyan().bold();
-    for hint in hints {
-        eprintln!("{label} {}", printable_lines(&hint));
+
+    /// Prints one line of JSON, so that the last line of standard error is the error, whatever was logged before.
+    fn print_json(&self) {
+        let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
+        let document = json!({ "error": self.messages.join(": "), "hint": hint, "exit_code": self.exit_code });
+        eprintln!("{}", printable_json(&document.to_string()));
     }
-    exit_code_of(&error).into()
+}
+
+/// Prints an error with its hints, and returns the exit code.
+pub(crate) fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let report = Report::new(&error);
+    if json {
+        report.print_json();
+    } else {
+        report.print();
+    }
+    report.exit_code.into()
+}
+
+/// Splits a message at its hint. Messages that are also log lines have it on the same line.
+fn without_hint(message: &str) -> (&str, Option<&str>) {
+    if let Some((message, hint)) = message.split_once(HINT) {
+        return (message, Some(hint));
+    }
+    match message.split_once(INLINE_HINT) {
+        // In a list, each hint stays with its entry.
+        Some((before, hint)) if ![before, hint].iter().any(|part| part.contains('\n') || part.contains("hint: ")) => {
+            (before, Some(hint))
+        }
+        _ => (message, None),
+    }
+}
+
+/// Converts clap's error for wrong arguments to the form of all others: a message in one line, and as the hint clap's
+/// suggestions and the usage.
+pub(crate) fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
+    let text = error.render().to_string();
+    let in_one_line = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
+    for part in text.split("\n\n").map(str::trim) {
+        if let Some(usage) = part.strip_prefix("Usage: ") {
+            let usage = in_one_line(usage);
+            let words = usage.split(' ').take_while(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+            let command = words.collect::<Vec<_>>().join(" ");
+            hints.push(format!("usage: {usage}; `{command} --help` describes it"));
+        } else if part.starts_with("tip: ") {
+            hints.extend(part.lines().map(|line| line.trim().trim_start_matches("tip: ").to_owned()));
+        } else if let Some(hint) = part.strip_prefix("hint: ") {
+            hints.push(in_one_line(hint));
+        } else if !part.starts_with("For more information") {
+            message.push(in_one_line(part.trim_start_matches("error: ")));
+        }
+    }
+    let message = message.join(" ");
+    let (message, hint) = without_hint(&message);
+    hints.splice(0..0, hint.map(str::to_owned));
+    let text = if hints.is_empty() { message.to_owned() } else { format!("{message}{HINT}{}", hints.join("\n")) };
+    Classified::error(Failure::Usage, text)
 }
 
 /// Whether the error is that of a keyfile that does not exist.
@@ -102,4 +179,60 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 pub(crate) fn exit_code(result: &anyhow::Result<()>) -> u8 {
     result.as_ref().err().map_or(0, exit_code_of)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+    use clap::{Arg, Command};
+
+    use super::*;
+
+    fn hinted(error: &anyhow::Error) -> (String, Vec<String>) {
+        let Report { messages, hints, .. } = Report::new(error);
+        (messages.join(": "), hints)
+    }
+
+    #[test]
+    fn hints_follow_all_messages_whatever_their_form() {
+        let error =
+            anyhow::anyhow!("unknown network x; hint: use finney").context("cannot connect\nhint: check --network");
+        let expected = (
+            "cannot connect: unknown network x".to_owned(),
+            ["check --network", "use finney"].map(str::to_owned).to_vec(),
+        );
+        assert_eq!(hinted(&error), expected);
+        // The hints of a list stay with their entries.
+        let list = "invalid settings:\n  A=1: too small; hint: use 2\n  B=1: too large; hint: use 0";
+        assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
+        let repeated: Result<(), _> = Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
+        assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
+    }
+
+    #[test]
+    fn wrong_arguments_have_the_form_of_all_errors() {
+        let command = || {
+            let netuid = Arg::new("netuid").long("netuid").required(true);
+            Command::new("tao").subcommand(Command::new("metagraph").arg(netuid).arg(Arg::new("uid").long("uid")))
+        };
+        for (words, message, first_hint) in [
+            (
+                &["tao", "metagraph"][..],
+                "the following required arguments were not provided: --netuid <netuid>",
+                "usage: tao metagraph ",
+            ),
+            (
+                &["tao", "metagraph", "--netuidd", "1"],
+                "unexpected argument '--netuidd' found",
+                "a similar argument exists: '--netuid'\nusage: tao metagraph ",
+            ),
+        ] {
+            let error = wrong_arguments(&command().try_get_matches_from(words).unwrap_err());
+            let (shown, hints) = hinted(&error);
+            assert_eq!((shown.as_str(), hints.len()), (message, 1));
+            let hint = hints.first().unwrap();
+            assert!(hint.starts_with(first_hint) && hint.ends_with("; `tao metagraph --help` describes it"), "{hint}");
+            assert_eq!(exit_code_of(&error), 2);
+        }
+    }
 }

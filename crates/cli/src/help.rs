@@ -5,6 +5,7 @@
 //! pages are generated.
 
 mod environment;
+mod groups;
 #[cfg(test)]
 mod reads;
 
@@ -45,10 +46,11 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
     sections
 }
 
-/// Adds the descriptions and examples to a command and all its subcommands.
+/// Adds the descriptions and examples to a command and all its subcommands, and groups the commands of `tao`.
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
-    document(command, &name, &sections())
+    let command = document(command, &name, &sections());
+    if name == "tao" { groups::grouped(command) } else { command }
 }
 
 fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'_>>) -> Command {
@@ -159,7 +161,7 @@ mod tests {
     }
 
     /// Settings that functions of a command name, but that have no effect on it.
-    const WITHOUT_EFFECT: [(&str, &[&str]); 22] = [
+    const WITHOUT_EFFECT: [(&str, &[&str]); 23] = [
         // The demonstration replaces them, or its services are its own.
         (
             "tao demo",
@@ -184,6 +186,8 @@ mod tests {
         ("tao wallet swap-coldkey execute", &["BT_WALLET_HOTKEY"]),
         ("tao wallet swap-coldkey dispute", &["BT_WALLET_HOTKEY"]),
         ("tao wallet swap-coldkey clear", &["BT_WALLET_HOTKEY"]),
+        // Read by a method of the same name as one of the temporary key.
+        ("bb bench interpret", &["BT_WALLET_HOTKEY"]),
         // Only in the text of an error, or for the keys of uploaded results.
         ("bb scorer", &["BABELBIT_NETUID", "S3_LOG_DIR"]),
         ("bb scoring-api", &["S3_LOG_DIR"]),

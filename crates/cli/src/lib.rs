@@ -6,8 +6,10 @@
 //!
 //! - `commands` has a module per noun; each verb has its arguments with their help, and a function `run`.
 //! - `help.md` has the description, the environment variables and the examples of every command; `help` adds them to
-//!   clap's help, from which the man pages are generated. Tests walk the tree of commands: each has a summary, a
-//!   description and an example that parses, and shows every environment variable that it reads.
+//!   clap's help, from which the man pages are generated, and groups the commands of `tao`. Tests walk the tree of
+//!   commands: each has a summary, a description and an example that parses, and shows every environment variable that
+//!   it reads.
+//! - `completion` answers the shells' requests for wallets, hotkeys, networks, netuids and models, without a network.
 //! - `settings` reads the environment into `taonet_babelbit_config::Config`; `keys` and `password` open the signing
 //!   key; `chain` selects the network, and submits calls.
 //! - `daemon` has what all daemons share: listeners, metrics, limits on open files, shutdown; `preflight` the checks at
@@ -15,22 +17,23 @@
 //! - `table` and `tables` fit tables to the terminal: numbers never wrap, and less important columns are omitted.
 //!
 //! Data goes to standard output, everything else to standard error. With `--json`, the output is one JSON document;
-//! `tao watch` prints one for each block. Text from peers is escaped before it reaches a terminal. Exit codes: 0
-//! success, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication, 5 call rejected by the chain, 6 call without
-//! a final outcome.
+//! `tao watch` prints one for each block; an error is the last line of standard error, as JSON. Text from peers is
+//! escaped before it reaches a terminal. Exit codes: 0 success, 1 refused or failed, 2 wrong usage, 3 network, 4
+//! authentication, 5 call rejected by the chain, 6 call without a final outcome.
 //!
 //! A new command is a module in `commands`, a variant of its enum, and a section in `help.md`; a daemon also gets a row
 //! in `tests/e2e/half_open/daemons.rs`. No other crate depends on this one, and code that other crates could use
 //! belongs in a library.
 //!
 //! Uses every other crate of the workspace except `taonet-amx`, `taonet-avx512`, `taonet-chain-vectors`,
-//! `taonet-database`, `taonet-kit`, `taonet-localnet-trie`, `taonet-summing-subnet` and `taonet-testing`. Used by the
-//! end-to-end tests only, which run its binaries.
+//! `taonet-database`, `taonet-kit`, `taonet-localnet-trie`, `taonet-scale-json`, `taonet-summing-subnet` and
+//! `taonet-testing`. Used by the end-to-end tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod chain;
 mod commands;
+mod completion;
 mod contest;
 mod context;
 mod daemon;
@@ -70,14 +73,14 @@ use commands::{
 };
 use context::Context;
 
-/// Run Bittensor subnets end to end. Without a command, run the demonstration.
+/// Run Bittensor subnets end to end
 #[derive(Debug, Parser)]
 #[command(name = "tao", version, propagate_version = true, max_term_width = 120)]
 struct Tao {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Option<TaoCommand>,
+    command: TaoCommand,
 }
 
 /// Babelbit, subnet 59: a contest of live speech interpreters.
@@ -216,12 +219,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Entry point of `tao`, and of links to it.
 pub fn tao() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    match link_name(&arguments).as_str() {
+    let name = link_name(&arguments);
+    let request = if name == "bb" { completion::answer::<Bb> } else { completion::answer::<Tao> };
+    if let Some(code) = request(&arguments) {
+        return code;
+    }
+    match name.as_str() {
         "bb" => run_bb(arguments),
         "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
         _ => match removed(&arguments) {
-            Some(reason) => exit::report(Err(exit::Classified::error(exit::Failure::Usage, reason))),
+            Some(reason) => {
+                exit::report(Err(exit::Classified::error(exit::Failure::Usage, reason)), wants_json(&arguments))
+            }
             None => run_tao(with_our_name(arguments)),
         },
     }
@@ -344,9 +354,12 @@ fn with_command<const N: usize>(command: [&str; N], arguments: Vec<OsString>) ->
 }
 
 fn run_tao(arguments: Vec<OsString>) -> ExitCode {
-    let Tao { global, command } = parse(arguments);
-    let context = global.start(matches!(command, Some(TaoCommand::Top(_))));
-    exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
+    let Tao { global, command } = match parse(arguments) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    let context = global.start(matches!(command, TaoCommand::Top(_)));
+    let result = match command {
         TaoCommand::Demo(args) => demo::run(&args, &context),
         TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
         TaoCommand::Doctor(args) => doctor::run(&args, &context),
@@ -384,15 +397,19 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
         TaoCommand::Update(args) => update::run(&args, &context),
-        TaoCommand::Completions(args) => completions::run(&args, command_line::<Tao>(), command_line::<Bb>(), &context),
+        TaoCommand::Completions(args) => completions::run(&args, &context),
         TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),
-    })
+    };
+    exit::report(result, context.json)
 }
 
 fn run_bb(arguments: Vec<OsString>) -> ExitCode {
-    let Bb { global, command } = parse(arguments);
+    let Bb { global, command } = match parse(arguments) {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
     let context = global.start(false);
-    exit::report(babelbit::run(&command, &context))
+    exit::report(babelbit::run(&command, &context), context.json)
 }
 
 /// Returns a program's command line with descriptions and examples.
@@ -400,17 +417,30 @@ fn command_line<P: CommandFactory>() -> clap::Command {
     help::documented(P::command())
 }
 
-/// Parses the arguments; on error, prints usage and exits with code 2, as clap does.
-fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> P {
+/// Parses the arguments. Prints help and versions, and ends the process, as clap does; reports wrong arguments, and
+/// returns the exit code.
+fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result<P, ExitCode> {
     let mut command = P::command();
-    let matches = command.try_get_matches_from_mut(&arguments).unwrap_or_else(|error| match error.kind() {
-        // Descriptions are added only now, since adding them to all commands is slow.
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            command_line::<P>().get_matches_from(arguments)
-        }
-        _ => error.exit(),
-    });
-    P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    let json = wants_json(&arguments);
+    let matches = match command.try_get_matches_from_mut(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => match error.kind() {
+            // Descriptions are added only now, since adding them to all commands is slow.
+            ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                command_line::<P>().get_matches_from(arguments)
+            }
+            ErrorKind::DisplayVersion => error.exit(),
+            _ => return Err(exit::report(Err(exit::wrong_arguments(&error)), json)),
+        },
+    };
+    P::from_arg_matches(&matches)
+        .map_err(|error| exit::report(Err(exit::wrong_arguments(&error.format(&mut command))), json))
+}
+
+/// Returns whether the arguments, which may be wrong, ask for a JSON document.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let mut options = arguments.iter().map(|word| word.to_str()).take_while(|word| *word != Some("--"));
+    options.any(|word| matches!(word, Some("--json" | "--json-output")))
 }
 
 impl Global {

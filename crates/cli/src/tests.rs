@@ -151,7 +151,7 @@ fn links_run_their_commands() {
     assert_eq!(link_name(&started), "sn2-miner");
     let expanded = with_command(["tao", "proof", "miner"], started);
     assert_eq!(expanded, arguments(&["tao", "proof", "miner", "--loopback"]));
-    assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, Some(TaoCommand::Proof(_))));
+    assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, TaoCommand::Proof(_)));
     assert_eq!(link_name(&[]), "");
 }
 

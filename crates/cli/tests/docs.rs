@@ -235,20 +235,94 @@ fn documents(folder: &str) -> Vec<PathBuf> {
     names.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
 }
 
+/// Returns the anchors of the headings, as mdBook and GitHub generate them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let anchor = |heading: &str| -> String {
+        let kept = heading.trim_start_matches('#').trim().chars().filter_map(|character| match character {
+            '-' | '_' => Some(character),
+            _ if character.is_alphanumeric() => Some(character.to_ascii_lowercase()),
+            _ => character.is_whitespace().then_some('-'),
+        });
+        kept.collect()
+    };
+    let outside_code = text.split("```").step_by(2).flat_map(str::lines);
+    outside_code.filter(|line| line.starts_with('#')).map(anchor).collect()
+}
+
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
-    let mut followed = 0;
+    let (mut followed, mut headings) = (0, 0);
     for document in [documents(""), documents("docs")].concat() {
         let text = read(&document);
-        let links = between(&text, "](", ")").filter(|link| !link.contains("://") && !link.starts_with('#'));
-        for link in links {
-            let (file, _) = link.split_once('#').unwrap_or((link, ""));
-            let target = root().join(&document).parent().unwrap().join(file);
+        for link in between(&text, "](", ")").filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let page = root().join(&document);
+            let target = if file.is_empty() { page } else { page.parent().unwrap().join(file) };
             assert!(target.exists(), "{}: {link} leads nowhere", document.display());
             followed += 1;
+            if let Some(heading) = heading.filter(|_| target.extension().is_some_and(|extension| extension == "md")) {
+                let known = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(known.contains(heading), "{}: {link} names no heading of {known:?}", document.display());
+                headings += 1;
+            }
         }
     }
-    assert!(followed > 5, "only {followed} links found");
+    assert!(followed > 100 && headings > 40, "only {followed} links found, {headings} of them to headings");
+}
+
+/// Returns the chapters of the book: path and title, in the order of SUMMARY.md.
+fn chapters(summary: &str) -> Vec<(&str, &str)> {
+    let chapter = |line: &'_ str| -> Option<(usize, usize)> { Some((line.find('[')?, line.find("](")?)) };
+    let lines = summary.lines().filter_map(|line| chapter(line).map(|(start, end)| (line, start, end)));
+    lines.map(|(line, start, end)| (line[end + 2..].trim_end_matches(')'), &line[start + 1..end])).collect()
+}
+
+#[test]
+fn book_has_every_page_once_under_its_title() {
+    let summary = read("docs/SUMMARY.md");
+    let mut listed = Vec::new();
+    for (page, title) in chapters(&summary) {
+        let page = Path::new("docs").join(page);
+        assert_eq!(read(&page).lines().next(), Some(format!("# {title}").as_str()), "{}", page.display());
+        listed.push(page);
+    }
+    listed.sort();
+    let mut pages = documents("docs");
+    pages.retain(|page| !page.ends_with("SUMMARY.md"));
+    pages.sort();
+    assert_eq!(listed, pages);
+    assert!(read("book.toml").contains("src = \"docs\""));
+}
+
+#[test]
+fn every_part_of_the_book_begins_with_at_most_ten_commands() {
+    let summary = read("docs/SUMMARY.md");
+    let parts: Vec<(&str, &str)> = summary.split("\n# ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
+    let titles: Vec<&str> = parts.iter().map(|(title, _)| *title).collect();
+    assert_eq!(titles, ["Validate", "Mine", "Build", "Use", "Reference"]);
+    for (title, part) in parts.iter().take(4) {
+        let part = chapters(part);
+        let (page, name) = part.first().unwrap();
+        assert_eq!(name, title);
+        let text = read(Path::new("docs").join(page));
+        let lines = text.split("```").skip(1).step_by(2).flat_map(str::lines).map(str::trim);
+        let commands = lines.filter(|line| !line.is_empty() && !line.starts_with("export ")).count();
+        assert!((5..=10).contains(&commands), "{page} has {commands} commands");
+        assert!(part.len() > 1, "{title} has no guides");
+    }
+}
+
+#[test]
+fn glossary_is_sorted_and_its_words_are_used() {
+    let glossary = read("docs/glossary.md");
+    let rows = glossary.lines().filter_map(|line| line.strip_prefix("| ")).skip(1);
+    let words: Vec<String> = rows.map(|row| row.split(" |").next().unwrap().to_lowercase()).collect();
+    assert!(words.is_sorted() && words.len() > 20, "{words:?}");
+    let mut pages = documents("docs");
+    pages.retain(|page| !page.ends_with("glossary.md"));
+    let text = pages.iter().map(read).collect::<String>().to_lowercase();
+    let unused: Vec<_> = words.iter().filter(|word| !text.contains(word.as_str())).collect();
+    assert!(unused.is_empty(), "no page says {unused:?}");
 }
 
 #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::{Check, Finding};
+use crate::{Check, Finding, UnitUser};
 
 /// Free space from which a disk is too small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,12 +37,14 @@ pub struct WriteDirectory {
     pub path: PathBuf,
     /// The space that the content needs.
     pub needs: DiskNeeds,
+    /// The user as whom the daemon writes, if this process runs as root, who can write everywhere.
+    pub user: Option<UnitUser>,
 }
 
 impl WriteDirectory {
     /// Creates the description of a directory.
     pub fn new(content: &'static str, path: impl Into<PathBuf>, needs: DiskNeeds) -> Self {
-        Self { content, path: path.into(), needs }
+        Self { content, path: path.into(), needs, user: None }
     }
 
     /// Creates the description of the directory of a file.
@@ -49,6 +52,16 @@ impl WriteDirectory {
         // The parent of a bare file name is an empty path.
         let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
         Self::new(content, parent.unwrap_or(Path::new(".")), needs)
+    }
+
+    /// Sets the user of systemd's units as the writer if the directory is one of theirs, and this process runs as root.
+    #[must_use]
+    pub fn written_by(mut self, user: Option<&UnitUser>) -> Self {
+        let is_of_units = |user: &&UnitUser| {
+            geteuid().is_root() && std::path::absolute(&self.path).is_ok_and(|path| path.starts_with(&user.state))
+        };
+        self.user = user.filter(is_of_units).cloned();
+        self
     }
 
     fn subject(&self) -> String {
@@ -116,7 +129,13 @@ fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Findi
         return Err(Finding::fault(Check::Disk, subject, seen, "remove the file, or choose another directory"));
     }
     match access(&ancestor, Access::WRITE_OK | Access::EXEC_OK) {
-        Ok(()) => Ok((ancestor, metadata.dev())),
+        Ok(()) => match &directory.user {
+            // Before the first start, systemd has not created the directory.
+            Some(user) if ancestor.starts_with(&user.state) && !user.can_write(&metadata) => {
+                Err(not_writable_by(user, subject, &ancestor))
+            }
+            _ => Ok((ancestor, metadata.dev())),
+        },
         Err(error) => Err(not_writable(subject, &directory.path, &ancestor, error)),
     }
 }
@@ -134,6 +153,12 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
     }
     let remedy = format!("run `{create}sudo chown $USER {directory}`, or choose another directory");
     Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
+}
+
+fn not_writable_by(user: &UnitUser, subject: String, ancestor: &Path) -> Finding {
+    let (name, ancestor) = (&user.name, ancestor.display());
+    let seen = format!("{ancestor} can be written by root, but not by {name}, the user of the units");
+    Finding::fault(Check::Disk, subject, seen, format!("run `sudo chown {name}: {ancestor}`"))
 }
 
 fn free_space(disk: &Disk) -> Finding {
@@ -219,6 +244,29 @@ mod tests {
         let findings = check(file.join("a")).await;
         assert_eq!(findings[0].status, Status::Fault);
         assert!(findings[0].seen.ends_with("file is not a directory"), "{findings:?}");
+    }
+
+    #[test]
+    fn root_sees_whether_user_of_units_can_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let metadata = directory.path().metadata().unwrap();
+        let check = |uid, gid, state: &Path| {
+            let user = UnitUser { name: "taonet".to_owned(), uid, gid, state: state.to_owned() };
+            let path = directory.path().join("logs");
+            let directory = WriteDirectory { user: Some(user), ..WriteDirectory::new("logs", path, NOTHING) };
+            check_disks(&[directory]).remove(0)
+        };
+        // The directory has mode 0700.
+        assert_eq!(check(metadata.uid(), metadata.gid(), directory.path()).status, Status::Ok);
+        let finding = check(metadata.uid() + 1, metadata.gid(), directory.path());
+        assert_eq!(finding.status, Status::Fault, "{finding:?}");
+        let remedy = format!("run `sudo chown taonet: {}`", directory.path().display());
+        assert_eq!(finding.remedy, Some(remedy));
+        // Systemd creates the directory of the units when they start.
+        let state = directory.path().join("logs");
+        assert_eq!(check(metadata.uid() + 1, metadata.gid(), &state).status, Status::Ok);
+        let own = WriteDirectory::new("logs", "/srv/logs", NOTHING).written_by(None);
+        assert_eq!(own.user, None);
     }
 
     #[tokio::test]

@@ -1,3 +1,5 @@
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +16,46 @@ const SYSTEMD: u32 = 250;
 /// Timeout of a query to systemd.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The user as whom the units of systemd run.
+const UNIT_USER: &str = "taonet";
+/// The directory in which the units write: `StateDirectory=` in their common settings.
+const UNIT_STATE: &str = "/var/lib/taonet";
+
+/// The user as whom the units of systemd run, and the directory in which they write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitUser {
+    /// Its name.
+    pub name: String,
+    /// Its user ID.
+    pub uid: u32,
+    /// The ID of its group.
+    pub gid: u32,
+    /// The directory in which the units write.
+    pub state: PathBuf,
+}
+
+impl UnitUser {
+    /// Finds the user in the content of `/etc/passwd`.
+    fn find(passwd: &str) -> Option<Self> {
+        let row = passwd.lines().find_map(|line| line.strip_prefix(UNIT_USER)?.strip_prefix(':'))?;
+        let mut columns = row.split(':').skip(1);
+        let (uid, gid) = (columns.next()?.parse().ok()?, columns.next()?.parse().ok()?);
+        Some(Self { name: UNIT_USER.to_owned(), uid, gid, state: UNIT_STATE.into() })
+    }
+
+    /// Whether the user can create files in a directory, by its owner, its group and its mode.
+    pub(crate) fn can_write(&self, directory: &Metadata) -> bool {
+        let shift = if directory.uid() == self.uid {
+            6
+        } else if directory.gid() == self.gid {
+            3
+        } else {
+            0
+        };
+        (directory.mode() >> shift) & 0o3 == 0o3
+    }
+}
+
 /// What is special about the system on which the daemons run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
@@ -27,6 +69,8 @@ pub struct Host {
     pub systemd: Option<u32>,
     /// The failed units among those of this program.
     pub failed_units: Vec<String>,
+    /// The user of these units; `None` without units, or if there is no such user.
+    pub unit_user: Option<UnitUser>,
 }
 
 impl Host {
@@ -34,12 +78,14 @@ impl Host {
     pub async fn read() -> Self {
         let containers = [("/.dockerenv", "Docker"), ("/run/.containerenv", "Podman")];
         let (systemd, failed_units) = systemd().await;
+        let passwd = systemd.and_then(|_| std::fs::read_to_string("/etc/passwd").ok());
         Self {
             container: containers.into_iter().find(|(file, _)| Path::new(file).exists()).map(|(_, name)| name),
             mounts: std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
             open_files: getrlimit(Resource::Nofile).maximum,
             systemd,
             failed_units,
+            unit_user: passwd.as_deref().and_then(UnitUser::find),
         }
     }
 }
@@ -111,18 +157,38 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
             Finding::fault(Check::Host, unit, "the unit has failed", remedy)
         }));
     }
-    if let Some(limit) = host.open_files.filter(|limit| *limit < OPEN_FILES) {
-        findings.push(Finding::warning(
-            Check::Host,
-            "open files",
-            format!("at most {limit}, of which every connection takes one"),
-            format!("raise the hard limit to {OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, ulimits in compose"),
-        ));
-    }
+    findings.extend(host.unit_user.as_ref().and_then(|user| other_directories(user, directories)));
+    findings.extend(open_files(host.open_files));
     if findings.is_empty() {
         findings.push(Finding::ok(Check::Host, "system", "no container, no units of systemd"));
     }
     findings
+}
+
+/// Returns a finding if no directory is one of the units': each user has directories of its own.
+fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding> {
+    let is_of_units =
+        |path: &PathBuf| std::path::absolute(path).is_ok_and(|absolute| absolute.starts_with(&user.state));
+    if directories.is_empty() || directories.iter().any(is_of_units) {
+        return None;
+    }
+    let state = user.state.display();
+    let reason = format!(
+        "the directories of this user are checked, and the units write in {state}: run `sudo env --chdir={state} \
+         HOME={state} tao doctor --keyfile /etc/taonet/hotkey --env-file /etc/taonet/taonet.env`"
+    );
+    Some(Finding::skipped(Check::Host, format!("directories of the user {}", user.name), reason))
+}
+
+/// Checks the maximum number of open files, `None` for no limit; `None` if it suffices.
+pub fn open_files(limit: Option<u64>) -> Option<Finding> {
+    let limit = limit.filter(|limit| *limit < OPEN_FILES)?;
+    Some(Finding::warning(
+        Check::Host,
+        "open files",
+        format!("at most {limit}, of which every connection takes one"),
+        format!("raise the hard limit to {OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, ulimits in compose"),
+    ))
 }
 
 /// Whether a path is on a writable overlay file system, which a container's own layer is. A read-only layer loses
@@ -178,6 +244,25 @@ mod tests {
         assert_eq!(host(&read_only, &state)[0].status, Status::Ok);
         // Outside containers, the root can be an overlay too.
         assert_eq!(host(&Host { container: None, ..docker }, &state)[0].status, Status::Ok);
+    }
+
+    #[test]
+    fn directories_of_other_user_than_that_of_units_are_named() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
+        let user = UnitUser::find(passwd).unwrap();
+        assert_eq!((user.uid, user.gid, user.state.as_path()), (998, 997, Path::new("/var/lib/taonet")));
+        assert_eq!(UnitUser::find("root:x:0:0:root:/root:/bin/bash\n"), None);
+        let machine = Host { systemd: Some(252), unit_user: Some(user), ..Host::default() };
+        let of_root = [PathBuf::from("/root/.local/state/taonet/signer")];
+        let findings = host(&machine, &of_root);
+        let finding = findings.iter().find(|finding| finding.status == Status::Skipped).unwrap();
+        assert!(
+            finding.seen.contains("sudo env --chdir=/var/lib/taonet HOME=/var/lib/taonet tao doctor"),
+            "{finding:?}"
+        );
+        let of_units = [PathBuf::from("/var/lib/taonet/.local/state/taonet/signer")];
+        assert!(host(&machine, &of_units).iter().all(|finding| finding.status == Status::Ok));
     }
 
     #[test]

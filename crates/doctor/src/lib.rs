@@ -51,7 +51,7 @@ mod version;
 pub use clock::{clock_against_chain, clock_against_ntp};
 pub use disk::{DiskNeeds, WriteDirectory, disks};
 pub use finding::{Check, Finding, Report, Status, log_findings};
-pub use host::{Host, host};
+pub use host::{Host, UnitUser, host, open_files};
 pub use keys::{coldkey, hotkey, secret_file};
 pub use ledger::{LedgerView, ledger};
 pub use models::{IfMissing, model};

@@ -35,7 +35,10 @@ pub async fn registration(chain: &dyn Chain, netuid: NetUid, hotkey: Option<&Hot
         }
     };
     let block: BlockNumber = metagraph.block.number;
-    let mut findings = vec![Finding::ok(Check::Network, subject, format!("{} at block {block}", metagraph.name))];
+    // What the chain returns for a subnet without a name.
+    let name =
+        Some(metagraph.name.as_str()).filter(|name| !["", "unknown"].contains(name)).unwrap_or("exists, unnamed,");
+    let mut findings = vec![Finding::ok(Check::Network, subject, format!("{name} at block {block}"))];
     let Some(hotkey) = hotkey else {
         findings.push(Finding::skipped(Check::Registration, "hotkey", "the hotkey is unknown: pass it with --hotkey"));
         return Registration { findings, neuron: None };

@@ -5,7 +5,7 @@ use taonet_neuron::AddressPolicy;
 use taonet_primitives::{Hotkey, with_causes};
 use taonet_wire::{Call, CallError, SignedClient};
 
-use crate::{Check, Finding};
+use crate::{Check, Finding, Status};
 
 /// Remedy for a wrong endpoint on the chain.
 const REPUBLISH: &str = "publish the right endpoint with `bb register-axon` or `tao serve-axon`";
@@ -40,6 +40,9 @@ pub struct EndpointCall<'a> {
 /// The request comes from this machine, and many routers do not forward connections from inside to their own external
 /// address. So a failed request is a fault only if the address is one of this machine's; otherwise it is a warning,
 /// which `tao axon ping` on another machine decides. Without `call`, no request is sent.
+///
+/// An external address other than the published one is a fault if the request fails too. If it succeeds, it is a warning:
+/// some networks send from another address than they receive at (egress NAT).
 pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Option<EndpointCall<'_>>) -> Vec<Finding> {
     let Endpoint { published, port, external_ip } = endpoint;
     let Some(published) = published else {
@@ -60,22 +63,19 @@ pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Opti
         Ok(address) => address,
         Err(finding) => return vec![finding],
     };
-    let mut findings = Vec::new();
     if let Some(port) = port.filter(|port| *port != published.port()) {
+        // A request to another port would say nothing about the miner.
         let seen = format!("port {} is published, but MINER_AXON_PORT is {port}", published.port());
-        findings.push(Finding::fault(Check::Reachability, &subject, seen, REPUBLISH));
+        return vec![Finding::fault(Check::Reachability, &subject, seen, REPUBLISH)];
     }
-    if let Some(external) = external_ip.filter(|external| *external != published.ip() && !policy.allow_private) {
-        let seen = format!("{} is published, but the external address of this machine is {external}", published.ip());
-        findings.push(Finding::fault(Check::Reachability, &subject, seen, REPUBLISH));
-    }
-    // A request to another machine's address would say nothing about this one.
-    if !findings.is_empty() {
-        return findings;
-    }
+    let other = external_ip.filter(|external| *external != published.ip() && !policy.allow_private);
     let Some(call) = call else {
         let reason = "no key to sign a request with: `tao axon ping` asks for the password of an encrypted key";
-        return vec![Finding::skipped(Check::Reachability, &subject, reason)];
+        let unsigned = Finding::skipped(Check::Reachability, &subject, reason);
+        return vec![match other {
+            None => unsigned,
+            Some(external) => judge_address(published.ip(), external, unsigned),
+        }];
     };
     let peer = match address.peer(call.hotkey) {
         Ok(peer) => peer,
@@ -83,7 +83,23 @@ pub async fn reachability(endpoint: Endpoint, policy: &AddressPolicy, call: Opti
     };
     let is_local = address.host().parse().is_ok_and(is_local_address);
     let response = call.client.call(&peer, call.request).await.map(|answer| answer.status);
-    vec![judge_response(&subject, response, &call, is_local)]
+    vec![match other {
+        None => judge_response(&subject, response, &call, is_local),
+        Some(external) => judge_address(published.ip(), external, judge_response(&subject, response, &call, true)),
+    }]
+}
+
+/// Judges a published address that is not the external one, by the finding on a request to it.
+fn judge_address(published: IpAddr, external: IpAddr, finding: Finding) -> Finding {
+    let Finding { subject, status, seen, .. } = finding;
+    let seen = format!("{published} is published, but the external address of this machine is {external}; {seen}");
+    if status == Status::Fault {
+        return Finding::fault(Check::Reachability, subject, seen, REPUBLISH);
+    }
+    let remedy = format!(
+        "nothing, if this machine receives at another address than it sends from (egress NAT); otherwise {REPUBLISH}"
+    );
+    Finding::warning(Check::Reachability, subject, seen, remedy)
 }
 
 /// Whether an address is one of this machine's interfaces.
@@ -141,7 +157,6 @@ mod tests {
     use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
-    use crate::Status;
 
     const LOCALHOST: &str = "127.0.0.1:0";
 
@@ -237,12 +252,28 @@ mod tests {
         let findings = check(endpoint, &public, hotkey()).await;
         assert!(findings[0].seen.contains("not a public address"), "{findings:?}");
         assert_eq!(findings[0].exit_code(), Some(3));
-        // No request is sent to an address of another machine.
+        // Without a request, an egress NAT is possible.
         let external_ip = Some(IpAddr::from([8, 8, 4, 4]));
         let foreign = Endpoint { published: "8.8.8.8:9".parse().ok(), port: None, external_ip };
-        let findings = check(foreign, &public, hotkey()).await;
-        assert_eq!(statuses(&findings), [Status::Fault], "{findings:?}");
-        assert!(findings[0].seen.ends_with("the external address of this machine is 8.8.4.4"), "{findings:?}");
+        let findings = reachability(foreign, &public, None).await;
+        assert_eq!(statuses(&findings), [Status::Warning], "{findings:?}");
+        let seen = "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no key";
+        assert!(findings[0].seen.starts_with(seen), "{findings:?}");
+    }
+
+    #[test]
+    fn other_external_address_is_fault_if_endpoint_does_not_respond() {
+        let [published, external] = [[8, 8, 8, 8], [8, 8, 4, 4]].map(IpAddr::from);
+        let judge = |finding| judge_address(published, external, finding);
+        let subject = "8.8.8.8:8092";
+        let reached = judge(Finding::ok(Check::Reachability, subject, "responds to a signed request: 200 OK"));
+        assert_eq!((reached.status, reached.subject.as_str()), (Status::Warning, subject));
+        assert!(reached.remedy.is_some_and(|remedy| remedy.contains("egress NAT")));
+        let lost =
+            judge(Finding::fault(Check::Reachability, subject, "no response to a signed request", "open the port"));
+        assert_eq!((lost.status, lost.remedy.as_deref()), (Status::Fault, Some(REPUBLISH)));
+        let seen = "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no response to a signed";
+        assert!(lost.seen.starts_with(seen), "{}", lost.seen);
     }
 
     #[tokio::test]

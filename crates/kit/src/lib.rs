@@ -15,8 +15,8 @@
 //! use serde::{Deserialize, Serialize};
 //! use taonet_chain::Chain;
 //! use taonet_kit::{
-//!     Caller, Challenge, Miner, MinerSettings, Protocol, Reply, SynapseClass, SynapseError, Validator,
-//!     ValidatorSettings,
+//!     BoxError, Caller, Challenge, Miner, MinerEntry, MinerSettings, Protocol, Reply, SynapseClass, SynapseError,
+//!     Validator, ValidatorSettings,
 //! };
 //! use taonet_primitives::NetUid;
 //! use taonet_service::Shutdown;
@@ -44,15 +44,15 @@
 //! impl Challenge for Parrots {
 //!     type Request = Echo;
 //!
-//!     fn request(&self) -> Echo {
-//!         Echo { text: "hello".to_owned(), answer: None }
+//!     async fn request(&self, _: &[MinerEntry]) -> Result<Echo, BoxError> {
+//!         Ok(Echo { text: "hello".to_owned(), answer: None })
 //!     }
 //!
-//!     async fn rewards(&self, request: &Echo, replies: &[Reply<Echo>]) -> Vec<f64> {
+//!     async fn rewards(&self, request: &Echo, replies: &[Reply<Echo>]) -> Result<Vec<f64>, BoxError> {
 //!         let is_right = |reply: &Reply<Echo>| {
 //!             reply.response.as_ref().is_ok_and(|response| response.answer.as_deref() == Some(request.text.as_str()))
 //!         };
-//!         replies.iter().map(|reply| f64::from(u8::from(is_right(reply)))).collect()
+//!         Ok(replies.iter().map(|reply| f64::from(u8::from(is_right(reply)))).collect())
 //!     }
 //! }
 //!
@@ -65,7 +65,7 @@
 //! # async fn validate(keypair: Keypair, chain: Arc<dyn Chain>) -> Result<(), Box<dyn std::error::Error>> {
 //! # let shutdown = Shutdown::on_signals()?;
 //! let settings = ValidatorSettings::new(NetUid(7));
-//! let mut validator = Validator::open(Parrots, keypair, chain, Path::new("state"), settings, &shutdown).await?;
+//! let validator = Validator::open(Parrots, keypair, chain, Path::new("state"), settings, &shutdown).await?;
 //! validator.run(&shutdown).await;
 //! # Ok(())
 //! # }
@@ -77,7 +77,10 @@
 //! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and queues are bounded;
 //!   `taonet-wire` does that.
 //! - **Scores belong to hotkeys**: they survive restarts, uids that change or are replaced, and a subnet that grows or
-//!   shrinks.
+//!   shrinks. A node that lags behind changes no score, and a restart adds no step.
+//! - **Scores without steps are not submitted**: after downtime, a weight epoch waits for a step.
+//! - **Faults of the validator are not those of the miners**: a step whose challenge fails or hangs, or whose request
+//!   cannot be signed, changes no score.
 //! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of the chain: the
 //!   minimum number of weights and the maximum weight. If the subnet hides weights, they are committed and revealed.
 //!
@@ -100,9 +103,17 @@ mod validator;
 pub use measures::describe_metrics;
 pub use miner::{Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
-pub use query::{QueryLimits, Reply, ReplyError, query};
-pub use scores::{Scores, ScoresError};
-pub use taonet_neuron::AddressPolicy;
-pub use taonet_validator::{EpochReport, WeightsOutcome};
-pub use taonet_wire::{Caller, Concurrency, Limits, Load, Policy, Rate, SynapseClass, SynapseError};
-pub use validator::{Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings};
+pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};
+pub use scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
+pub use taonet_chain::ChainError;
+pub use taonet_database::DatabaseError;
+pub use taonet_ledger::LedgerError;
+pub use taonet_neuron::{AddressPolicy, MinerEntry, Neuron};
+pub use taonet_validator::{
+    EpochError, EpochReport, ReadError, StateError, ValidatorSettings as EpochSettings, WeightsOutcome,
+};
+pub use taonet_wire::{
+    CallError, Caller, Concurrency, Limits, Load, PeerError, Policy, Rate, ReplayLogError, SigningError, SynapseClass,
+    SynapseError,
+};
+pub use validator::{BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError, ValidatorSettings};

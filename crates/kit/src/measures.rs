@@ -19,7 +19,7 @@ pub fn describe_metrics() {
     describe_histogram!(FORWARD_SECONDS, "Time to compute the miner's response, by kind of request");
     describe_counter!(STEPS, "Steps of the validator by result");
     describe_counter!(REPLIES, "Replies of miners by outcome");
-    describe_histogram!(REPLY_SECONDS, "Time from a request to a miner to its response");
+    describe_histogram!(REPLY_SECONDS, "Time from a request to a miner to its response or error, by outcome");
     describe_gauge!(SCORED, "Registered miners with a score above 0");
     taonet_validator::describe_metrics();
     LocalWeights::describe_metrics();
@@ -35,7 +35,7 @@ pub(crate) fn step(result: &'static str) {
 
 pub(crate) fn reply(outcome: &'static str, took: Duration) {
     counter!(REPLIES, "outcome" => outcome).increment(1);
-    histogram!(REPLY_SECONDS).record(took.as_secs_f64());
+    histogram!(REPLY_SECONDS, "outcome" => outcome).record(took.as_secs_f64());
 }
 
 pub(crate) fn scored(miners: usize) {

@@ -1,6 +1,6 @@
 //! The server half of a subnet: verified requests of registered validators, in the order of their stake.
 
-mod presence;
+mod chain_sync;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
-use presence::Presence;
+use chain_sync::ChainSync;
 
 /// Settings of a [`Miner`]. [`MinerSettings::new`] has defaults for everything but the subnet.
 #[derive(Debug, Clone)]
@@ -46,11 +46,15 @@ pub struct MinerSettings {
     pub replay_log: Option<PathBuf>,
     /// Interval between two reads of stakes, permits and the published address.
     pub refresh: Duration,
+    /// Grace period for requests in flight at shutdown; those that take longer are aborted. [`Limits::answer_timeout`]
+    /// is longer by default, since supervisors kill a program that takes minutes to stop.
+    pub drain: Duration,
 }
 
 impl MinerSettings {
     /// Creates the default settings: registered validators only, 10 requests per second each after a burst of 100, 10
-    /// concurrent requests and 64 in the queue, no replay log, and the chain is read every 5 minutes.
+    /// concurrent requests and 64 in the queue, no replay log, the chain is read every 5 minutes, and requests in
+    /// flight have 10 s at shutdown.
     pub fn new(netuid: NetUid) -> Self {
         let queue = Concurrency { running: 10, waiting: 64, patience: Duration::from_secs(12) };
         Self {
@@ -62,6 +66,7 @@ impl MinerSettings {
             limits: Limits::default(),
             replay_log: None,
             refresh: Duration::from_mins(5),
+            drain: ServeLimits::default().drain,
         }
     }
 }
@@ -110,7 +115,8 @@ impl Miner {
 
     /// Adds a kind of request, which `forward` answers. The response is the returned message; a [`SynapseError`] is a
     /// status and a text for the caller. Requests whose fields are missing or have other types are refused with status
-    /// 422 before.
+    /// 422 before. Work that keeps a processor busy for more than some milliseconds belongs on a thread of its own
+    /// (`tokio::task::spawn_blocking`): otherwise it delays all other requests.
     ///
     /// # Panics
     /// When a kind with the same name was added before.
@@ -129,8 +135,9 @@ impl Miner {
         Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
     }
 
-    /// Serves requests on `listener` until shutdown, then completes those in flight. While it runs, it keeps stakes and
-    /// permits up to date, and publishes its address on the chain if another or none is published.
+    /// Serves requests on `listener` until shutdown, then completes those in flight within [`MinerSettings::drain`].
+    /// While it runs, it keeps stakes and permits up to date, and publishes its address on the chain if another or none
+    /// is published.
     ///
     /// # Errors
     /// [`MinerError`] when the chain cannot be read at the start, the hotkey is not registered, or the replay log
@@ -142,8 +149,9 @@ impl Miner {
         shutdown: &Shutdown,
     ) -> Result<(), MinerError> {
         let (hotkey, netuid, every) = (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
+        let limits = ServeLimits { drain: self.settings.drain, ..ServeLimits::default() };
         let standings = Arc::<StandingTable>::default();
-        let presence = Presence {
+        let sync = ChainSync {
             keypair: self.keypair.clone(),
             chain,
             netuid,
@@ -151,13 +159,13 @@ impl Miner {
             version: self.settings.version,
             standings: Arc::clone(&standings),
         };
-        let own = presence.refresh().await?.ok_or(MinerError::NotRegistered { hotkey, netuid })?;
+        let own = sync.refresh().await?.ok_or(MinerError::NotRegistered { hotkey, netuid })?;
         let readiness = self.readiness.clone();
         let router = self.router(standings)?;
         readiness.set_ready();
         let stop = shutdown.clone();
-        shutdown.spawn("presence", async move { presence.follow(Some(own), every, &stop).await });
-        serve(listener, router, shutdown, ServeLimits::default()).await;
+        shutdown.spawn("chain sync", async move { sync.follow(Some(own), every, &stop).await });
+        serve(listener, router, shutdown, limits).await;
         Ok(())
     }
 

@@ -62,7 +62,7 @@ mod tests {
     use taonet_wire::{DendriteScheme, Peer, Signer};
 
     use super::*;
-    use crate::testing::Sum;
+    use crate::testing::SumRequest;
 
     /// `Sum(a=20, b=-3).to_headers()` of bittensor 10.5.0.
     const PYTHON_HEADERS: [(&str, &str); 5] = [
@@ -77,8 +77,8 @@ mod tests {
     fn headers_of_a_request_are_those_of_the_python_class() {
         let keypair = Keypair::from_uri("//Alice").unwrap();
         let peer = Peer::new(keypair.hotkey(), "10.0.0.1", 8091).unwrap();
-        let signer = Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(Sum::class()));
-        let body = serde_json::to_vec(&fields(&Sum { a: 20, b: -3, sum: None }).unwrap()).unwrap();
+        let signer = Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(SumRequest::class()));
+        let body = serde_json::to_vec(&fields(&SumRequest { a: 20, b: -3, sum: None }).unwrap()).unwrap();
         let timeout = Duration::from_secs(12);
         let headers = signer.headers(&peer, &Method::POST, "/Sum", "Sum", timeout, &body).unwrap();
         for (name, value) in PYTHON_HEADERS {
@@ -97,8 +97,8 @@ mod tests {
             "name": "Sum", "timeout": 12.0, "total_size": 2402, "header_size": 0, "dendrite": terminal,
             "axon": terminal, "computed_body_hash": "", "a": 20, "b": -3, "sum": 17,
         });
-        let read: Sum = serde_json::from_value(body).unwrap();
-        assert_eq!(read, Sum { a: 20, b: -3, sum: Some(17) });
+        let read: SumRequest = serde_json::from_value(body).unwrap();
+        assert_eq!(read, SumRequest { a: 20, b: -3, sum: Some(17) });
     }
 
     #[test]

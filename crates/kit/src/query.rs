@@ -1,13 +1,15 @@
 //! The client half of a subnet: one request to many miners, with typed replies.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use http::{Method, StatusCode};
+use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
-use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient};
+use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient, SigningError};
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
@@ -19,7 +21,8 @@ pub struct QueryLimits {
     pub deadline: Duration,
     /// Maximum number of concurrent requests.
     pub concurrency: NonZeroUsize,
-    /// The largest response to read, in bytes.
+    /// The largest response to read, in bytes. The limit of the client, by default 16 MiB, also applies to [`query`]; a
+    /// [`crate::Validator`] sets it to this one.
     pub max_response_bytes: usize,
 }
 
@@ -38,11 +41,23 @@ pub struct Reply<P> {
     pub uid: Uid,
     /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The response, or why there is none. Only the fields of the answer are the miner's to set, but it can return
-    /// others in the fields of the request: compare with the request that was sent.
+    /// The response, or why there is none. The fields of [`taonet_wire::SynapseClass::hash`] are those of the request;
+    /// in all others, the miner can return what it likes.
     pub response: Result<P, ReplyError>,
     /// Time from the start of the request to the complete response or the error.
     pub took: Duration,
+}
+
+/// Why a request was sent to no miner.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The request cannot be serialised to a JSON object.
+    #[error("cannot serialise the request")]
+    Request(#[from] serde_json::Error),
+    /// The request cannot be signed: its class is unknown to the client, or has fields that the request does not have.
+    #[error("cannot sign the request")]
+    Signing(#[from] SigningError),
 }
 
 /// Why a miner gave no valid response.
@@ -66,6 +81,12 @@ pub enum ReplyError {
     /// The response is not a message of the requested kind.
     #[error("the response is not a message of the requested kind")]
     Malformed(#[source] serde_json::Error),
+    /// The response is for another request: a field of [`taonet_wire::SynapseClass::hash`] has another value.
+    #[error("the response is for another request: its field `{field}` differs")]
+    OtherRequest {
+        /// Name of the field.
+        field: String,
+    },
 }
 
 impl ReplyError {
@@ -77,8 +98,17 @@ impl ReplyError {
             Self::Call(_) | Self::Address(_) => "failed",
             Self::Status { .. } => "refused",
             Self::Malformed(_) => "malformed",
+            Self::OtherRequest { .. } => "other_request",
         }
     }
+}
+
+/// Returns the outcome's name if several replies failed alike: the cause may be this machine instead of the miners.
+pub(crate) fn common_failure<P>(replies: &[Reply<P>]) -> Option<&'static str> {
+    let (first, others) = replies.split_first()?;
+    let outcome = first.response.as_ref().err()?.outcome();
+    let is_alike = |reply: &Reply<P>| reply.response.as_ref().is_err_and(|error| error.outcome() == outcome);
+    (!others.is_empty() && others.iter().all(is_alike)).then_some(outcome)
 }
 
 /// Sends a request to miners concurrently; returns one reply per miner, in the order of uids. A slow or broken miner
@@ -86,32 +116,45 @@ impl ReplyError {
 /// know the class of the request.
 ///
 /// # Errors
-/// When the request cannot be serialised to a JSON object.
+/// [`QueryError`] when the request cannot be serialised or signed. No miner got it then.
 pub async fn query<P: Protocol>(
     client: &SignedClient,
     miners: &[MinerEntry],
     request: &P,
     limits: QueryLimits,
-) -> Result<Vec<Reply<P>>, serde_json::Error> {
-    let body = serde_json::to_vec(&fields(request)?)?;
-    let class = P::class();
+) -> Result<Vec<Reply<P>>, QueryError> {
+    let (class, request) = (P::class(), fields(request)?);
     let call = Call {
         name: class.name().to_owned(),
         deadline: limits.deadline,
         max_answer_bytes: limits.max_response_bytes,
-        ..Call::new(Method::POST, class.name(), body)
+        ..Call::new(Method::POST, class.name(), serde_json::to_vec(&request)?)
     };
-    let calls: Vec<_> = miners.iter().map(|miner| ask::<P>(client.clone(), miner.clone(), call.clone())).collect();
+    // A fault of the request or of its class is no failure of the miners.
+    if let Some(peer) = miners.iter().find_map(|miner| miner.peer().ok()) {
+        let path = format!("/{}", class.name());
+        client.signer().headers(&peer, &call.method, &path, &call.name, call.deadline, &call.body)?;
+    }
+    let signed = class.hash_fields().iter().filter_map(|name| Some((name.clone(), request.get(name)?.clone())));
+    let sent = Arc::new(Sent { call, signed: signed.collect() });
+    let calls: Vec<_> = miners.iter().map(|miner| ask::<P>(client.clone(), miner.clone(), Arc::clone(&sent))).collect();
     let replies = futures::stream::iter(calls).buffer_unordered(limits.concurrency.get());
     let mut replies: Vec<Reply<P>> = replies.collect().await;
     replies.sort_by_key(|reply| reply.uid);
     Ok(replies)
 }
 
+/// A request that all miners get.
+struct Sent {
+    call: Call,
+    /// The fields that the signature covers.
+    signed: Map<String, Value>,
+}
+
 /// Calls one miner. The response is parsed at once, so that its bytes need not wait for other miners.
-async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, call: Call) -> Reply<P> {
+async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, sent: Arc<Sent>) -> Reply<P> {
     let began = Instant::now();
-    let response = exchange(&client, &miner, &call).await;
+    let response = exchange(&client, &miner, &sent).await;
     let took = began.elapsed();
     measures::reply(response.as_ref().map_or_else(ReplyError::outcome, |_| "answered"), took);
     if let Err(error) = &response {
@@ -120,86 +163,20 @@ async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, call: Call) -
     Reply { uid: miner.uid, hotkey: miner.hotkey, response, took }
 }
 
-async fn exchange<P: Protocol>(client: &SignedClient, miner: &MinerEntry, call: &Call) -> Result<P, ReplyError> {
-    let answer = client.call(&miner.peer()?, call).await?;
+async fn exchange<P: Protocol>(client: &SignedClient, miner: &MinerEntry, sent: &Sent) -> Result<P, ReplyError> {
+    let answer = client.call(&miner.peer()?, &sent.call).await?;
     if answer.status != StatusCode::OK {
         let message = AxonStatus::of(&answer.headers).map(|status| status.message).unwrap_or_default();
         return Err(ReplyError::Status { status: answer.status, message });
     }
-    serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)
+    let response: P = serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)?;
+    // Values are compared in the form of this type: a peer may write the same number or text differently.
+    let returned = fields(&response).map_err(ReplyError::Malformed)?;
+    match sent.signed.iter().find(|(name, value)| returned.get(*name) != Some(*value)) {
+        Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),
+        None => Ok(response),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::Router;
-    use taonet_http::{ServeLimits, serve};
-    use taonet_service::Shutdown;
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::testing::{Sum, client, entry, key};
-
-    const HANG: &[u8] = b"hang";
-
-    /// Serves a miner that returns the same bytes to every request, or never responds.
-    async fn miner(uid: u16, status: StatusCode, body: &'static [u8]) -> MinerEntry {
-        let router = Router::new().fallback(move || async move {
-            if body == HANG {
-                std::future::pending::<()>().await;
-            }
-            (status, body)
-        });
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
-        entry(uid, key("//miner").hotkey(), port)
-    }
-
-    /// Columns: status · body · outcome
-    #[tokio::test]
-    async fn replies_of_hostile_miners_are_errors() {
-        let rows: [(StatusCode, &[u8], &str); 9] = [
-            (StatusCode::OK, br#"{"a": 1, "b": 2, "sum": 3, "name": "Sum", "axon": {}}"#, "answered"),
-            (StatusCode::OK, br#"{"a": 1, "b": 2, "sum": "three"}"#, "malformed"),
-            (StatusCode::OK, b"[3]", "malformed"),
-            (StatusCode::OK, b"\"\xff\xfe\"", "malformed"),
-            (StatusCode::OK, b"", "malformed"),
-            (StatusCode::OK, &[b' '; 2_000], "failed"),
-            (StatusCode::FORBIDDEN, b"{}", "refused"),
-            (StatusCode::TEMPORARY_REDIRECT, b"", "refused"),
-            (StatusCode::OK, HANG, "timeout"),
-        ];
-        let mut miners = Vec::new();
-        for (uid, (status, body, _)) in (0..).zip(rows) {
-            miners.push(miner(uid, status, body).await);
-        }
-        // They are returned in the order of uids, not of the request.
-        miners.reverse();
-        let limits = QueryLimits { deadline: Duration::from_secs(3), max_response_bytes: 1_000, ..Default::default() };
-        let request = Sum { a: 1, b: 2, sum: None };
-        let replies = query(&client(key("//validator"), &[]), &miners, &request, limits).await.unwrap();
-        assert_eq!(replies.len(), rows.len());
-        for (uid, (reply, (_, body, expected))) in (0..).zip(replies.iter().zip(rows)) {
-            let outcome = reply.response.as_ref().map_or_else(ReplyError::outcome, |_| "answered");
-            let body = String::from_utf8_lossy(body);
-            assert_eq!((reply.uid, outcome), (Uid(uid), expected), "{body:.80}: {:?}", reply.response);
-        }
-        assert_eq!(replies[0].response.as_ref().unwrap().sum, Some(3));
-    }
-
-    #[tokio::test]
-    async fn slow_miners_share_the_concurrency() {
-        let slow = miner(0, StatusCode::OK, HANG).await;
-        let limits = |concurrency| QueryLimits {
-            deadline: Duration::from_millis(200),
-            concurrency: NonZeroUsize::new(concurrency).unwrap(),
-            ..QueryLimits::default()
-        };
-        let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
-        let (client, request) = (client(key("//validator"), &[]), Sum { a: 1, b: 2, sum: None });
-        let began = Instant::now();
-        query(&client, &miners, &request, limits(1)).await.unwrap();
-        assert!(began.elapsed() >= Duration::from_millis(600), "one after the other: {:?}", began.elapsed());
-        assert_eq!(query::<Sum>(&client, &[], &request, limits(1)).await.unwrap().len(), 0, "no miners");
-    }
-}
+mod tests;

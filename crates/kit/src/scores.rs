@@ -2,17 +2,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use taonet_database::{Database, DatabaseError, On, migrations, statement};
-use taonet_primitives::{Hotkey, NetUid, Ss58Error};
+use taonet_primitives::{BlockNumber, Hotkey, NetUid, Ss58Error};
+use taonet_service::unix_time;
 
-/// Schema of the database.
-const SCHEMA: &str = "CREATE TABLE scores (
+/// Migrations of the database: version, name and SQL.
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (
+        1,
+        "scores",
+        "CREATE TABLE scores (
     netuid BIGINT NOT NULL,
     hotkey TEXT NOT NULL,
     score DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (netuid, hotkey)
-)";
+)",
+    ),
+    (2, "absence", "ALTER TABLE scores ADD COLUMN absent_since BIGINT"),
+    (
+        3,
+        "last step",
+        "CREATE TABLE last_steps (
+    netuid BIGINT NOT NULL PRIMARY KEY,
+    block BIGINT NOT NULL,
+    began_ms BIGINT NOT NULL
+)",
+    ),
+];
 
 /// Why scores cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +47,60 @@ pub enum ScoresError {
         /// Why it is no hotkey.
         source: Ss58Error,
     },
+    /// The scores are too old to be submitted.
+    #[error("no step has completed within {max_age} blocks; hint: the log has the errors of the steps")]
+    Stale {
+        /// Maximum age of scores in blocks.
+        max_age: u32,
+    },
+}
+
+/// A completed step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompletedStep {
+    /// The block at which the neurons were read.
+    pub block: BlockNumber,
+    /// Start of the step, in whole milliseconds.
+    pub began: SystemTime,
+}
+
+/// Results of a step, for [`Scores::update`].
+#[derive(Debug, Clone)]
+pub struct StepResults {
+    /// Block and time of the step.
+    pub step: CompletedStep,
+    /// Rewards by hotkey.
+    pub rewards: BTreeMap<Hotkey, f64>,
+    /// The hotkeys that were registered at the block of the step.
+    pub registered: BTreeSet<Hotkey>,
+}
+
+/// How results change scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Averaging {
+    /// Share of the newest reward in a miner's score.
+    pub alpha: f64,
+    /// Number of blocks after which the score of a hotkey that has left the subnet is deleted.
+    pub absence: u32,
 }
 
 /// Moving averages of the miners' rewards, in a SQLite file. Clones share the file.
 ///
 /// A score belongs to a hotkey, not to a uid: it follows a miner to another uid, and a new miner in a reused uid starts
-/// at 0. A miner that leaves the subnet loses its score. An update is one transaction, so that after a kill a step
-/// counts completely or not at all.
+/// at 0. A miner that has left the subnet loses its score after a number of blocks, so that one wrong list of neurons
+/// deletes nothing. An update is one transaction: after a kill, a step counts completely or not at all.
 #[derive(Debug, Clone)]
 pub struct Scores {
     database: Database,
     netuid: NetUid,
+}
+
+/// The average of a hotkey.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Average {
+    score: f64,
+    /// The block of the first step without the hotkey; `None` if the last step had it.
+    absent_since: Option<BlockNumber>,
 }
 
 impl Scores {
@@ -48,140 +109,116 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the file is unusable, locked, or was written by another program.
     pub async fn open(file: &Path, netuid: NetUid) -> Result<Self, ScoresError> {
-        let database = Database::sqlite(file, &migrations(&[(1, "scores", SCHEMA)])).await?;
+        let database = Database::sqlite(file, &migrations(&MIGRATIONS)).await?;
         Ok(Self { database, netuid })
     }
 
-    /// Returns the scores by hotkey.
+    /// Returns the scores by hotkey, including those of hotkeys that left the subnet recently.
     ///
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn read(&self) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
-        self.read_on((&self.database).into()).await
+        Ok(scores_of(&self.averages((&self.database).into()).await?))
     }
 
-    /// Moves the averages towards the rewards of one step by the share `alpha`, and returns the new scores. Miners
-    /// without a reward keep their scores; hotkeys that are not registered are removed.
+    /// Returns the last step that is part of the scores; `None` if there was none.
+    ///
+    /// # Errors
+    /// [`ScoresError`] when the database fails.
+    pub async fn last_step(&self) -> Result<Option<CompletedStep>, ScoresError> {
+        let query = statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
+        let Some(row) = query.row(&self.database).await? else { return Ok(None) };
+        let began = Duration::from_millis(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
+        Ok(Some(CompletedStep { block: block(row.get("block")?), began: UNIX_EPOCH + began }))
+    }
+
+    /// Moves the averages towards the rewards of one step, and returns the new scores. Miners without a reward keep
+    /// their scores; hotkeys that are not registered get no reward, and are deleted after [`Averaging::absence`].
     ///
     /// # Errors
     /// [`ScoresError`] when the database fails. The scores are then unchanged, unless the commit itself failed.
     pub async fn update(
         &self,
-        rewards: &BTreeMap<Hotkey, f64>,
-        registered: &BTreeSet<Hotkey>,
-        alpha: f64,
+        results: &StepResults,
+        averaging: Averaging,
     ) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
-        let netuid = i64::from(self.netuid.0);
         let mut transaction = self.database.begin().await?;
-        let scores = averaged(self.read_on((&mut transaction).into()).await?, rewards, registered, alpha);
-        statement("DELETE FROM scores WHERE netuid = $1").bind(netuid).execute(&mut transaction).await?;
-        for (hotkey, score) in &scores {
-            statement("INSERT INTO scores (netuid, hotkey, score) VALUES ($1, $2, $3)")
-                .bind(netuid)
+        let averages = averaged(self.averages((&mut transaction).into()).await?, results, averaging);
+        statement("DELETE FROM scores WHERE netuid = $1").bind(self.key()).execute(&mut transaction).await?;
+        for (hotkey, average) in &averages {
+            statement("INSERT INTO scores (netuid, hotkey, score, absent_since) VALUES ($1, $2, $3, $4)")
+                .bind(self.key())
                 .bind(hotkey.to_string())
-                .bind(*score)
+                .bind(average.score)
+                .bind(average.absent_since.map(|block| i64::from(block.get())))
                 .execute(&mut transaction)
                 .await?;
         }
+        let CompletedStep { block, began } = results.step;
+        statement("DELETE FROM last_steps WHERE netuid = $1").bind(self.key()).execute(&mut transaction).await?;
+        statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
+            .bind(self.key())
+            .bind(i64::from(block.get()))
+            .bind(i64::try_from(unix_time(began).as_millis()).unwrap_or(i64::MAX))
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
-        Ok(scores)
+        Ok(scores_of(&averages))
     }
 
-    async fn read_on(&self, on: On<'_>) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
-        let query = statement("SELECT hotkey, score FROM scores WHERE netuid = $1").bind(i64::from(self.netuid.0));
-        let mut scores = BTreeMap::new();
+    /// Returns the netuid as a column value.
+    fn key(&self) -> i64 {
+        i64::from(self.netuid.0)
+    }
+
+    async fn averages(&self, on: On<'_>) -> Result<BTreeMap<Hotkey, Average>, ScoresError> {
+        let query = statement("SELECT hotkey, score, absent_since FROM scores WHERE netuid = $1").bind(self.key());
+        let mut averages = BTreeMap::new();
         for row in query.rows(on).await? {
             let text: String = row.get("hotkey")?;
-            match text.parse::<Hotkey>() {
-                Ok(hotkey) => scores.insert(hotkey, row.get("score")?),
+            let hotkey = match text.parse::<Hotkey>() {
+                Ok(hotkey) => hotkey,
                 Err(source) => return Err(ScoresError::Hotkey { text, source }),
             };
+            let absent_since = row.get::<Option<i64>>("absent_since")?.map(block);
+            averages.insert(hotkey, Average { score: row.get("score")?, absent_since });
         }
-        Ok(scores)
+        Ok(averages)
     }
 }
 
-/// Returns the scores of the registered hotkeys after a step. A miner's first average starts at 0.
+/// Converts a column value. Only another program writes values that are no block numbers; these are long ago.
+fn block(number: i64) -> BlockNumber {
+    BlockNumber::new(u32::try_from(number).unwrap_or_default())
+}
+
+fn scores_of(averages: &BTreeMap<Hotkey, Average>) -> BTreeMap<Hotkey, f64> {
+    averages.iter().map(|(hotkey, average)| (*hotkey, average.score)).collect()
+}
+
+/// Returns the averages after a step. A miner's first average starts at 0.
 fn averaged(
-    mut scores: BTreeMap<Hotkey, f64>,
-    rewards: &BTreeMap<Hotkey, f64>,
-    registered: &BTreeSet<Hotkey>,
-    alpha: f64,
-) -> BTreeMap<Hotkey, f64> {
-    for (hotkey, reward) in rewards {
-        let score = scores.entry(*hotkey).or_default();
-        *score += alpha * (*reward - *score);
+    mut averages: BTreeMap<Hotkey, Average>,
+    results: &StepResults,
+    averaging: Averaging,
+) -> BTreeMap<Hotkey, Average> {
+    let now = results.step.block;
+    for (hotkey, reward) in results.rewards.iter().filter(|(hotkey, _)| results.registered.contains(hotkey)) {
+        let average = averages.entry(*hotkey).or_default();
+        average.score += averaging.alpha * (*reward - average.score);
     }
-    scores.retain(|hotkey, _| registered.contains(hotkey));
-    scores
+    averages.retain(|hotkey, average| {
+        if results.registered.contains(hotkey) {
+            average.absent_since = None;
+            return true;
+        }
+        // After a restart of a development chain from genesis, block numbers are lower.
+        let since = average.absent_since.map_or(now, |since| since.min(now));
+        average.absent_since = Some(since);
+        now.since(since) < averaging.absence
+    });
+    averages
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(byte: u8) -> Hotkey {
-        Hotkey::from_bytes([byte; 32])
-    }
-
-    fn scores(pairs: &[(u8, f64)]) -> BTreeMap<Hotkey, f64> {
-        pairs.iter().map(|(byte, score)| (key(*byte), *score)).collect()
-    }
-
-    fn registered(bytes: &[u8]) -> BTreeSet<Hotkey> {
-        bytes.iter().map(|byte| key(*byte)).collect()
-    }
-
-    /// Columns: scores · rewards · registered hotkeys · new scores
-    #[test]
-    fn averages_follow_hotkeys() {
-        type Pairs = &'static [(u8, f64)];
-        let rows: [(Pairs, Pairs, &[u8], Pairs); 6] = [
-            // The first step, and a second one.
-            (&[], &[(1, 1.0), (2, 0.0)], &[1, 2, 3], &[(1, 0.25), (2, 0.0)]),
-            (&[(1, 0.25)], &[(1, 1.0)], &[1], &[(1, 0.4375)]),
-            // Miners that were not queried keep their scores; silent ones lose a share.
-            (&[(1, 0.5), (2, 0.5)], &[(2, 0.0)], &[1, 2], &[(1, 0.5), (2, 0.375)]),
-            // Hotkey 3 replaced hotkey 2, in the same uid.
-            (&[(1, 0.5), (2, 0.5)], &[(3, 1.0)], &[1, 3], &[(1, 0.5), (3, 0.25)]),
-            // A miner that left between the request and the step earns nothing.
-            (&[(1, 0.5)], &[(1, 0.5), (2, 1.0)], &[1], &[(1, 0.5)]),
-            // The subnet has no neurons.
-            (&[(1, 0.5)], &[], &[], &[]),
-        ];
-        for (before, rewards, present, after) in rows {
-            let found = averaged(scores(before), &scores(rewards), &registered(present), 0.25);
-            assert_eq!(found, scores(after), "{before:?} {rewards:?} {present:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn scores_survive_a_restart_and_belong_to_their_subnet() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("scores.sqlite");
-        let open = async |netuid| Scores::open(&file, NetUid(netuid)).await.unwrap();
-        let first = open(7).await;
-        assert_eq!(first.read().await.unwrap(), scores(&[]));
-        let updated = first.update(&scores(&[(1, 1.0), (2, 0.5)]), &registered(&[1, 2]), 0.5).await.unwrap();
-        assert_eq!(updated, scores(&[(1, 0.5), (2, 0.25)]));
-        drop(first);
-        let other = open(8).await;
-        assert_eq!(other.update(&scores(&[(9, 1.0)]), &registered(&[9]), 1.0).await.unwrap(), scores(&[(9, 1.0)]));
-        let restarted = open(7).await;
-        assert_eq!(restarted.read().await.unwrap(), updated);
-        restarted.update(&scores(&[]), &registered(&[2]), 0.5).await.unwrap();
-        assert_eq!(restarted.read().await.unwrap(), scores(&[(2, 0.25)]));
-        assert_eq!(other.read().await.unwrap(), scores(&[(9, 1.0)]));
-    }
-
-    #[tokio::test]
-    async fn step_that_is_interrupted_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let scores_file = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
-        let before = scores_file.update(&scores(&[(1, 1.0)]), &registered(&[1]), 0.5).await.unwrap();
-        let mut transaction = scores_file.database.begin().await.unwrap();
-        statement("DELETE FROM scores").execute(&mut transaction).await.unwrap();
-        drop(transaction);
-        assert_eq!(scores_file.read().await.unwrap(), before);
-    }
-}
+mod tests;

@@ -1,23 +1,38 @@
 //! Helpers of the crate's tests.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use taonet_chain::testing::{MockChain, weight_rules};
+use taonet_chain::{Axon, Block, Metagraph, WeightRules};
+use taonet_http::{ServeLimits, serve};
 use taonet_neuron::{AddressPolicy, MinerEntry};
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Alpha, BlockHash, BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, DendriteScheme, SignedClient, Signer, SynapseClass};
+use tokio::net::TcpListener;
 
 use crate::Protocol;
 
 /// A request to add two numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Sum {
+pub(crate) struct SumRequest {
     pub(crate) a: i64,
     pub(crate) b: i64,
     pub(crate) sum: Option<i64>,
 }
 
-impl Protocol for Sum {
+impl SumRequest {
+    /// A request.
+    pub(crate) const ONE_AND_TWO: Self = Self { a: 1, b: 2, sum: None };
+    /// The right response to it.
+    pub(crate) const THREE: &'static str = r#"{"a": 1, "b": 2, "sum": 3}"#;
+}
+
+impl Protocol for SumRequest {
     fn class() -> SynapseClass {
         SynapseClass::new("Sum").hash(["a", "b"]).required("a", json!(0)).required("b", json!(0))
     }
@@ -33,9 +48,77 @@ pub(crate) fn entry(uid: u16, hotkey: Hotkey, port: u16) -> MinerEntry {
     MinerEntry { uid: Uid(uid), hotkey, address, name: None }
 }
 
+/// Serves a router on a loopback port until the test ends.
+pub(crate) async fn listen(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    address
+}
+
 /// Returns a client that signs requests of the kind `Sum`, and of the given further classes.
 pub(crate) fn client(keypair: Keypair, classes: &[&str]) -> SignedClient {
-    let scheme = DendriteScheme::new().class(Sum::class());
+    let scheme = DendriteScheme::new().class(SumRequest::class());
     let scheme = classes.iter().fold(scheme, |scheme, name| scheme.class(SynapseClass::new(*name)));
     SignedClient::new(Signer::new(keypair, "127.0.0.1", scheme), ClientConfig::default()).unwrap()
+}
+
+/// Netuid of the chain's subnet.
+pub(crate) const NETUID: NetUid = NetUid(7);
+
+/// Returns a neuron with a validator permit and, if it has a port, an axon on loopback.
+pub(crate) fn neuron(uid: u16, uri: &str, port: Option<u16>) -> taonet_chain::Neuron {
+    let axon = |port| Axon {
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        protocol: 4,
+        version: 1,
+        block: BlockNumber::new(0),
+    };
+    taonet_chain::Neuron {
+        uid: Uid(uid),
+        hotkey: key(uri).hotkey(),
+        coldkey: key(uri).public().coldkey(),
+        active: true,
+        validator_permit: true,
+        axon: port.map(axon),
+        total_stake: Rao::new(1),
+        alpha_stake: Alpha::new(0),
+        tao_stake: Rao::new(0),
+        rank: 0,
+        trust: 0,
+        consensus: 0,
+        incentive: 0,
+        dividends: 0,
+        validator_trust: 0,
+        emission: Alpha::new(0),
+        pruning_score: 0,
+        last_update: BlockNumber::new(0),
+        registered_at: BlockNumber::new(0),
+    }
+}
+
+/// Returns a chain at a block, whose subnet has these neurons.
+pub(crate) fn chain(block: u32, neurons: Vec<taonet_chain::Neuron>) -> MockChain {
+    let chain = MockChain::default();
+    chain.set_weight_rules(NETUID, WeightRules { rate_limit_blocks: 0, ..weight_rules(1_000, None) });
+    chain.set_metagraph(Metagraph {
+        netuid: NETUID,
+        mech: MechId(0),
+        block: Block { number: BlockNumber::new(0), hash: BlockHash::from_bytes([0; 32]) },
+        name: String::new(),
+        symbol: String::new(),
+        tempo: 100,
+        max_uids: 256,
+        owner_hotkey: key("//owner").hotkey(),
+        owner_coldkey: key("//owner").public().coldkey(),
+        tao_in: Rao::new(0),
+        alpha_in: Alpha::new(0),
+        alpha_out: Alpha::new(0),
+        burn: Rao::new(0),
+        neurons,
+        weights: None,
+        bonds: None,
+    });
+    chain.mine(block);
+    chain
 }

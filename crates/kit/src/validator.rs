@@ -3,6 +3,7 @@
 mod steps;
 mod weights;
 
+use std::error::Error;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use rand::seq::SliceRandom as _;
 use taonet_chain::{Chain, ChainError};
 use taonet_http::Readiness;
 use taonet_ledger::{Ledger, LedgerError, Submitter};
-use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry};
+use taonet_neuron::{AddressPolicy, MinerDirectory, MinerEntry, Neuron};
 use taonet_primitives::{NetUid, Uid};
-use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_service::{BLOCK_TIME, Shutdown, sleeper, system_clock};
 use taonet_validator::signer::AuditLog;
 use taonet_validator::{EpochError, EpochReport, LocalWeights, StateError, StateFile};
 use taonet_wallet::Keypair;
@@ -28,34 +29,55 @@ use weights::AverageWeights;
 
 pub use steps::{StepError, StepReport};
 
+/// Any error of a [`Challenge`].
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
 /// The subnet's part of a [`Validator`]: which requests miners get, and what their responses are worth.
+///
+/// Steps run in a task of their own, beside the weight epochs. Work that keeps a processor busy for more than some
+/// milliseconds, such as running a model, belongs on a thread of its own (`tokio::task::spawn_blocking`): otherwise it
+/// delays all other tasks, and [`ValidatorSettings::challenge_timeout`] has no effect on it.
 pub trait Challenge: Send + Sync + 'static {
     /// Kind of the requests.
     type Request: Protocol;
 
-    /// Creates the request of the next step, which all chosen miners get. A miner must not be able to predict it.
-    fn request(&self) -> Self::Request;
+    /// Draws the miners of the next step from the eligible neurons; by default, as `setting` says. Drawn neurons that
+    /// publish no permitted address are not queried, and have the reward 0.
+    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
+        setting.choose(eligible)
+    }
+
+    /// Creates the request of the next step, which all these miners get. A miner must not be able to predict it.
+    ///
+    /// # Errors
+    /// Any error fails the step. It is no failure of the miners, whose scores remain.
+    fn request(&self, miners: &[MinerEntry]) -> impl Future<Output = Result<Self::Request, BoxError>> + Send;
 
     /// Returns the reward of each reply, in the order of the replies. Rewards are limited to `0.0..=1.0`, and a reward
     /// that is not a number counts as 0.
+    ///
+    /// # Errors
+    /// Any error fails the step, such as that of a service that computes rewards.
     fn rewards(
         &self,
         request: &Self::Request,
         replies: &[Reply<Self::Request>],
-    ) -> impl Future<Output = Vec<f64>> + Send;
+    ) -> impl Future<Output = Result<Vec<f64>, BoxError>> + Send;
 }
 
-/// Which miners a step queries.
+/// Which of the eligible neurons a step queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Select {
-    /// All miners.
+    /// All of them.
     All,
-    /// At most this many miners, chosen at random for each step.
+    /// At most this many, chosen at random for each step.
     Random(usize),
 }
 
 impl Select {
-    fn choose(self, mut miners: Vec<MinerEntry>) -> Vec<MinerEntry> {
+    /// Chooses neurons, none of them twice.
+    #[must_use]
+    pub fn choose(self, mut miners: Vec<Neuron>) -> Vec<Neuron> {
         if let Self::Random(count) = self {
             miners.shuffle(&mut rand::rng());
             miners.truncate(count);
@@ -71,10 +93,17 @@ pub struct ValidatorSettings {
     pub select: Select,
     /// Limits on the requests of a step.
     pub query: QueryLimits,
-    /// Time between the starts of two steps.
+    /// Time between the starts of two steps, also across restarts.
     pub interval: Duration,
-    /// Share of the newest reward in a miner's score, in `0.0..=1.0`.
+    /// Timeout of [`Challenge::request`], and that of [`Challenge::rewards`].
+    pub challenge_timeout: Duration,
+    /// Share of the newest reward in a miner's score: above 0, at most 1.
     pub alpha: f64,
+    /// Number of blocks after which the score of a hotkey that has left the subnet is deleted.
+    pub absence: u32,
+    /// Number of weight epochs after which scores are too old to be submitted, if no step has completed since. The
+    /// epoch then waits for a step until its last third.
+    pub max_score_epochs: u32,
     /// At which addresses miners are called.
     pub addresses: AddressPolicy,
     /// Whether neurons with a validator permit are not queried.
@@ -84,14 +113,18 @@ pub struct ValidatorSettings {
 }
 
 impl ValidatorSettings {
-    /// Creates the default settings: a step per minute queries all neurons at public addresses, the newest reward
-    /// counts a tenth, weight epochs are 100 blocks long, and unearned weight goes to uid 0.
+    /// Creates the default settings: a step per minute queries all neurons at public addresses, the challenge has 5
+    /// minutes, the newest reward counts a tenth, scores of absent hotkeys are kept for 100 blocks, weight epochs are
+    /// 100 blocks long, scores are too old after 3 of them, and unearned weight goes to uid 0.
     pub fn new(netuid: NetUid) -> Self {
         Self {
             select: Select::All,
             query: QueryLimits::default(),
             interval: Duration::from_mins(1),
+            challenge_timeout: Duration::from_mins(5),
             alpha: 0.1,
+            absence: 100,
+            max_score_epochs: 3,
             addresses: AddressPolicy::default(),
             excludes_permits: false,
             epochs: taonet_validator::ValidatorSettings {
@@ -102,12 +135,31 @@ impl ValidatorSettings {
             },
         }
     }
+
+    /// Maximum age of scores in blocks.
+    const fn max_score_age(&self) -> u32 {
+        self.epochs.tempo.saturating_mul(self.max_score_epochs)
+    }
+
+    fn check(&self) -> Result<(), ValidatorError> {
+        // Not a number is in no range.
+        if !(f64::MIN_POSITIVE..=1.0).contains(&self.alpha) {
+            return Err(ValidatorError::Setting("`alpha` must be above 0 and at most 1"));
+        }
+        if BLOCK_TIME.saturating_mul(self.max_score_age()) <= self.interval {
+            return Err(ValidatorError::Setting("`max_score_epochs` must be longer than `interval`"));
+        }
+        Ok(())
+    }
 }
 
 /// Why a validator could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ValidatorError {
+    /// A setting is out of its range.
+    #[error("invalid settings: {0}")]
+    Setting(&'static str),
     /// The weight ledger cannot be opened.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -129,9 +181,9 @@ pub enum ValidatorError {
 }
 
 /// A validator. Steps query miners and move the averages of their rewards; weight epochs submit these averages as
-/// weights. Both run side by side, and a restart resumes both.
+/// weights. Both run side by side, each in a task of its own, and a restart resumes both.
 pub struct Validator<C> {
-    steps: Steps<C>,
+    steps: Arc<Steps<C>>,
     epochs: taonet_validator::Validator<AverageWeights>,
 }
 
@@ -141,7 +193,8 @@ impl<C: Challenge> Validator<C> {
     /// ledger's unfinished submissions.
     ///
     /// # Errors
-    /// [`ValidatorError`] when the directory is unusable or in use, or the chain is unreachable.
+    /// [`ValidatorError`] when a setting is out of its range, the directory is unusable or in use, or the chain is
+    /// unreachable.
     pub async fn open(
         challenge: C,
         keypair: Keypair,
@@ -150,6 +203,7 @@ impl<C: Challenge> Validator<C> {
         settings: ValidatorSettings,
         shutdown: &Shutdown,
     ) -> Result<Self, ValidatorError> {
+        settings.check()?;
         let netuid = settings.epochs.netuid;
         let ledger = Ledger::open(&directory.join("weights")).await?;
         let audit = AuditLog::open(&directory.join("audit.jsonl")).map_err(ValidatorError::Audit)?;
@@ -161,18 +215,18 @@ impl<C: Challenge> Validator<C> {
             excludes_permits: settings.excludes_permits,
             ..MinerDirectory::new(settings.addresses.clone())
         };
-        let signer = Signer::new(keypair, "0.0.0.0", DendriteScheme::new().class(C::Request::class()));
-        let client = SignedClient::with_addresses(signer, ClientConfig::default(), settings.addresses.permitted())?;
+        let client = client::<C::Request>(keypair, &settings)?;
         let service = LocalWeights::new(chain, submitter).with_audit(audit).start(shutdown);
         let epochs = taonet_validator::Validator::new(
-            AverageWeights::new(scores.clone()),
+            AverageWeights::new(scores.clone(), settings.max_score_age()),
             service.clone(),
             settings.epochs.clone(),
             state,
             system_clock(),
             sleeper(),
         );
-        Ok(Self { steps: Steps { challenge, service, client, scores, directory, settings }, epochs })
+        let steps = Steps { challenge, service, client, scores, directory, settings, clock: system_clock() };
+        Ok(Self { steps: Arc::new(steps), epochs })
     }
 
     /// Marks `readiness` as ready once the first block is seen: before that, no weights can be submitted.
@@ -181,16 +235,20 @@ impl<C: Challenge> Validator<C> {
         Self { epochs: self.epochs.with_readiness(readiness), ..self }
     }
 
-    /// Runs steps and weight epochs until shutdown.
-    pub async fn run(&mut self, shutdown: &Shutdown) {
-        tokio::join!(self.steps.run(shutdown), self.epochs.run(shutdown));
+    /// Runs steps and weight epochs until shutdown. Steps are a task of `shutdown`: a challenge that never returns does
+    /// not delay the weights, and one that panics shuts the program down.
+    pub async fn run(mut self, shutdown: &Shutdown) {
+        let (steps, stop) = (Arc::clone(&self.steps), shutdown.clone());
+        shutdown.spawn("steps", async move { steps.run(&stop).await });
+        self.epochs.run(shutdown).await;
     }
 
     /// Queries miners once and moves their scores.
     ///
     /// # Errors
-    /// [`StepError`] when the neurons cannot be read, the request cannot be sent, the number of rewards is not that of
-    /// the replies, or the scores cannot be written. No score has changed then, unless a commit failed.
+    /// [`StepError`] when the neurons cannot be read or are older than those of the last step, the challenge fails or
+    /// takes too long, the request cannot be sent, the number of rewards is not that of the replies, or the scores
+    /// cannot be written. No score has changed then, unless a commit failed.
     pub async fn step(&self) -> Result<StepReport, StepError> {
         self.steps.step().await
     }
@@ -198,10 +256,18 @@ impl<C: Challenge> Validator<C> {
     /// Submits the scores as weights, whether or not an epoch is due.
     ///
     /// # Errors
-    /// [`EpochError`] when the chain is unreachable, or the scores cannot be read.
+    /// [`EpochError`] when the chain is unreachable, the scores cannot be read, or they are too old and the epoch is
+    /// not in its last third.
     pub async fn set_weights(&mut self) -> Result<EpochReport, EpochError> {
         self.epochs.run_once().await
     }
+}
+
+/// Creates the client of a validator, which calls permitted addresses and reads responses up to the limit of a query.
+fn client<P: Protocol>(keypair: Keypair, settings: &ValidatorSettings) -> Result<SignedClient, CallError> {
+    let signer = Signer::new(keypair, "0.0.0.0", DendriteScheme::new().class(P::class()));
+    let config = ClientConfig { max_response_bytes: settings.query.max_response_bytes, ..ClientConfig::default() };
+    SignedClient::with_addresses(signer, config, settings.addresses.permitted())
 }
 
 impl<C> std::fmt::Debug for Validator<C> {
@@ -211,27 +277,4 @@ impl<C> std::fmt::Debug for Validator<C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::testing::{entry, key};
-
-    #[test]
-    fn random_selection_has_the_requested_size_and_no_miner_twice() {
-        let miners: Vec<_> = (0..5).map(|uid| entry(uid, key("//miner").hotkey(), 8091)).collect();
-        let chosen = |select: Select| {
-            let chosen = select.choose(miners.clone());
-            let uids: BTreeSet<_> = chosen.iter().map(|miner| miner.uid).collect();
-            assert_eq!(uids.len(), chosen.len(), "{select:?}");
-            uids
-        };
-        for (select, count) in
-            [(Select::All, 5), (Select::Random(0), 0), (Select::Random(3), 3), (Select::Random(9), 5)]
-        {
-            assert_eq!(chosen(select).len(), count, "{select:?}");
-        }
-        let seen: BTreeSet<_> = (0..200).flat_map(|_| chosen(Select::Random(1))).collect();
-        assert_eq!(seen.len(), 5, "each miner is chosen at times");
-    }
-}
+mod tests;

@@ -72,7 +72,7 @@ impl MinerDirectory {
     }
 
     /// Whether a neuron is called if its address is permitted.
-    fn is_eligible(&self, neuron: &Neuron) -> bool {
+    pub fn is_eligible(&self, neuron: &Neuron) -> bool {
         self.own_hotkey != Some(neuron.hotkey)
             && !(self.excludes_permits && neuron.validator_permit == Some(true))
             && (self.targets.is_empty() || self.targets.contains(&neuron.uid))

@@ -1,7 +1,9 @@
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_wire::Standing;
 
 /// The neurons of a subnet at one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,16 @@ impl Neurons {
         self.list.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid)
     }
 
+    /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that the source does not
+    /// report is none.
+    pub fn standings(&self) -> HashMap<Hotkey, Standing> {
+        let standing = |neuron: &Neuron| Standing {
+            stake: neuron.stake.map_or(0, Rao::get),
+            validator_permit: neuron.validator_permit == Some(true),
+        };
+        self.list.iter().map(|neuron| (neuron.hotkey, standing(neuron))).collect()
+    }
+
     /// Returns the hotkey of a uid, if it is registered.
     pub fn hotkey_of(&self, uid: Uid) -> Option<Hotkey> {
         self.list.iter().find(|neuron| neuron.uid == uid).map(|neuron| neuron.hotkey)
@@ -74,5 +86,21 @@ impl From<&Metagraph> for Neurons {
             ..Neuron::new(neuron.uid, neuron.hotkey, neuron.axon.map(|axon| axon.address))
         };
         Self::new(metagraph.block.number, metagraph.neurons.iter().map(neuron).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standings_have_what_the_source_reports() {
+        let neuron = |byte: u8| Neuron::new(Uid(byte.into()), Hotkey::from_bytes([byte; 32]), None);
+        let reported = Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
+        let standings = Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).standings();
+        let expected = [(0, 0, false), (1, 5, true)].map(|(byte, stake, validator_permit)| {
+            (Hotkey::from_bytes([byte; 32]), Standing { stake, validator_permit })
+        });
+        assert_eq!(standings, HashMap::from(expected));
     }
 }

@@ -7,6 +7,7 @@ mod error;
 mod language;
 mod packages;
 mod pull;
+mod repository;
 mod store;
 mod voices;
 mod whisper;
@@ -128,6 +129,11 @@ pub(crate) const CATALOGUE: &[ModelSpec] = &[
 ];
 
 impl ModelSpec {
+    /// Returns all models of the catalogue.
+    pub const fn all() -> &'static [Self] {
+        CATALOGUE
+    }
+
     /// Finds a model by its name, or by the name of its repository on the hub.
     ///
     /// # Errors

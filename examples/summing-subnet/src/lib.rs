@@ -22,7 +22,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taonet_kit::{Caller, Challenge, Miner, MinerSettings, Protocol, Reply, SynapseClass, SynapseError};
+use taonet_kit::{
+    BoxError, Caller, Challenge, Miner, MinerEntry, MinerSettings, Protocol, Reply, SynapseClass, SynapseError,
+};
 use taonet_wallet::Keypair;
 
 /// A request to add two numbers, and its response.
@@ -59,17 +61,17 @@ pub struct Summing;
 impl Challenge for Summing {
     type Request = Sum;
 
-    fn request(&self) -> Sum {
+    async fn request(&self, _: &[MinerEntry]) -> Result<Sum, BoxError> {
         let number = || rand::random_range(-1_000_000_000..=1_000_000_000);
-        Sum { a: number(), b: number(), sum: None }
+        Ok(Sum { a: number(), b: number(), sum: None })
     }
 
-    async fn rewards(&self, request: &Sum, replies: &[Reply<Sum>]) -> Vec<f64> {
+    async fn rewards(&self, request: &Sum, replies: &[Reply<Sum>]) -> Result<Vec<f64>, BoxError> {
         let right = Some(request.a + request.b);
         let reward = |reply: &Reply<Sum>| match &reply.response {
             Ok(response) if response.sum == right => 1.0,
             Ok(_) | Err(_) => 0.0,
         };
-        replies.iter().map(reward).collect()
+        Ok(replies.iter().map(reward).collect())
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -20,13 +21,13 @@ use tokio::net::TcpListener;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Network: finney, test, local or the URL of a node
-    #[arg(long, default_value = "local")]
+    #[arg(long, env = "BT_NETWORK", default_value = "local")]
     network: Network,
     /// Netuid of the subnet
     #[arg(long)]
     netuid: NetUid,
     /// Directory of the wallets
-    #[arg(long, default_value = DEFAULT_ROOT)]
+    #[arg(long, env = "BT_WALLET_PATH", default_value = DEFAULT_ROOT)]
     wallet_path: PathBuf,
     /// Name of the wallet with the hotkey
     #[arg(long, default_value = "default")]
@@ -60,6 +61,9 @@ enum Role {
         /// Directory of the scores and of the submitted weights
         #[arg(long, default_value = "state")]
         state: PathBuf,
+        /// Seconds between the starts of two steps
+        #[arg(long, default_value_t = 60)]
+        interval: u64,
         /// Address that represents this machine; for development chains, which reject loopback addresses
         #[arg(long, value_name = "IP")]
         local_miner_ip: Option<String>,
@@ -86,9 +90,10 @@ async fn main() -> anyhow::Result<()> {
             let listener = TcpListener::bind(listen).await.context("cannot listen on the address of --listen")?;
             miner(keypair, settings).with_readiness(readiness).run(listener, chain, &shutdown).await?;
         }
-        Role::Validator { state, local_miner_ip } => {
+        Role::Validator { state, interval, local_miner_ip } => {
             let addresses = AddressPolicy { local_miner_ip, ..AddressPolicy::default() };
-            let settings = ValidatorSettings { addresses, ..ValidatorSettings::new(arguments.netuid) };
+            let interval = Duration::from_secs(interval);
+            let settings = ValidatorSettings { addresses, interval, ..ValidatorSettings::new(arguments.netuid) };
             let validator = Validator::open(Summing, keypair, chain, &state, settings, &shutdown).await?;
             validator.with_readiness(readiness).run(&shutdown).await;
         }

@@ -93,7 +93,7 @@ fn what_cannot_be_recorded_or_forked_is_refused_with_a_remedy() {
     std::fs::write(file("newer"), first.replace("\"version\":1", "\"version\":2")).unwrap();
     for (name, text) in [
         ("absent", "cannot read the recording"),
-        ("other", "is not a recording; hint: create one with tao localnet record"),
+        ("other", "hint: create one with tao localnet record"),
         ("cut", "truncated or corrupt: line"),
         ("newer", "has format version 2, expected 1"),
     ] {

@@ -116,7 +116,7 @@ fn a_hotkey_lends_stake_to_its_children() {
     let (_, told) = failure(&output);
     assert_eq!(told["error"]["name"], "SubtensorModule.TxRateLimitExceeded", "{told}");
     assert_eq!(told["outcome"], "unsent", "{told}");
-    assert!(stderr(&output).contains("hint: wait "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("\"hint\":\"wait "), "{}", stderr(&output));
     let scheduled = get(&hotkey)["scheduled"].clone();
     assert_eq!(
         (&scheduled["children"][0]["hotkey"], &scheduled["children"][0]["percent"], &scheduled["from_block"]),

@@ -54,6 +54,20 @@ fn a_chain_is_started_steered_and_stopped_by_its_folder() {
 }
 
 #[test]
+fn malformed_extrinsic_of_client_prints_no_panic() {
+    let daemon = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
+    let url = daemon.url().replacen("ws://", "http://", 1);
+    let question = json!({ "jsonrpc": "2.0", "id": 1, "method": "payment_queryInfo", "params": ["0x1234"] });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let answer: Value = runtime.block_on(async {
+        let answer = reqwest::Client::new().post(url).json(&question).send().await.unwrap();
+        answer.json().await.unwrap()
+    });
+    assert_eq!(answer["error"]["message"], "Unable to query dispatch info.", "{answer}");
+    assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+}
+
+#[test]
 fn a_saved_chain_is_loaded_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));

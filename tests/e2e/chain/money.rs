@@ -89,6 +89,26 @@ fn what_cannot_be_paid_is_refused() {
         let message = told["error"]["message"].as_str().unwrap();
         assert!(message.contains("already registered on subnet 59, with uid"), "{message}");
     }
+    let named = |arguments: &str| format!("SubtensorModule.{arguments} netuid=59 hotkey={BOB}");
+    let (again, batched) = (named("burned_register"), named("register_limit limit_price=1000tao"));
+    let (sale, cheap) = (named("remove_stake amount_unstaked=1"), named("register_limit limit_price=1"));
+    let cheap = cheap.replace(BOB, "//Nobody");
+    for (arguments, name) in [
+        (["call", &again], "HotKeyAlreadyRegisteredInSubNet"),
+        (["batch", &batched], "HotKeyAlreadyRegisteredInSubNet"),
+        (["call", &again.replace("netuid=59", "netuid=77")], "SubnetNotExists"),
+        (["call", &cheap], "RegistrationPriceLimitExceeded"),
+        (["call", &sale], "NotEnoughStakeToWithdraw"),
+    ] {
+        let [command, call] = arguments;
+        let words = if command == "call" { call.split(' ').collect() } else { vec![call] };
+        for further in ["--yes", "--dry-run"] {
+            let (code, told) = failure(&chain.tao(&[&[command][..], &words, &[further]].concat(), &AS_ALICE));
+            let expected = json!(format!("SubtensorModule.{name}"));
+            assert_eq!((code, &told["error"]["name"]), (5, &expected), "{call} {further}: {told}");
+            assert!(told["outcome"] == "unsent" || told["valid"] == false, "{call} {further}: {told}");
+        }
+    }
     let to_root = ["--to-netuid", "0"];
     for (arguments, further) in [
         (&["stake", "remove", "1"][..], &[][..]),

@@ -50,7 +50,8 @@ fn a_neuron_registers_serves_and_publishes() {
             "{told}"
         );
         assert!(stderr(&output).contains("the rate limit is 100000 blocks"), "{}", stderr(&output));
-        assert!(stderr(&output).contains("hint: wait 999"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("\"hint\":\"wait 999"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("blocks, about 83 minutes"), "{}", stderr(&output));
     }
     // The same with `bb register-axon`, which then publishes another port.
     set_rate_limit("0");
@@ -257,6 +258,20 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
 }
 
 #[test]
+fn wait_for_rate_limit_is_in_blocks_on_chain_without_block_time() {
+    let chain = Chain::with(&["--block-time", "instant"]);
+    chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port"];
+    chain.ask(&[&serve[..], &["8091"]].concat());
+    let set = ["localnet", "set-storage", "SubtensorModule.ServingRateLimit", "59", "100", "--network", chain.url()];
+    document(&tao().args(set).arg("--json").output().unwrap());
+    let error = refusal(&chain.tao(&[&serve[..], &["8092"]].concat(), &[]), 5);
+    let hint = error.lines().last().unwrap();
+    assert!(hint.starts_with("hint: wait 9") && hint.ends_with(" blocks"), "{error}");
+}
+
+#[test]
 fn weights_within_the_rate_limit_are_not_sent() {
     let chain = Chain::start();
     chain.wallet();
@@ -283,7 +298,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
             let error = stderr(&output);
             let limit = "the rate limit is 100000 blocks between two submissions of a neuron's weights";
             // The first submission is less than 1 000 blocks old.
-            assert!(error.contains(limit) && error.contains("hint: wait 99"), "{error}");
+            assert!(error.contains(limit) && error.contains("\"hint\":\"wait 99"), "{error}");
         }
     };
     is_refused(&weights, "SubtensorModule.SettingWeightsTooFast");

@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::{ALICE, AS_ALICE, Chain, failure};
-use crate::support::refusal;
+use crate::cli::candidates;
+use crate::support::{document, refusal, tao};
 
 #[test]
 fn subnets_are_created_started_and_shown() {
@@ -33,6 +34,22 @@ fn subnets_are_created_started_and_shown() {
     assert!(text(&["subnets", "show", "60"]).contains(&coldkey));
     assert!(text(&["subnets", "hyperparameters", "60"]).contains("min_burn"));
     assert!(text(&["metagraph", "60", "--full"]).contains("weights W"));
+}
+
+#[test]
+fn listed_subnets_are_completed() {
+    let chain = Chain::with(&["--block-time", "1s"]);
+    let cache = tempfile::tempdir().unwrap();
+    let here = || {
+        let mut command = tao();
+        command.env("XDG_CACHE_HOME", cache.path()).env("BT_CHAIN_ENDPOINT", chain.url());
+        command
+    };
+    assert!(candidates(here(), &["tao", "metagraph", "7"]).is_empty());
+    document(&here().args(["subnets", "list", "--json"]).output().unwrap());
+    assert_eq!(candidates(here(), &["tao", "metagraph", "7"]), ["7"]);
+    // The subnets of another network are not known.
+    assert!(candidates(here(), &["tao", "metagraph", "--network", "finney", "7"]).is_empty());
 }
 
 #[test]

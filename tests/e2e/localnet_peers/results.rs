@@ -1,4 +1,4 @@
-//! Results that the scripts report, and their tables in docs/localnet.md.
+//! Results that the scripts report, and their tables in docs/localnet-tools.md.
 
 use std::collections::BTreeMap;
 
@@ -76,15 +76,15 @@ impl Did {
     }
 }
 
-/// Compares the table after a comment of docs/localnet.md with the results, or writes it.
+/// Compares the table after a comment of docs/localnet-tools.md with the results, or writes it.
 pub(super) fn check_table(comment: &str, tools: &[&Did]) {
     const END: &str = "<!-- end -->\n";
     let begin = format!("<!-- {comment} -->\n");
     let rows: String = tools.iter().map(|did| did.rows()).collect();
     let table = format!("| Tool | Operation | Result |\n|---|---|---|\n{rows}");
-    let path = repository("docs/localnet.md");
+    let path = repository("docs/localnet-tools.md");
     let document = std::fs::read_to_string(&path).unwrap();
-    let (head, rest) = document.split_once(&begin).expect("docs/localnet.md has a place for the table");
+    let (head, rest) = document.split_once(&begin).expect("docs/localnet-tools.md has a place for the table");
     let (written, tail) = rest.split_once(END).expect("the table ends");
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{begin}{table}{END}{tail}")).unwrap();

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde_json::json;
 use taonet_primitives::{BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Uid};
 
 use super::accounts::key;
@@ -22,6 +24,30 @@ impl Client {
         let read = async { self.inner.is_development(self.inner.hash(At::Head).await?).await };
         self.inner.rpc.in_time("sudo key", read).await
     }
+
+    /// Returns the time between two blocks; `None` if a localnet makes blocks on demand, or as fast as it can. Nodes
+    /// other than a localnet on this machine make one per block time.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn block_interval(&self) -> Result<Option<Duration>, ChainError> {
+        match self.inner.rpc.request("dev_status", json!([])).await {
+            Ok(Schedule { clock: Some(_), block_millis }) => Ok(block_millis.map(Duration::from_millis)),
+            Ok(Schedule { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
+                Ok(Some(self.inner.rpc.pace.block_time()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The clock of a localnet, of which a follower has none.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Schedule {
+    clock: Option<String>,
+    /// Time between two blocks, if the clock is `every`.
+    block_millis: Option<u64>,
 }
 
 impl Inner {

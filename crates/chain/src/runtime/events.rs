@@ -2,9 +2,9 @@ use codec::{Compact, Decode as _};
 use subxt::ext::scale_value::ValueDef;
 use subxt::ext::scale_value::scale::DecodeError;
 use taonet_primitives::Rao;
+use taonet_scale_json::{fields_of, to_json};
 
 use super::{Runtime, all_read};
-use crate::json::{self, fields_of};
 use crate::{ChainError, DispatchError, Event, Phase};
 
 /// Events with the result of a call within a call: pallet, event and field.
@@ -39,7 +39,7 @@ impl Runtime {
             2 => Phase::Initialization,
             other => return Err(EventError::NoPhase(other)),
         };
-        let value = json::read(bytes, self.metadata().outer_enums().event_enum_ty(), self.types())?;
+        let value = taonet_scale_json::read(bytes, self.metadata().outer_enums().event_enum_ty(), self.types())?;
         Vec::<[u8; 32]>::decode(bytes)?;
         let ValueDef::Variant(outer) = value.value else { return Err(EventError::NotAnEnum) };
         let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
@@ -110,7 +110,7 @@ fn event_fields(
 ) -> serde_json::Value {
     use subxt::ext::scale_value::Composite;
     match fields {
-        Composite::Unnamed(fields) => fields.iter().map(|field| crate::json::to_json(field, types)).collect(),
+        Composite::Unnamed(fields) => fields.iter().map(|field| to_json(field, types)).collect(),
         named @ Composite::Named(_) => fields_of(named, types),
     }
 }

@@ -9,11 +9,11 @@ use subxt::ext::scale_value::scale::DecodeError;
 use subxt::ext::scale_value::{Composite, ValueDef};
 use subxt::tx::Payload;
 use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao, counted};
+use taonet_scale_json::{fields_of, to_json};
 use taonet_wallet::{CryptoType, Keypair};
 
 use super::{Runtime, fee_of, summary};
 use crate::hash::blake2_256;
-use crate::json::{self, fields_of, to_json};
 use crate::{
     ArgumentInfo, Block, Call, CallInfo, ChainError, Decoded, DecodedCall, DecodedExtrinsic, Event, Extrinsic,
     Mortality, Phase, SignOptions, SignedExtrinsic,
@@ -229,7 +229,7 @@ impl Runtime {
             BARE_V4 | BARE_V5 => (None, Vec::new()),
             SIGNED_V4 => {
                 let types = self.metadata().extrinsic_signature_info().map_err(ExtrinsicInfoError::into_owned)?;
-                let signer = json::read(rest, types.address_id, self.types())?;
+                let signer = taonet_scale_json::read(rest, types.address_id, self.types())?;
                 let signer = to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
                 self.skip(rest, types.signature_id)?;
                 let extensions = self.decode_extensions(rest, None)?;
@@ -252,7 +252,7 @@ impl Runtime {
     /// Decodes a call: a variant of the runtime's outer call enum, which contains a variant of the pallet's call enum.
     fn decode_call<'a>(&self, bytes: &mut &'a [u8]) -> Result<CallParts<'a>, ExtrinsicError> {
         let all = *bytes;
-        let value = json::read(bytes, self.metadata().outer_enums().call_enum_ty(), self.types())?;
+        let value = taonet_scale_json::read(bytes, self.metadata().outer_enums().call_enum_ty(), self.types())?;
         let ValueDef::Variant(outer) = value.value else { return Err(ExtrinsicError::NotAnEnum) };
         let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
             return Err(ExtrinsicError::NotAnEnum);
@@ -269,14 +269,14 @@ impl Runtime {
     fn decode_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<Vec<(String, Json)>, ExtrinsicError> {
         let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
         let decode = |extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
-            let value = json::read(bytes, extension.id, self.types())?;
+            let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
             Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
         };
         extensions.extension_ids.iter().map(decode).collect()
     }
 
     fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
-        let length = json::check(bytes, type_id, self.types())?;
+        let length = taonet_scale_json::check(bytes, type_id, self.types())?;
         *bytes = bytes.get(length..).unwrap_or_default();
         Ok(())
     }

@@ -9,9 +9,9 @@ use subxt::ext::scale_value::Value;
 use subxt::ext::scale_value::scale::encode_as_type;
 use subxt::metadata::StorageMetadata;
 use taonet_primitives::counted;
+use taonet_scale_json::{JsonError, to_json, to_value};
 
 use super::{Runtime, all_read, summary};
-use crate::json::{self, JsonError, to_json, to_value};
 use crate::{ChainError, StorageItem};
 
 /// The length of the key prefix in bytes: the hashes of pallet and item.
@@ -122,7 +122,7 @@ impl Runtime {
             if !part.hasher.ends_with_key() {
                 return Err(ChainError::decode(what(), KeyError::Hashed));
             }
-            let length = json::check(value, part.key_id, self.types());
+            let length = taonet_scale_json::check(value, part.key_id, self.types());
             let length = length.map_err(|error| ChainError::decode(what(), error))?;
             let (value, after) = value.split_at_checked(length).unwrap_or((value, &[]));
             parts.push((part.key_id, value));
@@ -142,7 +142,7 @@ pub(crate) trait StorageKeys: Sized {
 impl StorageKeys for Vec<Json> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
         let read = |(type_id, mut bytes): (u32, &[u8])| {
-            let value = json::read(&mut bytes, type_id, runtime.types());
+            let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
             value
                 .map(|value| to_json(&value, runtime.types()))
                 .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use taonet_chain::{At, Chain as _, Client};
+use taonet_chain::{At, Client};
 use taonet_primitives::{BlockNumber, counted};
 
 use super::{Obstacle, failed};
@@ -18,19 +18,28 @@ pub(crate) struct RateLimit {
 impl RateLimit {
     /// Returns why the limit does not allow another action in the next block; `None` if it does. `last` is the block of
     /// the last action.
-    pub(crate) fn obstacle(self, chain: &Client, last: u64, blocks: u64, head: BlockNumber) -> Option<Obstacle> {
-        let wait = blocks_to_wait(last, blocks, head)?;
-        Some(self.refusal(last, blocks, wait, chain.block_time()))
+    pub(crate) async fn obstacle(
+        self,
+        chain: &Client,
+        last: u64,
+        blocks: u64,
+        head: BlockNumber,
+    ) -> anyhow::Result<Option<Obstacle>> {
+        let Some(wait) = blocks_to_wait(last, blocks, head) else { return Ok(None) };
+        let interval = chain.block_interval().await.map_err(failed)?;
+        Ok(Some(self.refusal(last, blocks, wait, interval)))
     }
 
-    /// Returns the obstacle of an action that has to wait for `wait` more blocks.
-    fn refusal(self, last: u64, blocks: u64, wait: u64, block_time: Duration) -> Obstacle {
+    /// Returns the obstacle of an action that has to wait for `wait` more blocks. Without an interval, the chain makes
+    /// blocks on demand, and no time can be said.
+    fn refusal(self, last: u64, blocks: u64, wait: u64, interval: Option<Duration>) -> Obstacle {
+        let time = interval
+            .map_or_else(String::new, |interval| format!(", about {}", duration(interval.as_secs_f64() * wait as f64)));
         let text = format!(
-            "the rate limit is {} between {}, and the last one is in block {last}\nhint: wait {}, about {}",
+            "the rate limit is {} between {}, and the last one is in block {last}\nhint: wait {}{time}",
             counted(blocks, "block"),
             self.actions,
-            counted(wait, "block"),
-            duration(block_time.as_secs_f64() * wait as f64)
+            counted(wait, "block")
         );
         Obstacle { name: self.error, text }
     }
@@ -78,12 +87,12 @@ mod tests {
     #[test]
     fn obstacle_names_limit_and_wait() {
         let limit = RateLimit { error: "SubtensorModule.SettingWeightsTooFast", actions: "two submissions of weights" };
-        let Obstacle { name, text } = limit.refusal(40, 100, 39, Duration::from_secs(12));
-        assert_eq!(name, limit.error);
-        assert_eq!(
-            text,
-            "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40\nhint: wait \
-             39 blocks, about 8 minutes"
-        );
+        for (interval, wait) in [(Some(Duration::from_secs(12)), "39 blocks, about 8 minutes"), (None, "39 blocks")] {
+            let Obstacle { name, text } = limit.refusal(40, 100, 39, interval);
+            assert_eq!(name, limit.error);
+            let last =
+                "the rate limit is 100 blocks between two submissions of weights, and the last one is in block 40";
+            assert_eq!(text, format!("{last}\nhint: wait {wait}"));
+        }
     }
 }

@@ -72,15 +72,11 @@ const CUSTOM_HINTS: [(u8, &str); 14] = [
     (
         6,
         "wait for the rate limit of this call: weights_rate_limit in `tao subnets hyperparameters N` for weights, 150 \
-         blocks (30 minutes) between changes of children, 5 days between swaps of a coldkey's hotkeys",
+         blocks between changes of children, HotkeySwapOnSubnetInterval blocks between swaps of a coldkey's hotkeys",
     ),
     (8, "change --tolerance or --limit, or allow a partial trade with --partial"),
     (10, "register the hotkey with `tao register --netuid N`"),
-    (
-        12,
-        "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`; its default is 50 blocks (10 \
-         minutes)",
-    ),
+    (12, "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`; its default is 50 blocks"),
     (15, "the clock of this machine or of the node is wrong; run the command again"),
     (16, "the commit was revealed, or its epoch is over; commit again"),
     (17, "reveal in the epoch that follows the commit by commit_reveal_period, see `tao subnets hyperparameters N`"),

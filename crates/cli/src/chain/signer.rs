@@ -11,7 +11,7 @@ use taonet_wallet::Keypair;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use super::{Account, failed};
+use super::{Account, failed, set_network};
 use crate::commands::wallet::place::{self, HotkeyArgs, WalletArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::DevelopmentUri;
@@ -118,6 +118,17 @@ impl SigningKey for SigningHotkeyArgs {
 }
 
 impl SigningHotkeyArgs {
+    /// Opens the key that an option selects, for requests to a neuron; `None` if none does. A development key is an error
+    /// unless the network that the environment selects is a development chain.
+    pub(crate) fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
+        if self.is_development() {
+            check_development_before(&set_network(None)?)?;
+        } else if !self.hotkey.is_given() {
+            return Ok(None);
+        }
+        self.unlock().map(Some)
+    }
+
     /// Like [`SigningKey::unlock`], but by default with the hotkey in the operator's settings.
     pub(crate) fn unlock_configured(&self, settings: &WalletSettings) -> anyhow::Result<Keypair> {
         match self.development.key()? {

@@ -3,7 +3,6 @@
 //! The chain's transaction pool checks the fee only: a call above the balance is included, fails and costs its fee.
 
 use anyhow::Context as _;
-use serde_json::Value;
 use taonet_chain::{At, Client};
 use taonet_primitives::{AccountId, Rao};
 
@@ -11,15 +10,6 @@ use super::{Obstacle, failed};
 
 /// Name of the error in JSON documents.
 pub(super) const NAME: &str = "InsufficientBalance";
-
-/// Calls that take TAO from the account that makes them, with the argument that is the amount.
-const AMOUNTS: [(&str, &str); 5] = [
-    ("Balances.transfer_allow_death", "value"),
-    ("Balances.transfer_keep_alive", "value"),
-    ("Balances.burn", "value"),
-    ("SubtensorModule.add_stake", "amount_staked"),
-    ("SubtensorModule.add_stake_limit", "amount_staked"),
-];
 
 /// TAO that a call takes from an account, besides its fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +29,6 @@ impl Spending {
         let balance = chain.balance(account, At::Head).await.map_err(failed)?;
         let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
         Ok(Self { account, available, amount, remainder: Rao::ZERO })
-    }
-
-    /// Reads the balance for calls, given by their names and arguments, that are made one after the other. Counts the
-    /// calls up to the first one that takes no TAO, since that one may provide some. `None` if the first one does not.
-    pub(crate) async fn of_calls<'a>(
-        chain: &Client,
-        account: impl Into<AccountId>,
-        calls: impl IntoIterator<Item = (&'a str, &'a Value)>,
-    ) -> anyhow::Result<Option<Self>> {
-        let amount = total(calls);
-        if amount == Rao::ZERO {
-            return Ok(None);
-        }
-        Self::read(chain, account, amount).await.map(Some)
     }
 
     /// Requires that the account stays open: its existential deposit must remain.
@@ -91,7 +67,7 @@ impl Spending {
             format!(", and {remainder} TAO must remain in the account")
         };
         let hint = if available >= amount && remainder > Rao::ZERO {
-            "spend less, or close the account with --all or --allow-death"
+            "spend less, or close the account with --all or --allow-death of `tao transfer`"
         } else {
             "check the account with `tao balance`"
         };
@@ -109,19 +85,8 @@ async fn amount(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<Rao>
     serde_json::from_value(value).with_context(|| format!("malformed constant {pallet}.{name}"))
 }
 
-/// Returns the sum of the amounts of the first calls, up to the first one that takes no TAO.
-fn total<'a>(calls: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Rao {
-    let amount = |(name, arguments): (&'a str, &'a Value)| {
-        let (_, argument) = AMOUNTS.iter().find(|(call, _)| *call == name)?;
-        arguments.get(*argument)?.as_u64()
-    };
-    Rao::new(calls.into_iter().map_while(amount).fold(0, u64::saturating_add))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -145,24 +110,6 @@ mod tests {
                 None => assert_eq!(shortfall, None, "{spending:?}"),
                 Some(words) => assert!(shortfall.as_ref().is_some_and(|text| text.contains(words)), "{shortfall:?}"),
             }
-        }
-    }
-
-    #[test]
-    fn calls_are_counted_until_one_may_provide_tao() {
-        let transfer = ("Balances.transfer_keep_alive", json!({ "dest": "5F", "value": 3 }));
-        let stake = ("SubtensorModule.add_stake", json!({ "netuid": 1, "amount_staked": 4 }));
-        let unstake = ("SubtensorModule.remove_stake", json!({ "netuid": 1, "amount_unstaked": 9 }));
-        let excessive = ("Balances.burn", json!({ "value": u64::MAX }));
-        for (calls, expected) in [
-            (&[][..], 0),
-            (&[&transfer, &stake], 7),
-            (&[&transfer, &unstake, &transfer], 3),
-            (&[&unstake, &transfer], 0),
-            (&[&transfer, &excessive], u64::MAX),
-        ] {
-            let found = total(calls.iter().map(|(name, arguments)| (*name, arguments)));
-            assert_eq!(found, Rao::new(expected), "{calls:?}");
         }
     }
 }

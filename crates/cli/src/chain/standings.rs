@@ -3,19 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use taonet_chain::{At, Chain as _, ChainError, Client, Detail, Neuron};
-use taonet_primitives::{Hotkey, MechId, NetUid};
+use taonet_chain::{ChainError, Client};
+use taonet_neuron::Neurons;
+use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wire::Standing;
 
 /// Reads stakes and permits of a subnet's neurons at the newest block.
 pub(crate) async fn standings(chain: &Client, netuid: NetUid) -> Result<HashMap<Hotkey, Standing>, ChainError> {
-    let metagraph = chain.metagraph(netuid, MechId::default(), Detail::Lite, At::Head).await?;
-    let standing = |neuron: &Neuron| {
-        let standing = Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit };
-        (neuron.hotkey, standing)
-    };
-    Ok(metagraph.neurons.iter().map(standing).collect())
+    Ok(Neurons::read(chain, netuid).await?.standings())
 }
 
 /// Reads the standings at each interval and passes them to `replace`, until shutdown. While the chain is unreachable,

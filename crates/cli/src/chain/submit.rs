@@ -13,7 +13,7 @@ use taonet_wallet::Keypair;
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
 use super::signer::{PairArgs, SigningKey, check_development};
-use super::{Account, NetworkArgs, Obstacle, Spending, failed, report};
+use super::{Account, NamedCalls, NetworkArgs, Obstacle, Spending, failed, report};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::prompt;
@@ -63,8 +63,10 @@ impl<K: SigningKey> TxArgs<K> {
         Ok(chain)
     }
 
-    /// Opens the key that signs the call. A development key is checked by [`Self::connect`].
+    /// Opens the key that signs the call. A development key is checked by [`Self::connect`]. An invalid network is
+    /// reported before a missing wallet.
     pub(crate) fn unlock(&self) -> anyhow::Result<Keypair> {
+        self.network.network()?;
         self.key.unlock()
     }
 }
@@ -109,6 +111,11 @@ impl Plan {
     /// Sets the TAO that the call takes.
     pub(crate) fn spending(self, spending: Spending) -> Self {
         Self { spending: Some(spending), ..self }
+    }
+
+    /// Sets the result of the checks of a call that is given by its name.
+    pub(crate) fn checked(self, NamedCalls { spending, obstacle }: NamedCalls) -> Self {
+        Self { spending, obstacle, ..self }
     }
 
     /// Sets why the call is not sent, if there is a reason.

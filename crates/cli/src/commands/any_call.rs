@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
 
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, Spending, TxArgs, failed};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::table::table;
@@ -68,10 +68,10 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let target = format!("{pallet}.{name}");
-        let spending = if args.sudo {
-            None
+        let checked = if args.sudo {
+            NamedCalls::default()
         } else {
-            Spending::of_calls(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)]).await?
+            NamedCalls::check(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)]).await?
         };
         let about = json!({
             "call": target,
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         });
         let as_root = if args.sudo { " as root" } else { "" };
         let what = format!("Call {pallet}.{name} {arguments}{as_root}");
-        let plan = Plan { spending, ..Plan::new(call, what, about) };
+        let plan = Plan::new(call, what, about).checked(checked);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

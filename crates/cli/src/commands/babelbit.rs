@@ -11,6 +11,7 @@ mod compute_weights;
 mod config;
 mod engine;
 mod evidence;
+mod migrate;
 pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
@@ -91,6 +92,7 @@ pub(crate) enum Command {
     /// Show or check the settings from the environment
     #[command(subcommand)]
     Config(config::Command),
+    Migrate(migrate::MigrateArgs),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -124,5 +126,6 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Align(args) => align::run(args, context),
         Command::Bench(command) => bench::run(command, context),
         Command::Config(command) => config::run(command, context),
+        Command::Migrate(args) => migrate::run(args, context),
     }
 }

@@ -10,7 +10,7 @@ use taonet_chain::calls;
 use taonet_primitives::counted;
 
 use super::any_call::{self, Target};
-use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, Plan, Spending, TxArgs};
+use crate::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -94,12 +94,12 @@ pub(crate) fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
         }
         let key = args.tx.unlock()?;
         let pairs = named.iter().map(|(name, arguments)| (name.as_str(), arguments));
-        let spending = Spending::of_calls(&chain, args.tx.submit.coldkey(&key), pairs).await?;
+        let checked = NamedCalls::check(&chain, args.tx.submit.coldkey(&key), pairs).await?;
         let list: Vec<Value> =
             named.into_iter().map(|(name, arguments)| json!({ "call": name, "arguments": arguments })).collect();
         let about = json!({ "calls": list, "signer": key.coldkey() });
         let what = format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
-        let plan = Plan { spending, ..Plan::new(calls::batch_all(built), what, about) };
+        let plan = Plan::new(calls::batch_all(built), what, about).checked(checked);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

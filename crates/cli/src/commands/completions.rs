@@ -1,7 +1,11 @@
 //! The `tao completions` command.
 
-use clap::{Args, Command, ValueEnum};
+use std::fmt::Write as _;
 
+use clap::{Args, ValueEnum};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+
+use crate::completion::VARIABLE;
 use crate::context::Context;
 
 /// Print shell completions for `tao` or `bb`
@@ -28,17 +32,26 @@ enum Program {
     Bb,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, tao: Command, bb: Command, context: &Context) -> anyhow::Result<()> {
-    let (mut command, name) = match args.program {
-        Program::Tao => (tao, "tao"),
-        Program::Bb => (bb, "bb"),
+pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> anyhow::Result<()> {
+    let name = match args.program {
+        Program::Tao => "tao",
+        Program::Bb => "bb",
     };
-    let shell = match args.shell {
-        Shell::Bash => clap_complete::Shell::Bash,
-        Shell::Zsh => clap_complete::Shell::Zsh,
-        Shell::Fish => clap_complete::Shell::Fish,
+    let shell: &dyn EnvCompleter = match args.shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, name, &mut script);
-    context.print(String::from_utf8(script)?.trim_end())
+    // The shell looks the program up in its path, so that a script also works for a program that is installed later.
+    shell.write_registration(VARIABLE, name, name, name, &mut script)?;
+    let mut script = String::from_utf8(script)?;
+    if matches!(args.shell, Shell::Zsh) {
+        // As a file in $fpath, the script is the body of a function, which zsh calls for the first completion.
+        writeln!(
+            script,
+            "\nif [ \"$funcstack[1]\" = \"_{name}\" ]; then\n    _clap_dynamic_completer_{name} \"$@\"\nfi"
+        )?;
+    }
+    context.print(script.trim_end())
 }

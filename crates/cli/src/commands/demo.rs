@@ -32,7 +32,7 @@ use page::BoundPage;
 use whisper::{Visitors, WhisperBase};
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Contest: speech or text (prediction of text)
     #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]

@@ -146,9 +146,10 @@ struct Subnet {
 impl Subnet {
     /// Reads and checks the settings of a subnet, by default Babelbit's; `None` if any is invalid.
     fn read(selected: Option<NetUid>) -> (Option<Self>, Vec<Finding>) {
-        let configured = settings::load_only(&["BABELBIT_NETUID"]).map(|config| config.netuid);
+        // An invalid BABELBIT_NETUID is a fault of Babelbit's settings, and does not concern another subnet.
+        let configured = settings::load_only(&["BABELBIT_NETUID"]).or_else(|_| settings::load_only(&[]));
         if let (Some(netuid), Ok(configured)) = (selected, configured)
-            && netuid != configured
+            && netuid != configured.netuid
         {
             let findings = settings::check_network();
             let is_valid = findings.iter().all(|finding| finding.status != Status::Fault);
@@ -199,6 +200,8 @@ async fn check_directories(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], m
     };
     let paths: Vec<_> = directories.iter().map(|directory| directory.path.clone()).collect();
     let mut findings = host(machine, &paths);
+    let user = machine.unit_user.as_ref();
+    let directories: Vec<_> = directories.into_iter().map(|directory| directory.written_by(user)).collect();
     match skip_reason(subnet, roles) {
         Some(reason) if directories.is_empty() => findings.push(Finding::skipped(Check::Disk, "", reason)),
         _ => findings.extend(disks(directories, TIMEOUT).await),

@@ -13,6 +13,7 @@ mod period_score;
 mod query;
 mod shared;
 mod tasks;
+mod tokenizers;
 mod validator;
 mod weights;
 

@@ -6,11 +6,11 @@ mod pow;
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_chain::{At, Chain as _, Inclusion, calls};
+use taonet_chain::{At, Inclusion, calls};
 use taonet_pow::Device;
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{Obstacle, PairArgs, Plan, Spending, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, Registration, Spending, TxArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -48,14 +48,8 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         if args.pow {
             return pow::register(args, &chain, context).await;
         }
-        // Fails if the subnet does not exist: the chain returns a price even for subnets that do not exist.
+        // Fails if the subnet does not exist.
         chain.subnet(netuid, At::Head).await.map_err(failed)?;
-        let obstacle = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.map(|uid| Obstacle {
-            name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet",
-            text: format!(
-                "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
-            ),
-        });
         let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
         let (call, cost) = if is_root {
             (calls::root_register(hotkey), format!("{price} TAO"))
@@ -63,6 +57,7 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
             (calls::register_limit(netuid, hotkey, limit), format!("{price} TAO, at most {limit}"))
         };
+        let obstacle = Registration { netuid, hotkey, limit: args.limit }.obstacle(&chain, price).await?;
         let key = args.tx.unlock()?;
         let about =
             json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": args.tx.submit.coldkey(&key), "cost_rao": price });

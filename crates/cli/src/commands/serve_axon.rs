@@ -123,7 +123,7 @@ pub(crate) async fn rate_limited(
     let blocks = stored_blocks(chain, "ServingRateLimit", &[json!(netuid)], head.into()).await?;
     let limit =
         RateLimit { error: "SubtensorModule.ServingRateLimitExceeded", actions: "two changes of a hotkey's endpoint" };
-    Ok(limit.obstacle(chain, last, blocks, head.number))
+    limit.obstacle(chain, last, blocks, head.number).await
 }
 
 /// Returns whether this is the endpoint that the chain already has.

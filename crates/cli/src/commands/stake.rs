@@ -9,7 +9,6 @@ mod list;
 mod moves;
 mod trade;
 mod unstake_all;
-mod withdrawal;
 
 use clap::Subcommand;
 

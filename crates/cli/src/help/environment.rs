@@ -7,12 +7,14 @@ use taonet_babelbit_config::{Config, variables};
 
 use super::HEADING;
 
-/// Width of the section in columns, which fits every terminal.
+/// Width of the text in columns, which fits every terminal.
 const WIDTH: usize = 80;
 /// Descriptions of the variables that are not in the table of settings.
-const OTHERS: [(&str, &str); 5] = [
+const OTHERS: [(&str, &str); 7] = [
     ("BT_CHAIN_ENDPOINT", "Network or node of the chain, instead of BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"),
     ("BT_NETWORK", "Network or node of the chain, instead of BITTENSOR_SUBTENSOR_ENDPOINT"),
+    ("HF_HUB_CACHE", "Directory of repositories of the Hugging Face Hub [default: hub in HF_HOME]"),
+    ("HF_HOME", "Directory of the Hugging Face Hub's programs [default: huggingface in the cache directory]"),
     ("RUST_LOG", "Filter of the log lines, such as debug or taonet_chain=trace; takes precedence over -v"),
     ("COLUMNS", "Width of tables if the output is not a terminal [default: no limit]"),
     ("NO_COLOR", "No colours, if set to any value"),
@@ -54,7 +56,7 @@ fn expanded(name: &str) -> Vec<&str> {
 }
 
 /// Breaks a text into lines with this indentation, each after a line break.
-fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut column = WIDTH;
     for word in text.split_whitespace() {

@@ -1,47 +1,114 @@
 use std::collections::HashMap;
+use std::sync::Mutex;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
 use taonet_neuron::MinerEntry;
-use taonet_wire::{Call, SignedClient, Standing};
+use taonet_wire::{Call, CallError, Retry, SignedClient, Standing};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::*;
-use crate::testing::{Sum, client, entry, key};
+use crate::testing::{NETUID, SumRequest, chain, client, entry, key, neuron};
 
-async fn add(request: Sum, _: Caller) -> Result<Sum, SynapseError> {
+const BODY: &str = r#"{"a": 1, "b": 2}"#;
+const DEADLINE: Duration = Duration::from_secs(12);
+
+async fn add(request: SumRequest, _: Caller) -> Result<SumRequest, SynapseError> {
     let sum = request.a.checked_add(request.b);
     let sum = sum.ok_or_else(|| SynapseError::new(StatusCode::BAD_REQUEST, "the sum is too large"))?;
-    Ok(Sum { sum: Some(sum), ..request })
+    Ok(SumRequest { sum: Some(sum), ..request })
 }
 
 fn settings() -> MinerSettings {
-    MinerSettings::new(NetUid(7))
+    MinerSettings::new(NETUID)
 }
 
-/// Serves a miner whose chain has the validator `//validator` and the neuron `//neuron`, which has no permit.
-async fn start(settings: MinerSettings) -> MinerEntry {
-    let miner = Miner::new(key("//miner"), settings).serve(add);
-    let standing = |uri: &str, validator_permit| (key(uri).hotkey(), Standing { stake: 5, validator_permit });
-    let standings = HashMap::from([standing("//validator", true), standing("//neuron", false)]);
-    let router = miner.router(Arc::new(StandingTable::new(standings))).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
-    entry(1, key("//miner").hotkey(), port)
+/// Returns the load of a queue, without a limit of the rate.
+fn queue(running: usize, waiting: usize, patience: Duration) -> Load {
+    Load { rate: None, concurrency: Some(Concurrency { running, waiting, patience }) }
 }
 
-async fn post(client: &SignedClient, miner: &MinerEntry, class: &str, body: &Value) -> (u16, Value) {
-    let call = Call { name: class.to_owned(), ..Call::new(Method::POST, class, body.to_string()) };
-    let answer = client.call(&miner.peer().unwrap(), &call).await.unwrap();
-    (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap())
+/// A miner that is served until it is stopped.
+struct Served {
+    entry: MinerEntry,
+    shutdown: Shutdown,
+    server: JoinHandle<()>,
+}
+
+impl Served {
+    /// Serves a miner whose chain has validators with a permit, of different stakes, and the neuron `//neuron`, which
+    /// has no permit.
+    async fn start(miner: Miner) -> Self {
+        let standing = |uri: &str, stake, validator_permit| (key(uri).hotkey(), Standing { stake, validator_permit });
+        let standings = [
+            standing("//rich", 9, true),
+            standing("//validator", 5, true),
+            standing("//poor", 1, true),
+            standing("//poorest", 0, true),
+            standing("//neuron", 5, false),
+        ];
+        let router = miner.router(Arc::new(StandingTable::new(HashMap::from(standings)))).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let entry = entry(1, key("//miner").hotkey(), listener.local_addr().unwrap().port());
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        let server = tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
+        Self { entry, shutdown, server }
+    }
+
+    async fn adding(settings: MinerSettings) -> Self {
+        Self::start(Miner::new(key("//miner"), settings).serve(add)).await
+    }
+
+    async fn stop(self) {
+        self.shutdown.request();
+        self.server.await.unwrap();
+    }
+
+    /// Calls the miner; returns status and body.
+    async fn post(&self, client: &SignedClient, class: &str, body: &Value) -> (u16, Value) {
+        let call = Call { name: class.to_owned(), ..Call::new(Method::POST, class, body.to_string()) };
+        let answer = client.call(&self.entry.peer().unwrap(), &call).await.unwrap();
+        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap())
+    }
+
+    /// Calls the miner; returns the status, or `None` after the deadline.
+    async fn status(&self, caller: &str, deadline: Duration) -> Option<u16> {
+        status(self.entry.clone(), caller.to_owned(), deadline).await
+    }
+
+    /// Sends a request with these headers; returns the status.
+    async fn send(&self, headers: HeaderMap, body: &str) -> u16 {
+        let url = self.entry.peer().unwrap().url("Sum");
+        let client = client(key("//validator"), &[]);
+        match client.post(&url, headers, body.to_owned().into(), DEADLINE, 1 << 20).await {
+            Ok(_) => 200,
+            Err(CallError::Status { status, .. }) => status.as_u16(),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+async fn status(miner: MinerEntry, caller: String, deadline: Duration) -> Option<u16> {
+    let call = Call { name: "Sum".to_owned(), deadline, retry: Retry::Never, ..Call::new(Method::POST, "Sum", BODY) };
+    let answer = client(key(&caller), &[]).call(&miner.peer().unwrap(), &call).await;
+    answer.ok().map(|answer| answer.status.as_u16())
+}
+
+/// Returns the headers of a request with [`BODY`] from the validator to the miner.
+fn signed() -> HeaderMap {
+    let peer = entry(1, key("//miner").hotkey(), 8091).peer().unwrap();
+    let client = client(key("//validator"), &[]);
+    client.signer().headers(&peer, &Method::POST, "/Sum", "Sum", DEADLINE, BODY.as_bytes()).unwrap()
 }
 
 #[tokio::test]
 async fn response_is_the_request_with_the_answer() {
-    let miner = start(settings()).await;
+    let miner = Served::adding(settings()).await;
     let client = client(key("//validator"), &[]);
     let request = json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
-    let (status, response) = post(&client, &miner, "Sum", &request).await;
+    let (status, response) = miner.post(&client, "Sum", &request).await;
     assert_eq!(status, 200, "{response}");
     assert_eq!((&response["a"], &response["b"], &response["sum"]), (&json!(2), &json!(3), &json!(5)));
     assert_eq!((&response["name"], &response["axon"]["status_code"]), (&json!("Sum"), &json!(200)));
@@ -51,7 +118,7 @@ async fn response_is_the_request_with_the_answer() {
 /// Columns: caller · class · body · status
 #[tokio::test]
 async fn each_request_has_its_status() {
-    let miner = start(settings()).await;
+    let miner = Served::adding(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),
         ("//validator", "Synapse", json!({}), 200),
@@ -61,28 +128,162 @@ async fn each_request_has_its_status() {
         ("//neuron", "Sum", json!({ "a": 1, "b": 2 }), 403),
         ("//stranger", "Sum", json!({ "a": 1, "b": 2 }), 403),
     ] {
-        let (status, response) = post(&client(key(caller), &["Other"]), &miner, class, &body).await;
+        let (status, response) = miner.post(&client(key(caller), &["Other"]), class, &body).await;
         assert_eq!(status, expected, "{caller} {class} {body}: {response}");
+    }
+}
+
+#[tokio::test]
+async fn request_that_is_not_signed_as_sent_is_refused() {
+    let miner = Served::adding(settings()).await;
+    let of_other = {
+        let peer = entry(1, key("//other").hotkey(), 8091).peer().unwrap();
+        let client = client(key("//validator"), &[]);
+        client.signer().headers(&peer, &Method::POST, "/Sum", "Sum", DEADLINE, BODY.as_bytes()).unwrap()
+    };
+    for (headers, body, expected) in [
+        (HeaderMap::new(), BODY, 500),
+        (signed(), r#"{"a": 1, "b": 3}"#, 500),
+        (of_other, BODY, 401),
+        (signed(), BODY, 200),
+    ] {
+        assert_eq!(miner.send(headers, body).await, expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_the_settings_apply() {
+    let limits =
+        Limits { header_count: 32, body_bytes: 100, answer_timeout: Duration::from_millis(100), ..Limits::default() };
+    let hang = |_: SumRequest, _: Caller| std::future::pending::<Result<SumRequest, SynapseError>>();
+    let miner = Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(hang);
+    let miner = Served::start(miner).await;
+    let mut many = signed();
+    for number in 0..32_u32 {
+        many.append("x-header", number.into());
+    }
+    for (headers, body, expected) in
+        [(signed(), BODY.to_owned(), 408), (signed(), " ".repeat(101), 413), (many, BODY.to_owned(), 431)]
+    {
+        assert_eq!(miner.send(headers, &body).await, expected, "{} bytes", body.len());
     }
 }
 
 #[tokio::test]
 async fn caller_above_its_rate_is_refused() {
     let load = Load { rate: Some(Rate { per_second: 1, burst: 2 }), concurrency: None };
-    let miner = start(MinerSettings { load, ..settings() }).await;
-    let client = client(key("//validator"), &[]);
+    let miner = Served::adding(MinerSettings { load, ..settings() }).await;
     let mut statuses = Vec::new();
     // On a busy machine, the allowance grows while the requests are sent.
-    while statuses.len() < 100 && !statuses.contains(&429) {
-        statuses.push(post(&client, &miner, "Sum", &json!({ "a": 1, "b": 2 })).await.0);
+    while statuses.len() < 100 && !statuses.contains(&Some(429)) {
+        statuses.push(miner.status("//validator", DEADLINE).await);
     }
-    assert_eq!((statuses.first(), statuses.get(1), statuses.last()), (Some(&200), Some(&200), Some(&429)));
+    assert_eq!(statuses[..2], [Some(200); 2]);
+    assert_eq!(statuses.last(), Some(&Some(429)));
 }
 
 #[tokio::test]
 async fn blocked_validator_is_refused() {
     let policy = settings().policy.block([key("//validator").hotkey()]);
-    let miner = start(MinerSettings { policy, ..settings() }).await;
-    let (status, _) = post(&client(key("//validator"), &[]), &miner, "Sum", &json!({ "a": 1, "b": 2 })).await;
-    assert_eq!(status, 403);
+    let miner = Served::adding(MinerSettings { policy, ..settings() }).await;
+    assert_eq!(miner.status("//validator", DEADLINE).await, Some(403));
+}
+
+/// Serves a miner that notes its callers, and answers each when it gets a permit.
+async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) {
+    let (callers, permits) = (Arc::<Mutex<Vec<Hotkey>>>::default(), Arc::new(Semaphore::new(0)));
+    let (noted, gate) = (Arc::clone(&callers), Arc::clone(&permits));
+    let forward = move |request: SumRequest, caller: Caller| {
+        noted.lock().unwrap().push(caller.hotkey);
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.acquire().await.unwrap().forget();
+            Ok::<_, SynapseError>(SumRequest { sum: Some(3), ..request })
+        }
+    };
+    let miner = Miner::new(key("//miner"), MinerSettings { load, ..settings() }).serve(forward);
+    (Served::start(miner).await, callers, permits)
+}
+
+#[tokio::test]
+async fn callers_with_more_stake_are_served_first_and_a_full_queue_refuses() {
+    let (miner, callers, permits) = gated(queue(1, 2, Duration::from_mins(1))).await;
+    let call = |caller: &str| tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)));
+    let mut calls = vec![call("//validator")];
+    while callers.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    calls.extend(["//poor", "//rich"].map(call));
+    // The caller with the least stake is refused only once the others fill the queue.
+    let short = Duration::from_millis(200);
+    while miner.status("//poorest", short).await != Some(503) {}
+    permits.add_permits(3);
+    for call in calls {
+        assert_eq!(call.await.unwrap(), Some(200));
+    }
+    let expected = ["//validator", "//rich", "//poor"].map(|uri| key(uri).hotkey());
+    assert_eq!(*callers.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn request_waits_no_longer_than_the_patience_of_the_queue() {
+    let (miner, callers, permits) = gated(queue(1, 2, Duration::from_millis(100))).await;
+    let first = tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
+    while callers.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(miner.status("//rich", DEADLINE).await, Some(408));
+    permits.add_permits(1);
+    assert_eq!(first.await.unwrap(), Some(200));
+}
+
+/// Columns: whether there is a replay log · status of a request that was answered before a restart
+#[tokio::test]
+async fn replay_log_refuses_requests_from_before_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    for (replay_log, expected) in [(None, 200), (Some(directory.path().join("replay.log")), 401)] {
+        let start = async || Served::adding(MinerSettings { replay_log: replay_log.clone(), ..settings() }).await;
+        let (headers, first) = (signed(), start().await);
+        assert_eq!(first.send(headers.clone(), BODY).await, 200);
+        assert_eq!(first.send(headers.clone(), BODY).await, 401, "the same process");
+        first.stop().await;
+        let restarted = start().await;
+        assert_eq!(restarted.send(headers, BODY).await, expected, "{replay_log:?}");
+        restarted.stop().await;
+    }
+}
+
+/// Columns: grace period · whether the handler completes after the shutdown · status
+#[tokio::test]
+async fn requests_in_flight_have_the_grace_period_at_shutdown() {
+    for (drain, completes, expected) in
+        [(Duration::from_mins(1), true, Some(200)), (Duration::from_millis(100), false, None)]
+    {
+        let chain = chain(1, vec![neuron(0, "//miner", None), neuron(1, "//validator", None)]);
+        let (arrived, permits) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (notify, gate) = (Arc::clone(&arrived), Arc::clone(&permits));
+        let forward = move |request: SumRequest, _: Caller| {
+            notify.add_permits(1);
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, SynapseError>(request)
+            }
+        };
+        let miner = Miner::new(key("//miner"), MinerSettings { drain, ..settings() }).serve(forward);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let entry = entry(0, key("//miner").hotkey(), listener.local_addr().unwrap().port());
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        let server = tokio::spawn(async move { miner.run(listener, Arc::new(chain), &stop).await });
+        let call = tokio::spawn(status(entry, "//validator".to_owned(), Duration::from_mins(1)));
+        arrived.acquire().await.unwrap().forget();
+        shutdown.request();
+        if completes {
+            permits.add_permits(1);
+        }
+        assert_eq!(call.await.unwrap(), expected, "{drain:?}");
+        server.await.unwrap().unwrap();
+        shutdown.finished().await.unwrap();
+    }
 }

@@ -1,18 +1,18 @@
 //! One step: which miners are queried, and how their rewards become scores.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
 
-use taonet_neuron::{MinerDirectory, MinerEntry, Neurons};
+use taonet_neuron::{MinerDirectory, MinerEntry, Neuron, Neurons};
 use taonet_primitives::{BlockNumber, Hotkey, Uid, counted, with_causes};
-use taonet_service::Shutdown;
+use taonet_service::{Clock, Shutdown};
 use taonet_validator::{ReadError, WeightService};
 use taonet_wire::SignedClient;
 
-use super::{Challenge, ValidatorSettings};
+use super::{BoxError, Challenge, ValidatorSettings};
 use crate::measures;
-use crate::query::{Reply, query};
-use crate::scores::{Scores, ScoresError};
+use crate::query::{QueryError, Reply, common_failure, query};
+use crate::scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
 
 /// Minimum pause between two steps, also after an error.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,20 +24,37 @@ pub struct StepReport {
     pub block: BlockNumber,
     /// The rewards of the miners that were queried, in the order of their uids.
     pub rewards: Vec<(Uid, f64)>,
-    /// The scores of all miners after the step.
+    /// All scores after the step.
     pub scores: BTreeMap<Hotkey, f64>,
 }
 
-/// Why a step failed.
+/// Why a step failed. No score has changed then, unless a commit of the scores failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
     /// The neurons of the subnet cannot be read.
     #[error("cannot read the neurons of the subnet")]
     Neurons(#[from] ReadError),
-    /// The challenge's request cannot be serialised.
-    #[error("cannot serialise the request")]
-    Request(#[source] serde_json::Error),
+    /// The node lags behind the one of the last step: its neurons are those of the past.
+    #[error("the node is at block {block}, but the last step was at block {last}; hint: use a synchronised node")]
+    OldBlock {
+        /// The node's newest block.
+        block: BlockNumber,
+        /// Block of the last step.
+        last: BlockNumber,
+    },
+    /// The challenge failed.
+    #[error("the challenge failed")]
+    Challenge(#[source] BoxError),
+    /// The challenge did not return its request or its rewards in time.
+    #[error("the challenge took longer than {after:?}; hint: increase `challenge_timeout`")]
+    Timeout {
+        /// Timeout of the challenge.
+        after: Duration,
+    },
+    /// The challenge's request cannot be sent to any miner.
+    #[error(transparent)]
+    Query(#[from] QueryError),
     /// The challenge returned more or fewer rewards than there are replies.
     #[error("the challenge returned {} for {}", counted(.rewards, "reward"), counted(.replies, "reply"))]
     Rewards {
@@ -59,62 +76,134 @@ pub(super) struct Steps<C> {
     pub(super) scores: Scores,
     pub(super) directory: MinerDirectory,
     pub(super) settings: ValidatorSettings,
+    pub(super) clock: Clock,
 }
 
 impl<C: Challenge> Steps<C> {
-    /// Runs a step per interval until shutdown.
+    /// Runs a step per interval until shutdown. The first one waits for the rest of the interval since the last step
+    /// before the start: otherwise each restart would add a step to the averages.
     pub(super) async fn run(&self, shutdown: &Shutdown) {
+        let mut pause = self.first_pause().await;
         loop {
-            let turn = async {
+            let turn = async move {
+                tokio::time::sleep(pause).await;
                 let began = Instant::now();
-                match self.step().await {
-                    Ok(report) => {
-                        measures::step("complete");
-                        let total: f64 = report.rewards.iter().map(|(_, reward)| reward).sum();
-                        tracing::info!(block = %report.block, miners = report.rewards.len(), total, "step complete");
-                    }
-                    Err(error) => {
-                        measures::step("failed");
-                        tracing::warn!(error = with_causes(&error), "step failed");
-                    }
-                }
-                tokio::time::sleep(self.settings.interval.saturating_sub(began.elapsed()).max(PAUSE)).await;
+                self.step_and_log().await;
+                self.settings.interval.saturating_sub(began.elapsed()).max(PAUSE)
             };
-            tokio::select! {
+            pause = tokio::select! {
                 () = shutdown.requested() => return,
-                () = turn => {}
+                pause = turn => pause,
+            };
+        }
+    }
+
+    async fn step_and_log(&self) {
+        match self.step().await {
+            Ok(report) => {
+                measures::step("complete");
+                let total: f64 = report.rewards.iter().map(|(_, reward)| reward).sum();
+                tracing::info!(block = %report.block, miners = report.rewards.len(), total, "step complete");
+            }
+            Err(error) => {
+                measures::step("failed");
+                tracing::warn!(error = with_causes(&error), "step failed");
             }
         }
     }
 
+    async fn first_pause(&self) -> Duration {
+        let last = match self.scores.last_step().await {
+            Ok(last) => last,
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "cannot read the time of the last step");
+                return self.settings.interval;
+            }
+        };
+        let pause = last.map_or(Duration::ZERO, |last| rest(self.settings.interval, last.began, (self.clock)()));
+        if !pause.is_zero() {
+            tracing::info!(seconds = pause.as_secs(), "waiting for the rest of the interval since the last step");
+        }
+        pause
+    }
+
     pub(super) async fn step(&self) -> Result<StepReport, StepError> {
-        let settings = &self.settings;
+        let (settings, began) = (&self.settings, (self.clock)());
         let neurons = self.service.neurons(settings.epochs.netuid).await?;
-        let callable = self.directory.select(&neurons).miners;
-        let absent = absent(&neurons, &callable);
-        let chosen = settings.select.choose(callable);
-        let request = self.challenge.request();
-        let replies = query(&self.client, &chosen, &request, settings.query).await.map_err(StepError::Request)?;
-        let rewards = self.challenge.rewards(&request, &replies).await;
-        let queried = earned(&replies, &rewards)?;
-        let earned = queried.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
-        let rewards: BTreeMap<_, _> = absent.into_iter().map(|hotkey| (hotkey, 0.0)).chain(earned).collect();
-        let registered: BTreeSet<_> = neurons.list.iter().map(|neuron| neuron.hotkey).collect();
-        let scores = self.scores.update(&rewards, &registered, settings.alpha.clamp(0.0, 1.0)).await?;
-        let rewards = queried.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
-        Ok(StepReport { block: neurons.block, rewards, scores })
+        let block = neurons.block;
+        check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
+        let Drawn { miners, unavailable } = self.draw(&neurons);
+        let request = within(settings.challenge_timeout, self.challenge.request(&miners)).await?;
+        let replies = query(&self.client, &miners, &request, settings.query).await?;
+        if let Some(outcome) = common_failure(&replies) {
+            tracing::warn!(
+                outcome,
+                miners = replies.len(),
+                "every miner failed alike; hint: check this machine's network and clock, and the protocol's class"
+            );
+        }
+        let rewards = within(settings.challenge_timeout, self.challenge.rewards(&request, &replies)).await?;
+        let rewarded = rewarded(&replies, &rewards)?;
+        let of_queried = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
+        let results = StepResults {
+            step: CompletedStep { block, began },
+            rewards: unavailable.into_iter().map(|hotkey| (hotkey, 0.0)).chain(of_queried).collect(),
+            registered: neurons.list.iter().map(|neuron| neuron.hotkey).collect(),
+        };
+        let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
+        let scores = self.scores.update(&results, averaging).await?;
+        let rewards = rewarded.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
+        Ok(StepReport { block, rewards, scores })
+    }
+
+    /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called has the reward 0:
+    /// otherwise a miner could keep its score by withdrawing its address. So have neurons that are no miners.
+    fn draw(&self, neurons: &Neurons) -> Drawn {
+        let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
+            neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
+        let mut drawn = self.challenge.select(eligible, self.settings.select);
+        drawn.sort_unstable_by_key(|neuron| neuron.uid);
+        drawn.dedup_by_key(|neuron| neuron.uid);
+        let miners = self.directory.select(&Neurons::new(neurons.block, drawn.clone())).miners;
+        drawn.retain(|neuron| miners.iter().all(|miner| miner.uid != neuron.uid));
+        Drawn { miners, unavailable: drawn.into_iter().chain(others).map(|neuron| neuron.hotkey).collect() }
     }
 }
 
-/// Returns the hotkeys that publish no address at which they can be called. Their reward is 0: otherwise a miner could
-/// keep its score by withdrawing its address.
-fn absent(neurons: &Neurons, callable: &[MinerEntry]) -> BTreeSet<Hotkey> {
-    let callable: BTreeSet<_> = callable.iter().map(|miner| miner.hotkey).collect();
-    neurons.list.iter().map(|neuron| neuron.hotkey).filter(|hotkey| !callable.contains(hotkey)).collect()
+/// Neurons that a step is about.
+struct Drawn {
+    /// The miners to query, in the order of their uids.
+    miners: Vec<MinerEntry>,
+    /// Hotkeys with the reward 0, which are not queried.
+    unavailable: Vec<Hotkey>,
+}
+
+/// Returns the part of the interval that is left. A clock that was set back delays a step by one interval at most.
+fn rest(interval: Duration, began: SystemTime, now: SystemTime) -> Duration {
+    interval.saturating_sub(now.duration_since(began).unwrap_or_default())
+}
+
+/// Refuses neurons that are older than those of the last step. Further behind than an epoch, the development chain was
+/// restarted from genesis, as the epoch loop assumes, too.
+fn check_block(last: Option<CompletedStep>, block: BlockNumber, tempo: u32) -> Result<(), StepError> {
+    match last {
+        Some(CompletedStep { block: last, .. }) if (1..=tempo).contains(&last.since(block)) => {
+            Err(StepError::OldBlock { block, last })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Applies the timeout of the challenge.
+async fn within<T>(after: Duration, work: impl Future<Output = Result<T, BoxError>>) -> Result<T, StepError> {
+    match tokio::time::timeout(after, work).await {
+        Ok(result) => result.map_err(StepError::Challenge),
+        Err(_) => Err(StepError::Timeout { after }),
+    }
 }
 
 /// Returns uid, hotkey and reward of each queried miner.
-fn earned<P>(replies: &[Reply<P>], rewards: &[f64]) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
+fn rewarded<P>(replies: &[Reply<P>], rewards: &[f64]) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
     if rewards.len() != replies.len() {
         return Err(StepError::Rewards { rewards: rewards.len(), replies: replies.len() });
     }
@@ -124,42 +213,4 @@ fn earned<P>(replies: &[Reply<P>], rewards: &[f64]) -> Result<Vec<(Uid, Hotkey, 
 }
 
 #[cfg(test)]
-mod tests {
-    use taonet_neuron::Neuron;
-
-    use super::*;
-    use crate::testing::{Sum, entry, key};
-
-    fn replies(count: u16) -> Vec<Reply<Sum>> {
-        let response = || Ok(Sum { a: 1, b: 2, sum: Some(3) });
-        let reply = |uid| Reply { uid: Uid(uid), hotkey: key("//miner").hotkey(), response: response(), took: PAUSE };
-        (0..count).map(reply).collect()
-    }
-
-    #[test]
-    fn rewards_are_limited_to_their_range() {
-        let rewards = [0.5, -1.0, 7.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
-        let earned = earned(&replies(6), &rewards).unwrap();
-        let found: Vec<_> = earned.iter().map(|(_, _, reward)| *reward).collect();
-        assert_eq!(found, [0.5, 0.0, 1.0, 0.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn other_number_of_rewards_is_an_error() {
-        for (count, rewards, text) in [
-            (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
-            (2, &[1.0], "the challenge returned 1 reward for 2 replies"),
-        ] {
-            assert_eq!(earned(&replies(count), rewards).unwrap_err().to_string(), text);
-        }
-    }
-
-    #[test]
-    fn neurons_that_cannot_be_called_are_absent() {
-        let neuron = |uid: u16, uri: &str| Neuron::new(Uid(uid), key(uri).hotkey(), None);
-        let list = vec![neuron(0, "//owner"), neuron(1, "//miner"), neuron(2, "//hidden")];
-        let neurons = Neurons::new(BlockNumber::new(1), list);
-        let absent = absent(&neurons, &[entry(1, key("//miner").hotkey(), 8091)]);
-        assert_eq!(absent, BTreeSet::from(["//owner", "//hidden"].map(|uri| key(uri).hotkey())));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use taonet_primitives::{Hotkey, Uid, Weights};
+use taonet_primitives::{BlockNumber, Hotkey, Uid, Weights};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::measures;
@@ -10,11 +10,21 @@ use crate::scores::{Scores, ScoresError};
 /// minimum number of weights and the maximum weight.
 pub(super) struct AverageWeights {
     scores: Scores,
+    /// Maximum age of the scores in blocks.
+    max_age: u32,
 }
 
 impl AverageWeights {
-    pub(super) fn new(scores: Scores) -> Self {
-        Self { scores }
+    pub(super) fn new(scores: Scores, max_age: u32) -> Self {
+        Self { scores, max_age }
+    }
+
+    /// Whether no step has completed for too long, such as after downtime: the scores do not say which miners work now,
+    /// and the weights of an epoch cannot be replaced.
+    async fn is_stale(&self, now: BlockNumber) -> Result<bool, ScoresError> {
+        let last = self.scores.last_step().await?;
+        // After a restart of a development chain from genesis, block numbers are lower.
+        Ok(last.is_none_or(|last| last.block.get().abs_diff(now.get()) > self.max_age))
     }
 }
 
@@ -23,8 +33,13 @@ impl Subnet for AverageWeights {
     type Scores = Vec<(Uid, f64)>;
     type Error = ScoresError;
 
-    async fn scores(&self, neurons: &Neurons, _is_late: bool) -> Result<RoundScores<Self::Scores>, ScoresError> {
-        Ok(RoundScores { round: None, scores: by_uid(neurons, &self.scores.read().await?) })
+    async fn scores(&self, neurons: &Neurons, is_late: bool) -> Result<RoundScores<Self::Scores>, ScoresError> {
+        let is_stale = self.is_stale(neurons.block).await?;
+        if is_stale && !is_late {
+            return Err(ScoresError::Stale { max_age: self.max_age });
+        }
+        let scores = if is_stale { Vec::new() } else { by_uid(neurons, &self.scores.read().await?) };
+        Ok(RoundScores { round: None, scores })
     }
 
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights> {
@@ -56,37 +71,51 @@ fn by_uid(neurons: &Neurons, scores: &BTreeMap<Hotkey, f64>) -> Vec<(Uid, f64)> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::time::UNIX_EPOCH;
 
     use taonet_neuron::Neuron;
-    use taonet_primitives::{BlockNumber, NetUid};
+    use taonet_primitives::NetUid;
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::scores::{Averaging, CompletedStep, StepResults};
 
     fn key(byte: u8) -> Hotkey {
         Hotkey::from_bytes([byte; 32])
     }
 
-    /// Returns a subnet whose uids 0, 1, … have these hotkeys.
-    fn neurons(hotkeys: &[u8]) -> Neurons {
+    /// Returns a subnet at a block whose uids 0, 1, … have these hotkeys.
+    fn neurons(block: u32, hotkeys: &[u8]) -> Neurons {
         let list = (0..).zip(hotkeys).map(|(uid, byte)| Neuron::new(Uid(uid), key(*byte), None)).collect();
-        Neurons::new(BlockNumber::new(1), list)
+        Neurons::new(BlockNumber::new(block), list)
+    }
+
+    /// Returns weights whose scores are at most 300 blocks old.
+    async fn subnet(directory: &TempDir) -> AverageWeights {
+        let scores = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
+        AverageWeights::new(scores, 300)
+    }
+
+    /// Completes a step at a block.
+    async fn step(scores: &Scores, block: u32, rewards: &[(u8, f64)]) {
+        let results = StepResults {
+            step: CompletedStep { block: BlockNumber::new(block), began: UNIX_EPOCH },
+            rewards: rewards.iter().map(|(byte, reward)| (key(*byte), *reward)).collect(),
+            registered: rewards.iter().map(|(byte, _)| key(*byte)).collect(),
+        };
+        scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();
     }
 
     /// Columns: hotkeys by uid · weights
     #[tokio::test]
     async fn weights_follow_hotkeys_to_their_uids() {
         let directory = tempfile::tempdir().unwrap();
-        let scores = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
-        let subnet = AverageWeights::new(scores.clone());
+        let subnet = subnet(&directory).await;
+        step(&subnet.scores, 1, &[(1, 0.0), (2, 0.75), (3, 0.25)]).await;
         let weights = async |hotkeys: &[u8], burn_uid| {
-            let scores = subnet.scores(&neurons(hotkeys), false).await.unwrap().scores;
+            let scores = subnet.scores(&neurons(1, hotkeys), false).await.unwrap().scores;
             subnet.weights(&scores, burn_uid)
         };
-        assert_eq!(weights(&[1, 2], Some(Uid(0))).await, None, "no step yet");
-        let rewards = BTreeMap::from([(key(1), 0.0), (key(2), 0.75), (key(3), 0.25)]);
-        let registered: BTreeSet<_> = rewards.keys().copied().collect();
-        scores.update(&rewards, &registered, 1.0).await.unwrap();
         let expected = |pairs: &[(u16, f64)]| {
             let (uids, weights) = pairs.iter().map(|(uid, weight)| (Uid(*uid), *weight)).unzip();
             Some(Weights { uids, weights })
@@ -103,5 +132,34 @@ mod tests {
             assert_eq!(weights(hotkeys, Some(Uid(0))).await, expected(pairs), "{hotkeys:?}");
         }
         assert_eq!(weights(&[9, 1], None).await, Some(Weights::default()), "the burn uid is not registered");
+    }
+
+    /// Columns: block of the last step · block of the epoch · whether the scores are submitted
+    #[tokio::test]
+    async fn old_scores_are_not_submitted() {
+        for (last, now, is_fresh) in [
+            (None, 1_000, false),
+            (Some(700), 1_000, true),
+            (Some(699), 1_000, false),
+            // The node of the epoch lags behind that of the step.
+            (Some(1_002), 1_000, true),
+            // The development chain was restarted from genesis.
+            (Some(1_000), 5, false),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let subnet = subnet(&directory).await;
+            if let Some(last) = last {
+                step(&subnet.scores, last, &[(1, 1.0)]).await;
+            }
+            let neurons = neurons(now, &[1]);
+            match subnet.scores(&neurons, false).await {
+                Ok(found) => assert_eq!((is_fresh, found.scores), (true, vec![(Uid(0), 1.0)]), "{last:?} {now}"),
+                Err(error) => assert!(!is_fresh && matches!(error, ScoresError::Stale { .. }), "{last:?}: {error}"),
+            }
+            // In the last third of an epoch, the weights are decided without them.
+            let late = subnet.scores(&neurons, true).await.unwrap().scores;
+            assert_eq!(late.is_empty(), !is_fresh, "{last:?} {now}");
+            assert_eq!(subnet.weights(&late, Some(Uid(0))).is_some(), is_fresh, "{last:?} {now}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use taonet_localnet_runtime::dev::StorageEntry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, oneshot};
 
-use crate::execute::{CallError, Overlay, call};
+use crate::execute::{CallError, call_for_client};
 use crate::follow::Leader;
 use crate::pool::{Pool, SubmitError, Watcher};
 use crate::store::{First, Head, SnapshotError, State, Store, StoreError, Time};
@@ -201,7 +201,7 @@ impl Chain {
     /// all changes.
     pub(crate) fn call(&self, at: Option<H256>, method: &str, data: &[u8]) -> Result<Vec<u8>, StateError> {
         let (_, state) = self.state(at)?;
-        Ok(call(&mut Overlay::default(), &state, method, data)?)
+        Ok(call_for_client(&state, method, data)?)
     }
 
     /// Submits an extrinsic to this node's pool.

@@ -1,6 +1,8 @@
 //! Execution of runtime calls.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use sp_externalities::{Extensions, set_and_run_with_externalities};
 use sp_runtime::traits::BlakeTwo256;
@@ -45,6 +47,33 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
     data: &[u8],
 ) -> Result<Vec<u8>, CallError> {
     within(overlay, state, || api::dispatch(method, data))?.ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
+}
+
+/// Like [`call`], for arguments from a client, on which the runtime panics if they are malformed: the client gets the
+/// message as an error, and the process does not print it.
+pub(crate) fn call_for_client<B: Backend<BlakeTwo256>>(
+    state: &B,
+    method: &str,
+    data: &[u8],
+) -> Result<Vec<u8>, CallError> {
+    static HOOK: Once = Once::new();
+    thread_local! {
+        static IS_FOR_CLIENT: Cell<bool> = const { Cell::new(false) };
+    }
+    HOOK.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| {
+            if IS_FOR_CLIENT.get() {
+                tracing::debug!(%panic, "a client's call made the runtime panic");
+            } else {
+                print(panic);
+            }
+        }));
+    });
+    IS_FOR_CLIENT.set(true);
+    let answer = call(&mut Overlay::default(), state, method, data);
+    IS_FOR_CLIENT.set(false);
+    answer
 }
 
 /// Runs native runtime code on `state` with the changes of `overlay`.

@@ -34,7 +34,7 @@ impl SynapseClass {
     }
 
     /// Returns the signed fields.
-    pub(crate) fn hash_fields(&self) -> &[String] {
+    pub fn hash_fields(&self) -> &[String] {
         &self.hash_fields
     }
 

@@ -12,7 +12,8 @@
 //! fetched challenge takes at most 512 MiB until it is on disk, before the first request to a miner.
 //!
 //! A slow or failing miner does not delay the others. The next run resumes an interrupted run and reuses the replies
-//! and scores in the ledger. [`LiveUtterance`] plays speech to one miner while it is spoken, without a ledger or a
+//! and scores in the ledger. Miners with a score file of any other program are not called; [`EarlierFiles`] lists such
+//! files. [`LiveUtterance`] plays speech to one miner while it is spoken, without a ledger or a
 //! score.
 //!
 //! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-babelbit-core` (protocol, rules and
@@ -26,6 +27,7 @@
 mod artifacts;
 mod challenge_run;
 mod connection;
+mod earlier_files;
 mod error;
 mod events;
 mod file_name;
@@ -52,6 +54,7 @@ pub mod testing;
 
 pub use artifacts::MinerResult;
 pub use connection::{CallError, MinerConnection, PredictCall};
+pub use earlier_files::{EarlierChallenge, EarlierFiles};
 pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
 pub use file_name::file_name_part;

@@ -79,7 +79,8 @@ pub(crate) async fn send_all(
                 let kind = RequestKind::Synthetic;
                 let request = Request {
                     task: task.clone(),
-                    payload,
+                    payload: payload.into(),
+                    has_images: false,
                     kind,
                     most_chunks,
                     key: "".into(),

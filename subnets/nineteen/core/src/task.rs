@@ -276,6 +276,9 @@ pub struct PublicTask {
     pub weight: f64,
     /// Timeout for the first chunk of an answer, and between two chunks.
     pub timeout: Seconds,
+    /// Number of tokens for which an image in a chat is charged; absent if the task's model reads no images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_tokens: Option<NonZeroU32>,
 }
 
 /// Model option that the public view omits.
@@ -303,6 +306,7 @@ impl Task {
             endpoint: self.endpoint,
             weight: self.weight,
             timeout: self.timeout,
+            image_tokens: self.image_tokens,
         }
     }
 }
@@ -322,6 +326,14 @@ mod tests {
         }
         assert_eq!(price.image(8), 40);
         assert_eq!(price.text(u64::MAX, u64::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn public_view_tells_whether_the_model_reads_images() {
+        let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
+        assert_eq!(serde_json::to_value(task.public()).unwrap().get("image_tokens"), None);
+        task.image_tokens = std::num::NonZeroU32::new(700);
+        assert_eq!(serde_json::to_value(task.public()).unwrap()["image_tokens"], json!(700));
     }
 
     proptest::proptest! {

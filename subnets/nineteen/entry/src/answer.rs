@@ -15,6 +15,8 @@ use crate::replies::Replies;
 use crate::sse::escape_separators;
 use choice::Choice;
 
+/// Names of the field with the stop sequence that has ended an answer, of vLLM and of SGLang.
+const STOPS: [&str; 2] = ["stop_reason", "matched_stop"];
 /// Event that ends a stream.
 const DONE: &str = "data: [DONE]\n\n";
 
@@ -98,7 +100,8 @@ impl End {
     pub(crate) fn note(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
-            let stop = chunk.choice().and_then(|choice| choice.get("stop_reason")?.as_str());
+            let choice = chunk.choice();
+            let stop = STOPS.iter().find_map(|name| choice?.get(name)?.as_str());
             self.stop = stop.map(str::to_owned);
         }
         self.calls_tools |= chunk.tool_calls().is_some();
@@ -207,7 +210,7 @@ pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<R
     choices.resize_with(head.choices, Choice::default);
     let (ends, tokens) = delivery::whole(replies, bill, |choice, chunk| {
         if let Some(choice) = choices.get_mut(choice) {
-            choice.take(chunk, head.wants_logprobs);
+            choice.add(chunk, head.wants_logprobs);
         }
     })
     .await?;

@@ -36,7 +36,7 @@ pub(crate) trait Events: Send + 'static {
 pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> Response {
     let ready = events.begin().concat();
     let ends = ends_of(&replies);
-    let delivery = Delivery { events, open: Some((replies, bill)), ends, ready, last: None };
+    let delivery = Delivery { events, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
         let text = delivery.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), delivery))
@@ -47,8 +47,10 @@ pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> R
 
 struct Delivery<E> {
     events: E,
-    /// Answers and bill; `None` after the end of the answers.
-    open: Option<(Replies, Bill)>,
+    /// Answers; `None` after their end or the first error, so that the miners stop.
+    replies: Option<Replies>,
+    /// `None` once it is settled.
+    bill: Option<Bill>,
     /// How the choices end.
     ends: Vec<End>,
     /// Events to send.
@@ -62,7 +64,7 @@ impl<E: Events> Delivery<E> {
     async fn next(&mut self) -> Option<String> {
         let mut turns = 0;
         while self.last.is_none() && self.ready.len() < LARGEST_PIECE {
-            let Some((replies, _)) = self.open.as_mut() else { break };
+            let Some(replies) = self.replies.as_mut() else { break };
             if self.ready.is_empty() {
                 let next = replies.next().await;
                 self.take(next);
@@ -85,8 +87,7 @@ impl<E: Events> Delivery<E> {
         if self.ready.is_empty() {
             let last = self.last.take()?;
             // Charge before sending the last events.
-            if let Some((replies, bill)) = self.open.take() {
-                drop(replies);
+            if let Some(bill) = self.bill.take() {
                 bill.settle().await;
             }
             self.ready = last.concat();
@@ -95,7 +96,7 @@ impl<E: Events> Delivery<E> {
     }
 
     fn take(&mut self, next: Option<(usize, NextChunk)>) {
-        let Some((_, bill)) = self.open.as_mut() else { return };
+        let Some(bill) = self.bill.as_mut() else { return };
         match next {
             Some((choice, Some(Ok(chunk)))) => {
                 if let Some(end) = self.ends.get_mut(choice) {
@@ -104,12 +105,13 @@ impl<E: Events> Delivery<E> {
                 bill.deliver_chunk(choice, &chunk);
                 self.events.relay(choice, &chunk, &mut self.ready);
             }
-            Some((_, Some(Err(error)))) => {
-                tracing::debug!(%error, "answer interrupted");
+            Some((_, Some(Err(_)))) => {
+                self.replies = None;
                 self.last = Some(self.events.interrupted());
             }
             Some((_, None)) => {}
             None => {
+                self.replies = None;
                 let tokens = end_all(&mut self.ends, bill);
                 self.last = Some(self.events.finish(&self.ends, tokens));
             }
@@ -139,7 +141,7 @@ fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
 /// answer.
 ///
 /// # Errors
-/// [`GatewayError::Interrupted`] when a choice is incomplete, in which case nothing is charged.
+/// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
 pub(crate) async fn whole(
     mut replies: Replies,
     mut bill: Bill,
@@ -147,13 +149,16 @@ pub(crate) async fn whole(
 ) -> Result<(Vec<End>, (u64, u64)), GatewayError> {
     let mut ends = ends_of(&replies);
     while let Some((choice, chunk)) = replies.next().await {
-        let Some(chunk) = chunk else { continue };
-        let Ok(chunk) = chunk else {
-            // Nothing was delivered: the buyer gets an error instead.
-            drop(replies);
-            bill.cancel();
-            bill.settle().await;
-            return Err(GatewayError::Interrupted);
+        let chunk = match chunk {
+            None => continue,
+            Some(Ok(chunk)) => chunk,
+            Some(Err(error)) => {
+                // Nothing was delivered: the buyer gets an error instead.
+                drop(replies);
+                bill.cancel();
+                bill.settle().await;
+                return Err(error);
+            }
         };
         if let Some(end) = ends.get_mut(choice) {
             end.note(&chunk);
@@ -164,4 +169,56 @@ pub(crate) async fn whole(
     let tokens = end_all(&mut ends, &mut bill);
     bill.settle().await;
     Ok((ends, tokens))
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_nineteen_core::task::Price;
+    use taonet_nineteen_store::{KeyTerms, Store};
+
+    use super::*;
+    use crate::bill::Tariff;
+    use crate::replies::testing::fed;
+
+    /// Events of a protocol without content.
+    struct Empty;
+
+    impl Events for Empty {
+        fn begin(&mut self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn relay(&mut self, _: usize, _: &Chunk, _: &mut String) {}
+
+        fn interrupted(&mut self) -> Vec<String> {
+            vec!["interrupted".to_owned()]
+        }
+
+        fn finish(&mut self, _: &[End], _: (u64, u64)) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    /// The buyer may be slow to read the events before the error.
+    #[tokio::test]
+    async fn interrupted_choice_cancels_the_others_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let key = store.create_key(&KeyTerms::new("test", 5), &[7; 40], 0).await.unwrap().id;
+        store.grant(&key, 100, "test", 0).await.unwrap();
+        let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
+        let clock = taonet_service::system_clock();
+        let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
+        let (sender, replies) = fed(2);
+        let ends = ends_of(&replies);
+        let ready = "earlier events".to_owned();
+        let mut delivery =
+            Delivery { events: Empty, replies: Some(replies), bill: Some(bill), ends, ready, last: None };
+        sender.send((0, Some(Err(GatewayError::Interrupted)))).await.unwrap();
+        assert_eq!(delivery.next().await.as_deref(), Some("earlier events"));
+        assert!(sender.is_closed(), "the other answer is still read");
+        assert!(delivery.bill.is_some());
+        assert_eq!(delivery.next().await.as_deref(), Some("interrupted"));
+        assert!(delivery.bill.is_none() && delivery.next().await.is_none());
+    }
 }

@@ -54,6 +54,11 @@ impl Default for Downloads {
 }
 
 impl Downloads {
+    /// Returns whether a text begins like a URL of the allowed scheme.
+    pub(crate) fn is_url(self, text: &str) -> bool {
+        text.strip_prefix(self.scheme).is_some_and(|url| url.starts_with("://"))
+    }
+
     /// Downloads a file of up to 6 MiB, within 10 s.
     pub(crate) async fn download(self, url: &str) -> Result<Vec<u8>, DownloadError> {
         if url.len() > LONGEST {
@@ -110,9 +115,21 @@ impl Resolve for Downloads {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// Rules under which the tests' server is a public one, and the rest of this machine is private.
+    pub(crate) fn rules() -> Downloads {
+        let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Downloads { scheme: "http", is_callable, within: Duration::from_secs(2) }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::net::Ipv4Addr;
 
     use axum::Router;
     use axum::body::Body;
@@ -120,13 +137,8 @@ mod tests {
     use axum::routing::get;
     use taonet_http::testing::listen;
 
+    use super::testing::rules;
     use super::*;
-
-    /// Rules under which the tests' server is a public one, and the rest of this machine is private.
-    fn rules() -> Downloads {
-        let is_callable = |ip| ip == IpAddr::V4(Ipv4Addr::LOCALHOST);
-        Downloads { scheme: "http", is_callable, within: Duration::from_secs(2) }
-    }
 
     async fn server() -> String {
         let endless = || async { Body::from_stream(futures::stream::repeat(Ok::<_, Infallible>(vec![0_u8; 4_096]))) };

@@ -4,6 +4,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
+use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
 
 /// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
@@ -33,9 +34,20 @@ pub enum GatewayError {
     /// The body is not a JSON object.
     #[error("the request body is not a JSON object: {0}")]
     Body(String),
-    /// The body is too large or was not received.
-    #[error("the request body could not be read: {0}")]
-    Unread(String),
+    /// The body was not received completely.
+    #[error("the request body is incomplete")]
+    Incomplete,
+    /// The body did not arrive in time.
+    #[error("the request body did not arrive within {} s; hint: retry the request", .0.as_secs())]
+    Timeout(Duration),
+    /// The body, or the request to miners, is too large.
+    #[error("{message}")]
+    TooLarge {
+        /// Name of the field to shorten, if it is one.
+        param: Option<String>,
+        /// What is too large.
+        message: String,
+    },
     /// The `Idempotency-Key` was used for a different request.
     #[error("this Idempotency-Key was used for a different request; hint: use a new key for each request")]
     Reused,
@@ -122,7 +134,9 @@ impl GatewayError {
             Self::Key => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
             Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
-            Self::Field { .. } | Self::Body(_) | Self::Unread(_) => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::Field { .. } | Self::Body(_) | Self::Incomplete => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large")),
             Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),
             Self::Image { .. } => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("image_not_downloaded")),
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
@@ -152,6 +166,7 @@ impl GatewayError {
         let (_, kind, code) = self.parts();
         let param = match self {
             Self::Field { param, .. } | Self::Image { param, .. } => Some(param.as_str()),
+            Self::TooLarge { param, .. } => param.as_deref(),
             Self::Model(_) | Self::Forbidden(_) => Some("model"),
             _ => None,
         };
@@ -199,6 +214,19 @@ impl From<QueryError> for GatewayError {
     }
 }
 
+impl From<BodyRefusal> for GatewayError {
+    fn from(refusal: BodyRefusal) -> Self {
+        match refusal {
+            BodyRefusal::TooLarge { limit } => {
+                Self::TooLarge { param: None, message: format!("the request body exceeds {} MiB", limit >> 20) }
+            }
+            BodyRefusal::Timeout { limit } => Self::Timeout(limit),
+            BodyRefusal::Busy => Self::Busy { retry: LIMITED },
+            _ => Self::Incomplete,
+        }
+    }
+}
+
 impl From<taonet_nineteen_store::StoreError> for GatewayError {
     fn from(error: taonet_nineteen_store::StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the gateway's database failed");
@@ -220,6 +248,21 @@ mod tests {
             let response = GatewayError::from(error).into_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "5");
+        }
+    }
+
+    #[test]
+    fn refused_bodies_have_a_status_of_their_own() {
+        let within = Duration::from_secs(30);
+        for (refusal, status, message) in [
+            (BodyRefusal::TooLarge { limit: 8 << 20 }, 413, "exceeds 8 MiB"),
+            (BodyRefusal::Timeout { limit: within }, 408, "within 30 s"),
+            (BodyRefusal::Busy, 503, "busy"),
+            (BodyRefusal::Incomplete, 400, "incomplete"),
+        ] {
+            let error = GatewayError::from(refusal);
+            assert_eq!(error.status().as_u16(), status);
+            assert!(error.to_string().contains(message), "{error}");
         }
     }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::ImagePayload;
 use taonet_nineteen_core::task::Endpoint;
+use tokio::sync::Semaphore;
 
 use crate::GatewayError;
 use crate::download::Downloads;
@@ -110,11 +111,21 @@ impl ImageRequest {
         Ok(Self { model, payload, endpoint, is_openai })
     }
 
-    /// Downloads the images that are given as URLs, and puts their data in place of the URLs.
+    /// Downloads the images that are given as URLs, and puts their data in place of the URLs. `turns` limits the number of
+    /// requests that download.
     ///
     /// # Errors
     /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
-    pub(crate) async fn download_images(&mut self, downloads: Downloads) -> Result<(), GatewayError> {
+    pub(crate) async fn download_images(
+        &mut self,
+        downloads: Downloads,
+        turns: &Semaphore,
+    ) -> Result<(), GatewayError> {
+        if !self.payload.further.values().any(|value| value.as_str().is_some_and(is_url)) {
+            return Ok(());
+        }
+        // The semaphore is never closed.
+        let _turn = turns.acquire().await;
         for (miners_name, value) in &mut self.payload.further {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
@@ -267,7 +278,7 @@ mod tests {
     async fn failed_downloads_name_the_field() {
         let body = json!({"prompt": "a", "init_image": JPEG, "mask": "https://127.0.0.1/a.png"});
         let mut request = ImageRequest::reference(body.to_string().as_bytes(), Endpoint::Inpaint).unwrap();
-        let error = request.download_images(Downloads::default()).await.unwrap_err();
+        let error = request.download_images(Downloads::default(), &Semaphore::new(1)).await.unwrap_err();
         assert_eq!(
             error.document()["error"],
             json!({

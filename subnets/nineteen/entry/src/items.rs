@@ -6,7 +6,7 @@ use std::mem::discriminant;
 use serde_json::Value;
 use taonet_nineteen_query::Chunk;
 
-/// Maximum number of tool calls in an answer; further ones are dropped.
+/// Maximum number of tool calls in an answer; later ones are dropped.
 pub(crate) const MOST_CALLS: usize = 128;
 /// Names of the field of a chunk with reasoning; inference servers differ.
 const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
@@ -16,9 +16,9 @@ const REASONING: [&str; 2] = ["reasoning_content", "reasoning"];
 pub(crate) enum Item {
     Text(String),
     Reasoning(String),
-    /// A tool call; `index` is its number in the chunks.
+    /// A tool call; `number` is its index in the chunks.
     Call {
-        index: u64,
+        number: u64,
         id: String,
         name: String,
         arguments: String,
@@ -27,6 +27,13 @@ pub(crate) enum Item {
 
 impl Item {
     /// Returns the part of the item that chunks extend.
+    pub(crate) fn content(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Reasoning(text) => text,
+            Self::Call { arguments, .. } => arguments,
+        }
+    }
+
     const fn content_mut(&mut self) -> &mut String {
         match self {
             Self::Text(text) | Self::Reasoning(text) => text,
@@ -45,38 +52,52 @@ impl Item {
 /// Content that a chunk adds to an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Addition {
-    /// Position of the item.
-    pub(crate) place: usize,
+    /// Index of the item.
+    pub(crate) index: usize,
     /// Whether the item begins with this addition.
     pub(crate) is_new: bool,
     /// Added content: text, reasoning or a fragment of a call's arguments. Can be empty.
     pub(crate) content: String,
 }
 
-/// Items of an answer in progress.
+/// A tool call whose name has not arrived.
 #[derive(Debug, Default)]
+struct Unnamed {
+    number: u64,
+    id: String,
+    arguments: String,
+}
+
+/// Items of an answer in progress.
+#[derive(Debug)]
 pub(crate) struct Items {
-    items: Vec<Item>,
+    begun: Vec<Item>,
+    /// Tool calls that begin when their names arrive.
+    unnamed: Vec<Unnamed>,
+    /// Number of tool calls, also of those without a name.
     calls: usize,
     keeps_reasoning: bool,
+    /// Prefix of the IDs of tool calls to which the server gives none.
+    id_prefix: &'static str,
 }
 
 impl Items {
-    /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set.
-    pub(crate) fn new(keeps_reasoning: bool) -> Self {
-        Self { keeps_reasoning, ..Self::default() }
+    /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool calls that the server does
+    /// not name begin with `id_prefix`.
+    pub(crate) const fn new(keeps_reasoning: bool, id_prefix: &'static str) -> Self {
+        Self { begun: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
     }
 
-    pub(crate) fn get(&self, place: usize) -> Option<&Item> {
-        self.items.get(place)
+    pub(crate) fn get(&self, index: usize) -> Option<&Item> {
+        self.begun.get(index)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Item> {
-        self.items.iter()
+        self.begun.iter()
     }
 
     /// Adds a chunk of the answer; returns the resulting additions.
-    pub(crate) fn take(&mut self, chunk: &Chunk) -> Vec<Addition> {
+    pub(crate) fn add(&mut self, chunk: &Chunk) -> Vec<Addition> {
         let mut additions = Vec::new();
         if !chunk.is_content {
             return additions;
@@ -90,42 +111,81 @@ impl Items {
         let text = chunk.text().filter(|text| !text.is_empty());
         additions.extend(text.map(|text| self.extend_last(Item::Text(String::new()), text)));
         for call in chunk.tool_calls().unwrap_or_default() {
-            additions.extend(self.take_call(call));
+            additions.extend(self.add_call(call));
         }
         additions
     }
 
     /// Appends a text to the last item if that is of the same kind as `empty`; otherwise, begins a new item with it.
     fn extend_last(&mut self, empty: Item, text: &str) -> Addition {
-        let is_new = self.items.last().is_none_or(|last| discriminant(last) != discriminant(&empty));
-        if is_new {
-            self.items.push(empty);
+        if self.begun.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
+            return self.begin(empty, text);
         }
-        self.add(self.items.len().saturating_sub(1), is_new, text)
+        self.extend(self.begun.len().saturating_sub(1), text)
     }
 
-    /// Adds a fragment of a tool call; `None` if there are too many calls.
-    fn take_call(&mut self, piece: &Value) -> Option<Addition> {
-        let text = |path: &str| piece.pointer(path).and_then(Value::as_str).unwrap_or_default();
-        let number = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let known = self.items.iter().rposition(|item| matches!(item, Item::Call { index, .. } if *index == number));
-        if known.is_none() {
-            if self.calls >= MOST_CALLS {
-                return None;
+    /// Adds a fragment of a tool call; `None` while the call has no name, or if there are too many calls.
+    fn add_call(&mut self, fragment: &Value) -> Option<Addition> {
+        let text = |path: &str| fragment.pointer(path).and_then(Value::as_str).unwrap_or_default();
+        let of_fragment = fragment.get("index").and_then(Value::as_u64).unwrap_or(0);
+        let (id, name, arguments) = (text("/id"), text("/function/name"), text("/function/arguments"));
+        let is_same = |item: &Item| matches!(item, Item::Call { number, .. } if *number == of_fragment);
+        if let Some(index) = self.begun.iter().rposition(is_same) {
+            return Some(self.extend(index, arguments));
+        }
+        let mut call = match self.unnamed.iter().position(|call| call.number == of_fragment) {
+            Some(index) => self.unnamed.swap_remove(index),
+            None if self.calls >= MOST_CALLS => return None,
+            None => {
+                self.calls += 1;
+                Unnamed { number: of_fragment, ..Unnamed::default() }
             }
-            let (id, name) = (text("/id").to_owned(), text("/function/name").to_owned());
-            self.items.push(Item::Call { index: number, id, name, arguments: String::new() });
-            self.calls += 1;
+        };
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
         }
-        let place = known.unwrap_or(self.items.len().saturating_sub(1));
-        Some(self.add(place, known.is_none(), text("/function/arguments")))
+        call.arguments.push_str(arguments);
+        if name.is_empty() {
+            self.unnamed.push(call);
+            return None;
+        }
+        let Unnamed { number, mut id, arguments } = call;
+        if id.is_empty() {
+            id = format!("{}{}", self.id_prefix, uuid::Uuid::new_v4().simple());
+        }
+        Some(self.begin(Item::Call { number, id, name: name.to_owned(), arguments: String::new() }, &arguments))
     }
 
-    fn add(&mut self, place: usize, is_new: bool, content: &str) -> Addition {
-        if let Some(item) = self.items.get_mut(place) {
+    fn begin(&mut self, empty: Item, content: &str) -> Addition {
+        self.begun.push(empty);
+        Addition { is_new: true, ..self.extend(self.begun.len().saturating_sub(1), content) }
+    }
+
+    fn extend(&mut self, index: usize, content: &str) -> Addition {
+        if let Some(item) = self.begun.get_mut(index) {
             item.content_mut().push_str(content);
         }
-        Addition { place, is_new, content: content.to_owned() }
+        Addition { index, is_new: false, content: content.to_owned() }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Returns fragments of two tool calls, and the ID, name and arguments of each.
+    pub(crate) fn fragments() -> ([Value; 6], [[&'static str; 3]; 2]) {
+        let fragments = [
+            json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x"}}),
+            json!({"index": 7, "type": "function", "function": {"name": "", "arguments": ""}}),
+            json!({"index": 0, "function": {"arguments": "\":1}"}}),
+            json!({"index": 7, "id": "b", "function": {"arguments": "{"}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g"}}),
+            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "}"}}),
+        ];
+        (fragments, [["a", "f", "{\"x\":1}"], ["b", "g", "{}"]])
     }
 }
 
@@ -134,6 +194,7 @@ mod tests {
     use serde_json::json;
     use taonet_nineteen_query::ChunkBody;
 
+    use super::testing::fragments;
     use super::*;
 
     fn chunk(delta: &Value) -> Chunk {
@@ -143,6 +204,10 @@ mod tests {
 
     fn call(index: u64, id: &str, arguments: &str) -> Value {
         json!({"tool_calls": [{"index": index, "id": id, "function": {"name": id, "arguments": arguments}}]})
+    }
+
+    fn item(number: u64, [id, name, arguments]: [&str; 3]) -> Item {
+        Item::Call { number, id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
     }
 
     #[test]
@@ -156,38 +221,60 @@ mod tests {
             call(0, "", "}"),
             json!({"content": "three"}),
         ];
-        let of_call = |index: u64, name: &str, arguments: &str| Item::Call {
-            index,
-            id: name.to_owned(),
-            name: name.to_owned(),
-            arguments: arguments.to_owned(),
-        };
         let texts = |text: &str| Item::Text(text.to_owned());
-        let without_reasoning = [texts("One two"), of_call(0, "f", "{}"), of_call(1, "g", ""), texts("three")];
+        let without_reasoning = [texts("One two"), item(0, ["f", "f", "{}"]), item(1, ["g", "g", ""]), texts("three")];
         for keeps_reasoning in [false, true] {
-            let mut items = Items::new(keeps_reasoning);
-            let additions: Vec<Addition> = deltas.iter().flat_map(|delta| items.take(&chunk(delta))).collect();
+            let mut items = Items::new(keeps_reasoning, "call_");
+            let additions: Vec<Addition> = deltas.iter().flat_map(|delta| items.add(&chunk(delta))).collect();
             let reasoning = keeps_reasoning.then(|| Item::Reasoning("hm so".to_owned()));
             let expected: Vec<Item> = reasoning.into_iter().chain(without_reasoning.clone()).collect();
             assert_eq!(items.iter().cloned().collect::<Vec<_>>(), expected);
             // The additions put together are the items.
-            let content = |place: usize| -> String {
-                additions.iter().filter(|it| it.place == place).map(|it| it.content.as_str()).collect()
-            };
-            for (place, item) in items.iter().enumerate() {
-                assert_eq!(content(place), *item.clone().content_mut());
-                assert_eq!(additions.iter().filter(|it| it.place == place && it.is_new).count(), 1);
+            for (index, item) in items.iter().enumerate() {
+                let of_item = || additions.iter().filter(|addition| addition.index == index);
+                assert_eq!(of_item().map(|addition| addition.content.as_str()).collect::<String>(), item.content());
+                assert_eq!(of_item().filter(|addition| addition.is_new).count(), 1);
             }
         }
     }
 
     #[test]
-    fn calls_beyond_the_limit_are_dropped() {
-        let mut items = Items::new(false);
-        for index in 0..200 {
-            items.take(&chunk(&call(index, "f", "{}")));
+    fn call_begins_with_its_name_and_all_that_came_before_it() {
+        let mut items = Items::new(false, "call_");
+        let (fragments, [first, second]) = fragments();
+        let add = |fragment: &Value| items.add(&chunk(&json!({ "tool_calls": [fragment] })));
+        let additions: Vec<Vec<Addition>> = fragments.iter().map(add).collect();
+        assert_eq!(items.iter().cloned().collect::<Vec<_>>(), [item(0, first), item(7, second)]);
+        let begun = Addition { index: 1, is_new: true, content: "{".to_owned() };
+        assert_eq!(
+            (additions[1].as_slice(), additions[3].as_slice(), &additions[4][..]),
+            (&[][..], &[][..], &[begun][..])
+        );
+    }
+
+    #[test]
+    fn call_without_an_id_gets_one() {
+        let mut items = Items::new(false, "toolu_");
+        for index in 0..2 {
+            items.add(&chunk(&json!({"tool_calls": [{"index": index, "id": "", "function": {"name": "f"}}]})));
         }
-        items.take(&chunk(&json!({"content": "text"})));
+        let ids: Vec<&str> = items
+            .iter()
+            .map(|item| match item {
+                Item::Call { id, .. } => id.as_str(),
+                _ => panic!("{item:?}"),
+            })
+            .collect();
+        assert!(ids.iter().all(|id| id.len() == 38 && id.starts_with("toolu_")) && ids[0] != ids[1], "{ids:?}");
+    }
+
+    #[test]
+    fn calls_beyond_the_limit_are_dropped() {
+        let mut items = Items::new(false, "call_");
+        for index in 0..200 {
+            items.add(&chunk(&call(index, "f", "{}")));
+        }
+        items.add(&chunk(&json!({"content": "text"})));
         assert_eq!(items.iter().count(), MOST_CALLS + 1);
     }
 }

@@ -28,6 +28,8 @@
 //! #     store: Store, querier: Querier, market: MarketFile, shutdown: Shutdown,
 //! # ) -> Result<axum::Router, StoreError> {
 //! let gateway = Gateway::new(store, querier, market, system_clock());
+//! // No model is installed on this machine.
+//! gateway.load_tokenizers(|_repository| None).await;
 //! gateway.recover().await?;
 //! let routes = gateway.router();
 //! let stop = shutdown.clone();
@@ -41,7 +43,8 @@
 //! an error that names the field; every error ([`GatewayError`]) has OpenAI's format, or Anthropic's on its routes. A
 //! successful response of at most 4 MiB to a request with an `Idempotency-Key` is stored for a day: retries get it
 //! without another charge. After a crash, the next start releases the reserved credits of unfinished requests
-//! ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s.
+//! ([`Gateway::recover`]), with PostgreSQL 30 minutes later. A request body is at most 8 MiB and must arrive within 30 s;
+//! encrypted for a miner, a request is at most 16 MiB.
 //!
 //! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
 //!
@@ -78,10 +81,12 @@ mod request;
 mod responses;
 mod routes;
 mod sale;
+mod size;
 mod sse;
 mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod tokenizer;
 mod translation;
 mod usage;
 mod vision;

@@ -11,7 +11,7 @@ use crate::GatewayError;
 use crate::answer::{End, Head};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
-use crate::items::{Item, Items};
+use crate::items::{Addition, Item, Items};
 use crate::replies::Replies;
 use crate::sse::named_event;
 pub(crate) use error::{is_message_route, translate_error};
@@ -20,6 +20,9 @@ pub(crate) use request::{MessageOptions, parse, parse_count};
 /// Name of the field that holds the arguments of a tool call if they are no JSON object, as in Anthropic's guide to tools.
 const INVALID_JSON: &str = "INVALID_JSON";
 
+/// Prefix of the IDs of tool calls.
+const ID_PREFIX: &str = "toolu_";
+
 /// Returns an answer as one JSON document.
 pub(crate) async fn whole(
     head: Head,
@@ -27,9 +30,9 @@ pub(crate) async fn whole(
     replies: Replies,
     bill: Bill,
 ) -> Result<Response, GatewayError> {
-    let mut items = Items::new(options.wants_reasoning);
+    let mut items = Items::new(options.wants_reasoning, ID_PREFIX);
     let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
-        items.take(chunk);
+        items.add(chunk);
     })
     .await?;
     let stop = stop(&options, &head, &ends);
@@ -39,7 +42,7 @@ pub(crate) async fn whole(
 
 /// Returns an answer as a stream of server-sent events, each with its name.
 pub(crate) fn stream(head: Head, options: MessageOptions, replies: Replies, bill: Bill) -> Response {
-    let items = Items::new(options.wants_reasoning);
+    let items = Items::new(options.wants_reasoning, ID_PREFIX);
     let input_tokens = bill.input_tokens();
     delivery::stream(Blocks { head, options, items, input_tokens, open: None }, replies, bill)
 }
@@ -50,15 +53,48 @@ struct Blocks {
     options: MessageOptions,
     items: Items,
     input_tokens: u64,
-    /// Position of the content block that has begun and not ended.
+    /// Index of the content block that has begun and not ended.
     open: Option<usize>,
 }
 
 impl Blocks {
-    /// Ends the open content block, if any.
-    fn end_block(&mut self) -> Option<String> {
-        self.open.take().map(|index| named_event("content_block_stop", json!({ "index": index })))
+    /// Returns whether a tool call is the open content block. It stays open to the end of the answer, because servers may mix
+    /// its fragments with those of other calls: the items after it are sent at the end.
+    fn holds_call(&self) -> bool {
+        let open = self.open.and_then(|index| self.items.get(index));
+        matches!(open, Some(Item::Call { .. }))
     }
+
+    /// Ends the open content block, and sends the items after it; returns the events.
+    fn end_blocks(&mut self) -> Vec<String> {
+        let open = self.open.take();
+        let mut events: Vec<String> = open.map(block_stop).into_iter().collect();
+        for (index, item) in self.items.iter().enumerate().skip(open.map_or(0, |index| index + 1)) {
+            events.extend([block_start(index, item), block_delta(index, item, item.content()), block_stop(index)]);
+        }
+        events
+    }
+}
+
+fn block_start(index: usize, item: &Item) -> String {
+    named_event("content_block_start", json!({"index": index, "content_block": block(&item.without_content())}))
+}
+
+/// Returns the event for content that is added to an item; empty without content.
+fn block_delta(index: usize, item: &Item, content: &str) -> String {
+    if content.is_empty() {
+        return String::new();
+    }
+    let delta = match item {
+        Item::Text(_) => json!({"type": "text_delta", "text": content}),
+        Item::Reasoning(_) => json!({"type": "thinking_delta", "thinking": content}),
+        Item::Call { .. } => json!({"type": "input_json_delta", "partial_json": content}),
+    };
+    named_event("content_block_delta", json!({"index": index, "delta": delta}))
+}
+
+fn block_stop(index: usize) -> String {
+    named_event("content_block_stop", json!({ "index": index }))
 }
 
 impl Events for Blocks {
@@ -68,24 +104,16 @@ impl Events for Blocks {
     }
 
     fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
-        for addition in self.items.take(chunk) {
-            let Some(item) = self.items.get(addition.place) else { continue };
-            let delta = match item {
-                Item::Text(_) => json!({"type": "text_delta", "text": addition.content}),
-                Item::Reasoning(_) => json!({"type": "thinking_delta", "thinking": addition.content}),
-                Item::Call { .. } => json!({"type": "input_json_delta", "partial_json": addition.content}),
-            };
-            if addition.is_new {
-                let begun = json!({"index": addition.place, "content_block": block(&item.without_content())});
-                // A block ends when the next one begins. Should a miner mix the fragments of two calls, the later
-                // fragments of the first one still name its index.
-                events.extend(self.end_block());
-                events.push_str(&named_event("content_block_start", begun));
-                self.open = Some(addition.place);
+        for Addition { index, is_new, content } in self.items.add(chunk) {
+            let Some(item) = self.items.get(index) else { continue };
+            if is_new && !self.holds_call() {
+                // A text or reasoning ends when the next item begins.
+                events.extend(self.open.map(block_stop));
+                events.push_str(&block_start(index, item));
+                self.open = Some(index);
             }
-            if !addition.content.is_empty() {
-                let delta = json!({"index": addition.place, "delta": delta});
-                events.push_str(&named_event("content_block_delta", delta));
+            if self.open == Some(index) {
+                events.push_str(&block_delta(index, item, &content));
             }
         }
     }
@@ -99,7 +127,7 @@ impl Events for Blocks {
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
         let delta = json!({"delta": delta, "usage": usage(tokens)});
         let last = [named_event("message_delta", delta), named_event("message_stop", json!({}))];
-        self.end_block().into_iter().chain(last).collect()
+        self.end_blocks().into_iter().chain(last).collect()
     }
 }
 
@@ -191,7 +219,9 @@ mod tests {
         for (choice, tokens, expected) in [
             (json!({"finish_reason": "stop"}), 1, ("end_turn", None)),
             (json!({"finish_reason": "stop", "stop_reason": "STOP"}), 1, ("stop_sequence", Some("STOP"))),
+            (json!({"finish_reason": "stop", "matched_stop": "STOP"}), 1, ("stop_sequence", Some("STOP"))),
             // The token or the sequence of the model itself.
+            (json!({"finish_reason": "stop", "stop_reason": null, "matched_stop": 128_009}), 1, ("end_turn", None)),
             (json!({"finish_reason": "stop", "stop_reason": 128_009}), 1, ("end_turn", None)),
             (json!({"finish_reason": "stop", "stop_reason": "<|eot_id|>"}), 1, ("end_turn", None)),
             (json!({"finish_reason": "length"}), 1, ("max_tokens", None)),

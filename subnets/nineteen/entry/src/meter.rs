@@ -1,14 +1,9 @@
 //! Count of an answer's tokens, for the bill.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use taonet_nineteen_core::Task;
 use taonet_nineteen_query::Chunk;
-use taonet_primitives::bytes_without_bom;
 use tokenizers::Tokenizer;
-use tokio::sync::Mutex;
 
 use crate::usage::TextSize;
 
@@ -77,58 +72,9 @@ impl TokenMeter {
     }
 }
 
-/// Tokenizers of the tasks' models, loaded when they are first used.
-#[derive(Default)]
-pub(crate) struct Tokenizers(Mutex<HashMap<String, Option<Arc<Tokenizer>>>>);
-
-impl Tokenizers {
-    /// Returns the tokenizer that a task names in `load_model_config.tokenizer`, if it is a file or a directory on this
-    /// machine.
-    pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
-        let name = task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()?;
-        let mut loaded = self.0.lock().await;
-        if let Some(tokenizer) = loaded.get(name) {
-            return tokenizer.clone();
-        }
-        let path = PathBuf::from(name);
-        // Large tokenizers take a second.
-        let tokenizer = tokio::task::spawn_blocking(move || load(&path)).await.ok().flatten().map(Arc::new);
-        loaded.insert(name.to_owned(), tokenizer.clone());
-        tokenizer
-    }
-}
-
-/// Loads `tokenizer.json`. Returns `None` if the path does not exist, because it can be the name of a repository.
-fn load(path: &Path) -> Option<Tokenizer> {
-    let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_owned() };
-    if !file.is_file() {
-        if path.is_absolute() || path.extension().is_some_and(|extension| extension == "json") {
-            let path = file.display();
-            tracing::warn!(%path, "a task's tokenizer does not exist; answers are billed by log-probabilities");
-        }
-        return None;
-    }
-    let content = std::fs::read(&file).map_err(tokenizers::Error::from);
-    let loaded =
-        content.and_then(|content| Tokenizer::from_bytes(bytes_without_bom(&content))).and_then(|mut tokenizer| {
-            tokenizer.with_truncation(None)?;
-            tokenizer.with_padding(None);
-            Ok(tokenizer)
-        });
-    match loaded {
-        Ok(tokenizer) => Some(tokenizer),
-        Err(error) => {
-            let path = file.display();
-            tracing::warn!(%path, %error, "cannot load a task's tokenizer; answers are billed by log-probabilities");
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use taonet_nineteen_core::MarketConfig;
     use taonet_nineteen_query::ChunkBody;
 
     use super::*;
@@ -181,32 +127,10 @@ mod tests {
         }
     }
 
-    /// A tokenizer with a token for each word.
-    fn tokenizer() -> Value {
-        json!({
-            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-            "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
-            "model": {"type": "WordLevel", "vocab": {"one": 0, "two": 1, "?": 2}, "unk_token": "?"},
-        })
-    }
-
-    #[tokio::test]
-    async fn tokens_are_counted_by_the_tokenizer_of_the_task() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("tokenizer.json"), format!("\u{feff}{}", tokenizer())).unwrap();
-        std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
-        let tokenizers = Tokenizers::default();
-        let mut task = MarketConfig::default().tasks[0].clone();
-        assert!(tokenizers.of(&task).await.is_none(), "the name of a repository");
-        let mut of = async |path: PathBuf| {
-            let options = &mut task.orchestrator_server_config.load_model_config;
-            options.insert("tokenizer".to_owned(), path.to_str().unwrap().into());
-            tokenizers.of(&task).await
-        };
-        assert!(of(folder.path().join("broken.json")).await.is_none());
-        assert!(of(folder.path().join("tokenizer.json")).await.is_some());
-        let tokenizer = of(folder.path().to_owned()).await;
-        let mut meter = TokenMeter::new(4, tokenizer);
+    #[test]
+    fn tokens_are_counted_by_the_tokenizer() {
+        let tokenizer = Tokenizer::from_bytes(crate::tokenizer::of_words().to_string()).unwrap();
+        let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The log-probabilities would be nine tokens.
         meter.add(&text("one tw", 5));
         meter.add(&text("o", 4));

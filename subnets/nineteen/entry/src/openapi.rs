@@ -10,7 +10,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required,
 };
@@ -18,7 +18,8 @@ use utoipa::openapi::{
 use crate::messages::is_message_route;
 use schemas::{components, string};
 
-const KEY: &str = "key";
+/// Names of the security schemes: the API key as a bearer token or in the header `x-api-key`.
+const KEYS: [&str; 2] = ["key", "x-api-key"];
 const JSON: &str = "application/json";
 
 /// A billed route of the gateway.
@@ -61,12 +62,14 @@ const fn sold(
 }
 
 /// HTTP statuses of errors, with their descriptions.
-const REFUSALS: [(&str, &str); 10] = [
+const REFUSALS: [(&str, &str); 12] = [
     ("400", "A field is invalid; `error.param` names it"),
     ("401", "The API key is missing, unknown or revoked"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "The model does not exist"),
+    ("408", "The request body did not arrive in time"),
     ("409", "A request with this Idempotency-Key is in progress"),
+    ("413", "The request is too large; `error.param` names the largest image, or `n`"),
     ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
     (
         "429",
@@ -113,7 +116,7 @@ pub(crate) fn api() -> OpenApi {
         get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model", "Error"));
     let own = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
-            .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
+            .securities(Some(either_key()))
             .response("401", refusal("The API key is missing, unknown or revoked", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
@@ -124,11 +127,18 @@ pub(crate) fn api() -> OpenApi {
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+    let [in_bearer, in_header] = KEYS;
     OpenApiBuilder::new()
         .info(info.build())
         .paths(paths)
-        .components(Some(components().security_scheme(KEY, bearer).build()))
+        .components(Some(components().security_scheme(in_bearer, bearer).security_scheme(in_header, header).build()))
         .build()
+}
+
+/// Returns the alternative ways to send the API key.
+fn either_key() -> [SecurityRequirement; 2] {
+    KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
 }
 
 fn operation(sold: &Sold) -> OperationBuilder {
@@ -156,7 +166,7 @@ fn operation(sold: &Sold) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
         .operation_id(Some(id))
         .summary(Some(sold.summary))
-        .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
+        .securities(Some(either_key()))
         .parameter(repeated)
         .request_body(Some(body.build()))
         .response("200", answer);

@@ -1,59 +1,254 @@
 //! Miners' answers to the choices of one request, read together.
 
-use futures::StreamExt as _;
-use futures::stream::{BoxStream, SelectAll, select_all, unfold};
-use taonet_nineteen_query::{Chunk, Interrupted, Reply};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Next chunk of an answer; `None` at its end.
-pub(crate) type NextChunk = Option<Result<Chunk, Interrupted>>;
+use taonet_nineteen_query::{Chunk, Interrupted, Queries, QueryError, Reply, Request};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::GatewayError;
+
+/// Next chunk of an answer; `None` at its end. No chunk follows an error.
+pub(crate) type NextChunk = Option<Result<Chunk, GatewayError>>;
 
 /// Answers to the choices of a request. Dropping it cancels the miners' work.
 pub(crate) enum Replies {
     /// The only answer; `None` after its end.
     One(Option<Reply>),
-    /// Several answers, with the positions of their choices.
-    Many(SelectAll<BoxStream<'static, (usize, NextChunk)>>),
-}
-
-impl From<Vec<Reply>> for Replies {
-    fn from(mut replies: Vec<Reply>) -> Self {
-        if replies.len() <= 1 {
-            return Self::One(replies.pop());
-        }
-        let chunks = |(choice, reply): (usize, Reply)| {
-            unfold(Some(reply), move |reply| async move {
-                let mut reply = reply?;
-                let chunk = reply.next().await;
-                let rest = chunk.is_some().then_some(reply);
-                Some(((choice, chunk), rest))
-            })
-            .boxed()
-        };
-        Self::Many(select_all(replies.into_iter().enumerate().map(chunks)))
-    }
+    /// Several answers.
+    Many(Box<Choices>),
 }
 
 impl Replies {
-    /// Returns the number of choices whose answers have not ended.
+    /// Queries miners for the answer to each request; returns once the first answer has begun.
+    pub(crate) async fn ask(queries: &Queries, mut requests: Vec<Request>) -> Result<Self, GatewayError> {
+        if requests.len() > 1 {
+            return Ok(Self::Many(Box::new(Choices::ask(queries, requests).await?)));
+        }
+        let Some(request) = requests.pop() else { return Ok(Self::One(None)) };
+        Ok(Self::One(Some(queries.ask(request).await?)))
+    }
+
+    /// Returns the number of choices.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::One(reply) => usize::from(reply.is_some()),
-            Self::Many(replies) => replies.len(),
+            Self::Many(choices) => choices.count,
         }
     }
 
-    /// Returns the next chunk of any answer, with the position of its choice; `None` after the end of all answers. Reads
-    /// from the miners only on demand: at most one chunk of each answer is ready.
+    /// Returns the next chunk of any answer, with the index of its choice; `None` after the end of all answers. Reads
+    /// ahead at most two chunks of each answer.
     pub(crate) async fn next(&mut self) -> Option<(usize, NextChunk)> {
         match self {
             Self::One(reply) => {
-                let chunk = reply.as_mut()?.next().await;
+                let chunk = read(reply.as_mut()?).await;
                 if chunk.is_none() {
                     *reply = None;
                 }
                 Some((0, chunk))
             }
-            Self::Many(replies) => replies.next().await,
+            Self::Many(choices) => choices.next().await,
         }
+    }
+}
+
+/// Answers to several choices. A task for each choice queries miners and reads the answer, so that the time until the
+/// buyer reads the next chunk is not the miners' time.
+pub(crate) struct Choices {
+    count: usize,
+    /// Number of answers that have not ended.
+    open: usize,
+    /// The first chunk, which has been received and not returned.
+    first: Option<(usize, NextChunk)>,
+    chunks: mpsc::Receiver<(usize, NextChunk)>,
+    /// The tasks, which are aborted when the set is dropped.
+    _tasks: JoinSet<()>,
+}
+
+impl Choices {
+    async fn ask(queries: &Queries, requests: Vec<Request>) -> Result<Self, GatewayError> {
+        let count = requests.len();
+        let turns = Arc::new(Turns::new(count));
+        let (sender, chunks) = mpsc::channel(count.max(1));
+        let mut tasks = JoinSet::new();
+        for (choice, request) in requests.into_iter().enumerate() {
+            tasks.spawn(answer(choice, request, queries.clone(), Arc::clone(&turns), sender.clone()));
+        }
+        drop(sender);
+        let mut choices = Self { count, open: count, first: None, chunks, _tasks: tasks };
+        match choices.chunks.recv().await {
+            Some((_, Some(Err(error)))) => Err(error),
+            first => {
+                choices.first = first;
+                Ok(choices)
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<(usize, NextChunk)> {
+        let next = match self.first.take() {
+            None => self.chunks.recv().await,
+            first => first,
+        };
+        match next {
+            // A task has panicked.
+            None if self.open > 0 => {
+                self.open = 0;
+                Some((0, Some(Err(GatewayError::Internal))))
+            }
+            next => {
+                self.open = self.open.saturating_sub(usize::from(matches!(next, Some((_, None)))));
+                next
+            }
+        }
+    }
+}
+
+/// Queries miners for the answer to a choice, and sends its chunks, its end or an error.
+async fn answer(
+    choice: usize,
+    request: Request,
+    queries: Queries,
+    turns: Arc<Turns>,
+    chunks: mpsc::Sender<(usize, NextChunk)>,
+) {
+    let mut reply = loop {
+        let error = match queries.ask(request.clone()).await {
+            Ok(reply) => break reply,
+            Err(error) => error,
+        };
+        let is_busy = matches!(error, QueryError::Busy { .. } | QueryError::Limited(_));
+        if !is_busy || !turns.wait().await {
+            let _ = chunks.send((choice, Some(Err(error.into())))).await;
+            return;
+        }
+    };
+    loop {
+        let chunk = read(&mut reply).await;
+        if chunk.is_none() {
+            turns.end();
+        }
+        let is_last = !matches!(chunk, Some(Ok(_)));
+        if chunks.send((choice, chunk)).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn read(reply: &mut Reply) -> NextChunk {
+    let interrupted = |error: Interrupted| {
+        tracing::debug!(%error, "answer interrupted");
+        GatewayError::Interrupted
+    };
+    Some(reply.next().await?.map_err(interrupted))
+}
+
+/// Lets a choice for which all miners are busy wait for the end of another one of its request, which may keep them busy.
+#[derive(Debug)]
+struct Turns {
+    /// Number of choices that are asked or answered, and of permits.
+    active: AtomicUsize,
+    /// A permit for each ended choice for which no other one has been asked again.
+    ended: Semaphore,
+}
+
+impl Turns {
+    fn new(choices: usize) -> Self {
+        Self { active: AtomicUsize::new(choices), ended: Semaphore::new(0) }
+    }
+
+    /// Records the end of a complete answer.
+    fn end(&self) {
+        self.ended.add_permits(1);
+    }
+
+    /// Waits until the choice may be asked again; returns whether it may. It may not if all other choices wait, too.
+    async fn wait(&self) -> bool {
+        if self.active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.ended.close();
+        }
+        match self.ended.acquire().await {
+            // The choice counts in `active` instead of the permit.
+            Ok(turn) => {
+                turn.forget();
+                true
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// Returns the answers to a number of choices, with the sender of their chunks.
+    pub(crate) fn fed(count: usize) -> (mpsc::Sender<(usize, NextChunk)>, Replies) {
+        let (sender, chunks) = mpsc::channel(8);
+        let choices = Choices { count, open: count, first: None, chunks, _tasks: JoinSet::new() };
+        (sender, Replies::Many(Box::new(choices)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use taonet_nineteen_query::ChunkBody;
+    use tokio::time::timeout;
+
+    use super::testing::fed;
+    use super::*;
+
+    fn chunk(text: &str) -> Chunk {
+        Chunk { body: ChunkBody::Text(text.to_owned()), characters: text.len(), entries: 1, is_content: true }
+    }
+
+    #[tokio::test]
+    async fn replies_end_after_the_end_of_each_choice() {
+        let (sender, mut replies) = fed(2);
+        assert_eq!(replies.len(), 2);
+        for (choice, next) in [(1, Some(Ok(chunk("a")))), (1, None), (0, Some(Ok(chunk("b")))), (0, None)] {
+            sender.send((choice, next)).await.unwrap();
+        }
+        drop(sender);
+        let mut received = Vec::new();
+        while let Some((choice, next)) = replies.next().await {
+            received.push((choice, next.map(|chunk| chunk.unwrap().text().unwrap_or_default().to_owned())));
+        }
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(received, [(1, text("a")), (1, None), (0, text("b")), (0, None)]);
+    }
+
+    /// Otherwise, an incomplete answer would be delivered as a complete one.
+    #[tokio::test]
+    async fn choice_without_an_end_is_an_error() {
+        let (sender, mut replies) = fed(2);
+        sender.send((1, None)).await.unwrap();
+        drop(sender);
+        assert!(matches!(replies.next().await, Some((1, None))));
+        assert!(matches!(replies.next().await, Some((_, Some(Err(GatewayError::Internal))))));
+        assert!(replies.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn busy_choice_is_asked_again_after_the_end_of_another_one() {
+        let turns = Turns::new(2);
+        let waiting = turns.wait();
+        tokio::pin!(waiting);
+        assert!(timeout(Duration::from_millis(20), &mut waiting).await.is_err());
+        turns.end();
+        assert!(waiting.await);
+        // No other choice is left whose end could help.
+        assert!(!turns.wait().await);
+    }
+
+    #[tokio::test]
+    async fn choices_fail_once_all_of_them_wait() {
+        let turns = Turns::new(3);
+        let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
+        assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
     }
 }

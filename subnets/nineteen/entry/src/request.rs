@@ -130,11 +130,11 @@ fn check_parts(parts: &[Value], (message, role): (usize, &str), images: &mut Vec
     let is_text = |part: &Value| {
         part.get("type").and_then(Value::as_str) == Some("text") && part.get("text").is_some_and(Value::is_string)
     };
-    for (place, part) in parts.iter().enumerate() {
+    for (index, part) in parts.iter().enumerate() {
         if is_text(part) {
             continue;
         }
-        let param = format!("messages[{message}].content[{place}]");
+        let param = format!("messages[{message}].content[{index}]");
         let checked = if is_image(part) && role == "user" {
             check_image(part)
         } else {

@@ -21,7 +21,7 @@ pub(crate) use request::{Echo, parse};
 pub(crate) async fn whole(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
     let mut output = Output::new(head.id.clone());
     let (ends, tokens) = delivery::whole(replies, bill, |_, chunk| {
-        output.take(chunk);
+        output.add(chunk);
     })
     .await?;
     output.finish();
@@ -96,7 +96,7 @@ impl Events for Typed {
     }
 
     fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
-        let taken = self.output.take(chunk);
+        let taken = self.output.add(chunk);
         events.extend(self.events(taken));
     }
 

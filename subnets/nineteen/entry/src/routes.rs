@@ -1,38 +1,43 @@
 //! The gateway's routes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use taonet_http::{count, error_as_json, shown_in};
+use taonet_http::{WholeBodies, count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
+use tokio::sync::Semaphore;
 
 use crate::bill::today;
 use crate::embedding::EmbeddingRequest;
 use crate::image::ImageRequest;
-use crate::meter::Tokenizers;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
+use crate::tokenizer::Tokenizers;
 use crate::{GatewayError, account, cors, messages, openapi, responses, status};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
 /// Timeout for reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in bytes.
+const LARGE_BODIES: usize = 1 << 30;
+/// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB of memory.
+const DOWNLOADING: usize = 16;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
@@ -53,6 +58,9 @@ pub(crate) struct Inner {
     pub(crate) market: MarketFile,
     pub(crate) clock: Clock,
     pub(crate) tokenizers: Tokenizers,
+    /// One permit per request whose images are being downloaded.
+    pub(crate) downloading: Semaphore,
+    bodies: WholeBodies,
     rates: Rates,
 }
 
@@ -75,8 +83,24 @@ enum Product {
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
-        let (tokenizers, rates) = (Tokenizers::default(), Rates::default());
-        Self(Arc::new(Inner { store, queries: queries.into(), market, clock, tokenizers, rates }))
+        let (queries, tokenizers, rates) = (queries.into(), Tokenizers::default(), Rates::default());
+        let bodies = WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES);
+        let downloading = Semaphore::new(DOWNLOADING);
+        Self(Arc::new(Inner { store, queries, market, clock, tokenizers, downloading, bodies, rates }))
+    }
+
+    /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are not on this machine:
+    /// their answers are billed by log-probabilities. Tokenizers of tasks that are added later are loaded with the first
+    /// request.
+    ///
+    /// A task names a path, or a repository of the Hugging Face Hub (`OWNER/NAME`), whose `tokenizer.json` on this machine
+    /// is what `find` returns. Nothing is downloaded.
+    pub async fn load_tokenizers(&self, find: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static) {
+        self.0.tokenizers.find_with(Box::new(find)).await;
+        let market = self.0.market.current();
+        for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
+            self.0.tokenizers.of(task).await;
+        }
     }
 
     /// Returns the gateway's HTTP router.
@@ -136,16 +160,16 @@ impl Gateway {
             Err(error) => return error.into_response(),
         };
         // Read the body before counting the request, so that slow bodies cost no database transactions.
-        let body = match read(body).await {
+        let body = match self.0.bodies.read(body).await {
             Ok(body) => body,
-            Err(error) => return error.into_response(),
+            Err(refusal) => return GatewayError::from(refusal).into_response(),
         };
         let (standing, admitted) = match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
             Ok(found) => found,
             Err(error) => return error.into_response(),
         };
         let sold = match admitted {
-            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), &body, product).await,
+            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), &body.bytes, product).await,
             Err(error) => Err(error),
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
@@ -188,14 +212,6 @@ impl Gateway {
             Product::Generation => self.image(key, ImageRequest::generation(body)?).await,
             Product::Image(endpoint) => self.image(key, ImageRequest::reference(body, endpoint)?).await,
         }
-    }
-}
-
-/// Reads a body within the timeout and the maximum size.
-async fn read(body: Body) -> Result<Bytes, GatewayError> {
-    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, LARGEST_BODY)).await {
-        Ok(bytes) => bytes.map_err(|error| GatewayError::Unread(error.to_string())),
-        Err(_) => Err(GatewayError::Unread(format!("timed out after {BODY_WITHIN:?}"))),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
 use axum::response::{IntoResponse as _, Json, Response};
-use futures::future::try_join_all;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
-use taonet_nineteen_query::{Chunk, ChunkBody, Request, RequestKind};
+use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
 use taonet_nineteen_store::ApiKey;
 
 use crate::answer::{Head, stream, whole};
@@ -21,7 +20,7 @@ use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
 use crate::usage::{input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
-use crate::{Gateway, GatewayError};
+use crate::{Gateway, GatewayError, size};
 
 /// Maximum number of tokens of an answer if neither the request nor the task sets one: a longer answer may exceed the time
 /// limit.
@@ -79,12 +78,11 @@ impl Gateway {
     /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
     /// buyer's credits.
     async fn ask(&self, requests: Vec<Request>, bill: Bill) -> Result<(Replies, Bill), GatewayError> {
-        let asks = requests.into_iter().map(|request| self.0.queries.ask(request));
-        match try_join_all(asks).await {
-            Ok(replies) => Ok((replies.into(), bill)),
+        match Replies::ask(&self.0.queries, requests).await {
+            Ok(replies) => Ok((replies, bill)),
             Err(error) => {
                 bill.settle().await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -102,10 +100,14 @@ impl Gateway {
         let model = task.task.to_string();
         payload.model.clone_from(&model);
         let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
+        size::check_text(&payload, &images, choices)?;
         let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
-        if let Err(error) = download_images(&mut payload, &images, Downloads::default()).await {
-            bill.settle().await;
-            return Err(error);
+        if !images.is_empty() {
+            let downloaded = download_images(&mut payload, &images, Downloads::default(), &self.0.downloading).await;
+            if let Err(error) = downloaded.and_then(|()| size::check_text(&payload, &images, choices)) {
+                bill.settle().await;
+                return Err(error);
+            }
         }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
@@ -126,11 +128,14 @@ impl Gateway {
             choices,
         };
         let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let requests = payloads_of_choices(payload, choices).into_iter().map(|payload| Request {
+        let seed = payload.seed;
+        let payload = Payload::from(payload.into_map());
+        let requests = (0_u64..).take(choices).map(|choice| Request {
+            has_images: !images.is_empty(),
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, &task, payload.into_map())
+            ..request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)))
         });
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
         match (protocol, streams) {
@@ -189,10 +194,11 @@ impl Gateway {
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
+        size::check(sealed_size(&request.payload.input), Some("input"))?;
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
         let document = request.document(&value, &model, tokens);
         if document.is_some() {
             bill.deliver_all();
@@ -203,12 +209,13 @@ impl Gateway {
 
     pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
-        request.download_images(Downloads::default()).await?;
+        request.download_images(Downloads::default(), &self.0.downloading).await?;
+        size::check(sealed_size(&request.payload.further), Some("init_image"))?;
         let steps = request.payload.steps;
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();
         payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map()), bill).await?;
+        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
         let document = request.document(&value, today(&self.0.clock).0 / 1_000);
         if document.is_ok() {
             bill.deliver_steps(steps);
@@ -252,21 +259,17 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     left.checked_div(u128::from(price.output)).map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
-/// Returns the payload of each choice. The seeds differ, so that the answers do.
-fn payloads_of_choices(payload: TextPayload, choices: usize) -> Vec<TextPayload> {
-    let mut payloads = vec![payload; choices];
-    for (choice, payload) in (0_u64..).zip(&mut payloads) {
-        // Seeds are in 1..=LARGEST_SEED.
-        payload.seed = payload.seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1;
-    }
-    payloads
+/// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so that the answers do.
+const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
+    seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
 }
 
 /// Returns a buyer's request for an answer in one chunk.
-fn request_of(key: &ApiKey, task: &Task, payload: Map<String, Value>) -> Request {
+fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
     Request {
         task: task.task.clone(),
         payload,
+        has_images: false,
         kind: RequestKind::Organic,
         most_chunks: 1,
         key: key.id.as_str().into(),
@@ -301,15 +304,9 @@ mod tests {
 
     #[test]
     fn choices_have_different_seeds_of_tests() {
-        let request = TextRequest::chat(
-            json!({"model": "m", "messages": [{"role": "user", "content": "a"}], "seed": LARGEST_SEED - 1})
-                .to_string()
-                .as_bytes(),
-        );
-        let payload = request.unwrap().payload;
-        let seeds: Vec<u64> = payloads_of_choices(payload.clone(), 3).iter().map(|payload| payload.seed).collect();
+        let seeds = [0, 1, 2].map(|choice| seed_of_choice(LARGEST_SEED - 1, choice));
         assert_eq!(seeds, [LARGEST_SEED - 1, LARGEST_SEED, 1]);
-        assert_eq!(payloads_of_choices(payload.clone(), 1), [payload]);
+        assert_eq!(seed_of_choice(7, 0), 7);
     }
 
     #[test]

@@ -5,14 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use tokio::sync::Semaphore;
 
 use crate::GatewayError;
 use crate::download::Downloads;
 
 /// Maximum number of images in a request.
 pub(crate) const MOST_IMAGES: usize = 8;
-/// Maximum size of all downloaded images of a request together, in bytes.
-const LARGEST_TOTAL: usize = 12 << 20;
+/// Maximum size of all downloaded images of a request together, in bytes: encoded in base64 twice, they fit into a request to
+/// a miner.
+const LARGEST_TOTAL: usize = 9 << 20;
+/// Number of characters of base64 that contain the first 12 bytes of an image.
+const SIGNATURE: usize = 16;
 /// Type of a message's part that is an image.
 const IMAGE: &str = "image_url";
 
@@ -33,7 +37,7 @@ pub(crate) fn image_part(url: &str) -> Value {
 pub(crate) fn check_image(part: &Value) -> Result<(), &'static str> {
     let image = part.get(IMAGE).and_then(Value::as_object);
     let image = image.filter(|_| part.as_object().is_some_and(|fields| fields.len() == 2));
-    let image = image.ok_or("must have an object image_url, and no further fields")?;
+    let image = image.ok_or("must have an object image_url, and no other fields")?;
     let is_detail = |detail: &Value| matches!(detail.as_str(), Some("auto" | "low" | "high"));
     for (name, value) in image {
         if name != "url" && !(name == "detail" && is_detail(value)) {
@@ -53,8 +57,18 @@ fn is_remote(url: &str) -> bool {
 }
 
 fn is_data_url(url: &str) -> bool {
-    let parts = url.strip_prefix("data:image/").and_then(|rest| rest.split_once(";base64,"));
-    parts.is_some_and(|(_, data)| STANDARD.decode(data).is_ok_and(|bytes| media_type(&bytes).is_some()))
+    let parts = url.strip_prefix("data:image/").and_then(|url| url.split_once(";base64,"));
+    parts.is_some_and(|(kind, data)| matches!(kind, "jpeg" | "png" | "gif" | "webp") && is_image_data(data.as_bytes()))
+}
+
+/// Returns whether a text is an image in base64. Decodes only its ends, because images are large.
+fn is_image_data(data: &[u8]) -> bool {
+    let Some((most, last)) = data.split_last_chunk::<4>() else { return false };
+    let is_symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    most.len().is_multiple_of(4)
+        && most.iter().all(is_symbol)
+        && STANDARD.decode(last).is_ok()
+        && STANDARD.decode(data.get(..SIGNATURE).unwrap_or(data)).is_ok_and(|bytes| media_type(&bytes).is_some())
 }
 
 /// Returns the media type of an image, judged by its first bytes.
@@ -81,8 +95,17 @@ pub(crate) fn image_tokens(task: &Task, fields: &[String]) -> Result<u64, Gatewa
     Ok(u64::from(tokens.get()).saturating_mul(u64::try_from(fields.len()).unwrap_or(u64::MAX)))
 }
 
-/// Downloads the images that are given as `https` URLs, and puts data URLs in their place. `fields` are the names of all
-/// images' fields.
+/// Returns the field of the largest image. `fields` are the names of all images' fields.
+pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> Option<&'a str> {
+    let TextInput::Messages(messages) = &payload.input else { return None };
+    let parts = messages.iter().filter_map(|message| message.get("content")?.as_array()).flatten();
+    let urls = parts.filter(|part| is_image(part)).map(|part| part.get(IMAGE)?.get("url")?.as_str());
+    let lengths = urls.map(|url| url.map_or(0, str::len));
+    lengths.zip(fields).max_by_key(|(length, _)| *length).map(|(_, field)| field.as_str())
+}
+
+/// Downloads the images that are given as URLs, and replaces the URLs by data URLs. `fields` are the names of all images'
+/// fields; `turns` limits the number of requests that download.
 ///
 /// # Errors
 /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
@@ -90,18 +113,25 @@ pub(crate) async fn download_images(
     payload: &mut TextPayload,
     fields: &[String],
     downloads: Downloads,
+    turns: &Semaphore,
 ) -> Result<(), GatewayError> {
     let TextInput::Messages(messages) = &mut payload.input else { return Ok(()) };
-    let urls: Vec<&mut Value> = messages.iter_mut().flat_map(image_urls).collect();
+    let urls = messages.iter_mut().flat_map(image_urls).zip(fields);
+    let urls: Vec<_> = urls.filter(|(url, _)| url.as_str().is_some_and(|url| downloads.is_url(url))).collect();
+    if urls.is_empty() {
+        return Ok(());
+    }
+    // The semaphore is never closed.
+    let _turn = turns.acquire().await;
     let mut total = 0;
-    for (url, param) in urls.into_iter().zip(fields) {
-        let Some(address) = url.as_str().filter(|url| is_remote(url)) else { continue };
+    for (url, param) in urls {
+        let address = url.as_str().unwrap_or_default();
         let failed = |reason: String| GatewayError::Image { param: param.clone(), reason };
         // One after the other, so that a request needs little memory.
         let bytes = downloads.download(address).await.map_err(|error| failed(error.to_string()))?;
         total += bytes.len();
         if total > LARGEST_TOTAL {
-            return Err(failed("the images of the request have more than 12 MiB together".to_owned()));
+            return Err(failed("the images of the request have more than 9 MiB together".to_owned()));
         }
         let kind = media_type(&bytes);
         let kind = kind.ok_or_else(|| failed("the file is not a JPEG, PNG, GIF or WebP image".to_owned()))?;
@@ -123,6 +153,7 @@ mod tests {
     use taonet_nineteen_core::MarketConfig;
 
     use super::*;
+    use crate::download::testing::rules;
 
     /// First bytes of images, in base64.
     const JPEG: &str = "/9j/4AAQ";
@@ -130,9 +161,11 @@ mod tests {
 
     #[test]
     fn image_has_a_url_of_a_known_type() {
-        for url in
-            ["https://example.org/a.png", "data:image/jpeg;base64,/9j/4AAQ", "data:image/webp;base64,UklGRgAAAABXRUJQ"]
-        {
+        for url in [
+            "https://example.org/a.png",
+            "data:image/jpeg;base64,/9j/4AAQ",
+            "data:image/webp;base64,UklGRgAAAABXRUJQAAA=",
+        ] {
             assert_eq!(check_image(&image_part(url)), Ok(()), "{url}");
         }
         for url in [
@@ -143,6 +176,14 @@ mod tests {
             "data:text/plain;base64,/9j/4AAQ",
             "data:image/png;base64,aGVsbG8=",
             "data:image/png;base64,%",
+            "data:image/bmp;base64,/9j/4AAQ",
+            "data:image/jpeg;base64,/9j/4AA",
+            "data:image/jpeg;base64,/9j/4AAQ====",
+            "data:image/jpeg;base64,/9j/4A==4AAQ",
+            "data:image/jpeg;base64,/9j/4AAQ-AAQ4AAQ4AAQ4AAQ",
+            // The last symbol has bits that belong to no byte.
+            "data:image/jpeg;base64,/9j/4AAQ4AAQ4AAQ4AB=",
+            "data:image/jpeg;base64,",
             "data:image/png,a",
         ] {
             assert!(check_image(&image_part(url)).is_err(), "{url}");
@@ -153,7 +194,7 @@ mod tests {
         for fields in [json!({"url": url, "detail": "huge"}), json!({"url": url, "text": "a"}), json!({}), json!(url)] {
             assert!(with(fields.clone()).is_err(), "{fields}");
         }
-        // A text in a further field would not be charged.
+        // A text in another field would not be charged.
         assert!(check_image(&json!({"type": IMAGE, (IMAGE): {"url": url}, "text": "a"})).is_err());
         assert!(check_image(&json!({"type": IMAGE})).is_err());
     }
@@ -169,30 +210,64 @@ mod tests {
         assert_eq!(image_tokens(&task, &fields), Ok(1_400));
     }
 
+    /// Returns a chat with these parts in the user's message.
+    fn chat(parts: &[Value]) -> TextPayload {
+        let messages = vec![json!({"role": "system", "content": "a"}), json!({"role": "user", "content": parts})];
+        TextPayload {
+            input: TextInput::Messages(messages),
+            model: "m".to_owned(),
+            temperature: 1.0,
+            seed: 1,
+            top_p: 1.0,
+            max_tokens: 9,
+            further: serde_json::Map::new(),
+        }
+    }
+
     #[tokio::test]
     async fn only_images_at_urls_are_downloaded() {
         let data = format!("data:image/webp;base64,{WEBP}");
         let text = json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
-        let messages = |parts: &[Value]| {
-            let messages = vec![json!({"role": "system", "content": "a"}), json!({"role": "user", "content": parts})];
-            TextPayload {
-                input: TextInput::Messages(messages),
-                model: "m".to_owned(),
-                temperature: 1.0,
-                seed: 1,
-                top_p: 1.0,
-                max_tokens: 9,
-                further: serde_json::Map::new(),
-            }
-        };
         let fields = ["first".to_owned(), "second".to_owned()];
-        let mut payload = messages(&[text.clone(), image_part(&data)]);
+        let mut payload = chat(&[text.clone(), image_part(&data)]);
         let before = payload.clone();
-        assert_eq!(download_images(&mut payload, &fields[..1], Downloads::default()).await, Ok(()));
+        let turns = Semaphore::new(1);
+        assert_eq!(download_images(&mut payload, &fields[..1], Downloads::default(), &turns).await, Ok(()));
         assert_eq!(payload, before);
-        let mut payload = messages(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
-        let error = download_images(&mut payload, &fields, Downloads::default()).await.unwrap_err();
+        let mut payload = chat(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
+        let error = download_images(&mut payload, &fields, Downloads::default(), &turns).await.unwrap_err();
         let reason = "the URL's host is not public".to_owned();
         assert_eq!(error, GatewayError::Image { param: "second".to_owned(), reason });
+    }
+
+    #[tokio::test]
+    async fn images_at_urls_become_data_urls() {
+        let jpeg = [0xff_u8, 0xd8, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
+        let large = [jpeg.clone(), vec![0; 5 << 20]].concat();
+        let (small, encoded) = (jpeg.clone(), STANDARD.encode(&jpeg));
+        let router = axum::Router::new()
+            .route("/small", axum::routing::get(move || async move { small }))
+            .route("/large", axum::routing::get(move || async move { large }))
+            .route("/text", axum::routing::get(|| async { "text" }));
+        let server = format!("http://{}", taonet_http::testing::listen(router).await);
+        let at = |path: &str| image_part(&format!("{server}/{path}"));
+        let data = image_part(&format!("data:image/webp;base64,{WEBP}"));
+        let (turns, fields) = (Semaphore::new(1), ["first".to_owned(), "second".to_owned()]);
+        let mut payload = chat(&[at("small"), data.clone()]);
+        assert_eq!(download_images(&mut payload, &fields, rules(), &turns).await, Ok(()));
+        let downloaded = image_part(&format!("data:image/jpeg;base64,{encoded}"));
+        assert_eq!(payload, chat(&[downloaded, data]));
+        for (parts, reason) in
+            [([at("small"), at("text")], "not a JPEG"), ([at("large"), at("large")], "more than 9 MiB together")]
+        {
+            let error = download_images(&mut chat(&parts), &fields, rules(), &turns).await.unwrap_err();
+            let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
+            assert!(param == "second" && actual.contains(reason), "{error}");
+        }
+        // Requests that download wait for each other.
+        let _turn = turns.acquire().await.unwrap();
+        let mut waiting = chat(&[at("small")]);
+        let waiting = download_images(&mut waiting, &fields[..1], rules(), &turns);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
     }
 }

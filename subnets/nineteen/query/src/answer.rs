@@ -22,7 +22,7 @@ use crate::roster::Completion;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Contender, Querier, Request, RequestKind, measures};
+use crate::{Chunk, ChunkBody, Contender, Payload, Querier, Request, RequestKind, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -47,17 +47,17 @@ pub(crate) struct Attempt {
     inner: Arc<Inner>,
     slot: Slot,
     kind: RequestKind,
+    has_images: bool,
     task_type: TaskType,
     task_timeout: Duration,
     path: &'static str,
-    streams: bool,
     steps: u32,
     /// Work of an embedding request, in tokens.
     embedded: f64,
     /// Requested number of dimensions of embeddings.
     dimensions: Option<u64>,
-    /// The request, in JSON, if the answer is sampled for checking.
-    request: Option<String>,
+    /// The request, if the answer is sampled for checking.
+    request: Option<Payload>,
     /// JSON array of the answer, if it is sampled and was not streamed.
     whole: Option<String>,
     events: Events,
@@ -95,21 +95,19 @@ impl Attempt {
         measures::running(1.0);
         let steps = request.payload.get("steps").and_then(Value::as_u64).unwrap_or(1);
         let task = Arc::clone(&slot.task);
-        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, &request.payload);
-        // Serialised without cloning the payload. A map with text keys cannot fail.
-        let payload = || serde_json::to_string(&request.payload).unwrap_or_default();
+        let is_sampled = slot.keeps_samples && is_reproducible(task.endpoint, request.payload.shared());
         Self {
             inner: Arc::clone(inner),
             slot,
             kind: request.kind,
+            has_images: request.has_images,
             task_type: task.task_type,
             task_timeout: Duration::from_secs_f64(task.timeout.get()),
             path: task.endpoint.path(),
-            streams: task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
-            embedded: embedding_work(&request.payload),
+            embedded: embedding_work(request.payload.shared()),
             dimensions: request.payload.get("dimensions").and_then(Value::as_u64),
-            request: is_sampled.then(payload),
+            request: is_sampled.then(|| request.payload.clone()),
             whole: None,
             events: Events::new(request.relays_logprobs, is_sampled),
             found: Vec::new(),
@@ -139,22 +137,37 @@ impl Attempt {
     /// Sends the request and waits for the first chunk, or, of a collected request, for the complete answer. The answer must
     /// be complete by `deadline`.
     pub(crate) async fn start(mut self, request: &Request, deadline: Instant) -> Result<Answer, FailedAttempt> {
-        let Opened { stream, ready } = match self.open(request, deadline).await {
+        let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.failed(error, deadline)),
         };
-        let ended = stream.is_none();
-        let mut answer = Answer { stream, ready, ended, attempt: self };
-        while request.is_collected && !answer.ended {
-            if let Err(error) = answer.read().await {
-                answer.attempt.outcome = None;
-                return Err(answer.attempt.failed(error, deadline));
+        while request.is_collected && stream.is_some() {
+            if let Err(error) = self.read(&mut stream, &mut ready).await {
+                self.outcome = None;
+                return Err(self.failed(error, deadline));
             }
         }
-        if let Some(has_answer) = answer.attempt.has_answer.take() {
+        if let Some(has_answer) = self.has_answer.take() {
             has_answer.store(true, Ordering::Relaxed);
         }
-        Ok(answer)
+        let (contender, job_id) = (Arc::clone(&self.slot.contender), self.job_id.clone());
+        let attempt = stream.is_some().then_some(self);
+        Ok(Answer { stream, ready, contender, job_id, attempt })
+    }
+
+    /// Reads the next chunks into `ready`. At the end of the answer, `stream` becomes `None`.
+    async fn read(&mut self, stream: &mut Option<Reading>, ready: &mut VecDeque<Chunk>) -> Result<(), AttemptError> {
+        let Some(reading) = stream.as_mut() else { return Ok(()) };
+        // If the buyer disconnects from here on, the attempt still counts as answered.
+        self.outcome = Some(self.answered());
+        let between = reading.between;
+        let piece = reading.next(between, between, &mut self.waited).await?;
+        let done = self.take(piece.as_deref(), ready)?;
+        self.outcome = Some(self.answered());
+        if done {
+            *stream = None;
+        }
+        Ok(())
     }
 
     /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts nothing: earlier attempts may
@@ -172,8 +185,9 @@ impl Attempt {
         // A test is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && error.may_be_the_requests() {
             self.is_disputed = true;
-            let disputed = Some(DisputedFailure::new(Arc::clone(&self.slot.contender), Arc::clone(&self.inner)));
-            return FailedAttempt { error, disputed, is_excused: false, hotkey };
+            let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
+            let disputed = DisputedFailure::new(contender, inner, &error, self.has_images);
+            return FailedAttempt { error, disputed: Some(disputed), is_excused: false, hotkey };
         }
         // The miner need not accept more requests than it has promised.
         let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
@@ -187,7 +201,7 @@ impl Attempt {
         let (first, between) = Querier::timeouts(&self.inner, self.task_timeout);
         let began = Instant::now();
         let inner = Arc::clone(&self.inner);
-        let (session, payload) = (self.slot.contender.session(), request.payload.clone());
+        let (session, payload) = (self.slot.contender.session(), request.payload.to_map());
         let longest = deadline.saturating_duration_since(began);
         // Marked tests would let a miner reject them and accept all of the buyers' requests.
         let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
@@ -206,7 +220,7 @@ impl Attempt {
         }
         self.waited = began.elapsed();
         let mut reading = Reading::new(answer, between, self.inner.deadlines.total);
-        if !self.streams {
+        if !self.slot.task.is_stream {
             let chunk = self.read_whole(&mut reading, first).await?;
             self.note_first(began);
             self.outcome = Some(self.answered());
@@ -367,7 +381,8 @@ impl Drop for Attempt {
             hotkey: self.slot.contender.offer.hotkey,
             uid: self.slot.contender.offer.uid,
             synthetic: self.kind == RequestKind::Synthetic,
-            request,
+            // A map with text keys cannot fail.
+            request: serde_json::to_string(&request).unwrap_or_default(),
             answer,
             work,
             response_time: Some(self.waited.as_secs_f64()),
@@ -380,19 +395,21 @@ impl Drop for Attempt {
 pub struct Answer {
     stream: Option<Reading>,
     ready: VecDeque<Chunk>,
-    ended: bool,
-    attempt: Attempt,
+    contender: Arc<Contender>,
+    job_id: String,
+    /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has not been read.
+    attempt: Option<Attempt>,
 }
 
 impl Answer {
     /// Returns the contender that sends the answer.
     pub fn contender(&self) -> &Arc<Contender> {
-        &self.attempt.slot.contender
+        &self.contender
     }
 
     /// Returns the ID of the attempt.
     pub fn job_id(&self) -> &str {
-        &self.attempt.job_id
+        &self.job_id
     }
 
     /// Returns the next chunk; `None` at the end. Reads the connection only when no chunk is buffered.
@@ -404,41 +421,25 @@ impl Answer {
             if let Some(chunk) = self.ready.pop_front() {
                 return Some(Ok(chunk));
             }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.read().await {
-                self.ended = true;
-                self.stream = None;
-                self.attempt.outcome = Some(error.outcome());
+            let attempt = self.attempt.as_mut()?;
+            if let Err(error) = attempt.read(&mut self.stream, &mut self.ready).await {
+                attempt.outcome = Some(error.outcome());
+                (self.stream, self.attempt) = (None, None);
+                self.ready.clear();
                 return Some(Err(Interrupted(error.to_string())));
             }
+            if self.stream.is_none() {
+                self.attempt = None;
+            }
         }
-    }
-
-    async fn read(&mut self) -> Result<(), AttemptError> {
-        let Some(stream) = self.stream.as_mut() else {
-            self.ended = true;
-            return Ok(());
-        };
-        // If the buyer disconnects from here on, the attempt still counts as answered.
-        self.attempt.outcome = Some(self.attempt.answered());
-        let piece = stream.next(stream.between, stream.between, &mut self.attempt.waited).await?;
-        let done = self.attempt.take(piece.as_deref(), &mut self.ready)?;
-        self.attempt.outcome = Some(self.attempt.answered());
-        if done {
-            self.ended = true;
-            self.stream = None;
-        }
-        Ok(())
     }
 }
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answer")
-            .field("job_id", &self.attempt.job_id)
-            .field("ended", &self.ended)
+            .field("job_id", &self.job_id)
+            .field("has_ended", &self.attempt.is_none())
             .finish_non_exhaustive()
     }
 }

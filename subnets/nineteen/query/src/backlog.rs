@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_primitives::Hotkey;
 use tokio::sync::{Semaphore, oneshot};
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use self::fair_queue::{FairQueue, QueuedRequest};
 use crate::querier::Inner;
 use crate::slot::Slot;
-use crate::{Request, measures};
+use crate::{Payload, Request, measures};
 
 /// Interval at which queued requests poll for a slot that no other request has released, such as that of a miner whose
 /// pause has ended.
@@ -86,7 +86,7 @@ pub(crate) struct SlotRequest<'a> {
     task: &'a TaskName,
     key: Arc<str>,
     weight: KeyWeight,
-    payload: &'a Map<String, Value>,
+    payload: &'a Payload,
     /// Remaining time that the request may wait in the queue.
     wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
@@ -234,7 +234,7 @@ impl Inner {
     fn enqueue(self: &Arc<Self>, request: &SlotRequest<'_>, tried: &[Hotkey]) -> Result<PendingSlot, NoSlot> {
         let (sender, slot) = oneshot::channel();
         let (task, key, weight) = (request.task.clone(), Arc::clone(&request.key), request.weight);
-        let bytes = request.payload.iter().map(|(name, value)| name.len() + size(value)).sum();
+        let bytes = request.payload.shared().iter().map(|(name, value)| name.len() + size(value)).sum();
         let (tried, is_new) = (tried.to_vec(), !request.is_admitted);
         let queued = QueuedRequest { task, key, weight, tried, bytes, is_new, slot: sender };
         let (mut queue, now) = (self.backlog.queue(), self.now());

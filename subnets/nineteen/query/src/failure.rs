@@ -1,6 +1,7 @@
 //! Failures of attempts to query a miner: whether they count against the miner.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -65,7 +66,7 @@ impl AttemptError {
     /// Returns the HTTP status if the miner rejected the request as malformed.
     pub(crate) fn refused(&self) -> Option<u16> {
         match self {
-            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
+            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422) => Some(status.as_u16()),
             _ => None,
         }
     }
@@ -89,15 +90,29 @@ pub(crate) struct DisputedFailure {
     contender: Arc<Contender>,
     inner: Arc<Inner>,
     outcome: Option<RequestOutcome>,
+    /// Whether the miner refused a request with images: its model may read none.
+    refuses_images: bool,
+    /// Whether the request was too large for the miner, which need not accept all that the gateway does.
+    is_too_large: bool,
 }
 
 impl DisputedFailure {
-    pub(crate) const fn new(contender: Arc<Contender>, inner: Arc<Inner>) -> Self {
-        Self { contender, inner, outcome: None }
+    pub(crate) fn new(contender: Arc<Contender>, inner: Arc<Inner>, error: &AttemptError, has_images: bool) -> Self {
+        let status = error.refused();
+        let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
+        Self { contender, inner, outcome: None, refuses_images, is_too_large: status == Some(413) }
     }
 
-    /// Counts the failure against the miner.
+    /// Returns whether the cause may be that the miner's model reads no images, so that other miners may answer.
+    pub(crate) const fn refuses_images(&self) -> bool {
+        self.refuses_images
+    }
+
+    /// Counts the failure against the miner, because another miner has answered the request.
     pub(crate) fn count(self) {
+        if self.refuses_images {
+            self.contender.refuses_images.store(true, Ordering::Relaxed);
+        }
         self.count_as(false);
     }
 
@@ -107,6 +122,9 @@ impl DisputedFailure {
     }
 
     fn count_as(mut self, spares_breaker: bool) {
+        if self.refuses_images || self.is_too_large {
+            return;
+        }
         self.outcome = Some(RequestOutcome::Failed);
         let completion =
             Completion { outcome: self.outcome, now: self.inner.now(), spares_breaker, ..Completion::default() };

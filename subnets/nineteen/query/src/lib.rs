@@ -13,6 +13,9 @@
 //!   it. There is no failover after the first chunk of an answer that is delivered as it arrives, because another miner's
 //!   text would not continue the text sent so far. A collected answer that breaks off is requested from the next miner.
 //!
+//! A miner that refuses a chat with images which another miner then reads is not asked for images again in the period, and
+//! has not failed: its model may read none.
+//!
 //! The requests in flight at a miner are limited, over all its tasks, by what it announces and by its rate limits (429).
 //! While no contender has a free slot, organic requests wait in a queue, which is bounded and fair among API keys
 //! ([`QueueSettings`]). A failed attempt releases its slot before the request waits again, and a rate limit is no failed
@@ -46,6 +49,7 @@ mod load;
 mod market;
 mod measures;
 mod membership;
+mod payload;
 mod querier;
 mod queue;
 mod reading;
@@ -65,11 +69,13 @@ pub use deadlines::QueryDeadlines;
 pub use division::{Division, Divisions};
 pub use market::Market;
 pub use measures::describe as describe_metrics;
+pub use payload::Payload;
 pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
 pub use recorder::{ProcessRole, Recorder, sessions};
 pub use reply::{Queries, Reply};
 pub use roster::{Contender, Roster, TaskFloor};
+pub use taonet_nineteen_transport::{LARGEST_REQUEST, sealed_size};
 
 #[cfg(test)]
 mod tests;

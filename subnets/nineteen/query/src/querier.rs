@@ -8,7 +8,6 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::Sample;
@@ -22,7 +21,7 @@ use crate::answer::{Answer, Attempt};
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::slot::Slot;
-use crate::{Market, QueryDeadlines, QueueSettings, measures};
+use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskFloor, measures};
 
 /// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
 const ATTEMPTS: usize = 5;
@@ -55,7 +54,9 @@ pub struct Request {
     /// Name of the task.
     pub task: TaskName,
     /// JSON payload for the miner.
-    pub payload: Map<String, Value>,
+    pub payload: Payload,
+    /// Whether the payload is a chat with images, which not all miners of a task may read.
+    pub has_images: bool,
     /// Origin of the request.
     pub kind: RequestKind,
     /// Maximum number of content chunks; an answer with more counts as failed.
@@ -112,7 +113,7 @@ pub enum QueryError {
         attempts: Attempts,
         /// Error of the last attempt.
         last: String,
-        /// HTTP status with which miners rejected the request as malformed: 400, 404, 413 or 422.
+        /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or 422.
         refused: Option<u16>,
     },
     /// The embeddings of two miners have the same number of dimensions, and not the requested one.
@@ -143,6 +144,20 @@ impl Inner {
     /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
         (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
+    }
+
+    /// Returns the miners of a request's task that have refused images, if the request has images and not all of the
+    /// miners have.
+    fn refusing_images(&self, request: &Request) -> Vec<Hotkey> {
+        if !request.has_images {
+            return Vec::new();
+        }
+        let roster = self.market.roster();
+        let floor = roster.as_ref().and_then(|roster| roster.floor(request.task.as_str()));
+        let contenders = floor.map(TaskFloor::contenders).unwrap_or_default();
+        let refusing = contenders.iter().filter(|contender| contender.refuses_images.load(Ordering::Relaxed));
+        let refusing: Vec<Hotkey> = refusing.map(|contender| contender.offer.hotkey).collect();
+        if refusing.len() < contenders.len() { refusing } else { Vec::new() }
     }
 
     pub(crate) fn keep(&self, sample: Sample) {
@@ -253,26 +268,27 @@ impl Querier {
         let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.
         let mut dimensions = None;
-        // Miners of the attempts that have failed or are in flight.
-        let mut tried: Vec<Hotkey> = Vec::new();
+        // Miners of the attempts that have failed or are in flight, after those that are not asked.
+        let mut tried = inner.refusing_images(request);
+        let skipped = tried.len();
         // Failures that the request itself may have caused. One miner may fail at a valid request; if two do,
         // the request is at fault, and none of them: otherwise buyers could lower the miners' scores, and close the market
         // for others.
-        let mut disputed = Vec::new();
+        let mut disputed: Vec<DisputedFailure> = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
         let mut has_first = Arc::new(AtomicBool::new(false));
         let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
-                if tried.len() >= ATTEMPTS || Instant::now() >= deadline {
+                if tried.len() >= skipped + ATTEMPTS || Instant::now() >= deadline {
                     break NoSlot::NoMiner;
                 }
                 let slot = match inner.slot(&mut slots, &tried, deadline).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
-                if tried.is_empty() {
+                if tried.len() == skipped {
                     hedge.set(inner.deadlines.hedge.map(tokio::time::sleep));
                 }
                 tried.push(slot.contender.offer.hotkey);
@@ -287,7 +303,7 @@ impl Querier {
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
                     // A collected answer may have begun.
-                    if has_first.load(Ordering::Relaxed) || tried.len() >= ATTEMPTS {
+                    if has_first.load(Ordering::Relaxed) || tried.len() >= skipped + ATTEMPTS {
                         continue;
                     }
                     // Queued requests have no slot at all, so they come first.
@@ -323,7 +339,8 @@ impl Querier {
                     }
                     last = Some(error);
                     disputed.extend(failure);
-                    if disputed.len() == DISPUTES {
+                    // Miners whose models read no images do not show that others cannot.
+                    if disputed.iter().filter(|failure| !failure.refuses_images()).count() == DISPUTES {
                         break NoSlot::NoMiner;
                     }
                 }

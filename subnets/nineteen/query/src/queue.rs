@@ -26,9 +26,10 @@ use async_nats::jetstream::context::Context;
 use async_nats::jetstream::stream::{Config as StreamConfig, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::{Client, ConnectOptions};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{Store, StoreError};
+
+use crate::Payload;
 
 pub use remote::{RemoteAnswer, Workers};
 pub use worker::Worker;
@@ -143,7 +144,7 @@ impl Queue {
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     task: TaskName,
-    payload: Map<String, Value>,
+    payload: Payload,
     most_chunks: usize,
     relays_logprobs: bool,
     // The following fields are absent in requests of entry processes of earlier releases.
@@ -153,6 +154,8 @@ struct Order {
     weight: KeyWeight,
     #[serde(default)]
     is_collected: bool,
+    #[serde(default)]
+    has_images: bool,
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {

@@ -26,6 +26,8 @@ pub struct Contender {
     live: Mutex<Live>,
     /// The same miner's contender in the next period, which counts the requests that end after this period.
     next: OnceLock<Arc<Self>>,
+    /// Whether the miner has refused images that another miner has read in this period.
+    pub(crate) refuses_images: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +125,8 @@ impl Contender {
             health: Health::default(),
             changed: false,
         };
-        Self { offer: row.offer.clone(), session, live: Mutex::new(live), next: OnceLock::new() }
+        let (live, refuses_images) = (Mutex::new(live), AtomicBool::new(false));
+        Self { offer: row.offer.clone(), session, live, next: OnceLock::new(), refuses_images }
     }
 
     /// Returns the session with the miner.

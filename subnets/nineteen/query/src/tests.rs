@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use serde_json::{Map, json};
+use serde_json::json;
 use taonet_http::testing::listen;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
@@ -26,6 +26,7 @@ use super::*;
 
 mod failover;
 mod faults;
+mod images;
 mod miners;
 mod saturation;
 mod synthetic;
@@ -88,11 +89,12 @@ pub(crate) fn key(uri: &str) -> Keypair {
 
 pub(crate) fn request(kind: RequestKind) -> Request {
     let messages = json!([{"role": "user", "content": "hello"}]);
-    let payload: Map<_, _> = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone();
+    let payload = json!({"messages": messages, "model": TASK, "stream": true}).as_object().unwrap().clone().into();
     let task = TASK.parse().unwrap();
     Request {
         task,
         payload,
+        has_images: false,
         kind,
         most_chunks: 50,
         key: "a".into(),

@@ -34,6 +34,9 @@ pub const CONCURRENCY: &str = "x-taonet-concurrency";
 /// Header of a buyer's request beyond the number that the miner has announced to its sender. The miner may reject it without
 /// loss, so that other validators find free slots. Fiber's miners ignore it.
 pub const PROBE: &str = "x-taonet-probe";
+/// Maximum size in bytes of an encrypted request that `tao nineteen miner` accepts; see
+/// [`sealed_size`](crate::sealed_size).
+pub const LARGEST_REQUEST: usize = 16 << 20;
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -74,6 +74,11 @@ impl FernetKey {
         self.seal_with(plaintext, seconds, &rand::random())
     }
 
+    /// Returns the size in bytes of the token of a plaintext with a number of bytes.
+    pub(crate) const fn sealed_size(plaintext: usize) -> usize {
+        (HEAD + plaintext / BLOCK * BLOCK + BLOCK + TAG).div_ceil(3) * 4
+    }
+
     /// Encrypts a plaintext with the given IV, which must never be reused.
     pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
         let [tag_key, cipher_key] = &*self.0;

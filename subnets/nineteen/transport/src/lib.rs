@@ -57,11 +57,12 @@ mod rsa;
 mod scheme;
 mod server;
 
-pub use client::{CONCURRENCY, FiberClient, HandshakeError, PROBE, STREAM_END, Session, Trust};
+pub use client::{CONCURRENCY, FiberClient, HandshakeError, LARGEST_REQUEST, PROBE, STREAM_END, Session, Trust};
 pub use fernet::{FernetError, FernetKey};
 pub use handshake::{ExchangeMessage, ExchangeReply, MinerHandshake, PublicKeyMessage};
 pub use keys::{KeyStore, KeyStoreFull};
 pub use nonce::Nonce;
+pub use payload::sealed_size;
 pub use rsa::{PublicEncryptionKey, RsaError, RsaKey};
 pub use scheme::{FiberRules, FiberScheme};
 pub use server::{Opened, routes, signed_requests};

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::ser::Formatter;
 use serde_json::{Map, Serializer, Value};
 
@@ -16,6 +16,29 @@ const NONCE: &str = "nonce";
 pub(crate) fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
     let text = with_nonce(payload, &Nonce::at(now_ns));
     key.seal(text.as_bytes(), now_ns / 1_000_000_000)
+}
+
+/// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is included.
+pub fn sealed_size(payload: &impl Serialize) -> usize {
+    let mut size = Size(0);
+    // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent either.
+    let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, Python));
+    let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::at(u64::MAX));
+    FernetKey::sealed_size(size.0 + nonce.len())
+}
+
+/// A writer that counts bytes.
+struct Size(usize);
+
+impl Write for Size {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> String {
@@ -77,6 +100,19 @@ mod tests {
         let text =
             r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
         assert_eq!(python_json(&value), text);
+    }
+
+    #[test]
+    fn size_is_that_of_the_sealed_payload() {
+        let key = FernetKey::random();
+        for letters in 0..70 {
+            for letter in ["a", "\u{e9}", "\u{1f600}", "\n", "\u{1}"] {
+                let payload = json!({"messages": [{"content": letter.repeat(letters)}], "seed": 7});
+                let payload = payload.as_object().unwrap().clone();
+                let size = sealed_size(&payload);
+                assert_eq!(seal_payload(&key, payload, u64::MAX).len(), size);
+            }
+        }
     }
 
     #[test]

@@ -124,7 +124,8 @@ fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
     };
     let parameters = VerificationKeyFile::parameters_of(key)?;
     let file = VerificationKeyFile::from_bytes(key)?;
-    // Other versions may choose another method.
+    // Other versions may choose another method for new keys. With the method of the key, all of them lay out a circuit in
+    // the same way.
     let plan = Plan::with_method(circuit, file.method())?;
     // Cheaper than the commitment, which takes most of the time.
     if plan.method != file.method() || !file.has_rows_of(&plan) {
@@ -230,7 +231,8 @@ impl StarkProver {
         let tables = with_public(&plan.tables, &trace::public_column(inputs, outputs, rows));
         let publics = public_values(&tables, binding, outputs);
         let encoded = if traces.coefficients.is_empty() {
-            postcard::to_allocvec(&self.prove_tables(config, &tables, &traces.tables, &publics)?)
+            let columns: Vec<_> = traces.tables.iter().collect();
+            postcard::to_allocvec(&self.prove_tables(config, &tables, &columns, &publics)?)
         } else {
             postcard::to_allocvec(&self.prove_staged(tables, traces, &publics)?)
         };
@@ -241,11 +243,10 @@ impl StarkProver {
         &self,
         config: &Config,
         tables: &[Table],
-        traces: &[RowMajorMatrix<Val>],
+        columns: &[&RowMajorMatrix<Val>],
         publics: &[Vec<Val>],
     ) -> Result<Proof, BackendError> {
-        let traces: Vec<_> = traces.iter().collect();
-        let instances = StarkInstance::<Config, Table>::new_multiple(tables, &traces, publics);
+        let instances = StarkInstance::<Config, Table>::new_multiple(tables, columns, publics);
         prove_batch(config, &instances, &self.system.prepared)
             .map_err(|error| BackendError::Internal(format!("{error:?}")))
     }
@@ -256,38 +257,55 @@ impl StarkProver {
         traces: &Traces,
         publics: &[Vec<Val>],
     ) -> Result<StagedProof, BackendError> {
-        let (coefficients, stage) = self.second_stage(tables, traces, publics)?;
-        let proof = self.prove_tables(&stage.config, &stage.tables, &stage.traces, publics)?;
+        let (coefficients, data) = self.commit(&traces.coefficients)?;
+        let stage = self.second_stage(tables, &traces.coefficients, (coefficients.clone(), data), publics)?;
+        let proof = self.prove_second_stage(&stage, &traces.tables, publics)?;
         Ok(StagedProof { coefficients, proof })
     }
 
-    /// Commits to the coefficients of all polynomials, and evaluates them at the challenges.
+    /// Commits to the coefficients of all polynomials.
+    fn commit(&self, coefficients: &[RowMajorMatrix<Val>]) -> Result<(Root, Data), BackendError> {
+        config::commit(&self.system.config, coefficients).map_err(|error| BackendError::Internal(format!("{error:?}")))
+    }
+
+    /// Draws the challenges, which follow from the commitment, and evaluates the polynomials at them.
     fn second_stage(
         &self,
         mut tables: Vec<Table>,
-        Traces { tables: traces, coefficients }: &Traces,
+        coefficients: &[RowMajorMatrix<Val>],
+        (root, data): (Root, Data),
         publics: &[Vec<Val>],
-    ) -> Result<(Root, SecondStage), BackendError> {
+    ) -> Result<SecondStage, BackendError> {
         let System { parameters, plan, config, .. } = &self.system;
-        let first = polynomials(&tables)?;
-        let (root, data) =
-            config::commit(config, coefficients).map_err(|error| BackendError::Internal(format!("{error:?}")))?;
-        let early = early(&tables, root.clone(), Some(Arc::new(data)));
-        let joined: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
+        let first =
+            polynomials_index(&tables).ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))?;
+        let early = early_columns(&tables, root, Some(Arc::new(data)));
+        let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(config, early, &publics.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
         let late = plan.tables.get(first..).unwrap_or_default();
         let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
-        let traces = traces.iter().take(first).cloned().chain(values).collect();
         for table in tables.iter_mut().skip(first) {
             table.powers = Some(Arc::clone(&powers));
         }
-        for (table, columns) in joined.into_iter().zip(coefficients) {
+        for (table, columns) in indices.into_iter().zip(coefficients) {
             if let Some(fixed) = tables.get_mut(table).and_then(|table| table.fixed.as_mut()) {
-                *fixed = Arc::new(trace::joined(fixed, columns));
+                *fixed = Arc::new(config::concatenate_columns(fixed.as_view(), columns.as_view()));
             }
         }
-        Ok((root, SecondStage { config, tables, traces }))
+        Ok(SecondStage { config, tables, values })
+    }
+
+    /// Proves all tables, given the value columns of those that do not depend on the challenges.
+    fn prove_second_stage(
+        &self,
+        stage: &SecondStage,
+        first: &[RowMajorMatrix<Val>],
+        publics: &[Vec<Val>],
+    ) -> Result<Proof, BackendError> {
+        let count = stage.tables.len() - stage.values.len();
+        let columns: Vec<_> = first.iter().take(count).chain(&stage.values).collect();
+        self.prove_tables(&stage.config, &stage.tables, &columns, publics)
     }
 }
 
@@ -295,17 +313,17 @@ impl StarkProver {
 struct SecondStage {
     config: Config,
     tables: Vec<Table>,
-    traces: Vec<RowMajorMatrix<Val>>,
+    /// Value columns of the last tables, which depend on the challenges.
+    values: Vec<RowMajorMatrix<Val>>,
 }
 
-/// Returns the index of the polynomials table, which those of the kernels follow.
-fn polynomials(tables: &[Table]) -> Result<usize, BackendError> {
-    let index = tables.iter().position(|table| table.kind == Kind::Polynomials);
-    index.ok_or_else(|| BackendError::Internal("no table of polynomials".to_owned()))
+/// Returns the index of the polynomials table, which those of the kernels follow; `None` for circuits without one.
+fn polynomials_index(tables: &[Table]) -> Option<usize> {
+    tables.iter().position(|table| table.kind == Kind::Polynomials)
 }
 
 /// Returns the columns that are committed before the challenges.
-fn early(tables: &[Table], root: Root, data: Option<Arc<Data>>) -> Early {
+fn early_columns(tables: &[Table], root: Root, data: Option<Arc<Data>>) -> Early {
     let tables = tables.iter().enumerate().filter(|(_, table)| table.kind.early_width() > 0);
     let tables = tables.map(|(index, table)| (index, table.kind.fixed_width()));
     Early { tables: tables.collect(), root, data }
@@ -384,11 +402,11 @@ impl Verifier for StarkVerifier {
         let column = trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
         let mut tables = with_public(&self.tables, &column);
         let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
-        let Ok(first) = polynomials(&tables) else {
+        let Some(first) = polynomials_index(&tables) else {
             return self.verify_tables(&self.config, &tables, &Self::read(proof)?, &publics);
         };
         let StagedProof { coefficients, proof } = Self::read(proof)?;
-        let early = early(&tables, coefficients, None);
+        let early = early_columns(&tables, coefficients, None);
         let (challenges, config) = self.parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(self.file.powers(challenges));
         for table in tables.iter_mut().skip(first) {

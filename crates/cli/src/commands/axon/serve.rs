@@ -70,6 +70,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     }
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
         let signed = args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;

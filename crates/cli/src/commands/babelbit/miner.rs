@@ -132,6 +132,9 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
+        let directories =
+            if config.unsigned_requests { Vec::new() } else { args.callers.replay_directory(&hotkey, listen) };
+        let daemon = daemon.writing(directories);
         text_server::describe_metrics();
         let signed = || args.callers.build(text_server::signed_requests(hotkey), &hotkey, listen);
         let signed = (!config.unsigned_requests).then(signed).transpose()?;
@@ -190,6 +193,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
+        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, listen));
         describe_metrics();
         let load = async {
             if is_interpreter && args.servers.has_stages(config.miner_task) {

@@ -19,26 +19,24 @@ use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
-use taonet_wallet::Keypair;
 use taonet_whisper::SpeechTask;
 
+use crate::chain::SigningHotkeyArgs;
 use crate::commands::demo;
-use crate::commands::wallet::place::HotkeyArgs;
 use crate::contest::Contest as TestedContest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::keys::temporary_key;
 use crate::leaderboard::late_by;
-use crate::password::PasswordArgs;
 use crate::printable::printable;
 use crate::table::{Cell, Rows, decimals, facts, judged, table};
 use crate::tables::{CHALLENGES, RULES, TIMINGS};
-use crate::{engines, memory, settings};
+use crate::{engines, settings};
 
 /// Test a miner the way a validator calls it: rules, timing, score.
 /// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
 /// English challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score breaks no rule. Requests
-/// are signed with a temporary key, or with a wallet's hotkey.
+/// are signed with a temporary key, with a wallet's hotkey, or with a development key.
 #[derive(Debug, Args)]
 pub(crate) struct TestMinerArgs {
     /// Address of the miner: http://HOST:PORT, or HOST:PORT
@@ -60,9 +58,7 @@ pub(crate) struct TestMinerArgs {
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
-    wallet: HotkeyArgs,
-    #[command(flatten)]
-    password: PasswordArgs,
+    key: SigningHotkeyArgs,
 }
 
 /// Results of the scored challenges.
@@ -88,7 +84,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         address,
         predict_path: if is_text { PREDICT_PATH.to_owned() } else { config.predict_endpoint.clone() },
         hotkey: args.miner_hotkey,
-        validator: validator(args)?,
+        validator: args.key.unlock_selected()?.map_or_else(temporary_key, Ok)?,
     };
     let mut observe = |event: Event<'_>| context.say(&line(event));
     let (rules, contest) = if is_text {
@@ -120,15 +116,6 @@ fn line(event: Event<'_>) -> String {
         Event::Progress(text) => format!("{text} …"),
         _ => String::new(),
     }
-}
-
-/// Returns the signing key: a wallet's hotkey if one is selected, else a temporary key.
-fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
-    if args.wallet.is_given() {
-        memory::protect();
-        return args.wallet.unlock(&args.password);
-    }
-    temporary_key()
 }
 
 /// Checks the rules with speech, then plays and scores the challenges.

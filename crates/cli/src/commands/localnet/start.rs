@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use taonet_chain::NodeUrl;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_localnet::{FollowError, History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
 use taonet_localnet_recording::{Fork, Recording};
 use taonet_localnet_runtime::genesis::{ACCOUNTS, GenesisError, Preset, development_account, genesis_with};
@@ -21,6 +22,7 @@ use super::record::say_left_out;
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 use crate::exit::{Classified, Failure};
+use crate::preflight;
 
 /// Variable for an endowed account, as in reference builds.
 const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
@@ -99,6 +101,9 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics("localnet", args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
+        if let Some(directory) = &directory {
+            preflight::spawn_disk_check(vec![WriteDirectory::new("chain", directory, DiskNeeds::STATE)], &shutdown);
+        }
         let endowed = if args.follow.is_some() { Vec::new() } else { args.endowed()? };
         let (node, forked) = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };

@@ -11,6 +11,7 @@ use taonet_service::{Shutdown, system_clock};
 
 use super::operation::follow;
 use super::shared::SharedArgs;
+use super::tokenizers;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         let on_config = move |config| following.replace(config);
         follow(&Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry), on_config, &shutdown);
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());
+        gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
         shutdown.spawn("books", async move { books.keep_books(&stop).await });

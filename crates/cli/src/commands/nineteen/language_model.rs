@@ -49,7 +49,8 @@ fn located(source: &Path) -> anyhow::Result<PathBuf> {
     Ok(directory.join(file.name))
 }
 
-fn store() -> anyhow::Result<ModelStore> {
+/// Returns the directories with models.
+pub(super) fn store() -> anyhow::Result<ModelStore> {
     Ok(ModelStore::new(settings::load_only(&["BB_MODELS_DIR"])?.models_dir))
 }
 

@@ -14,7 +14,7 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
 };
-use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_transport::{FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy};
@@ -30,8 +30,6 @@ use crate::preflight;
 
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
-/// Maximum request size: an image-to-image request contains an image.
-const LARGEST_REQUEST: usize = 16 << 20;
 
 /// Run a miner in front of an OpenAI-compatible server, or with a local model
 #[derive(Debug, Args)]
@@ -164,6 +162,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, rules);
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;

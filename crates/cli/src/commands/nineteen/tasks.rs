@@ -9,7 +9,7 @@ use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::counted;
 
-use super::language_model;
+use super::{language_model, tokenizers};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::TASKS;
@@ -55,6 +55,9 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     let period = market.period().get();
     let count = market.enabled().count();
     context.say(&format!("{}: {}, periods of {period} s", path.display(), counted(count, "enabled task")));
+    for warning in tokenizers::missing(&market, tokenizers::finder()?) {
+        context.say(&warning);
+    }
     if count == 0 {
         return context.print_json(&json!([]));
     }

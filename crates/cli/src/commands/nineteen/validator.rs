@@ -22,9 +22,9 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
-use super::language_model;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use super::shared::{QueueArgs, TasksArgs};
+use super::{language_model, tokenizers};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
@@ -191,6 +191,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         context.say(&format!("hotkey {hotkey}"));
         let gateway =
             Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());
+        gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());
         shutdown.spawn("books", async move { books.keep_books(&stop).await });

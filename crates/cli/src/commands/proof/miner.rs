@@ -88,6 +88,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let miner = Miner::load(&catalogue, settings)?;
     let end = context.block_on(async {
         let daemon = Daemon::bind(args.listen(), &args.metrics).await?;
+        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen()));
         describe_metrics();
         let permits = Arc::<StandingTable>::default();
         let mut policy = args.callers.policy().block(args.block.iter().copied());

@@ -203,7 +203,7 @@ fn submit(
             error: "SubtensorModule.TxRateLimitExceeded",
             actions: "changes of the hotkey's children on the subnet",
         };
-        let obstacle = limit.obstacle(&chain, last, CHANGE_BLOCKS, head.number);
+        let obstacle = limit.obstacle(&chain, last, CHANGE_BLOCKS, head.number).await?;
         let mut plan = Plan::new(calls::set_children(hotkey, netuid, children), what, about).obstacle(obstacle);
         plan.found = scheduled;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await

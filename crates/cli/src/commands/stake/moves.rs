@@ -7,8 +7,7 @@ use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, NetUid, Rao};
 
 use super::limit::{ToleranceArgs, described};
-use super::withdrawal::Withdrawal;
-use crate::chain::{Account, PairArgs, Plan, TxArgs, failed};
+use crate::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 

@@ -5,8 +5,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
 use super::unstake_all;
-use super::withdrawal::Withdrawal;
-use crate::chain::{PairArgs, Plan, Spending, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 

@@ -4,8 +4,7 @@ use serde_json::json;
 use taonet_chain::{At, Client, calls};
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
-use super::withdrawal::no_stake;
-use crate::chain::{PairArgs, Plan, TxArgs, failed};
+use crate::chain::{PairArgs, Plan, TxArgs, failed, no_stake};
 use crate::commands::balance::value;
 use crate::context::Context;
 

@@ -6,6 +6,7 @@ use taonet_chain::{Chain as _, Detail, Hyperparameter, Price, Subnet};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::completion;
 use crate::context::Context;
 use crate::table::{facts, table, whole};
 use crate::tables::{HYPERPARAMETERS, SUBNETS};
@@ -36,6 +37,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let block = args.at.block(&chain).await?;
         let subnets = chain.subnets(block.into()).await.map_err(failed)?;
         let prices = chain.prices(block.into()).await.map_err(failed)?;
+        completion::keep_subnets(&args.network.network()?, &subnets);
         let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
         if context.json {
             let subnets: anyhow::Result<Vec<_>> = subnets

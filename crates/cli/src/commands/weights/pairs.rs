@@ -83,7 +83,7 @@ pub(super) async fn rate_limit(
     } else {
         "SubtensorModule.SettingWeightsTooFast"
     };
-    Ok(RateLimit { error, actions: ACTIONS }.obstacle(chain, last, rules.rate_limit_blocks, head))
+    RateLimit { error, actions: ACTIONS }.obstacle(chain, last, rules.rate_limit_blocks, head).await
 }
 
 /// Validates the weights of `uid` against the subnet's limits before submission.

@@ -119,20 +119,17 @@ impl Fault {
     }
 }
 
-/// Returns the text of a web page: without tags, and with single spaces.
+/// Returns the text of a web page: without tags, with single spaces, and without repeated texts, such as a title that is
+/// the heading too.
 pub(super) fn page_text(page: &str) -> String {
-    let mut text = String::new();
-    let mut is_tag = false;
-    for character in page.chars() {
-        match character {
-            '<' => is_tag = true,
-            '>' if is_tag => {
-                is_tag = false;
-                text.push(' ');
-            }
-            _ if is_tag => {}
-            other => text.push(other),
+    let mut texts: Vec<String> = Vec::new();
+    for (index, part) in page.split('<').enumerate() {
+        // Text before the first tag has none to end.
+        let text = if index == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) };
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() && !texts.contains(&text) {
+            texts.push(text);
         }
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    texts.join(" ")
 }

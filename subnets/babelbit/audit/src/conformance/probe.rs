@@ -97,6 +97,8 @@ fn shown(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
     let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
     let mut shown = reply.status.to_string();
+    // The page of a proxy begins with its status.
+    let text = text.strip_prefix(&format!("{shown} ")).unwrap_or(&text);
     if let Some(location) = &reply.location {
         shown = format!("{shown} to {location}");
     }

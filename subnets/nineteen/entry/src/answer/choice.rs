@@ -19,7 +19,7 @@ pub(super) struct Choice {
 
 impl Choice {
     /// Adds a chunk.
-    pub(super) fn take(&mut self, chunk: &Chunk, wants_logprobs: bool) {
+    pub(super) fn add(&mut self, chunk: &Chunk, wants_logprobs: bool) {
         self.text.push_str(chunk.text().unwrap_or_default());
         merge_texts(&mut self.further, chunk);
         for call in chunk.tool_calls().unwrap_or_default() {
@@ -95,7 +95,7 @@ fn merge_fields(call: &mut Value, piece: Value) {
                 arguments.push_str(value.as_str().unwrap_or_default());
             }
             Some(function) if name == "function" => merge_fields(function, value),
-            Some(known) if known.is_null() || known.as_str() == Some("") => *known = value,
+            Some(field) if field.is_null() || field.as_str() == Some("") => *field = value,
             Some(_) => {}
             None => _ = call.insert(name, value),
         }
@@ -105,26 +105,20 @@ fn merge_fields(call: &mut Value, piece: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::items::testing::fragments;
 
     #[test]
     fn tool_calls_are_put_together() {
         let mut calls = Vec::new();
-        for piece in [
-            json!({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x"}}),
-            json!({"index": 0, "function": {"arguments": "\":1}"}}),
-            json!({"index": 7, "id": "b", "type": "function", "function": {"name": ""}}),
-            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "{"}}),
-            json!({"index": 7, "id": "b", "function": {"name": "g", "arguments": "}"}}),
-        ] {
-            merge_call(&mut calls, &piece);
+        let (fragments, expected) = fragments();
+        for fragment in &fragments {
+            merge_call(&mut calls, fragment);
         }
-        assert_eq!(
-            calls,
-            [
-                (0, json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}})),
-                (7, json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}})),
-            ]
-        );
+        let expected = expected.map(|[id, name, arguments]| {
+            json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+        });
+        let [first, second] = expected;
+        assert_eq!(calls, [(0, first), (7, second)]);
         for index in 0..200 {
             merge_call(&mut calls, &json!({ "index": index }));
         }

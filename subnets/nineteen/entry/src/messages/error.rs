@@ -13,7 +13,7 @@ const OVERLOADED: u16 = 529;
 
 /// Returns whether a path is that of a route of Anthropic's API.
 pub(crate) fn is_message_route(path: &str) -> bool {
-    path.strip_prefix("/v1/messages").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix("/v1/messages").is_some_and(|path| path.is_empty() || path.starts_with('/'))
 }
 
 /// Converts an error response to Anthropic's format; returns other responses unchanged. `request_id` is the value of the
@@ -21,7 +21,8 @@ pub(crate) fn is_message_route(path: &str) -> bool {
 pub(crate) fn translate_error(mut response: Response, request_id: Option<&HeaderValue>) -> Response {
     let request_id = request_id.and_then(|id| id.to_str().ok());
     let Some(error) = response.extensions_mut().remove::<GatewayError>() else {
-        return error_as_json(response, |reason| form("invalid_request_error", reason, request_id));
+        let kind = kind_of(response.status());
+        return error_as_json(response, |reason| form(kind, reason, request_id));
     };
     let (mut head, _) = response.into_parts();
     (head.status, _) = parts(&error);
@@ -50,17 +51,24 @@ fn parts(error: &GatewayError) -> (StatusCode, &'static str) {
         }
         _ => {
             let status = error.status();
-            let kind = match status {
-                StatusCode::UNAUTHORIZED => "authentication_error",
-                StatusCode::FORBIDDEN => "permission_error",
-                StatusCode::NOT_FOUND => "not_found_error",
-                StatusCode::CONFLICT => "conflict_error",
-                StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-                status if status.is_client_error() => "invalid_request_error",
-                _ => "api_error",
-            };
-            (status, kind)
+            (status, kind_of(status))
         }
+    }
+}
+
+/// Returns the type of an error with a status.
+fn kind_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::NOT_FOUND => "not_found_error",
+        StatusCode::REQUEST_TIMEOUT => "timeout_error",
+        StatusCode::CONFLICT => "conflict_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        status if status.is_client_error() => "invalid_request_error",
+        _ => "api_error",
     }
 }
 
@@ -82,6 +90,8 @@ mod tests {
             (GatewayError::Model("m".to_owned()), 404, "not_found_error", false),
             (GatewayError::Method, 405, "invalid_request_error", false),
             (GatewayError::InProgress, 409, "conflict_error", true),
+            (GatewayError::Timeout(Duration::from_secs(30)), 408, "timeout_error", false),
+            (GatewayError::TooLarge { param: None, message: "a".to_owned() }, 413, "request_too_large", false),
             (GatewayError::Reused, 422, "invalid_request_error", false),
             (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
             (GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) }, 429, "rate_limit_error", true),
@@ -105,7 +115,7 @@ mod tests {
         let response = translate_error(StatusCode::PAYLOAD_TOO_LARGE.into_response(), None);
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"], "invalid_request_error");
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["error"]["type"], "request_too_large");
     }
 
     #[test]

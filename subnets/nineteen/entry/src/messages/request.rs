@@ -11,6 +11,10 @@ use crate::vision::{check_image, image_part};
 /// Type of a content block with text.
 const TEXT: [&str; 1] = ["text"];
 
+/// Fields that the gateway ignores: they cannot change an answer that depends only on its request.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["cache_control", "context_management", "diagnostics", "inference_geo", "user_profile_id"];
+
 /// Fields of a request on which the format of the answer depends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MessageOptions {
@@ -52,8 +56,10 @@ fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
         chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
     }
     let wants_reasoning = thinking(&mut fields)?;
-    // Fields without effect: prompts are not cached for a buyer, and all requests have the same service.
-    fields.take("cache_control");
+    for name in WITHOUT_EFFECT {
+        fields.take(name);
+    }
+    fields.refuse_unless("speed", |speed| speed == "standard", "speed must be standard")?;
     let is_id = |id: &Value| id.is_null() || id.is_string();
     let is_metadata = |value: &Value| value.as_object().is_some_and(|pairs| pairs.get("user_id").is_none_or(is_id));
     fields.refuse_unless("metadata", is_metadata, "metadata must be an object; its user_id must be a string")?;
@@ -64,44 +70,39 @@ fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
     Ok((request, MessageOptions { stop_sequences, wants_reasoning }))
 }
 
+/// Consecutive messages of one role.
+struct Turn {
+    role: String,
+    blocks: Vec<Value>,
+    /// Name of the field of each block.
+    fields: Vec<String>,
+}
+
 /// Appends the messages of a request as messages of a chat; returns the names of the fields with images.
 fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
-    let mut given = match fields.take("messages") {
+    let given = match fields.take("messages") {
         Some(Value::Array(given)) if (1..=MOST_MESSAGES).contains(&given.len()) => given,
         _ => return Err(GatewayError::field("messages", "messages must be an array of 1..=1024 messages")),
     };
+    let turns = turns(given)?;
+    // Models would begin a new message instead of continuing this one.
+    let ends_with_assistant = turns.last().is_some_and(|turn| turn.role == "assistant");
     let mut images = Vec::new();
-    for (index, message) in given.iter_mut().enumerate() {
-        let param = format!("messages[{index}]");
-        let blocks = match message.get_mut("content").map(Value::take) {
-            Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
-            Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
-            _ => {
-                let param = format!("{param}.content");
-                let message = format!("{param} must be a string or an array of at least one content block");
-                return Err(GatewayError::field(param, message));
-            }
-        };
-        let wrong = |(place, what): (usize, &str)| {
-            let param = format!("{param}.content[{place}]");
+    for Turn { role, blocks, fields } in turns {
+        let wrong = |(block, what): BlockError| {
+            let param = fields.get(block).cloned().unwrap_or_default();
             GatewayError::field(param.clone(), format!("{param} {what}"))
         };
-        match message.get("role").and_then(Value::as_str) {
-            Some("user") => {
-                let places = user(&blocks, messages).map_err(wrong)?;
-                images.extend(places.into_iter().map(|place| format!("{param}.content[{place}]")));
+        match role.as_str() {
+            "user" => {
+                let blocks = user(&blocks, messages).map_err(wrong)?;
+                images.extend(blocks.into_iter().filter_map(|block| fields.get(block).cloned()));
             }
-            Some("assistant") => assistant(&blocks, messages).map_err(wrong)?,
-            Some("system") => system(&blocks, messages).map_err(wrong)?,
-            _ => {
-                let param = format!("{param}.role");
-                let message = format!("{param} must be user, assistant or system");
-                return Err(GatewayError::field(param, message));
-            }
+            "assistant" => assistant(&blocks, messages).map_err(wrong)?,
+            _ => system(&blocks, messages).map_err(wrong)?,
         }
     }
-    // Models would begin a new message instead of continuing this one.
-    if given.last().and_then(|last| last.get("role")?.as_str()) == Some("assistant") {
+    if ends_with_assistant {
         return Err(GatewayError::field(
             "messages",
             "messages must not end with an assistant message; hint: end with a user message",
@@ -110,7 +111,35 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<St
     Ok(images)
 }
 
-/// Position of a content block, and why it is invalid.
+/// Merges consecutive messages of one role, as Anthropic's API does: the templates of some models require alternating roles.
+fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
+    let mut turns: Vec<Turn> = Vec::new();
+    for (index, mut message) in messages.into_iter().enumerate() {
+        let wrong = |field: &str, what: &str| {
+            let param = format!("messages[{index}].{field}");
+            GatewayError::field(param.clone(), format!("{param} must be {what}"))
+        };
+        let blocks = match message.get_mut("content").map(Value::take) {
+            Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
+            Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
+            _ => return Err(wrong("content", "a string or an array of at least one content block")),
+        };
+        let role = message.get("role").and_then(Value::as_str);
+        let role = role.filter(|role| matches!(*role, "user" | "assistant" | "system"));
+        let role = role.ok_or_else(|| wrong("role", "user, assistant or system"))?;
+        let fields = (0..blocks.len()).map(|block| format!("messages[{index}].content[{block}]"));
+        match turns.last_mut().filter(|turn| turn.role == role) {
+            Some(turn) => {
+                turn.fields.extend(fields);
+                turn.blocks.extend(blocks);
+            }
+            None => turns.push(Turn { role: role.to_owned(), fields: fields.collect(), blocks }),
+        }
+    }
+    Ok(turns)
+}
+
+/// Index of a content block, and why it is invalid.
 type BlockError = (usize, &'static str);
 
 /// Returns the type of a content block.
@@ -118,23 +147,23 @@ fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Appends the tool results of a user's message, then its texts and images; returns the positions of the images.
+/// Appends the tool results of a user's message, then its texts and images; returns the indices of the images.
 fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
     let (mut parts, mut images) = (Vec::new(), Vec::new());
-    for (place, block) in blocks.iter().enumerate() {
+    for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
             "text" => {
-                let text = text_of(block, &TEXT).ok_or((place, "requires the string text"))?;
+                let text = text_of(block, &TEXT).ok_or((index, "requires the string text"))?;
                 parts.push(json!({"type": "text", "text": text}));
             }
             "image" => {
-                let part = image(block).ok_or((place, "requires a source of the type base64 or url"))?;
-                check_image(&part).map_err(|what| (place, what))?;
+                let part = image(block).ok_or((index, "requires a source of the type base64 or url"))?;
+                check_image(&part).map_err(|what| (index, what))?;
                 parts.push(part);
-                images.push(place);
+                images.push(index);
             }
-            "tool_result" => messages.push(tool_result(block).map_err(|what| (place, what))?),
-            _ => return Err((place, "must have the type text, image or tool_result; other content is not supported")),
+            "tool_result" => messages.push(tool_result(block).map_err(|what| (index, what))?),
+            _ => return Err((index, "must have the type text, image or tool_result; other content is not supported")),
         }
     }
     if !parts.is_empty() {
@@ -173,12 +202,12 @@ fn tool_result(block: &Value) -> Result<Value, &'static str> {
 /// Appends the texts and tool calls of an assistant's message, without its reasoning.
 fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
     let (mut texts, mut calls) = (Vec::new(), Vec::new());
-    for (place, block) in blocks.iter().enumerate() {
+    for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
-            "text" => texts.push(text_of(block, &TEXT).ok_or((place, "requires the string text"))?),
-            "tool_use" => calls.push(tool_use(block).ok_or((place, "requires id, name and an object input"))?),
+            "text" => texts.push(text_of(block, &TEXT).ok_or((index, "requires the string text"))?),
+            "tool_use" => calls.push(tool_use(block).ok_or((index, "requires id, name and an object input"))?),
             "thinking" | "redacted_thinking" => {}
-            _ => return Err((place, "must have the type text, tool_use or thinking; other content is not supported")),
+            _ => return Err((index, "must have the type text, tool_use or thinking; other content is not supported")),
         }
     }
     let mut message = Map::new();
@@ -203,7 +232,7 @@ fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError>
     let texts: Result<Vec<&str>, BlockError> = blocks
         .iter()
         .enumerate()
-        .map(|(place, block)| text_of(block, &TEXT).ok_or((place, "must have the type text and a string text")))
+        .map(|(index, block)| text_of(block, &TEXT).ok_or((index, "must have the type text and a string text")))
         .collect();
     messages.push(json!({"role": "system", "content": texts?.join("\n")}));
     Ok(())
@@ -303,13 +332,25 @@ fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
     sequences.filter(|sequences| sequences.len() <= MOST_STOPS).ok_or_else(wrong)
 }
 
-/// Returns whether the buyer wants the model's reasoning. Whether and how long a model reasons is up to the model.
+/// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons is up to the model.
 fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
     let Some(value) = fields.take("thinking") else { return Ok(false) };
+    let is_shown = match value.get("display") {
+        None | Some(Value::Null) => true,
+        Some(display) if display == "summarized" => true,
+        Some(display) if display == "omitted" => false,
+        Some(_) => {
+            let param = "thinking.display";
+            return Err(GatewayError::field(param, format!("{param} must be summarized or omitted")));
+        }
+    };
     match kind(&value) {
-        "enabled" | "adaptive" => Ok(true),
+        "enabled" | "adaptive" | "between_tools" => Ok(is_shown),
         "disabled" => Ok(false),
-        _ => Err(GatewayError::field("thinking", "thinking must have the type enabled, adaptive or disabled")),
+        _ => {
+            let message = "thinking must have the type enabled, adaptive, between_tools or disabled";
+            Err(GatewayError::field("thinking", message))
+        }
     }
 }
 

@@ -19,21 +19,21 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(id: String) -> Self {
-        Self { id, items: Items::new(false), ended: false }
+        Self { id, items: Items::new(false, "call_"), ended: false }
     }
 
     /// Returns the items as JSON documents.
     pub(super) fn items(&self) -> Vec<Value> {
-        self.items.iter().enumerate().map(|(place, item)| self.document(place, item)).collect()
+        self.items.iter().enumerate().map(|(index, item)| self.document(index, item)).collect()
     }
 
-    fn item_id(&self, place: usize, item: &Item) -> String {
+    fn item_id(&self, index: usize, item: &Item) -> String {
         let kind = if matches!(item, Item::Call { .. }) { "fc" } else { "msg" };
-        format!("{kind}_{}_{place}", self.id)
+        format!("{kind}_{}_{index}", self.id)
     }
 
-    fn document(&self, place: usize, item: &Item) -> Value {
-        let (id, status) = (self.item_id(place, item), if self.ended { "completed" } else { "in_progress" });
+    fn document(&self, index: usize, item: &Item) -> Value {
+        let (id, status) = (self.item_id(index, item), if self.ended { "completed" } else { "in_progress" });
         match item {
             Item::Text(text) | Item::Reasoning(text) => {
                 let content = if text.is_empty() && !self.ended { json!([]) } else { json!([part(text)]) };
@@ -47,9 +47,9 @@ impl Output {
     }
 
     /// Adds a chunk to the items; returns the resulting events.
-    pub(super) fn take(&mut self, chunk: &Chunk) -> Vec<Event> {
+    pub(super) fn add(&mut self, chunk: &Chunk) -> Vec<Event> {
         let mut events = Vec::new();
-        for addition in self.items.take(chunk) {
+        for addition in self.items.add(chunk) {
             self.report(&addition, &mut events);
         }
         events
@@ -57,15 +57,15 @@ impl Output {
 
     /// Appends the events of an addition.
     fn report(&self, addition: &Addition, events: &mut Vec<Event>) {
-        let Addition { place, is_new, content } = addition;
-        let Some(item) = self.items.get(*place) else { return };
-        let id = self.item_id(*place, item);
+        let Addition { index, is_new, content } = addition;
+        let Some(item) = self.items.get(*index) else { return };
+        let id = self.item_id(*index, item);
         let is_call = matches!(item, Item::Call { .. });
         if *is_new {
-            let begun = self.document(*place, &item.without_content());
-            events.push(("response.output_item.added", json!({"output_index": place, "item": begun})));
+            let begun = self.document(*index, &item.without_content());
+            events.push(("response.output_item.added", json!({"output_index": index, "item": begun})));
             if !is_call {
-                let added = json!({"item_id": id, "output_index": place, "content_index": 0, "part": part("")});
+                let added = json!({"item_id": id, "output_index": index, "content_index": 0, "part": part("")});
                 events.push(("response.content_part.added", added));
             }
         }
@@ -73,11 +73,11 @@ impl Output {
             return;
         }
         events.push(if is_call {
-            let delta = json!({"item_id": id, "output_index": place, "delta": content});
+            let delta = json!({"item_id": id, "output_index": index, "delta": content});
             ("response.function_call_arguments.delta", delta)
         } else {
             let delta =
-                json!({"item_id": id, "output_index": place, "content_index": 0, "delta": content, "logprobs": []});
+                json!({"item_id": id, "output_index": index, "content_index": 0, "delta": content, "logprobs": []});
             ("response.output_text.delta", delta)
         });
     }
@@ -86,11 +86,11 @@ impl Output {
     pub(super) fn finish(&mut self) -> Vec<Event> {
         self.ended = true;
         let mut events = Vec::new();
-        for (place, item) in self.items.iter().enumerate() {
-            let id = self.item_id(place, item);
+        for (index, item) in self.items.iter().enumerate() {
+            let id = self.item_id(index, item);
             match item {
                 Item::Text(text) | Item::Reasoning(text) => {
-                    let head = json!({"item_id": id, "output_index": place, "content_index": 0});
+                    let head = json!({"item_id": id, "output_index": index, "content_index": 0});
                     let with = |name: &str, value: Value| {
                         let mut event = head.clone();
                         if let Some(event) = event.as_object_mut() {
@@ -106,13 +106,13 @@ impl Output {
                     events.push(("response.content_part.done", with("part", part(text))));
                 }
                 Item::Call { arguments, name, .. } => {
-                    let done = json!({"item_id": id, "output_index": place, "arguments": arguments, "name": name});
+                    let done = json!({"item_id": id, "output_index": index, "arguments": arguments, "name": name});
                     events.push(("response.function_call_arguments.done", done));
                 }
             }
             events.push((
                 "response.output_item.done",
-                json!({"output_index": place, "item": self.document(place, item)}),
+                json!({"output_index": index, "item": self.document(index, item)}),
             ));
         }
         events

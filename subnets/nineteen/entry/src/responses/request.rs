@@ -88,8 +88,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {what}"))
                 };
-                let places = message(item, &mut messages).map_err(|what| wrong(&what))?;
-                images.extend(places.into_iter().map(|place| format!("input[{index}].content[{place}]")));
+                let parts = message(item, &mut messages).map_err(|what| wrong(&what))?;
+                images.extend(parts.into_iter().map(|part| format!("input[{index}].content[{part}]")));
             }
         }
         _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
@@ -142,7 +142,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
             let content = match item.get("content") {
                 Some(Value::Array(parts)) if role == "user" && parts.iter().any(is_input_image) => {
                     let parts: Result<Vec<Value>, String> =
-                        parts.iter().enumerate().map(|(place, part)| user_part(part, place, &mut images)).collect();
+                        parts.iter().enumerate().map(|(index, part)| user_part(part, index, &mut images)).collect();
                     parts?.into()
                 }
                 Some(content @ (Value::String(_) | Value::Array(_))) => Value::from(
@@ -175,19 +175,19 @@ fn is_input_image(part: &Value) -> bool {
 }
 
 /// Converts a part of a user's message with images; appends its position if it is one.
-fn user_part(part: &Value, place: usize, images: &mut Vec<usize>) -> Result<Value, String> {
+fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Value, String> {
     if let Some(text) = text_of(part, &TEXTS) {
         return Ok(json!({"type": "text", "text": text}));
     }
     let url = part.get("image_url").and_then(Value::as_str).filter(|_| is_input_image(part));
-    let url = url.ok_or_else(|| format!("content[{place}] must be an input_text, or an input_image with image_url"))?;
+    let url = url.ok_or_else(|| format!("content[{index}] must be an input_text, or an input_image with image_url"))?;
     let mut image = image_part(url);
     let detail = part.get("detail").filter(|detail| !detail.is_null());
     if let (Some(detail), Some(fields)) = (detail, image.pointer_mut("/image_url").and_then(Value::as_object_mut)) {
         fields.insert("detail".to_owned(), detail.clone());
     }
-    check_image(&image).map_err(|what| format!("content[{place}] {what}"))?;
-    images.push(place);
+    check_image(&image).map_err(|what| format!("content[{index}] {what}"))?;
+    images.push(index);
     Ok(image)
 }
 

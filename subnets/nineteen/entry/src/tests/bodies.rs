@@ -25,21 +25,27 @@ const PARSERS: [Parser; 5] = [
 /// Returns a valid request for each parser, with most of its fields.
 fn requests() -> [Value; 5] {
     let schema = json!({"type": "object"});
+    let image = |url: &str| json!({"type": "image_url", "image_url": {"url": url}});
+    let (remote, data) = ("https://example.org/a.png", "data:image/jpeg;base64,/9j/4AAQ");
     let chat = json!({
         "model": "m", "messages": [
-            {"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "system", "content": "a"},
+            {"role": "user", "content": [image(data), {"type": "text", "text": "a"}, image(remote)]},
             {"role": "assistant", "content": null, "tool_calls": [{"id": "c"}]},
             {"role": "tool", "tool_call_id": "c", "content": "a"},
         ],
         "max_tokens": 9, "temperature": 1, "top_p": 1, "seed": 7, "stop": ["a"], "stream": true,
         "stream_options": {"include_usage": true}, "tools": [{"type": "function", "function": {"name": "f"}}],
-        "tool_choice": "auto", "response_format": {"type": "text"}, "logprobs": true, "top_logprobs": 2, "n": 1,
+        "tool_choice": "auto", "response_format": {"type": "text"}, "logprobs": true, "top_logprobs": 2, "n": 8,
         "metadata": {"a": "b"}, "logit_bias": {"1": 1}, "top_k": 7, "min_p": 0.5, "reasoning_effort": "low",
     });
     let completion = json!({"model": "m", "prompt": ["a"], "max_completion_tokens": 9, "logprobs": 1, "stop": "a"});
     let response = json!({
         "model": "m", "input": [
-            {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
+            {"role": "user", "content": [
+                {"type": "input_image", "image_url": remote}, {"type": "input_text", "text": "a"},
+                {"type": "input_image", "image_url": data, "detail": "low"},
+            ]},
             {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c", "output": "a"},
         ],
@@ -49,12 +55,14 @@ fn requests() -> [Value; 5] {
     let message = json!({
         "model": "m", "max_tokens": 9, "system": [{"type": "text", "text": "a"}], "messages": [
             {"role": "user", "content": "a"},
+            {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": remote}}]},
             {"role": "assistant", "content": [
                 {"type": "thinking", "thinking": "a"}, {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}},
             ]},
             {"role": "user", "content": [
                 {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "text", "text": "a"}]},
                 {"type": "text", "text": "a"},
+                {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AAQ"}},
             ]},
         ],
         "tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "tool", "name": "f"},
@@ -64,10 +72,26 @@ fn requests() -> [Value; 5] {
     [chat, completion, response, message.clone(), message]
 }
 
-/// Any JSON value, with texts that have a meaning in some place.
+/// Any JSON value, with texts that have a meaning in requests.
 fn value() -> impl Strategy<Value = Value> {
-    let words =
-        select(vec!["user", "assistant", "system", "tool", "text", "function", "any", "auto", "type", "tool_use"]);
+    let words = select(vec![
+        "user",
+        "assistant",
+        "system",
+        "tool",
+        "text",
+        "function",
+        "any",
+        "auto",
+        "type",
+        "tool_use",
+        "image_url",
+        "input_image",
+        "image",
+        "base64",
+        "url",
+        "https://example.org/b.png",
+    ]);
     let text = prop_oneof![any::<String>(), words.prop_map(str::to_owned)];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -119,14 +143,33 @@ fn replace(value: &mut Value, position: &mut usize, new: &mut Option<Value>) {
     }
 }
 
+/// Returns the URL of the image in a field of a body, such as `messages[0].content[1]`.
+fn url_at(body: &Value, field: &str) -> Option<String> {
+    let pointer = format!("/{}", field.replace(['[', '.'], "/").replace(']', ""));
+    let part = body.pointer(&pointer)?;
+    let text = |pointer: &str| part.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let encoded = || Some(format!("data:{};base64,{}", text("/source/media_type")?, text("/source/data")?));
+    text("/image_url/url").or_else(|| text("/image_url")).or_else(|| text("/source/url")).or_else(encoded)
+}
+
+/// Returns the URLs of the images in a miner's request.
+fn urls(payload: &Value) -> Vec<Option<String>> {
+    let messages = payload.get("messages").and_then(Value::as_array).into_iter().flatten();
+    let parts = messages.filter_map(|message| message.get("content")?.as_array()).flatten();
+    let images = parts.filter(|part| part["type"] == "image_url");
+    images.map(|part| part["image_url"]["url"].as_str().map(str::to_owned)).collect()
+}
+
 fn check(body: &Value) -> Result<(), TestCaseError> {
-    let body = body.to_string();
+    let text = body.to_string();
     for parse in PARSERS {
-        if let Err(error) = parse(body.as_bytes()) {
-            prop_assert!(error.status().is_client_error(), "{error:?}");
-        }
+        let Ok(request) = parse(text.as_bytes()) else { continue };
+        prop_assert!((1..=8).contains(&request.choices));
+        // The images for which the buyer pays are those that the miner gets, in their order.
+        let named: Vec<Option<String>> = request.images.iter().map(|field| url_at(body, field)).collect();
+        prop_assert_eq!(named, urls(&request.payload.into_map().into()));
     }
-    for payload in payloads(body.as_bytes()) {
+    for payload in payloads(text.as_bytes()) {
         let number = |name: &str| payload.get(name).map(Value::as_u64);
         prop_assert!(number("seed").is_none_or(|seed| seed.is_some_and(|seed| (1..=LARGEST_SEED).contains(&seed))));
         prop_assert!(
@@ -139,9 +182,16 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
 
 #[test]
 fn complete_requests_are_valid() {
+    let images: Vec<usize> = requests()
+        .iter()
+        .zip(PARSERS)
+        .map(|(body, parse)| parse(body.to_string().as_bytes()).unwrap().images.len())
+        .collect();
+    assert_eq!(images, [2, 0, 2, 2, 2]);
     for (request, parse) in requests().iter().zip(PARSERS) {
         let parsed = parse(request.to_string().as_bytes());
         assert!(parsed.is_ok(), "{request}: {parsed:?}");
+        check(request).unwrap();
     }
 }
 

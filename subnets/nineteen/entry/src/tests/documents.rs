@@ -40,7 +40,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
         let response = match item.get("post") {
             // Without an API key, an existing route returns 401, not 404.
             Some(post) => {
-                assert_eq!(post["security"], json!([{"key": []}]));
+                assert_eq!(post["security"], json!([{"key": []}, {"x-api-key": []}]));
                 let request = Request::post(path).body(Body::empty()).unwrap();
                 shop.router.clone().oneshot(request).await.unwrap()
             }
@@ -50,6 +50,11 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
         let expected = if needs_key { 401 } else { 200 };
         assert_eq!(response.status().as_u16(), expected, "{path}");
     }
+    let scheme = &api["components"]["securitySchemes"]["x-api-key"];
+    assert_eq!(
+        (&scheme["type"], &scheme["in"], &scheme["name"]),
+        (&json!("apiKey"), &json!("header"), &json!("x-api-key"))
+    );
     // The gateway supports every field of the document's chat schema.
     let schema = &api["components"]["schemas"]["ChatRequest"]["allOf"][0];
     assert_eq!(schema["additionalProperties"], false);

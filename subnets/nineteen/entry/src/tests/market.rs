@@ -18,18 +18,21 @@ use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
-use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor};
-use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
+use taonet_nineteen_query::{
+    Contender, LARGEST_REQUEST, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor,
+};
+use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;
-use taonet_wire::{ClientConfig, Peer, SystemClock};
+use taonet_wire::{ClientConfig, Limits, Peer, SystemClock};
+use tokio::sync::{Mutex, mpsc};
 use tower::ServiceExt as _;
 
 use crate::Gateway;
 
-const TASK: &str = "chat-llama-3-2-3b";
+pub(super) const TASK: &str = "chat-llama-3-2-3b";
 /// Initial credits of the buyer.
 const CREDITS: i64 = 1_000;
 
@@ -38,10 +41,12 @@ pub(super) struct Shop {
     pub(super) store: Store,
     pub(super) key: String,
     pub(super) id: String,
+    /// Answers to check.
+    pub(super) samples: Mutex<mpsc::Receiver<Sample>>,
     _folder: tempfile::TempDir,
 }
 
-async fn shop(handler: MethodRouter) -> Shop {
+pub(super) async fn shop(handler: MethodRouter) -> Shop {
     shop_of(MarketConfig::default(), TASK, handler).await
 }
 
@@ -61,7 +66,11 @@ pub(super) async fn shop_with(config: MarketConfig, tasks: Vec<(&str, MethodRout
     shop_within(config, tasks, QueryDeadlines::default()).await
 }
 
-async fn shop_within(config: MarketConfig, tasks: Vec<(&str, MethodRouter)>, deadlines: QueryDeadlines) -> Shop {
+pub(super) async fn shop_within(
+    config: MarketConfig,
+    tasks: Vec<(&str, MethodRouter)>,
+    deadlines: QueryDeadlines,
+) -> Shop {
     let (mut served, mut handlers) = (Vec::new(), Router::new());
     for (task, handler) in tasks {
         handlers = handlers.route(config.task(task).unwrap().endpoint.path(), handler);
@@ -77,11 +86,24 @@ pub(super) async fn shop_before(
     handlers: Router,
     deadlines: QueryDeadlines,
 ) -> Shop {
+    // A request that every attempt finds rate-limited is queued for so long.
+    shop_with_slots(config, tasks, handlers, deadlines, (8, Duration::from_secs(2))).await
+}
+
+/// Starts a gateway and one miner with a number of slots, for which requests wait for at most `wait`.
+pub(super) async fn shop_with_slots(
+    config: MarketConfig,
+    tasks: &[&str],
+    handlers: Router,
+    deadlines: QueryDeadlines,
+    (slots, wait): (usize, Duration),
+) -> Shop {
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let bob = key("//Bob");
-    let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
+    let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+    let signed = signed_requests(bob.hotkey(), FiberRules::Strict).limits(limits).build();
     let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let port = listen(routes(handshake, signed, handlers)).await.port();
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
@@ -95,22 +117,22 @@ pub(super) async fn shop_before(
     };
     let market = Market::default();
     market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
-    let (samples, _) = tokio::sync::mpsc::channel(16);
-    // A request that every attempt finds rate-limited is queued for so long.
-    let queue = QueueSettings { wait: Duration::from_secs(2), ..QueueSettings::default() };
+    let (sender, samples) = mpsc::channel(16);
+    let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =
-        Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples).with_queue(queue);
+        Querier::new(client, market, deadlines, slots, (system_clock(), monotonic_clock()), sender).with_queue(queue);
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms::new("test", 100);
     let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
     let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
-    Shop { router, store, key: made.secret.to_string(), id: made.id, _folder: folder }
+    let samples = Mutex::new(samples);
+    Shop { router, store, key: made.secret.to_string(), id: made.id, samples, _folder: folder }
 }
 
 impl Shop {
-    async fn buy(&self, further: &Value) -> Response {
+    pub(super) async fn buy(&self, further: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         self.send("/v1/chat/completions", &body, None).await
@@ -218,48 +240,6 @@ async fn what_was_delivered_is_charged() {
     assert_eq!(shop.charged().await, 4);
 }
 
-/// Each choice is a request to a miner with a seed of its own.
-#[tokio::test]
-async fn choices_are_separate_answers() {
-    let miner = post(|Json(payload): Json<Value>| async move {
-        let words = if payload["seed"] == 7 { 1 } else { 3 };
-        vec![word(); words].concat()
-    });
-    let shop = shop(miner).await;
-    let answer = document(shop.buy(&json!({"n": 2, "seed": 7, "logprobs": true})).await).await;
-    let choices = answer["choices"].as_array().unwrap();
-    let texts: Vec<_> = choices.iter().map(|choice| (&choice["index"], &choice["message"]["content"])).collect();
-    assert_eq!(texts, [(&json!(0), &json!("word ")), (&json!(1), &json!("word word word "))]);
-    assert_eq!(choices[1]["logprobs"]["content"].as_array().unwrap().len(), 3);
-    assert_eq!(answer["usage"], json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
-    // 12 input tokens at 100 and 4 output tokens at 400 credits per 1 000: 2.8, rounded up.
-    assert_eq!(shop.charged().await, 3);
-    let streamed =
-        json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
-    let stream = text(shop.buy(&streamed).await).await;
-    let (mut texts, mut finishes, mut usage) =
-        ([String::new(), String::new()], [Value::Null, Value::Null], Value::Null);
-    for event in stream.strip_suffix("data: [DONE]\n\n").unwrap().split_terminator("\n\n") {
-        let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
-        let Some(choice) = event["choices"].get(0_usize) else {
-            usage = event["usage"].clone();
-            continue;
-        };
-        let index = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
-        texts[index].push_str(choice["delta"]["content"].as_str().unwrap_or_default());
-        finishes[index] = choice["finish_reason"].clone();
-    }
-    assert_eq!((texts[0].as_str(), texts[1].as_str()), ("word ", "word word word "));
-    assert_eq!(finishes, [json!("stop"), json!("length")]);
-    assert_eq!(usage, json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
-    assert_eq!(shop.charged().await, 6);
-    // The key has no credits for the maximum cost of all choices.
-    let refused = shop.buy(&json!({"n": 8, "max_tokens": 500})).await;
-    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
-    assert_eq!(shop.charged().await, 6);
-}
-
 #[tokio::test]
 async fn images_in_chats_need_a_task_that_reads_them() {
     let text = json!({"type": "text", "text": "a"});
@@ -294,23 +274,34 @@ async fn images_in_chats_need_a_task_that_reads_them() {
     assert_eq!(document(response).await["error"]["param"], "messages[0].content[1]");
 }
 
+/// What the gateway accepts, a miner of the same release accepts, too.
 #[tokio::test]
-async fn interrupted_choice_interrupts_the_others() {
-    let miner = post(|Json(payload): Json<Value>| async move {
-        let word = futures::stream::iter([Ok::<_, Infallible>(Bytes::from(word()))]);
-        let end =
-            if payload["seed"] == 7 { futures::stream::empty().boxed() } else { futures::stream::pending().boxed() };
-        Body::from_stream(word.chain(end))
-    });
-    let deadlines = QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
-    let shop = shop_within(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
-    let stream = text(shop.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
-    assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
-    assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
-    // 12 input tokens and two words were delivered.
-    assert_eq!(shop.charged().await, 2);
-    let response = shop.buy(&json!({"n": 2, "seed": 7})).await;
-    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, 2), "no delivery");
+async fn largest_image_is_within_the_miners_limit() {
+    let mut config = MarketConfig::default();
+    config.tasks[0].image_tokens = NonZeroU32::new(700);
+    let shop = shop_of(config, TASK, says(vec![word()])).await;
+    let image = |size: usize| {
+        let url = format!("data:image/jpeg;base64,/9j/{}", "A".repeat(size));
+        json!({"type": "image_url", "image_url": {"url": url}})
+    };
+    let buy = async |n: u64, parts: Value| {
+        let message = json!({"role": "user", "content": parts});
+        shop.buy(&json!({"n": n, "messages": [message], "max_tokens": 9})).await
+    };
+    // With the other fields, the body has almost 8 MiB.
+    let largest = (8 << 20) - 1_024;
+    let response = buy(1, json!([image(largest)])).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let charged = shop.charged().await;
+    let wide = json!({"type": "text", "text": "\u{416}".repeat(1_400_000)});
+    for (n, parts, param) in
+        [(8, json!([image(largest)]), "n"), (1, json!([image(5 << 20), wide]), "messages[0].content[0]")]
+    {
+        let response = buy(n, parts).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(document(response).await["error"]["param"], param);
+    }
+    assert_eq!(shop.charged().await, charged);
 }
 
 #[tokio::test]

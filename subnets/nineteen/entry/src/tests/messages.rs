@@ -130,6 +130,48 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
     shop.charged().await;
 }
 
+/// Each block has all of its deltas between its start and its stop, as Anthropic's clients expect.
+#[tokio::test]
+async fn mixed_fragments_of_calls_become_one_block_each() {
+    let call = |index: u64, name: &str, arguments: &str| {
+        let function = json!({"name": name, "arguments": arguments});
+        chunk(&json!({"delta": {"tool_calls": [{"index": index, "id": name, "function": function}]}}))
+    };
+    let shop = shop(vec![
+        word(),
+        call(0, "f", "{\"a\":"),
+        call(1, "g", "{"),
+        call(0, "", "1}"),
+        call(1, "", "}"),
+        call(2, "h", "{}"),
+        word(),
+    ])
+    .await;
+    let stream = text(shop.send(PATH, &question(&json!({"stream": true})), None).await).await;
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for (name, data) in events(&stream) {
+        match name {
+            "content_block_start" => {
+                assert_eq!((open, &data["index"]), (None, &json!(blocks.len())));
+                open = Some(blocks.len());
+                blocks.push((data["content_block"]["type"].clone(), String::new()));
+            }
+            "content_block_delta" => {
+                let index = open.unwrap();
+                assert_eq!(data["index"], json!(index));
+                let content = data["delta"].get("text").or(data["delta"].get("partial_json")).unwrap();
+                blocks[index].1.push_str(content.as_str().unwrap());
+            }
+            "content_block_stop" => assert_eq!(json!(open.take()), data["index"]),
+            _ => assert_eq!(open, None, "{name}"),
+        }
+    }
+    let expected =
+        [("text", "word "), ("tool_use", "{\"a\":1}"), ("tool_use", "{}"), ("tool_use", "{}"), ("text", "word ")];
+    assert_eq!(blocks, expected.map(|(kind, content)| (json!(kind), content.to_owned())));
+    shop.charged().await;
+}
+
 #[tokio::test]
 async fn reasoning_and_stop_sequences_are_reported() {
     let chunks = vec![
@@ -209,6 +251,9 @@ async fn key_and_errors_have_anthropics_format() {
         assert!(error["error"]["message"].is_string());
         assert_eq!(error["request_id"], id);
     }
+    let response = ask(&shop, own, &json!("x".repeat(9 << 20))).await;
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(document(response).await["error"]["type"], "request_too_large");
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 1)).await.unwrap();
     assert_eq!(ask(&shop, own, &question(&json!({}))).await.status(), StatusCode::OK);
     let response = ask(&shop, own, &question(&json!({}))).await;

@@ -46,7 +46,8 @@ impl Workers {
     /// [`QueryError`] when no worker takes the request, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
         let began = Instant::now();
-        let Request { task, payload, most_chunks, relays_logprobs, key, weight, is_collected, .. } = request;
+        let Request { task, payload, most_chunks, relays_logprobs, key, weight, is_collected, has_images, .. } =
+            request;
         let refused = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
             QueryError::NoWorker(task.clone())
@@ -59,7 +60,9 @@ impl Workers {
             self.queue.publish(&own).await.map_err(|error| refused(&error))?;
         }
         let key = key.to_string();
-        let order = Order { task: task.clone(), payload, most_chunks, relays_logprobs, key, weight, is_collected };
+        let task_name = task.clone();
+        let order =
+            Order { task: task_name, payload, most_chunks, relays_logprobs, key, weight, is_collected, has_images };
         let order = serde_json::to_vec(&order).map_err(|error| refused(&error))?;
         let mut answer = RemoteAnswer {
             client: self.queue.client.clone(),

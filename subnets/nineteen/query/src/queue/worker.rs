@@ -231,11 +231,13 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
                     let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs } = order;
+                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs, has_images } =
+                        order;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
                         task,
                         payload,
+                        has_images,
                         kind,
                         most_chunks,
                         key,

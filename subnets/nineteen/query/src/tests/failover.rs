@@ -194,3 +194,16 @@ async fn hedged_collected_request_counts_once() {
     assert_eq!(winner.counts().total_requests, 1.0);
     assert!(bench.samples.recv().await.is_some() && bench.samples.try_recv().is_err());
 }
+
+/// A complete answer holds no slot while its reader waits for other answers.
+#[tokio::test]
+async fn complete_answer_that_is_not_read_holds_no_slot() {
+    let bench = capped_market(vec![(says(chunk("a")), None)], 1).await;
+    let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
+    let first = bench.querier.ask(collected()).await.unwrap();
+    assert_eq!((bench.contenders[0].running(), bench.contenders[0].counts().total_requests), (0, 1.0));
+    let second = bench.querier.ask(collected()).await.unwrap();
+    for answer in [first, second] {
+        assert_eq!(text(answer).await.unwrap(), "a");
+    }
+}

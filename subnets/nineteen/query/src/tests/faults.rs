@@ -73,7 +73,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
 async fn what_one_miner_refuses_counts_against_it() {
-    let bench = bench(vec![refusing(413), says(chunk("a"))], QueryDeadlines::default()).await;
+    let bench = bench(vec![refusing(422), says(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
     }

@@ -170,7 +170,9 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         (0..inputs.count).map(|index| Lc::var(first_input + index)).collect()
     };
     for stage in &circuit.stages {
-        memory.spend(stage_bytes(stage, &cells))?;
+        // First: the terms are counted one by one, which their number must permit.
+        memory.spend(activation_bytes(stage))?;
+        memory.spend(term_bytes(stage, &cells))?;
         constrain_stage(&mut cs, stage, &mut cells);
         check_size(&cs)?;
     }
@@ -208,34 +210,41 @@ fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
     inputs
 }
 
-/// Returns the memory of a stage's constraints, in bytes. A cell that is not rescaled has as many terms as the cells that
-/// it adds up, so their number can grow with every stage.
-fn stage_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
+/// Returns the memory of a stage's activations, maxima and products of two cells, in bytes.
+fn activation_bytes(stage: &Stage) -> u64 {
+    let activations = match &stage.kind {
+        StageKind::Linear(linear) => linear.rescale.map_or(0, |_| stage.count as u64),
+        StageKind::Max(Max { groups, .. }) => groups.iter().map(|group| group.len() as u64).sum(),
+        StageKind::Product(Product { pairs, .. }) => pairs.len() as u64,
+        StageKind::MatrixProduct(product) => product.sizes.multiply_adds().saturating_add(stage.count as u64),
+        // Refused before.
+        StageKind::Table(_) => 0,
+    };
+    activations.saturating_mul(ACTIVATION_BYTES)
+}
+
+/// Returns the memory of the terms of a stage's constraints, in bytes. A cell that is not rescaled has as many terms as
+/// the cells that it adds up, so their number can grow with every stage.
+fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
     let terms_of = |cell: Cell| cells.get(cell as usize).map_or(0, |cell| cell.0.len() as u64);
-    let (terms, activations) = match &stage.kind {
+    let terms = match &stage.kind {
         StageKind::Linear(linear) => {
             let terms = linear.jobs.iter().map(|job| {
                 let terms: u64 = job.taps.iter().map(|tap| terms_of(tap.cell)).sum();
                 terms.saturating_mul(job.outputs.len() as u64)
             });
-            (terms.fold(0, u64::saturating_add), linear.rescale.map_or(0, |_| stage.count as u64))
+            terms.fold(0, u64::saturating_add)
         }
-        StageKind::Max(Max { groups, .. }) => {
-            let terms: u64 = groups.iter().flatten().map(|&cell| terms_of(cell)).sum();
-            (terms, groups.iter().map(|group| group.len() as u64).sum())
-        }
-        StageKind::Product(Product { pairs, .. }) => {
-            let terms: u64 = pairs.iter().flatten().map(|&cell| terms_of(cell)).sum();
-            (terms, pairs.len() as u64)
-        }
+        StageKind::Max(Max { groups, .. }) => groups.iter().flatten().map(|&cell| terms_of(cell)).sum(),
+        StageKind::Product(Product { pairs, .. }) => pairs.iter().flatten().map(|&cell| terms_of(cell)).sum(),
         StageKind::MatrixProduct(product) => {
             let terms = (0..product.outputs()).flat_map(|output| product.pairs(output)).flatten().map(terms_of);
-            (terms.fold(0, u64::saturating_add), product.sizes.multiply_adds().saturating_add(stage.count as u64))
+            terms.fold(0, u64::saturating_add)
         }
         // Refused before.
-        StageKind::Table(_) => (0, 0),
+        StageKind::Table(_) => 0,
     };
-    terms.saturating_mul(TERM_BYTES).saturating_add(activations.saturating_mul(ACTIVATION_BYTES))
+    terms.saturating_mul(TERM_BYTES)
 }
 
 /// Returns the memory of the outputs that repeat a cell, in bytes: a move can repeat a cell of many terms many times.

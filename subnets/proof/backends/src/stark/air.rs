@@ -112,7 +112,8 @@ pub(super) struct Table {
     pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
     /// The public column of [`Kind::Public`].
     pub(super) public: Vec<Vec<Val>>,
-    /// Powers of the challenges, for the products of polynomials.
+    /// Powers of the challenges, for the products of polynomials. Without them, no columns satisfy the constraints of
+    /// the tables of these products.
     pub(super) powers: Option<Arc<Powers>>,
 }
 
@@ -201,6 +202,19 @@ where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     fn eval(&self, builder: &mut AB) {
+        if self.constrain(builder).is_none() {
+            // No columns satisfy this, so a missing constraint never makes a proof valid.
+            builder.assert_zero(AB::Expr::ONE);
+        }
+    }
+}
+
+impl Table {
+    /// Constrains a row and the next one; `None` if columns or the powers of the challenges are missing.
+    fn constrain<AB>(&self, builder: &mut AB) -> Option<()>
+    where
+        AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
+    {
         let main = builder.main();
         let fixed = builder.preprocessed().clone();
         let (local, fixed) = (main.current_slice(), fixed.current_slice());
@@ -208,28 +222,33 @@ where
             Kind::Public => public(builder, local, fixed),
             Kind::Products(tile) => products(builder, tile, local, main.next_slice(), fixed),
             Kind::Activations => {
-                for (lane, fixed) in local.as_chunks().0.iter().zip(fixed.as_chunks().0) {
+                let local: &[[AB::Var; 3]; ACTIVATION_LANES] = split_lanes(local)?;
+                let fixed: &[[AB::Var; ACTIVATION_FIXED]; ACTIVATION_LANES] = split_lanes(fixed)?;
+                for (lane, fixed) in local.iter().zip(fixed) {
                     activation(builder, lane, fixed);
                 }
+                Some(())
             }
             Kind::Maxima => {
-                for (lane, fixed) in local.as_chunks().0.iter().zip(fixed.as_chunks().0) {
+                let local: &[[AB::Var; 3]; MAX_LANES] = split_lanes(local)?;
+                let fixed: &[[AB::Var; MAX_FIXED]; MAX_LANES] = split_lanes(fixed)?;
+                for (lane, fixed) in local.iter().zip(fixed) {
                     maximum(builder, lane, fixed);
                 }
+                Some(())
             }
             Kind::Multiplications => {
-                if let (Ok(local), Ok(fixed)) = (local.try_into(), fixed.try_into()) {
-                    multiplication(builder, local, fixed);
-                }
+                multiplication(builder, local.try_into().ok()?, fixed.try_into().ok()?);
+                Some(())
             }
             Kind::Functions => {
-                if let (&[count], &[function, argument, value]) = (local, fixed) {
-                    let entry: [AB::Expr; 3] = [function.into(), argument.into(), value.into()];
-                    builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
-                }
+                let (&[count], &[function, argument, value]) = (local, fixed) else { return None };
+                let entry: [AB::Expr; 3] = [function.into(), argument.into(), value.into()];
+                builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
+                Some(())
             }
             Kind::Polynomials | Kind::Kernels { .. } | Kind::Operands => {
-                let Some(powers) = self.powers.as_deref() else { return };
+                let powers = self.powers.as_deref()?;
                 let rows = polynomials::Rows { local, next: main.next_slice(), fixed, powers };
                 match self.kind {
                     Kind::Polynomials => polynomials::polynomials(builder, rows),
@@ -239,6 +258,12 @@ where
             }
         }
     }
+}
+
+/// Splits columns into lanes of equal width; `None` if there are more or fewer than `N`.
+fn split_lanes<V, const WIDTH: usize, const N: usize>(columns: &[V]) -> Option<&[[V; WIDTH]; N]> {
+    let (lanes, []) = columns.as_chunks::<WIDTH>() else { return None };
+    <&[[V; WIDTH]; N]>::try_from(lanes).ok()
 }
 
 /// Removes a value from memory.
@@ -261,14 +286,18 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
 }
 
 /// Constrains a public value. The fixed columns are address, bias and count. An input is written to memory (negative
-/// count), an output is read once (count 1). The value of an output in memory excludes its bias.
-fn public<AB: AirBuilder<F = Val> + InteractionBuilder>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) {
-    let known = builder.periodic_values().first().copied();
-    if let (&[value], &[address, bias, count], Some(known)) = (local, fixed, known) {
-        builder.assert_eq(value, known);
-        let stored: AB::Expr = value - bias;
-        builder.push_interaction(MEMORY, [address.into(), stored], Count::bounded(count.into(), 1));
-    }
+/// count), an output is read once (count 1). The value of an output in memory excludes its bias. As in the table of
+/// polynomials, the bound is that of reads: counts are fixed, and an input is written as often as the key's rows read it.
+fn public<AB>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) -> Option<()>
+where
+    AB: AirBuilder<F = Val> + InteractionBuilder,
+{
+    let claimed = builder.periodic_values().first().copied()?;
+    let (&[value], &[address, bias, count]) = (local, fixed) else { return None };
+    builder.assert_eq(value, claimed);
+    let stored: AB::Expr = value - bias;
+    builder.push_interaction(MEMORY, [address.into(), stored], Count::bounded(count.into(), 1));
+    Some(())
 }
 
 fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
@@ -277,15 +306,15 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     local: &[AB::Var],
     next: &[AB::Var],
     fixed: &[AB::Var],
-) {
+) -> Option<()> {
     let (values, sums) = local.split_at(tile.inputs);
     let (before, after) = sums.split_at(tile.outputs);
     let (_, next_sums) = next.split_at(tile.inputs);
     let (addresses, fixed) = fixed.split_at(tile.inputs);
     let (weights, fixed) = fixed.split_at(tile.inputs * tile.outputs);
-    let Some((&first, fixed)) = fixed.split_first() else { return };
+    let (&first, fixed) = fixed.split_first()?;
     let (reads, carry) = fixed.split_at(tile.outputs);
-    let Some(&carry) = carry.first() else { return };
+    let &[carry] = carry else { return None };
     for (&address, &value) in addresses.iter().zip(values) {
         read(builder, address, value.into());
     }
@@ -303,6 +332,7 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
         let address: AB::Expr = first + AB::Expr::from_usize(output);
         write(builder, address, after.into(), reads);
     }
+    Some(())
 }
 
 /// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and the activation, a

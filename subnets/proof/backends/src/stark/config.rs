@@ -11,7 +11,7 @@ use p3_field::extension::BinomialExtensionField;
 use p3_fri::{FriParameters, TwoAdicFriPcs};
 use p3_koala_bear::KoalaBear;
 use p3_matrix::Matrix as _;
-use p3_matrix::dense::RowMajorMatrix;
+use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixView};
 use p3_merkle_tree::MerkleTreeMmcs;
 use p3_symmetric::{CompressionFunctionFromHasher, SerializingHasher};
 use p3_uni_stark::{StarkConfig, StarkGenericConfig as _};
@@ -151,6 +151,20 @@ pub(super) fn commit(config: &Config, columns: &[RowMajorMatrix<Val>]) -> Result
     let domain = |height| Pcs::<Challenge, Challenger>::natural_domain_for_degree(pcs, height);
     let columns = columns.iter().map(|columns| (domain(columns.height()), columns.clone()));
     Pcs::<Challenge, Challenger>::commit(pcs, columns)
+}
+
+/// Returns the columns of both matrices side by side.
+pub(super) fn concatenate_columns(
+    left: RowMajorMatrixView<'_, Val>,
+    right: RowMajorMatrixView<'_, Val>,
+) -> RowMajorMatrix<Val> {
+    let width = left.width + right.width;
+    let mut values = Vec::with_capacity(width * left.height());
+    for (left, right) in left.values.chunks(left.width).zip(right.values.chunks(right.width)) {
+        values.extend_from_slice(left);
+        values.extend_from_slice(right);
+    }
+    RowMajorMatrix::new(values, width)
 }
 
 fn mmcs() -> ValMmcs {

@@ -79,11 +79,11 @@ impl VerificationKeyFile {
         // Other formats may have other fields.
         Self::parameters_of(bytes)?;
         let malformed = |error: postcard::Error| refuse(&error.to_string());
-        let (mut file, mut rest): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
+        let (mut file, mut trailing): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
         if file.has_polynomials() {
-            (file.gaps, rest) = postcard::take_from_bytes(rest).map_err(malformed)?;
+            (file.gaps, trailing) = postcard::take_from_bytes(trailing).map_err(malformed)?;
         }
-        if !rest.is_empty() || file.to_bytes()? != bytes {
+        if !trailing.is_empty() || file.to_bytes()? != bytes {
             return Err(refuse("not the canonical encoding"));
         }
         file.check()?;
@@ -144,17 +144,19 @@ impl VerificationKeyFile {
         Powers::new(challenges, &self.gaps)
     }
 
-    /// Returns the tables without their columns, which a verifier does not have.
+    /// Returns the tables without their columns, which a verifier does not have, and without the powers of challenges.
     pub(super) fn tables(&self) -> Vec<Table> {
-        let powers = self.has_polynomials().then(|| Arc::new(Powers::placeholder(&self.gaps)));
         let kinds = kinds(self.method().tile, self.gaps.len()).into_iter().zip(&self.log_rows);
-        let present = kinds.filter(|&(_, &log)| log > 0);
-        present.map(|(kind, _)| Table { powers: powers.clone(), ..Table::new(kind, None) }).collect()
+        kinds.filter(|&(_, &log)| log > 0).map(|(kind, _)| Table::new(kind, None)).collect()
     }
 
     /// Returns the common data that the proof system's verifier needs.
     pub(super) fn common(&self, config: &Config) -> Result<Common, BackendError> {
-        let tables = self.tables();
+        let mut tables = self.tables();
+        let powers = Arc::new(Powers::placeholder(&self.gaps));
+        for table in &mut tables {
+            table.powers = Some(Arc::clone(&powers));
+        }
         let log_rows: Vec<usize> = self.log_rows.iter().copied().filter(|&log| log > 0).collect();
         let prepared = Prepared::from_airs_and_degrees(config, &tables, &log_rows);
         let mut common = prepared.map_err(|error| BackendError::Internal(format!("{error:?}")))?.common;
@@ -192,10 +194,13 @@ fn log_rows(plan: &Plan) -> Vec<usize> {
         return plan.log_rows.clone();
     }
     let kinds = kinds(plan.method.tile, plan.polynomials.gaps.len()).into_iter();
-    let rows = kinds.map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
-    rows.map(|found| found.map_or(0, |(_, &log)| log)).collect()
+    let tables = kinds.map(|kind| plan.tables.iter().zip(&plan.log_rows).find(|(table, _)| table.kind == kind));
+    tables.map(|table| table.map_or(0, |(_, &log)| log)).collect()
 }
 
 fn refuse(reason: &str) -> BackendError {
     BackendError::Key { key: "verification key", reason: reason.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,7 @@ struct Layout {
     /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
     products: Products,
-    /// Whether [`Layout::polynomials`] may be used.
+    /// Whether stages may be products of polynomials.
     has_polynomials: bool,
     polynomials: Polynomials,
     /// Fixed columns of activations, with the address in place of the read count.
@@ -104,7 +104,8 @@ impl Plan {
         Self::with_method(circuit, Method::new(circuit))
     }
 
-    /// Lays out a circuit with the method of an existing key.
+    /// Lays out a circuit with the method of an existing key. The rest of the layout follows from the circuit and the
+    /// method, and is part of the key's format: this function never changes for the methods of released keys.
     pub(super) fn with_method(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
         let magnitude = circuit.magnitude();
         if magnitude >= MAX_MAGNITUDE {
@@ -235,8 +236,8 @@ impl Layout {
     }
 
     fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
-        let multiplied = if self.has_polynomials { self.multiplied(stage, linear)? } else { None };
-        let sums = multiplied.map_or_else(|| self.products(stage, linear), Ok)?;
+        let sums = if self.has_polynomials { self.polynomial_sums(stage, linear)? } else { None };
+        let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
             let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
             let place = match linear.rescale {

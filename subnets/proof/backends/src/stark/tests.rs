@@ -1,4 +1,6 @@
 mod elements;
+mod forgeries;
+mod formats;
 mod polynomials;
 
 use p3_field::PrimeField32 as _;
@@ -209,7 +211,9 @@ fn every_changed_column_is_refused() {
 fn check_columns(forger: &Forger) {
     assert_eq!(forger.forge(|_| ()), Ok(()), "an unchanged trace is proven");
     let mut generator = testing::generator(6);
-    for (table, trace) in forger.traces.tables.iter().enumerate() {
+    // The columns of tables that depend on the challenges are missing here.
+    let tables = forger.traces.tables.iter().enumerate().filter(|(_, trace)| !trace.values.is_empty());
+    for (table, trace) in tables {
         let rows = trace.values.len() / trace.width;
         for column in 0..trace.width {
             for row in [0, generator.random_range(0..rows)] {
@@ -227,7 +231,10 @@ fn check_columns(forger: &Forger) {
 /// counts of all lookups. The sums are negative, so that the activation of both quotients is 0.
 #[test]
 fn remainders_out_of_range_are_refused() {
-    let forger = Forger::new(&testing::network(5));
+    check_remainders(&Forger::new(&testing::network(5)));
+}
+
+fn check_remainders(forger: &Forger) {
     let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();

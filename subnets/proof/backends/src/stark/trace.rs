@@ -16,7 +16,7 @@ use super::air::{
 use super::config::Val;
 use super::plan::Plan;
 use crate::BackendError;
-pub(super) use polynomials::{evaluate, joined};
+pub(super) use polynomials::evaluate;
 
 /// Value columns of an execution.
 #[derive(Clone)]

@@ -85,7 +85,8 @@ pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()>
     let mut config = settings::load()?;
     config.recognizer = args.stt_model.clone().or(config.recognizer);
     config.models_dir = args.models.clone().or(config.models_dir);
-    let recordings = Recordings::find(&args.recordings, args.language.as_deref(), &config.scoring.target_language)?;
+    let (language, target) = (args.language.as_deref(), &config.scoring.target_language);
+    let recordings = Recordings::find(&args.recordings, language, target, config.play.max_source)?;
     let bench = Bench::load(config, context)?;
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
@@ -181,7 +182,7 @@ impl Bench {
             recognizer,
             embedder,
             miner,
-            items: items.into_iter().filter_map(|item| ItemFigures::of(item, &played)).collect(),
+            items: items.into_iter().map(|item| ItemFigures::of(item, &played)).collect(),
             timings,
         })
     }

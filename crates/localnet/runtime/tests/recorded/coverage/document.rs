@@ -9,6 +9,13 @@ use crate::items::Kind;
 const INTRODUCTION: &str = "\
 # Localnet coverage of the real chain
 
+Of the SDK's own end-to-end suite, 94 of 129 tests pass on the localnet (73 %), of btcli's 30 of 37 (81 %). The goal is
+95 % of each, and is not reached: of the SDK's 35 other tests, 27 expect a chain or an SDK older than the main network's
+today, among them 14 that make a call which the main network has removed, and 8 wait for pulses of drand, to which the
+machine had no access. Of btcli's 7 other tests, 4 expect an older chain or btcli, and the suite skips 3. A localnet that
+passed the 31 tests of older versions would differ from the main network. [Below](#the-tools-own-test-suites) is the
+reason of each test.
+
 This page is generated from the metadata of both chains: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
 --test recorded` updates it, and the same test without the variable checks it. The real chain is node-subtensor with
 spec version 461.

@@ -54,7 +54,16 @@ fn gzip(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body><hr>nginx</body></html>";
+const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
+                    Gateway</h1></center>\r\n<hr><center>nginx</center></body></html>";
+
+#[test]
+fn page_of_proxy_is_shown_without_repetition() {
+    let reply = |status, page: &str| Reply { status, body: page.into(), ..Reply::default() };
+    assert_eq!(shown(&reply(502, PAGE)), "502 Bad Gateway nginx");
+    assert_eq!(shown(&reply(404, "<p>404</p> <b>No\n route</b>here<p>here")), "404 No route here");
+    assert_eq!(shown(&reply(502, "<title>5020 ways</title>")), "502 5020 ways");
+}
 
 /// Columns: response to every request · what the report shows · beginning of the remedy
 #[tokio::test]
@@ -73,7 +82,7 @@ async fn each_kind_of_fault_has_its_own_remedy() {
         ),
         (
             response("502 Bad Gateway\r\ncontent-type: text/html", PAGE.as_bytes()),
-            "502 502 Bad Gateway nginx",
+            "502 Bad Gateway nginx",
             "a proxy or web server answered in place of the miner",
         ),
         (

@@ -68,9 +68,9 @@ fn options_become_those_of_chats() {
         "output_config": {"effort": "max", "format": {"type": "json_schema", "schema": schema}},
         "metadata": {"user_id": "u"}, "service_tier": "auto", "cache_control": {"type": "ephemeral"}, "stream": true,
     });
-    let (request, found) = parse(&body(&options)).unwrap();
+    let (request, read) = parse(&body(&options)).unwrap();
     assert!(request.streams);
-    assert_eq!(found, MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true });
+    assert_eq!(read, MessageOptions { stop_sequences: vec!["END".to_owned()], wants_reasoning: true });
     let map = request.payload.into_map();
     let function = json!({"name": "f", "description": "d", "parameters": {"type": "object"}});
     for (name, expected) in [
@@ -169,6 +169,8 @@ fn invalid_fields_are_refused_by_name() {
         (json!({"stop_sequences": [""]}), "stop_sequences"),
         (json!({"thinking": {"type": "always"}}), "thinking"),
         (json!({"thinking": true}), "thinking"),
+        (json!({"thinking": {"type": "enabled", "display": "all"}}), "thinking.display"),
+        (json!({"speed": "fast"}), "speed"),
         (json!({"output_config": "json"}), "output_config"),
         (json!({"output_config": {"effort": "huge"}}), "output_config.effort"),
         (json!({"output_config": {"format": {"type": "json_schema"}}}), "output_config.format"),
@@ -187,8 +189,66 @@ fn invalid_fields_are_refused_by_name() {
         (json!({"parallel_tool_calls": true}), "parallel_tool_calls"),
     ] {
         let error = parse(&body(&further)).map(drop).unwrap_err();
-        let GatewayError::Field { param: found, .. } = &error else { panic!("{error:?}") };
-        assert_eq!(found, param, "{further}: {error}");
+        let GatewayError::Field { param: named, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(named, param, "{further}: {error}");
     }
     assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::Body(_))));
+}
+
+/// Templates of many models require that the roles alternate.
+#[test]
+fn consecutive_messages_of_one_role_are_merged() {
+    let image = json!({"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}});
+    let messages = json!([
+        {"role": "user", "content": "One."},
+        {"role": "user", "content": [image]},
+        {"role": "assistant", "content": "Let me see."},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]},
+        {"role": "user", "content": "And"},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "a"}]},
+        {"role": "user", "content": "two?"},
+    ]);
+    let request = parse(&body(&json!({ "messages": messages }))).unwrap().0;
+    assert_eq!(request.images, ["messages[1].content[0]"]);
+    let one = json!({"type": "text", "text": "One."});
+    assert_eq!(
+        request.payload.into_map()["messages"],
+        json!([
+            {"role": "user", "content": [one, image_part("https://example.org/a.png")]},
+            {"role": "assistant", "content": "Let me see.", "tool_calls": [tool_call("c", "f", "{}")]},
+            {"role": "tool", "tool_call_id": "c", "content": "a"},
+            {"role": "user", "content": "And\ntwo?"},
+        ])
+    );
+    // Errors name the field in the request.
+    let messages = json!([{"role": "user", "content": "a"}, {"role": "user", "content": ["b"]}]);
+    let error = parse(&body(&json!({ "messages": messages }))).map(drop).unwrap_err();
+    assert!(matches!(&error, GatewayError::Field { param, .. } if param == "messages[1].content[0]"), "{error:?}");
+}
+
+/// Claude Code sends such fields.
+#[test]
+fn fields_without_effect_are_ignored() {
+    let edits = json!({"edits": [{"type": "clear_tool_uses_20250919"}]});
+    let further = json!({
+        "context_management": edits, "diagnostics": {"a": 1}, "inference_geo": "us", "speed": "standard",
+        "user_profile_id": "a", "cache_control": {"type": "ephemeral"},
+    });
+    let (request, _) = parse(&body(&further)).unwrap();
+    let TextRequest { payload, .. } = parse(&body(&json!({}))).unwrap().0;
+    assert_eq!(request.payload.further, payload.further);
+}
+
+#[test]
+fn reasoning_is_shown_unless_it_is_omitted() {
+    for (thinking, is_shown) in [
+        (json!({"type": "between_tools"}), true),
+        (json!({"type": "adaptive", "display": "summarized"}), true),
+        (json!({"type": "adaptive", "display": null}), true),
+        (json!({"type": "adaptive", "display": "omitted"}), false),
+        (json!({"type": "disabled", "display": "summarized"}), false),
+    ] {
+        let (_, options) = parse(&body(&json!({ "thinking": thinking }))).unwrap();
+        assert_eq!(options.wants_reasoning, is_shown, "{thinking}");
+    }
 }

@@ -14,14 +14,15 @@ const IMAGE: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|Qk[0-3][A-Za-z0-9+/]|SUkqA[A-P][A-Za-z0-9+/]{2}|",
     r"TU0AK[g-v][A-Za-z0-9+/]{2})(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
-/// Pattern of a data URL with a JPEG, PNG or GIF image; WebP images are accepted, too.
+/// Pattern of a data URL with a JPEG, PNG, GIF or WebP image.
 const DATA_URL: &str = concat!(
-    r"^data:image/(?:jpeg|png|gif);base64,(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"^data:image/(?:jpeg|png|gif|webp);base64,(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|",
+    r"UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of the same images in base64.
 const IMAGE_DATA: &str = concat!(
-    r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h)",
+    r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
 /// Pattern of an image size: `auto`, or a width and a height in `513..=2047`, in pixels.
@@ -175,6 +176,9 @@ fn anthropic_options() -> Vec<Field> {
         [("name", string()), ("input_schema", object_of_any())],
         [("type", either([one_of(&["custom"]), null()]))],
     );
+    let display = either([one_of(&["summarized", "omitted"]), null()]);
+    let thinking = one_of(&["enabled", "adaptive", "between_tools", "disabled"]);
+    let thinking = object([("type", thinking)], [("display", display)]);
     let effort = either([one_of(&["low", "medium", "high", "xhigh", "max"]), null()]);
     let format = object([("type", one_of(&["json_schema"])), ("schema", object_of_any())], []);
     let config = object([], [("effort", effort), ("format", either([format.into(), null()]))])
@@ -188,11 +192,16 @@ fn anthropic_options() -> Vec<Field> {
         ("stop_sequences", list(some_text(), 0, 4)),
         ("tools", list(tool.into(), 0, 128)),
         ("tool_choice", either([any_tool.into(), one_tool.into()])),
-        ("thinking", object([("type", one_of(&["enabled", "adaptive", "disabled"]))], []).into()),
+        ("thinking", thinking.into()),
         ("output_config", config.into()),
         ("metadata", object([], [("user_id", either([string(), null()]))]).into()),
         ("service_tier", one_of(&["auto", "standard_only"])),
+        ("speed", one_of(&["standard"])),
         ("cache_control", any()),
+        ("context_management", any()),
+        ("diagnostics", any()),
+        ("inference_geo", any()),
+        ("user_profile_id", any()),
     ]
 }
 

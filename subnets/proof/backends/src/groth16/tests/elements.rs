@@ -50,6 +50,17 @@ fn products_of_matrices_are_proven_for_their_statement_only() {
     }
 }
 
+/// The constraints of a thousand million products are refused by their number, before the terms of each are counted.
+#[test]
+fn large_product_of_matrices_is_refused_by_its_size() {
+    let sizes = Matrices { count: 1, rows: 1000, inner: 1000, columns: 1000 };
+    let product = Layer { inputs: vec![1, 1], operation: Operation::MatrixProduct(sizes), rescale: None, scale: 0 };
+    let circuit = small(1, vec![moved(&[0], &vec![0; 1_000_000], 0), product]).lower().unwrap();
+    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
+    // A million sums are activations, too. Terms would take 80 bytes each.
+    assert!(error.needed - circuit.memory.used() < (1_000_000_000 + 1_000_001) * 4096, "{error}");
+}
+
 /// A move can name one output many times, each time with all of its terms.
 #[test]
 fn terms_of_repeated_outputs_have_a_memory_limit() {

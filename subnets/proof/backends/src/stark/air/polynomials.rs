@@ -11,8 +11,8 @@ use p3_field::{BasedVectorSpace, PrimeCharacteristicRing as _};
 use p3_lookup::{Count, InteractionBuilder};
 
 use super::super::config::{Challenge, Val};
-use super::super::projection::{COEFFICIENTS, Powers, WEIGHTS};
-use super::{EXTENSION, MEMORY};
+use super::super::projection::{COEFFICIENTS, Powers, RowPowers, WEIGHTS};
+use super::{EXTENSION, MEMORY, split_lanes};
 
 const KERNEL: &str = "kernel";
 
@@ -26,57 +26,71 @@ pub(super) struct Rows<'a, V> {
 }
 
 /// Constrains the polynomials table. Its rows hold the coefficients of one polynomial after the other, from the highest
-/// power on. The polynomials of a product's outputs precede those of its inputs.
-pub(super) fn polynomials<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>)
+/// power on. The polynomials of a product's outputs precede those of its inputs. Returns `None` if columns are missing.
+pub(super) fn polynomials<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let (addresses, fixed) = fixed.split_at(COEFFICIENTS);
-    let (counts, fixed) = fixed.split_at(COEFFICIENTS);
-    let Some((&flags, coefficients)) = fixed.split_first_chunk::<5>() else { return };
-    let [carry, is_output, is_input, start, _] = flags.map(Into::<AB::Expr>::into);
+    let local: &[[AB::Var; EXTENSION]; 3] = split_lanes(local)?;
+    let next: &[[AB::Var; EXTENSION]; 3] = split_lanes(next)?;
+    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let (&[carry, is_output, is_input, start, kernel], coefficients) = fixed.split_first_chunk::<5>()?;
+    let coefficients: &[AB::Var; COEFFICIENTS] = coefficients.try_into().ok()?;
+    let [carry, is_output, is_input, start] = [carry, is_output, is_input, start].map(Into::<AB::Expr>::into);
     // Those without a cell are the outputs of a product that its convolution does not have.
-    read_all(builder, addresses, counts, coefficients);
-    let factor = local.iter().skip(EXTENSION).take(EXTENSION);
-    builder.push_interaction(
-        KERNEL,
-        flags.iter().skip(4).chain(factor).copied().collect::<Vec<_>>(),
-        Count::bounded(is_input.clone(), 1),
-    );
-    let ([value, factor, balance], [next_value, _, next_balance]) = (values::<AB, 3>(local), values::<AB, 3>(next));
+    access_all(builder, addresses, counts, coefficients);
+    let [_, factor, _] = local;
+    let consumed: Vec<AB::Var> = [&kernel].into_iter().chain(factor).copied().collect();
+    builder.push_interaction(KERNEL, consumed, Count::bounded(is_input.clone(), 1));
+    let [value, factor, balance] = local.each_ref().map(extension_value::<AB>);
+    let [next_value, _, next_balance] = next.each_ref().map(extension_value::<AB>);
     // The value of the polynomial up to and including this row, by Horner's rule.
-    let after = horner::<AB>(value, &powers.position, coefficients);
+    let after = horner::<AB, COEFFICIENTS>(value, &powers.position, coefficients);
     builder.assert_zero_ext(next_value - after.clone() * carry);
     // Horner's rule for the outputs in `y`, then minus each input times its kernel.
-    let y = powers.channel.get(1).copied().unwrap_or_default();
-    let output = balance.clone() * (y - Challenge::ONE) + after.clone();
+    let output = balance.clone() * (powers.y - Challenge::ONE) + after.clone();
     let added = output * is_output - factor * after * is_input;
     builder.assert_zero_ext(next_balance - balance.clone() - added);
     builder.assert_zero_ext(balance * start);
+    Some(())
 }
 
-/// Constrains the operands table: kernels with a single tap, whose weights are cells.
-pub(super) fn operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>)
+/// Constrains the operands table: kernels with a single tap, whose weights are cells. Returns `None` if columns are
+/// missing.
+pub(super) fn operands<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let (addresses, fixed) = fixed.split_at(COEFFICIENTS);
-    let (counts, fixed) = fixed.split_at(COEFFICIENTS);
-    let Some((&flags, weights)) = fixed.split_first_chunk::<3>() else { return };
-    let [starts, reports, _] = flags.map(Into::<AB::Expr>::into);
-    read_all(builder, addresses, counts, weights);
-    let report: Vec<AB::Var> = flags.iter().skip(2).chain(local).copied().collect();
+    let local: &[AB::Var; EXTENSION] = local.try_into().ok()?;
+    let next: &[AB::Var; EXTENSION] = next.try_into().ok()?;
+    let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
+    let (&[starts, reports, kernel], weights) = fixed.split_first_chunk::<3>()?;
+    let weights: &[AB::Var; COEFFICIENTS] = weights.try_into().ok()?;
+    let [starts, reports] = [starts, reports].map(Into::<AB::Expr>::into);
+    access_all(builder, addresses, counts, weights);
+    let report: Vec<AB::Var> = [&kernel].into_iter().chain(local).copied().collect();
     builder.push_interaction(KERNEL, report, Count::bounded(-reports, 1));
-    let ([value], [next_value]) = (values::<AB, 1>(local), values::<AB, 1>(next));
-    let before = value * (AB::Expr::ONE - starts);
-    builder.assert_zero_ext(next_value - horner::<AB>(before, &powers.channel, weights));
+    let before = extension_value::<AB>(local) * (AB::Expr::ONE - starts);
+    builder.assert_zero_ext(extension_value::<AB>(next) - horner::<AB, COEFFICIENTS>(before, &powers.operand, weights));
+    Some(())
 }
 
 /// Removes values from memory, or inserts them if their count is negative. Values without a cell have the count 0.
-fn read_all<AB>(builder: &mut AB, addresses: &[AB::Var], counts: &[AB::Var], values: &[AB::Var])
-where
+///
+/// The bound of 1 is that of a read. A write may have a larger count, which no prover can choose: counts are fixed
+/// columns of the key, and a verifier trusts a key that it computed from the network. Each address is written by exactly
+/// one row, as often as the key's other rows read it. The proof system checks that all reads together, at most one for
+/// each of these columns and each row, are fewer than the field has elements, so no count wraps around.
+fn access_all<AB>(
+    builder: &mut AB,
+    addresses: &[AB::Var; COEFFICIENTS],
+    counts: &[AB::Var; COEFFICIENTS],
+    values: &[AB::Var; COEFFICIENTS],
+) where
     AB: AirBuilder<F = Val> + InteractionBuilder,
 {
     for ((&address, &count), &value) in addresses.iter().zip(counts).zip(values) {
@@ -86,23 +100,27 @@ where
 }
 
 /// Constrains the kernels table. A kernel has a tap for each offset in its window, from the highest power of `x` on, and
-/// a tap has a weight for each output channel, from the highest power of `y` on.
-pub(super) fn kernels<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>)
+/// a tap has a weight for each output channel, from the highest power of `y` on. Returns `None` if columns or powers are
+/// missing.
+pub(super) fn kernels<AB>(builder: &mut AB, rows: Rows<'_, AB::Var>) -> Option<()>
 where
     AB: AirBuilder<F = Val> + InteractionBuilder + ExtensionBuilder<EF = Challenge>,
 {
     let Rows { local, next, fixed, powers } = rows;
-    let (weights, fixed) = fixed.split_at(WEIGHTS);
-    let Some((&flags, gaps)) = fixed.split_first_chunk::<3>() else { return };
-    let [carry, reports, _] = flags.map(Into::<AB::Expr>::into);
-    let value = local.iter().skip(EXTENSION).take(EXTENSION);
-    builder.push_interaction(
-        KERNEL,
-        flags.iter().skip(2).chain(value).copied().collect::<Vec<_>>(),
-        Count::bounded(-reports.clone(), 1),
-    );
-    let ([tap, value], [next_tap, next_value]) = (values::<AB, 2>(local), values::<AB, 2>(next));
-    let tap = horner::<AB>(tap, &powers.channel, weights);
+    let local: &[[AB::Var; EXTENSION]; 2] = split_lanes(local)?;
+    let next: &[[AB::Var; EXTENSION]; 2] = split_lanes(next)?;
+    let (weights, fixed) = fixed.split_first_chunk::<WEIGHTS>()?;
+    let (&[carry, reports, kernel], gaps) = fixed.split_first_chunk::<3>()?;
+    if gaps.len() != powers.gaps.len() {
+        return None;
+    }
+    let [carry, reports] = [carry, reports].map(Into::<AB::Expr>::into);
+    let [_, value] = local;
+    let report: Vec<AB::Var> = [&kernel].into_iter().chain(value).copied().collect();
+    builder.push_interaction(KERNEL, report, Count::bounded(-reports.clone(), 1));
+    let [tap, value] = local.each_ref().map(extension_value::<AB>);
+    let [next_tap, next_value] = next.each_ref().map(extension_value::<AB>);
+    let tap = horner::<AB, WEIGHTS>(tap, &powers.channel, weights);
     builder.assert_zero_ext(next_tap - tap.clone() * carry.clone());
     // A kernel that this row reports has ended.
     let value = value * (AB::Expr::ONE - reports);
@@ -111,31 +129,30 @@ where
         gap + AB::ExprEF::from(power) * selector
     });
     builder.assert_zero_ext(next_value - value.clone() * carry - (value + tap) * gap);
+    Some(())
 }
 
 /// Returns the value of a polynomial after further coefficients, given its value before them.
-fn horner<AB>(before: AB::ExprEF, powers: &[Challenge], coefficients: &[AB::Var]) -> AB::ExprEF
+fn horner<AB, const N: usize>(before: AB::ExprEF, powers: &RowPowers<N>, coefficients: &[AB::Var; N]) -> AB::ExprEF
 where
     AB: AirBuilder<F = Val> + ExtensionBuilder<EF = Challenge>,
 {
-    let all = powers.get(coefficients.len()).copied().unwrap_or_default();
-    coefficients.iter().rev().zip(powers).fold(before * all, |sum, (&coefficient, &power)| {
+    let terms = coefficients.iter().rev().zip(&powers.coefficients);
+    terms.fold(before * powers.before, |sum, (&coefficient, &power)| {
         let coefficient: AB::Expr = coefficient.into();
         sum + AB::ExprEF::from(power) * coefficient
     })
 }
 
-/// Returns values in the extension field, each of which has four columns.
-fn values<AB, const N: usize>(columns: &[AB::Var]) -> [AB::ExprEF; N]
+/// Returns a value in the extension field, given its columns.
+fn extension_value<AB>(columns: &[AB::Var; EXTENSION]) -> AB::ExprEF
 where
     AB: AirBuilder<F = Val> + ExtensionBuilder<EF = Challenge>,
 {
-    std::array::from_fn(|index| {
-        let columns = columns.iter().skip(index * EXTENSION).take(EXTENSION);
-        columns.enumerate().fold(AB::ExprEF::ZERO, |value, (index, &column)| {
-            let basis = <Challenge as BasedVectorSpace<Val>>::ith_basis_element(index).unwrap_or_default();
-            let column: AB::Expr = column.into();
-            value + AB::ExprEF::from(basis) * column
-        })
+    columns.iter().enumerate().fold(AB::ExprEF::ZERO, |value, (index, &column)| {
+        let coefficient = |other: usize| Val::from_bool(other == index);
+        let basis = <Challenge as BasedVectorSpace<Val>>::from_basis_coefficients_fn(coefficient);
+        let column: AB::Expr = column.into();
+        value + AB::ExprEF::from(basis) * column
     })
 }

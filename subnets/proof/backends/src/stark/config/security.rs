@@ -116,7 +116,8 @@ fn reports(parameters: &Parameters) -> (RegimeReport, SecurityReport) {
     let regime = fri.security_regime();
     let mut challenges = vec![logup::security_term(&lookups, &shape, &grinding).unwrap()];
     if *parameters == POLYNOMIALS {
-        // A false equation between polynomials holds at a random point with at most this probability.
+        // A false equation between polynomials holds at a random point with at most this probability. As everywhere in
+        // this analysis, the number of points counts as 2^123, although it is almost 2^124.
         let bits = shape.modulus_bits as f64 - (MAX_DEGREE as f64).log2();
         challenges.push(SecurityTerm::new(POLYNOMIALS_LABEL, ErrorBits::from_log2(bits)));
     }
@@ -143,9 +144,9 @@ fn documented_figures_are_computed() {
             let term = conjectured.terms().iter().find(|term| term.label == label).unwrap();
             assert!((term.bits.bits() - documented[index]).abs() < 0.06, "{label}: {conjectured:#?}");
         }
-        let mut rest =
+        let mut others =
             conjectured.terms().iter().filter(|term| DOCUMENTED.iter().all(|(label, _)| term.label != *label));
-        assert!(rest.all(|term| term.bits.bits() >= least_other(term.label)), "{conjectured:#?}");
+        assert!(others.all(|term| term.bits.bits() >= least_other(term.label)), "{conjectured:#?}");
     }
 }
 
@@ -178,7 +179,7 @@ fn every_step_counts() {
 }
 
 #[test]
-fn formats_are_distinct_and_the_last_is_current() {
+fn formats_increase_and_the_last_is_the_newest() {
     assert_eq!(RELEASED.last().map(|last| last.format), Some(NEWEST));
     for (index, parameters) in RELEASED.iter().enumerate() {
         assert_eq!(Parameters::of(parameters.format), Some(parameters));

@@ -5,18 +5,17 @@
 //! coefficients are committed first, on their own, and the proof system sees them as further fixed columns of the tables:
 //! this scheme joins the columns of both commitments, and opens both.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use p3_commit::{
     CommitmentOpening, MatrixOpening, OpenedValues, OpeningRequest, Pcs as CommitmentScheme, PeriodicLdeTable,
     PointOpening, UnivariateStarkPcs,
 };
-use p3_matrix::Matrix as _;
+use p3_fri::verifier::FriError;
 use p3_matrix::bitrev::BitReversibleMatrix as _;
-use p3_matrix::dense::{RowMajorMatrix, RowMajorMatrixCow};
+use p3_matrix::dense::RowMajorMatrix;
 
-use super::{Challenge, Challenger, FriPcs, Val};
+use super::{Challenge, Challenger, FriPcs, Val, concatenate_columns};
 
 type Domain = <FriPcs as CommitmentScheme<Challenge, Challenger>>::Domain;
 /// Commitment to columns.
@@ -121,10 +120,11 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     fn get_evaluations_on_domain_no_random<'a>(&self, data: &'a Data, index: usize, domain: Domain) -> Evaluations<'a> {
         let fixed = self.get_evaluations_on_domain(data, index, domain);
         let Some(early) = &self.early else { return fixed };
-        let place = early.tables.iter().position(|&(table, _)| table == index);
-        let (Some(place), Some(data)) = (place, early.data.as_deref()) else { return fixed };
-        let early = self.get_evaluations_on_domain(data, place, domain);
-        joined(&fixed.bit_reverse_rows(), &early.bit_reverse_rows()).bit_reverse_rows()
+        let position = early.tables.iter().position(|&(table, _)| table == index);
+        let (Some(position), Some(data)) = (position, early.data.as_deref()) else { return fixed };
+        let early = self.get_evaluations_on_domain(data, position, domain).bit_reverse_rows();
+        let fixed = fixed.bit_reverse_rows();
+        concatenate_columns(fixed.as_view(), early.as_view()).as_cow().bit_reverse_rows()
     }
 
     fn open_with_preprocessing(
@@ -157,10 +157,18 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
         challenger: &mut Challenger,
         fixed: Option<usize>,
     ) -> Result<(), Error> {
-        let (Some(early), Some(fixed)) = (&self.early, fixed) else { return self.verify(claims, proof, challenger) };
+        let Some(early) = &self.early else { return self.verify(claims, proof, challenger) };
+        let got = claims.len();
+        let Some(claim) = fixed.and_then(|fixed| claims.get_mut(fixed)) else {
+            return Err(FriError::InputProofBatchCountMismatch { expected: got + 1, got });
+        };
+        let got = claim.matrices.len();
         let mut matrices = Vec::with_capacity(early.tables.len());
-        for &(table, width) in &early.tables {
-            let Some(table) = claims.get_mut(fixed).and_then(|claim| claim.matrices.get_mut(table)) else { continue };
+        for &(index, width) in &early.tables {
+            let Some(table) = claim.matrices.get_mut(index) else {
+                let batch = fixed.unwrap_or_default();
+                return Err(FriError::BatchOpenedValuesCountMismatch { batch, expected: index + 1, got });
+            };
             let split = |opening: &mut PointOpening<Challenge>| PointOpening {
                 point: opening.point,
                 values: opening.values.split_off(width.min(opening.values.len())),
@@ -175,15 +183,4 @@ impl UnivariateStarkPcs<Challenge, Challenger> for StagedPcs {
     fn build_periodic_lde_table(&self, columns: &[Vec<Val>], trace: Domain, quotient: Domain) -> PeriodicLdeTable<Val> {
         UnivariateStarkPcs::<Challenge, Challenger>::build_periodic_lde_table(&self.inner, columns, trace, quotient)
     }
-}
-
-/// Returns the columns of both matrices side by side.
-fn joined<'a>(left: &RowMajorMatrixCow<'_, Val>, right: &RowMajorMatrixCow<'_, Val>) -> RowMajorMatrixCow<'a, Val> {
-    let width = left.width() + right.width();
-    let mut values = Vec::with_capacity(width * left.height());
-    for (left, right) in left.values.chunks(left.width).zip(right.values.chunks(right.width)) {
-        values.extend_from_slice(left);
-        values.extend_from_slice(right);
-    }
-    RowMajorMatrixCow::new(Cow::Owned(values), width)
 }

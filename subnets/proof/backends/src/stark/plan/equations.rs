@@ -1,10 +1,14 @@
 //! Linear stages as products of polynomials, before they are laid out, and what they cost.
+//!
+//! A key of format 4 is computed again from its network, so everything that decides on the layout is part of the format:
+//! [`Form::of`], [`Size::cost`] and [`tile_cost`], and the order of equations, taps and gaps. A change of any of them needs
+//! another format. A test compares the keys of some networks with their digests.
 
 use taonet_proof_core::circuit::{Cell, Convolution, Linear, MatrixProduct};
 use taonet_proof_core::network::Matrices;
 
 use super::super::air::Tile;
-use super::super::projection::{COEFFICIENTS, MAX_DEGREE, WEIGHTS};
+use super::super::projection::{COEFFICIENTS, WEIGHTS, is_bounded};
 use super::geometry::Geometry;
 use super::products::tile_cost;
 
@@ -31,7 +35,8 @@ pub(super) struct Size {
 }
 
 impl Size {
-    /// Returns the relative cost of proving: about the number of value columns, and a third of that of fixed columns.
+    /// Returns the relative cost of proving: about the number of value columns, and a third of that of fixed columns. Both
+    /// factors are part of format 4.
     const fn cost(self) -> usize {
         88 * self.rows + 40 * self.kernels
     }
@@ -68,7 +73,7 @@ impl<'a> Form<'a> {
         if let Some(convolution) = &linear.convolution {
             let geometry = Geometry::new(convolution)?;
             let [_, outputs] = channels(linear, convolution);
-            return (geometry.length + outputs <= MAX_DEGREE).then_some(Form::Convolution(convolution, geometry));
+            return is_bounded(geometry.length, outputs).then_some(Form::Convolution(convolution, geometry));
         }
         let [kernel] = &linear.kernels[..] else { return None };
         let is_sum = linear.jobs.len() == linear.bias.len()
@@ -76,7 +81,7 @@ impl<'a> Form<'a> {
                 let slots = job.taps.iter().map(|tap| tap.slot);
                 job.outputs == [index] && slots.eq(0..kernel.slots as u32)
             });
-        (is_sum && linear.bias.len() < MAX_DEGREE).then_some(Form::Sum)
+        (is_sum && is_bounded(linear.bias.len(), 1)).then_some(Form::Sum)
     }
 
     pub(super) fn size(&self, linear: &Linear) -> Size {
@@ -84,11 +89,10 @@ impl<'a> Form<'a> {
             Form::Convolution(convolution, geometry) => {
                 let groups = linear.kernels.len().max(1);
                 let [inputs, outputs] = channels(linear, convolution);
-                let taps: usize = geometry.lattices.iter().map(|lattice| lattice.taps.len()).sum();
-                let input_rows = geometry.lattices.len() * geometry.input_length.div_ceil(COEFFICIENTS);
+                let input_rows = geometry.lattice_count() * geometry.input_length.div_ceil(COEFFICIENTS);
                 Size {
                     rows: groups * (outputs * geometry.length.div_ceil(COEFFICIENTS) + inputs * input_rows),
-                    kernels: groups * inputs * taps * outputs.div_ceil(WEIGHTS),
+                    kernels: groups * inputs * geometry.tap_count() * outputs.div_ceil(WEIGHTS),
                 }
             }
             Form::Sum => {
@@ -101,16 +105,16 @@ impl<'a> Form<'a> {
     /// Returns the differences of power between the taps of each kernel, and after the last one.
     pub(super) fn gaps(&self) -> Vec<u32> {
         let Form::Convolution(_, geometry) = self else { return vec![0] };
-        let powers = geometry.lattices.iter().flat_map(|lattice| gaps(lattice.taps.iter().map(|&(_, power)| power)));
-        powers.collect()
+        let of_lattices = geometry.lattices().flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
+        of_lattices.collect()
     }
 
     pub(super) fn equations(&self, linear: &Linear) -> Vec<Equation> {
         match self {
-            Form::Convolution(convolution, geometry) => {
-                (0..linear.kernels.len()).map(|group| convolved(linear, convolution, geometry, group)).collect()
-            }
-            Form::Sum => vec![summed(linear)],
+            Form::Convolution(convolution, geometry) => (0..linear.kernels.len())
+                .map(|group| convolution_equation(linear, convolution, geometry, group))
+                .collect(),
+            Form::Sum => vec![sum_equation(linear)],
         }
     }
 }
@@ -128,7 +132,7 @@ fn channels(linear: &Linear, convolution: &Convolution) -> [usize; 2] {
     [convolution.input.channels / groups, linear.bias.len() / (rows * columns).max(1) / groups]
 }
 
-fn convolved(linear: &Linear, convolution: &Convolution, geometry: &Geometry, group: usize) -> Equation {
+fn convolution_equation(linear: &Linear, convolution: &Convolution, geometry: &Geometry, group: usize) -> Equation {
     let Convolution { input, cells, window, output } = convolution;
     let [inputs, outputs] = channels(linear, convolution);
     let (plane, output_plane) = (input.height * input.width, output[0] * output[1]);
@@ -142,18 +146,17 @@ fn convolved(linear: &Linear, convolution: &Convolution, geometry: &Geometry, gr
     };
     let inputs = (0..inputs).flat_map(|channel| {
         let first = (group * inputs + channel) * plane;
-        geometry.lattices.iter().map(move |lattice| EquationInput {
+        geometry.lattices().map(move |lattice| EquationInput {
             length: geometry.input_length,
             cells: lattice
-                .elements
-                .iter()
-                .filter_map(|&(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
+                .elements()
+                .filter_map(|(index, power)| cells.get(first + index).map(|&cell| (cell, power)))
                 .collect(),
             kernel: Weights::Fixed(
                 lattice
-                    .taps
-                    .iter()
-                    .map(|&(offset, power)| Tap {
+                    .taps()
+                    .into_iter()
+                    .map(|(offset, power)| Tap {
                         power,
                         weights: (0..outputs).map(|row| weight(row, channel * area + offset)).collect(),
                     })
@@ -164,7 +167,7 @@ fn convolved(linear: &Linear, convolution: &Convolution, geometry: &Geometry, gr
     Equation { length: geometry.length, outputs: (0..outputs).map(output).collect(), inputs: inputs.collect() }
 }
 
-fn summed(linear: &Linear) -> Equation {
+fn sum_equation(linear: &Linear) -> Equation {
     let length = linear.bias.len();
     let factors = linear.kernels.first().map(|kernel| kernel.row(0)).unwrap_or_default();
     let inputs = factors.iter().enumerate().map(|(slot, &factor)| {
@@ -184,8 +187,9 @@ fn summed(linear: &Linear) -> Equation {
 }
 
 /// Returns products of matrices as equations, one for each pair. The columns of the first matrix are the inputs, the rows
-/// of the second one their kernels. Shapes limit the degree to half of [`MAX_DEGREE`].
-pub(super) fn multiplied(product: &MatrixProduct) -> Vec<Equation> {
+/// of the second one their kernels. The extents of shapes bound the degree: rows and columns together are at most half of
+/// what [`is_bounded`] permits.
+pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
     let Matrices { count, rows, inner, columns } = product.sizes;
     let cell = |cells: &[Cell], index: usize| cells.get(index).copied().unwrap_or_default();
     let equations = (0..count).map(|pair| Equation {
@@ -212,7 +216,7 @@ pub(super) fn multiplied(product: &MatrixProduct) -> Vec<Equation> {
 }
 
 /// Returns the numbers of rows of the tables of polynomials and operands.
-pub(super) fn multiplied_size(product: &MatrixProduct) -> [usize; 2] {
+pub(super) fn matrix_rows(product: &MatrixProduct) -> [usize; 2] {
     let Matrices { count, rows, inner, columns } = product.sizes;
     [count * (inner + columns) * rows.div_ceil(COEFFICIENTS), count * inner * columns.div_ceil(COEFFICIENTS)]
 }

@@ -1,6 +1,8 @@
 //! Convolutions as products of polynomials: the power of each cell, weight and output.
 
-use taonet_proof_core::Window;
+use std::cmp::Reverse;
+use std::ops::Range;
+
 use taonet_proof_core::circuit::Convolution;
 
 use super::super::projection::MAX_DEGREE;
@@ -10,33 +12,51 @@ use super::super::projection::MAX_DEGREE;
 /// The cells of a channel are the coefficients of a polynomial, row by row, with `pitch` powers for each row: enough that
 /// the columns of one row, with the padding beside them, do not overlap with the next. A window with a stride of `s`
 /// reads each of the `s * s` sublattices of the input with a stride of one, so each sublattice is a channel of its own.
+///
+/// The sublattices are listed on demand: the caller counts their memory before.
 pub(super) struct Geometry {
     /// Number of coefficients of an output.
     pub(super) length: usize,
     /// Number of coefficients of an input.
     pub(super) input_length: usize,
-    pub(super) lattices: Vec<Lattice>,
-    /// Power of the first output.
-    first: usize,
-    pitch: usize,
+    vertical: Vec<Residue>,
+    horizontal: Vec<Residue>,
+    /// Number of columns of the input.
+    width: usize,
+    /// Number of columns of the kernel.
+    kernel_width: usize,
+    stride: [usize; 2],
+    /// Power of the first element of a sublattice.
+    highest: i64,
+    /// Power of a tap whose distance is zero.
+    shift: i64,
+    pitch: i64,
+    /// Number of columns of the output.
     columns: usize,
 }
 
 /// A sublattice of the input with its part of the kernel.
-pub(super) struct Lattice {
-    /// Index in the channel, and power, of each element.
-    pub(super) elements: Vec<(usize, usize)>,
-    /// Index in the kernel, and power, of each tap, from the highest power on.
-    pub(super) taps: Vec<(usize, usize)>,
+#[derive(Clone, Copy)]
+pub(super) struct Lattice<'a> {
+    geometry: &'a Geometry,
+    vertical: &'a Residue,
+    horizontal: &'a Residue,
 }
 
-/// The elements of an axis that have one residue modulo the stride.
+/// The elements of an axis that have one residue modulo the stride, and the taps of the kernel that read them: one after
+/// each stride, at distances that increase by one.
 struct Residue {
     /// The first element.
     first: usize,
     elements: usize,
-    /// Index in the kernel, and distance of the element from the output.
-    taps: Vec<(usize, i64)>,
+    /// The elements that a window covers, of `0..elements`.
+    covered: Range<usize>,
+    /// Index of the first tap in the kernel.
+    first_tap: usize,
+    /// Number of taps, at least one.
+    taps: usize,
+    /// Distance of the element that the first tap reads from the output.
+    nearest: i64,
 }
 
 /// Returns an extent as a signed number.
@@ -44,79 +64,182 @@ fn signed(extent: usize) -> i64 {
     i64::try_from(extent).unwrap_or(i64::MAX)
 }
 
-/// Returns the residues of an axis that a window reads.
-fn axis(extent: usize, kernel: usize, stride: usize, padding: usize) -> Vec<Residue> {
-    let residues = (0..stride.min(extent)).map(|first| {
-        let taps = (0..kernel).map(|index| (index, signed(index) - signed(padding)));
-        let taps = taps.filter(|(_, offset)| offset.rem_euclid(signed(stride)) == signed(first));
-        let taps = taps.map(|(index, offset)| (index, offset.div_euclid(signed(stride))));
-        Residue { first, elements: (extent - first).div_ceil(stride), taps: taps.collect() }
+/// Returns the residues of an axis that a kernel reads at `outputs` positions.
+fn axis(extent: usize, kernel: usize, stride: usize, padding: usize, outputs: usize) -> Vec<Residue> {
+    let residues = (0..stride.min(extent)).filter_map(|first| {
+        let first_tap = (first + padding) % stride;
+        let taps = kernel.checked_sub(first_tap).filter(|&span| span > 0)?.div_ceil(stride);
+        let elements = (extent - first).div_ceil(stride);
+        let nearest = (signed(first_tap) - signed(padding)).div_euclid(signed(stride));
+        let end = (nearest + signed(taps) - 1 + signed(outputs)).clamp(0, signed(elements));
+        let covered = nearest.max(0) as usize..end as usize;
+        Some(Residue { first, elements, covered, first_tap, taps, nearest })
     });
-    residues.filter(|residue| !residue.taps.is_empty()).collect()
+    residues.collect()
+}
+
+impl Residue {
+    fn farthest(&self) -> i64 {
+        self.nearest + signed(self.taps) - 1
+    }
+
+    /// Iterates over the taps: index in the kernel, and distance of the element from the output.
+    fn taps(&self, stride: usize) -> impl Iterator<Item = (usize, i64)> {
+        (0..self.taps).map(move |tap| (self.first_tap + tap * stride, self.nearest + signed(tap)))
+    }
+}
+
+/// Returns the largest number of elements of a residue, and the smallest and the largest distance of a tap.
+fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
+    let most = axis.iter().map(|residue| signed(residue.elements)).max()?;
+    let nearest = axis.iter().map(|residue| residue.nearest).min()?;
+    Some((most, nearest, axis.iter().map(Residue::farthest).max()?))
 }
 
 impl Geometry {
     /// Returns the powers of a convolution; `None` if its polynomials are too long, or if it reads padding only.
     pub(super) fn new(convolution: &Convolution) -> Option<Self> {
         let Convolution { input, window, output: [rows, columns], .. } = convolution;
-        let vertical = axis(input.height, window.kernel[0], window.stride[0], window.padding[0]);
-        let horizontal = axis(input.width, window.kernel[1], window.stride[1], window.padding[1]);
-        let distances = || horizontal.iter().flat_map(|residue| residue.taps.iter().map(|&(_, distance)| distance));
-        let (nearest, farthest) = (distances().min()?, distances().max()?);
-        let widest = horizontal.iter().map(|residue| signed(residue.elements)).max()?;
+        let [top, left, ..] = window.padding;
+        let vertical = axis(input.height, window.kernel[0], window.stride[0], top, *rows);
+        let horizontal = axis(input.width, window.kernel[1], window.stride[1], left, *columns);
+        let (tallest, uppermost, lowermost) = extremes(&vertical)?;
+        let (widest, nearest, farthest) = extremes(&horizontal)?;
         // Neither the padding on the left nor that on the right reaches into another row, and no two outputs coincide.
         let pitch = (widest - nearest.min(0)).max(signed(*columns) + farthest.max(0));
-        let tallest = vertical.iter().map(|residue| signed(residue.elements)).max()?;
         let highest = (tallest - 1) * pitch + widest - 1;
-        let offsets = |residue: &Residue| residue.taps.iter().map(|&(_, distance)| distance).collect::<Vec<_>>();
-        let vertical_distances: Vec<i64> = vertical.iter().flat_map(offsets).collect();
-        let lowest_tap = vertical_distances.iter().min()? * pitch + nearest;
-        let highest_tap = vertical_distances.iter().max()? * pitch + farthest;
+        let (lowest_tap, highest_tap) = (uppermost * pitch + nearest, lowermost * pitch + farthest);
         let last = (signed(*rows) - 1) * pitch + signed(*columns) - 1;
         let shift = (-lowest_tap).max(last - highest).max(0);
         let length = highest + shift + highest_tap.max(0) + 1;
-        if length > signed(MAX_DEGREE) {
-            return None;
-        }
-        let mut lattices = Vec::new();
-        for y in &vertical {
-            for x in &horizontal {
-                lattices.push(Lattice::new([y, x], input.width, window, pitch, highest, shift));
-            }
-        }
-        Some(Self {
+        (length <= signed(MAX_DEGREE)).then(|| Self {
             length: length as usize,
             input_length: highest as usize + 1,
-            lattices,
-            first: (highest + shift) as usize,
-            pitch: pitch as usize,
+            vertical,
+            horizontal,
+            width: input.width,
+            kernel_width: window.kernel[1],
+            stride: window.stride,
+            highest,
+            shift,
+            pitch,
             columns: *columns,
+        })
+    }
+
+    /// Returns the number of sublattices.
+    pub(super) fn lattice_count(&self) -> usize {
+        self.vertical.len() * self.horizontal.len()
+    }
+
+    /// Returns the number of taps of all sublattices.
+    pub(super) fn tap_count(&self) -> usize {
+        let count = |axis: &[Residue]| axis.iter().map(|residue| residue.taps).sum::<usize>();
+        count(&self.vertical) * count(&self.horizontal)
+    }
+
+    /// Iterates over the sublattices, row by row.
+    pub(super) fn lattices(&self) -> impl Iterator<Item = Lattice<'_>> {
+        self.vertical.iter().flat_map(move |vertical| {
+            self.horizontal.iter().map(move |horizontal| Lattice { geometry: self, vertical, horizontal })
         })
     }
 
     /// Returns the power of an output, given its index in the channel.
     pub(super) fn output(&self, index: usize) -> usize {
         let (row, column) = (index / self.columns, index % self.columns);
-        self.first - row * self.pitch - column
+        (self.highest + self.shift - signed(row) * self.pitch - signed(column)) as usize
     }
 }
 
-impl Lattice {
-    fn new([y, x]: [&Residue; 2], width: usize, window: &Window, pitch: i64, highest: i64, shift: i64) -> Self {
-        let [stride_rows, stride_columns] = window.stride;
-        let elements = (0..y.elements).flat_map(|row| {
-            (0..x.elements).map(move |column| {
-                let index = (row * stride_rows + y.first) * width + column * stride_columns + x.first;
-                (index, (highest - signed(row) * pitch - signed(column)) as usize)
+impl Lattice<'_> {
+    /// Iterates over the elements that a window covers: index in the channel, and power. No output that the convolution
+    /// has depends on the others, which no stage may have to keep in memory: they read as zero.
+    pub(super) fn elements(self) -> impl Iterator<Item = (usize, usize)> {
+        let Self { geometry, vertical, horizontal } = self;
+        let [stride_rows, stride_columns] = geometry.stride;
+        vertical.covered.clone().flat_map(move |row| {
+            horizontal.covered.clone().map(move |column| {
+                let from_row = row * stride_rows + vertical.first;
+                let index = from_row * geometry.width + column * stride_columns + horizontal.first;
+                (index, (geometry.highest - signed(row) * geometry.pitch - signed(column)) as usize)
+            })
+        })
+    }
+
+    /// Returns the taps: index in the kernel, and power. They are in the order of format 4, from the highest power on and
+    /// then by index: with padding on both sides of a narrow input, taps of different rows have the same power.
+    pub(super) fn taps(self) -> Vec<(usize, usize)> {
+        let Self { geometry, vertical, horizontal } = self;
+        let [stride_rows, stride_columns] = geometry.stride;
+        let taps = vertical.taps(stride_rows).flat_map(move |(row, down)| {
+            horizontal.taps(stride_columns).map(move |(column, right)| {
+                let power = down * geometry.pitch + right + geometry.shift;
+                (row * geometry.kernel_width + column, power as usize)
             })
         });
-        let taps = y.taps.iter().flat_map(|&(row, down)| {
-            x.taps
-                .iter()
-                .map(move |&(column, right)| (row * window.kernel[1] + column, (down * pitch + right + shift) as usize))
-        });
         let mut taps: Vec<(usize, usize)> = taps.collect();
-        taps.sort_unstable_by_key(|&(_, power)| std::cmp::Reverse(power));
-        Self { elements: elements.collect(), taps }
+        taps.sort_by_key(|&(index, power)| (Reverse(power), index));
+        taps
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_proof_core::{Shape, Window};
+
+    use super::*;
+
+    fn geometry([height, width]: [usize; 2], window: Window) -> Geometry {
+        let input = Shape::new(1, height, width).unwrap();
+        let output = window.output(&input).unwrap();
+        Geometry::new(&Convolution { input, cells: Vec::new(), window, output }).unwrap()
+    }
+
+    /// Looking for the taps of each residue in the whole kernel would take 2^40 steps.
+    #[test]
+    fn large_stride_takes_time_in_proportion_to_the_kernel() {
+        let window = Window { kernel: [1 << 20, 1], stride: [1 << 20, 1], padding: [0; 4] };
+        let geometry = geometry([1 << 20, 1], window);
+        assert_eq!((geometry.lattice_count(), geometry.tap_count()), (1 << 20, 1 << 20));
+        let lattices = geometry.lattices().enumerate();
+        lattices.for_each(|(index, lattice)| {
+            assert_eq!(lattice.elements().collect::<Vec<_>>(), [(index, 0)]);
+            assert_eq!(lattice.taps(), [(index, 0)]);
+        });
+    }
+
+    /// Padding of two columns on both sides of a single one: a row has three powers, and the kernel five columns.
+    #[test]
+    fn taps_of_one_power_are_in_the_order_of_the_kernel() {
+        let window = Window { kernel: [40, 5], stride: [1; 2], padding: [0, 2, 0, 2] };
+        let geometry = geometry([64, 1], window);
+        let lattices: Vec<Lattice<'_>> = geometry.lattices().collect();
+        let [lattice] = &lattices[..] else { panic!("a stride of one") };
+        let taps = lattice.taps();
+        assert_eq!(taps.len(), 200);
+        assert!(taps.windows(2).any(|taps| taps[0].1 == taps[1].1));
+        assert!(taps.windows(2).all(|taps| (taps[0].1, taps[1].0) > (taps[1].1, taps[0].0)));
+    }
+
+    /// The elements of all sublattices are those that a window covers at any position, each of them once.
+    #[test]
+    fn elements_are_those_that_a_window_covers() {
+        for [kernel, stride, before, after] in [[3, 2, 0, 0], [2, 3, 0, 1], [2, 2, 3, 0], [3, 1, 1, 1], [1, 4, 0, 3]] {
+            let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [before, 0, after, after] };
+            let geometry = geometry([9, 8], window);
+            let input = Shape::new(1, 9, 8).unwrap();
+            let [rows, columns] = window.output(&input).unwrap();
+            let positions = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+            let mut covered: Vec<usize> = positions
+                .flat_map(|(row, column)| window.taps(&input, row, column).map(|(_, index)| index).collect::<Vec<_>>())
+                .collect();
+            covered.sort_unstable();
+            covered.dedup();
+            let mut elements: Vec<usize> =
+                geometry.lattices().flat_map(|lattice| lattice.elements().map(|(index, _)| index)).collect();
+            elements.sort_unstable();
+            assert_eq!(elements, covered, "{window:?}");
+        }
     }
 }

@@ -6,9 +6,9 @@ use taonet_proof_core::circuit::{Cell, Linear, MatrixProduct, Stage};
 
 use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED};
 use super::super::config::Val;
-use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS};
+use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
 use super::Layout;
-use super::equations::{Equation, EquationInput, Form, Tap, Weights, gaps, multiplied, multiplied_size, saving};
+use super::equations::{Equation, EquationInput, Form, Tap, Weights, gaps, matrix_equations, matrix_rows, saving};
 use crate::BackendError;
 
 /// Products of polynomials, as the prover needs them to fill the value columns.
@@ -148,7 +148,7 @@ impl Polynomials {
         self.count += 1;
         let gaps = gaps(taps.iter().map(|tap| tap.power));
         for (index, (tap, gap)) in taps.iter().zip(gaps).enumerate() {
-            let gap = self.plan.gaps.iter().position(|&known| known == gap);
+            let gap = self.plan.gaps.iter().position(|&other| other == gap);
             // The last block is full, so that the last weight has the power 0.
             let count = tap.weights.len().div_ceil(WEIGHTS).max(1);
             let padding = count * WEIGHTS - tap.weights.len();
@@ -180,19 +180,20 @@ impl Polynomials {
         (kernel, first)
     }
 
-    /// Adds gaps to the known ones, unless there would be too many.
+    /// Adds gaps to those of earlier kernels, unless there would be more than [`MAX_GAPS`]. Their order is that of the key
+    /// and of the columns of the kernels table: part of format 4.
     fn add_gaps(&mut self, gaps: &[u32]) -> bool {
-        let mut known = self.plan.gaps.clone();
+        let mut all = self.plan.gaps.clone();
         for gap in gaps {
-            if !known.contains(gap) {
-                known.push(*gap);
+            if !all.contains(gap) {
+                if all.len() == MAX_GAPS {
+                    return false;
+                }
+                all.push(*gap);
             }
         }
-        let fits = known.len() <= MAX_GAPS;
-        if fits {
-            self.plan.gaps = known;
-        }
-        fits
+        self.plan.gaps = all;
+        true
     }
 
     /// Returns the fixed columns of all tables, and what the prover needs.
@@ -213,7 +214,7 @@ impl Polynomials {
         for (row, columns) in self.rows.iter().zip(values.chunks_mut(POLYNOMIAL_FIXED)) {
             let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
             let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
-            place(&row.coefficients, addresses, counts, reads);
+            set_addresses(&row.coefficients, addresses, counts, reads);
             let kernel = if let End::Input(kernel) = row.end { kernel } else { 0 };
             let ends = [row.end == End::None, row.end == End::Output, matches!(row.end, End::Input(_)), row.start];
             for (flag, value) in flags.iter_mut().zip(ends.map(u32::from).into_iter().chain([kernel])) {
@@ -233,7 +234,7 @@ impl Polynomials {
         for (row, columns) in self.operands.iter().zip(values.chunks_mut(OPERAND_FIXED)) {
             let (addresses, rest) = columns.split_at_mut(COEFFICIENTS);
             let (counts, flags) = rest.split_at_mut(COEFFICIENTS);
-            place(&row.weights, addresses, counts, reads);
+            set_addresses(&row.weights, addresses, counts, reads);
             if let Some(start) = flags.first_mut() {
                 *start = Val::from_bool(row.start);
             }
@@ -253,8 +254,8 @@ impl Polynomials {
         let width = KERNEL_FIXED + self.plan.gaps.len();
         let mut values = Val::zero_vec(height * width);
         let mut set = |row: usize, column: usize, value: Val| {
-            if let Some(place) = values.get_mut(row % height * width + column) {
-                *place = value;
+            if let Some(current) = values.get_mut(row % height * width + column) {
+                *current = value;
             }
         };
         for (index, row) in self.kernels.iter().enumerate() {
@@ -280,7 +281,7 @@ fn row_of(coefficients: &[Coefficient], padding: Coefficient, row: usize) -> [Co
 }
 
 /// Sets the addresses and counts of a row's coefficients.
-fn place(coefficients: &[Coefficient], addresses: &mut [Val], counts: &mut [Val], reads: &[u32]) {
+fn set_addresses(coefficients: &[Coefficient], addresses: &mut [Val], counts: &mut [Val], reads: &[u32]) {
     for ((coefficient, address), count) in coefficients.iter().zip(addresses).zip(counts) {
         match *coefficient {
             Coefficient::Free => {}
@@ -299,18 +300,19 @@ impl Layout {
         if !self.has_polynomials {
             return Err(BackendError::OtherCircuit("the key's format has no products of matrices"));
         }
-        let [rows, operands] = multiplied_size(product);
+        let [rows, operands] = matrix_rows(product);
         self.spend(rows * POLYNOMIAL_FIXED + operands * OPERAND_FIXED)?;
         let mut sums = vec![None; stage.count];
-        for equation in multiplied(product) {
+        for equation in matrix_equations(product) {
             self.equation(equation, &mut sums)?;
         }
         let sums: Option<Vec<u32>> = sums.into_iter().collect();
         sums.ok_or_else(|| BackendError::Internal("a sum without a polynomial".to_owned()))
     }
 
-    /// Appends a stage as products of polynomials and returns the address of each sum; `None` if it is cheaper in tiles.
-    pub(super) fn multiplied(&mut self, stage: &Stage, linear: &Linear) -> Result<Option<Vec<u32>>, BackendError> {
+    /// Appends a stage as products of polynomials and returns the address of each sum; `None` if it is cheaper in tiles, or
+    /// has more gaps than the kernels table has room for.
+    pub(super) fn polynomial_sums(&mut self, stage: &Stage, linear: &Linear) -> Result<Option<Vec<u32>>, BackendError> {
         if saving(linear, self.products.tile()).is_none() {
             return Ok(None);
         }
@@ -328,6 +330,9 @@ impl Layout {
     }
 
     fn equation(&mut self, equation: Equation, sums: &mut [Option<u32>]) -> Result<(), BackendError> {
+        if !is_bounded(equation.length, equation.outputs.len()) {
+            return Err(BackendError::Internal("the degree of an equation is too high".to_owned()));
+        }
         let mut outputs = Vec::with_capacity(equation.outputs.len());
         for output in &equation.outputs {
             let mut coefficients = vec![Coefficient::Free; equation.length];

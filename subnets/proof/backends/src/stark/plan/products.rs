@@ -170,10 +170,10 @@ impl Layout {
 }
 
 /// Returns the number of jobs that share rows, chosen so that the stage has the fewest rows. Sharing pays off because
-/// neighbouring positions of a convolution read mostly the same cells.
+/// neighbouring positions of a convolution read mostly the same cells. The choice is part of formats 3 and 4.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
-    let most = (tile.outputs / outputs).max(1);
+    let most = (tile.outputs / outputs).min(linear.jobs.len()).max(1);
     let cost = |together: usize| {
         let (rows, jobs) = sampled_rows(linear, tile, together);
         rows as f64 / jobs.max(1) as f64
@@ -188,7 +188,8 @@ fn sampled_rows(linear: &Linear, tile: Tile, together: usize) -> (usize, usize) 
 }
 
 /// Returns the relative cost of proving a stage in tiles: about the number of value columns, those of the lookups
-/// included, and a third of that of fixed columns.
+/// included, and a third of that of fixed columns. Which stages are products of polynomials depends on it, so it is part of
+/// format 4.
 pub(super) fn tile_cost(linear: &Linear, tile: Tile) -> usize {
     let (rows, jobs) = sampled_rows(linear, tile, jobs_together(linear, tile));
     let columns = tile.width() + 2 * (tile.inputs + tile.outputs) + 12 + tile.fixed() / 3;

@@ -8,7 +8,7 @@ use p3_maybe_rayon::prelude::*;
 use super::super::air::{EXTENSION, KERNEL_FIXED, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH, Table};
 use super::super::config::{Challenge, Val};
 use super::super::plan::{Input, Kernel, PolynomialPlan, PolynomialProduct};
-use super::super::projection::{COEFFICIENTS, Powers, WEIGHTS};
+use super::super::projection::{COEFFICIENTS, Powers, RowPowers, WEIGHTS};
 
 /// Returns the columns that are committed first. Inputs and operands are in memory, outputs follow from them.
 pub(super) fn coefficients(
@@ -144,7 +144,7 @@ fn evaluate_operands(
     for (row, weights) in fixed.values.chunks(fixed.width).zip(weights.values.chunks(COEFFICIENTS)) {
         push(&mut values, [value]);
         let before = if row[2 * COEFFICIENTS].is_one() { Challenge::ZERO } else { value };
-        value = horner(before, &powers.channel, weights);
+        value = horner(before, &powers.operand, weights);
     }
     // The first row follows the last one.
     values[..EXTENSION].copy_from_slice(value.as_basis_coefficients_slice());
@@ -163,7 +163,6 @@ fn evaluate_polynomials(
     powers: &Powers,
     factors: &[Challenge],
 ) -> RowMajorMatrix<Val> {
-    let y = powers.channel[1];
     let mut values = Vec::with_capacity(fixed.height() * POLYNOMIAL_WIDTH);
     let (mut value, mut balance) = (Challenge::ZERO, Challenge::ZERO);
     for (row, coefficients) in fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS)) {
@@ -172,7 +171,7 @@ fn evaluate_polynomials(
         push(&mut values, [value, factor, balance]);
         let after = horner(value, &powers.position, coefficients);
         if is_output.is_one() {
-            balance = balance * y + after;
+            balance = balance * powers.y + after;
         }
         balance -= factor * after;
         value = if carry.is_one() { after } else { Challenge::ZERO };
@@ -181,24 +180,13 @@ fn evaluate_polynomials(
 }
 
 /// Returns the value of a polynomial after further coefficients, given its value before them.
-fn horner(before: Challenge, powers: &[Challenge], coefficients: &[Val]) -> Challenge {
-    let terms = coefficients.iter().rev().zip(powers);
-    terms.fold(before * powers[coefficients.len()], |sum, (&coefficient, &power)| sum + power * coefficient)
+fn horner<const N: usize>(before: Challenge, powers: &RowPowers<N>, coefficients: &[Val]) -> Challenge {
+    let terms = coefficients.iter().rev().zip(&powers.coefficients);
+    terms.fold(before * powers.before, |sum, (&coefficient, &power)| sum + power * coefficient)
 }
 
 fn push<const N: usize>(columns: &mut Vec<Val>, values: [Challenge; N]) {
     for value in &values {
         columns.extend_from_slice(value.as_basis_coefficients_slice());
     }
-}
-
-/// Returns the columns of both matrices side by side.
-pub(in super::super) fn joined(left: &RowMajorMatrix<Val>, right: &RowMajorMatrix<Val>) -> RowMajorMatrix<Val> {
-    let width = left.width + right.width;
-    let mut values = Vec::with_capacity(width * left.height());
-    for (left, right) in left.values.chunks(left.width).zip(right.values.chunks(right.width)) {
-        values.extend_from_slice(left);
-        values.extend_from_slice(right);
-    }
-    RowMajorMatrix::new(values, width)
 }

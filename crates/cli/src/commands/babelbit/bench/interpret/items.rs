@@ -3,9 +3,11 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use taonet_babelbit_challenges::{BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio};
+use taonet_babelbit_runner::read_source;
 use taonet_primitives::without_bom;
 use taonet_speech::Synthesizer;
 
@@ -66,15 +68,21 @@ pub(super) enum Recordings {
 
 impl Recordings {
     /// Finds a shipped challenge by name, or reads a challenge file or a directory. A directory's recordings are in
-    /// `language`, and its references in `target_language`.
+    /// `language`, and its references in `target_language`. `max_source` is the maximum duration of a recording, summed
+    /// over its channels.
     ///
     /// # Errors
-    /// If there is no such challenge, file or directory, or if it is malformed.
-    pub(super) fn find(text: &str, language: Option<&str>, target_language: &str) -> anyhow::Result<Self> {
+    /// If there is no such challenge, file or directory, or if it is malformed or unplayable.
+    pub(super) fn find(
+        text: &str,
+        language: Option<&str>,
+        target_language: &str,
+        max_source: Duration,
+    ) -> anyhow::Result<Self> {
         let path = Path::new(text);
         if path.is_dir() && Challenges::names().all(|name| name != text) {
             let languages = (language.unwrap_or(UNDETERMINED), target_language);
-            return Ok(Self::Files(files(path, languages)?));
+            return Ok(Self::Files(files(path, languages, max_source)?));
         }
         if language.is_some() {
             let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
@@ -107,13 +115,13 @@ impl Recordings {
 }
 
 /// Reads the recordings of a directory, sorted by name.
-fn files(directory: &Path, languages: (&str, &str)) -> anyhow::Result<Vec<Item>> {
+fn files(directory: &Path, languages: (&str, &str), max_source: Duration) -> anyhow::Result<Vec<Item>> {
     let paths = wav_paths(directory).map_err(|error| anyhow!("{error:#}\nhint: {FORMAT}"))?;
-    paths.iter().enumerate().map(|(index, path)| file(index, path, languages)).collect()
+    paths.iter().enumerate().map(|(index, path)| file(index, path, languages, max_source)).collect()
 }
 
 /// Reads a recording, its reference and its words.
-fn file(index: usize, path: &Path, languages: (&str, &str)) -> anyhow::Result<Item> {
+fn file(index: usize, path: &Path, languages: (&str, &str), max_source: Duration) -> anyhow::Result<Item> {
     let wav = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let audio = UtteranceAudio::from_wav(&wav).with_context(|| path.display().to_string())?;
     let reference = path.with_extension("txt");
@@ -122,7 +130,12 @@ fn file(index: usize, path: &Path, languages: (&str, &str)) -> anyhow::Result<It
     };
     let target = Target { text, words: Vec::new(), words_per_second: None };
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Item::new(index, name, text_of(&path.with_extension("src.txt"))?, audio, target, languages))
+    let words = text_of(&path.with_extension("src.txt"))?;
+    let item = Item::new(index, name, words, audio.clone(), target, languages);
+    // The runner would skip a recording beyond its limits.
+    let built = BuiltChallenge { challenge: Arc::new(item.challenge.clone()), audio: vec![audio] };
+    read_source(&built.payload("", 0), max_source).with_context(|| path.display().to_string())?;
+    Ok(item)
 }
 
 /// Reads a text on any number of lines; `None` if there is no such file.
@@ -141,12 +154,13 @@ fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use taonet_primitives::SampleRate;
+    use taonet_speech::{SampleFormat, Wav};
 
     use super::super::super::sounds::wav;
     use super::*;
 
     fn found(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
-        match Recordings::find(directory.to_str().unwrap(), language, "en")? {
+        match Recordings::find(directory.to_str().unwrap(), language, "en", Duration::from_secs(10))? {
             Recordings::Files(items) => Ok(items),
             Recordings::Challenge(challenge) => panic!("{challenge:?}"),
         }
@@ -177,12 +191,33 @@ mod tests {
         assert!(error().ends_with("c.wav"), "{}", error());
     }
 
+    /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the recording
+    #[test]
+    fn recordings_that_the_runner_would_skip_are_refused() {
+        let rate = SampleRate::HZ_16K;
+        for (channels, seconds, is_permitted) in [(1, 10, true), (1, 11, false), (2, 5, true), (2, 6, false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let samples = vec![1; usize::from(channels) * seconds * rate.hz() as usize * 2];
+            let file = Wav::wrap(&samples, SampleFormat::S16, channels, rate).unwrap();
+            std::fs::write(directory.path().join("a.wav"), file).unwrap();
+            std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
+            match found(directory.path(), None) {
+                Ok(items) => assert!(is_permitted && items.len() == 1, "{channels} channels of {seconds} s"),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    assert!(!is_permitted && error.contains("a.wav: ") && error.contains("is too long"), "{error}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn only_a_directory_has_an_announced_language() {
-        let error = Recordings::find("1", Some("fr"), "en").err().unwrap().to_string();
+        let find = |text, language| Recordings::find(text, language, "en", Duration::from_mins(10));
+        let error = find("1", Some("fr")).err().unwrap().to_string();
         assert!(error.starts_with("--language is for a directory of recordings"), "{error}");
-        assert!(matches!(Recordings::find("fr-1", None, "en").unwrap(), Recordings::Challenge(_)));
-        let error = Recordings::find("fr-9", None, "en").err().unwrap().to_string();
+        assert!(matches!(find("fr-1", None).unwrap(), Recordings::Challenge(_)));
+        let error = find("fr-9", None).err().unwrap().to_string();
         assert!(error.starts_with("fr-9: neither a shipped challenge nor a file\nhint: "), "{error}");
     }
 }

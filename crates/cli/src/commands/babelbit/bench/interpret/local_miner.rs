@@ -1,6 +1,7 @@
 //! A miner in a process of its own, so that its processor time and memory can be told apart from those of the scoring.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
@@ -19,6 +20,9 @@ use crate::keys::temporary_key;
 
 /// Name of a speech miner in its startup message.
 const SPEECH_MINER: &str = "miner ";
+
+/// Timeout for the start of the miner, which loads its models.
+const START: Duration = Duration::from_mins(5);
 
 /// A running miner, killed on drop.
 pub(super) struct LocalMiner {
@@ -43,7 +47,7 @@ impl LocalMiner {
     /// when the miner has loaded its models.
     ///
     /// # Errors
-    /// If the miner does not start, or is not a speech miner.
+    /// If the miner does not start within 5 minutes, or is not a speech miner.
     pub(super) async fn start(options: &[String], config: &Config, validator: Hotkey) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
         let keypair = temporary_key()?;
@@ -67,7 +71,7 @@ impl LocalMiner {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the miner")?;
-        let url = announced_url(&mut child).await?;
+        let url = started(&mut child, START).await?;
         let process = child.id().map(|id| id.to_string()).unwrap_or_default();
         Ok(Self { child, process, url, hotkey, _directory: directory })
     }
@@ -94,6 +98,14 @@ impl LocalMiner {
     }
 }
 
+/// Waits for the start of a miner; returns the miner's URL.
+async fn started(child: &mut Child, within: Duration) -> anyhow::Result<String> {
+    match tokio::time::timeout(within, announced_url(child)).await {
+        Ok(url) => url,
+        Err(_) => bail!("the miner did not start within {within:?}\nhint: run `bb miner` with the same options"),
+    }
+}
+
 /// Reads the startup message of a miner; returns the miner's URL.
 async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
     let output = child.stdout.take().context("the miner has no output")?;
@@ -115,4 +127,17 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
         return Err(Classified::error(Failure::Usage, message));
     }
     Ok(url)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn miner_that_does_not_start_is_not_awaited_forever() {
+        let mut command = Command::new("sleep");
+        let mut child = command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let error = started(&mut child, Duration::from_millis(50)).await.unwrap_err().to_string();
+        assert!(error.starts_with("the miner did not start within 50ms\nhint: "), "{error}");
+    }
 }

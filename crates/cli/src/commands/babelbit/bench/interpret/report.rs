@@ -89,14 +89,15 @@ struct Total {
 }
 
 impl ItemFigures {
-    /// Computes the figures of a recording from its result; `None` if it was not played.
-    pub(super) fn of(item: Item, played: &[Played]) -> Option<Self> {
-        let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid)?;
-        let reply = played.miner.utterances.first()?;
+    /// Computes the figures of a recording from its result. A recording that was not played has failed.
+    pub(super) fn of(item: Item, played: &[Played]) -> Self {
+        let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid);
+        let reply = played.and_then(|played| played.miner.utterances.first());
         // Only transcribed replies have metrics; a reply that could not be transcribed has an empty transcript.
-        let lags = played.miner.metrics.as_ref();
-        let transcript = lags.and_then(|_| reply.transcript.clone());
-        let reference = item.challenge.utterances.first()?.target.text.clone();
+        let lags = played.and_then(|played| played.miner.metrics.as_ref());
+        let transcript = lags.and(reply).and_then(|reply| reply.transcript.clone());
+        let reference = item.challenge.utterances.first();
+        let reference = reference.map(|utterance| utterance.target.text.clone()).unwrap_or_default();
         let pair = TextPair { hypothesis: transcript.as_deref().unwrap_or_default(), reference: &reference };
         let metrics = UtteranceMetrics {
             wer: round6(word_error_rate([pair])),
@@ -106,22 +107,26 @@ impl ItemFigures {
             laal_ms: lags.and_then(|lags| lags.laal_ms),
             atd_ms: lags.and_then(|lags| lags.atd_ms),
         };
-        let wall_sec = reply.wall_after_source_sec.map(|_| reply.wall_total_sec);
-        Some(Self {
+        let wall_sec = reply.and_then(|reply| reply.wall_after_source_sec.map(|_| reply.wall_total_sec));
+        let (failed_gates, error) = match reply {
+            Some(reply) => (reply.failed_gates.clone(), reply.error.clone()),
+            None => (vec![Gate::PredictionError], Some("the recording was not played".to_owned())),
+        };
+        Self {
             metrics,
             reference,
             transcript,
-            score: reply.score,
-            accuracy: reply.accuracy,
+            score: reply.map_or(0.0, |reply| reply.score),
+            accuracy: reply.and_then(|reply| reply.accuracy),
             wall_sec,
             real_time_factor: wall_sec.map(|wall| per(wall, item.source_sec)),
-            after_source_sec: reply.wall_after_source_sec,
-            failed_gates: reply.failed_gates.clone(),
-            error: reply.error.clone(),
+            after_source_sec: reply.and_then(|reply| reply.wall_after_source_sec),
+            failed_gates,
+            error,
             source_sec: item.source_sec,
             source: item.source,
             name: item.name,
-        })
+        }
     }
 
     fn texts(&self) -> TextPair<'_> {
@@ -174,10 +179,10 @@ impl Report {
         let total = Total::of(&self.items);
         let mut rows = table(&INTERPRET_BENCHMARK);
         for item in &self.items {
-            let lost = item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
+            let reasons = item.failed_gates.iter().map(|gate| reason(*gate)).collect::<Vec<_>>().join(", ");
             let UtteranceMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms } = item.metrics;
             let figures = Row { score: item.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
-            rows.add_row(figures.cells(&item.name, item.real_time_factor, lost));
+            rows.add_row(figures.cells(&item.name, item.real_time_factor, reasons));
         }
         if let Some(ChallengeMetrics { wer, bleu, chrf, al_ms, laal_ms, atd_ms, .. }) = total.metrics {
             let figures = Row { score: total.score, texts: [wer, bleu, chrf], lags: [al_ms, laal_ms, atd_ms] };
@@ -222,16 +227,22 @@ struct Row {
 }
 
 impl Row {
-    fn cells(self, name: &str, real_time_factor: Option<f64>, lost: String) -> [String; 10] {
+    fn cells(self, name: &str, real_time_factor: Option<f64>, reasons: String) -> [String; 10] {
         let [wer, bleu, chrf] = self.texts.map(|value| decimals(Some(value), 1));
         let [al, laal, atd] = self.lags.map(|lag| decimals(lag.map(|milliseconds| milliseconds / 1000.0), 2));
         let factor = decimals(real_time_factor, 3);
-        [name.to_owned(), decimals(Some(self.score), 3), wer, bleu, chrf, al, laal, atd, factor, lost]
+        [name.to_owned(), decimals(Some(self.score), 3), wer, bleu, chrf, al, laal, atd, factor, reasons]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use taonet_primitives::SampleRate;
+
+    use super::super::super::sounds::wav;
+    use super::super::items::Recordings;
     use super::*;
 
     fn figures(name: &str, transcript: Option<&str>, reference: &str, lag: Option<f64>) -> ItemFigures {
@@ -259,6 +270,21 @@ mod tests {
             failed_gates: if transcript.is_some() { Vec::new() } else { vec![Gate::PredictionError] },
             error: transcript.is_none().then(|| "timeout after 3.0s".to_owned()),
         }
+    }
+
+    #[test]
+    fn recording_that_was_not_played_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+        std::fs::write(directory.path().join("a.wav"), file).unwrap();
+        std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
+        let found = Recordings::find(directory.path().to_str().unwrap(), None, "en", Duration::from_mins(10));
+        let Recordings::Files(items) = found.unwrap() else { panic!("a directory") };
+        let figures: Vec<_> = items.into_iter().map(|item| ItemFigures::of(item, &[])).collect();
+        let total = Total::of(&figures);
+        assert_eq!((total.failed, total.score, total.source_sec), (1, 0.0, 1.0));
+        assert_eq!(figures[0].error.as_deref(), Some("the recording was not played"));
+        assert_eq!((figures[0].metrics.wer, figures[0].failed_gates.as_slice()), (100.0, &[Gate::PredictionError][..]));
     }
 
     /// As sacreBLEU does for an empty line of a system, which counts against BLEU, chrF and the word error rate.

@@ -8,13 +8,16 @@ use taonet_primitives::AccountId;
 use super::{PortableRegistry, check};
 
 /// Decodes a value by its type and advances `bytes` past it.
-pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
+///
+/// # Errors
+/// As [`check`].
+pub fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
     check(bytes, type_id, types)?;
     decode_as_type(bytes, type_id, types)
 }
 
 /// Converts a decoded value to JSON. Each value's context is its type ID.
-pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
+pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     match &value.value {
         ValueDef::Composite(fields) => composite(fields, value.context, types),
         ValueDef::Variant(variant) => {
@@ -33,7 +36,7 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
 
 /// Converts the fields of an event or variant to JSON: an object if they have names, the value itself for a single
 /// unnamed field, otherwise an array.
-pub(crate) fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
+pub fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     match fields {
         Composite::Named(fields) => named(fields, types),
         Composite::Unnamed(fields) => match fields.as_slice() {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use taonet_chain::{Chain, ChainError, Follow, calls};
 use taonet_neuron::{Neuron, Neurons};
-use taonet_primitives::{NetUid, Rao, with_causes};
+use taonet_primitives::{NetUid, with_causes};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
-use taonet_wire::{Standing, StandingTable};
+use taonet_wire::StandingTable;
 
-/// What the miner and the chain know of each other: the miner's published address, and the stakes and permits of its
+/// Keeps the miner and the chain up to date: publishes the miner's address, and reads the stakes and permits of its
 /// callers.
-pub(super) struct Presence {
+pub(super) struct ChainSync {
     pub(super) keypair: Keypair,
     pub(super) chain: Arc<dyn Chain>,
     pub(super) netuid: NetUid,
@@ -20,15 +20,11 @@ pub(super) struct Presence {
     pub(super) standings: Arc<StandingTable>,
 }
 
-impl Presence {
+impl ChainSync {
     /// Reads stakes and permits; returns the miner's own neuron, or `None` if its hotkey is not registered.
     pub(super) async fn refresh(&self) -> Result<Option<Neuron>, ChainError> {
         let neurons = Neurons::read(&*self.chain, self.netuid).await?;
-        let standing = |neuron: &Neuron| Standing {
-            stake: neuron.stake.map_or(0, Rao::get),
-            validator_permit: neuron.validator_permit == Some(true),
-        };
-        self.standings.replace(neurons.list.iter().map(|neuron| (neuron.hotkey, standing(neuron))).collect());
+        self.standings.replace(neurons.standings());
         let hotkey = self.keypair.hotkey();
         Ok(neurons.list.into_iter().find(|neuron| neuron.hotkey == hotkey))
     }

@@ -58,7 +58,10 @@ pub enum JsonError {
 }
 
 /// Converts JSON to a value of a type. `name` is the value's name in error messages.
-pub(crate) fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
+///
+/// # Errors
+/// [`JsonError`] with the path of the part that does not match the type.
+pub fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
     Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
@@ -265,7 +268,7 @@ impl Writer<'_> {
 }
 
 /// Returns whether a type is an `Option`, which an object can omit.
-pub(crate) fn is_option(type_id: u32, types: &PortableRegistry) -> bool {
+pub fn is_option(type_id: u32, types: &PortableRegistry) -> bool {
     let path = types.resolve(type_id).map(|found| &found.path.segments);
     path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
 }

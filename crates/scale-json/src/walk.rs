@@ -16,7 +16,10 @@ const VALUES_OF_NOTHING: usize = 1 << 12;
 ///
 /// Call this before decoding bytes from a node: decoders allocate memory for a list's declared length, and use stack
 /// space for each level of nesting.
-pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
+///
+/// # Errors
+/// The bytes are not a value of this type, or it has too many values or levels.
+pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
     let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
     walk.value(type_id, MAX_NESTED)?;

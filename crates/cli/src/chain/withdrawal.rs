@@ -3,22 +3,22 @@
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
-use crate::chain::{Obstacle, failed};
+use super::{Obstacle, failed};
 
 /// Name of the chain's error.
 const NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
 
 /// Stake that a call takes from a coldkey, on a hotkey and a subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Withdrawal {
-    pub(super) amount: Alpha,
+pub(crate) struct Withdrawal {
+    pub(crate) amount: Alpha,
     /// Why the stake does not suffice.
-    pub(super) obstacle: Option<Obstacle>,
+    pub(crate) obstacle: Option<Obstacle>,
 }
 
 impl Withdrawal {
     /// Reads the stake of which a call takes `amount`, or everything if that is `None`.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         chain: &Client,
         (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
         amount: Option<Alpha>,
@@ -46,7 +46,7 @@ impl Withdrawal {
 }
 
 /// Returns the obstacle of a coldkey without stake; `message` names the coldkey and the stake.
-pub(super) fn no_stake(message: &str) -> Obstacle {
+pub(crate) fn no_stake(message: &str) -> Obstacle {
     Obstacle { name: NAME, text: format!("{message}\nhint: list the stake with `tao stake list`") }
 }
 

@@ -6,16 +6,22 @@ use super::{MAX_NESTED, PortableRegistry};
 
 /// Why a type is refused: it has no finite value, or decoding it would not terminate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum EndlessType {
+#[non_exhaustive]
+pub enum EndlessType {
+    /// The type of this ID contains itself, not through an enum or a list.
     #[error("type {0} is recursive without an enum or a list")]
     OfItself(u32),
+    /// The type of this ID is nested too deeply.
     #[error("type {0} is nested too deeply")]
     TooDeep(u32),
 }
 
 /// Refuses types that are recursive or nested too deeply, except through an enum or a list. Code that walks such types
 /// without consuming bytes would not terminate.
-pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
+///
+/// # Errors
+/// [`EndlessType`] with the ID of the first such type.
+pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
     // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
     for entry in &types.types {

@@ -1,0 +1,48 @@
+//! Registrations, compared with the chain before a call is sent: the chain includes a call that fails, for its fee.
+
+use taonet_chain::{At, Chain as _, ChainError, Client};
+use taonet_primitives::{Hotkey, NetUid, Rao};
+
+use super::{Obstacle, failed};
+
+/// A registration of a hotkey on a subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Registration {
+    pub(crate) netuid: NetUid,
+    pub(crate) hotkey: Hotkey,
+    /// Maximum price.
+    pub(crate) limit: Option<Rao>,
+}
+
+impl Registration {
+    /// Returns why the chain would refuse the registration at this price; `None` if nothing is known against it.
+    pub(crate) async fn obstacle(self, chain: &Client, price: Rao) -> anyhow::Result<Option<Obstacle>> {
+        let Self { netuid, hotkey, limit } = self;
+        // The chain returns a price and no uids even for subnets that do not exist.
+        let subnet = chain.subnet(netuid, At::Head).await;
+        if matches!(subnet, Err(ChainError::NoSuchSubnet(_))) {
+            return Ok(Some(no_subnet(netuid)));
+        }
+        subnet.map_err(failed)?;
+        if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
+            let text = format!(
+                "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
+            );
+            return Ok(Some(Obstacle { name: "SubtensorModule.HotKeyAlreadyRegisteredInSubNet", text }));
+        }
+        Ok(limit.filter(|limit| *limit < price).map(|limit| too_expensive(netuid, price, limit)))
+    }
+}
+
+fn no_subnet(netuid: NetUid) -> Obstacle {
+    let text = format!("subnet {netuid} does not exist\nhint: list the subnets with `tao subnets list`");
+    Obstacle { name: "SubtensorModule.SubnetNotExists", text }
+}
+
+fn too_expensive(netuid: NetUid, price: Rao, limit: Rao) -> Obstacle {
+    let text = format!(
+        "a registration on subnet {netuid} costs {price} TAO, more than the limit of {limit} TAO\nhint: raise the limit, \
+         or wait: the price falls from block to block"
+    );
+    Obstacle { name: "SubtensorModule.RegistrationPriceLimitExceeded", text }
+}

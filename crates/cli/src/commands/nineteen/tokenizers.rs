@@ -1,0 +1,70 @@
+//! The tokenizers that tasks name, by which the gateway bills answers.
+
+use std::path::{Path, PathBuf};
+
+use taonet_nineteen_core::{MarketConfig, Task};
+
+use super::language_model;
+use crate::settings;
+
+/// File of a tokenizer.
+const FILE: &str = "tokenizer.json";
+
+/// Returns a function that finds the `tokenizer.json` of a hub repository on this machine: in the model directories, or in
+/// the cache of the Hugging Face Hub's own programs.
+pub(super) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static> {
+    let (store, cache) = (language_model::store()?, hub_cache());
+    Ok(move |repository: &str| store.find_file(repository, FILE, cache.as_deref()))
+}
+
+/// Returns a warning for each tokenizer of an enabled task that is not on this machine.
+pub(super) fn missing(market: &MarketConfig, find: impl Fn(&str) -> Option<PathBuf>) -> Vec<String> {
+    let is_present = |name: &str| {
+        let path = Path::new(name);
+        path.is_file() || path.join(FILE).is_file() || find(name).is_some()
+    };
+    let mut warnings = Vec::new();
+    for name in market.enabled().filter_map(tokenizer).filter(|name| !is_present(name)) {
+        let is_repository = name.split('/').count() == 2 && !name.starts_with(['/', '.']);
+        let hint = if is_repository {
+            format!("`hf download {name} {FILE}` installs it from the Hugging Face Hub")
+        } else {
+            "correct the path, or name a repository of the Hugging Face Hub".to_owned()
+        };
+        let warning = format!(
+            "warning: the tokenizer {name} is not on this machine: answers are billed by log-probabilities\nhint: {hint}"
+        );
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}
+
+/// Returns the tokenizer that a task names.
+fn tokenizer(task: &Task) -> Option<&str> {
+    task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()
+}
+
+/// Returns the directory in which the hub's own programs keep repositories.
+fn hub_cache() -> Option<PathBuf> {
+    let set = |name| settings::text(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    // The hub's programs use this directory on macOS, too.
+    let default = if cfg!(target_os = "macos") { dirs::home_dir()?.join(".cache") } else { dirs::cache_dir()? };
+    let home = || set("HF_HOME").unwrap_or_else(|| default.join("huggingface"));
+    Some(set("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_missing_tokenizer_is_named_once() {
+        let market = MarketConfig::default();
+        let [warning] = <[String; 1]>::try_from(missing(&market, |_| None)).unwrap();
+        let expected = "warning: the tokenizer tau-vision/llama-tokenizer-fix is not on this machine: ";
+        assert!(warning.starts_with(expected), "{warning}");
+        assert!(missing(&market, |name| Some(name.into())).is_empty());
+    }
+}

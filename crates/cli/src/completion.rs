@@ -1,0 +1,241 @@
+//! Completions that know the user's wallets, hotkeys, networks, subnets and models.
+//!
+//! The scripts of `tao completions` run the program with [`VARIABLE`] set and the words of the line as arguments; the
+//! engine of clap_complete finds the argument that the cursor is in, and this module its values. A shell waits for the
+//! answer, so nothing here uses the network: subnets are those that `tao subnets list` saw last.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::Str;
+use clap::{Arg, Command, CommandFactory, ValueHint};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::CompleteEnv;
+use taonet_chain::{Network, Subnet};
+use taonet_settings::selected_network;
+use taonet_speech::models::ModelSpec;
+use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
+
+use crate::chain::parse_network;
+use crate::{exit, settings};
+
+/// Variable with which a shell asks for candidates; its value is the shell's name.
+pub(crate) const VARIABLE: &str = "TAO_COMPLETE";
+
+/// Names of networks, and their meaning.
+const NETWORKS: [(&str, &str); 4] = [
+    ("finney", "the main network"),
+    ("test", "the public test network"),
+    ("archive", "a node of the main network with all states"),
+    ("local", "the chain of `tao localnet`"),
+];
+
+/// Subnets with commands of their own, for networks whose subnets were never listed.
+const SUBNETS: [(&str, &str); 3] = [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
+
+/// Maximum number of networks whose subnets are kept; more are short-lived chains.
+const MAX_NETWORKS: usize = 8;
+
+/// Network name to the names of its subnets by netuid.
+type ListedSubnets = BTreeMap<String, BTreeMap<u16, String>>;
+
+/// Answers a shell's request; `None` if the program was started for anything else.
+pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCode> {
+    if arguments.is_empty() {
+        return None;
+    }
+    let directory = std::env::current_dir().ok();
+    let engine = CompleteEnv::with_factory(|| with_candidates(P::command())).var(VARIABLE);
+    match engine.try_complete(arguments.to_vec(), directory.as_deref()) {
+        Ok(false) => None,
+        Ok(true) => Some(ExitCode::SUCCESS),
+        Err(error) => Some(exit::report(Err(exit::wrong_arguments(&error)), false)),
+    }
+}
+
+/// Adds the candidates to the arguments of a command and of all its subcommands.
+fn with_candidates(command: Command) -> Command {
+    let command = command.mut_args(|argument| match source(&argument) {
+        Some(candidates) => argument.add(ArgValueCandidates::new(candidates)),
+        None => argument,
+    });
+    command.mut_subcommands(with_candidates)
+}
+
+/// Returns the source of an argument's candidates, which its name and the name of its value select.
+fn source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
+    let value = argument.get_value_names().and_then(|names| names.first()).map(Str::as_str);
+    match (argument.get_id().as_str(), value?) {
+        ("network", "NETWORK") => Some(network_candidates),
+        ("netuid" | "to_netuid", _) => Some(netuid_candidates),
+        ("wallet_name", _) => Some(wallet_candidates),
+        ("wallet_hotkey" | "hotkey", "NAME") => Some(hotkey_candidates),
+        ("hotkey" | "hotkey_ss58" | "to_hotkey" | "miner_hotkey", _) => Some(address_candidates),
+        // Paths have other candidates.
+        (_, "MODEL") if argument.get_value_hint() != ValueHint::AnyPath => Some(model_candidates),
+        _ => None,
+    }
+}
+
+fn candidate(value: impl Into<OsString>, help: impl Into<String>) -> CompletionCandidate {
+    let help: String = help.into();
+    CompletionCandidate::new(value).help(Some(help.into()))
+}
+
+fn network_candidates() -> Vec<CompletionCandidate> {
+    NETWORKS.into_iter().map(|(name, help)| candidate(name, help)).collect()
+}
+
+fn model_candidates() -> Vec<CompletionCandidate> {
+    ModelSpec::all().iter().map(|model| candidate(model.name, model.purpose)).collect()
+}
+
+/// Returns the wallets in the directory that the line or the environment selects.
+fn listed_wallets() -> Vec<ListedWallet> {
+    let chosen = given(&words(), &["--wallet-path", "--wallet.path", "-p"])
+        .or_else(|| ["BT_WALLET_PATH", "BITTENSOR_WALLET_PATH"].into_iter().find_map(settings::text));
+    let root = expand_home(chosen.unwrap_or_else(|| DEFAULT_ROOT.to_owned()), dirs::home_dir().as_deref());
+    root.map(|root| Wallets::new(root).list().unwrap_or_default()).unwrap_or_default()
+}
+
+fn wallet_candidates() -> Vec<CompletionCandidate> {
+    let address = |wallet: &ListedWallet| wallet.coldkey.map(|key| key.to_string()).unwrap_or_default();
+    listed_wallets().iter().map(|wallet| candidate(wallet.name.as_str(), address(wallet))).collect()
+}
+
+/// Returns the hotkeys of the wallet on the line, or without one those of all wallets.
+fn hotkey_candidates() -> Vec<CompletionCandidate> {
+    let chosen = given(&words(), &["--wallet-name", "--wallet.name", "-w"]);
+    let mut wallets = listed_wallets();
+    wallets.retain(|wallet| chosen.as_deref().is_none_or(|name| wallet.name.as_str() == name));
+    let mut owners = BTreeMap::<&str, Vec<&str>>::new();
+    for wallet in &wallets {
+        for hotkey in &wallet.hotkeys {
+            owners.entry(hotkey.name.as_str()).or_default().push(wallet.name.as_str());
+        }
+    }
+    owners.into_iter().map(|(name, wallets)| candidate(name, format!("of {}", wallets.join(", ")))).collect()
+}
+
+/// Returns the addresses of all hotkeys.
+fn address_candidates() -> Vec<CompletionCandidate> {
+    let mut candidates = Vec::new();
+    for wallet in listed_wallets() {
+        for hotkey in &wallet.hotkeys {
+            let address = hotkey.hotkey.map(|key| key.to_string());
+            candidates.extend(address.map(|address| candidate(address, format!("{}/{}", wallet.name, hotkey.name))));
+        }
+    }
+    candidates
+}
+
+fn netuid_candidates() -> Vec<CompletionCandidate> {
+    let network = given(&words(), &["--network", "-n"]).or_else(|| selected_network(settings::text));
+    let network = parse_network(network.as_deref().unwrap_or("finney"));
+    let listed = network.ok().and_then(|network| read_listed().remove(&network.to_string()));
+    match listed {
+        Some(subnets) => subnets.into_iter().map(|(netuid, name)| candidate(netuid.to_string(), name)).collect(),
+        None => SUBNETS.into_iter().map(|(netuid, name)| candidate(netuid, name)).collect(),
+    }
+}
+
+/// Keeps the names of a network's subnets for later completions. A failure is only logged: it costs nothing else.
+pub(crate) fn keep_subnets(network: &Network, subnets: &[Subnet]) {
+    let mut listed = read_listed();
+    if listed.len() >= MAX_NETWORKS {
+        listed.clear();
+    }
+    let names = subnets.iter().map(|subnet| (subnet.netuid.0, subnet.name.clone()));
+    listed.insert(network.to_string(), names.collect());
+    let Some(path) = listed_file() else { return };
+    let replace = || -> std::io::Result<()> {
+        let directory = path.parent().unwrap_or(&path);
+        fs::create_dir_all(directory)?;
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(serde_json::to_string(&listed)?.as_bytes())?;
+        file.persist(&path)?;
+        Ok(())
+    };
+    if let Err(error) = replace() {
+        tracing::debug!(path = %path.display(), %error, "cannot keep the names of subnets for completions");
+    }
+}
+
+fn listed_file() -> Option<PathBuf> {
+    dirs::cache_dir().map(|cache| cache.join("taonet").join("subnets.json"))
+}
+
+/// Reads the kept names; an unreadable file counts as empty.
+fn read_listed() -> ListedSubnets {
+    let text = listed_file().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Returns the words of the line to complete.
+fn words() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip_while(|word| word != "--").collect()
+}
+
+/// Returns the value that the line gives to an option of one of these names.
+fn given(words: &[String], names: &[&str]) -> Option<String> {
+    words.iter().enumerate().find_map(|(index, word)| {
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(name, value)| (name, Some(value)));
+        let is_named = names.contains(&name);
+        is_named.then(|| value.map(str::to_owned).or_else(|| words.get(index + 1).cloned())).flatten()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bb, Tao};
+
+    #[test]
+    fn options_on_the_line_have_their_value() {
+        let words = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+        for (line, value) in [
+            ("-- tao metagraph -n local", Some("local")),
+            ("-- tao metagraph --network local 5", Some("local")),
+            ("-- tao metagraph --network=ws://a:1 5", Some("ws://a:1")),
+            ("-- tao metagraph --networks local", None),
+            ("-- tao metagraph --network", None),
+        ] {
+            assert_eq!(given(&words(line), &["--network", "-n"]).as_deref(), value, "{line}");
+        }
+    }
+
+    /// Adds the arguments with candidates of a command and its subcommands.
+    fn completed(command: &Command, path: &str, found: &mut BTreeMap<String, usize>) {
+        for argument in command.get_arguments().filter(|argument| argument.get::<ArgValueCandidates>().is_some()) {
+            *found.entry(argument.get_id().to_string()).or_default() += 1;
+            assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
+        }
+        for below in command.get_subcommands() {
+            completed(below, &format!("{path} {}", below.get_name()), found);
+        }
+    }
+
+    #[test]
+    fn arguments_of_every_kind_have_candidates() {
+        let mut found = BTreeMap::new();
+        completed(&with_candidates(Tao::command()), "tao", &mut found);
+        completed(&with_candidates(Bb::command()), "bb", &mut found);
+        for (name, least) in [
+            ("network", 40),
+            ("netuid", 20),
+            ("wallet_name", 30),
+            ("hotkey", 10),
+            ("hotkey_ss58", 5),
+            ("names", 1),
+            ("model", 1),
+            ("stt_model", 2),
+        ] {
+            let count = found.get(name).copied().unwrap_or_default();
+            assert!(count >= least, "{name}: {count}, not {least}: {found:?}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use serde::{Deserialize, Serialize};
+use taonet_wire::{ClientConfig, DendriteScheme, Signer, SynapseClass};
+use tokio::sync::Barrier;
+
+use super::*;
+use crate::testing::{SumRequest, client, entry, key, listen};
+
+const HANG: &[u8] = b"hang";
+
+/// Serves a miner that returns the same bytes to every request, or never responds.
+async fn miner(uid: u16, status: StatusCode, body: &'static [u8]) -> MinerEntry {
+    let router = Router::new().fallback(move || async move {
+        if body == HANG {
+            std::future::pending::<()>().await;
+        }
+        (status, body)
+    });
+    entry(uid, key("//miner").hotkey(), listen(router).await.port())
+}
+
+/// Columns: status · body · outcome
+#[tokio::test]
+async fn replies_of_hostile_miners_are_errors() {
+    let rows: [(StatusCode, &[u8], &str); 11] = [
+        (StatusCode::OK, br#"{"a": 1, "b": 2, "sum": 3, "name": "Sum", "axon": {}}"#, "answered"),
+        (StatusCode::OK, br#"{"a": 1, "b": 2, "sum": "three"}"#, "malformed"),
+        (StatusCode::OK, br#"{"b": 2, "sum": 3}"#, "malformed"),
+        (StatusCode::OK, br#"{"a": 1, "b": 3, "sum": 3}"#, "other_request"),
+        (StatusCode::OK, b"[3]", "malformed"),
+        (StatusCode::OK, b"\"\xff\xfe\"", "malformed"),
+        (StatusCode::OK, b"", "malformed"),
+        (StatusCode::OK, &[b' '; 2_000], "failed"),
+        (StatusCode::FORBIDDEN, b"{}", "refused"),
+        (StatusCode::TEMPORARY_REDIRECT, b"", "refused"),
+        (StatusCode::OK, HANG, "timeout"),
+    ];
+    let mut miners = Vec::new();
+    for (uid, (status, body, _)) in (0..).zip(rows) {
+        miners.push(miner(uid, status, body).await);
+    }
+    // They are returned in the order of uids, not of the request.
+    miners.reverse();
+    let limits = QueryLimits { deadline: Duration::from_secs(3), max_response_bytes: 1_000, ..Default::default() };
+    let replies = query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
+    assert_eq!(replies.len(), rows.len());
+    for (uid, (reply, (_, body, expected))) in (0..).zip(replies.iter().zip(rows)) {
+        let outcome = reply.response.as_ref().map_or_else(ReplyError::outcome, |_| "answered");
+        let body = String::from_utf8_lossy(body);
+        assert_eq!((reply.uid, outcome), (Uid(uid), expected), "{body:.80}: {:?}", reply.response);
+    }
+    assert_eq!(replies[0].response.as_ref().unwrap().sum, Some(3));
+    let error = replies[3].response.as_ref().unwrap_err().to_string();
+    assert_eq!(error, "the response is for another request: its field `b` differs");
+}
+
+/// A Python peer writes other forms of the same values.
+#[tokio::test]
+async fn response_with_the_same_values_in_another_form_is_accepted() {
+    #[derive(Serialize, Deserialize)]
+    struct Prompt {
+        text: String,
+        temperature: f64,
+        answer: Option<String>,
+    }
+
+    impl Protocol for Prompt {
+        fn class() -> SynapseClass {
+            SynapseClass::new("Prompt").hash(["text", "temperature"])
+        }
+    }
+
+    let body = br#"{"answer": "no", "temperature": 1e+16, "text": "\u00e9t\u00e9 \ud83d\ude00"}"#;
+    let miners = [miner(0, StatusCode::OK, body).await];
+    let signer = Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
+    let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
+    let request = Prompt { text: "été 😀".to_owned(), temperature: 1e16, answer: None };
+    let replies = query(&client, &miners, &request, QueryLimits::default()).await.unwrap();
+    assert_eq!(replies[0].response.as_ref().unwrap().answer.as_deref(), Some("no"));
+}
+
+/// The hash names a field that the type does not have.
+#[tokio::test]
+async fn request_that_cannot_be_signed_is_not_a_failure_of_the_miners() {
+    #[derive(Serialize, Deserialize)]
+    struct Prompt {
+        prompt: String,
+    }
+
+    impl Protocol for Prompt {
+        fn class() -> SynapseClass {
+            SynapseClass::new("Prompt").hash(["promt"])
+        }
+    }
+
+    let miners = [miner(0, StatusCode::OK, b"{}").await];
+    let signer = Signer::new(key("//validator"), "127.0.0.1", DendriteScheme::new().class(Prompt::class()));
+    let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
+    let request = Prompt { prompt: "hello".to_owned() };
+    let error = query(&client, &miners, &request, QueryLimits::default()).await.err().unwrap();
+    assert!(matches!(error, QueryError::Signing(SigningError::FieldMissing)), "{error:?}");
+    let unknown = crate::testing::client(key("//validator"), &[]);
+    let error = query(&unknown, &miners, &request, QueryLimits::default()).await.err().unwrap();
+    assert!(matches!(error, QueryError::Signing(SigningError::UnknownClass(_))), "{error:?}");
+}
+
+/// Columns: outcomes of the replies · outcome that they have in common
+#[test]
+fn failure_of_all_miners_is_recognised() {
+    let reply = |outcome: &str| {
+        let field = String::new();
+        let response = match outcome {
+            "answered" => Ok(SumRequest::ONE_AND_TWO),
+            "other_request" => Err(ReplyError::OtherRequest { field }),
+            "timeout" => Err(ReplyError::Call(CallError::Timeout { after: Duration::ZERO })),
+            other => panic!("{other}"),
+        };
+        Reply { uid: Uid(0), hotkey: key("//miner").hotkey(), response, took: Duration::ZERO }
+    };
+    for (outcomes, common) in [
+        (&[][..], None),
+        (&["timeout"], None),
+        (&["timeout", "timeout", "timeout"], Some("timeout")),
+        (&["timeout", "other_request"], None),
+        (&["timeout", "answered"], None),
+        (&["answered", "timeout", "timeout"], None),
+        (&["answered", "answered"], None),
+    ] {
+        let replies: Vec<_> = outcomes.iter().copied().map(reply).collect();
+        assert_eq!(common_failure(&replies), common, "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_share_the_concurrency() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    // The miner answers when three requests have arrived.
+    let all = Arc::new(Barrier::new(3));
+    let counters = (Arc::clone(&running), Arc::clone(&most));
+    let router = Router::new().fallback(move || {
+        let ((running, most), all) = (counters.clone(), Arc::clone(&all));
+        async move {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            all.wait().await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            SumRequest::THREE
+        }
+    });
+    let address = listen(router).await;
+    let miners: Vec<_> = (0..6).map(|uid| entry(uid, key("//miner").hotkey(), address.port())).collect();
+    let limits = QueryLimits { concurrency: NonZeroUsize::new(3).unwrap(), ..QueryLimits::default() };
+    let client = client(key("//validator"), &[]);
+    let replies = query(&client, &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
+    assert!(replies.iter().all(|reply| reply.response.is_ok()), "{replies:?}");
+    assert_eq!(most.load(Ordering::SeqCst), 3);
+    assert_eq!(
+        query::<SumRequest>(&client, &[], &SumRequest::ONE_AND_TWO, limits).await.unwrap().len(),
+        0,
+        "no miners"
+    );
+}
+
+/// With one request at a time, each waits for the timeout of the one before.
+#[tokio::test]
+async fn requests_wait_while_the_concurrency_is_used() {
+    let slow = miner(0, StatusCode::OK, HANG).await;
+    let limits =
+        QueryLimits { deadline: Duration::from_millis(200), concurrency: NonZeroUsize::MIN, ..QueryLimits::default() };
+    let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
+    let began = Instant::now();
+    query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(600), "one after the other: {:?}", began.elapsed());
+}

@@ -1,0 +1,214 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::UNIX_EPOCH;
+
+use axum::Router;
+use taonet_chain::Neuron as ChainNeuron;
+use taonet_ledger::{Ledger, Submitter};
+use taonet_neuron::AddressPolicy;
+use taonet_validator::LocalWeights;
+use tempfile::TempDir;
+
+use super::*;
+use crate::testing::{NETUID, SumRequest, chain, client, key, listen, neuron};
+use crate::validator::Select;
+
+/// Number of validators that the tests have started.
+static STARTS: AtomicU32 = AtomicU32::new(0);
+/// Time of the tests' clock, in seconds since the Unix epoch.
+const NOW: u64 = 1_000;
+
+/// Behaviour of a challenge, which rewards each response with 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Behaviour {
+    Works,
+    /// Draws only the neurons with these uids.
+    Draws(&'static [u16]),
+    RequestFails,
+    RewardsFail,
+    RewardsHang,
+}
+
+impl Challenge for Behaviour {
+    type Request = SumRequest;
+
+    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
+        match self {
+            Self::Draws(uids) => eligible.into_iter().filter(|neuron| uids.contains(&neuron.uid.0)).collect(),
+            _ => setting.choose(eligible),
+        }
+    }
+
+    async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
+        if *self == Self::RequestFails { Err("no number left".into()) } else { Ok(SumRequest::ONE_AND_TWO) }
+    }
+
+    async fn rewards(&self, _: &SumRequest, replies: &[Reply<SumRequest>]) -> Result<Vec<f64>, BoxError> {
+        match self {
+            Self::RewardsFail => return Err("the calculator is broken".into()),
+            Self::RewardsHang => std::future::pending().await,
+            _ => {}
+        }
+        Ok(replies.iter().map(|reply| f64::from(u8::from(reply.response.is_ok()))).collect())
+    }
+}
+
+/// The state of a validator.
+struct World {
+    directory: TempDir,
+    scores: Scores,
+}
+
+impl World {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let scores = Scores::open(&directory.path().join("scores.sqlite"), NETUID).await.unwrap();
+        Self { directory, scores }
+    }
+
+    /// Returns the steps of a validator whose chain is at a block, and whose newest reward counts a half.
+    async fn steps(&self, challenge: Behaviour, block: u32, neurons: Vec<ChainNeuron>) -> Steps<Behaviour> {
+        let chain = Arc::new(chain(block, neurons));
+        // Each start has a ledger of its own: a ledger is locked for some time after a stop.
+        let number = STARTS.fetch_add(1, Ordering::Relaxed);
+        let ledger = Ledger::open(&self.directory.path().join(format!("weights-{number}"))).await.unwrap();
+        let submitter = Submitter::new(ledger, Arc::clone(&chain) as _, key("//validator")).await.unwrap();
+        let settings = ValidatorSettings {
+            alpha: 0.5,
+            challenge_timeout: Duration::from_millis(200),
+            ..ValidatorSettings::new(NETUID)
+        };
+        Steps {
+            challenge,
+            service: WeightService::Local(Arc::new(LocalWeights::new(chain, submitter))),
+            client: client(key("//validator"), &[]),
+            scores: self.scores.clone(),
+            directory: MinerDirectory {
+                own_hotkey: Some(key("//validator").hotkey()),
+                ..MinerDirectory::new(AddressPolicy::private())
+            },
+            settings,
+            clock: Arc::new(|| UNIX_EPOCH + Duration::from_secs(NOW)),
+        }
+    }
+
+    /// Returns the scores of hotkeys; `None` for hotkeys without one.
+    async fn scores_of<const N: usize>(&self, uris: [&str; N]) -> [Option<f64>; N] {
+        let scores = self.scores.read().await.unwrap();
+        uris.map(|uri| scores.get(&key(uri).hotkey()).copied())
+    }
+}
+
+/// Serves a miner that gives the right response, and returns its port.
+async fn good_miner() -> Option<u16> {
+    Some(listen(Router::new().fallback(|| async { SumRequest::THREE })).await.port())
+}
+
+#[tokio::test]
+async fn only_drawn_neurons_and_those_that_are_no_miners_change_their_scores() {
+    let (world, port) = (World::new().await, good_miner().await);
+    let all = ["//validator", "//miner", "//silent", "//other", "//absent"];
+    let neurons = || {
+        let ports = [None, port, None, port, None];
+        (0..).zip(all).zip(ports).map(|((uid, uri), port)| neuron(uid, uri, port)).collect::<Vec<_>>()
+    };
+    // Rewards for all, so that all have scores.
+    let everybody = StepResults {
+        step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
+        rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
+        registered: all.map(|uri| key(uri).hotkey()).into(),
+    };
+    world.scores.update(&everybody, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+    assert_eq!(world.scores_of(all).await, [Some(0.5); 5]);
+    let report = world.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
+    assert_eq!(report.rewards, [(Uid(1), 1.0)]);
+    assert_eq!(world.scores_of(all).await, [0.25, 0.75, 0.25, 0.5, 0.5].map(Some));
+    let report = world.steps(Behaviour::Works, 3, neurons()).await.step().await.unwrap();
+    assert_eq!(report.rewards, [(Uid(1), 1.0), (Uid(3), 1.0)]);
+    assert_eq!(world.scores_of(all).await, [0.125, 0.875, 0.125, 0.75, 0.25].map(Some));
+    let last = world.scores.last_step().await.unwrap().unwrap();
+    assert_eq!((last.block.get(), last.began), (3, UNIX_EPOCH + Duration::from_secs(NOW)));
+}
+
+/// Columns: block of the node · whether its neurons are accepted after block 150
+#[tokio::test]
+async fn neurons_of_a_lagging_node_are_refused() {
+    let port = good_miner().await;
+    for (block, is_accepted) in [(151, true), (150, true), (149, false), (50, false), (49, true)] {
+        let world = World::new().await;
+        let registered = vec![neuron(0, "//miner", port)];
+        world.steps(Behaviour::Works, 150, registered).await.step().await.unwrap();
+        // The miner is not registered at the other block.
+        match world.steps(Behaviour::Works, block, vec![]).await.step().await {
+            Ok(_) => assert!(is_accepted, "{block}"),
+            Err(error) => assert!(!is_accepted && matches!(error, StepError::OldBlock { .. }), "{block}: {error}"),
+        }
+        // One list without the miner does not delete its score.
+        assert_eq!(world.scores_of(["//miner"]).await, [Some(0.5)], "{block}");
+    }
+}
+
+/// Columns: behaviour of the challenge · error
+#[tokio::test]
+async fn failure_of_the_challenge_changes_no_score() {
+    let port = good_miner().await;
+    for (behaviour, expected) in [
+        (Behaviour::RequestFails, "the challenge failed: no number left"),
+        (Behaviour::RewardsFail, "the challenge failed: the calculator is broken"),
+        (Behaviour::RewardsHang, "the challenge took longer than 200ms; hint: increase `challenge_timeout`"),
+    ] {
+        let world = World::new().await;
+        let error = world.steps(behaviour, 1, vec![neuron(0, "//miner", port)]).await.step().await.unwrap_err();
+        assert_eq!(with_causes(&error), expected);
+        assert_eq!((world.scores_of(["//miner"]).await, world.scores.last_step().await.unwrap()), ([None], None));
+    }
+}
+
+/// Columns: start of the last step, in seconds before now · pause after a start
+#[tokio::test]
+async fn restart_waits_for_the_rest_of_the_interval() {
+    let minute = ValidatorSettings::new(NETUID).interval.as_secs();
+    for (before, pause) in [(0, minute), (10, minute - 10), (60, 0), (NOW, 0)] {
+        let world = World::new().await;
+        let steps = world.steps(Behaviour::Works, 1, vec![]).await;
+        assert_eq!(steps.first_pause().await, Duration::ZERO, "no step yet");
+        let results = StepResults {
+            step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH + Duration::from_secs(NOW - before) },
+            rewards: BTreeMap::new(),
+            registered: [].into(),
+        };
+        world.scores.update(&results, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
+        assert_eq!(steps.first_pause().await, Duration::from_secs(pause), "{before}");
+    }
+    // The clock was set back.
+    let later = UNIX_EPOCH + Duration::from_secs(NOW);
+    assert_eq!(rest(Duration::from_mins(1), later, UNIX_EPOCH), Duration::from_mins(1));
+}
+
+fn replies(count: u16) -> Vec<Reply<SumRequest>> {
+    let reply = |uid| Reply {
+        uid: Uid(uid),
+        hotkey: key("//miner").hotkey(),
+        response: Ok(SumRequest::ONE_AND_TWO),
+        took: PAUSE,
+    };
+    (0..count).map(reply).collect()
+}
+
+#[test]
+fn rewards_are_limited_to_their_range() {
+    let rewards = [0.5, -1.0, 7.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+    let limited = rewarded(&replies(6), &rewards).unwrap();
+    let limited: Vec<_> = limited.iter().map(|(_, _, reward)| *reward).collect();
+    assert_eq!(limited, [0.5, 0.0, 1.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn other_number_of_rewards_is_an_error() {
+    for (count, rewards, text) in [
+        (1, &[][..], "the challenge returned 0 rewards for 1 reply"),
+        (2, &[1.0], "the challenge returned 1 reward for 2 replies"),
+    ] {
+        assert_eq!(rewarded(&replies(count), rewards).unwrap_err().to_string(), text);
+    }
+}

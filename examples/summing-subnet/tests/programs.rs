@@ -1,0 +1,134 @@
+//! The programs in processes of their own: those of the guide, and a validator that is killed again and again.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, UNIX_EPOCH};
+
+use taonet_kit::{Averaging, CompletedStep, Scores, StepResults};
+use taonet_neuron::Neurons;
+use taonet_primitives::{BlockNumber, Hotkey};
+use taonet_service::{Access, atomic_write};
+use taonet_validator::testing::{LocalChain, NETUID};
+use taonet_wallet::{Keyfile, Keypair};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+const GUIDE: &str = include_str!("../../../docs/write-a-subnet.md");
+/// Log message of a completed step.
+const COMPLETE: &str = "step complete";
+/// Log message of a validator that makes no step at its start.
+const WAITING: &str = "waiting for the rest of the interval";
+
+/// Writes a hotkey of the default wallet.
+fn write_hotkey(directory: &Path, name: &str, keypair: &Keypair) {
+    let hotkeys = directory.join("wallets/default/hotkeys");
+    std::fs::create_dir_all(&hotkeys).unwrap();
+    let json = Keyfile::from_keypair(keypair.clone()).to_json();
+    atomic_write(hotkeys.join(name), &json, Access::Owner).unwrap();
+}
+
+/// Starts a program in a directory with its wallet and its state. `line` has its arguments.
+fn start(chain: &LocalChain, directory: &Path, line: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_summing-subnet"));
+    command.args(line.split_whitespace()).current_dir(directory);
+    command.env("BT_NETWORK", chain.node.url()).env("BT_WALLET_PATH", "wallets").env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+}
+
+/// Waits until a program logs one of these messages, and returns it.
+async fn logged<'a>(program: &mut Child, messages: &[&'a str]) -> &'a str {
+    let mut lines = BufReader::new(program.stderr.take().unwrap()).lines();
+    let message = async {
+        loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            assert!(!line.contains("step failed"), "{line}");
+            if let Some(message) = messages.iter().find(|message| line.contains(**message)) {
+                return *message;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), message).await.unwrap()
+}
+
+async fn score_of(directory: &Path, miner: &Keypair) -> f64 {
+    let scores = Scores::open(&directory.join("state/scores.sqlite"), NETUID).await.unwrap();
+    scores.read().await.unwrap().get(&miner.hotkey()).copied().unwrap()
+}
+
+/// Returns the arguments of a program in the guide.
+fn line_of_the_guide(role: &str) -> String {
+    let line = GUIDE.lines().find(|line| line.starts_with("summing-subnet ") && line.contains(role)).unwrap();
+    line.split(" # ").next().unwrap().strip_prefix("summing-subnet ").unwrap().to_owned()
+}
+
+/// Waits until a neuron has published an address.
+async fn published(chain: &LocalChain) {
+    let wait = async {
+        while Neurons::read(&*chain.client, NETUID).await.unwrap().list.iter().all(|neuron| neuron.address.is_none()) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(2), wait).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
+    let chain = LocalChain::start(1).await;
+    let directory = tempfile::tempdir().unwrap();
+    write_hotkey(directory.path(), "default", &chain.validator);
+    write_hotkey(directory.path(), "miner", &chain.miners[0]);
+    // The miner publishes the port before it listens, so that it cannot leave the choice to the system.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let line = line_of_the_guide(" miner ").replace("8091", &port.to_string());
+    let line = format!("--metrics 127.0.0.1:0 {line} --listen 127.0.0.1:{port}");
+    let mut miner = start(&chain, directory.path(), &line);
+    published(&chain).await;
+    let line = line_of_the_guide(" validator ").replace("127.0.0.1:9091", "127.0.0.1:0");
+    let mut validator = start(&chain, directory.path(), &line);
+    logged(&mut validator, &[COMPLETE]).await;
+    let score = score_of(directory.path(), &chain.miners[0]).await;
+    for program in [&mut miner, &mut validator] {
+        program.kill().await.unwrap();
+    }
+    // A tenth for each step.
+    assert!(score > 0.09, "{score}");
+    chain.node.stop().await;
+}
+
+/// Writes the score 1 for a hotkey, of a step long ago.
+async fn write_score(file: &Path, hotkey: Hotkey) {
+    let results = StepResults {
+        step: CompletedStep { block: BlockNumber::new(0), began: UNIX_EPOCH },
+        rewards: BTreeMap::from([(hotkey, 1.0)]),
+        registered: BTreeSet::from([hotkey]),
+    };
+    let scores = Scores::open(file, NETUID).await.unwrap();
+    scores.update(&results, Averaging { alpha: 1.0, absence: 100 }).await.unwrap();
+}
+
+/// The only miner publishes no address, so that each step takes a tenth of its score.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_validator_has_the_averages_of_one_that_was_not_killed() {
+    let chain = LocalChain::start(1).await;
+    let directory = tempfile::tempdir().unwrap();
+    write_hotkey(directory.path(), "default", &chain.validator);
+    let state = directory.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    write_score(&state.join("scores.sqlite"), chain.miners[0].hotkey()).await;
+    let mut messages = Vec::new();
+    for _ in 0..5 {
+        // No second step is due during the test.
+        let line = "--netuid 59 --metrics 127.0.0.1:0 validator --interval 1800";
+        let mut validator = start(&chain, directory.path(), line);
+        messages.push(logged(&mut validator, &[COMPLETE, WAITING]).await);
+        // SIGKILL on Unix.
+        validator.kill().await.unwrap();
+    }
+    assert_eq!(messages, [COMPLETE, WAITING, WAITING, WAITING, WAITING]);
+    let score = score_of(directory.path(), &chain.miners[0]).await;
+    assert!((score - 0.9).abs() < 1e-9, "{score}");
+    chain.node.stop().await;
+}

@@ -1,0 +1,197 @@
+//! Result files that a runner finds in its directories, from itself or from another program such as the reference.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, MinerKey, ScoreFileHead};
+
+use super::past_scores::read_bounded;
+use super::settings::RunPaths;
+
+/// The result files in the directories of a runner.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct EarlierFiles {
+    /// Challenges with result files, sorted by ID.
+    pub challenges: Vec<EarlierChallenge>,
+    /// Paths of files that have the name of a result file, but not its content. Runners ignore them.
+    pub unreadable: Vec<PathBuf>,
+}
+
+/// The result files of one challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EarlierChallenge {
+    /// ID of the challenge.
+    pub challenge_uid: String,
+    /// Contest of the challenge.
+    pub challenge_type: ChallengeType,
+    /// Number of miners with a score file. Runners do not call them again in this challenge.
+    pub scored_miners: usize,
+    /// Number of miners with a run log.
+    pub run_logs: usize,
+    /// Time of processing in the status file; `None` without one, as for an interrupted challenge.
+    pub processed_at: Option<String>,
+}
+
+#[derive(Default)]
+struct Found {
+    scored: HashSet<MinerKey>,
+    logged: HashSet<MinerKey>,
+    processed_at: Option<String>,
+}
+
+#[derive(Default)]
+struct Survey {
+    challenges: BTreeMap<(String, ChallengeType), Found>,
+    unreadable: Vec<PathBuf>,
+}
+
+impl EarlierFiles {
+    /// Reads the score files, run logs and status files in a runner's directories; missing directories count as empty.
+    /// Blocks the calling thread.
+    ///
+    /// # Errors
+    /// [`io::Error`] when a directory cannot be read.
+    pub fn read(paths: &RunPaths) -> io::Result<Self> {
+        let mut survey = Survey::default();
+        survey.read_scores(&paths.scores)?;
+        survey.read_logs(&paths.logs.join("s2s"))?;
+        survey.read_status(&paths.status)?;
+        let challenge = |((challenge_uid, challenge_type), found): ((String, ChallengeType), Found)| EarlierChallenge {
+            challenge_uid,
+            challenge_type,
+            scored_miners: found.scored.len(),
+            run_logs: found.logged.len(),
+            processed_at: found.processed_at,
+        };
+        Ok(Self { challenges: survey.challenges.into_iter().map(challenge).collect(), unreadable: survey.unreadable })
+    }
+}
+
+impl Survey {
+    fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
+        for path in entries(directory)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_result = ["challenge_score_", "challenge_run_"].iter().any(|start| name.starts_with(start));
+            if !is_result || !name.ends_with(".json") {
+                continue;
+            }
+            if let Some((found, miner)) = self.result(&path) {
+                found.scored.insert(miner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads run logs, which the reference writes to `{challenge_uid}/{miner}/run.json`, without the contest.
+    fn read_logs(&mut self, directory: &Path) -> io::Result<()> {
+        for challenge in entries(directory)? {
+            for below in entries(&challenge)? {
+                for directory in [vec![below.clone()], entries(&below)?].concat() {
+                    let path = directory.join("run.json");
+                    if !path.is_file() {
+                        continue;
+                    }
+                    if let Some((found, miner)) = self.result(&path) {
+                        found.logged.insert(miner);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_status(&mut self, directory: &Path) -> io::Result<()> {
+        for path in entries(directory)? {
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = read_bounded(&path).unwrap_or_default();
+            match serde_json::from_slice::<ChallengeStatus>(&text) {
+                Ok(status) => {
+                    let found = self.challenges.entry((status.challenge_uid, status.challenge_type)).or_default();
+                    found.processed_at = Some(status.processed_at);
+                }
+                Err(_) => self.unreadable.push(path),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the challenge and the miner of a result file.
+    fn result(&mut self, path: &Path) -> Option<(&mut Found, MinerKey)> {
+        let head = read_bounded(path).ok().and_then(|text| ScoreFileHead::parse(&text));
+        let Some(ScoreFileHead { challenge_uid, challenge_type: Some(kind), miner_uid, miner_hotkey }) = head else {
+            self.unreadable.push(path.to_owned());
+            return None;
+        };
+        let found = self.challenges.entry((challenge_uid, kind)).or_default();
+        Some((found, MinerKey { uid: miner_uid, hotkey: miner_hotkey }))
+    }
+}
+
+/// Returns the sorted paths in a directory; none for a missing directory, and for a file.
+fn entries(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error),
+    };
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use taonet_primitives::Hotkey;
+
+    use super::*;
+
+    #[test]
+    fn files_of_both_layouts_are_counted_by_challenge() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = RunPaths::below(directory.path());
+        let write = |path: PathBuf, content: &Value| {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content.to_string()).unwrap();
+        };
+        let head = |kind: Value, uid: u16| {
+            let hotkey = Hotkey::from_bytes([uid as u8; 32]);
+            json!({ "challenge_uid": "c", "challenge_type": kind, "miner_uid": uid, "miner_hotkey": hotkey })
+        };
+        // Run and score of one miner; another one with a run only, and without a type.
+        write(paths.scores.join("challenge_run_c_type_main_miner_1_run_1.json"), &head(json!("main"), 1));
+        write(paths.scores.join("challenge_score_c_type_main_miner_1_score_1.json"), &head(json!("main"), 1));
+        write(paths.scores.join("challenge_run_c_miner_2_run_1.json"), &head(Value::Null, 2));
+        write(paths.scores.join("challenge_score_c_type_arena_miner_3_score_1.json"), &head(json!("round2"), 3));
+        write(paths.scores.join("challenge_score_broken.json"), &json!([]));
+        write(paths.scores.join("notes.json"), &json!({}));
+        write(paths.logs.join("s2s/c/miner_1__hk_a/run.json"), &head(json!("main"), 1));
+        write(paths.logs.join("s2s/c/main/miner_2__hk_b/run.json"), &head(json!("main"), 2));
+        let processed =
+            json!({ "challenge_uid": "c", "challenge_type": "main", "processed_at": "2026-11-01T10:00:00" });
+        write(paths.status.join("c__main.json"), &processed);
+        let found = EarlierFiles::read(&paths).unwrap();
+        let challenge = |challenge_type, scored_miners, run_logs, processed_at: Option<&str>| EarlierChallenge {
+            challenge_uid: "c".to_owned(),
+            challenge_type,
+            scored_miners,
+            run_logs,
+            processed_at: processed_at.map(str::to_owned),
+        };
+        let main = challenge(ChallengeType::Main, 2, 2, Some("2026-11-01T10:00:00"));
+        assert_eq!(found.challenges, [main, challenge(ChallengeType::Arena, 1, 0, None)]);
+        assert_eq!(found.unreadable, [paths.scores.join("challenge_score_broken.json")]);
+    }
+
+    #[test]
+    fn missing_directories_have_no_files() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(EarlierFiles::read(&RunPaths::below(directory.path())).unwrap(), EarlierFiles::default());
+    }
+}

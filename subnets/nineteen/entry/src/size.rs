@@ -1,0 +1,101 @@
+//! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption encodes them in base64, and
+//! characters other than ASCII are escaped.
+
+use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use taonet_nineteen_query::{LARGEST_REQUEST, sealed_size};
+
+use crate::GatewayError;
+use crate::vision::largest_image;
+
+/// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of them: a miner has as much
+/// memory for large requests.
+const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
+/// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's options.
+const OTHER_FIELDS: usize = 1_024;
+
+/// Checks that miners accept a text request of this size, for each of its choices. `images` are the names of the fields
+/// with images.
+///
+/// # Errors
+/// [`GatewayError::TooLarge`], which names the largest image.
+pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usize) -> Result<(), GatewayError> {
+    let size = match &payload.input {
+        TextInput::Messages(messages) => sealed_size(&(messages, &payload.further)),
+        TextInput::Prompt(prompt) => sealed_size(&(prompt, &payload.further)),
+    };
+    let size = size + OTHER_FIELDS;
+    check(size, largest_image(payload, images))?;
+    if size.saturating_mul(choices) > LARGEST_CHOICES {
+        let message = format!(
+            "the requests for n = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; hint: \
+             request fewer choices"
+        );
+        return Err(GatewayError::TooLarge { param: Some("n".to_owned()), message });
+    }
+    Ok(())
+}
+
+/// Checks that miners accept a request of `size` bytes, encrypted. `param` is the field to shorten.
+///
+/// # Errors
+/// [`GatewayError::TooLarge`].
+pub(crate) fn check(size: usize, param: Option<&str>) -> Result<(), GatewayError> {
+    if size <= LARGEST_REQUEST {
+        return Ok(());
+    }
+    let subject = param.unwrap_or("the request");
+    let message = format!(
+        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept {LARGEST_REQUEST}; hint: \
+         send less text, or smaller or fewer images"
+    );
+    Err(GatewayError::TooLarge { param: param.map(str::to_owned), message })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::request::TextRequest;
+    use crate::vision::image_part;
+
+    /// Returns a chat with images of these sizes, in bytes of base64.
+    fn chat(sizes: &[usize]) -> TextRequest {
+        let image = |size: &usize| image_part(&format!("data:image/jpeg;base64,/9j/{}", "A".repeat(*size)));
+        let images: Vec<Value> = sizes.iter().map(image).collect();
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": images}]});
+        TextRequest::chat(body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn request_above_the_miners_limit_names_its_largest_image() {
+        for (sizes, choices, param) in [
+            (vec![8 << 20], 1, None),
+            (vec![1 << 20, 10 << 20], 1, None),
+            (vec![1 << 20, 8 << 20, 4 << 20], 1, Some("messages[0].content[1]")),
+            (vec![1 << 20], 8, None),
+            (vec![7 << 20], 8, Some("n")),
+        ] {
+            let request = chat(&sizes);
+            let checked = check_text(&request.payload, &request.images, choices);
+            let is_accepted = sealed_size(&request.payload.clone().into_map()) <= LARGEST_REQUEST;
+            match param {
+                None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),
+                Some(param) => {
+                    let Err(GatewayError::TooLarge { param: named, .. }) = &checked else { panic!("{checked:?}") };
+                    assert_eq!((named.as_deref(), is_accepted), (Some(param), param == "n"));
+                }
+            }
+        }
+    }
+
+    /// The payload has more fields than those whose size is computed.
+    #[test]
+    fn size_is_at_least_that_of_the_payload() {
+        let request = chat(&[16]);
+        let TextInput::Messages(messages) = &request.payload.input else { panic!("a chat has messages") };
+        let size = sealed_size(&(messages, &request.payload.further)) + OTHER_FIELDS;
+        let payload = TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
+        assert!(size >= sealed_size(&payload.into_map()));
+    }
+}

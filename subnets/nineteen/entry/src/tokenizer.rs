@@ -1,0 +1,138 @@
+//! Tokenizers of the tasks' models, by which answers are billed.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use taonet_nineteen_core::Task;
+use taonet_primitives::bytes_without_bom;
+use tokenizers::Tokenizer;
+use tokio::sync::Mutex;
+
+/// File of a tokenizer.
+const FILE: &str = "tokenizer.json";
+
+/// Finds the `tokenizer.json` of a hub repository, such as `OWNER/NAME`, on this machine.
+type Find = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
+
+/// Tokenizers of the tasks' models, loaded when they are first used.
+#[derive(Default)]
+pub(crate) struct Tokenizers(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Tokenizers by the names in the tasks; `None` for one that is not on this machine.
+    loaded: HashMap<String, Option<Arc<Tokenizer>>>,
+    find: Option<Find>,
+}
+
+impl Tokenizers {
+    /// Sets how tokenizers of hub repositories are found.
+    pub(crate) async fn find_with(&self, find: Find) {
+        self.0.lock().await.find = Some(find);
+    }
+
+    /// Returns the tokenizer that a task names in `load_model_config.tokenizer`: the path of a `tokenizer.json`, of a
+    /// directory with one, or the name of a hub repository; `None` if it is not on this machine, which is logged once.
+    pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
+        let name = task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()?;
+        let mut state = self.0.lock().await;
+        if let Some(tokenizer) = state.loaded.get(name) {
+            return tokenizer.clone();
+        }
+        let found = file(name).or_else(|| state.find.as_ref().and_then(|find| find(name)));
+        let tokenizer = if let Some(file) = found {
+            // Large tokenizers take a second.
+            tokio::task::spawn_blocking(move || load(&file)).await.ok().flatten().map(Arc::new)
+        } else {
+            tracing::warn!(
+                task = %task.task,
+                tokenizer = name,
+                "the task's tokenizer is not on this machine: answers are billed by log-probabilities"
+            );
+            None
+        };
+        state.loaded.insert(name.to_owned(), tokenizer.clone());
+        tokenizer
+    }
+}
+
+/// Returns the file of a tokenizer that is given by its path.
+fn file(name: &str) -> Option<PathBuf> {
+    let path = Path::new(name);
+    let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
+    file.is_file().then_some(file)
+}
+
+fn load(file: &Path) -> Option<Tokenizer> {
+    let path = file.display();
+    let content = std::fs::read(file).map_err(tokenizers::Error::from);
+    let loaded =
+        content.and_then(|content| Tokenizer::from_bytes(bytes_without_bom(&content))).and_then(|mut tokenizer| {
+            tokenizer.with_truncation(None)?;
+            tokenizer.with_padding(None);
+            Ok(tokenizer)
+        });
+    match loaded {
+        Ok(tokenizer) => {
+            tracing::info!(%path, "answers are billed by a tokenizer");
+            Some(tokenizer)
+        }
+        Err(error) => {
+            tracing::warn!(%path, %error, "cannot load a task's tokenizer: answers are billed by log-probabilities");
+            None
+        }
+    }
+}
+
+/// Returns a tokenizer with a token for each word.
+#[cfg(test)]
+pub(crate) fn of_words() -> serde_json::Value {
+    serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"one": 0, "two": 1, "?": 2}, "unk_token": "?"},
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_nineteen_core::MarketConfig;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tokenizer_is_loaded_from_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), format!("\u{feff}{}", of_words())).unwrap();
+        std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
+        let tokenizers = Tokenizers::default();
+        let mut task = MarketConfig::default().tasks[0].clone();
+        let mut of = async |path: PathBuf| {
+            let options = &mut task.orchestrator_server_config.load_model_config;
+            options.insert("tokenizer".to_owned(), path.to_str().unwrap().into());
+            tokenizers.of(&task).await
+        };
+        assert!(of(folder.path().join("broken.json")).await.is_none());
+        assert!(of(folder.path().join("none.json")).await.is_none());
+        assert!(of(folder.path().join(FILE)).await.is_some());
+        assert!(of(folder.path().to_owned()).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn tokenizer_of_hub_repository_is_found_on_this_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        std::fs::write(&file, of_words().to_string()).unwrap();
+        // A default task, whose tokenizer is a repository.
+        let task = MarketConfig::default().tasks[0].clone();
+        assert!(Tokenizers::default().of(&task).await.is_none());
+        let tokenizers = Tokenizers::default();
+        let find = move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
+        tokenizers.find_with(Box::new(find)).await;
+        assert!(tokenizers.of(&task).await.is_some());
+        // No file is read for a further answer.
+        folder.close().unwrap();
+        assert!(tokenizers.of(&task).await.is_some());
+    }
+}

@@ -1,0 +1,92 @@
+//! Payload of a request.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// Name of the field with the seed.
+const SEED: &str = "seed";
+
+/// JSON payload of a request to a miner. Clones share the fields, which may contain images.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "Map<String, Value>")]
+pub struct Payload {
+    fields: Arc<Map<String, Value>>,
+    /// Value of the field `seed` in place of the shared one.
+    seed: Option<Value>,
+}
+
+impl From<Map<String, Value>> for Payload {
+    fn from(fields: Map<String, Value>) -> Self {
+        Self { fields: Arc::new(fields), seed: None }
+    }
+}
+
+impl Payload {
+    /// Returns the payload with another seed, if it has one. Both share the other fields.
+    #[must_use]
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { fields: Arc::clone(&self.fields), seed: Some(seed.into()) }
+    }
+
+    /// Returns the value of a field.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+    }
+
+    /// Returns the fields. The seed is the shared one.
+    pub(crate) fn shared(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// Returns a copy of the fields.
+    pub(crate) fn to_map(&self) -> Map<String, Value> {
+        self.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.fields.iter().map(move |(name, value)| match &self.seed {
+            Some(seed) if name == SEED => (name, seed),
+            _ => (name, value),
+        })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn insert(&mut self, name: String, value: Value) {
+        Arc::make_mut(&mut self.fields).insert(name, value);
+    }
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn payloads_with_other_seeds_differ_only_in_the_seed() {
+        let fields = json!({"model": "a", "seed": 1, "stream": true});
+        let payload = Payload::from(fields.as_object().unwrap().clone());
+        let other = payload.with_seed(7);
+        assert!(Arc::ptr_eq(&payload.fields, &other.fields));
+        assert_eq!((payload.get("seed"), other.get("seed")), (Some(&json!(1)), Some(&json!(7))));
+        assert_eq!(serde_json::to_string(&payload).unwrap(), fields.to_string());
+        let text = r#"{"model":"a","seed":7,"stream":true}"#;
+        assert_eq!(
+            (serde_json::to_string(&other).unwrap().as_str(), Value::from(other.to_map()).to_string().as_str()),
+            (text, text)
+        );
+        let received: Payload = serde_json::from_str(text).unwrap();
+        assert_eq!(received.to_map(), other.to_map());
+        // Images have no seed.
+        let image = Payload::from(Map::new()).with_seed(7);
+        assert_eq!((image.get("seed"), image.to_map()), (None, Map::new()));
+    }
+}

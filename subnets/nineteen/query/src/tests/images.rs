@@ -1,0 +1,85 @@
+//! Tests of requests that not all miners can serve: with images, or too large.
+
+use axum::http::StatusCode;
+
+use super::*;
+
+/// A miner that refuses all requests with a status, and counts them.
+fn refuses(status: StatusCode, asked: &Arc<AtomicUsize>) -> axum::routing::MethodRouter {
+    let asked = Arc::clone(asked);
+    post(move || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        async move { status }
+    })
+}
+
+fn refuses_images(contender: &Contender) -> bool {
+    contender.refuses_images.load(Ordering::Relaxed)
+}
+
+fn with_images() -> Request {
+    Request { has_images: true, ..request(RequestKind::Organic) }
+}
+
+/// A model that reads no images is no fault of the miner, which is not asked again for any.
+#[tokio::test]
+async fn miner_that_reads_no_images_loses_nothing_and_gets_no_more_of_them() {
+    for status in [400, 415, 422] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let miner = refuses(StatusCode::from_u16(status).unwrap(), &asked);
+        let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
+        let buy = async |request| text(bench.querier.ask(request).await.unwrap()).await.unwrap();
+        while asked.load(Ordering::SeqCst) == 0 {
+            assert_eq!(buy(with_images()).await, "a");
+        }
+        assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
+        assert!(refuses_images(&bench.contenders[0]) && !refuses_images(&bench.contenders[1]));
+        for _ in 0..20 {
+            buy(with_images()).await;
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        // It still gets texts, which it must not refuse.
+        while asked.load(Ordering::SeqCst) == 1 {
+            buy(request(RequestKind::Organic)).await;
+        }
+        assert_eq!(bench.contenders[0].counts().requests_500, 1.0);
+    }
+}
+
+/// Two miners that read no images do not show that the request is at fault.
+#[tokio::test]
+async fn third_miner_is_asked_for_images() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
+    let bench = bench(vec![refuser(), refuser(), says(chunk("a"))], QueryDeadlines::default()).await;
+    // A miner without quality comes last.
+    bench.contenders[2].set_quality(0.0);
+    assert_eq!(text(bench.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert!(bench.contenders[..2].iter().all(|contender| contender.counts().total_requests == 0.0));
+}
+
+/// An image that no miner can read tells nothing of their models.
+#[tokio::test]
+async fn image_that_all_miners_refuse_is_at_fault() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let refuser = || refuses(StatusCode::BAD_REQUEST, &asked);
+    let bench = bench(vec![refuser(), refuser()], QueryDeadlines::default()).await;
+    let error = bench.querier.ask(with_images()).await.unwrap_err();
+    assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
+    for contender in &bench.contenders {
+        assert_eq!((contender.counts().total_requests, refuses_images(contender)), (0.0, false));
+    }
+}
+
+/// A miner need not accept requests of the size that others accept.
+#[tokio::test]
+async fn request_that_is_too_large_for_a_miner_does_not_count_against_it() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let miner = refuses(StatusCode::PAYLOAD_TOO_LARGE, &asked);
+    let bench = bench(vec![miner, says(chunk("a"))], QueryDeadlines::default()).await;
+    while asked.load(Ordering::SeqCst) == 0 {
+        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
+    }
+    assert_eq!(bench.contenders[0].counts().total_requests, 0.0);
+}

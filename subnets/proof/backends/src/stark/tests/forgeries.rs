@@ -1,0 +1,379 @@
+//! False proofs of products of polynomials.
+
+use p3_field::{BasedVectorSpace as _, Field};
+use taonet_proof_core::network::Matrices;
+
+use super::super::air::{EXTENSION, KERNEL_WIDTH, POLYNOMIAL_FIXED, POLYNOMIAL_WIDTH};
+use super::super::config::Challenge;
+use super::super::projection::COEFFICIENTS;
+use super::polynomials::{forger, small};
+use super::*;
+
+impl Forger {
+    /// Proves outputs with changed coefficients, and values at the challenges that are changed or for other challenges.
+    fn forge_staged(
+        &self,
+        outputs: &[i64],
+        change: impl FnOnce(&mut [RowMajorMatrix<Val>]),
+        challenges: Option<[Challenge; 2]>,
+        late: impl FnOnce(&mut [RowMajorMatrix<Val>]),
+    ) -> Result<(), VerifyError> {
+        let plan = &self.prover.system.plan;
+        let mut coefficients = self.traces.coefficients.clone();
+        change(&mut coefficients);
+        let (tables, traces, publics) = self.public_parts(outputs);
+        let (root, data) = self.prover.commit(&coefficients).unwrap();
+        let mut stage = self.prover.second_stage(tables, &coefficients, (root.clone(), data), &publics).unwrap();
+        if let Some(challenges) = challenges {
+            let first = self.table(Kind::Polynomials);
+            let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
+            stage.values = trace::evaluate(&plan.polynomials, &plan.tables[first..], &coefficients, &powers);
+            for table in &mut stage.tables[first..] {
+                table.powers = Some(Arc::clone(&powers));
+            }
+        }
+        late(&mut stage.values);
+        let proof = self.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        self.verify_staged(outputs, root, proof)
+    }
+
+    /// Commits to the honest coefficients, and opens others, which are chosen once the challenges are known. Sends the
+    /// commitment to the honest ones.
+    fn forge_opened(
+        &self,
+        outputs: &[i64],
+        choose: impl FnOnce([Challenge; 2], &mut [RowMajorMatrix<Val>]),
+        late: impl FnOnce(&mut [RowMajorMatrix<Val>]),
+    ) -> Result<(), VerifyError> {
+        let System { parameters, config, .. } = &self.prover.system;
+        let mut coefficients = self.traces.coefficients.clone();
+        let (tables, traces, publics) = self.public_parts(outputs);
+        let (root, _) = self.prover.commit(&coefficients).unwrap();
+        let early = early_columns(&tables, root.clone(), None);
+        let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
+        choose(challenges, &mut coefficients);
+        let (_, data) = self.prover.commit(&coefficients).unwrap();
+        let mut stage = self.prover.second_stage(tables, &coefficients, (root.clone(), data), &publics).unwrap();
+        late(&mut stage.values);
+        let proof = self.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        self.verify_staged(outputs, root, proof)
+    }
+
+    /// Returns the tables, the value columns and the public values of a statement with these outputs.
+    fn public_parts(&self, outputs: &[i64]) -> (Vec<Table>, Vec<RowMajorMatrix<Val>>, Vec<Vec<Val>>) {
+        let Statement { binding, inputs, .. } = &self.statement;
+        let mut traces = self.traces.tables.clone();
+        let public = &mut traces[self.table(Kind::Public)].values;
+        *public = trace::public_column(inputs, outputs, public.len());
+        let tables = with_public(&self.prover.system.plan.tables, public);
+        let publics = public_values(&tables, &binding.digest(inputs), outputs);
+        (tables, traces, publics)
+    }
+
+    fn verify_staged(&self, outputs: &[i64], coefficients: Root, proof: Proof) -> Result<(), VerifyError> {
+        let proof = postcard::to_allocvec(&StagedProof { coefficients, proof }).unwrap();
+        let statement = Statement { outputs: outputs.to_vec(), ..self.statement.clone() };
+        Stark.verifier(&self.key).unwrap().verify(&statement, &proof)
+    }
+
+    /// Returns the position of an output among the coefficients.
+    fn coefficient(&self, output: usize) -> usize {
+        let plan = &self.prover.system.plan;
+        let cell = self.prover.circuit.outputs[output];
+        let address = Val::from_u32(plan.places[cell as usize].address);
+        let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
+        let rows = fixed.values.chunks(POLYNOMIAL_FIXED).enumerate();
+        let mut positions = rows.filter_map(|(row, fixed)| {
+            let column = fixed[..COEFFICIENTS].iter().position(|column| *column == address)?;
+            Some(row * COEFFICIENTS + column)
+        });
+        positions.next().unwrap()
+    }
+
+    /// Returns the value of a column in the extension field, and its columns.
+    fn value(trace: &mut [Val]) -> (Challenge, &mut [Val]) {
+        let columns = &mut trace[..EXTENSION];
+        (Challenge::from_basis_coefficients_fn(|index| columns[index]), columns)
+    }
+}
+
+/// Coefficients of inputs, outputs, and of neither, and the values at the challenges: a change of any column is
+/// rejected, although the values follow from the changed coefficients.
+#[test]
+fn every_changed_column_of_polynomials_is_refused() {
+    let forger = forger(&testing::network(5));
+    let honest = forger.statement.outputs.clone();
+    assert_eq!(forger.forge_staged(&honest, |_| (), None, |_| ()), Ok(()), "an unchanged trace is proven");
+    let last = forger.prover.system.plan.polynomials.products.last().unwrap().inputs.last().unwrap();
+    let end = last.row + last.length.div_ceil(COEFFICIENTS) - 1;
+    let mut generator = testing::generator(6);
+    for column in 0..COEFFICIENTS {
+        for row in [0, generator.random_range(0..=end)] {
+            let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
+                coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
+            };
+            let verified = forger.forge_staged(&honest, change, None, |_| ());
+            assert_eq!(verified, Err(VerifyError::Invalid), "row {row}, column {column}");
+        }
+    }
+    for (table, width) in [POLYNOMIAL_WIDTH, KERNEL_WIDTH].into_iter().enumerate() {
+        for column in 0..width {
+            // Factors are free where no polynomial of an input ends.
+            let row = if table == 0 { end } else { generator.random_range(0..4) };
+            let change = |traces: &mut [RowMajorMatrix<Val>]| traces[table].values[row * width + column] += Val::ONE;
+            let verified = forger.forge_staged(&honest, |_| (), None, change);
+            assert_eq!(verified, Err(VerifyError::Invalid), "table {table}, row {row}, column {column}");
+        }
+    }
+}
+
+/// A false product of matrices: with an honest balance, with another second matrix, and with another value of it.
+#[test]
+fn wrong_products_of_matrices_are_refused() {
+    let sizes = Matrices { count: 1, rows: 3, inner: 2, columns: 4 };
+    let network = testing::matrices(sizes, None);
+    let circuit = Arc::new(network.lower().unwrap());
+    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let honest = forger.statement.outputs.clone();
+    assert_eq!(forger.forge_staged(&honest, |_| (), None, |_| ()), Ok(()), "an unchanged trace is proven");
+    let position = forger.coefficient(5);
+    let mut outputs = honest.clone();
+    outputs[5] += 1;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
+    // Weights of both kernels, the padding before them, and rows without a kernel.
+    for (index, expected) in [(15, false), (12, false), (0, false), (31, false), (16 * 9, true)] {
+        let change = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[index] += Val::ONE;
+        let verified = forger.forge_staged(&honest, change, None, |_| ());
+        assert_eq!(verified.is_ok(), expected, "weight {index}: {verified:?}");
+    }
+    for row in 0..3 {
+        for column in 0..EXTENSION {
+            let change = |traces: &mut [RowMajorMatrix<Val>]| traces[2].values[row * EXTENSION + column] += Val::ONE;
+            assert_eq!(forger.forge_staged(&honest, |_| (), None, change), Err(VerifyError::Invalid));
+        }
+    }
+}
+
+/// A false output with everything else consistent: memory, public values, and the polynomial's value at the challenges.
+/// Only the balance shows it, and the prover may choose its columns.
+#[test]
+fn wrong_products_are_refused() {
+    let forger = forger(&small());
+    let position = forger.coefficient(7);
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[7] += 1;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid), "an honest balance");
+    // The balance is zero at the end of the product, without having become it.
+    let end = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap().row
+        + forger.prover.system.plan.polynomials.products[0].inputs[0].length.div_ceil(COEFFICIENTS);
+    let reset = |traces: &mut [RowMajorMatrix<Val>]| {
+        for row in traces[0].values.chunks_mut(POLYNOMIAL_WIDTH).skip(end) {
+            row[2 * EXTENSION..].fill(Val::ZERO);
+        }
+    };
+    assert_eq!(forger.forge_staged(&outputs, wrong, None, reset), Err(VerifyError::Invalid), "a reset balance");
+    // The balance becomes zero with another value of the last kernel, which the kernels table reports or does not.
+    for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
+        let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
+        assert_eq!(forger.forge_staged(&outputs, wrong, None, other), Err(VerifyError::Invalid), "{report:?}");
+    }
+}
+
+/// Makes the balance zero from the row `end` on, by another value of the kernel of the row before. If the index of the
+/// table that reports this value is given, with its width and the first column of the value, it reports the other value.
+fn use_other_kernel(traces: &mut [RowMajorMatrix<Val>], end: usize, report: Option<(usize, usize, usize)>) {
+    let polynomials = &mut traces[0].values;
+    let (missing, _) = Forger::value(&mut polynomials[end * POLYNOMIAL_WIDTH + 2 * EXTENSION..]);
+    let last = &mut polynomials[(end - 1) * POLYNOMIAL_WIDTH..][..POLYNOMIAL_WIDTH];
+    let (balance, _) = Forger::value(&mut last[2 * EXTENSION..]);
+    let (factor, columns) = Forger::value(&mut last[EXTENSION..]);
+    let after = (balance - missing) * factor.inverse();
+    let other = balance * after.inverse();
+    columns.copy_from_slice(other.as_basis_coefficients_slice());
+    for row in polynomials.chunks_mut(POLYNOMIAL_WIDTH).skip(end) {
+        row[2 * EXTENSION..].fill(Val::ZERO);
+    }
+    let Some((table, width, first)) = report else { return };
+    let reported = traces[table].values.chunks_mut(width).find_map(|row| {
+        let (value, columns) = Forger::value(&mut row[first..]);
+        (value == factor).then_some(columns)
+    });
+    reported.unwrap().copy_from_slice(other.as_basis_coefficients_slice());
+}
+
+/// A false product of computed matrices whose balance becomes zero with another value of a row of the second matrix: the
+/// polynomials table uses it, and the operands table reports it or does not.
+#[test]
+fn other_kernels_of_operands_are_refused() {
+    let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
+    let circuit = Arc::new(network.lower().unwrap());
+    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let position = forger.coefficient(5);
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[5] += 1;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
+    let last = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap();
+    let end = last.row + last.length.div_ceil(COEFFICIENTS);
+    for report in [None, Some((2, EXTENSION, 0))] {
+        let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
+        assert_eq!(forger.forge_staged(&outputs, wrong, None, other), Err(VerifyError::Invalid), "{report:?}");
+    }
+}
+
+/// A false output, hidden by coefficients that no cell has: they are chosen with knowledge of the challenges, so that the
+/// output's polynomial has the value of the true one. Only the commitment, which came before, shows the change.
+#[test]
+fn coefficients_chosen_after_the_challenges_are_refused() {
+    let forger = forger(&small());
+    let position = forger.coefficient(7);
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[7] += 1;
+    let System { plan, .. } = &forger.prover.system;
+    let product = &plan.polynomials.products[0];
+    let rows = product.length.div_ceil(COEFFICIENTS);
+    let first = product.outputs.iter().rev().find(|&&row| row * COEFFICIENTS <= position).unwrap() * COEFFICIENTS;
+    let positions = first..first + rows * COEFFICIENTS;
+    let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
+    // Neither an address nor a count.
+    let is_free = |position: &usize| {
+        let row = &fixed.values[position / COEFFICIENTS * POLYNOMIAL_FIXED..];
+        let column = position % COEFFICIENTS;
+        row[column].is_zero() && row[COEFFICIENTS + column].is_zero()
+    };
+    let free: Vec<usize> = positions.clone().filter(is_free).take(EXTENSION).collect();
+    let choose = |[x, _]: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| {
+        let power = |position: usize| x.exp_u64((positions.end - 1 - position) as u64);
+        let powers = std::array::from_fn(|index| power(free[index]));
+        let values = &mut coefficients[0].values;
+        values[position] += Val::ONE;
+        for (&position, factor) in free.iter().zip(combination(powers, -power(position))) {
+            values[position] += factor;
+        }
+    };
+    // At the challenges, the balance is zero: every constraint holds.
+    let balanced = |traces: &mut [RowMajorMatrix<Val>]| {
+        let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
+        assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
+    };
+    assert_eq!(forger.forge_opened(&outputs, choose, balanced), Err(VerifyError::Invalid));
+    let honest = forger.statement.outputs.clone();
+    assert_eq!(forger.forge_opened(&honest, |_, _| (), |_| ()), Ok(()), "the honest coefficients");
+}
+
+/// Rows of the operands table without a kernel are free, yet not after the commitment.
+#[test]
+fn operands_chosen_after_the_challenges_are_refused() {
+    let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
+    let circuit = Arc::new(network.lower().unwrap());
+    let forger = Forger::with_plan(&network, Arc::clone(&circuit), Plan::new(&circuit).unwrap());
+    let honest = forger.statement.outputs.clone();
+    let change = |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
+    assert_eq!(forger.forge_staged(&honest, change, None, |_| ()), Ok(()), "committed before");
+    let choose = |_: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| change(coefficients);
+    assert_eq!(forger.forge_opened(&honest, choose, |_| ()), Err(VerifyError::Invalid));
+}
+
+/// Returns the factors with which four values in the extension field add up to the target.
+fn combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTENSION] {
+    // A linear equation for each coefficient of the extension field, with the target's at the end.
+    let equations = (0..EXTENSION).map(|index| {
+        let coefficient = |value: &Challenge| {
+            let coefficients: &[Val] = value.as_basis_coefficients_slice();
+            coefficients[index]
+        };
+        values.iter().chain([&target]).map(coefficient).collect::<Vec<Val>>()
+    });
+    let mut equations: Vec<Vec<Val>> = equations.collect();
+    for pivot in 0..EXTENSION {
+        let row = (pivot..EXTENSION).find(|&row| !equations[row][pivot].is_zero()).unwrap();
+        equations.swap(pivot, row);
+        let inverse = equations[pivot][pivot].inverse();
+        let scaled: Vec<Val> = equations[pivot].iter().map(|&value| value * inverse).collect();
+        for (index, equation) in equations.iter_mut().enumerate() {
+            let factor = equation[pivot];
+            for (value, &scaled) in equation.iter_mut().zip(&scaled) {
+                *value = if index == pivot { scaled } else { *value - factor * scaled };
+            }
+        }
+    }
+    std::array::from_fn(|index| equations[index][EXTENSION])
+}
+
+/// The tables beside those of polynomials, whose columns do not depend on the challenges.
+#[test]
+fn every_changed_column_beside_polynomials_is_refused() {
+    check_columns(&forger(&testing::network(5)));
+}
+
+/// Rescales of sums that are products of polynomials, too.
+#[test]
+fn remainders_of_polynomial_sums_out_of_range_are_refused() {
+    let forger = forger(&testing::network(5));
+    // The first stage: a convolution from two channels to three.
+    let product = &forger.prover.system.plan.polynomials.products[0];
+    assert_eq!((product.inputs.len(), product.outputs.len()), (2, 3));
+    check_remainders(&forger);
+}
+
+/// Without the powers of the challenges, no columns satisfy the constraints: an honest proof is rejected, too.
+#[test]
+fn tables_without_challenges_are_refused() {
+    let forger = forger(&small());
+    let outputs = &forger.statement.outputs;
+    let (tables, traces, publics) = forger.public_parts(outputs);
+    let coefficients = &forger.traces.coefficients;
+    let committed = forger.prover.commit(coefficients).unwrap();
+    let mut stage = forger.prover.second_stage(tables, coefficients, committed, &publics).unwrap();
+    let file = VerificationKeyFile::from_bytes(&forger.key).unwrap();
+    let system = &forger.prover.system;
+    let common = file.common(&system.config).unwrap();
+    let verifier = StarkVerifier {
+        tables: file.tables(),
+        file,
+        parameters: system.parameters,
+        config: system.parameters.config(),
+        common,
+        digest: Digest::of(&forger.key),
+    };
+    let first = forger.table(Kind::Polynomials);
+    let public = &traces[forger.table(Kind::Public)].values;
+    for has_powers in [true, false] {
+        let mut tables = with_public(&verifier.tables, public);
+        for (table, proven) in tables.iter_mut().zip(&mut stage.tables).skip(first) {
+            if !has_powers {
+                proven.powers = None;
+            }
+            table.powers = proven.powers.clone();
+        }
+        let proof = forger.prover.prove_second_stage(&stage, &traces, &publics).unwrap();
+        let verified = verifier.verify_tables(&stage.config, &tables, &proof, &publics);
+        assert_eq!(verified.is_ok(), has_powers, "{verified:?}");
+    }
+}
+
+/// False outputs whose polynomial equals the true one at a point that the prover chose: the verifier evaluates it at
+/// another point, which depends on the outputs.
+#[test]
+fn products_at_other_challenges_are_refused() {
+    let forger = forger(&small());
+    let (first, second) = (forger.coefficient(6), forger.coefficient(7));
+    // Neighbours in a row: the second has the lower power.
+    assert_eq!(second, first + 1);
+    let chosen = [Challenge::from_u32(5), Challenge::from_u32(11)];
+    let mut outputs = forger.statement.outputs.clone();
+    outputs[6] += 1;
+    outputs[7] -= 5;
+    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| {
+        coefficients[0].values[first] += Val::ONE;
+        coefficients[0].values[second] -= Val::from_u32(5);
+    };
+    // At the chosen point, the balance is zero: every constraint holds.
+    let balanced = |traces: &mut [RowMajorMatrix<Val>]| {
+        let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
+        assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
+    };
+    assert_eq!(forger.forge_staged(&outputs, wrong, Some(chosen), balanced), Err(VerifyError::Invalid));
+    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
+}

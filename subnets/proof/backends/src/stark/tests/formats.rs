@@ -1,0 +1,90 @@
+//! Keys of format 4, which no later version changes.
+
+use taonet_proof_core::network::Matrices;
+
+use super::*;
+use crate::testing::{moved, small, table};
+
+const fn rescale(shift: u8) -> Rescale {
+    Rescale { shift, clamp: Clamp::Signed(8) }
+}
+
+/// Creates a convolution of 3×3 with a padding of one.
+fn convolution(tensor: u32, channels: [usize; 2], groups: usize, stride: usize) -> Layer {
+    let mut generator = testing::generator(u64::from(tensor));
+    let count = channels[0] / groups * channels[1] * 9;
+    let weights = (0..count).map(|_| generator.random_range(-9..=9)).collect();
+    let window = Window { kernel: [3; 2], stride: [stride; 2], padding: [1; 4] };
+    let operation = Operation::Convolution { window, groups, weights, bias: vec![3; channels[1]] };
+    Layer { inputs: vec![tensor], operation, rescale: Some(rescale(6)), scale: 0 }
+}
+
+fn network(shape: Shape, layers: Vec<Layer>) -> Network {
+    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+}
+
+fn residual() -> Network {
+    let sum = Operation::Sum { factors: vec![1, 2] };
+    let layers = vec![
+        convolution(0, [8, 8], 1, 1),
+        convolution(1, [8, 8], 1, 1),
+        Layer { inputs: vec![1, 2], operation: sum, rescale: Some(rescale(1)), scale: 0 },
+    ];
+    network(Shape::new(8, 16, 16).unwrap(), layers)
+}
+
+/// Two groups with a stride of two, on an input whose extents differ.
+fn groups_and_stride() -> Network {
+    network(Shape::new(8, 33, 30).unwrap(), vec![convolution(0, [8, 16], 2, 2)])
+}
+
+/// Two heads of 9 tokens with 4 elements each: queries, keys and values are the inputs.
+fn attention() -> Network {
+    let product = |inputs: [u32; 2], inner: usize, columns: usize, rescale: Option<Rescale>| {
+        let operation = Operation::MatrixProduct(Matrices { count: 2, rows: 9, inner, columns });
+        Layer { inputs: inputs.to_vec(), operation, rescale, scale: 0 }
+    };
+    let [queries, keys, values] = [0, 72, 144].map(|first| moved(&[0], &(first..first + 72).collect::<Vec<u32>>(), 0));
+    let scores = product([1, 2], 4, 9, Some(rescale(10)));
+    let weights = table(4, -128, (0..256).map(|argument| argument * argument / 512));
+    small(216, vec![queries, keys, values, scores, weights, product([5, 3], 9, 4, None)])
+}
+
+/// Every choice of the layout is part of the format: which stages are products of polynomials, the jobs that share tiles,
+/// the order of rows, taps and gaps. If this test fails, keys, proofs and bundles of format 4 are no longer valid: revert
+/// the change, or add a format.
+#[test]
+fn keys_of_format_4_are_unchanged() {
+    let networks = [("residual", residual()), ("groups and stride", groups_and_stride()), ("attention", attention())];
+    let keys = networks.map(|(name, network)| {
+        let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;
+        assert_eq!(u32::from(key[0]), POLYNOMIALS.format, "{name}");
+        format!("{name}: {}", Digest::of(&key))
+    });
+    let expected = ["residual: PENDING", "groups and stride: PENDING", "attention: PENDING"];
+    assert_eq!(keys, expected);
+}
+
+/// A seed of the fuzz target `proof_networks`.
+const SEED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../fuzz/seeds/proof_networks/key_4_and_network.bin");
+
+/// Returns a network with a product of matrices after its key: a byte 0, the length of the key, the key, the network.
+fn seed() -> Vec<u8> {
+    let network = testing::matrices(Matrices { count: 1, rows: 2, inner: 3, columns: 2 }, None);
+    let key = Stark.setup(&network.lower().unwrap()).unwrap().verification;
+    let length = u8::try_from(key.len()).unwrap();
+    [vec![0, length], key, network.to_bytes().unwrap()].concat()
+}
+
+#[test]
+fn fuzz_seed_has_the_key_of_its_network() {
+    assert_eq!(std::fs::read(SEED).unwrap(), seed(), "run create_fuzz_seed");
+}
+
+/// Run it if the encoding of networks or keys changes:
+/// `cargo test -p taonet-proof-backends --lib create_fuzz_seed -- --ignored`.
+#[test]
+#[ignore = "writes to fuzz/seeds"]
+fn create_fuzz_seed() {
+    std::fs::write(SEED, seed()).unwrap();
+}

@@ -1,0 +1,67 @@
+//! Errors: one form as text and as JSON, and which of several comes first.
+
+use super::ALICE;
+use crate::support::{bb, error_document, refusal, repository, stderr, tao};
+
+#[test]
+fn wrong_arguments_are_wrong_usage() {
+    for arguments in
+        [&["dance"][..], &["runner", "--solo"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]]
+    {
+        refusal(&bb().args(arguments).output().unwrap(), 2);
+    }
+}
+
+#[test]
+fn errors_are_text_or_json_with_the_hint_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ["balance", ALICE, "--network", "locall"];
+    for (arguments, message, hint) in [
+        (&network[..], "--network: unknown network locall", "use finney, test, archive, local, or the URL"),
+        (&["balance", "--networks", "local"], "unexpected argument '--networks' found", "a similar argument exists:"),
+        (&["metagraph"], "the following required arguments were not provided: <netuid>", "usage: tao metagraph"),
+        (&["wallet", "sign", "--message", "x"], "no such file or directory", "`tao wallet list` lists your keys"),
+        (&["senate"], "the chain has no senate", "calls of root need the sudo key"),
+    ] {
+        let run = |json: &[&str]| {
+            let mut command = tao();
+            command.args(arguments).args(json).env("BT_WALLET_PATH", folder.path()).env("NO_COLOR", "1");
+            command.output().unwrap()
+        };
+        let plain = run(&[]);
+        let code = plain.status.code().unwrap();
+        let text = refusal(&plain, code);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("error: "), "{text}");
+        assert!(text.to_lowercase().contains(message), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with(&format!("hint: {hint}"))), "{text}");
+
+        let output = run(&["--json"]);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0));
+        let error = error_document(&output).unwrap_or_else(|| panic!("{arguments:?}: {}", stderr(&output)));
+        assert!(error["error"].as_str().unwrap().to_lowercase().contains(message), "{error}");
+        assert!(error["hint"].as_str().unwrap().starts_with(hint), "{error}");
+        assert_eq!(error["exit_code"], code, "{error}");
+    }
+}
+
+/// No command looks for a wallet first.
+#[test]
+fn wrong_network_is_reported_before_missing_wallet() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = std::fs::read_to_string(repository("tests/e2e/data/key-uri-commands.txt")).unwrap();
+    let mut checked = 0;
+    for line in list.lines().filter(|line| line.starts_with("tao ")) {
+        let words: Vec<&str> = line.split(' ').skip(1).collect();
+        // Daemons read their own settings first, `tao weights reveal` its file, and the others connect to no chain.
+        if ["axon", "dashboard", "nineteen", "proof"].contains(&words[0]) || words.contains(&"COMMIT") {
+            continue;
+        }
+        let mut command = tao();
+        command.args(words).args(["--network", "locall"]).env("HOME", folder.path());
+        let error = refusal(&command.output().unwrap(), 2);
+        assert!(error.contains("unknown network locall"), "{line}: {error}");
+        checked += 1;
+    }
+    assert!(checked > 40, "{checked}");
+}

@@ -1,0 +1,190 @@
+//! The guide for migration: a rehearsal with files of the reference, which are read, continued and left as they are.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{BOB, Walkthrough, first_block};
+use crate::support::{bb, repository, stderr, tao};
+
+const GUIDE: &str = "docs/migrate.md";
+/// The challenge of the reference's files.
+const EARLIER: &str = "challenge-2026-10-30-a";
+
+/// Returns the files below a directory by their relative paths.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (mut found, mut pending) = (BTreeMap::new(), vec![directory.to_owned()]);
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            pending.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            found.insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Copies the reference's files to a directory.
+fn copy_stack(target: &Path) {
+    for (path, content) in files(&repository("tests/e2e/data/reference-stack")) {
+        // Programs that run in the repository would read a file with this name.
+        let path = target.join(if path == Path::new("env") { PathBuf::from(".env") } else { path });
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+/// Runs a command in the directory of the rehearsal; its exit code can be any.
+fn report(walkthrough: &Walkthrough, words: &[&str]) -> Value {
+    let mut command = if words[0] == "tao" { tao() } else { bb() };
+    let output = walkthrough.prepare(command.args(&words[1..]).arg("--json")).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{words:?}: {error}: {}", stderr(&output)))
+}
+
+/// Writes a score file as the reference does, of the miner that the rehearsal has played.
+fn write_score(directory: &Path, challenge: &str) {
+    let scores = directory.join("scores");
+    fs::create_dir_all(&scores).unwrap();
+    let score = json!({
+        "challenge_uid": challenge, "challenge_type": "main", "miner_uid": 2, "miner_hotkey": BOB, "utterances": [],
+        "challenge_mean_U": 0.5, "protocol": "s2s_audio_v1", "completed": true,
+    });
+    let name = format!("challenge_score_{challenge}_type_main_miner_2_score_20261030_141207.json");
+    fs::write(scores.join(name), serde_json::to_string_pretty(&score).unwrap()).unwrap();
+}
+
+#[test]
+fn migration_guide_continues_the_files_of_the_reference() {
+    let walkthrough = Walkthrough::with_files(GUIDE, copy_stack);
+    assert_eq!(walkthrough.services.len(), 6);
+    let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
+
+    // The settings of the file, without what the rehearsal replaces.
+    let checked = report(&walkthrough, &["bb", "config", "check"]);
+    let found = checked["findings"].to_string();
+    assert!(found.contains("PG_HOST") && found.contains("BB_SCORE_PARALLELISM"), "{found}");
+    let doctor = report(&walkthrough, &["tao", "doctor", "--role", "runner", "--ntp-server", "127.0.0.1:9"]);
+    let findings = doctor["findings"].as_array().unwrap();
+    let of = |check: &str| findings.iter().filter(|finding| finding["check"] == check).collect::<Vec<_>>();
+    let is_checked = |finding: &&Value| finding["status"] != "fault" && finding["status"] != "skipped";
+    assert!(of("registration").into_iter().all(|finding| is_checked(&finding)), "{doctor:#}");
+    assert!(of("settings").iter().any(|finding| finding["status"] == "warning"), "{doctor:#}");
+
+    let migrated = report(&walkthrough, &["bb", "migrate"]);
+    assert_eq!((&migrated["unreadable"], &migrated["cached_transcripts"]), (&json!([]), &json!(2)), "{migrated:#}");
+    let challenges = migrated["challenges"].as_array().unwrap();
+    let earlier = json!({
+        "challenge_uid": EARLIER, "challenge_type": "main", "scored_miners": 2, "run_logs": 2,
+        "processed_at": "2026-10-30T14:12:07.481516+00:00",
+    });
+    assert!(challenges.contains(&earlier), "{migrated:#}");
+    let own = challenges.iter().find(|challenge| challenge["challenge_uid"] != EARLIER).unwrap();
+    assert_eq!((&own["scored_miners"], &own["run_logs"]), (&json!(1), &json!(1)), "{own:#}");
+
+    // Everything of the reference is as it was.
+    for (path, content) in files(&repository("tests/e2e/data/reference-stack")) {
+        let is_same = || fs::read(walkthrough.folder.path().join(&path)).is_ok_and(|now| now == content);
+        assert!(path == Path::new("env") || is_same(), "{} has changed", path.display());
+    }
+
+    // The reference finds the challenge and the miner in our files by these fields, and does not play them again.
+    let challenge = own["challenge_uid"].as_str().unwrap();
+    let is_score = |path: &Path| {
+        let name = path.to_string_lossy();
+        name.starts_with("challenge_") && name.contains(challenge)
+    };
+    let now = files(&walkthrough.path("scores"));
+    let scores = now.iter().filter(|(path, _)| is_score(path));
+    let documents: Vec<Value> = scores.map(|(_, content)| serde_json::from_slice(content).unwrap()).collect();
+    assert_eq!(documents.len(), 2);
+    for document in documents {
+        let fields =
+            ["challenge_uid", "challenge_type", "miner_uid", "miner_hotkey"].map(|name| document[name].clone());
+        assert_eq!(fields, [json!(challenge), json!("main"), json!(2), json!(BOB)]);
+    }
+
+    // A challenge that the reference has begun is continued: its miner is not called again.
+    let continued = walkthrough.path("continued");
+    write_score(&continued, challenge);
+    let before = files(&continued);
+    let once = ["bb", "runner", "--once", "--miners", "miners.json", "--keep", "continued"];
+    let round = report(&walkthrough, &once);
+    assert_eq!((&round["scored_elsewhere"], &round["miners"]), (&json!([2]), &json!([])), "{round:#}");
+    let after = files(&continued.join("scores"));
+    assert!(before.iter().all(|(path, content)| after.get(path.strip_prefix("scores").unwrap()) == Some(content)));
+}
+
+#[test]
+fn malformed_file_of_the_reference_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_stack(folder.path());
+    let score = folder.path().join("scores/challenge_score_torn_type_main_miner_1_score_20261030_141207.json");
+    fs::write(&score, "{\"challenge_uid\": \"torn\"").unwrap();
+    let output = bb().args(["migrate", "--json"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["unreadable"].as_array().unwrap().len(), 1, "{report:#}");
+    assert!(report["unreadable"][0].as_str().unwrap().contains("torn"), "{report:#}");
+    fs::remove_file(score).unwrap();
+    let text = bb().arg("migrate").current_dir(folder.path()).output().unwrap();
+    assert!(text.status.success(), "{}", stderr(&text));
+    let text = String::from_utf8(text.stdout).unwrap();
+    let listed = format!("{EARLIER} (main): 2 miners scored, 2 run logs, completed 2026-10-30T14:12:07.481516+00:00");
+    for line in [
+        listed.as_str(),
+        "1 challenge with result files; the runner calls none of 2 scored miners again in their challenges",
+        "2 transcripts of faster-whisper models in the cache",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+    }
+}
+
+/// The commands with Docker cannot run here: their paths are those of compose.yml, and there are at most ten.
+#[test]
+fn migration_takes_at_most_ten_commands() {
+    let block = first_block(GUIDE, "Ten commands");
+    let commands: Vec<&str> = block.lines().filter(|line| !line.trim().is_empty()).collect();
+    assert!((5..=10).contains(&commands.len()), "{commands:#?}");
+    let compose = fs::read_to_string(repository("compose.yml")).unwrap();
+    let (_, runner) = compose.split_once("\n  runner:\n").unwrap();
+    let (runner, _) = runner.split_once("\n  # docker compose --profile scale").unwrap();
+    for part in ["scores", "logs", "data"] {
+        assert!(runner.contains(&format!(":/home/taonet/{part}\n")), "{part}");
+        assert!(commands.iter().any(|line| line.contains(part) && line.contains("runner:/home/taonet/")), "{part}");
+    }
+    // Both stacks never run at the same time.
+    let position =
+        |text: &str| commands.iter().position(|line| line.contains(text)).unwrap_or_else(|| panic!("{text}"));
+    assert!(position("docker compose stop") < position("docker compose up --detach --wait"), "{commands:#?}");
+}
+
+#[test]
+fn preflight_of_the_migration_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_stack(folder.path());
+    let lines = first_block(GUIDE, "Preflight");
+    let mut codes = Vec::new();
+    for line in lines.lines().filter_map(|line| line.split(" #").next()).map(str::trim).filter(|line| !line.is_empty())
+    {
+        let words = shlex::split(line).unwrap();
+        let mut command = if words[0] == "tao" { tao() } else { bb() };
+        command
+            .args(&words[1..])
+            .current_dir(folder.path())
+            .env("HOME", folder.path())
+            .env("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9");
+        if words[0] == "tao" {
+            command.args(["--ntp-server", "127.0.0.1:9"]);
+        }
+        let output = command.env("XDG_STATE_HOME", folder.path()).output().unwrap();
+        codes.push((line.to_owned(), output.status.code().unwrap()));
+        assert!(!output.stdout.is_empty(), "{line}: {}", stderr(&output));
+    }
+    // The doctor finds neither a wallet nor a chain here.
+    let expected = [("bb config check", 0), ("bb migrate", 0)].map(|(line, code)| (line.to_owned(), code));
+    assert_eq!(codes.get(..2), Some(&expected[..]));
+    assert!(codes.len() == 3 && codes[2].0 == "tao doctor" && codes[2].1 != 0, "{codes:?}");
+}
