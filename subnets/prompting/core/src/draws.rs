@@ -1,5 +1,7 @@
+use serde::{Deserialize, Serialize};
+
 /// Reproducible random numbers: SplitMix64, whose sequence is part of the file formats and never changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draws(u64);
 
 impl Draws {

@@ -97,6 +97,11 @@ impl Gate {
         self.dimensions
     }
 
+    /// Returns the number of hotkeys with a row.
+    pub fn miners(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Checks a gate that was read from a file.
     ///
     /// # Errors

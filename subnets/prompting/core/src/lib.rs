@@ -30,7 +30,7 @@
 //! ([`Gate::check`]). The crate computes neither embeddings nor probabilities of tokens; `taonet-prompting-neurons`
 //! gives it both.
 //!
-//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by no other crate yet.
+//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`.
 
 mod draws;
 mod gate;
