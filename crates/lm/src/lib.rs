@@ -39,7 +39,7 @@
 //! no authentication: it is meant for loopback addresses.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker`,
-//! `taonet-prompting-neurons` and `tao nineteen`.
+//! `taonet-prompting-neurons`, `tao nineteen` and `tao prompting`.
 
 mod attention;
 mod cache;

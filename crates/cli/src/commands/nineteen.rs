@@ -5,7 +5,6 @@ mod demo;
 mod entry;
 mod explain;
 mod keys;
-mod language_model;
 mod miner;
 mod model;
 mod operation;

@@ -30,7 +30,8 @@
 //! ([`Gate::check`]). The crate computes neither embeddings nor probabilities of tokens; `taonet-prompting-neurons`
 //! gives it both.
 //!
-//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`.
+//! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`, `tao prompting` and
+//! `tao prompt`.
 
 mod draws;
 mod gate;

@@ -69,7 +69,10 @@ pub async fn ask(
     let judged = tokio::task::spawn_blocking(move || judge.rewards(&conversation, answers)).await??;
     let rated = replies.into_iter().zip(judged.rewards);
     let mut answers: Vec<MinerAnswer> = rated.map(|(reply, reward)| answer(reply, reward)).collect();
-    answers.sort_by(|one, other| other.reward.total.total_cmp(&one.reward.total).then(one.took.cmp(&other.took)));
+    answers.sort_by(|one, other| {
+        let by_reward = other.reward.total.total_cmp(&one.reward.total);
+        by_reward.then(one.completion.is_err().cmp(&other.completion.is_err())).then(one.took.cmp(&other.took))
+    });
     Ok(answers)
 }
 

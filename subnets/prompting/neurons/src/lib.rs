@@ -54,7 +54,7 @@
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
 //! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
-//! `taonet-wallet` and `taonet-primitives`. Used by no other crate yet.
+//! `taonet-wallet` and `taonet-primitives`. Used by `tao prompting` and `tao prompt`.
 
 mod ask;
 mod canned;
