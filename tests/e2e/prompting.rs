@@ -3,9 +3,8 @@
 use std::process::Output;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::axon::BOB;
+use crate::chain::{ALICE, BABELBIT, BOB, Chain};
 use crate::support::{Daemon, document, refusal, stderr, tao};
 
 const QUESTION: &str = "What is the capital of Texas?";
@@ -36,49 +35,41 @@ fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
 }
 
 /// Asks a miner in a file.
-fn prompt(folder: &TempDir, address: &str, further: &[&str]) -> Output {
-    let miners = folder.path().join("miners.txt");
+fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
+    let miners = chain.path("miners.txt");
     std::fs::write(&miners, format!("# The only one\n{BOB}@{address}\n")).unwrap();
     let mut command = tao();
-    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--miners"]).arg(miners);
-    command.args(further).output().unwrap()
+    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", chain.url()]);
+    command.arg("--miners").arg(miners).args(further).output().unwrap()
 }
 
 #[test]
 fn question_is_answered_by_a_miner_of_the_chain() {
-    let folder = TempDir::new().unwrap();
-    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
-    let network = chain.url().replace("http", "ws");
-    let alice = ["--netuid", "59", "--key-uri", "//Alice", "--network", &network, "--yes"];
-    for command in [
-        &["register", "--hotkey-ss58", BOB][..],
-        &["register", "--hotkey-ss58", "//Alice"],
-        &["stake", "add", "1000", "--hotkey-ss58", "//Alice", "--no-limit"],
-    ] {
-        let output = tao().args(command).args(alice).output().unwrap();
-        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
-    }
-    let mined = tao().args(["localnet", "to-epoch", "59", "--network", &network]).output().unwrap();
-    assert!(mined.status.success(), "{}", stderr(&mined));
-    let answers = folder.path().join("answers.jsonl");
+    let chain = Chain::with(&["--block-time", "50ms"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--yes"]);
+    let stake = ["stake", "add", "1000", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--no-limit", "--yes"];
+    chain.alice(&stake);
+    // The permit is granted at the first epoch after staking.
+    chain.epoch(BABELBIT);
+    let answers = chain.path("answers.jsonl");
     let lines = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"The capital of Texas is Austin.\"}\n";
     std::fs::write(&answers, lines).unwrap();
     let mut miner = tao();
-    miner.args(["prompting", "miner", "--netuid", "59", "--key-uri", "//Bob", "--network", &network]);
+    miner.args(["prompting", "miner", "--netuid", BABELBIT, "--key-uri", "//Bob", "--network", chain.url()]);
     let miner = Daemon::start(miner.arg("--canned").arg(&answers));
-    let address = miner.url().split_once("://").unwrap().1.to_owned();
+    let address = miner.url().split_once("://").unwrap().1;
 
-    let network = ["--network", &network];
-    let answered = document(&prompt(&folder, &address, &[&network[..], &["--json"]].concat()));
+    let answered = document(&prompt(&chain, address, &["--json"]));
     assert_eq!(answered["completion"], "The capital of Texas is Austin.");
     assert_eq!(answered["hotkey"], BOB);
     let row = &answered["miners"][0];
     assert!(number(row, "reward") > 0.5 && number(&row["parts"], "relevance") > 0.5, "{answered}");
 
-    let printed = prompt(&folder, &address, &network);
-    assert_eq!(String::from_utf8(printed.stdout.clone()).unwrap(), "The capital of Texas is Austin.\n");
+    let printed = prompt(&chain, address, &[]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), "The capital of Texas is Austin.\n");
     assert!(stderr(&printed).contains(BOB) && stderr(&printed).contains("relevance"), "{}", stderr(&printed));
 
-    let error = refusal(&prompt(&folder, "127.0.0.1:9", &network), 1);
-    assert!(error.contains("none of 1 miners answered"), "{error}");
+    let error = refusal(&prompt(&chain, "127.0.0.1:9", &[]), 1);
+    assert!(error.contains("no answer from 1 miner"), "{error}");
 }

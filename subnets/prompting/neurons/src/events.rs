@@ -119,7 +119,7 @@ mod tests {
     fn incomplete_line_loses_only_itself() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
-        assert_eq!(log.read().unwrap(), []);
+        assert!(log.read().unwrap().is_empty());
         log.append(&record("one")).unwrap();
         let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
         file.write_all(b"\n{\"question\": \"half").unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
 use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
-use taonet_primitives::{Hotkey, NetUid, Uid};
+use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
 use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, client};
 
@@ -120,7 +120,7 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
         let best = answers.first().context("there is no miner to ask")?;
         let completion = match &best.completion {
             Ok(completion) => completion,
-            Err(error) => anyhow::bail!("none of {} miners answered; the first one: {error}", answers.len()),
+            Err(error) => anyhow::bail!("no answer from {}; the first error: {error}", counted(answers.len(), "miner")),
         };
         if context.json {
             return context.print_json(&document(best, completion, &answers));
