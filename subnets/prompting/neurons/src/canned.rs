@@ -54,7 +54,7 @@ impl CannedAnswers {
         };
         let scored = self.entries.iter().map(|(known, answer)| (similarity(known), answer));
         let best = scored.filter(|(score, _)| *score > 0.0).max_by(|(one, _), (other, _)| one.total_cmp(other));
-        best.map_or(UNKNOWN, |(_, answer)| answer)
+        best.map_or(UNKNOWN, |(_, answer)| answer.as_str())
     }
 }
 

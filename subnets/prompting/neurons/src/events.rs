@@ -79,7 +79,7 @@ impl EventLog {
             std::fs::rename(&self.path, self.path.with_extension("old.jsonl"))?;
         }
         // The line break comes first: a line that a killed process left incomplete does not spoil the next one.
-        let line = [b"\n", serde_json::to_vec(record)?.as_slice()].concat();
+        let line = [b"\n".as_slice(), &serde_json::to_vec(record)?].concat();
         OpenOptions::new().create(true).append(true).open(&self.path)?.write_all(&line)
     }
 

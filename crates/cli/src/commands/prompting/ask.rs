@@ -74,6 +74,8 @@ impl PromptArgs {
         if let Some(file) = &self.miners {
             let text = input::read_text(file)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            // Uids have 16 bits.
+            let lines = lines.take(usize::from(u16::MAX));
             return (0..).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
