@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
 use crate::network::Network;
-use crate::template::ChatTemplate;
+use crate::template::{ChatTemplate, Turn};
 use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
 
 /// A message of a conversation.
@@ -130,9 +130,23 @@ impl LanguageModel {
     /// # Errors
     /// [`ModelError::Template`] when the model's chat template rejects the conversation, or a loaded model has none.
     pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Result<Vec<u32>, ModelError> {
+        self.prompt(messages, if continues { Turn::Continued } else { Turn::Answer })
+    }
+
+    /// Encodes a conversation as a prompt for the assistant's turn, like [`chat_prompt`](Self::chat_prompt). A reasoning
+    /// model, such as Qwen 3, answers without thinking first, if its chat template supports that.
+    ///
+    /// # Errors
+    /// See [`chat_prompt`](Self::chat_prompt).
+    pub fn direct_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, ModelError> {
+        self.prompt(messages, Turn::Direct)
+    }
+
+    fn prompt(&self, messages: &[Message], turn: Turn) -> Result<Vec<u32>, ModelError> {
         if let Some(template) = &self.template {
-            return self.vocabulary.encode_steering(&template.render(messages, continues)?);
+            return self.vocabulary.encode_steering(&template.render(messages, turn)?);
         }
+        let continues = turn == Turn::Continued;
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
         let begin =
             begin.ok_or_else(|| ModelError::Template("the model has none; hint: use completions".to_owned()))?;
