@@ -38,6 +38,7 @@ mod scoring_tools;
 #[cfg(unix)]
 mod scripts;
 mod settings;
+mod shortening;
 mod speech;
 mod support;
 mod test_miner;
