@@ -1,4 +1,4 @@
-//! The Llama architecture: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
+//! The Llama family: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use candle_nn::rotary_emb::rope;
 use crate::attention::Heads;
 use crate::linear::{Linear, Weight};
 use crate::noise::Noise;
-use crate::{KvCache, LlamaConfig, ModelError};
+use crate::{KvCache, LlamaConfig, LlamaKind, ModelError};
 
 #[derive(Debug)]
 pub(crate) struct Layer {
@@ -17,11 +17,20 @@ pub(crate) struct Layer {
     pub(crate) query: Linear,
     pub(crate) key: Linear,
     pub(crate) value: Linear,
+    /// Norms of each head's queries and keys.
+    pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) output: Linear,
     pub(crate) feed_forward_norm: Tensor,
     pub(crate) gate: Linear,
     pub(crate) up: Linear,
     pub(crate) down: Linear,
+}
+
+/// Weights of the norms of each head's queries and keys: one value per value of a head, for all heads.
+#[derive(Debug)]
+pub(crate) struct HeadNorms {
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
 }
 
 /// The tensors of a model.
@@ -41,7 +50,7 @@ pub(crate) struct Projected {
     pub(crate) value: Tensor,
 }
 
-/// A Llama model. Activations are 32-bit floats.
+/// A model of the Llama family. Activations are 32-bit floats.
 #[derive(Debug)]
 pub struct Llama {
     config: LlamaConfig,
@@ -63,8 +72,8 @@ impl Llama {
     /// [`ModelError::Config`] when the dimensions are inconsistent.
     pub fn random(config: LlamaConfig, seed: u64) -> Result<Self, ModelError> {
         config.check()?;
-        let LlamaConfig { vocabulary, hidden, intermediate, .. } = config;
-        let kv = config.kv_heads * config.head_size();
+        let LlamaConfig { kind, vocabulary, hidden, intermediate, head_size, .. } = config;
+        let (width, kv) = (config.query_width(), config.kv_width());
         let random = |name: &str, rows: usize, columns: usize, spread: f64| -> Result<Tensor, ModelError> {
             let mut noise = Noise::named(seed, name);
             let scale = spread / (columns as f64).sqrt();
@@ -74,12 +83,26 @@ impl Llama {
         let ones = || Ok::<_, ModelError>(Tensor::ones(hidden, DType::F32, &Device::Cpu)?);
         let layer = |index: usize| -> Result<Layer, ModelError> {
             let random = |name: &str, rows, columns| random(&format!("layers.{index}.{name}"), rows, columns, 1.0);
+            // Numbers with the standard deviation 1 / sqrt(length).
+            let vector = |name: &str, length| Ok::<_, ModelError>(random(name, 1, length)?.squeeze(0)?);
+            let projection = |name: &str, rows| -> Result<Linear, ModelError> {
+                let weight = Weight::Dense(random(name, rows, hidden)?);
+                let bias = (kind == LlamaKind::Qwen2).then(|| vector(&format!("{name}.bias"), rows)).transpose()?;
+                Ok(Linear { weight, bias })
+            };
+            let head_norm = |name: &str| Ok::<_, ModelError>((vector(name, head_size)? + 1.0)?);
+            let head_norms = if kind == LlamaKind::Qwen3 {
+                Some(HeadNorms { query: head_norm("query_norm")?, key: head_norm("key_norm")? })
+            } else {
+                None
+            };
             Ok(Layer {
                 attention_norm: ones()?,
-                query: random("query", hidden, hidden)?.into(),
-                key: random("key", kv, hidden)?.into(),
-                value: random("value", kv, hidden)?.into(),
-                output: random("output", hidden, hidden)?.into(),
+                query: projection("query", width)?,
+                key: projection("key", kv)?,
+                value: projection("value", kv)?,
+                head_norms,
+                output: random("output", hidden, width)?.into(),
                 feed_forward_norm: ones()?,
                 gate: random("gate", intermediate, hidden)?.into(),
                 up: random("up", intermediate, hidden)?.into(),
@@ -101,6 +124,11 @@ impl Llama {
         config.check()?;
         let Weights { embeddings, layers, norm, head, frequencies } = weights;
         Ok(Self { config, embeddings, layers, norm, head, frequencies })
+    }
+
+    /// Returns the name of the architecture.
+    pub const fn architecture(&self) -> &'static str {
+        self.config.kind.as_str()
     }
 
     /// Returns the model's dimensions.
@@ -154,10 +182,10 @@ impl Llama {
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
         let (cos, sin) = self.rotations(cache.tokens()..cache.tokens() + tokens.len());
-        let shape = (tokens.len(), self.config.head_size() / 2);
+        let shape = (tokens.len(), self.config.head_size / 2);
         let table = |values| Tensor::from_vec(values, shape, self.norm.device());
         let (cos, sin) = (table(cos)?, table(sin)?);
-        let heads = Heads { query: self.config.heads, kv: self.config.kv_heads, size: self.config.head_size() };
+        let heads = Heads { query: self.config.heads, kv: self.config.kv_heads, size: self.config.head_size };
         let hidden = self.run(tokens, |layer, projected| {
             // (1, heads, tokens, size) for the rotation
             let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, &cos, &sin)?.squeeze(0)?);
@@ -180,16 +208,29 @@ impl Llama {
         let mut hidden = self.embeddings.select(&ids)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
-            let projected = Projected {
+            let mut projected = Projected {
                 query: layer.query.forward(&normed)?,
                 key: layer.key.forward(&normed)?,
                 value: layer.value.forward(&normed)?,
             };
+            if let Some(HeadNorms { query, key }) = &layer.head_norms {
+                projected.query = self.with_normed_heads(&projected.query, query)?;
+                projected.key = self.with_normed_heads(&projected.key, key)?;
+            }
             let attended = attend(index, projected)?;
             hidden = (hidden + layer.output.forward(&attended)?)?;
             hidden = (&hidden + self.feed_forward(layer, &hidden)?)?;
         }
         Ok(hidden)
+    }
+
+    /// Applies an RMS norm to each head of each row.
+    fn with_normed_heads(&self, rows: &Tensor, norm: &Tensor) -> Result<Tensor, ModelError> {
+        let (tokens, width) = rows.dims2()?;
+        let size = self.config.head_size;
+        let heads = rows.reshape((tokens * (width / size), size))?;
+        let normed = rms_norm(&heads.contiguous()?, norm, self.config.norm_eps as f32)?;
+        Ok(normed.reshape((tokens, width))?)
     }
 
     fn feed_forward(&self, layer: &Layer, hidden: &Tensor) -> Result<Tensor, ModelError> {
@@ -201,7 +242,7 @@ impl Llama {
 
 /// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF files; empty for none.
 pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
-    let size = config.head_size();
+    let size = config.head_size;
     let frequency = |pair: usize| {
         let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
         let divisor = divisors.get(pair).copied().unwrap_or(1.0);

@@ -9,7 +9,7 @@ use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
 use crate::network::Network;
 use crate::template::{ChatTemplate, Turn};
-use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
+use crate::{Generation, KvCache, Llama, LlamaConfig, LlamaKind, LoadError, ModelError, Sampling, Vocabulary};
 
 /// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,12 +60,14 @@ impl LanguageModel {
     pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
+            kind: LlamaKind::Llama,
             vocabulary: vocabulary.len(),
             hidden,
             intermediate: hidden * 8 / 3,
             layers,
             heads: 6,
             kv_heads: 2,
+            head_size: LlamaConfig::shared_head_size(hidden, 6),
             context: 4_096,
             rope_theta: 10_000.0,
             rope_scaling: None,
@@ -74,7 +76,7 @@ impl LanguageModel {
         Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
     }
 
-    /// Loads a Llama model from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
+    /// Loads a model of the Llama family from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
     /// `model.safetensors` (or parts with an index), `tokenizer.json`, and for chats a template in
     /// `tokenizer_config.json` or `chat_template.jinja`.
     ///

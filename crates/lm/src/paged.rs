@@ -60,7 +60,7 @@ impl PagedCache {
         if needed > self.free.len() + (self.most_blocks - self.blocks.len()) {
             return None;
         }
-        let width = self.config.layers * BLOCK * self.kv_width();
+        let width = self.config.layers * BLOCK * self.config.kv_width();
         let pages = (0..needed).map(|_| {
             self.free.pop().unwrap_or_else(|| {
                 self.blocks.push(Block { keys: vec![0.0; width], values: vec![0.0; width] });
@@ -77,7 +77,7 @@ impl PagedCache {
 
     /// Extends the table of rotations to the greatest position of these rows.
     fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
-        let known = self.cos.len() / (self.config.head_size() / 2);
+        let known = self.cos.len() / (self.config.head_size / 2);
         let needed = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
         if needed > known {
             let (cos, sin) = model.rotations(known..needed);
@@ -86,15 +86,11 @@ impl PagedCache {
         }
     }
 
-    const fn kv_width(&self) -> usize {
-        self.config.kv_heads * self.config.head_size()
-    }
-
     /// Returns the block of a token's keys and values, and their range within the block.
     fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
         let block = *pages.0.get(position / BLOCK)?;
-        let start = (layer * BLOCK + position % BLOCK) * self.kv_width();
-        Some((block, start..start + self.kv_width()))
+        let start = (layer * BLOCK + position % BLOCK) * self.config.kv_width();
+        Some((block, start..start + self.config.kv_width()))
     }
 
     /// Stores the rows' keys and values of one layer, and computes each row's attention up to its own position.
@@ -107,7 +103,7 @@ impl PagedCache {
     ) -> Result<Tensor, ModelError> {
         let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let (mut query, mut key, value) = (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
-        let (width, kv) = (self.config.hidden, self.kv_width());
+        let (width, kv) = (self.config.query_width(), self.config.kv_width());
         for (row, (query, key)) in rows.iter().zip(query.chunks_exact_mut(width).zip(key.chunks_exact_mut(kv))) {
             self.rotate(query, row.position);
             self.rotate(key, row.position);
@@ -133,7 +129,7 @@ impl PagedCache {
     /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from each half of the
     /// head.
     fn rotate(&self, heads: &mut [f32], position: usize) {
-        let half = self.config.head_size() / 2;
+        let half = self.config.head_size / 2;
         let range = position * half..(position + 1) * half;
         let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else { return };
         for head in heads.chunks_exact_mut(2 * half) {
@@ -146,7 +142,7 @@ impl PagedCache {
 
     /// Computes the attention of one token over its sequence up to itself.
     fn mix(&self, layer: usize, position: usize, pages: &Pages, query: &[f32], mixed: &mut [f32]) -> Option<()> {
-        let size = self.config.head_size();
+        let size = self.config.head_size;
         let shared = self.config.heads / self.config.kv_heads;
         let (tokens, scale) = (position + 1, 1.0 / (size as f32).sqrt());
         // A row of scores for each head.
@@ -208,7 +204,7 @@ impl Llama {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KvCache, LanguageModel};
+    use crate::{KvCache, LanguageModel, LlamaKind};
 
     fn row(sequence: usize, token: u32, position: usize) -> Row {
         Row { sequence, token, position }
@@ -216,8 +212,13 @@ mod tests {
 
     #[test]
     fn sequences_in_one_step_are_those_of_a_cache_of_their_own() {
-        let model = LanguageModel::random("m", 3, 5).unwrap();
-        let llama = model.llama();
+        let config = *LanguageModel::random("m", 3, 5).unwrap().llama().config();
+        for (kind, head_size) in [(LlamaKind::Llama, 16), (LlamaKind::Qwen2, 16), (LlamaKind::Qwen3, 24)] {
+            check_sequences(&Llama::random(LlamaConfig { kind, head_size, ..config }, 5).unwrap());
+        }
+    }
+
+    fn check_sequences(llama: &Llama) {
         let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
         let mut cache = PagedCache::new(llama, 256);
         // Released blocks are reused.

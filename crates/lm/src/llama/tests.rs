@@ -2,17 +2,29 @@ use super::*;
 
 fn config() -> LlamaConfig {
     LlamaConfig {
+        kind: LlamaKind::Llama,
         vocabulary: 40,
         hidden: 24,
         intermediate: 36,
         layers: 2,
         heads: 4,
         kv_heads: 2,
+        head_size: 6,
         context: 32,
         rope_theta: 10_000.0,
         rope_scaling: None,
         norm_eps: 1e-5,
     }
+}
+
+/// Returns the dimensions of each architecture.
+fn configs() -> [LlamaConfig; 3] {
+    // The heads of Qwen 3 are wider than their share of the residual stream.
+    [(LlamaKind::Llama, 6), (LlamaKind::Qwen2, 6), (LlamaKind::Qwen3, 10)].map(|(kind, head_size)| LlamaConfig {
+        kind,
+        head_size,
+        ..config()
+    })
 }
 
 fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
@@ -22,6 +34,15 @@ fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
 fn normed(vector: &[f64]) -> Vec<f64> {
     let mean = vector.iter().map(|x| x * x).sum::<f64>() / vector.len() as f64;
     vector.iter().map(|x| x / (mean + 1e-5).sqrt()).collect()
+}
+
+/// Norms each head of a vector.
+fn normed_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
+    vector.chunks(norm.len()).flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale)).collect()
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
 
 fn add(one: &mut [f64], other: &[f64]) {
@@ -50,22 +71,36 @@ fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
 #[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
 fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
-    let size = config.hidden / config.heads;
+    let size = config.head_size;
     let embeddings = Llama::rows(&model.embeddings);
     let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
     for layer in &model.layers {
         let project = |layer: &Linear| {
-            let rows = Llama::rows(&layer.weight);
-            stream.iter().map(|hidden| times(&rows, &normed(hidden))).collect::<Vec<_>>()
+            let (rows, bias) = (Llama::rows(&layer.weight), layer.bias.as_ref().map(values));
+            let output = |hidden: &Vec<f64>| {
+                let mut output = times(&rows, &normed(hidden));
+                if let Some(bias) = &bias {
+                    add(&mut output, bias);
+                }
+                output
+            };
+            stream.iter().map(output).collect::<Vec<_>>()
         };
+        let norm_heads = |vectors: Vec<Vec<f64>>, norm: Option<&Tensor>| match norm.map(values) {
+            None => vectors,
+            Some(norm) => vectors.iter().map(|vector| normed_heads(vector, &norm)).collect(),
+        };
+        let norms = layer.head_norms.as_ref();
         let turn = |vectors: Vec<Vec<f64>>, heads| {
             vectors.iter().enumerate().map(|(position, vector)| turned(vector, heads, position)).collect::<Vec<_>>()
         };
-        let (queries, keys) = (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
+        let queries = norm_heads(project(&layer.query), norms.map(|norms| &norms.query));
+        let keys = norm_heads(project(&layer.key), norms.map(|norms| &norms.key));
+        let (queries, keys) = (turn(queries, config.heads), turn(keys, config.kv_heads));
         let values = project(&layer.value);
         let output = Llama::rows(&layer.output.weight);
         for position in 0..tokens.len() {
-            let mut mixed = vec![0.0; config.hidden];
+            let mut mixed = vec![0.0; config.heads * size];
             for head in 0..config.heads {
                 let shared = head / (config.heads / config.kv_heads);
                 let query = &queries[position][head * size..(head + 1) * size];
@@ -105,26 +140,30 @@ const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
 
 #[test]
 fn logits_are_those_of_the_architecture() {
-    let model = Llama::random(config(), 11).unwrap();
-    let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-    for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
-        assert!((f64::from(*found) - expected).abs() < 2e-3, "{found}, expected {expected}");
+    for config in configs() {
+        let model = Llama::random(config, 11).unwrap();
+        let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
+            assert!((f64::from(*found) - expected).abs() < 2e-3, "{config:?}: {found}, expected {expected}");
+        }
     }
 }
 
 #[test]
 fn a_cache_changes_nothing() {
-    let model = Llama::random(config(), 11).unwrap();
-    let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-    let mut cache = KvCache::default();
-    let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
-    pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
-    for token in &TOKENS[7..] {
-        pieces.push(model.next(&[*token], &mut cache).unwrap());
-    }
-    assert_eq!(cache.tokens(), TOKENS.len());
-    for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
-        assert!((one - other).abs() < 1e-3, "{one} {other}");
+    for config in configs() {
+        let model = Llama::random(config, 11).unwrap();
+        let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        let mut cache = KvCache::default();
+        let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
+        pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
+        for token in &TOKENS[7..] {
+            pieces.push(model.next(&[*token], &mut cache).unwrap());
+        }
+        assert_eq!(cache.tokens(), TOKENS.len());
+        for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
+            assert!((one - other).abs() < 1e-3, "{one} {other}");
+        }
     }
 }
 
@@ -141,7 +180,9 @@ fn what_does_not_fit_is_refused() {
     for broken in [
         LlamaConfig { heads: 5, ..config() },
         LlamaConfig { kv_heads: 3, ..config() },
-        LlamaConfig { hidden: 20, ..config() },
+        LlamaConfig { head_size: 5, ..config() },
+        LlamaConfig { head_size: 0, ..config() },
+        LlamaConfig { head_size: usize::MAX - 1, ..config() },
         LlamaConfig { layers: 0, ..config() },
     ] {
         assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");

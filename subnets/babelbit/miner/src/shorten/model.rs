@@ -7,24 +7,28 @@ use taonet_lm::{KvCache, LanguageModel, Message, ModelError};
 use super::{PhraseModel, ProposalError, ProposalLimits};
 
 /// Instructions for the model.
-const INSTRUCTIONS: &str = "You shorten what a speaker says. Keep every fact, name, number and negation. Use plain \
-    English and no more words than the speaker. Answer with the shortened sentence only.";
-/// Phrases and their answers, which show a small model what the instructions mean.
+const INSTRUCTIONS: &str = "You make spoken sentences shorter. Leave out needless words. Keep the meaning and every \
+    fact, name, number and negation.";
+/// Phrases and their answers, which show a small model what the instructions mean. Each answer is shorter: after an
+/// example whose answer is the phrase itself, a small model repeats most phrases.
 const EXAMPLES: [(&str, &str); 5] = [
     (
         "i would just like to say that we are very happy to see all of you here today",
-        "we are very happy to see you all here today",
+        "we are happy to see you all today",
     ),
     (
         "what i am trying to tell you is that the train does not stop at this station",
         "the train does not stop at this station",
     ),
-    ("it is the case that there are three people who want to buy the house", "three people want to buy the house"),
+    (
+        "it is the case that there are three people who want to buy the old house",
+        "three people want to buy the old house",
+    ),
     (
         "my brother who lives in the city told me that he will come and visit us on sunday",
-        "my brother in the city will visit us on sunday",
+        "my brother will visit us on sunday",
     ),
-    ("the weather was cold", "the weather was cold"),
+    ("and at this moment he is of the opinion that it would be better to wait", "and he thinks it is better to wait"),
 ];
 /// Number of tokens of a prompt that are read between two looks at the clock.
 const STEP: usize = 16;
