@@ -46,8 +46,8 @@ pub enum LoadError {
     },
     /// The model's architecture or weight format is unsupported.
     #[error(
-        "{path}: {what} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2), a GGUF \
-             file or safetensors without quantisation"
+        "{path}: {what} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2) in a \
+             GGUF file or in safetensors without quantisation, or Gemma 3 in a GGUF file"
     )]
     Foreign {
         /// Path of the file.
@@ -151,7 +151,7 @@ pub(crate) struct Checkpoint<N> {
 pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
     let model_type = json::<KindFile>(&path)?.model_type;
-    let Some(kind) = LlamaKind::named(&model_type) else {
+    let Some(kind) = kind_of_directory(&model_type) else {
         return Err(LoadError::Foreign { path, what: format!("model_type {model_type:?}") });
     };
     llama_of(kind, directory, &path, Device::Cpu, None)
@@ -161,7 +161,7 @@ pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadErro
 pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Network>, LoadError> {
     let path = directory.join("config.json");
     let model_type = json::<KindFile>(&path)?.model_type;
-    if let Some(kind) = LlamaKind::named(&model_type) {
+    if let Some(kind) = kind_of_directory(&model_type) {
         let Checkpoint { network, begin, ends } = llama_of(kind, directory, &path, device, bits)?;
         return Ok(Checkpoint { network: Network::Llama(network), begin, ends });
     }
@@ -176,6 +176,12 @@ pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Resu
         }
         kind => Err(LoadError::Foreign { what: format!("model_type {kind:?}"), path }),
     }
+}
+
+/// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files only, since its norms and
+/// configuration have another form in directories.
+fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
+    LlamaKind::named(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
 }
 
 fn llama_of(

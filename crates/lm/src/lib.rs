@@ -1,7 +1,7 @@
 //! Language models on candle.
 //!
-//! - [`Llama`]: the architectures Llama, Qwen 2 (also 2.5) and Qwen 3 ([`LlamaKind`]) with a key-value cache. Its
-//!   weights are loaded from a directory or, without any download, generated from a seed;
+//! - [`Llama`]: the architectures Llama, Qwen 2 (also 2.5), Qwen 3 and Gemma 3 ([`LlamaKind`]) with a key-value cache.
+//!   Its weights are loaded from a directory (except Gemma's), a GGUF file or, without any download, generated from a seed;
 //! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with weights of 32, 8 or 4
 //!   bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its
 //!   computation;
@@ -63,7 +63,7 @@ mod vocabulary;
 pub use cache::KvCache;
 pub use causal::{CausalModel, Compute, LoadOptions};
 pub use checkpoint::LoadError;
-pub use config::{LlamaConfig, LlamaKind, ModelError, RopeScaling};
+pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
 pub use generate::{Finish, Generation, Sampling, Step};
 pub use linear::Bits;

@@ -20,6 +20,8 @@ pub(crate) struct Layer {
     /// Norms of each head's queries and keys.
     pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) output: Linear,
+    /// Norms of the outputs of the attention and of the feed-forward layer.
+    pub(crate) output_norms: Option<OutputNorms>,
     pub(crate) feed_forward_norm: Tensor,
     pub(crate) gate: Linear,
     pub(crate) up: Linear,
@@ -31,6 +33,13 @@ pub(crate) struct Layer {
 pub(crate) struct HeadNorms {
     pub(crate) query: Tensor,
     pub(crate) key: Tensor,
+}
+
+/// Weights of the norms of the outputs of a layer's two parts.
+#[derive(Debug)]
+pub(crate) struct OutputNorms {
+    pub(crate) attention: Tensor,
+    pub(crate) feed_forward: Tensor,
 }
 
 /// The tensors of a model.
@@ -59,6 +68,8 @@ pub struct Llama {
     norm: Tensor,
     head: Linear,
     frequencies: Vec<f32>,
+    /// Frequencies of the rotary embeddings of local layers; empty without such layers.
+    local_frequencies: Vec<f32>,
 }
 
 /// Standard deviation of the logits of a model with random weights: high enough that few tokens have most of the
@@ -90,9 +101,15 @@ impl Llama {
                 let bias = (kind == LlamaKind::Qwen2).then(|| vector(&format!("{name}.bias"), rows)).transpose()?;
                 Ok(Linear { weight, bias })
             };
-            let head_norm = |name: &str| Ok::<_, ModelError>((vector(name, head_size)? + 1.0)?);
-            let head_norms = if kind == LlamaKind::Qwen3 {
-                Some(HeadNorms { query: head_norm("query_norm")?, key: head_norm("key_norm")? })
+            let norm = |name: &str, length| Ok::<_, ModelError>((vector(name, length)? + 1.0)?);
+            let head_norms = if kind.has_head_norms() {
+                Some(HeadNorms { query: norm("query_norm", head_size)?, key: norm("key_norm", head_size)? })
+            } else {
+                None
+            };
+            let output_norms = if kind == LlamaKind::Gemma3 {
+                let attention = norm("attention_output_norm", hidden)?;
+                Some(OutputNorms { attention, feed_forward: norm("feed_forward_output_norm", hidden)? })
             } else {
                 None
             };
@@ -103,6 +120,7 @@ impl Llama {
                 value: projection("value", kv)?,
                 head_norms,
                 output: random("output", hidden, width)?.into(),
+                output_norms,
                 feed_forward_norm: ones()?,
                 gate: random("gate", intermediate, hidden)?.into(),
                 up: random("up", intermediate, hidden)?.into(),
@@ -123,7 +141,10 @@ impl Llama {
     pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
         config.check()?;
         let Weights { embeddings, layers, norm, head, frequencies } = weights;
-        Ok(Self { config, embeddings, layers, norm, head, frequencies })
+        let local =
+            config.local.map(|local| LlamaConfig { rope_theta: local.rope_theta, rope_scaling: None, ..config });
+        let local_frequencies = local.map_or_else(Vec::new, |config| self::frequencies(&config, &[]));
+        Ok(Self { config, embeddings, layers, norm, head, frequencies, local_frequencies })
     }
 
     /// Returns the name of the architecture.
@@ -173,22 +194,32 @@ impl Llama {
     }
 
     /// Computes the cosines and sines of the rotary embeddings at some positions: for each position, a row of half the
-    /// head size. Nothing is computed in advance for the whole context, whose length is only a number in a file.
-    pub(crate) fn rotations(&self, positions: Range<usize>) -> (Vec<f32>, Vec<f32>) {
-        let angles = positions.flat_map(|position| self.frequencies.iter().map(move |step| position as f32 * step));
+    /// head size; without rows for local layers that the model lacks. Nothing is computed in advance for the whole
+    /// context, whose length is only a number in a file.
+    pub(crate) fn rotations(&self, positions: Range<usize>, are_local: bool) -> (Vec<f32>, Vec<f32>) {
+        let frequencies = if are_local { &self.local_frequencies } else { &self.frequencies };
+        let angles = positions.flat_map(|position| frequencies.iter().map(move |step| position as f32 * step));
         angles.map(|angle| (angle.cos(), angle.sin())).unzip()
     }
 
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
-        let (cos, sin) = self.rotations(cache.tokens()..cache.tokens() + tokens.len());
-        let shape = (tokens.len(), self.config.head_size / 2);
-        let table = |values| Tensor::from_vec(values, shape, self.norm.device());
-        let (cos, sin) = (table(cos)?, table(sin)?);
-        let heads = Heads { query: self.config.heads, kv: self.config.kv_heads, size: self.config.head_size };
+        let positions = cache.tokens()..cache.tokens() + tokens.len();
+        let tables = |are_local| -> Result<(Tensor, Tensor), ModelError> {
+            let (cos, sin) = self.rotations(positions.clone(), are_local);
+            let shape = (tokens.len(), self.config.head_size / 2);
+            let table = |values| Tensor::from_vec(values, shape, self.norm.device());
+            Ok((table(cos)?, table(sin)?))
+        };
+        let global_tables = tables(false)?;
+        let local_tables = self.config.local.map(|_| tables(true)).transpose()?;
+        let (query, kv, size) = (self.config.heads, self.config.kv_heads, self.config.head_size);
         let hidden = self.run(tokens, |layer, projected| {
+            let local = self.config.local_layer(layer);
+            let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
+            let (cos, sin) = local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
             // (1, heads, tokens, size) for the rotation
-            let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, &cos, &sin)?.squeeze(0)?);
+            let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?);
             let (query, key) = (rotated(&projected.query)?, rotated(&projected.key)?);
             heads.attend(layer, &query, &key, &heads.split(&projected.value)?, cache)
         })?;
@@ -206,6 +237,9 @@ impl Llama {
     ) -> Result<Tensor, ModelError> {
         let ids = Tensor::new(tokens, self.norm.device())?;
         let mut hidden = self.embeddings.select(&ids)?;
+        if self.config.kind == LlamaKind::Gemma3 {
+            hidden = (hidden * (self.config.hidden as f64).sqrt())?;
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
             let mut projected = Projected {
@@ -218,8 +252,12 @@ impl Llama {
                 projected.key = self.with_normed_heads(&projected.key, key)?;
             }
             let attended = attend(index, projected)?;
-            hidden = (hidden + layer.output.forward(&attended)?)?;
-            hidden = (&hidden + self.feed_forward(layer, &hidden)?)?;
+            let attended = layer.output.forward(&attended)?;
+            hidden =
+                (hidden + self.output_normed(attended, layer.output_norms.as_ref().map(|norms| &norms.attention))?)?;
+            let fed = self.feed_forward(layer, &hidden)?;
+            hidden =
+                (hidden + self.output_normed(fed, layer.output_norms.as_ref().map(|norms| &norms.feed_forward))?)?;
         }
         Ok(hidden)
     }
@@ -233,9 +271,20 @@ impl Llama {
         Ok(normed.reshape((tokens, width))?)
     }
 
+    /// Applies the norm of an output, if there is one.
+    fn output_normed(&self, output: Tensor, norm: Option<&Tensor>) -> Result<Tensor, ModelError> {
+        match norm {
+            Some(norm) => Ok(rms_norm(&output.contiguous()?, norm, self.config.norm_eps as f32)?),
+            None => Ok(output),
+        }
+    }
+
     fn feed_forward(&self, layer: &Layer, hidden: &Tensor) -> Result<Tensor, ModelError> {
         let normed = rms_norm(hidden, &layer.feed_forward_norm, self.config.norm_eps as f32)?;
-        let gated = (silu(&layer.gate.forward(&normed)?)? * layer.up.forward(&normed)?)?;
+        let gate = layer.gate.forward(&normed)?;
+        // candle's `gelu` is the approximation with tanh, with which Gemma was trained.
+        let gate = if self.config.kind == LlamaKind::Gemma3 { gate.gelu()? } else { silu(&gate)? };
+        let gated = (gate * layer.up.forward(&normed)?)?;
         layer.down.forward(&gated)
     }
 }

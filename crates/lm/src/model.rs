@@ -68,6 +68,7 @@ impl LanguageModel {
             heads: 6,
             kv_heads: 2,
             head_size: LlamaConfig::shared_head_size(hidden, 6),
+            local: None,
             context: 4_096,
             rope_theta: 10_000.0,
             rope_scaling: None,

@@ -2,14 +2,24 @@
 
 use std::path::Path;
 
+use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::gguf::Gguf;
 use super::tensors::Tensors;
 use super::{Ids, LoadError};
 use crate::linear::Linear;
-use crate::llama::{HeadNorms, Layer, Weights, frequencies};
-use crate::{Llama, LlamaConfig, LlamaKind, ModelError, RopeScaling};
+use crate::llama::{HeadNorms, Layer, OutputNorms, Weights, frequencies};
+use crate::{Llama, LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
+
+/// Base of the rotary embeddings of Gemma's local layers. Files do not have it.
+const GEMMA_LOCAL_THETA: f64 = 10_000.0;
+/// Default base of the rotary embeddings of Gemma's global layers.
+const GEMMA_GLOBAL_THETA: f64 = 1_000_000.0;
+/// Every sixth layer of Gemma is global. Files do not have this number.
+const GEMMA_PERIOD: usize = 6;
+/// Names of Gemma's norms of the outputs of the attention and of the feed-forward layer in GGUF files.
+const GEMMA_OUTPUT_NORMS: [&str; 2] = ["post_attention_norm", "post_ffw_norm"];
 
 /// Fields of `config.json` that affect the computation.
 #[derive(Debug, Deserialize)]
@@ -103,6 +113,7 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
         heads,
         kv_heads: file.num_key_value_heads.unwrap_or(heads),
         head_size,
+        local: None,
         context: file.max_position_embeddings,
         rope_theta,
         rope_scaling,
@@ -119,9 +130,17 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
     }
     let (hidden, heads) = (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
     let own_size = match kind {
-        LlamaKind::Qwen3 => file.optional_count(&name("attention.key_length"))?,
+        LlamaKind::Qwen3 | LlamaKind::Gemma3 => file.optional_count(&name("attention.key_length"))?,
         LlamaKind::Llama | LlamaKind::Qwen2 => None,
     };
+    let local = match kind {
+        LlamaKind::Gemma3 => {
+            let window = file.count(&name("attention.sliding_window"))?;
+            Some(LocalLayers { window, rope_theta: GEMMA_LOCAL_THETA, period: GEMMA_PERIOD })
+        }
+        LlamaKind::Llama | LlamaKind::Qwen2 | LlamaKind::Qwen3 => None,
+    };
+    let default_theta = if kind == LlamaKind::Gemma3 { GEMMA_GLOBAL_THETA } else { 10_000.0 };
     let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
     let rotated = name("rope.dimension_count");
     if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
@@ -139,8 +158,9 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
         heads,
         kv_heads: file.optional_count(&name("attention.head_count_kv"))?.unwrap_or(heads),
         head_size,
+        local,
         context: file.count(&name("context_length"))?,
-        rope_theta: file.number(&name("rope.freq_base"))?.unwrap_or(10_000.0),
+        rope_theta: file.number(&name("rope.freq_base"))?.unwrap_or(default_theta),
         rope_scaling: None,
         norm_eps: file.number(&epsilon)?.ok_or_else(|| file.wrong(&epsilon, "is missing"))?,
     })
@@ -226,9 +246,17 @@ fn build(
             names.parts.map(|part| format!("{prefix}.{part}"));
         let attention_norm = tensors.floats(&format!("{attention_norm}.weight"), &[hidden])?;
         let feed_forward_norm = tensors.floats(&format!("{feed_forward_norm}.weight"), &[hidden])?;
-        let head_norms = match config.kind {
-            LlamaKind::Qwen3 => Some(head_norms(names, &prefix, config.head_size, tensors)?),
-            LlamaKind::Llama | LlamaKind::Qwen2 => None,
+        let head_norms = if config.kind.has_head_norms() {
+            let [query, key] = norms(names.head_norms, &prefix, config.head_size, tensors)?;
+            Some(HeadNorms { query, key })
+        } else {
+            None
+        };
+        let output_norms = if config.kind == LlamaKind::Gemma3 {
+            let [attention, feed_forward] = norms(GEMMA_OUTPUT_NORMS, &prefix, hidden, tensors)?;
+            Some(OutputNorms { attention, feed_forward })
+        } else {
+            None
         };
         let mut projection = |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
             if config.kind == LlamaKind::Qwen2 {
@@ -243,7 +271,19 @@ fn build(
         let output = linear(&output, [hidden, width])?;
         let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
         let down = linear(&down, [hidden, intermediate])?;
-        layers.push(Layer { attention_norm, query, key, value, head_norms, output, feed_forward_norm, gate, up, down });
+        layers.push(Layer {
+            attention_norm,
+            query,
+            key,
+            value,
+            head_norms,
+            output,
+            output_norms,
+            feed_forward_norm,
+            gate,
+            up,
+            down,
+        });
     }
     // Scaled rotations of Llama 3.1 in GGUF files.
     let divisors = if tensors.has("rope_freqs.weight") {
@@ -256,8 +296,8 @@ fn build(
     Ok(Llama::new(config, Weights { embeddings, layers, norm, head: head.into(), frequencies })?)
 }
 
-/// Loads the norms of each head's queries and keys in a layer.
-fn head_norms(names: &Names, prefix: &str, size: usize, tensors: &mut Tensors) -> Result<HeadNorms, LoadError> {
-    let [query, key] = names.head_norms.map(|part| format!("{prefix}.{part}.weight"));
-    Ok(HeadNorms { query: tensors.floats(&query, &[size])?, key: tensors.floats(&key, &[size])? })
+/// Loads two norms of a layer.
+fn norms(parts: [&'static str; 2], prefix: &str, size: usize, tensors: &mut Tensors) -> Result<[Tensor; 2], LoadError> {
+    let [one, other] = parts.map(|part| format!("{prefix}.{part}.weight"));
+    Ok([tensors.floats(&one, &[size])?, tensors.floats(&other, &[size])?])
 }

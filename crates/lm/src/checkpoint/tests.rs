@@ -1,4 +1,4 @@
-mod qwen;
+mod family;
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::LocalLayers;
 
 fn config() -> LlamaConfig {
     LlamaConfig {
@@ -10,6 +11,7 @@ fn config() -> LlamaConfig {
         heads: 4,
         kv_heads: 2,
         head_size: 6,
+        local: None,
         context: 32,
         rope_theta: 10_000.0,
         rope_scaling: None,
@@ -18,13 +20,17 @@ fn config() -> LlamaConfig {
 }
 
 /// Returns the dimensions of each architecture.
-fn configs() -> [LlamaConfig; 3] {
-    // The heads of Qwen 3 are wider than their share of the residual stream.
-    [(LlamaKind::Llama, 6), (LlamaKind::Qwen2, 6), (LlamaKind::Qwen3, 10)].map(|(kind, head_size)| LlamaConfig {
-        kind,
-        head_size,
-        ..config()
-    })
+fn configs() -> [LlamaConfig; 4] {
+    let with = |kind, head_size, local| LlamaConfig { kind, head_size, local, ..config() };
+    // The first layer of Gemma is local, the second one global.
+    let local = LocalLayers { window: 3, rope_theta: 100.0, period: 2 };
+    [
+        with(LlamaKind::Llama, 6, None),
+        with(LlamaKind::Qwen2, 6, None),
+        // The heads are wider than their share of the residual stream.
+        with(LlamaKind::Qwen3, 10, None),
+        with(LlamaKind::Gemma3, 10, Some(local)),
+    ]
 }
 
 fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
@@ -41,6 +47,10 @@ fn normed_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
     vector.chunks(norm.len()).flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale)).collect()
 }
 
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+}
+
 fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
 }
@@ -52,13 +62,13 @@ fn add(one: &mut [f64], other: &[f64]) {
 }
 
 /// Rotates the pairs (i, i + half) of each head by the position's angles.
-fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
+fn turned(vector: &[f64], heads: usize, position: usize, theta: f64) -> Vec<f64> {
     let size = vector.len() / heads;
     let half = size / 2;
     let mut turned = vector.to_vec();
     for head in 0..heads {
         for pair in 0..half {
-            let angle = position as f64 / 10_000_f64.powf(2.0 * pair as f64 / size as f64);
+            let angle = position as f64 / theta.powf(2.0 * pair as f64 / size as f64);
             let (a, b) = (vector[head * size + pair], vector[head * size + pair + half]);
             turned[head * size + pair] = a * angle.cos() - b * angle.sin();
             turned[head * size + pair + half] = a * angle.sin() + b * angle.cos();
@@ -74,7 +84,20 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let size = config.head_size;
     let embeddings = Llama::rows(&model.embeddings);
     let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
-    for layer in &model.layers {
+    let is_gemma = config.kind == LlamaKind::Gemma3;
+    if is_gemma {
+        for hidden in &mut stream {
+            *hidden = hidden.iter().map(|x| x * (config.hidden as f64).sqrt()).collect();
+        }
+    }
+    for (index, layer) in model.layers.iter().enumerate() {
+        let local = config.local.filter(|local| (index + 1) % local.period != 0);
+        let theta = local.map_or(config.rope_theta, |local| local.rope_theta);
+        let output_norms = layer.output_norms.as_ref();
+        let output_normed = |vector: &[f64], norm: Option<&Tensor>| match norm.map(values) {
+            None => vector.to_vec(),
+            Some(norm) => normed_heads(vector, &norm),
+        };
         let project = |layer: &Linear| {
             let (rows, bias) = (Llama::rows(&layer.weight), layer.bias.as_ref().map(values));
             let output = |hidden: &Vec<f64>| {
@@ -92,7 +115,11 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         };
         let norms = layer.head_norms.as_ref();
         let turn = |vectors: Vec<Vec<f64>>, heads| {
-            vectors.iter().enumerate().map(|(position, vector)| turned(vector, heads, position)).collect::<Vec<_>>()
+            vectors
+                .iter()
+                .enumerate()
+                .map(|(position, vector)| turned(vector, heads, position, theta))
+                .collect::<Vec<_>>()
         };
         let queries = norm_heads(project(&layer.query), norms.map(|norms| &norms.query));
         let keys = norm_heads(project(&layer.key), norms.map(|norms| &norms.key));
@@ -104,21 +131,23 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             for head in 0..config.heads {
                 let shared = head / (config.heads / config.kv_heads);
                 let query = &queries[position][head * size..(head + 1) * size];
-                let scores: Vec<f64> = (0..=position)
+                let first = local.map_or(0, |local| (position + 1).saturating_sub(local.window));
+                let scores: Vec<f64> = (first..=position)
                     .map(|past| {
                         let key = &keys[past][shared * size..(shared + 1) * size];
                         (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() / (size as f64).sqrt()).exp()
                     })
                     .collect();
                 let sum: f64 = scores.iter().sum();
-                for (past, score) in scores.iter().enumerate() {
+                for (past, score) in (first..).zip(&scores) {
                     let value = &values[past][shared * size..(shared + 1) * size];
                     for (place, value) in value.iter().enumerate() {
                         mixed[head * size + place] += score / sum * value;
                     }
                 }
             }
-            add(&mut stream[position], &times(&output, &mixed));
+            let attended = times(&output, &mixed);
+            add(&mut stream[position], &output_normed(&attended, output_norms.map(|norms| &norms.attention)));
         }
         let (gate, up, down) =
             (Llama::rows(&layer.gate.weight), Llama::rows(&layer.up.weight), Llama::rows(&layer.down.weight));
@@ -127,9 +156,10 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             let gated: Vec<f64> = times(&gate, &input)
                 .into_iter()
                 .zip(times(&up, &input))
-                .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
+                .map(|(gate, up)| if is_gemma { gelu(gate) * up } else { gate / (1.0 + (-gate).exp()) * up })
                 .collect();
-            add(hidden, &times(&down, &gated));
+            let fed = times(&down, &gated);
+            add(hidden, &output_normed(&fed, output_norms.map(|norms| &norms.feed_forward)));
         }
     }
     let head = Llama::rows(&model.head.weight);
@@ -184,6 +214,9 @@ fn what_does_not_fit_is_refused() {
         LlamaConfig { head_size: 0, ..config() },
         LlamaConfig { head_size: usize::MAX - 1, ..config() },
         LlamaConfig { layers: 0, ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 0, rope_theta: 1e4, period: 6 }), ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 1e4, period: 0 }), ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 0.0, period: 6 }), ..config() },
     ] {
         assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");
     }

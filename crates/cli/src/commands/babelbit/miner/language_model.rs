@@ -34,9 +34,9 @@ const MEMORY_MIB: u32 = 1_024;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Language model options")]
 pub(super) struct LanguageModelArgs {
-    /// Language model: for text, it predicts (GPT-2, Llama or Qwen); for speech, it shortens the phrases (a chat model
-    /// of Llama or Qwen). A directory, a GGUF file, a name in `tao models list`, or hub:OWNER/NAME on the Hugging Face
-    /// Hub [default: MINER_MODEL_ID for text, BB_MINER_LM for speech]
+    /// Language model: for text, it predicts (GPT-2, Llama, Qwen or Gemma 3); for speech, it shortens the phrases (a
+    /// chat model of these, but GPT-2). A directory, a GGUF file, a name in `tao models list`, or hub:OWNER/NAME on the
+    /// Hugging Face Hub [default: MINER_MODEL_ID for text, BB_MINER_LM for speech]
     #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with_all = ["backend_url", "llm_url"])]
     lm: Option<ModelOrigin>,
     /// Maximum number of utterances whose caches are kept between their words [default: 8]

@@ -1,4 +1,4 @@
-//! Qwen 2 and 3 from directories and GGUF files.
+//! Qwen 2 and 3 from directories and GGUF files, and Gemma 3 from GGUF files.
 
 use candle_core::quantized::gguf_file::{self, Value as Metadata};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -23,16 +23,19 @@ const NAMES: [(&str, &str); 15] = [
     ("mlp.up_proj", "ffn_up"),
     ("mlp.down_proj", "ffn_down"),
 ];
-/// Head size of Qwen 3, which is not that of its share of the residual stream.
+/// Head size of Qwen 3 and Gemma 3, which is not that of its share of the residual stream.
 const WIDE_HEAD: usize = 6;
 
+/// Window of Gemma's local layers.
+const WINDOW: u32 = 3;
+
 /// A model in both formats.
-struct Qwen {
+struct TestModel {
     config: Value,
     tensors: HashMap<String, Tensor>,
 }
 
-impl Qwen {
+impl TestModel {
     fn new(kind: &str) -> Self {
         let (mut config, mut tensors) = (config(), tensors());
         config["model_type"] = json!(kind);
@@ -60,6 +63,13 @@ impl Qwen {
                     add(name, shape);
                 }
                 config["head_dim"] = json!(WIDE_HEAD);
+            }
+            if kind == "gemma3" {
+                for part in ["post_attention_norm", "post_ffw_norm"] {
+                    let name = format!("model.layers.{layer}.{part}.weight");
+                    let tensor = tensor(&name, &[HIDDEN]);
+                    tensors.insert(name, tensor);
+                }
             }
         }
         Self { config, tensors }
@@ -94,8 +104,11 @@ impl Qwen {
         ] {
             metadata.push((format!("{kind}.{name}"), Metadata::U32(number(field))));
         }
-        if kind == "qwen3" {
+        if kind != "qwen2" {
             metadata.push((format!("{kind}.attention.key_length"), Metadata::U32(number("head_dim"))));
+        }
+        if kind == "gemma3" {
+            metadata.push((format!("{kind}.attention.sliding_window"), Metadata::U32(WINDOW)));
         }
         let blocks: Vec<(String, QTensor)> = self
             .tensors
@@ -126,7 +139,7 @@ fn gguf_file_and_directory_of_qwen_are_the_same_model() {
         ("qwen2", "Qwen 2", "model.layers.1.self_attn.k_proj.bias"),
         ("qwen3", "Qwen 3", "model.layers.1.self_attn.k_norm.weight"),
     ] {
-        let mut qwen = Qwen::new(kind);
+        let mut qwen = TestModel::new(kind);
         let (directory, gguf) = (qwen.open_directory().unwrap(), qwen.open_gguf().unwrap());
         for model in [&directory, &gguf] {
             assert_eq!(model.llama().architecture(), name);
@@ -147,7 +160,7 @@ fn missing_tensor_of_qwen_is_named() {
         ("qwen2", "model.layers.0.self_attn.q_proj.bias", "blk.0.attn_q.bias"),
         ("qwen3", "model.layers.1.self_attn.q_norm.weight", "blk.1.attn_q_norm.weight"),
     ] {
-        let mut qwen = Qwen::new(kind);
+        let mut qwen = TestModel::new(kind);
         qwen.tensors.remove(name).unwrap();
         let error = qwen.open_directory().unwrap_err().to_string();
         assert!(error.starts_with(&format!("tensor {name} is missing")), "{error}");
@@ -167,14 +180,35 @@ fn unsupported_form_of_qwen_is_named() {
         ("qwen3", "head_dim", json!(8), "self_attn.q_norm.weight has the shape [6], expected [8]"),
         ("qwen3", "model_type", json!("qwen3_moe"), "model_type \"qwen3_moe\" is not supported"),
         ("qwen3", "model_type", json!("gemma3_text"), "model_type \"gemma3_text\" is not supported"),
+        ("gemma3", "model_type", json!("gemma3"), "model_type \"gemma3\" is not supported"),
     ] {
-        let mut qwen = Qwen::new(kind);
+        let mut qwen = TestModel::new(kind);
         qwen.config[field] = value;
         let error = qwen.open_directory().unwrap_err().to_string();
         assert!(error.contains(named), "{kind} {field}: {error}");
     }
-    let mut gemma = Qwen::new("qwen3");
-    gemma.config["model_type"] = json!("gemma3");
-    let error = gemma.open_gguf().unwrap_err().to_string();
-    assert!(error.contains("general.architecture \"gemma3\" is not supported; hint: use a Llama, Qwen 2"), "{error}");
+    let mut other = TestModel::new("qwen3");
+    other.config["model_type"] = json!("gemma2");
+    let error = other.open_gguf().unwrap_err().to_string();
+    assert!(error.contains("general.architecture \"gemma2\" is not supported; hint: use a Llama, Qwen 2"), "{error}");
+}
+
+/// The computation itself is compared with the formulas in the tests of [`Llama`](crate::Llama).
+#[test]
+fn gguf_file_of_gemma_has_all_its_tensors() {
+    let mut gemma = TestModel::new("gemma3");
+    let model = gemma.open_gguf().unwrap();
+    assert_eq!(model.llama().architecture(), "Gemma 3");
+    let local = crate::LocalLayers { window: 3, rope_theta: 10_000.0, period: 6 };
+    assert_eq!(model.llama().config().local, Some(local));
+    let expected = next(&model);
+    for part in ["post_attention_norm", "post_ffw_norm", "self_attn.q_norm"] {
+        let name = format!("model.layers.1.{part}.weight");
+        let original = gemma.tensors.remove(&name).unwrap();
+        let error = gemma.open_gguf().unwrap_err().to_string();
+        assert!(error.starts_with("tensor blk.1.") && error.contains("is missing"), "{error}");
+        gemma.tensors.insert(name.clone(), (&original * 2.0).unwrap());
+        assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3, "{name} is ignored");
+        gemma.tensors.insert(name, original);
+    }
 }
