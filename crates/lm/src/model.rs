@@ -151,8 +151,11 @@ impl LanguageModel {
         }
         let continues = turn == Turn::Continued;
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
-        let begin =
-            begin.ok_or_else(|| ModelError::Template("the model has none; hint: use completions".to_owned()))?;
+        let begin = begin.ok_or_else(|| {
+            ModelError::Template(
+                "the model has none; hint: use completions, or a model that was trained to chat".to_owned(),
+            )
+        })?;
         let mut prompt = vec![begin];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {

@@ -91,7 +91,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         }
     }
     for (index, layer) in model.layers.iter().enumerate() {
-        let local = config.local.filter(|local| (index + 1) % local.period != 0);
+        let local = config.local.filter(|local| !(index + 1).is_multiple_of(local.period));
         let theta = local.map_or(config.rope_theta, |local| local.rope_theta);
         let output_norms = layer.output_norms.as_ref();
         let output_normed = |vector: &[f64], norm: Option<&Tensor>| match norm.map(values) {
