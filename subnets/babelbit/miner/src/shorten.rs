@@ -5,17 +5,18 @@
 //! rejects proposals that are longer than the phrase, repeat words, are in another language, change a number or a
 //! negation, or whose meaning differs: a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
 //!
-//! Each phrase has a time limit, within that of its frame, so that no reply is late. One phrase is shortened at a time,
-//! because more would share the processor's cores; others wait within their limits. After a phrase that took too long,
-//! the rules alone rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a model that is too slow for
-//! the machine delays one frame and not every frame.
+//! Each phrase has a time limit, within that of its frame, so that no reply is late. One phrase is shortened at a time;
+//! phrases of other utterances do not wait for it, since they would keep the miner's workers from their frames. After a
+//! phrase that took too long, the rules alone rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a
+//! model that is too slow for the machine delays one frame and not every frame.
 //!
-//! Decoding is greedy: the same phrase always gives the same proposal, and only the time limit depends on the clock.
+//! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the other utterances
+//! decide whether there is one.
 
 mod guard;
 mod model;
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use taonet_lm::ModelError;
@@ -72,7 +73,7 @@ pub enum ProposalError {
 enum Rejection {
     #[error("a phrase took too long in the last seconds")]
     Paused,
-    #[error("the model shortened other phrases until the deadline")]
+    #[error("the model shortens a phrase of another utterance")]
     Busy,
     #[error(transparent)]
     Proposal(#[from] ProposalError),
@@ -112,8 +113,6 @@ pub struct Shortener {
     guard: Guard,
     limit: Duration,
     state: Mutex<State>,
-    /// Notified when the model is free.
-    released: Condvar,
 }
 
 #[derive(Default)]
@@ -129,7 +128,6 @@ struct Turn<'a>(&'a Shortener);
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.0.state().is_busy = false;
-        self.0.released.notify_one();
     }
 }
 
@@ -139,8 +137,7 @@ impl Shortener {
 
     /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of phrases and proposals.
     pub fn new(model: Box<dyn PhraseModel>, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
-        let (state, released) = (Mutex::default(), Condvar::new());
-        Self { model, guard: Guard::new(embedder), limit, state, released }
+        Self { model, guard: Guard::new(embedder), limit, state: Mutex::default() }
     }
 
     /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise the
@@ -166,7 +163,7 @@ impl Shortener {
     }
 
     fn attempt(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
-        let _turn = self.turn(deadline)?;
+        let _turn = self.turn()?;
         // Too little time is no sign of a slow model if other phrases of the frame have used it.
         let had_time = Instant::now() + self.limit / 2 <= deadline;
         let result = self.accepted(phrase, deadline);
@@ -191,18 +188,15 @@ impl Shortener {
         Ok(proposal)
     }
 
-    /// Waits for the model, until `deadline` at the latest.
-    fn turn(&self, deadline: Instant) -> Result<Turn<'_>, Rejection> {
-        let rest = deadline.saturating_duration_since(Instant::now());
-        let waited = self.released.wait_timeout_while(self.state(), rest, |state| state.is_busy);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+    /// Takes the model, unless it is in use or paused.
+    fn turn(&self) -> Result<Turn<'_>, Rejection> {
+        let mut state = self.state();
         if state.paused_until.is_some_and(|until| Instant::now() < until) {
             return Err(Rejection::Paused);
         }
-        if state.is_busy {
+        if std::mem::replace(&mut state.is_busy, true) {
             return Err(Rejection::Busy);
         }
-        state.is_busy = true;
         drop(state);
         Ok(Turn(self))
     }

@@ -192,16 +192,17 @@ fn late_proposal_is_not_spoken() {
     assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG), words(PHRASE));
 }
 
+/// A phrase that waited would keep a worker of the miner from the frames of other utterances.
 #[test]
-fn phrase_waits_for_the_model_within_its_limit() {
+fn phrase_does_not_wait_for_a_busy_model() {
     let (shortener, calls) = scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
-    let turn = shortener.turn(Instant::now() + LONG).unwrap();
-    let result = shortener.attempt(&words(PHRASE), Instant::now() + Duration::from_millis(20));
+    let turn = shortener.turn().unwrap();
+    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
     assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| shortener.attempt(&words(PHRASE), Instant::now() + LONG));
-        drop(turn);
-        assert_eq!(waiting.join().unwrap().unwrap().len(), 9);
-    });
+    drop(turn);
+    for expected in 1..=2 {
+        assert_eq!(shortener.attempt(&words(PHRASE), Instant::now() + LONG).unwrap().len(), 9);
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
 }
