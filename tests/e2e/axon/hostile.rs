@@ -38,7 +38,7 @@ fn a_terminal_shows_what_it_would_obey() {
     let output = ask("call", &evil, "btauth", &["--json"]);
     assert_eq!(failure(&output).1["body"], "no\u{1b}]0;title\u{7}\nerror: something else");
     let error = stderr(&output);
-    assert!(error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else"), "{error}");
+    assert!(error.contains(r"no\\u{1b}]0;title\\u{7}\\nerror: something else"), "{error}");
 }
 
 #[test]

@@ -201,8 +201,10 @@ fn validators_tell_who_they_are() {
     let last = shown.trim_end();
     assert!(last.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line") && !shown.contains('\u{1b}'), "{shown:?}");
     let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
-    let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
-    assert!(error.contains("\\u{1b}[2J: expected a string"), "{error:?}");
+    let output = wallets.run(&["verify"], &[("--validator-info", &list)]);
+    assert!(!stderr(&output).contains('\u{1b}'), "{}", stderr(&output));
+    let error = refusal(&output, 1);
+    assert!(error.contains("\u{1b}[2J: expected a string"), "{error:?}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);
