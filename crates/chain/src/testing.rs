@@ -3,6 +3,7 @@
 mod bytes;
 mod chain;
 mod hotkey;
+mod metagraph;
 mod rules;
 mod submission;
 mod versions;
@@ -23,6 +24,7 @@ use crate::{
 use versions::Versions;
 
 pub use bytes::read_as_from_a_node;
+pub use metagraph::metagraph;
 pub use rules::weight_rules;
 
 /// The scripted outcome of the next submission of an extrinsic that is not in a block yet.

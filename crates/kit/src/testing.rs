@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use axum::Router;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taonet_chain::testing::{MockChain, weight_rules};
-use taonet_chain::{Axon, Block, Metagraph, WeightRules};
+use taonet_chain::testing::{MockChain, metagraph, weight_rules};
+use taonet_chain::{Axon, Metagraph, WeightRules};
 use taonet_http::{ServeLimits, serve};
 use taonet_neuron::{AddressPolicy, MinerEntry};
-use taonet_primitives::{Alpha, BlockHash, BlockNumber, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_primitives::{Alpha, BlockNumber, Hotkey, NetUid, Rao, Uid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, DendriteScheme, SignedClient, Signer, SynapseClass};
@@ -101,24 +101,7 @@ pub(crate) fn neuron(uid: u16, uri: &str, port: Option<u16>) -> taonet_chain::Ne
 pub(crate) fn chain(block: u32, neurons: Vec<taonet_chain::Neuron>) -> MockChain {
     let chain = MockChain::default();
     chain.set_weight_rules(NETUID, WeightRules { rate_limit_blocks: 0, ..weight_rules(1_000, None) });
-    chain.set_metagraph(Metagraph {
-        netuid: NETUID,
-        mech: MechId(0),
-        block: Block { number: BlockNumber::new(0), hash: BlockHash::from_bytes([0; 32]) },
-        name: String::new(),
-        symbol: String::new(),
-        tempo: 100,
-        max_uids: 256,
-        owner_hotkey: key("//owner").hotkey(),
-        owner_coldkey: key("//owner").public().coldkey(),
-        tao_in: Rao::new(0),
-        alpha_in: Alpha::new(0),
-        alpha_out: Alpha::new(0),
-        burn: Rao::new(0),
-        neurons,
-        weights: None,
-        bonds: None,
-    });
+    chain.set_metagraph(Metagraph { neurons, ..metagraph(NETUID, &key("//owner")) });
     chain.mine(block);
     chain
 }

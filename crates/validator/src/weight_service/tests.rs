@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use serde_json::json;
-use taonet_chain::testing::{MockChain, Script, weight_rules};
-use taonet_chain::{Block, Chain as _, Metagraph, RefusedBecause, WeightRules};
+use taonet_chain::testing::{MockChain, Script, metagraph, weight_rules};
+use taonet_chain::{Chain as _, RefusedBecause, WeightRules};
 use taonet_ledger::{Ledger, Submitter};
-use taonet_primitives::{Alpha, BlockHash, MechId, Rao, Uid};
+use taonet_primitives::Uid;
 use taonet_service::{Shutdown, sleeper, system_clock};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -198,33 +198,11 @@ impl Subnet for OneMiner {
     fn measure(&mut self, (): &()) {}
 }
 
-/// A subnet without neurons; the chain replaces the block.
-fn metagraph() -> Metagraph {
-    Metagraph {
-        netuid: NETUID,
-        mech: MechId(0),
-        block: Block { number: BlockNumber::new(0), hash: BlockHash::from_bytes([0; 32]) },
-        name: String::new(),
-        symbol: String::new(),
-        tempo: 100,
-        max_uids: 256,
-        owner_hotkey: key("//Alice").hotkey(),
-        owner_coldkey: key("//Alice").public().coldkey(),
-        tao_in: Rao::new(0),
-        alpha_in: Alpha::new(0),
-        alpha_out: Alpha::new(0),
-        burn: Rao::new(0),
-        neurons: Vec::new(),
-        weights: None,
-        bonds: None,
-    }
-}
-
 /// The process is killed after the submission, before the state file is written.
 #[tokio::test]
 async fn epoch_processed_twice_is_submitted_once() {
     let world = World::new([]);
-    world.chain.set_metagraph(metagraph());
+    world.chain.set_metagraph(metagraph(NETUID, &key("//Alice")));
     for start in 0..2 {
         let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(0), max_skipped_epochs: 12 };
         let state = StateFile::open(&world.directory.path().join(format!("state-{start}.json"))).unwrap();
