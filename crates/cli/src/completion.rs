@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::builder::Str;
@@ -16,6 +15,7 @@ use clap::{Arg, Command, CommandFactory, ValueHint};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::CompleteEnv;
 use taonet_chain::{Network, Subnet};
+use taonet_service::{Access, atomic_write};
 use taonet_settings::selected_network;
 use taonet_speech::models::ModelSpec;
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
@@ -152,17 +152,14 @@ pub(crate) fn keep_subnets(network: &Network, subnets: &[Subnet]) {
     let names = subnets.iter().map(|subnet| (subnet.netuid.0, subnet.name.clone()));
     listed.insert(network.to_string(), names.collect());
     let Some(path) = listed_file() else { return };
-    let replace = || -> std::io::Result<()> {
-        let directory = path.parent().unwrap_or(&path);
-        fs::create_dir_all(directory)?;
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(serde_json::to_string(&listed)?.as_bytes())?;
-        file.persist(&path)?;
-        Ok(())
-    };
-    if let Err(error) = replace() {
-        tracing::debug!(path = %path.display(), %error, "cannot keep the names of subnets for completions");
+    if let Err(error) = write_listed(&path, &listed) {
+        tracing::debug!(error = format!("{error:#}"), "cannot keep the names of subnets for completions");
     }
+}
+
+fn write_listed(path: &Path, listed: &ListedSubnets) -> anyhow::Result<()> {
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    Ok(atomic_write(path, &serde_json::to_vec(listed)?, Access::Owner)?)
 }
 
 fn listed_file() -> Option<PathBuf> {
