@@ -291,6 +291,12 @@ impl Task {
         length(&self.orchestrator_server_config.load_model_config).or_else(|| self.model_info.as_ref().and_then(length))
     }
 
+    /// Returns the tokenizer of the task's model, if the configuration names one (`load_model_config.tokenizer`): a path, or
+    /// the name of a hub repository.
+    pub fn tokenizer(&self) -> Option<&str> {
+        self.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()
+    }
+
     /// Returns the public view of the task.
     pub fn public(&self) -> PublicTask {
         let model_config = self.model_info.clone().unwrap_or_else(|| {

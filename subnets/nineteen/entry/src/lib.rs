@@ -93,6 +93,7 @@ mod vision;
 
 pub use error::GatewayError;
 pub use routes::{Gateway, describe_metrics};
+pub use tokenizer::{TOKENIZER_FILE, tokenizer_file};
 
 #[cfg(test)]
 mod tests;

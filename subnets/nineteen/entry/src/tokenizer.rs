@@ -9,8 +9,8 @@ use taonet_primitives::bytes_without_bom;
 use tokenizers::Tokenizer;
 use tokio::sync::Mutex;
 
-/// File of a tokenizer.
-const FILE: &str = "tokenizer.json";
+/// Name of a tokenizer's file.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Finds the `tokenizer.json` of a hub repository, such as `OWNER/NAME`, on this machine.
 type Find = Box<dyn Fn(&str) -> Option<PathBuf> + Send + Sync>;
@@ -32,16 +32,15 @@ impl Tokenizers {
         self.0.lock().await.find = Some(find);
     }
 
-    /// Returns the tokenizer that a task names in `load_model_config.tokenizer`: the path of a `tokenizer.json`, of a
-    /// directory with one, or the name of a hub repository; `None` if it is not on this machine, which is logged once.
+    /// Returns the tokenizer that a task names; `None` if it is not on this machine, which is logged once.
     pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
-        let name = task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()?;
+        let name = task.tokenizer()?;
         let mut state = self.0.lock().await;
         if let Some(tokenizer) = state.loaded.get(name) {
             return tokenizer.clone();
         }
-        let found = file(name).or_else(|| state.find.as_ref().and_then(|find| find(name)));
-        let tokenizer = if let Some(file) = found {
+        let file = tokenizer_file(name, |repository| state.find.as_ref().and_then(|find| find(repository)));
+        let tokenizer = if let Some(file) = file {
             // Large tokenizers take a second.
             tokio::task::spawn_blocking(move || load(&file)).await.ok().flatten().map(Arc::new)
         } else {
@@ -57,11 +56,12 @@ impl Tokenizers {
     }
 }
 
-/// Returns the file of a tokenizer that is given by its path.
-fn file(name: &str) -> Option<PathBuf> {
+/// Returns the file of a tokenizer: `name` is its path, that of a directory with a `tokenizer.json`, or else the name of a
+/// hub repository, whose `tokenizer.json` `find` finds on this machine.
+pub fn tokenizer_file(name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let path = Path::new(name);
-    let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
-    file.is_file().then_some(file)
+    let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
+    if file.is_file() { Some(file) } else { find(name) }
 }
 
 fn load(file: &Path) -> Option<Tokenizer> {
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn tokenizer_is_loaded_from_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(FILE), format!("\u{feff}{}", of_words())).unwrap();
+        std::fs::write(folder.path().join(TOKENIZER_FILE), format!("\u{feff}{}", of_words())).unwrap();
         std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
         let tokenizers = Tokenizers::default();
         let mut task = MarketConfig::default().tasks[0].clone();
@@ -115,14 +115,14 @@ mod tests {
         };
         assert!(of(folder.path().join("broken.json")).await.is_none());
         assert!(of(folder.path().join("none.json")).await.is_none());
-        assert!(of(folder.path().join(FILE)).await.is_some());
+        assert!(of(folder.path().join(TOKENIZER_FILE)).await.is_some());
         assert!(of(folder.path().to_owned()).await.is_some());
     }
 
     #[tokio::test]
     async fn tokenizer_of_hub_repository_is_found_on_this_machine() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(FILE);
+        let file = folder.path().join(TOKENIZER_FILE);
         std::fs::write(&file, of_words().to_string()).unwrap();
         // A default task, whose tokenizer is a repository.
         let task = MarketConfig::default().tasks[0].clone();

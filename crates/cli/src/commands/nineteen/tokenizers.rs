@@ -1,33 +1,27 @@
 //! The tokenizers that tasks name, by which the gateway bills answers.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use taonet_nineteen_core::{MarketConfig, Task};
+use taonet_nineteen_entry::{TOKENIZER_FILE, tokenizer_file};
 
 use super::language_model;
 use crate::settings;
-
-/// File of a tokenizer.
-const FILE: &str = "tokenizer.json";
 
 /// Returns a function that finds the `tokenizer.json` of a hub repository on this machine: in the model directories, or in
 /// the cache of the Hugging Face Hub's own programs.
 pub(super) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static> {
     let (store, cache) = (language_model::store()?, hub_cache());
-    Ok(move |repository: &str| store.find_file(repository, FILE, cache.as_deref()))
+    Ok(move |repository: &str| store.find_file(repository, TOKENIZER_FILE, cache.as_deref()))
 }
 
 /// Returns a warning for each tokenizer of an enabled task that is not on this machine.
 pub(super) fn missing(market: &MarketConfig, find: impl Fn(&str) -> Option<PathBuf>) -> Vec<String> {
-    let is_present = |name: &str| {
-        let path = Path::new(name);
-        path.is_file() || path.join(FILE).is_file() || find(name).is_some()
-    };
     let mut warnings = Vec::new();
-    for name in market.enabled().filter_map(tokenizer).filter(|name| !is_present(name)) {
+    for name in market.enabled().filter_map(Task::tokenizer).filter(|name| tokenizer_file(name, &find).is_none()) {
         let is_repository = name.split('/').count() == 2 && !name.starts_with(['/', '.']);
         let hint = if is_repository {
-            format!("`hf download {name} {FILE}` installs it from the Hugging Face Hub")
+            format!("`hf download {name} {TOKENIZER_FILE}` installs it from the Hugging Face Hub")
         } else {
             "correct the path, or name a repository of the Hugging Face Hub".to_owned()
         };
@@ -39,11 +33,6 @@ pub(super) fn missing(market: &MarketConfig, find: impl Fn(&str) -> Option<PathB
         }
     }
     warnings
-}
-
-/// Returns the tokenizer that a task names.
-fn tokenizer(task: &Task) -> Option<&str> {
-    task.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()
 }
 
 /// Returns the directory in which the hub's own programs keep repositories.
