@@ -194,7 +194,7 @@ impl Gateway {
     pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
         let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
-        size::check(sealed_size(&request.payload.input), Some("input"))?;
+        size::check(sealed_size(&request.payload.input), || Some("input"))?;
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
@@ -210,7 +210,7 @@ impl Gateway {
     pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
-        size::check(sealed_size(&request.payload.further), Some("init_image"))?;
+        size::check(sealed_size(&request.payload.further), || Some("init_image"))?;
         let steps = request.payload.steps;
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         let mut payload = request.payload.clone();

@@ -24,7 +24,7 @@ pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usiz
         TextInput::Prompt(prompt) => sealed_size(&(prompt, &payload.further)),
     };
     let size = size + OTHER_FIELDS;
-    check(size, largest_image(payload, images))?;
+    check(size, || largest_image(payload, images))?;
     if size.saturating_mul(choices) > LARGEST_CHOICES {
         let message = format!(
             "the requests for n = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; hint: \
@@ -35,14 +35,15 @@ pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usiz
     Ok(())
 }
 
-/// Checks that miners accept a request of `size` bytes, encrypted. `param` is the field to shorten.
+/// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to shorten.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`].
-pub(crate) fn check(size: usize, param: Option<&str>) -> Result<(), GatewayError> {
+pub(crate) fn check<'a>(size: usize, param: impl FnOnce() -> Option<&'a str>) -> Result<(), GatewayError> {
     if size <= LARGEST_REQUEST {
         return Ok(());
     }
+    let param = param();
     let subject = param.unwrap_or("the request");
     let message = format!(
         "{subject} is too large: the encrypted request would have {size} bytes, but miners accept {LARGEST_REQUEST}; hint: \

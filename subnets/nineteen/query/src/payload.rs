@@ -32,7 +32,7 @@ impl Payload {
 
     /// Returns the value of a field.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.iter().find(|(field, _)| *field == name).map(|(_, value)| value)
+        self.fields.get(name).map(|value| self.own(name, value))
     }
 
     /// Returns the fields. The seed is the shared one.
@@ -46,10 +46,12 @@ impl Payload {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.fields.iter().map(move |(name, value)| match &self.seed {
-            Some(seed) if name == SEED => (name, seed),
-            _ => (name, value),
-        })
+        self.fields.iter().map(|(name, value)| (name, self.own(name, value)))
+    }
+
+    /// Returns the value of a shared field in this payload.
+    fn own<'a>(&'a self, name: &str, shared: &'a Value) -> &'a Value {
+        self.seed.as_ref().filter(|_| name == SEED).unwrap_or(shared)
     }
 
     #[cfg(test)]
