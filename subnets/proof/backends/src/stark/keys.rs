@@ -173,8 +173,8 @@ impl VerificationKeyFile {
     }
 }
 
-/// Returns all kinds of tables, in their order.
-fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
+/// Returns all kinds of tables, in their order. Keys of format 3 have those before [`Kind::Polynomials`].
+pub(super) fn kinds(tile: Tile, gaps: usize) -> [Kind; 9] {
     [
         Kind::Public,
         Kind::Products(tile),

@@ -19,6 +19,7 @@ use p3_security::{ErrorBits, GrindingSites};
 use p3_uni_stark::OpeningShape;
 
 use super::super::air::{Kind, Table, Tile};
+use super::super::keys::kinds;
 use super::super::projection::{MAX_DEGREE, MAX_GAPS, Powers};
 use super::*;
 
@@ -40,19 +41,11 @@ impl Largest {
     /// Measures the largest circuit: all tables, with the maximum number of rows each, and the largest tile.
     fn new(parameters: &Parameters) -> Self {
         let tile = Tile { inputs: MAX_TILE_SIDE, outputs: MAX_TILE_SIDE };
-        let mut kinds = vec![
-            Kind::Public,
-            Kind::Products(tile),
-            Kind::Activations,
-            Kind::Functions,
-            Kind::Maxima,
-            Kind::Multiplications,
-        ];
-        if *parameters == POLYNOMIALS {
-            kinds.extend([Kind::Polynomials, Kind::Kernels { gaps: MAX_GAPS }, Kind::Operands]);
-        }
+        let has_polynomials = *parameters == POLYNOMIALS;
+        let kinds = kinds(tile, MAX_GAPS).into_iter();
+        let kinds = kinds.take_while(|kind| has_polynomials || *kind != Kind::Polynomials);
         let powers = Arc::new(Powers::placeholder(&[2; MAX_GAPS]));
-        let tables = kinds.iter().map(|&kind| Table { powers: Some(Arc::clone(&powers)), ..Table::new(kind, None) });
+        let tables = kinds.map(|kind| Table { powers: Some(Arc::clone(&powers)), ..Table::new(kind, None) });
         let tables: Vec<Table> = tables.collect();
         let rows = vec![MAX_LOG_ROWS; tables.len()];
         let common = Prepared::from_airs_and_degrees(&parameters.config(), &tables, &rows).unwrap().common;
