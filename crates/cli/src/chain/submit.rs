@@ -113,7 +113,7 @@ impl Plan {
         Self { spending: Some(spending), ..self }
     }
 
-    /// Sets the result of the checks of a call that is given by its name.
+    /// Sets the TAO that a named call takes, and why it is not sent, as its checks have found them.
     pub(crate) fn checked(self, NamedCalls { spending, obstacle }: NamedCalls) -> Self {
         Self { spending, obstacle, ..self }
     }

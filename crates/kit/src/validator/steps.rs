@@ -174,7 +174,7 @@ impl<C: Challenge> Steps<C> {
 struct Drawn {
     /// The miners to query, in the order of their uids.
     miners: Vec<MinerEntry>,
-    /// Hotkeys with the reward 0, which are not queried.
+    /// Hotkeys of drawn neurons that cannot be called: the step gives them the reward 0.
     unavailable: Vec<Hotkey>,
 }
 

@@ -71,7 +71,7 @@ enum Product {
     Completion,
     Response,
     Message,
-    /// The number of tokens of a message request, which is free.
+    /// The number of tokens of a message request. Counting them costs no credits.
     TokenCount,
     Embedding,
     /// An image in OpenAI's format.

@@ -25,7 +25,8 @@ pub(super) const fn is_bounded(length: usize, outputs: usize) -> bool {
 /// Powers of a challenge for a row of `N` coefficients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowPowers<const N: usize> {
-    /// The power of each coefficient, from the last one's on, which is 1.
+    /// The power for each coefficient of a row, from its last coefficient to its first: 1, then the challenge, its square
+    /// and so on.
     pub(super) coefficients: [Challenge; N],
     /// The power of the value before the row.
     pub(super) before: Challenge,
@@ -70,8 +71,8 @@ impl Powers {
         }
     }
 
-    /// Returns the powers of arbitrary numbers, for the shape of the constraints before there are challenges. No proof is
-    /// verified with them.
+    /// Returns powers of arbitrary numbers in place of challenges, from which the shape of the constraints is computed. A
+    /// proof is never verified with these powers.
     pub(super) fn placeholder(gaps: &[u32]) -> Self {
         Self::new([Challenge::from_u32(2), Challenge::from_u32(3)], gaps)
     }
