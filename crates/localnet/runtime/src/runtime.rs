@@ -82,7 +82,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_013,
+    spec_version: 1_000_014,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,

@@ -118,11 +118,12 @@ pallet_of_calls! {
         subtensor::Rho::<T>::insert(netuid, rho);
         emit::<T>(SubtensorEvent::RhoSet(netuid, rho));
     }
-    /// Deprecated and always refused: the activity cutoff is derived from the tempo and a factor.
+    /// Deprecated: stored for clients, without effect. The activity cutoff is derived from the tempo and a factor.
     18: sudo_set_activity_cutoff(netuid: NetUid, activity_cutoff: u16)
         by owner(netuid, Hyperparameter::ActivityCutoff) {
         ensure!(activity_cutoff >= MIN_ACTIVITY_CUTOFF, subtensor::Error::<T>::ActivityCutoffTooLow);
-        Self::refuse(activity_cutoff, Error::Deprecated)?;
+        subtensor::ActivityCutoff::<T>::insert(netuid, activity_cutoff);
+        emit::<T>(SubtensorEvent::ActivityCutoffSet(netuid, activity_cutoff));
     }
     /// Enables or disables registration of neurons.
     19: sudo_set_network_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of_any(netuid) {

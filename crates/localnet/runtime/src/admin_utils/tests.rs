@@ -8,11 +8,11 @@ use super::{Call, Event};
 use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor::types::{ConsensusMode, RecycleOrBurnEnum};
 use crate::subtensor::{
-    AdminFreezeWindow, Incentive, LastUpdate, LiquidAlphaOn, MaxAllowedUids, MechanismCountCurrent,
-    MechanismEmissionSplit, MinAllowedUids, MinChildkeyTake, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, Tempo,
-    Weights,
+    AdminFreezeWindow, Event as SubtensorEvent, Incentive, LastUpdate, LiquidAlphaOn, MaxAllowedUids,
+    MechanismCountCurrent, MechanismEmissionSplit, MinAllowedUids, MinChildkeyTake, SubnetOwner, SubnetOwnerHotkey,
+    SubnetworkN, Tempo, Weights,
 };
-use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
+use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, last_event, outcome};
 use crate::types::{MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
 /// Authority that a call requires: the subnet owner's or root's.
@@ -46,6 +46,7 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
         (Call::sudo_set_max_allowed_uids { netuid, max_allowed_uids: 77 }, Owner, "MaxAllowedUids"),
         (Call::sudo_set_kappa { netuid, kappa: 7 }, Root, "Kappa"),
         (Call::sudo_set_rho { netuid, rho: 7 }, Owner, "Rho"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 777 }, Owner, "ActivityCutoff"),
         (
             Call::sudo_set_network_registration_allowed { netuid, registration_allowed: false },
             Root,
@@ -176,7 +177,7 @@ fn settled(test: impl FnOnce()) {
 #[test]
 fn each_setting_changes_its_own_item() {
     let settings = settings();
-    assert_eq!(settings.len(), 78);
+    assert_eq!(settings.len(), 79);
     for (what, _, item) in settings {
         settled(|| {
             if item == "LiquidAlphaOn" {
@@ -414,7 +415,7 @@ fn some_settings_refuse_the_root_subnet_or_some_values() {
         (max_mechanisms(16), "ok"),
         (max_mechanisms(17), "InvalidValue"),
         (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 359 }, "ActivityCutoffTooLow"),
-        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "Deprecated"),
+        (Call::sudo_set_activity_cutoff { netuid, activity_cutoff: 360 }, "ok"),
         (Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) }, "Deprecated"),
     ];
     settled(|| {
@@ -423,6 +424,18 @@ fn some_settings_refuse_the_root_subnet_or_some_values() {
         }
         let issuance = Call::sudo_set_total_issuance { total_issuance: TaoBalance(1) };
         assert_eq!(call(RuntimeOrigin::none(), &issuance), "Deprecated");
+    });
+}
+
+#[test]
+fn activity_cutoff_of_earlier_versions_is_stored_without_effect() {
+    settled(|| {
+        let cutoff = Subtensor::activity_cutoff(BABELBIT);
+        let set = Call::sudo_set_activity_cutoff { netuid: BABELBIT, activity_cutoff: 360 };
+        assert_eq!(as_owner(&set), "ok");
+        assert_eq!(last_event(), SubtensorEvent::ActivityCutoffSet(BABELBIT, 360));
+        assert_eq!(Subtensor::activity_cutoff(BABELBIT), cutoff);
+        assert_eq!(as_owner(&set), "TxRateLimitExceeded");
     });
 }
 

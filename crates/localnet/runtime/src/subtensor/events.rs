@@ -69,6 +69,9 @@ mod events {
             /// The new factor, in thousandths of an epoch.
             factor_milli: u32,
         },
+        /// A subnet's activity cutoff of earlier versions changed, which has no effect.
+        #[codec(index = 16)]
+        ActivityCutoffSet(NetUid, u16),
         /// A subnet's rho changed.
         #[codec(index = 17)]
         RhoSet(NetUid, u16),

@@ -162,8 +162,8 @@ pub(crate) static ABSENCES: &[Absence] = &[
     },
     Absence {
         places: &["SubtensorModule"],
-        items: Absent::Items(Kind::Storage, &["MinActivityCutoff", "ActivityCutoff"]),
-        reason: "superseded by `ActivityCutoffFactorMilli`",
+        items: Absent::Items(Kind::Storage, &["MinActivityCutoff"]),
+        reason: "360, the real chain's default: neither chain has a call that changes it",
     },
     Absence {
         places: &["SubtensorModule"],
@@ -259,7 +259,6 @@ pub(crate) static ABSENCES: &[Absence] = &[
                 "BulkNeuronsRegistered",
                 "BulkBalancesSet",
                 "MaxWeightLimitSet",
-                "ActivityCutoffSet",
                 "ValidatorPruneLenSet",
                 "ScalingLawPowerSet",
                 "DelegateAdded",

@@ -12,7 +12,7 @@ use crate::vectors;
 
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
-    1_000_013,
+    1_000_014,
     "6781de7a80c756f871d92bb0eb3ab47fc5618ae26a44ab8e74421aa0e4ca75d4",
     "d2aaace31d63228b0fcce6e089b1b071e690ebb496167993bce86b4c9642c115",
 );

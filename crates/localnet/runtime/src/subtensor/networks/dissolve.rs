@@ -82,7 +82,7 @@ impl<T: Config> Pallet<T> {
             SubnetEmaTaoFlow SubnetProtocolFlow SubnetEmaProtocolFlow SubnetEmissionEnabled RootProp NetworksAdded
             NetworkRegisteredAt OwnerCutEnabled SubnetLocked SubnetOwner SubnetOwnerHotkey SubnetMechanism
             SubtokenEnabled FirstEmissionBlockNumber TokenSymbol SubnetIdentitiesV3 RecycleOrBurn Tempo LastEpochBlock
-            PendingEpochAt SubnetEpochIndex BlocksSinceLastStep LastMechansimStepBlock Rho Kappa
+            PendingEpochAt SubnetEpochIndex BlocksSinceLastStep LastMechansimStepBlock Rho Kappa ActivityCutoff
             ActivityCutoffFactorMilli ImmunityPeriod MinAllowedUids MaxAllowedUids MaxAllowedValidators
             MinAllowedWeights MaxWeightsLimit WeightsVersionKey WeightsSetRateLimit BondsMovingAverage BondsPenalty
             BondsResetOn LiquidAlphaOn AlphaValues AlphaSigmoidSteepness LiquidAlphaConsensusMode Yuma3On

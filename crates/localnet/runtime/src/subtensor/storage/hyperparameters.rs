@@ -11,6 +11,9 @@ mod hyperparameters {
     /// Kappa: the share of stake that must support a weight, in parts of 65 535.
     #[pallet::storage]
     pub type Kappa<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<32_767>>;
+    /// Activity cutoff of earlier versions, in blocks; unused, stored for clients.
+    #[pallet::storage]
+    pub type ActivityCutoff<T> = StorageMap<_, Identity, NetUid, u16, ValueQuery, ConstU16<5000>>;
     /// Activity cutoff factor, in thousandths of an epoch.
     #[pallet::storage]
     pub type ActivityCutoffFactorMilli<T> = StorageMap<_, Identity, NetUid, u32, ValueQuery, ConstU32<13_889>>;

@@ -36,7 +36,6 @@ const WITHOUT_EFFECT: &str = "
 | coldkey swaps | calls that a coldkey signs are refused while its swap is announced; proxied calls are not |
 | `dissolve_network`, `root_dissolve_network` | a subnet is removed immediately, and its stakers receive all TAO of its pool; the real chain removes it over several blocks, and keeps the part of the alpha in the pool and of `SubnetProtocolAlpha` |
 | AdminUtils calls for a subnet | root may also make them during the freeze window before an epoch |
-| `sudo_set_activity_cutoff` | a cutoff of at least 360 blocks is refused with Deprecated; the real chain stores it, without effect |
 | `SubnetEpochConsensus`, `SubnetEmaProtocolFlow` | clients can read the defaults; this chain never writes them |
 | `RootClaimType` | always Swap, for clients that still read it |
 | `LastTxBlockDelegateTake` | always empty: `LastRateLimitedBlock` has the block in which a take last changed |
@@ -57,7 +56,7 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_tao_flow_cutoff`, `sudo_set_tao_flow_normalization_exponent`, `sudo_set_tao_flow_smoothing_factor`, `sudo_set_net_tao_flow_enabled` | the settings are stored, without effect, because emission does not follow flows |
 | `sudo_set_dissolve_network_schedule_duration` | the setting is stored, without effect: dissolution has no delay |
 | `set_tempo`, `set_activity_cutoff_factor` | deprecated calls of SubtensorModule, which succeed without effect, for a fee; `sudo_set_tempo` and `sudo_set_activity_cutoff_factor` set both |
-| `sudo_set_adjustment_alpha`, `sudo_set_adjustment_interval`, `sudo_set_rho` | the settings are stored for clients, without effect |
+| `sudo_set_activity_cutoff`, `sudo_set_adjustment_alpha`, `sudo_set_adjustment_interval`, `sudo_set_rho` | the settings are stored for clients, without effect |
 | `Drand.Pulses` | the chain has no off-chain worker; it reveals timelocked weights and commitments with the pulses that `tao localnet --drand` fetches, that clients submit (`Drand.write_pulse`) or that are set as storage |
 | `System.set_storage`, `kill_storage`, `kill_prefix` | through Sudo as on the real chain, but refused in the pool for keys of the code, for other keys outside of the pallets, and for the number, parent and digest of the block |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |

@@ -152,6 +152,7 @@ pub(crate) static UNUSED: &[Absence] = &[
                 "LastColdkeyHotkeyStakeBlock",
                 "HotkeySuccessor",
                 "ColdkeySuccessor",
+                "ActivityCutoff",
             ],
         ),
         reason: RECORDS,
