@@ -197,3 +197,21 @@ fn postgres_is_installed_only_where_it_is_missing() {
     );
     assert!(stderr(&output).contains("there is no command initdb"), "{}", stderr(&output));
 }
+
+/// The page states results of these suites and packages, not of others.
+#[test]
+fn coverage_page_names_versions_of_suites_and_packages() {
+    let text = |path: &str| fs::read_to_string(repository(path)).unwrap();
+    let script = text("scripts/suites");
+    let page = text("docs/localnet-coverage.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let suites = [("bittensor", "SDK", "sdk10", "bittensor"), ("btcli", "btcli", "btcli", "bittensor-cli")];
+    for (source, program, peer, package) in suites {
+        let (_, commit) = script.split_once(&format!("https://github.com/opentensor/{source} ")).unwrap();
+        // The program's version in the suite's repository follows.
+        assert!(page.contains(&format!("opentensor/{source} ({}, {program} ", &commit[..8])), "{source}");
+        let pins = text(&format!("tests/peers/{peer}.txt"));
+        let pin = pins.lines().find_map(|line| line.strip_prefix(&format!("{package}=="))).unwrap();
+        let version = pin.split_whitespace().next().unwrap();
+        assert!(page.contains(&format!("{program} {version}")), "{program} {version}");
+    }
+}
