@@ -123,14 +123,19 @@ require_nats() {
     PATH="$PATH:/usr/sbin" require nats-server nats-server
 }
 
-# Like `want`, for PoCL, an OpenCL driver that runs kernels on the processor. Debian's build compiles for fixed targets;
-# others, such as the Python package, fail on processors that their LLVM does not know.
+# Whether PoCL is installed, an OpenCL driver that runs kernels on the processor. Debian's build compiles for fixed
+# targets; others, such as the Python package, fail on processors that their LLVM does not know.
+has_opencl() {
+    [ -e /etc/OpenCL/vendors/pocl.icd ]
+}
+
+# Like `want`, for PoCL.
 want_opencl() {
-    local driver=/etc/OpenCL/vendors/pocl.icd packages="pocl-opencl-icd ocl-icd-libopencl1"
+    local packages="pocl-opencl-icd ocl-icd-libopencl1"
     # The list is split into words on purpose.
     # shellcheck disable=SC2086
-    [ -e "$driver" ] || [ -z "${CI:-}" ] || (install_packages $packages) || true
-    [ -e "$driver" ] || say "== SKIPPED: tests on an OpenCL device. Install $packages"
+    has_opencl || [ -z "${CI:-}" ] || (install_packages $packages) || true
+    has_opencl || say "== SKIPPED: tests on an OpenCL device. Install $packages"
 }
 
 # The model directory: BB_MODELS_DIR, or the product's default.

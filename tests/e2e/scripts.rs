@@ -215,3 +215,38 @@ fn coverage_page_names_versions_of_suites_and_packages() {
         assert!(page.contains(&format!("{program} {version}")), "{program} {version}");
     }
 }
+
+/// A driver whose LLVM does not know the processor compiles no kernels, as that in PoCL's Python package. Code that is
+/// compiled for the processor at hand does not run on others.
+#[test]
+fn no_test_depends_on_the_processors_model() {
+    let driver = "/etc/OpenCL/vendors/pocl.icd";
+    for path in ["scripts/lib.sh", "tests/e2e/chain/opencl.rs", "crates/pow/src/opencl/tests.rs"] {
+        assert!(fs::read_to_string(repository(path)).unwrap().contains(driver), "{path}");
+    }
+    let pins = fs::read_dir(repository("tests/peers")).unwrap().map(|entry| entry.unwrap().path());
+    let pins: Vec<_> = pins.filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    assert!(pins.len() >= 10, "{pins:?}");
+    for path in pins {
+        assert!(!fs::read_to_string(&path).unwrap().to_lowercase().contains("pocl"), "{}", path.display());
+    }
+    for path in ["test", ".ci/run", "Cargo.toml"] {
+        assert!(!fs::read_to_string(repository(path)).unwrap().contains("target-cpu"), "{path}");
+    }
+}
+
+#[test]
+fn missing_opencl_driver_is_installed_in_ci_and_reported_elsewhere() {
+    let packages = "pocl-opencl-icd ocl-icd-libopencl1";
+    let reported = format!("SKIPPED: tests on an OpenCL device. Install {packages}\n");
+    let output = run("has_opencl() { false; }; CI=; want_opencl", "0", &["apt-get"]);
+    assert!(output.status.success());
+    assert_eq!(stderr(&output), format!("== {reported}"));
+    let output = run("has_opencl() { false; }; CI=1; want_opencl", "0", &["apt-get"]);
+    let installation = format!("apt-get install --yes --no-install-recommends {packages}\n");
+    assert!(output.status.success() && stderr(&output).contains(&installation), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with(&format!("== {reported}")), "{}", stderr(&output));
+    let (code, stderr) = run_checks("has_opencl() { false; }; CI=; check want_opencl");
+    assert_eq!(code, Some(0));
+    assert!(stderr.ends_with(&format!("== skipped\n  {reported}all checks passed\n")), "{stderr}");
+}
