@@ -46,6 +46,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod backend;
+mod backend_limit;
 mod capacity;
 mod config;
 mod images;

@@ -18,6 +18,7 @@ use taonet_primitives::Hotkey;
 use taonet_wire::{Caller, SignedLayer};
 use tokio::time::{Instant, timeout_at};
 
+use crate::backend_limit::BackendLimit;
 use crate::capacity::announce;
 use crate::places::Places;
 use crate::relay::{LogprobsWarning, Relay};
@@ -41,6 +42,7 @@ struct Inner {
     validators: Option<Arc<Validators>>,
     places: Arc<Places>,
     logprobs_warning: LogprobsWarning,
+    limit: BackendLimit,
 }
 
 impl Miner {
@@ -50,8 +52,8 @@ impl Miner {
         let places = Places::new(config.concurrency);
         let market = MarketConfig::default();
         let endpoints = config.served.iter().map(|served| served.endpoint(&market)).collect();
-        let logprobs_warning = LogprobsWarning::default();
-        Self(Arc::new(Inner { config, endpoints, backend, validators, places, logprobs_warning }))
+        let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
+        Self(Arc::new(Inner { config, endpoints, backend, validators, places, logprobs_warning, limit }))
     }
 
     /// Returns a validator's share of the capacity, in `0..=1`.
@@ -84,6 +86,19 @@ impl Miner {
         let task = model.replace('_', "-");
         let found = served.iter().find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
         found.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
+    }
+
+    /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the backend's error.
+    fn refused(&self, status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> Refused {
+        if status == Some(StatusCode::TOO_MANY_REQUESTS) {
+            self.0.limit.rejected(cause);
+            return Refused::BackendFull;
+        }
+        tracing::warn!(%cause, "backend's answer refused");
+        match status {
+            Some(status) => Refused::Status(status),
+            None => Refused::Backend("backend's answer is malformed or incomplete".to_owned()),
+        }
     }
 }
 
@@ -196,24 +211,26 @@ async fn work(
     if status != StatusCode::OK {
         let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
         let fault = reported(&String::from_utf8_lossy(&body.unwrap_or_default()));
-        return Err(refused(Some(status), &format!("status {status}: {fault}")));
+        return Err(miner.refused(Some(status), &format!("status {status}: {fault}")));
     }
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
         let warning = miner.0.logprobs_warning.clone();
         let relay = Relay::start(answer, accepted, deadlines, began, running, warning).await;
-        let relay = relay.map_err(|error| refused(error.status(), &error))?;
+        let relay = relay.map_err(|error| miner.refused(error.status(), &error))?;
+        miner.0.limit.accepted();
         let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
     let body = timeout_at(first, whole(answer, LARGEST_ANSWER)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
     if let Some(fault) = error_in(&body) {
-        return Err(refused(fault.status(), &fault));
+        return Err(miner.refused(fault.status(), &fault));
     }
+    miner.0.limit.accepted();
     if streams {
         let hint = "hint: use a backend that supports `stream`";
-        return Err(refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
+        return Err(miner.refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
     }
     let body = if is_openai_image {
         images::answer(&body).ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
@@ -234,21 +251,6 @@ fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refuse
 /// completions.
 fn has_logprobs(payload: &Map<String, Value>) -> bool {
     !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
-}
-
-/// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the backend's error.
-fn refused(status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> Refused {
-    let refused = match status {
-        Some(StatusCode::TOO_MANY_REQUESTS) => Refused::BackendFull,
-        Some(status) => Refused::Status(status),
-        None => Refused::Backend("backend's answer is malformed or incomplete".to_owned()),
-    };
-    if matches!(refused, Refused::BackendFull) {
-        tracing::debug!(%cause, "backend is at its limit");
-    } else {
-        tracing::warn!(%cause, "backend's answer refused");
-    }
-    refused
 }
 
 fn is_json(answer: &reqwest::Response) -> bool {

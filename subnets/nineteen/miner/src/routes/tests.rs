@@ -190,7 +190,7 @@ async fn refusal_by_the_backend_is_logged() {
     for (kind, body, status, cause) in [
         (stream, event(r#"{"error":{"message":"out of memory"}}"#), 502, "backend reports an error: out of memory"),
         (stream, event(r#"{"error":{"message":"too long","code":400}}"#), 400, "backend reports an error: too long"),
-        (stream, event(r#"{"error":{"message":"full","code":"429"}}"#), 429, ""),
+        (stream, event(r#"{"error":{"message":"full","code":"429"}}"#), 429, "backend reports an error: full"),
         (stream, event("{broken"), 502, "an event is not JSON: key must be a string"),
         (stream, String::new(), 502, "stream has no chunk"),
         (json, r#"{"error":{"message":"no such model","code":404}}"#.to_owned(), 404, "no such model"),
@@ -200,7 +200,7 @@ async fn refusal_by_the_backend_is_logged() {
         let response = chat(&miner).await;
         assert_eq!(response.status(), status, "{cause}");
         let lines = log.take();
-        assert!(lines.contains(cause) && lines.contains("WARN") != cause.is_empty(), "{cause}: {lines}");
+        assert!(lines.contains(cause) && lines.contains("WARN"), "{cause}: {lines}");
     }
     let failing = chats(|| async { (StatusCode::BAD_REQUEST, Json(json!({"error": {"message": "bad field"}}))) });
     assert_eq!(chat(&miner_before(failing, config()).await).await.status(), 400);
@@ -211,6 +211,22 @@ async fn refusal_by_the_backend_is_logged() {
     let lines = log.take();
     for cause in ["400 Bad Request: backend reports an error: bad field", "backend reports an error: died"] {
         assert!(lines.contains(cause), "{cause}: {lines}");
+    }
+}
+
+/// The model's server may send status 429, or an error with this code in a response with status 200.
+#[tokio::test]
+async fn backend_at_its_limit_is_warned_of_once() {
+    let (log, _guard) = CapturedLog::start();
+    let in_band = miner_before(chats(|| async { "data: {\"error\":{\"code\":429}}\n\n" }), config()).await;
+    let by_status = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
+    for miner in [in_band, by_status] {
+        for warnings in [1, 0] {
+            assert_eq!(chat(&miner).await.status(), StatusCode::TOO_MANY_REQUESTS);
+            let lines = log.take();
+            assert_eq!(lines.matches("WARN").count(), warnings, "{lines}");
+            assert_eq!(lines.matches("the backend is at its limit of requests").count(), warnings, "{lines}");
+        }
     }
 }
 

@@ -1,0 +1,72 @@
+//! Log of the backend's limit of requests.
+
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Time without a rejection after which a response shows that the backend is no longer at its limit.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: one that is busy rejects
+/// too many requests for a warning each. Has the time of the latest rejection while the backend is at its limit.
+#[derive(Default)]
+pub(crate) struct BackendLimit(Mutex<Option<Instant>>);
+
+impl BackendLimit {
+    /// Records that the backend rejects a request with status 429, as status or in the response.
+    pub(crate) fn rejected(&self, cause: &dyn Display) {
+        if self.latest().replace(Instant::now()).is_none() {
+            tracing::warn!(
+                %cause,
+                "the backend is at its limit of requests, so that validators get status 429; hint: lower --concurrency, or \
+                 raise the backend's limit; this warning is not repeated until the backend accepts all requests for a minute"
+            );
+        } else {
+            tracing::debug!(%cause, "backend is at its limit");
+        }
+    }
+
+    /// Records that the backend answers a request.
+    pub(crate) fn accepted(&self) {
+        if self.latest().take_if(|latest| latest.elapsed() >= QUIET).is_some() {
+            tracing::info!("the backend accepts all requests again");
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_testing::CapturedLog;
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_change_of_the_limit_is_logged_once() {
+        let (log, _guard) = CapturedLog::start();
+        let limit = BackendLimit::default();
+        limit.accepted();
+        assert_eq!(log.take(), "");
+        limit.rejected(&"full");
+        assert!(log.take().contains("WARN"));
+        advance(QUIET / 2).await;
+        limit.accepted();
+        limit.rejected(&"full");
+        advance(QUIET / 2).await;
+        limit.accepted();
+        assert_eq!(log.take(), "");
+        advance(QUIET / 2).await;
+        limit.accepted();
+        limit.accepted();
+        let lines = log.take();
+        assert_eq!(lines.matches("the backend accepts all requests again").count(), 1, "{lines}");
+        limit.rejected(&"full");
+        assert!(log.take().contains("WARN"));
+    }
+}
