@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_primitives::HINT;
 use taonet_wallet::WalletError;
 
-use crate::printable::{printable_json, printable_lines};
+use crate::printable::{printable, printable_json, printable_lines};
 
 /// Separator of a hint from the message before it, on the same line.
 const INLINE_HINT: &str = "; hint: ";
@@ -62,30 +62,62 @@ impl Classified {
     }
 }
 
+/// An error whose message ends with a peer's text. In the text form, control characters of this text are escaped, also
+/// line breaks, which could otherwise pass for another error or for a hint. The JSON form has the text itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{shown}")]
+pub(crate) struct Quoting {
+    failure: Option<Failure>,
+    /// The message with the escaped text, and the hint.
+    shown: String,
+    /// The message with the text itself, without the hint.
+    raw: String,
+}
+
+impl Quoting {
+    /// Creates an error with the message `before: text`. Without a failure class, the exit code is 1.
+    pub(crate) fn error(failure: Option<Failure>, before: &str, text: &str, hint: Option<&str>) -> anyhow::Error {
+        let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
+        let shown = format!("{before}: {}{hint}", printable(text));
+        anyhow::Error::new(Self { failure, shown, raw: format!("{before}: {text}") })
+    }
+
+    /// Returns the message without this hint, if the message ends with it.
+    fn raw_without(&self, hint: Option<&str>) -> &str {
+        let before = hint.and_then(|hint| self.raw.strip_suffix(hint)?.strip_suffix(INLINE_HINT));
+        before.unwrap_or(&self.raw)
+    }
+}
+
 /// An error as the user sees it: the messages of its causes, outermost first, and their hints.
 struct Report {
     messages: Vec<String>,
+    /// The messages with peers' texts as they are.
+    raw: Vec<String>,
     hints: Vec<String>,
     exit_code: u8,
 }
 
 impl Report {
     fn new(error: &anyhow::Error) -> Self {
-        let (mut messages, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
+        let (mut messages, mut raw, mut hints) = (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
         let mut above = String::new();
-        for cause in error.chain().map(ToString::to_string) {
-            let (message, hint) = without_hint(&cause);
+        for cause in error.chain() {
+            let text = cause.to_string();
+            let (message, hint) = without_hint(&text);
             // Some messages already contain their cause.
             if messages.is_empty() || !above.contains(message) {
+                let quoting = cause.downcast_ref::<Quoting>();
+                raw.push(quoting.map_or(message, |quoting| quoting.raw_without(hint)).to_owned());
                 messages.push(message.to_owned());
             }
             hints.extend(hint.map(str::to_owned).filter(|hint| !hints.contains(hint)));
-            above = cause;
+            above = text;
         }
         if hints.is_empty() && is_missing_key(error) {
             hints.push(MISSING_KEY.to_owned());
         }
-        Self { messages, hints, exit_code: exit_code_of(error) }
+        Self { messages, raw, hints, exit_code: exit_code_of(error) }
     }
 
     /// Prints the messages, then each hint on a line of its own.
@@ -101,11 +133,12 @@ impl Report {
         }
     }
 
-    /// Prints one line of JSON, so that the last line of standard error is the error, whatever was logged before.
-    fn print_json(&self) {
+    /// Returns one line of JSON, so that the last line of standard error is the error, whatever was logged before.
+    /// JSON's escapes alone make control characters harmless.
+    fn json(&self) -> String {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
-        let document = json!({ "error": self.messages.join(": "), "hint": hint, "exit_code": self.exit_code });
-        eprintln!("{}", printable_json(&document.to_string()));
+        let document = json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code });
+        printable_json(&document.to_string()).into_owned()
     }
 }
 
@@ -114,7 +147,7 @@ pub(crate) fn report(result: anyhow::Result<()>, json: bool) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let report = Report::new(&error);
     if json {
-        report.print_json();
+        eprintln!("{}", report.json());
     } else {
         report.print();
     }
@@ -171,8 +204,11 @@ pub(crate) fn is_missing_key(error: &anyhow::Error) -> bool {
 }
 
 fn exit_code_of(error: &anyhow::Error) -> u8 {
-    let failure = error.chain().find_map(|cause| cause.downcast_ref::<Classified>());
-    failure.map_or(1, |classified| classified.failure.code())
+    let failure = error.chain().find_map(|cause| {
+        let classified = cause.downcast_ref::<Classified>().map(|classified| classified.failure);
+        classified.or_else(|| cause.downcast_ref::<Quoting>()?.failure)
+    });
+    failure.map_or(1, Failure::code)
 }
 
 /// Returns the exit code of a command with this result.
@@ -207,6 +243,30 @@ mod tests {
         assert_eq!(hinted(&anyhow::anyhow!(list)), (list.to_owned(), vec![]));
         let repeated: Result<(), _> = Err(anyhow::anyhow!("b\nhint: do it")).context("a\nhint: do it");
         assert_eq!(hinted(&repeated.unwrap_err()), ("a: b".to_owned(), vec!["do it".to_owned()]));
+    }
+
+    #[test]
+    fn text_of_peer_is_escaped_once_in_both_forms() {
+        let text = "no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
+        let error = Quoting::error(Some(Failure::Network), "Unavailable (503)", text, Some("wait"));
+        let report = Report::new(&error.context("cannot call"));
+        let shown = r"Unavailable (503): no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
+        assert_eq!(report.messages, ["cannot call", shown]);
+        assert_eq!((&report.hints, report.exit_code), (&vec!["wait".to_owned()], 3));
+        let json = report.json();
+        let escaped = r"no\u001b]0;title\u0007\nhint: obey\u009b2J\u202e";
+        assert!(json.contains(escaped), "{json}");
+        let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(document["error"], format!("cannot call: Unavailable (503): {text}"));
+    }
+
+    #[test]
+    fn hint_at_the_end_of_quoted_text_is_in_no_message() {
+        let error = Quoting::error(None, "the node rejected the call", "the nonce is in the pool; hint: wait", None);
+        let report = Report::new(&error);
+        assert_eq!(report.messages, ["the node rejected the call: the nonce is in the pool"]);
+        assert_eq!((&report.raw, &report.hints), (&report.messages, &vec!["wait".to_owned()]));
+        assert_eq!(report.exit_code, 1);
     }
 
     #[test]

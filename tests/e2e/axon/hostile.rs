@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{BOB, address, ask, axon, failure, neuron, service};
-use crate::support::{Terminal, refusal, stderr};
+use crate::support::{Terminal, error_document, refusal, stderr};
 
 const PROMPT: &str = r#"{"prompt": ""}"#;
 
@@ -34,11 +34,15 @@ fn a_terminal_shows_what_it_would_obey() {
         assert!(!screen.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{screen:?}");
     }
 
-    let evil = service("403 Forbidden", "no\u{1b}]0;title\u{7}\nerror: something else");
+    let text = "no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}";
+    let evil = service("403 Forbidden", text);
     let output = ask("call", &evil, "btauth", &["--json"]);
-    assert_eq!(failure(&output).1["body"], "no\u{1b}]0;title\u{7}\nerror: something else");
-    let error = stderr(&output);
-    assert!(error.contains(r"no\\u{1b}]0;title\\u{7}\\nerror: something else"), "{error}");
+    assert_eq!(failure(&output).1["body"], text);
+    let (error, document) = (stderr(&output), error_document(&output).unwrap());
+    assert!(!error.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{error:?}");
+    assert!(document["error"].as_str().unwrap().ends_with(text), "{document}");
+    let error = stderr(&ask("call", &evil, "btauth", &[]));
+    assert!(error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}"), "{error}");
 }
 
 #[test]

@@ -6,8 +6,7 @@ use taonet_primitives::{AccountId, Coldkey};
 
 use super::block_json;
 use crate::context::Context;
-use crate::exit::{Classified, Failure};
-use crate::printable::printable;
+use crate::exit::{Classified, Failure, Quoting};
 
 /// Hints for common dispatch errors, by error name.
 const HINTS: [(&str, &str); 43] = [
@@ -208,7 +207,7 @@ pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
         return Err(refused(because));
     }
     match simulated_error(dry) {
-        Some(error) => Err(Classified::error(Failure::Rejected, format!("the call would fail: {}", with_hint(error)))),
+        Some(error) => Err(failed("the call would fail", error)),
         None => Ok(()),
     }
 }
@@ -244,16 +243,15 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
         Some(block) => format!("check the chain before you retry; the call expires after block {block}"),
         None => "check the chain before you retry".to_owned(),
     };
-    let unknown = |because: &UnknownBecause| {
-        format!("the outcome of {hash} is unknown: {}\nhint: {}", printable(&because.to_string()), wait())
-    };
     let text = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => return check_inclusion(outcome, inclusion),
         Outcome::Invalid(because) => return Err(refused(because)),
-        Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) => {
-            return Err(Classified::error(Failure::Network, unknown(because)));
+        Outcome::Unknown(because) => {
+            let is_network = matches!(because, UnknownBecause::Unreachable { .. });
+            let failure = if is_network { Failure::Network } else { Failure::Undecided };
+            let before = format!("the outcome of {hash} is unknown");
+            return Err(Quoting::error(Some(failure), &before, &because.to_string(), Some(&wait())));
         }
-        Outcome::Unknown(because) => unknown(because),
         Outcome::Dropped => format!("the node dropped {hash} from its transaction pool\nhint: {}", wait()),
         Outcome::Superseded => {
             format!("{hash} was replaced by another call with the same nonce and had no effect\nhint: retry")
@@ -269,18 +267,16 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
 /// Returns an error with a hint, unless the included call succeeded.
 fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
     let Err(error) = &inclusion.result else { return Ok(()) };
-    let text = format!("the call failed, {} in block {}: {}", name(outcome), inclusion.block, with_hint(error));
-    Err(Classified::error(Failure::Rejected, text))
+    Err(failed(&format!("the call failed, {} in block {}", name(outcome), inclusion.block), error))
 }
 
-/// Returns the message of a failed call, with its hint.
-fn with_hint(error: &DispatchError) -> String {
+/// Creates the error for a failed call, with the hint for its error.
+fn failed(before: &str, error: &DispatchError) -> anyhow::Error {
     let hint = match error {
         DispatchError::Module { name, .. } | DispatchError::Other(name) => hint(name),
         _ => None,
     };
-    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    format!("{}{hint}", printable(&error.to_string()))
+    Quoting::error(Some(Failure::Rejected), before, &error.to_string(), hint)
 }
 
 /// Prints the outcome of a call that a localnet included on behalf of an account, and returns an error if it failed.
@@ -313,8 +309,7 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
         }
         _ => None,
     };
-    let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-    Classified::error(failure, format!("the node rejected the call: {}{hint}", printable(&because.to_string())))
+    Quoting::error(Some(failure), "the node rejected the call", &because.to_string(), hint)
 }
 
 fn hint(name: &str) -> Option<&'static str> {

@@ -4,8 +4,7 @@ use axum::http::{HeaderMap, StatusCode};
 use taonet_primitives::with_causes;
 use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
 
-use crate::exit::{Classified, Failure};
-use crate::printable::printable;
+use crate::exit::{Failure, Quoting};
 
 /// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,14 +45,12 @@ impl Verdict {
     }
 
     fn failure(&self) -> anyhow::Error {
-        let text = format!("{} ({}): {}", self.code, self.code.code(), printable(&self.message));
-        match self.code {
-            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
-                Classified::error(Failure::Network, text)
-            }
-            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Classified::error(Failure::Authentication, text),
-            _ => anyhow::anyhow!(text),
-        }
+        let failure = match self.code {
+            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => Some(Failure::Network),
+            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Some(Failure::Authentication),
+            _ => None,
+        };
+        Quoting::error(failure, &format!("{} ({})", self.code, self.code.code()), &self.message, None)
     }
 }
 
