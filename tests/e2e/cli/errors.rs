@@ -1,5 +1,8 @@
 //! Errors: one form as text and as JSON, and which of several comes first.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
 use super::ALICE;
 use crate::support::{bb, error_document, refusal, repository, stderr, tao};
 
@@ -51,17 +54,38 @@ fn wrong_network_is_reported_before_missing_wallet() {
     let folder = tempfile::tempdir().unwrap();
     let list = std::fs::read_to_string(repository("tests/e2e/data/key-uri-commands.txt")).unwrap();
     let mut checked = 0;
-    for line in list.lines().filter(|line| line.starts_with("tao ")) {
-        let words: Vec<&str> = line.split(' ').skip(1).collect();
-        // Daemons read their own settings first, `tao weights reveal` its file, and the others connect to no chain.
-        if ["axon", "dashboard", "nineteen", "proof"].contains(&words[0]) || words.contains(&"COMMIT") {
+    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (program, arguments) = line.split_once(' ').unwrap();
+        let words: Vec<&str> = arguments.split(' ').collect();
+        // `tao weights reveal` reads its file first, and `bb test-miner` connects to no chain without --key-uri.
+        if words.contains(&"COMMIT") || words[0] == "test-miner" {
             continue;
         }
-        let mut command = tao();
-        command.args(words).args(["--network", "locall"]).env("HOME", folder.path());
+        let mut command = if program == "bb" { bb() } else { tao() };
+        command.args(&words).env("HOME", folder.path());
+        // Not all commands of these groups have the option.
+        if program == "bb" || ["axon", "dashboard", "nineteen", "proof"].contains(&words[0]) {
+            command.env("BT_NETWORK", "locall");
+        } else {
+            command.args(["--network", "locall"]);
+        }
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains("unknown network locall"), "{line}: {error}");
         checked += 1;
     }
-    assert!(checked > 40, "{checked}");
+    assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn wrong_network_is_reported_before_the_external_address_is_detected() {
+    let service = TcpListener::bind("127.0.0.1:0").unwrap();
+    service.set_nonblocking(true).unwrap();
+    let source = format!("http://{}/", service.local_addr().unwrap());
+    let commands = [(bb(), &["register-axon"][..]), (tao(), &["serve-axon", "--netuid", "59", "--port", "8091"])];
+    for (mut command, arguments) in commands {
+        command.args(arguments).args(["--network", "locall", "--ip-source", &source, "--ip-timeout", "1"]);
+        let error = refusal(&command.output().unwrap(), 2);
+        assert!(error.contains("unknown network locall"), "{error}");
+    }
+    assert_eq!(service.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }

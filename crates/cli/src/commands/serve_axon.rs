@@ -70,6 +70,8 @@ pub(crate) fn publish(
     open_key: impl FnOnce() -> anyhow::Result<Keypair>,
     context: &Context,
 ) -> anyhow::Result<()> {
+    // Before services on the internet are asked for the external address.
+    args.tx.network.network()?;
     context.block_on(async {
         let ip = args.external.resolve(ip).await?;
         let address = SocketAddr::new(ip, port);
