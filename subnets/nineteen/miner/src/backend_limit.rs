@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Time without a rejection after which a response shows that the backend is no longer at its limit.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: one that is busy rejects
+/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: a busy backend rejects
 /// too many requests for a warning each. Has the time of the latest rejection while the backend is at its limit.
 #[derive(Default)]
 pub(crate) struct BackendLimit(Mutex<Option<Instant>>);
@@ -20,8 +20,9 @@ impl BackendLimit {
         if self.latest().replace(Instant::now()).is_none() {
             tracing::warn!(
                 %cause,
-                "the backend is at its limit of requests, so that validators get status 429; hint: lower --concurrency, or \
-                 raise the backend's limit; this warning is not repeated until the backend accepts all requests for a minute"
+                "the backend is at its limit of requests, so that validators get status 429; hint: lower --concurrency, \
+                 or raise the backend's limit; this warning is not repeated until the backend has accepted all requests \
+                 for a minute"
             );
         } else {
             tracing::debug!(%cause, "backend is at its limit");
