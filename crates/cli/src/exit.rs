@@ -252,7 +252,8 @@ mod tests {
         let report = Report::new(&error.context("cannot call"));
         let shown = r"Unavailable (503): no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
         assert_eq!(report.messages, ["cannot call", shown]);
-        assert_eq!((&report.hints, report.exit_code), (&vec!["wait".to_owned()], 3));
+        assert_eq!(report.hints, ["wait"]);
+        assert_eq!(report.exit_code, 3);
         let json = report.json();
         let escaped = r"no\u001b]0;title\u0007\nhint: obey\u009b2J\u202e";
         assert!(json.contains(escaped), "{json}");
@@ -265,7 +266,8 @@ mod tests {
         let error = Quoting::error(None, "the node rejected the call", "the nonce is in the pool; hint: wait", None);
         let report = Report::new(&error);
         assert_eq!(report.messages, ["the node rejected the call: the nonce is in the pool"]);
-        assert_eq!((&report.raw, &report.hints), (&report.messages, &vec!["wait".to_owned()]));
+        assert_eq!(report.raw, report.messages);
+        assert_eq!(report.hints, ["wait"]);
         assert_eq!(report.exit_code, 1);
     }
 

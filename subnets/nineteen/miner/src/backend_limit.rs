@@ -20,9 +20,9 @@ impl BackendLimit {
         if self.latest().replace(Instant::now()).is_none() {
             tracing::warn!(
                 %cause,
-                "the backend is at its limit of requests, so that validators get status 429; hint: lower --concurrency, \
-                 or raise the backend's limit; this warning is not repeated until the backend has accepted all requests \
-                 for a minute"
+                "the backend is at its limit of requests, so that validators get status 429; hint: lower \
+                 --concurrency, or raise the backend's limit; this warning is not repeated until the backend has \
+                 accepted all requests for a minute"
             );
         } else {
             tracing::debug!(%cause, "backend is at its limit");
