@@ -25,6 +25,12 @@ impl EmbeddingRequest {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let texts = match fields.take("input") {
+            // LangChain's default. The ids are those of OpenAI's tokenizers, which no task's model has.
+            Some(Value::Array(tokens)) if tokens.iter().any(is_tokens) => {
+                let message = "input must be texts, not tokens; hint: with LangChain's OpenAIEmbeddings, set \
+                               check_embedding_ctx_length=False";
+                return Err(GatewayError::field("input", message));
+            }
             Some(Value::String(text)) => Some(vec![text]),
             Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
             _ => None,
@@ -87,6 +93,11 @@ impl EmbeddingRequest {
     }
 }
 
+/// Returns whether an element of `input` is a token, or an array of tokens.
+fn is_tokens(element: &Value) -> bool {
+    element.is_number() || element.as_array().is_some_and(|tokens| tokens.iter().all(Value::is_number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +120,14 @@ mod tests {
         ] {
             let error = parse(&body).unwrap_err();
             assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_refused_with_a_hint() {
+        for input in [json!([1, 2]), json!([[1, 2], [3]])] {
+            let error = parse(&json!({"model": "a", "input": input})).unwrap_err();
+            assert!(error.to_string().contains("check_embedding_ctx_length=False"), "{error}");
         }
     }
 

@@ -17,7 +17,7 @@ const ALL_TOKENS: i64 = 1_000_000;
 /// Maximum number of choices of a request, each of which is an answer of its own.
 const MOST_CHOICES: u64 = 8;
 /// Values of `reasoning_effort`.
-const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
+pub(crate) const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
 /// Maximum number of pairs in `metadata`.
 const MOST_METADATA: usize = 16;
 /// Maximum number of messages in a conversation.

@@ -6,7 +6,7 @@ use taonet_nineteen_core::payload::TextInput;
 use super::State;
 use crate::GatewayError;
 use crate::answer::Head;
-use crate::request::{Fields, MOST_TOKENS, TextRequest};
+use crate::request::{EFFORTS, Fields, MOST_TOKENS, TextRequest};
 use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
 use crate::vision::{check_image, image_part};
 
@@ -14,6 +14,8 @@ use crate::vision::{check_image, image_part};
 const MOST_ITEMS: usize = 1_024;
 /// Types of the parts of a message with text.
 const TEXTS: [&str; 2] = ["input_text", "output_text"];
+/// Values of `reasoning.summary` and of its former name, `generate_summary`.
+const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
@@ -62,10 +64,13 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         fields.refuse_unless(name, |_| false, message)?;
     }
     let is_false = |value: &Value| *value == Value::Bool(false);
-    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send back.
+    let is_included = |value: &Value| {
+        value.as_array().is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
+    };
     fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
     fields.refuse_unless("background", is_false, "background responses are not supported")?;
-    fields.refuse_unless("include", is_empty, "include is not supported")?;
+    fields.refuse_unless("include", is_included, "include must be an array of reasoning.encrypted_content")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
     let mut chat = fields.split(&["model", "stream", "stream_options", "temperature", "top_p", "service_tier"]);
@@ -97,6 +102,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let mut further = Map::new();
     tools(&mut fields, &mut chat, &mut echo)?;
     chat.tools(&mut further)?;
+    let reasoning = reasoning(&mut fields, &mut further)?;
     if let Some(most) = fields.whole("max_output_tokens", 1, MOST_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), most.into());
         chat.0.insert("max_tokens".to_owned(), most.into());
@@ -114,7 +120,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         ("metadata", metadata),
         ("parallel_tool_calls", true.into()),
         ("previous_response_id", Value::Null),
-        ("reasoning", json!({"effort": null, "summary": null})),
+        ("reasoning", reasoning),
         ("store", false.into()),
         ("temperature", request.payload.temperature.into()),
         ("text", json!({"format": {"type": "text"}})),
@@ -126,6 +132,36 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         echo.entry(name).or_insert(value);
     }
     Ok((request, Echo(echo)))
+}
+
+/// Converts `reasoning` to that of chat completions; returns what the response repeats. As the output has no reasoning, it
+/// has no summary either.
+fn reasoning(fields: &mut Fields, further: &mut Map<String, Value>) -> Result<Value, GatewayError> {
+    let mut echo = json!({"effort": null, "summary": null});
+    let Some(given) = fields.take("reasoning") else { return Ok(echo) };
+    let Value::Object(options) = given else {
+        return Err(GatewayError::field("reasoning", "reasoning must be an object"));
+    };
+    for (name, value) in options {
+        let words: &[&str] = match name.as_str() {
+            "effort" => &EFFORTS,
+            "summary" | "generate_summary" => &SUMMARIES,
+            _ => &[],
+        };
+        let is_valid = value.as_str().map_or(value.is_null() && !words.is_empty(), |word| words.contains(&word));
+        if !is_valid {
+            let param = format!("reasoning.{name}");
+            let expected = if words.is_empty() { "omitted".to_owned() } else { format!("one of {}", words.join(", ")) };
+            return Err(GatewayError::field(param.clone(), format!("{param} must be {expected}")));
+        }
+        if name == "effort" && !value.is_null() {
+            further.insert("reasoning_effort".to_owned(), value.clone());
+        }
+        if let Some(echo) = echo.get_mut(&name) {
+            *echo = value;
+        }
+    }
+    Ok(echo)
 }
 
 /// Appends an input item as a chat message; returns the positions of its images.
@@ -163,7 +199,16 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
             }
         }
         "function_call_output" => {
-            messages.push(tool_message(needed("call_id")?, needed("output")?));
+            let output = item.get("output").and_then(|output| joined_text(output, &TEXTS, ""));
+            let output = output.ok_or("requires output: a string or an array of parts of type input_text")?;
+            messages.push(tool_message(needed("call_id")?, &output));
+        }
+        "item_reference" => {
+            return Err(
+                "refers to a response, but responses are not stored; hint: set store = false in the client, so \
+                        that it sends complete items"
+                    .to_owned(),
+            );
         }
         _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
     }
@@ -316,18 +361,52 @@ mod tests {
         assert_eq!((&echo["tools"][0], &echo["text"]["format"]), (&tool, &format));
     }
 
+    /// Vercel's AI SDK and LangChain send these fields to models that reason.
+    #[test]
+    fn reasoning_becomes_an_effort() {
+        let options = json!({"effort": "low", "summary": "auto"});
+        let further = json!({"reasoning": options, "include": ["reasoning.encrypted_content"]});
+        assert_eq!(payload(&further)["reasoning_effort"], "low");
+        let Echo(echo) = read(&further).unwrap().1;
+        assert_eq!(echo["reasoning"], options);
+        for further in [json!({}), json!({"reasoning": {"effort": null, "generate_summary": "concise"}})] {
+            assert_eq!(payload(&further).get("reasoning_effort"), None);
+            let Echo(echo) = read(&further).unwrap().1;
+            assert_eq!(echo["reasoning"], json!({"effort": null, "summary": null}));
+        }
+    }
+
+    #[test]
+    fn results_of_functions_may_have_parts() {
+        let text = |text: &str| json!({"type": "input_text", "text": text});
+        let output =
+            json!({"type": "function_call_output", "call_id": "c", "output": [text("rain "), text("all day")]});
+        let messages = &payload(&json!({"input": [output]}))["messages"];
+        assert_eq!(messages[0], json!({"role": "tool", "tool_call_id": "c", "content": "rain all day"}));
+    }
+
+    #[test]
+    fn references_to_stored_items_have_a_hint() {
+        let error = read(&json!({"input": [{"type": "item_reference", "id": "msg_1"}]})).map(drop).unwrap_err();
+        assert!(error.to_string().contains("hint: set store = false in the client"), "{error}");
+    }
+
     #[test]
     fn what_needs_state_is_refused_by_name() {
         let url = "https://example.org/a.png";
+        let image = json!({"type": "input_image", "image_url": url});
         for (further, param) in [
             (json!({"previous_response_id": "resp-1"}), "previous_response_id"),
             (json!({"conversation": "c"}), "conversation"),
             (json!({"prompt": {"id": "p"}}), "prompt"),
             (json!({"store": true}), "store"),
             (json!({"background": true}), "background"),
-            (json!({"include": ["reasoning.encrypted_content"]}), "include"),
+            (json!({"include": ["message.output_text.logprobs"]}), "include"),
             (json!({"truncation": "auto"}), "truncation"),
-            (json!({"reasoning": {"effort": "low"}}), "reasoning"),
+            (json!({"reasoning": "low"}), "reasoning"),
+            (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
+            (json!({"reasoning": {"summary": "long"}}), "reasoning.summary"),
+            (json!({"reasoning": {"tokens": 9}}), "reasoning.tokens"),
             (json!({"stop": "x"}), "stop"),
             (json!({"max_output_tokens": 0}), "max_output_tokens"),
             (json!({"input": []}), "input"),
@@ -339,6 +418,8 @@ mod tests {
             ),
             (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
             (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
+            (json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "input[0]"),
+            (json!({"input": [{"type": "function_call_output", "call_id": "c", "output": [image]}]}), "input[0]"),
             (json!({"instructions": 7}), "instructions"),
             (json!({"tools": [{"type": "web_search"}]}), "tools"),
             (json!({"tool_choice": {"type": "file_search"}}), "tool_choice"),

@@ -7,6 +7,7 @@ use super::{
     Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
     one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
 };
+use crate::request::EFFORTS;
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
 /// characters, then the rest of the data.
@@ -65,7 +66,7 @@ fn tools() -> Vec<Field> {
         ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
         ("parallel_tool_calls", flag()),
         ("response_format", typed()),
-        ("reasoning_effort", one_of(&["none", "minimal", "low", "medium", "high", "xhigh"])),
+        ("reasoning_effort", one_of(&EFFORTS)),
         ("modalities", lists(one_of(&["text"]))),
     ]
 }
@@ -117,6 +118,15 @@ fn message() -> RefOr<Schema> {
     ])
 }
 
+/// Returns the schema of `reasoning` in `/v1/responses`.
+fn reasoning() -> RefOr<Schema> {
+    let summary = || either([one_of(&["auto", "concise", "detailed"]), null()]);
+    let effort = either([one_of(&EFFORTS), null()]);
+    object([], [("effort", effort), ("summary", summary()), ("generate_summary", summary())])
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        .into()
+}
+
 /// Returns the schema of an input item of `/v1/responses`.
 fn item() -> RefOr<Schema> {
     let part = || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
@@ -130,7 +140,8 @@ fn item() -> RefOr<Schema> {
     let id = || ("call_id", string());
     let kind = |name: &str| ("type", one_of(&[name]));
     let call = object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
-    let output = object([kind("function_call_output"), id(), ("output", string())], []);
+    let result = either([string(), lists(part().into())]);
+    let output = object([kind("function_call_output"), id(), ("output", result)], []);
     either([
         message(&["system", "developer", "user", "assistant"], part().into()),
         message(&["user"], either([part().into(), image.into()])),
@@ -226,6 +237,8 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("tool_choice", either([one_of(&["none", "auto", "required"]), of_the_type("function")])),
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
+        ("reasoning", reasoning()),
+        ("include", lists(one_of(&["reasoning.encrypted_content"]))),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
         ("store", exactly(false.into())),
     ];
