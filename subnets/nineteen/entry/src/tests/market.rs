@@ -173,7 +173,7 @@ pub(super) async fn document(response: Response) -> Value {
     serde_json::from_str(&text(response).await).unwrap()
 }
 
-fn chunk(delta: &Value) -> String {
+pub(super) fn chunk(delta: &Value) -> String {
     format!("data: {}\n\n", json!({"choices": [{"delta": delta, "logprobs": {"content": [{"logprob": -0.5}]}}]}))
 }
 

@@ -1,11 +1,17 @@
-//! Tests of the gateway with the clients of OpenAI and Anthropic, and with schemathesis. The gateway is served on a port,
-//! as by `tao nineteen`.
+//! Tests of the gateway with the clients of OpenAI and Anthropic, with other libraries, and with schemathesis. The gateway
+//! is served on a port, as by `tao nineteen`.
+
+mod libraries;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Json;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, post};
 use serde_json::{Value, json};
 use taonet_http::{ServeLimits, serve};
@@ -16,7 +22,7 @@ use taonet_service::Shutdown;
 use taonet_testing::{ask, peer_directory};
 use tokio::net::TcpListener;
 
-use super::market::{Shop, calls, shop_with, word};
+use super::market::{Shop, calls, chunk, shop_with, word};
 
 const CHAT: &str = "chat-llama-3-2-3b";
 /// First bytes of a JPEG file, in base64.
@@ -43,12 +49,32 @@ fn market() -> MarketConfig {
     config
 }
 
-/// Returns a handler that streams at most `max_tokens` chunks: words, or a tool call if the request has tools.
+/// Returns a handler that streams at most `max_tokens` chunks, as [`chunks`] returns them. The first request with the text
+/// `flaky` fails.
 fn chat() -> MethodRouter {
-    post(|Json(payload): Json<Value>| async move {
-        let chunks = if payload.get("tools").is_some() { calls() } else { vec![word(), word(), word()] };
-        first(chunks, &payload)
+    let has_failed = Arc::new(AtomicBool::new(false));
+    post(move |Json(payload): Json<Value>| {
+        let has_failed = has_failed.clone();
+        async move {
+            if payload["messages"][0]["content"] == "flaky" && !has_failed.swap(true, Ordering::Relaxed) {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+            first(chunks(&payload), &payload).into_response()
+        }
     })
+}
+
+/// Returns words; a call of the first tool, if the request has tools and no result of one; or a JSON object, if its schema
+/// has a string `town`.
+fn chunks(payload: &Value) -> Vec<String> {
+    let has_result = payload["messages"].as_array().unwrap().iter().any(|message| message["role"] == "tool");
+    let tool = &payload["tools"][0]["function"]["name"];
+    let town = &payload["response_format"]["json_schema"]["schema"]["properties"]["town"]["type"];
+    match tool.as_str() {
+        Some(name) if !has_result => calls().iter().map(|call| call.replace("weather", name)).collect(),
+        _ if town == "string" => ["{\"town\":", "\"Ulm\"", "}"].map(|text| chunk(&json!({ "content": text }))).to_vec(),
+        _ => vec![word(), word(), word()],
+    }
 }
 
 fn first(chunks: Vec<String>, payload: &Value) -> String {

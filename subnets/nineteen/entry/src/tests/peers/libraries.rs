@@ -1,0 +1,130 @@
+//! Tests of the gateway with libraries for models of many providers: LiteLLM, LangChain, Vercel's AI SDK and llm.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use taonet_testing::peer_directory;
+
+use super::{JPEG, Served, here};
+
+const WORDS: &str = "word word word ";
+
+/// Returns the results of a Python script in the environment of all these libraries; `None` if it is not installed.
+async fn bought_by(script: &str) -> Option<Value> {
+    let peer = peer_directory("clients")?;
+    let served = Served::start().await;
+    let mut buyer = Command::new(peer.join("bin/python"));
+    buyer.arg(here("src/tests/peers").join(script));
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    served.stop().await;
+    Some(results)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn litellm_buys_everything() {
+    let Some(results) = bought_by("litellm_buyer.py").await else { return };
+    let tool = json!(["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"]);
+    let expected = json!({
+        "chat": [WORDS, "stop", 9],
+        "stream": ["word word ", "length", 6, 2],
+        "tool": tool,
+        "streamed_tool": tool,
+        "after_tool": WORDS,
+        "object": "{\"town\":\"Ulm\"}",
+        "vision": WORDS,
+        "choices": [WORDS, WORDS],
+        "response": ["completed", WORDS],
+        "embedding": [[0.5, 0.5], [1.5, 1.5]],
+        "image": JPEG,
+        "anthropic": WORDS,
+        "anthropic_tool": tool,
+        "retried": WORDS,
+        "errors": [["AuthenticationError", 401], ["NotFoundError", 404], ["BadRequestError", 400]],
+    });
+    assert_eq!(results, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_buys_everything() {
+    let Some(results) = bought_by("langchain_buyer.py").await else { return };
+    let call = json!([["c1", "weather", {"town": "Ulm"}]]);
+    let model = json!({
+        "chat": [WORDS, [6, 3]],
+        "stream": [WORDS, [6, 3]],
+        "batch": [WORDS, WORDS],
+        "tool": call,
+        "streamed_tool": call,
+        "after_tool": WORDS,
+        "vision": [WORDS, [107, 3]],
+        "object": "Ulm",
+        "called_object": "Ulm",
+    });
+    let expected = json!({
+        "chat": model,
+        "responses": model,
+        "anthropic": model,
+        "retried": WORDS,
+        "embedding": [[[0.5, 0.5], [1.5, 1.5]], [0.5, 0.5]],
+        "errors": [
+            ["OpenAIAuthenticationError", 401],
+            ["OpenAIModelNotFoundError", 404],
+            ["OpenAIInvalidRequestError", 400],
+            ["AnthropicAuthenticationError", 401],
+            ["AnthropicModelNotFoundError", 404],
+        ],
+    });
+    assert_eq!(results, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn llm_buys_texts() {
+    let Some(results) = bought_by("llm_buyer.py").await else { return };
+    let model = json!({
+        "conversation": [[WORDS, 6, 3], [WORDS, 20, 3]],
+        "whole": [WORDS, 6, 3],
+        "chunks": ["word ", "word ", "word "],
+        "object": "{\"town\":\"Ulm\"}",
+        "tool": [WORDS, [1, 0]],
+        "vision": WORDS,
+    });
+    let expected = json!({
+        "chat": model,
+        "response": model,
+        "completion": "word word ",
+        "errors": [["AuthenticationError", 401], ["NotFoundError", 404]],
+    });
+    assert_eq!(results, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vercels_ai_sdk_buys_everything() {
+    let Some(peer) = peer_directory("ai-sdk") else { return };
+    let served = Served::start().await;
+    let mut buyer = Command::new("node");
+    buyer.arg(here("src/tests/peers/ai_sdk_buyer.mjs")).arg(peer);
+    let results = tokio::task::block_in_place(|| served.sell_to(&mut buyer));
+    let object = json!({"town": "Ulm"});
+    let model = json!({
+        "conversation": [[WORDS, "stop", 6, 3], [WORDS, "stop", 20, 3]],
+        "stream": ["word word ", "length", 6, 2],
+        "tool": ["c1", "weather", object],
+        "loop": [2, WORDS],
+        "streamed_loop": [2, WORDS],
+        "object": object,
+        "streamed_object": object,
+        "vision": WORDS,
+    });
+    let expected = json!({
+        "chat": model,
+        "responses": model,
+        "anthropic": model,
+        "reasoning": WORDS,
+        "retried": WORDS,
+        "completion": "word word ",
+        "embedding": [[0.5, 0.5], [1.5, 1.5]],
+        "image": JPEG,
+        "errors": [[401, false], [404, false], [404, false]],
+    });
+    assert_eq!(results, expected);
+    served.stop().await;
+}
