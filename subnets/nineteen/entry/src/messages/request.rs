@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
 
 use crate::GatewayError;
-use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, TextRequest};
+use crate::request::{Fields, MOST_MESSAGES, MOST_STOPS, MOST_TOKENS, TextRequest};
 use crate::translation::{function_choice, function_tool, joined_text, text_of, tool_call, tool_message};
 use crate::vision::{check_image, image_part};
 
@@ -25,20 +25,31 @@ pub(crate) struct MessageOptions {
 
 /// Parses a request to `POST /v1/messages`; returns the equivalent chat completion request.
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
-    let (request, options) = read(body)?;
-    if request.max_tokens.is_none() {
-        return Err(GatewayError::field("max_tokens", "max_tokens is required: an integer in 1..=32768"));
+    let mut fields = Fields::parse(body)?;
+    if fields.0.get("max_tokens").is_none_or(Value::is_null) {
+        return Err(GatewayError::field("max_tokens", "max_tokens is required: a positive integer"));
     }
-    Ok((request, options))
+    omit_large_limit(&mut fields);
+    read(fields)
 }
 
 /// Parses a request to `POST /v1/messages/count_tokens`: the same, but `max_tokens` is optional.
 pub(crate) fn parse_count(body: &[u8]) -> Result<TextRequest, GatewayError> {
-    read(body).map(|(request, _)| request)
+    let mut fields = Fields::parse(body)?;
+    omit_large_limit(&mut fields);
+    read(fields).map(|(request, _)| request)
 }
 
-fn read(body: &[u8]) -> Result<(TextRequest, MessageOptions), GatewayError> {
-    let mut fields = Fields::parse(body)?;
+/// Removes a `max_tokens` above the gateway's maximum, which counts as no limit: LiteLLM sends 128 000 for models that it
+/// does not know.
+fn omit_large_limit(fields: &mut Fields) {
+    let limit = fields.0.get("max_tokens").and_then(Value::as_f64);
+    if limit.is_some_and(|limit| limit.fract() == 0.0 && limit > MOST_TOKENS as f64) {
+        fields.take("max_tokens");
+    }
+}
+
+fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayError> {
     let mut chat = fields.split(&["model", "max_tokens", "stream", "temperature", "top_p", "top_k"]);
     let mut further = Map::new();
     let mut messages = Vec::new();

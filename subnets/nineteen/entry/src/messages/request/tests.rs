@@ -126,6 +126,22 @@ fn count_needs_no_max_tokens() {
 }
 
 #[test]
+fn max_tokens_above_the_maximum_is_no_limit() {
+    let limit = |max_tokens: Value| {
+        let body = json!({"model": "m", "max_tokens": max_tokens, "messages": [{"role": "user", "content": "hello"}]});
+        let body = body.to_string();
+        let limit = parse(body.as_bytes()).map(|(request, _)| request.max_tokens);
+        assert_eq!(parse_count(body.as_bytes()).map(|request| request.max_tokens), limit);
+        limit
+    };
+    assert_eq!(limit(json!(32_768)).unwrap(), Some(32_768));
+    for large in [json!(32_769), json!(128_000), json!(1e30)] {
+        assert_eq!(limit(large).unwrap(), None);
+    }
+    limit(json!(40_000.5)).unwrap_err();
+}
+
+#[test]
 fn invalid_fields_are_refused_by_name() {
     let user = |blocks: Value| json!({"messages": [{"role": "user", "content": blocks}]});
     let assistant = |block: Value| json!({"messages": [{"role": "assistant", "content": [block]}]});

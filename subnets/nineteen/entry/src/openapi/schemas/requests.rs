@@ -253,7 +253,7 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
     ];
     let init = || picture("init_image");
     let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
-    let most = || whole(1.0, 32_768.0);
+    let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
     let lengths = || one_at_most(["max_tokens", "max_completion_tokens"]);
     let options = || needs("stream_options", "stream");
     let conversation = request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat);

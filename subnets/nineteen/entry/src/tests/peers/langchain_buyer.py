@@ -64,8 +64,9 @@ def bought(model):
     results["tool"] = calls(answer)
     results["streamed_tool"] = calls(streamed(with_tools, request))
     turns = [*request, answer, *(weather.invoke(call) for call in answer.tool_calls)]
-    assert isinstance(turns[-1], ToolMessage)
     results["after_tool"] = with_tools.invoke(turns).text
+    parts = ToolMessage([{"type": "text", "text": "rain"}], tool_call_id=answer.tool_calls[0]["id"])
+    results["after_parts"] = with_tools.invoke([*turns[:-1], parts]).text
     image = {"type": "image", "base64": "/9j/4AAQ", "mime_type": "image/jpeg"}
     answer = model.invoke([HumanMessage([{"type": "text", "text": "a"}, image])])
     results["vision"] = [answer.text, tokens(answer)]

@@ -1,6 +1,7 @@
 """Buys through LiteLLM, with its providers for OpenAI and Anthropic. Reads {"url", "key"}, prints the results of all
 calls."""
 
+import asyncio
 import json
 import os
 import sys
@@ -72,6 +73,9 @@ def main():
 
     response = litellm.responses(model=chat, input="12345678", **access)
     results["response"] = [response.status, response.output[0].content[0].text]
+    # These messages are translated into a request for a response.
+    message = asyncio.run(litellm.anthropic_messages(**ask))
+    results["message"] = [message["stop_reason"], message["content"][0]["text"]]
     embeddings = litellm.embedding(model="openai/embed", input=["a", "b"], **access).data
     results["embedding"] = [entry["embedding"] for entry in embeddings]
     image = litellm.image_generation(model="openai/proteus-text-to-image", prompt="a cat", **access)
@@ -79,7 +83,8 @@ def main():
 
     # The paths of the other provider begin with /v1.
     theirs = {**ask, "model": "anthropic/chat-llama-3-2-3b", "api_base": question["url"].removesuffix("/v1")}
-    results["anthropic"] = litellm.completion(**theirs).choices[0].message.content
+    # Without a limit, LiteLLM sends a large one.
+    results["anthropic"] = litellm.completion(**{**theirs, "max_tokens": None}).choices[0].message.content
     chunks = list(litellm.completion(**theirs, tools=[TOOL], stream=True))
     results["anthropic_tool"] = called(litellm.stream_chunk_builder(chunks).choices[0])
 
