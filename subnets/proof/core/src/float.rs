@@ -70,6 +70,13 @@ pub enum FloatOperation {
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,
     },
+    /// Each element with the opposite sign.
+    Negate,
+    /// The sum of all channels at each row and column, as a single channel.
+    ChannelSum {
+        /// The sum is divided by `2^shift`.
+        shift: u8,
+    },
     /// ReLU: the positive part.
     Relu,
     /// Max pooling: the largest value in a window.

@@ -111,6 +111,19 @@ pub enum Operation {
     MatrixProduct(Matrices),
 }
 
+impl Operation {
+    /// Returns whether the operation only adds: then no weight of it was rounded.
+    pub(crate) fn is_exact(&self) -> bool {
+        match self {
+            Self::Sum { .. } => true,
+            Self::Convolution { weights, bias, .. } => {
+                weights.iter().all(|&weight| weight == 1) && bias.iter().all(|&bias| bias == 0)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// Sizes of pairs of matrices: the first of each pair has `rows` × `inner` elements, the second `inner` × `columns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Matrices {

@@ -14,6 +14,7 @@ mod limits;
 mod moves;
 mod node;
 mod proto;
+mod reduce;
 mod rules;
 mod tensor;
 
@@ -329,7 +330,8 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
             FloatOperation::Move { .. } => (1, 0),
-            FloatOperation::Relu => (elements, 1),
+            FloatOperation::Negate | FloatOperation::Relu => (elements, 1),
+            FloatOperation::ChannelSum { .. } => (plane, read.map_or(0, |shape| shape.channels as u64)),
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
         };
         work = work.saturating_add(elements.saturating_mul(taps));

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::{FloatNetwork, FloatNode, FloatOperation};
 use crate::network::Matrices;
+use crate::quantise::power;
 use crate::{Shape, Window};
 
 /// Why the execution of a floating-point network failed.
@@ -74,6 +75,8 @@ impl FloatNode {
                 let elements: Vec<f32> = self.inputs.iter().flat_map(|&input| &tensors[input]).copied().collect();
                 indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
             }
+            FloatOperation::Negate => input.iter().map(|value| -value).collect(),
+            FloatOperation::ChannelSum { shift } => sum_channels(input, self.shape.elements(), *shift),
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
             FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
                 taps.iter().map(|&at| input[plane + at]).fold(f32::NEG_INFINITY, f32::max)
@@ -99,6 +102,17 @@ fn multiply(a: &[f32], b: &[f32], sizes: &Matrices) -> Vec<f32> {
         })
     });
     products.collect()
+}
+
+/// Sums in double precision: the values of a mean can be many.
+fn sum_channels(input: &[f32], plane: usize, shift: u8) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; plane];
+    for channel in input.chunks(plane) {
+        for (sum, &value) in sums.iter_mut().zip(channel) {
+            *sum += f64::from(value);
+        }
+    }
+    sums.into_iter().map(|sum| (sum * power(-i32::from(shift))) as f32).collect()
 }
 
 fn pool(input: Shape, output: Shape, window: &Window, reduce: impl Fn(usize, &[usize]) -> f32) -> Vec<f32> {

@@ -20,6 +20,16 @@ pub(super) fn axis(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, On
         .ok_or_else(|| unsupported(node, format!("axis {axis} does not exist in {rank} dimensions")))
 }
 
+/// Returns the indices of axes in their order.
+pub(super) fn unique_axes(node: &NodeProto, given: &[i64], rank: usize) -> Result<Vec<usize>, OnnxError> {
+    let mut axes = given.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
+    axes.sort_unstable();
+    if axes.windows(2).any(|pair| pair.first() == pair.last()) {
+        return Err(unsupported(node, format!("axes {given:?} are not unique")));
+    }
+    Ok(axes)
+}
+
 /// Returns an index of `count` items that, if negative, counts from the end; `None` if it does not exist.
 fn from_either_end(index: i64, count: usize) -> Option<usize> {
     let count = count.cast_signed() as i64;
@@ -71,14 +81,8 @@ pub(super) fn squeezed(node: &NodeProto, dims: &[usize], axes: Option<&[i64]>) -
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
 pub(super) fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
-    let rank = dims.len() + axes.len();
-    let mut added = axes.iter().map(|&given| axis(node, given, rank)).collect::<Result<Vec<_>, _>>()?;
-    added.sort_unstable();
-    if added.windows(2).any(|pair| pair.first() == pair.last()) {
-        return Err(unsupported(node, format!("axes {axes:?} are not unique")));
-    }
     let mut result = dims.to_vec();
-    for index in added {
+    for index in unique_axes(node, axes, dims.len() + axes.len())? {
         result.insert(index, 1);
     }
     Ok(result)

@@ -84,7 +84,7 @@ impl Reader {
     }
 
     /// Returns a constant operand of one value, if the node has it.
-    fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
+    pub(super) fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
         let Some(constant) = self.weights(node, position)? else { return Ok(None) };
         match constant.floats().and_then(uniform) {
             Some(value) => Ok(Some(f64::from(value))),
@@ -93,7 +93,7 @@ impl Reader {
     }
 
     /// Returns the tensor of which a tensor is a function, and that function.
-    fn function_of(&self, index: usize) -> (usize, Function) {
+    pub(super) fn function_of(&self, index: usize) -> (usize, Function) {
         let node = index.checked_sub(1).and_then(|node| self.network.nodes.get(node));
         match node.map(|node| (&node.operation, &node.inputs[..])) {
             // Two of these and one further operation stay below the limit.
@@ -104,7 +104,7 @@ impl Reader {
         }
     }
 
-    fn push_function(
+    pub(super) fn push_function(
         &mut self,
         node: &NodeProto,
         root: usize,

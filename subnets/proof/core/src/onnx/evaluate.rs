@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod elements;
+mod reduced;
 
 use std::collections::HashMap;
 
@@ -128,7 +129,10 @@ impl Operands<'_> {
             "Gemm" => self.gemm(),
             "BatchNormalization" => self.batch_norm(),
             "Conv" => self.convolution(),
-            "MaxPool" | "AveragePool" | "GlobalAveragePool" => self.pool(),
+            "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
+            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
+            "Max" => self.folded(f64::max),
+            "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
         }
     }
@@ -323,7 +327,7 @@ impl Operands<'_> {
         let &[1, channels, height, width] = &input.dims[..] else {
             return Err(self.refuse("the operand does not have four dimensions"));
         };
-        let is_global = self.node.op_type == "GlobalAveragePool";
+        let is_global = self.node.op_type.starts_with("Global");
         let (kernel, (stride, padding)) = if is_global {
             ([height, width], ([1, 1], [0; 4]))
         } else {
@@ -350,7 +354,7 @@ impl Operands<'_> {
                         }
                     }
                     let divisor = if counts_padding { kernel[0] * kernel[1] } else { count };
-                    let is_max = self.node.op_type == "MaxPool";
+                    let is_max = self.node.op_type.ends_with("MaxPool");
                     values.push(if is_max { largest } else { sum / divisor as f64 });
                 }
             }

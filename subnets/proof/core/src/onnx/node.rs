@@ -47,13 +47,10 @@ impl Reader {
             "Gather" => self.gather(node),
             "MaxPool" => self.pool(node, FloatOperation::MaxPool),
             "AveragePool" => self.pool(node, FloatOperation::AveragePool),
-            "GlobalAveragePool" => {
-                let input = self.image(node)?;
-                let window =
-                    Window { kernel: [input.shape.height, input.shape.width], stride: [1, 1], padding: [0; 4] };
-                let shape = Shape { height: 1, width: 1, ..input.shape };
-                self.push_image(node, &input, shape, FloatOperation::AveragePool(window))
-            }
+            "GlobalAveragePool" => self.global_pool(node, FloatOperation::AveragePool),
+            "GlobalMaxPool" => self.global_pool(node, FloatOperation::MaxPool),
+            "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduce(node),
+            "Max" | "Min" => self.extremum(node),
             _ => self.function(node),
         }
     }
@@ -148,7 +145,7 @@ impl Reader {
     }
 
     /// Gives the first input another name and, unless they are unchanged, other dimensions.
-    fn rename(&mut self, node: &NodeProto, dims: Option<Vec<usize>>) -> Result<(), OnnxError> {
+    pub(super) fn rename(&mut self, node: &NodeProto, dims: Option<Vec<usize>>) -> Result<(), OnnxError> {
         let name = node.input.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
         let value = self.values.get(name).cloned();
         let mut value = value.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
@@ -367,6 +364,14 @@ impl Reader {
             return Err(unsupported(node, "average pooling with excluded padding is unsupported".to_owned()));
         }
         let shape = image_shape(node, window.pooled(&shape), shape.channels)?;
+        self.push_image(node, &input, shape, operation(window))
+    }
+
+    /// Converts a pool over all rows and columns.
+    fn global_pool(&mut self, node: &NodeProto, operation: fn(Window) -> FloatOperation) -> Result<(), OnnxError> {
+        let input = self.image(node)?;
+        let window = Window { kernel: [input.shape.height, input.shape.width], stride: [1, 1], padding: [0; 4] };
+        let shape = Shape { height: 1, width: 1, ..input.shape };
         self.push_image(node, &input, shape, operation(window))
     }
 

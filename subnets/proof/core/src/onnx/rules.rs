@@ -33,6 +33,9 @@ const CONVOLUTION: Attributes = &[
 const CONSTANT: Attributes =
     &[("value", Tensor), ("value_float", Float), ("value_floats", Floats), ("value_int", Int), ("value_ints", Ints)];
 
+// Before version 13 or 18, the axes are an attribute.
+const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_empty_axes", Int)];
+
 /// All supported operators, in alphabetical order.
 const RULES: &[Rule] = &[
     ("Abs", 1, &[]),
@@ -59,6 +62,7 @@ const RULES: &[Rule] = &[
     ("Gelu", 1, &[("approximate", String)]),
     ("Gemm", 3, &[("alpha", Float), ("beta", Float), ("transA", Int), ("transB", Int)]),
     ("GlobalAveragePool", 1, &[]),
+    ("GlobalMaxPool", 1, &[]),
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
@@ -66,7 +70,9 @@ const RULES: &[Rule] = &[
     ("Log", 1, &[]),
     ("LogSoftmax", 1, AXIS),
     ("MatMul", 2, &[]),
+    ("Max", usize::MAX, &[]),
     ("MaxPool", 1, POOL),
+    ("Min", usize::MAX, &[]),
     ("Mish", 1, &[]),
     ("Mul", 2, &[]),
     ("Neg", 1, &[]),
@@ -75,6 +81,10 @@ const RULES: &[Rule] = &[
     ("Pow", 2, &[]),
     ("PRelu", 2, &[]),
     ("Reciprocal", 1, &[]),
+    ("ReduceMax", 2, REDUCTION),
+    ("ReduceMean", 2, REDUCTION),
+    ("ReduceMin", 2, REDUCTION),
+    ("ReduceSum", 2, REDUCTION),
     ("Relu", 1, &[]),
     ("Reshape", 2, &[("allowzero", Int)]),
     ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),

@@ -1,4 +1,5 @@
 mod operators;
+mod reductions;
 mod refusals;
 
 use proptest::prelude::*;

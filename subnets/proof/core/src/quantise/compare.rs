@@ -11,7 +11,7 @@
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
 use crate::float::{FloatNetwork, FloatOperation, Function};
-use crate::network::{Layer, Network, Operation};
+use crate::network::{Layer, Network};
 use crate::onnx::Model;
 use crate::{Clamp, Rescale};
 
@@ -85,8 +85,7 @@ fn largest_errors(float: &FloatNetwork, network: &Network, circuit: &Circuit, ex
     for ((stage, layer), sums) in circuit.stages.iter().zip(&network.layers).zip(&execution.sums) {
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                // The factors of an addition are not rounded.
-                let rounding = if matches!(layer.operation, Operation::Sum { .. }) { 0.0 } else { 0.5 };
+                let rounding = if layer.operation.is_exact() { 0.0 } else { 0.5 };
                 let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
                 let of_sums = of_sums.iter().zip(sums);
                 of_sums.map(|(&error, &sum)| rescaled_error(linear.rescale, error, sum)).collect()

@@ -32,6 +32,8 @@ pub(super) struct Quantiser<'a> {
     options: &'a QuantiseOptions,
     magnitudes: &'a [f32],
     readers: Vec<usize>,
+    /// Whether each float tensor has more bits than other activations.
+    is_fine: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
 }
@@ -48,7 +50,8 @@ struct Target {
 impl<'a> Quantiser<'a> {
     pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
         let tensors = vec![Tensor { index: 0, scale: options.input_scale, range: options.input_range }];
-        Self { network, options, magnitudes, readers: network.readers(), tensors, layers: Vec::new() }
+        let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
+        Self { network, options, magnitudes, readers, is_fine, tensors, layers: Vec::new() }
     }
 
     pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
@@ -96,6 +99,20 @@ impl<'a> Quantiser<'a> {
                 self.linear(&inputs, operation, scale, target)
             }
             FloatOperation::Relu => self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target),
+            FloatOperation::Negate => {
+                let operation = Operation::Sum { factors: vec![-1] };
+                if target.positive {
+                    return self.linear(&inputs, operation, first.scale, target);
+                }
+                // Nothing is rounded.
+                self.push(&inputs, operation, None, first.scale, first.range.times(-1).unwrap_or(SUMS));
+                Ok(())
+            }
+            FloatOperation::ChannelSum { shift } => {
+                let shape = node.inputs.first().and_then(|&tensor| self.network.shape(tensor));
+                let operation = channel_sum(shape.map_or(0, |shape| shape.channels));
+                self.linear(&inputs, operation, first.scale + i32::from(*shift), target)
+            }
             FloatOperation::Add => self.add(index, &inputs, [1, 1], target),
             FloatOperation::Subtract => self.add(index, &inputs, [1, -1], target),
             FloatOperation::Multiply => {
@@ -166,7 +183,8 @@ impl<'a> Quantiser<'a> {
             return Ok(());
         }
         let bits = self.bits(target.node + 1);
-        let (rescale, scale) = self.rescale(target.node + 1, sums, bits, target.positive)?;
+        let positive = target.positive || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
+        let (rescale, scale) = self.rescale(target.node + 1, sums, bits, positive)?;
         self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
         Ok(())
     }
@@ -230,6 +248,24 @@ impl FloatOperation {
     fn has_sums(&self) -> bool {
         !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. })
     }
+}
+
+impl Operation {
+    /// Returns whether products, or sums with weights of 1, have no sign if the inputs have none. Then no function after
+    /// them needs a value for a negative argument.
+    fn keeps_sign(&self) -> bool {
+        match self {
+            Self::Product | Self::MatrixProduct(_) => true,
+            Self::Convolution { groups: 1, .. } => self.is_exact(),
+            _ => false,
+        }
+    }
+}
+
+/// Returns a convolution of 1×1 that adds all channels.
+fn channel_sum(channels: usize) -> Operation {
+    let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+    Operation::Convolution { window, groups: 1, weights: vec![1; channels], bias: vec![0] }
 }
 
 /// Returns a depthwise convolution for the mean, and the additional bits of its sums. If the area is a power of two,

@@ -227,7 +227,7 @@ fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
 }
 
 /// Returns the axis with this number, which counts from the last axis if negative; `None` if there is none.
-fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
+pub(super) fn existing_axis(axis: i64, dims: &[usize]) -> Option<usize> {
     let axis = if axis < 0 { axis + dims.len().cast_signed() as i64 } else { axis };
     usize::try_from(axis).ok().filter(|&axis| axis < dims.len())
 }

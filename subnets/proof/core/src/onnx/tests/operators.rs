@@ -19,7 +19,7 @@ fn sample(count: usize) -> Vec<Vec<i64>> {
 
 /// Returns the network before and after quantisation, compared with the file, and the largest error of its outputs as a
 /// part of the largest value.
-fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f64), QuantiseError> {
+pub(super) fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f64), QuantiseError> {
     let model = Model::decode(&model_of(opset, graph))?;
     let float = model.network()?;
     let sample = sample(float.input.elements());
@@ -37,7 +37,11 @@ fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f6
     Ok((float, network, largest / magnitude))
 }
 
-fn read_small(dims: &[i64], nodes: Vec<NodeProto>, weights: Vec<TensorProto>) -> (FloatNetwork, Network, f64) {
+pub(super) fn read_small(
+    dims: &[i64],
+    nodes: Vec<NodeProto>,
+    weights: Vec<TensorProto>,
+) -> (FloatNetwork, Network, f64) {
     quantised(20, small(dims, nodes, weights)).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -1,28 +1,29 @@
 //! Element-wise functions as tables, and moves.
 
 use super::{MAX_SCALE, Quantiser, SUMS, Tensor};
-use crate::float::{FloatOperation, Function};
+use crate::float::{FloatNetwork, FloatOperation, Function};
 use crate::network::Operation;
 use crate::quantise::{QuantiseError, power};
 use crate::{Clamp, Range, Rescale, Shape};
 
-/// Further bits of tensors that only functions read. A value of a table costs much less than a multiply-add, and the
-/// finer arguments keep steep functions precise.
-const TABLE_BITS: u8 = 3;
+/// Further bits of tensors that only functions, sums of channels and products read. A value of a table costs much less
+/// than a multiply-add, and the finer arguments keep steep functions precise.
+const FINE_BITS: u8 = 3;
+/// Maximum number of bits of such a tensor, if other activations have fewer: the product of two has 28 bits, which the
+/// field of `stark` holds.
+const MAX_FINE_BITS: u8 = 14;
 /// Maximum number of bits of an activation, and of the output of a function.
 const MAX_BITS: u8 = 16;
 
 impl Quantiser<'_> {
     /// Returns the number of bits of a tensor's activations.
     pub(super) fn bits(&self, tensor: usize) -> u8 {
-        let mut readers = self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
-        let is_argument =
-            readers.peek().is_some() && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)));
-        if is_argument { self.argument_bits() } else { self.options.activation_bits }
+        if self.is_fine.get(tensor) == Some(&true) { self.fine_bits() } else { self.options.activation_bits }
     }
 
-    fn argument_bits(&self) -> u8 {
-        (self.options.activation_bits + TABLE_BITS).min(MAX_BITS)
+    fn fine_bits(&self) -> u8 {
+        let bits = self.options.activation_bits;
+        (bits + FINE_BITS).min(MAX_FINE_BITS).max(bits)
     }
 
     /// Appends a table of a function's values for every integer that its input can have.
@@ -53,7 +54,7 @@ impl Quantiser<'_> {
 
     /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
     fn argument(&mut self, index: usize, input: Tensor) -> Result<Tensor, QuantiseError> {
-        let bits = self.argument_bits();
+        let bits = self.fine_bits();
         if input.range.high.abs_diff(input.range.low) < 1 << (bits + 1) {
             return Ok(input);
         }
@@ -104,4 +105,27 @@ impl Quantiser<'_> {
         };
         Ok(self.append(&[tensor], Operation::Sum { factors: vec![factor] }, rescale, scale, range))
     }
+}
+
+/// Returns whether each tensor of a network is fine: only functions, sums of channels and products read it, or what is
+/// fine itself and needs the tensor's precision for that.
+pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
+    let mut fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
+    for (index, node) in network.nodes.iter().enumerate().rev() {
+        // All readers of the output come later.
+        let reads_finely = match node.operation {
+            FloatOperation::Function(_) | FloatOperation::ChannelSum { .. } | FloatOperation::Multiply => true,
+            FloatOperation::Move { .. }
+            | FloatOperation::MaxPool(_)
+            | FloatOperation::Negate
+            | FloatOperation::Subtract => fine.get(index + 1) == Some(&true),
+            _ => false,
+        };
+        for input in node.inputs.iter().filter(|_| !reads_finely) {
+            if let Some(fine) = fine.get_mut(*input) {
+                *fine = false;
+            }
+        }
+    }
+    fine
 }

@@ -1,0 +1,203 @@
+//! Conversion of reductions over axes, and of maxima and minima of several tensors. They become moves, which cost nothing,
+//! with sums of channels and max pools between them.
+
+use super::dims;
+use super::node::{Operand, output};
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, Value, unsupported};
+use crate::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+use crate::{Shape, Window};
+
+/// The elements of a tensor in rows: a row has those along some axes, for one position along the others.
+pub(super) struct Rows {
+    /// Position in the tensor of each element, row by row.
+    positions: Vec<u32>,
+    pub(super) count: usize,
+    pub(super) width: usize,
+}
+
+impl Rows {
+    /// Arranges the elements of a computed tensor with these dimensions.
+    pub(super) fn new(dims: &[usize], axes: &[usize]) -> Self {
+        let others = (0..dims.len()).filter(|axis| !axes.contains(axis));
+        let order: Vec<usize> = others.chain(axes.iter().copied()).collect();
+        let positions = dims::transposed(dims, &order);
+        let width = axes.iter().filter_map(|&axis| dims.get(axis)).product::<usize>().max(1);
+        Self { count: positions.len() / width, width, positions }
+    }
+
+    fn is_in_order(&self) -> bool {
+        self.positions.iter().copied().eq(0..self.positions.len() as u32)
+    }
+}
+
+impl Reader {
+    pub(super) fn reduce(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let axes = self.reduced_axes(node, input.dims.len())?;
+        if axes.is_empty() {
+            return self.rename(node, None);
+        }
+        let keeps = node.int("keepdims", 1) != 0;
+        let extents = input.dims.iter().enumerate();
+        let dims: Vec<usize> = extents
+            .filter_map(|(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) })
+            .collect();
+        let Shape { channels, height, width } = input.shape;
+        let is_image_mean =
+            node.op_type == "ReduceMean" && axes == [2, 3] && input.dims == [1, channels, height, width];
+        if is_image_mean {
+            let window = Window { kernel: [height, width], stride: [1, 1], padding: [0; 4] };
+            let shape = Shape { height: 1, width: 1, ..input.shape };
+            let operation = FloatOperation::AveragePool(window);
+            return self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims);
+        }
+        let rows = Rows::new(&input.dims, &axes);
+        let tensor = match node.op_type.as_str() {
+            "ReduceMax" => self.row_maxima(node, input.index, &rows)?,
+            "ReduceMin" => {
+                let negative = self.negated(input.index)?;
+                let largest = self.row_maxima(node, negative, &rows)?;
+                self.negated(largest)?
+            }
+            "ReduceSum" => self.row_sums(node, input.index, &rows, 0)?,
+            _ => self.row_means(node, input.index, &rows)?,
+        };
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+    }
+
+    /// Returns the axes that a node reduces; none if it changes nothing.
+    fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
+        // The axes are an input since these versions.
+        let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
+        let (attribute, input) = (node.ints("axes").map(<[i64]>::to_vec), self.integers(node, 1)?);
+        let misplaced = if self.opset < since { input.is_some() } else { attribute.is_some() };
+        if misplaced {
+            return Err(unsupported(node, format!("axes are misplaced for operator set {}", self.opset)));
+        }
+        let given = attribute.or(input).unwrap_or_default();
+        match (given.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
+            (false, _) => dims::unique_axes(node, &given, rank),
+            (true, false) => Ok((0..rank).collect()),
+            (true, true) => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the shape of a tensor of which each row is a channel.
+    fn row_shape(node: &NodeProto, count: usize, width: usize) -> Result<Shape, OnnxError> {
+        Shape::new(count, width, 1).map_err(|source| OnnxError::Shape { node: node.describe(), source })
+    }
+
+    /// Appends a move of a tensor's elements into rows, and returns it.
+    pub(super) fn in_rows(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+        let shape = Self::row_shape(node, rows.count, rows.width)?;
+        if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
+            return Ok(tensor);
+        }
+        self.push_moved(node, vec![tensor], rows.positions.clone(), 0.0, shape)
+    }
+
+    /// Appends the maximum of each row of a tensor, and returns it.
+    pub(super) fn row_maxima(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+        let shape = Self::row_shape(node, rows.count, 1)?;
+        let inputs = vec![self.in_rows(node, tensor, rows)?];
+        let window = Window { kernel: [rows.width, 1], stride: [1, 1], padding: [0; 4] };
+        self.push_node(FloatNode { inputs, shape, operation: FloatOperation::MaxPool(window) })
+    }
+
+    /// Appends the sum of each row of a tensor, divided by `2^shift`, and returns it.
+    pub(super) fn row_sums(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+        shift: u8,
+    ) -> Result<usize, OnnxError> {
+        let Rows { positions, count, width } = rows;
+        let shape = Self::row_shape(node, *width, *count)?;
+        // The elements of a row are channels.
+        let columns = dims::transposed(&[*count, *width], &[1, 0]);
+        let columns = columns.into_iter().filter_map(|place| positions.get(place as usize).copied()).collect();
+        let inputs = vec![self.push_moved(node, vec![tensor], columns, 0.0, shape)?];
+        let (shape, operation) = (Shape { channels: 1, ..shape }, FloatOperation::ChannelSum { shift });
+        self.push_node(FloatNode { inputs, shape, operation })
+    }
+
+    /// Appends the mean of each row of a tensor, and returns it. A division by another number than a power of two is a
+    /// function of the sum, which is often part of a longer one.
+    pub(super) fn row_means(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+        if rows.width.is_power_of_two() {
+            return self.row_sums(node, tensor, rows, rows.width.trailing_zeros() as u8);
+        }
+        let sums = self.row_sums(node, tensor, rows, 0)?;
+        self.push_mapped(sums, Function::Variable.with(Binary::Divide, Function::Constant(rows.width as f64)))
+    }
+
+    /// Appends a function of a tensor, and returns it.
+    pub(super) fn push_mapped(&mut self, tensor: usize, function: Function) -> Result<usize, OnnxError> {
+        let shape = self.network.shape(tensor).unwrap_or(self.network.input);
+        self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Function(function) })
+    }
+
+    /// Appends a tensor with the opposite sign, and returns it.
+    fn negated(&mut self, tensor: usize) -> Result<usize, OnnxError> {
+        let shape = self.network.shape(tensor).unwrap_or(self.network.input);
+        self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Negate })
+    }
+
+    /// Converts the maximum or minimum of several operands, of which constants are limits.
+    pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let is_max = node.op_type == "Max";
+        let (mut operands, mut limit) = (Vec::new(), None);
+        for position in 0..node.input.len() {
+            match self.tensor(node, position) {
+                Ok(operand) => operands.push(operand),
+                Err(error) => {
+                    let value = self.limit(node, position)?.ok_or(error)?;
+                    let tighter = |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
+                    limit = Some(limit.map_or(value, tighter));
+                }
+            }
+        }
+        let operand = match &operands[..] {
+            [] => return Err(unsupported(node, "all operands are constant".to_owned())),
+            [single] => Operand { index: single.index, shape: single.shape, dims: single.dims.clone() },
+            several => self.extremum_of(node, several, is_max)?,
+        };
+        let Some(limit) = limit else {
+            return super::define(&mut self.values, output(node)?, Value::Tensor(operand.index, operand.dims));
+        };
+        let unlimited = if is_max { f64::INFINITY } else { f64::NEG_INFINITY };
+        let (low, high) = if is_max { (limit, unlimited) } else { (unlimited, limit) };
+        let (root, function) = self.function_of(operand.index);
+        self.push_function(node, root, function.then(Unary::Clip { low, high }), &operand)
+    }
+
+    /// Appends the maximum or minimum of several tensors, which are repeated to the dimensions of the largest one.
+    fn extremum_of(&mut self, node: &NodeProto, operands: &[Operand], is_max: bool) -> Result<Operand, OnnxError> {
+        let largest = operands.iter().max_by_key(|operand| (operand.shape.elements(), operand.dims.len()));
+        let largest = largest.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
+        let (dims, shape) = (largest.dims.clone(), largest.shape);
+        let mut tensors = Vec::with_capacity(operands.len());
+        for operand in operands {
+            let fitted = self.fit(node, operand, &dims, shape)?;
+            let tensor = fitted
+                .ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))?;
+            tensors.push(if is_max { tensor } else { self.negated(tensor)? });
+        }
+        // Each element is a row of the operands' elements.
+        let count = shape.elements();
+        let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
+        let rows = Rows { positions: (0..indices.len() as u32).collect(), count, width: tensors.len() };
+        let joined = Self::row_shape(node, count, tensors.len())?;
+        let joined = self.push_moved(node, tensors, indices, 0.0, joined)?;
+        let mut index = self.row_maxima(node, joined, &rows)?;
+        if !is_max {
+            index = self.negated(index)?;
+        }
+        if self.network.shape(index) != Some(shape) {
+            index = self.push_moved(node, vec![index], (0..count as u32).collect(), 0.0, shape)?;
+        }
+        Ok(Operand { index, shape, dims })
+    }
+}

@@ -1,0 +1,142 @@
+//! Reductions over axes, and maxima and minima of tensors: read, evaluated, quantised and compared.
+
+use super::operators::{quantised, read_small};
+use super::*;
+use crate::network::Operation;
+
+fn spread(count: usize) -> Vec<f32> {
+    (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
+}
+
+#[test]
+fn reductions_have_the_values_of_the_standard() {
+    let attribute =
+        |operator: &str, axes: &[i64]| (node(operator, &["x"], "y", &[("axes", axes)]), Vec::<TensorProto>::new());
+    let input = |axes: &[i64]| (node("ReduceSum", &["x", "axes"], "y", &[]), vec![integers("axes", axes)]);
+    let without_axes = |operator: &str| (node(operator, &["x"], "y", &[]), Vec::<TensorProto>::new());
+    for ((node, weights), expected) in [
+        (attribute("ReduceMax", &[1, 3]), vec![8.0, 11.0]),
+        (attribute("ReduceMax", &[-1]), vec![2.0, 5.0, 8.0, 11.0]),
+        (attribute("ReduceMin", &[-1]), vec![0.0, 3.0, 6.0, 9.0]),
+        (attribute("ReduceMin", &[1, 2]), vec![0.0, 1.0, 2.0]),
+        // The mean of rows and columns is a pool, one of two elements a sum, and one of three also a function.
+        (attribute("ReduceMean", &[2, 3]), vec![2.5, 8.5]),
+        (attribute("ReduceMean", &[1]), vec![3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        (attribute("ReduceMean", &[3]), vec![1.0, 4.0, 7.0, 10.0]),
+        (input(&[2]), vec![3.0, 5.0, 7.0, 15.0, 17.0, 19.0]),
+        (input(&[-1, 1]), vec![24.0, 42.0]),
+        (without_axes("ReduceSum"), vec![66.0]),
+        (without_axes("ReduceMax"), vec![11.0]),
+        (without_axes("GlobalMaxPool"), vec![5.0, 11.0]),
+    ] {
+        let name = format!("{} {expected:?}", node.op_type);
+        let values: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        assert_eq!(outputs(small(&[1, 2, 2, 3], vec![node], weights), &values), expected, "{name}");
+    }
+    // Without axes, this attribute turns a reduction off.
+    let nodes =
+        vec![node("Relu", &["x"], "r", &[]), with_int(node("ReduceSum", &["r"], "y", &[]), "noop_with_empty_axes", 1)];
+    assert_eq!(outputs(small(&[1, 3], nodes, vec![]), &[-1.0, 2.0, 3.0]), [0.0, 2.0, 3.0]);
+    // Without `keepdims`, the axis is removed: the rows of [1, 2] have two elements.
+    let nodes = vec![
+        with_int(node("ReduceSum", &["x", "axes"], "s", &[]), "keepdims", 0),
+        node("MatMul", &["s", "w"], "y", &[]),
+    ];
+    let weights = vec![integers("axes", &[2]), floats("w", &[2, 1], &[1.0, 10.0])];
+    assert_eq!(outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), [156.0]);
+}
+
+#[test]
+fn reductions_are_quantised() {
+    let weights = |axes: &[i64]| {
+        vec![floats("v", &[4, 5], &spread(20)), floats("w", &[5, 4], &spread(20)), integers("axes", axes)]
+    };
+    for operator in ["ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"] {
+        for axes in [&[1][..], &[2], &[1, 2]] {
+            // Between two products of rows.
+            let nodes = vec![
+                node("MatMul", &["x", "v"], "h", &[]),
+                node(operator, &["h", "axes"], "r", &[]),
+                node("Sub", &["h", "r"], "d", &[]),
+                node("MatMul", &["d", "w"], "y", &[]),
+            ];
+            let (_, network, error) = read_small(&[1, 3, 4], nodes, weights(axes));
+            assert!(error < 0.03, "{operator} {axes:?}: {error}");
+            let has_max = network.layers.iter().any(|layer| matches!(layer.operation, Operation::MaxPool { .. }));
+            assert_eq!(has_max, ["ReduceMax", "ReduceMin"].contains(&operator), "{operator}");
+        }
+    }
+}
+
+/// A mean of positive numbers has a root, although an activation with a sign could be negative.
+#[test]
+fn sums_of_positive_numbers_have_no_sign() {
+    let nodes = |operator| {
+        vec![node("Exp", &["x"], "e", &[]), node(operator, &["e", "axes"], "m", &[]), node("Sqrt", &["m"], "y", &[])]
+    };
+    for (operator, count) in [("ReduceMean", 4), ("ReduceMean", 6), ("ReduceSum", 5)] {
+        let (_, network, error) = read_small(&[1, 2, count], nodes(operator), vec![integers("axes", &[2])]);
+        assert!(error < 0.01, "{operator}: {error}");
+        let clamps = network.layers.iter().filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp));
+        assert_eq!(clamps.collect::<Vec<_>>(), [crate::Clamp::Unsigned(11)], "{operator}");
+    }
+}
+
+#[test]
+fn misplaced_and_missing_axes_are_refused() {
+    let attribute = |operator: &str| node(operator, &["x"], "y", &[("axes", &[1])]);
+    for (version, node, expected) in [
+        (18, attribute("ReduceMax"), "axes are misplaced for operator set 18"),
+        (13, attribute("ReduceSum"), "axes are misplaced for operator set 13"),
+        (17, node("ReduceMean", &["x", "axes"], "y", &[]), "axes are misplaced for operator set 17"),
+        (17, node("ReduceMin", &["x"], "y", &[("axes", &[2])]), "axis 2 does not exist in 2 dimensions"),
+        (17, node("ReduceMin", &["x"], "y", &[("axes", &[1, -1])]), "axes [1, -1] are not unique"),
+    ] {
+        let graph = small(&[1, 4], vec![node], vec![integers("axes", &[1])]);
+        let error = quantised(version, graph).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
+
+#[test]
+fn extrema_of_tensors_have_the_values_of_the_standard() {
+    let doubled = || node("Mul", &["x", "two"], "h", &[]);
+    let weights = || vec![floats("two", &[], &[2.0]), floats("low", &[], &[-0.75]), floats("high", &[1], &[1.5])];
+    for (operator, operands, expected) in [
+        ("Max", &["x", "t"][..], [-1.0, -0.5, 2.0, 6.0]),
+        ("Min", &["x", "t"], [-2.0, -1.0, 1.0, 3.0]),
+        ("Max", &["x", "low"], [-0.75, -0.5, 1.0, 3.0]),
+        ("Min", &["high", "t", "x"], [-2.0, -1.0, 1.0, 1.5]),
+        ("Max", &["x"], [-1.0, -0.5, 1.0, 3.0]),
+    ] {
+        let nodes = vec![doubled(), node("Identity", &["h"], "t", &[]), node(operator, operands, "m", &[])];
+        let nodes = [nodes, vec![node("Add", &["m", "zero"], "y", &[])]].concat();
+        let weights = [weights(), vec![floats("zero", &[], &[0.0])]].concat();
+        let graph = small(&[1, 4], nodes, weights);
+        assert_eq!(outputs(graph, &[-1.0, -0.5, 1.0, 3.0]), expected, "{operator} {operands:?}");
+    }
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "h", &[]),
+        node("Max", &["h", "x"], "m", &[]),
+        node("GlobalAveragePool", &["i"], "p", &[]),
+        node("Min", &["p", "i"], "y", &[]),
+    ];
+    let image = node("Reshape", &["m", "shape"], "r", &[]);
+    let convolution = node("Conv", &["c", "k"], "i", &[]);
+    let transpose = node("Transpose", &["r"], "c", &[("perm", &[0, 1, 2, 3])]);
+    let nodes = [&nodes[..2], &[image, transpose, convolution], &nodes[2..]].concat();
+    let weights = vec![
+        floats("w", &[8, 8], &spread(64)),
+        floats("k", &[2, 2, 1, 1], &[1.0, 0.5, -0.5, 1.0]),
+        integers("shape", &[1, 2, 2, 2]),
+    ];
+    let (_, _, error) = read_small(&[1, 8], nodes, weights);
+    assert!(error < 0.03, "{error}");
+    let both = vec![node("Max", &["two", "two"], "y", &[])];
+    let error = quantised(17, small(&[1, 4], both, weights_of_two())).unwrap_err().to_string();
+    assert!(error.contains("all operands are constant"), "{error}");
+}
+
+fn weights_of_two() -> Vec<TensorProto> {
+    vec![floats("two", &[], &[2.0])]
+}
