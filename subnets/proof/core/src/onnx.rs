@@ -11,6 +11,7 @@ mod elementwise;
 mod evaluate;
 mod export;
 mod limits;
+mod logic;
 mod moves;
 mod node;
 mod proto;
@@ -189,6 +190,8 @@ struct Reader {
     reads: HashMap<String, usize>,
     /// Tensors that have more than one name.
     renamed: HashSet<usize>,
+    /// Names of computed tensors whose elements are integers.
+    integer_names: HashSet<String>,
     /// The last product of rows, which only the move after it reads.
     by_rows: Option<usize>,
     /// Input of an omitted softmax, by the name of its output.
@@ -258,10 +261,18 @@ impl Model {
         for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
             *reads.entry(name.clone()).or_default() += 1;
         }
-        let opset = self.opset;
-        let renamed = HashSet::new();
-        let mut reader =
-            Reader { network, opset, parameters: 0, moved: 0, values, reads, renamed, by_rows: None, softmax: None };
+        let mut reader = Reader {
+            network,
+            opset: self.opset,
+            parameters: 0,
+            moved: 0,
+            values,
+            reads,
+            renamed: HashSet::new(),
+            integer_names: HashSet::new(),
+            by_rows: None,
+            softmax: None,
+        };
         for node in &self.nodes {
             reader.check_inputs(&self.nodes, node)?;
             reader.node(node)?;

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// Maximum number of operations of a [`Function`]; longer chains become several functions.
@@ -15,6 +16,8 @@ pub enum Function {
     Unary(Unary, Arc<Self>),
     /// An operation on two functions.
     Binary(Binary, Arc<Self>, Arc<Self>),
+    /// The second function where the first one is not 0, and the third one elsewhere.
+    Select(Arc<Self>, Arc<Self>, Arc<Self>),
 }
 
 /// Operation on one number, as the ONNX standard defines it.
@@ -43,12 +46,18 @@ pub enum Unary {
         beta: f64,
     },
     HardSwish,
+    /// The reciprocal, where the divisor is at least this far from 0.
+    Inverse {
+        least: f64,
+    },
     LeakyRelu {
         alpha: f64,
     },
     Log,
     Mish,
     Neg,
+    /// 0 for 1, and 1 for 0.
+    Not,
     Reciprocal,
     Relu,
     Selu {
@@ -64,6 +73,8 @@ pub enum Unary {
         alpha: f64,
     },
     Tanh,
+    /// Rounds towards 0.
+    Truncate,
 }
 
 /// Operation on two numbers.
@@ -79,6 +90,16 @@ pub enum Binary {
     Divide,
     /// The first number to the power of the second.
     Power,
+    /// 1 if the numbers are equal, else 0.
+    Equal,
+    /// 1 if the first number is larger, else 0.
+    Greater,
+    /// 1 if the first number is larger or equal, else 0.
+    GreaterOrEqual,
+    /// 1 if the first number is smaller, else 0.
+    Less,
+    /// 1 if the first number is smaller or equal, else 0.
+    LessOrEqual,
 }
 
 impl Function {
@@ -100,6 +121,26 @@ impl Function {
             Self::Variable | Self::Constant(_) => 0,
             Self::Unary(_, function) => 1 + function.operations(),
             Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
+            Self::Select(condition, a, b) => 1 + condition.operations() + a.operations() + b.operations(),
+        }
+    }
+
+    /// Returns a function that has the value of `a` where this one is not 0, and that of `b` elsewhere.
+    #[must_use]
+    pub fn select(self, a: Self, b: Self) -> Self {
+        Self::Select(Arc::new(self), Arc::new(a), Arc::new(b))
+    }
+
+    /// Returns whether the function's only values are 0 and 1.
+    pub fn is_boolean(&self) -> bool {
+        match self {
+            // Its argument is 0 or 1.
+            Self::Unary(Unary::Not, _) => true,
+            Self::Binary(operation, a, b) => {
+                operation.is_comparison() || (*operation == Binary::Multiply && a.is_boolean() && b.is_boolean())
+            }
+            Self::Select(_, a, b) => a.is_boolean() && b.is_boolean(),
+            Self::Variable | Self::Constant(_) | Self::Unary(..) => false,
         }
     }
 
@@ -110,6 +151,10 @@ impl Function {
             Self::Constant(value) => *value,
             Self::Unary(operation, function) => operation.apply(function.apply(variable)),
             Self::Binary(operation, a, b) => operation.apply(a.apply(variable), b.apply(variable)),
+            Self::Select(condition, a, b) => {
+                let chosen = if condition.apply(variable).abs() > 0.0 { a } else { b };
+                chosen.apply(variable)
+            }
         }
     }
 }
@@ -133,6 +178,7 @@ impl Unary {
             }
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+            Self::Inverse { least } => x.abs().max(least).recip().copysign(x),
             Self::LeakyRelu { alpha } => {
                 if x < 0.0 {
                     alpha * x
@@ -143,6 +189,7 @@ impl Unary {
             Self::Log => libm::log(x),
             Self::Mish => x * libm::tanh(softplus(x)),
             Self::Neg => -x,
+            Self::Not => 1.0 - x,
             Self::Reciprocal => x.recip(),
             Self::Relu => x.max(0.0),
             Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
@@ -153,6 +200,7 @@ impl Unary {
             Self::Sqrt => x.sqrt(),
             Self::Swish { alpha } => x * sigmoid(alpha * x),
             Self::Tanh => libm::tanh(x),
+            Self::Truncate => x.trunc(),
         }
     }
 }
@@ -165,7 +213,17 @@ impl Binary {
             Self::Multiply => a * b,
             Self::Divide => a / b,
             Self::Power => libm::pow(a, b),
+            Self::Equal => f64::from(a.partial_cmp(&b) == Some(Ordering::Equal)),
+            Self::Greater => f64::from(a > b),
+            Self::GreaterOrEqual => f64::from(a >= b),
+            Self::Less => f64::from(a < b),
+            Self::LessOrEqual => f64::from(a <= b),
         }
+    }
+
+    /// Returns whether the result is 0 or 1.
+    pub(crate) fn is_comparison(self) -> bool {
+        matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
     }
 }
 
@@ -199,5 +257,31 @@ mod tests {
         assert!((Unary::Softplus.apply(2000.0) - 2000.0).abs() < f64::EPSILON);
         assert!(Function::Variable.then(Unary::Sqrt).apply(-1.0).is_nan());
         assert!(Function::Variable.then(Unary::Reciprocal).apply(0.0).is_infinite());
+    }
+
+    #[test]
+    fn conditions_are_booleans() {
+        let compared = |operation| Function::Variable.with(operation, Function::Constant(1.5));
+        let values =
+            |function: &Function, arguments: &[f64]| arguments.iter().map(|&x| function.apply(x)).collect::<Vec<f64>>();
+        for (operation, expected) in [
+            (Binary::Equal, vec![0.0, 1.0, 0.0]),
+            (Binary::Greater, vec![0.0, 0.0, 1.0]),
+            (Binary::GreaterOrEqual, vec![0.0, 1.0, 1.0]),
+            (Binary::Less, vec![1.0, 0.0, 0.0]),
+            (Binary::LessOrEqual, vec![1.0, 1.0, 0.0]),
+        ] {
+            let function = compared(operation);
+            assert_eq!(values(&function, &[1.0, 1.5, 2.0]), expected, "{operation:?}");
+            let opposite: Vec<f64> = expected.iter().map(|value| 1.0 - value).collect();
+            assert_eq!(values(&function.clone().then(Unary::Not), &[1.0, 1.5, 2.0]), opposite, "{operation:?}");
+            assert!(function.is_boolean() && function.with(Binary::Multiply, compared(Binary::Less)).is_boolean());
+        }
+        // The branch that is not taken need not have a value.
+        let root = compared(Binary::Less).select(Function::Constant(-1.0), Function::Variable.then(Unary::Sqrt));
+        assert_eq!(values(&root, &[-4.0, 4.0]), vec![-1.0, 2.0]);
+        assert!(!root.is_boolean() && !Function::Variable.is_boolean());
+        let inverse = Function::Variable.then(Unary::Inverse { least: 0.5 });
+        assert_eq!(values(&inverse, &[-4.0, -0.25, 0.0, 0.25, 4.0]), vec![-0.25, -2.0, 2.0, 2.0, 0.25]);
     }
 }

@@ -88,6 +88,22 @@ pub(super) fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Resu
     Ok(result)
 }
 
+/// Returns the dimensions to which all of these can be repeated; `None` if there are none.
+pub(super) fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
+    let rank = all.iter().map(|dims| dims.len()).max()?;
+    let mut common = vec![1; rank];
+    for dims in all {
+        for (size, &dim) in common.iter_mut().rev().zip(dims.iter().rev()) {
+            match (*size, dim) {
+                (1, _) => *size = dim,
+                (size, dim) if dim == 1 || dim == size => {}
+                _ => return None,
+            }
+        }
+    }
+    Some(common)
+}
+
 /// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if they cannot.
 pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
     let missing = target.len().checked_sub(dims.len())?;
@@ -194,5 +210,8 @@ mod tests {
         assert_eq!(broadcast(&[1, 2, 3], &[3], &[2, 3]), Some(vec![1, 2, 3, 1, 2, 3]));
         assert_eq!(broadcast(&[1, 2], &[2], &[1, 3]), None);
         assert_eq!(broadcast(&[1, 2], &[1, 1, 2], &[1, 2]), None);
+        assert_eq!(common(&[&[2, 1], &[], &[1, 1, 3]]), Some(vec![1, 2, 3]));
+        assert_eq!(common(&[&[2, 3], &[3]]), Some(vec![2, 3]));
+        assert_eq!(common(&[&[2], &[3]]), None);
     }
 }

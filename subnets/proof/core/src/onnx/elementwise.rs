@@ -55,6 +55,7 @@ impl Reader {
             "Log" => Unary::Log,
             "Mish" => Unary::Mish,
             "Neg" => Unary::Neg,
+            "Not" => Unary::Not,
             "PRelu" => {
                 let slope = self.limit(node, 1)?;
                 Unary::LeakyRelu { alpha: slope.ok_or_else(|| unsupported(node, "the slope is missing".to_owned()))? }
@@ -86,7 +87,8 @@ impl Reader {
     /// Returns a constant operand of one value, if the node has it.
     pub(super) fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
         let Some(constant) = self.weights(node, position)? else { return Ok(None) };
-        match constant.floats().and_then(uniform) {
+        let integers = constant.integers().map(|values| values.iter().map(|&value| value as f32).collect::<Vec<f32>>());
+        match constant.floats().or(integers.as_deref()).and_then(uniform) {
             Some(value) => Ok(Some(f64::from(value))),
             None => Err(unsupported(node, format!("input {position} must be one number, or several equal ones"))),
         }
@@ -129,7 +131,7 @@ impl Reader {
 
     /// Combines two computed tensors.
     fn combine(&mut self, node: &NodeProto, operation: Binary) -> Result<(), OnnxError> {
-        let (a, b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
+        let (a, mut b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
         let ((of_a, one), (of_b, other)) = (self.function_of(a.index), self.function_of(b.index));
         let is_plain = one == Function::Variable && other == Function::Variable;
         let is_sum = matches!(operation, Binary::Add | Binary::Subtract);
@@ -137,13 +139,20 @@ impl Reader {
         if of_a == of_b && a.dims == b.dims && !(is_plain && is_sum) {
             return self.push_function(node, of_a, one.with(operation, other), &a);
         }
-        let operation = match operation {
+        let combination = match operation {
             Binary::Add => FloatOperation::Add,
-            Binary::Subtract => FloatOperation::Subtract,
             Binary::Multiply => FloatOperation::Multiply,
-            Binary::Divide | Binary::Power => {
+            Binary::Divide => {
+                // A product with the reciprocal, which saturates for a divisor of 0.
+                let least = f64::MIN_POSITIVE;
+                b.index = self.push_mapped(of_b, other.then(Unary::Inverse { least }))?;
+                FloatOperation::Multiply
+            }
+            Binary::Power => {
                 return Err(unsupported(node, "both operands depend on the network's input".to_owned()));
             }
+            // Comparisons are functions of the difference.
+            _ => FloatOperation::Subtract,
         };
         let is_larger = |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
         let target = if is_larger(&a, &b) { &a } else { &b };
@@ -155,7 +164,11 @@ impl Reader {
             let (one, other) = (&a.dims, &b.dims);
             return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
         };
-        self.push(output(node)?, FloatNode { inputs: vec![one, other], shape, operation }, dims)
+        let mut tensor = self.push_node(FloatNode { inputs: vec![one, other], shape, operation: combination })?;
+        if operation.is_comparison() {
+            tensor = self.push_mapped(tensor, Function::Variable.with(operation, Function::Constant(0.0)))?;
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if they cannot be.
@@ -303,7 +316,7 @@ fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine
         (Binary::Subtract, false) => (all(-1.0), constants.to_vec()),
         (Binary::Multiply, _) => (constants.to_vec(), all(0.0)),
         (Binary::Divide, true) => (each(f32::recip), all(0.0)),
-        (Binary::Divide, false) | (Binary::Power, _) => return None,
+        _ => return None,
     };
     Some(Affine { factors, offsets })
 }

@@ -120,6 +120,8 @@ impl Operands<'_> {
             "Mul" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a * b),
             "Div" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a / b),
             "Pow" => self.combined(&self.get(0)?, &self.get(1)?, f64::powf),
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.compared(),
+            "Where" => self.chosen(),
             "Transpose" => self.transposed(),
             "Slice" => self.sliced(),
             "Concat" => self.concatenated(),
@@ -131,19 +133,25 @@ impl Operands<'_> {
             "Conv" => self.convolution(),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
-            "Max" => self.folded(f64::max),
+            "Max" | "Or" => self.folded(f64::max),
             "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),
         }
     }
 
-    /// Returns the operand of a conversion unchanged: an evaluation computes in double precision, and does not round as
-    /// the types of the file do. Values that half precision would turn into infinities are refused.
+    /// Returns the operand of a conversion between floating-point types unchanged: an evaluation computes in double
+    /// precision, and does not round as the types of the file do. Values that half precision would turn into infinities
+    /// are refused.
     fn cast(&self) -> Result<Tensor, OnnxError> {
-        let tensor = self.get(0)?;
+        let mut tensor = self.get(0)?;
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
-        if self.node.float_type()? == DataType::Float16 && tensor.values.iter().any(overflows) {
-            return Err(self.refuse("a value exceeds the range of half precision"));
+        match self.node.cast_type()? {
+            DataType::Float16 if tensor.values.iter().any(overflows) => {
+                return Err(self.refuse("a value exceeds the range of half precision"));
+            }
+            DataType::Int32 | DataType::Int64 => tensor.values.iter_mut().for_each(|value| *value = value.trunc()),
+            DataType::Bool => tensor.values.iter_mut().for_each(|value| *value = f64::from(value.abs() > 0.0)),
+            _ => {}
         }
         Ok(tensor)
     }

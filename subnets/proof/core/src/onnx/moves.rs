@@ -26,7 +26,7 @@ impl Reader {
     }
 
     /// Appends a move whose output has these dimensions.
-    fn moved(
+    pub(super) fn moved(
         &mut self,
         node: &NodeProto,
         inputs: Vec<usize>,
@@ -40,7 +40,7 @@ impl Reader {
     }
 
     /// Checks a number of elements before they are listed.
-    fn check_elements(node: &NodeProto, dims: &[usize]) -> Result<(), OnnxError> {
+    pub(super) fn check_elements(node: &NodeProto, dims: &[usize]) -> Result<(), OnnxError> {
         match dims::elements(dims) {
             Some(1..=MAX_ELEMENTS) => Ok(()),
             _ => Err(unsupported(node, format!("the output has dimensions {dims:?}: it is empty or too large"))),

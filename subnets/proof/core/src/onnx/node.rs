@@ -24,6 +24,7 @@ pub(super) struct Operand {
 impl Reader {
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         rules::check(node)?;
+        self.check_type(node)?;
         match node.op_type.as_str() {
             "Constant" => self.constant(node),
             "Identity" => self.rename(node, None),
@@ -50,7 +51,14 @@ impl Reader {
             "GlobalAveragePool" => self.global_pool(node, FloatOperation::AveragePool),
             "GlobalMaxPool" => self.global_pool(node, FloatOperation::MaxPool),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduce(node),
-            "Max" | "Min" => self.extremum(node),
+            "Max" | "Min" | "Or" => self.extremum(node),
+            "And" => self.arithmetic(node, Binary::Multiply),
+            "Equal" => self.arithmetic(node, Binary::Equal),
+            "Greater" => self.arithmetic(node, Binary::Greater),
+            "GreaterOrEqual" => self.arithmetic(node, Binary::GreaterOrEqual),
+            "Less" => self.arithmetic(node, Binary::Less),
+            "LessOrEqual" => self.arithmetic(node, Binary::LessOrEqual),
+            "Where" => self.choose(node),
             _ => self.function(node),
         }
     }
@@ -125,9 +133,8 @@ impl Reader {
     pub(super) fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
         let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
-        // An exponent may have another type than the base.
-        let integers = constant.integers().filter(|_| node.op_type == "Pow");
-        let integers: Option<Vec<f32>> = integers.map(|values| values.iter().map(|&value| value as f32).collect());
+        let integers: Option<Vec<f32>> =
+            constant.integers().map(|values| values.iter().map(|&value| value as f32).collect());
         let values = constant.floats().or(integers.as_deref());
         let values = values.and_then(|values| dims::broadcast(values, &constant.dims, dims));
         values.ok_or_else(|| {
@@ -162,15 +169,6 @@ impl Reader {
             self.softmax = Some(output(node)?.to_owned());
         }
         super::define(&mut self.values, output(node)?, value)
-    }
-
-    /// Omits a conversion between floating-point types: networks and evaluations compute with more precision than half.
-    fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        node.float_type()?;
-        if node.input.first().and_then(|name| self.values.get(name)).is_some_and(Value::is_integers) {
-            return Err(unsupported(node, "a conversion of integers is unsupported".to_owned()));
-        }
-        self.rename(node, None)
     }
 
     /// Omits a dropout, which changes values in training only.

@@ -135,6 +135,9 @@ impl Reader {
 
     /// Appends a function of a tensor, and returns it.
     pub(super) fn push_mapped(&mut self, tensor: usize, function: Function) -> Result<usize, OnnxError> {
+        if function == Function::Variable {
+            return Ok(tensor);
+        }
         let shape = self.network.shape(tensor).unwrap_or(self.network.input);
         self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Function(function) })
     }
@@ -147,7 +150,7 @@ impl Reader {
 
     /// Converts the maximum or minimum of several operands, of which constants are limits.
     pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let is_max = node.op_type == "Max";
+        let is_max = node.op_type != "Min";
         let (mut operands, mut limit) = (Vec::new(), None);
         for position in 0..node.input.len() {
             match self.tensor(node, position) {

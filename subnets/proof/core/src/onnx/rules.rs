@@ -40,6 +40,7 @@ const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_e
 const RULES: &[Rule] = &[
     ("Abs", 1, &[]),
     ("Add", 2, &[]),
+    ("And", 2, &[]),
     ("AveragePool", 1, POOL),
     // Version 7 has `spatial`.
     ("BatchNormalization", 5, &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)]),
@@ -55,6 +56,7 @@ const RULES: &[Rule] = &[
     ("Div", 2, &[]),
     ("Dropout", 3, &[("ratio", Float), ("seed", Int)]),
     ("Elu", 1, ALPHA),
+    ("Equal", 2, &[]),
     ("Erf", 1, &[]),
     ("Exp", 1, &[]),
     ("Flatten", 1, AXIS),
@@ -63,10 +65,14 @@ const RULES: &[Rule] = &[
     ("Gemm", 3, &[("alpha", Float), ("beta", Float), ("transA", Int), ("transB", Int)]),
     ("GlobalAveragePool", 1, &[]),
     ("GlobalMaxPool", 1, &[]),
+    ("Greater", 2, &[]),
+    ("GreaterOrEqual", 2, &[]),
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
     ("LeakyRelu", 1, ALPHA),
+    ("Less", 2, &[]),
+    ("LessOrEqual", 2, &[]),
     ("Log", 1, &[]),
     ("LogSoftmax", 1, AXIS),
     ("MatMul", 2, &[]),
@@ -76,6 +82,8 @@ const RULES: &[Rule] = &[
     ("Mish", 1, &[]),
     ("Mul", 2, &[]),
     ("Neg", 1, &[]),
+    ("Not", 1, &[]),
+    ("Or", 2, &[]),
     // Before version 11, pads and value are attributes.
     ("Pad", 4, &[("mode", String), ("pads", Ints), ("value", Float)]),
     ("Pow", 2, &[]),
@@ -102,6 +110,7 @@ const RULES: &[Rule] = &[
     ("Tanh", 1, &[]),
     ("Transpose", 1, &[("perm", Ints)]),
     ("Unsqueeze", 2, &[("axes", Ints)]),
+    ("Where", 3, &[]),
 ];
 
 /// Returns the names of all supported operators, separated by commas.

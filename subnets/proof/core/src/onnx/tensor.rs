@@ -21,17 +21,18 @@ pub(super) enum Data {
 }
 
 impl NodeProto {
-    /// Returns the floating-point type to which a Cast node converts.
-    pub(super) fn float_type(&self) -> Result<DataType, OnnxError> {
+    /// Returns the type to which a Cast node converts.
+    pub(super) fn cast_type(&self) -> Result<DataType, OnnxError> {
         let target = self.int("to", 0);
         match i32::try_from(target).ok().and_then(|target| DataType::try_from(target).ok()) {
-            Some(kind @ (DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double)) => Ok(kind),
-            _ => Err(unsupported(
+            None | Some(DataType::Undefined) => Err(unsupported(
                 self,
                 format!(
-                    "a conversion to element type {target} is unsupported, only to float, float16, bfloat16 and double"
+                    "a conversion to element type {target} is unsupported, only to float, float16, bfloat16, double, \
+                     int32, int64 and bool"
                 ),
             )),
+            Some(kind) => Ok(kind),
         }
     }
 

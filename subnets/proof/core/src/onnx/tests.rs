@@ -1,3 +1,4 @@
+mod logic;
 mod operators;
 mod reductions;
 mod refusals;

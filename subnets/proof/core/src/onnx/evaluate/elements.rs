@@ -1,10 +1,32 @@
 //! Element-wise operators and moves, by the formulas of the standard. They share no code with the reader's functions and
 //! positions.
 
+use std::cmp::Ordering;
+
 use super::{Operands, Tensor};
 use crate::onnx::OnnxError;
 
 impl Operands<'_> {
+    /// Compares two operands: 1 where the condition holds, else 0.
+    pub(super) fn compared(&self) -> Result<Tensor, OnnxError> {
+        let condition: fn(f64, f64) -> f64 = match self.node.op_type.as_str() {
+            "And" => |a: f64, b: f64| a.min(b),
+            "Equal" => |a: f64, b: f64| f64::from(a.partial_cmp(&b) == Some(Ordering::Equal)),
+            "Greater" => |a: f64, b: f64| f64::from(a > b),
+            "GreaterOrEqual" => |a: f64, b: f64| f64::from(a >= b),
+            "Less" => |a: f64, b: f64| f64::from(a < b),
+            _ => |a: f64, b: f64| f64::from(a <= b),
+        };
+        self.combined(&self.get(0)?, &self.get(1)?, condition)
+    }
+
+    /// Chooses between the elements of two operands.
+    pub(super) fn chosen(&self) -> Result<Tensor, OnnxError> {
+        let (condition, a, b) = (self.get(0)?, self.get(1)?, self.get(2)?);
+        let first = self.combined(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
+        self.combined(&first, &b, |first, b| if first.is_nan() { b } else { first })
+    }
+
     /// Evaluates an operator that applies a function to each element; `None` if there is no such operator.
     pub(super) fn element_wise(&self) -> Result<Option<Tensor>, OnnxError> {
         let parameter =
@@ -244,6 +266,7 @@ fn without_parameters(operator: &str) -> Option<fn(f64) -> f64> {
         "Log" => f64::ln,
         "Mish" => |x: f64| x * (1.0 + x.exp()).ln().tanh(),
         "Neg" => |x: f64| -x,
+        "Not" => |x: f64| 1.0 - x,
         "Reciprocal" => |x: f64| 1.0 / x,
         "Relu" => |x: f64| x.max(0.0),
         "Sigmoid" => sigmoid,

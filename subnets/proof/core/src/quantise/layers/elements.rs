@@ -32,7 +32,9 @@ impl Quantiser<'_> {
         let is_output = index + 1 == self.network.nodes.len();
         // The values of the last layer cost nothing more if they are finer.
         let bits = if is_output { MAX_BITS } else { self.bits(index + 1) };
-        let scale = (i32::from(bits) - self.integer_bits(index + 1)).min(MAX_SCALE);
+        // Conditions are exact, whether or not one holds for the sample.
+        let integer_bits = if function.is_boolean() { i32::from(bits) } else { self.integer_bits(index + 1) };
+        let scale = (i32::from(bits) - integer_bits).min(MAX_SCALE);
         let (unit, factor, clamp) = (power(-input.scale), power(scale), Clamp::Signed(bits));
         let values = (input.range.low..=input.range.high).map(|argument| {
             let argument = argument as f64 * unit;

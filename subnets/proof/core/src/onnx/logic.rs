@@ -1,0 +1,187 @@
+//! Conversion of conditions, and of choices between tensors. The values of a condition are 0 and 1.
+
+use super::dims;
+use super::node::{Operand, output};
+use super::proto::{DataType, NodeProto};
+use super::{OnnxError, Reader, Value, unsupported};
+use crate::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+
+/// An operand of a Where.
+enum Branch {
+    Tensor(Operand),
+    /// A constant that has this value everywhere, with its dimensions.
+    Number(f64, Vec<usize>),
+}
+
+impl Branch {
+    fn dims(&self) -> &[usize] {
+        match self {
+            Self::Tensor(operand) => &operand.dims,
+            Self::Number(_, dims) => dims,
+        }
+    }
+}
+
+impl Reader {
+    /// Records whether the elements of a node's output are integers. A division would round them, unlike those of floats.
+    pub(super) fn check_type(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let reads_integers = |position: usize| {
+            node.input.get(position).is_some_and(|name| {
+                self.integer_names.contains(name) || self.values.get(name).is_some_and(Value::is_integers)
+            })
+        };
+        let is_integer = match node.op_type.as_str() {
+            "Cast" => matches!(node.cast_type()?, DataType::Int32 | DataType::Int64),
+            "And" | "Constant" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
+                false
+            }
+            "Where" => reads_integers(1),
+            "Div" | "ReduceMean" if reads_integers(0) => {
+                return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
+            }
+            _ => reads_integers(0),
+        };
+        self.integer_names.extend(node.output.iter().filter(|_| is_integer).cloned());
+        Ok(())
+    }
+
+    /// Converts a conversion of the elements' type. Those between floating-point types are omitted: networks and
+    /// evaluations compute with more precision than half.
+    pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let kind = node.cast_type()?;
+        let is_integer = matches!(kind, DataType::Bool | DataType::Int32 | DataType::Int64);
+        match node.input.first().and_then(|name| self.values.get(name)) {
+            Some(value) if value.is_integers() => {
+                return Err(unsupported(node, "a conversion of constant integers is unsupported".to_owned()));
+            }
+            Some(Value::Constant(_)) if is_integer => {
+                return Err(unsupported(node, "a conversion of constants to integers is unsupported".to_owned()));
+            }
+            _ if !is_integer => return self.rename(node, None),
+            _ => {}
+        }
+        let input = self.tensor(node, 0)?;
+        let (root, function) = self.function_of(input.index);
+        let is_whole = node.input.first().is_some_and(|name| self.integer_names.contains(name));
+        if function.is_boolean() || (is_whole && kind != DataType::Bool) {
+            return self.rename(node, None);
+        }
+        let function = if kind == DataType::Bool {
+            function.with(Binary::Equal, Function::Constant(0.0)).then(Unary::Not)
+        } else {
+            function.then(Unary::Truncate)
+        };
+        self.push_function(node, root, function, &input)
+    }
+
+    /// Converts a choice between two operands.
+    pub(super) fn choose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [a, b] = [self.branch(node, 1)?, self.branch(node, 2)?];
+        if let Some(constant) = self.weights(node, 0).ok().flatten() {
+            let condition =
+                constant.integers().map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
+            let (condition, of_condition) = (condition.unwrap_or_default(), constant.dims.clone());
+            return self.merge(node, &condition, &of_condition, [&a, &b]);
+        }
+        let condition = self.tensor(node, 0)?;
+        let (root, function) = self.function_of(condition.index);
+        let of_branch = |branch: &Branch| match branch {
+            Branch::Number(value, _) => Some(Function::Constant(*value)),
+            Branch::Tensor(operand) => {
+                let (of_branch, function) = self.function_of(operand.index);
+                (of_branch == root && operand.dims == condition.dims).then_some(function)
+            }
+        };
+        let dims = dims::common(&[&condition.dims, a.dims(), b.dims()]);
+        let dims = dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
+        // Everything depends on one tensor, as in a LeakyRelu of parts.
+        if let (Some(one), Some(other), true) = (of_branch(&a), of_branch(&b), dims == condition.dims) {
+            return self.push_function(node, root, function.select(one, other), &condition);
+        }
+        let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let mut sum = None;
+        for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
+            let index = match &branch {
+                Branch::Number(value, _) => {
+                    let gated = gate.with(Binary::Multiply, Function::Constant(*value));
+                    let index = self.push_mapped(root, gated)?;
+                    let operand = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
+                    self.fitted(node, &operand, &dims)?
+                }
+                Branch::Tensor(operand) => {
+                    let index = self.push_mapped(root, gate)?;
+                    let gate = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
+                    let inputs = vec![self.fitted(node, &gate, &dims)?, self.fitted(node, operand, &dims)?];
+                    self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?
+                }
+            };
+            sum = Some(match sum {
+                None => index,
+                Some(first) => {
+                    let inputs = vec![first, index];
+                    self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Add })?
+                }
+            });
+        }
+        super::define(&mut self.values, output(node)?, Value::Tensor(sum.unwrap_or_default(), dims))
+    }
+
+    fn branch(&self, node: &NodeProto, position: usize) -> Result<Branch, OnnxError> {
+        match self.tensor(node, position) {
+            Ok(operand) => Ok(Branch::Tensor(operand)),
+            Err(error) => {
+                let value = self.limit(node, position)?.ok_or(error)?;
+                let dims = self.weights(node, position)?.map(|constant| constant.dims.clone());
+                Ok(Branch::Number(value, dims.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Returns a tensor with the elements of an operand, repeated to these dimensions.
+    fn fitted(&mut self, node: &NodeProto, operand: &Operand, dims: &[usize]) -> Result<usize, OnnxError> {
+        let shape = dims::shape(dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let fitted = self.fit(node, operand, dims, shape)?;
+        fitted.ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))
+    }
+
+    /// Converts a choice by a constant condition: a move.
+    fn merge(
+        &mut self,
+        node: &NodeProto,
+        condition: &[bool],
+        of_condition: &[usize],
+        branches: [&Branch; 2],
+    ) -> Result<(), OnnxError> {
+        let refuse = || unsupported(node, "the operands do not fit each other".to_owned());
+        let [a, b] = branches;
+        let dims = dims::common(&[of_condition, a.dims(), b.dims()]).ok_or_else(refuse)?;
+        Self::check_elements(node, &dims)?;
+        let condition = dims::broadcast(condition, of_condition, &dims).ok_or_else(refuse)?;
+        let (mut inputs, mut next, mut constant, mut positions) = (Vec::new(), 0, None, Vec::with_capacity(2));
+        for branch in branches {
+            match branch {
+                Branch::Number(value, _) => {
+                    constant = Some(*value);
+                    positions.push(None);
+                }
+                Branch::Tensor(operand) => {
+                    let count = operand.shape.elements() as u32;
+                    let of_operand: Vec<u32> = (next..next + count).collect();
+                    positions.push(Some(dims::broadcast(&of_operand, &operand.dims, &dims).ok_or_else(refuse)?));
+                    inputs.push(operand.index);
+                    next += count;
+                }
+            }
+        }
+        if inputs.is_empty() {
+            return Err(unsupported(node, "all operands are constant".to_owned()));
+        }
+        let [Some(one), Some(other)] = [positions.first(), positions.get(1)] else { return Err(refuse()) };
+        let at = |positions: &Option<Vec<u32>>, index: usize| {
+            positions.as_ref().and_then(|positions| positions.get(index)).copied().unwrap_or(next)
+        };
+        let places = condition.iter().enumerate();
+        let indices = places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
+        self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
+    }
+}

@@ -1,0 +1,123 @@
+//! Conditions, and choices between tensors: read, evaluated, quantised and compared.
+
+use super::operators::{quantised, read_small};
+use super::*;
+use crate::network::Operation;
+
+fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto {
+    TensorProto {
+        dims: dims.to_vec(),
+        data_type: DataType::Bool as i32,
+        name: name.to_owned(),
+        raw_data: values.iter().copied().map(u8::from).collect(),
+        ..TensorProto::default()
+    }
+}
+
+/// A matrix that doubles a row of four elements and turns it around.
+fn turned() -> TensorProto {
+    let mut matrix = [0.0; 16];
+    for row in 0..4 {
+        matrix[row * 4 + 3 - row] = 2.0;
+    }
+    floats("w", &[4, 4], &matrix)
+}
+
+#[test]
+fn conditions_have_the_values_of_the_standard() {
+    let compare = |operator: &str| vec![node(operator, &["x", "one"], "y", &[])];
+    // The product of `x` with the matrix is 6, 2, -1, -2.
+    let product = || node("MatMul", &["x", "w"], "h", &[]);
+    let both = |operator: &str| {
+        vec![
+            product(),
+            node("Less", &["x", "zero"], "a", &[]),
+            node("Less", &["h", "zero"], "b", &[]),
+            node("Not", &["b"], "c", &[]),
+            node(operator, &["a", "c"], "y", &[]),
+        ]
+    };
+    let chosen =
+        |condition: Vec<NodeProto>, operands: [&str; 3]| [condition, vec![node("Where", &operands, "y", &[])]].concat();
+    let less = || node("Less", &["x", "zero"], "c", &[]);
+    let greater = || vec![product(), node("Greater", &["h", "x"], "c", &[])];
+    for (nodes, expected) in [
+        (compare("Equal"), [0.0, 0.0, 1.0, 0.0]),
+        (compare("Greater"), [0.0, 0.0, 0.0, 1.0]),
+        (compare("GreaterOrEqual"), [0.0, 0.0, 1.0, 1.0]),
+        (compare("Less"), [1.0, 1.0, 0.0, 0.0]),
+        (compare("LessOrEqual"), [1.0, 1.0, 1.0, 0.0]),
+        (both("And"), [1.0, 1.0, 0.0, 0.0]),
+        (both("Or"), [1.0, 1.0, 0.0, 0.0]),
+        (vec![cast("x", "y", DataType::Int64)], [-1.0, 0.0, 1.0, 3.0]),
+        (vec![less(), cast("c", "y", DataType::Float)], [1.0, 1.0, 0.0, 0.0]),
+        (vec![cast("x", "b", DataType::Bool), node("Not", &["b"], "y", &[])], [0.0; 4]),
+        // A function of one tensor, a choice between two, and one between a tensor and a number.
+        (chosen(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]), [-2.0, -1.0, 1.0, 3.0]),
+        (chosen(greater(), ["c", "h", "x"]), [6.0, 2.0, 1.0, 3.0]),
+        (chosen(greater(), ["c", "x", "h"]), [-1.0, -0.5, -1.0, -2.0]),
+        (chosen(greater(), ["c", "two", "x"]), [2.0, 2.0, 1.0, 3.0]),
+        (chosen(greater(), ["c", "h", "two"]), [6.0, 2.0, 2.0, 2.0]),
+        // A constant condition moves elements.
+        (chosen(vec![product()], ["mask", "x", "h"]), [-1.0, 2.0, -1.0, 3.0]),
+        (chosen(vec![], ["mask", "two", "x"]), [2.0, -0.5, 1.0, 2.0]),
+        (chosen(vec![], ["mask", "x", "two"]), [-1.0, 2.0, 2.0, 3.0]),
+    ] {
+        let names: Vec<String> = nodes.iter().map(|node| node.op_type.clone()).collect();
+        let weights = vec![
+            turned(),
+            floats("zero", &[], &[0.0]),
+            floats("one", &[1], &[1.0]),
+            floats("two", &[1, 1], &[2.0]),
+            booleans("mask", &[4], &[true, false, false, true]),
+        ];
+        assert_eq!(outputs(small(&[1, 4], nodes, weights), &[-1.0, -0.5, 1.0, 3.0]), expected, "{names:?}");
+    }
+}
+
+/// A constant condition can be repeated to more dimensions than the tensors have.
+#[test]
+fn choices_are_repeated_to_common_dimensions() {
+    let nodes = vec![node("Where", &["mask", "x", "two"], "y", &[])];
+    let weights = vec![booleans("mask", &[2, 1], &[true, false]), floats("two", &[], &[2.0])];
+    assert_eq!(outputs(small(&[1, 3], nodes, weights), &[4.0, 5.0, 6.0]), [4.0, 5.0, 6.0, 2.0, 2.0, 2.0]);
+}
+
+#[test]
+fn conditions_are_exact_integers() {
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "h", &[]),
+        node("Greater", &["h", "x"], "c", &[]),
+        node("Where", &["c", "h", "x"], "m", &[]),
+        node("MatMul", &["m", "w"], "y", &[]),
+    ];
+    let (_, network, error) = read_small(&[1, 4], nodes, vec![turned()]);
+    assert!(error < 0.02, "{error}");
+    let tables = network.layers.iter().filter_map(|layer| match &layer.operation {
+        Operation::Table { values, .. } => Some((layer.scale, values.iter().all(|value| (0..=1).contains(value)))),
+        _ => None,
+    });
+    assert_eq!(tables.collect::<Vec<_>>(), [(0, true), (0, true)]);
+}
+
+#[test]
+fn choices_that_do_not_fit_are_refused() {
+    let three = || booleans("mask", &[3], &[true; 3]);
+    let numbers = || floats("two", &[4], &[1.0, 2.0, 3.0, 4.0]);
+    for (nodes, weights, expected) in [
+        (vec![node("Where", &["mask", "x", "x"], "y", &[])], vec![three()], "the operands do not fit each other"),
+        (
+            vec![node("Less", &["x", "two"], "c", &[]), node("Where", &["c", "x", "two"], "y", &[])],
+            vec![numbers()],
+            "the constant must be one number",
+        ),
+        (
+            vec![cast("x", "i", DataType::Int64), node("Div", &["i", "three"], "y", &[])],
+            vec![integers("three", &[3])],
+            "a division of integers",
+        ),
+    ] {
+        let error = quantised(20, small(&[1, 4], nodes, weights)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}
