@@ -1,6 +1,8 @@
 //! Models with element-wise functions, moves and products: compiled, compared with onnxruntime, and proven.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
+#[path = "operators/blocks.rs"]
+mod blocks;
 #[path = "operators/file.rs"]
 mod file;
 #[path = "peers/onnxruntime.rs"]
@@ -9,6 +11,7 @@ mod onnxruntime;
 use std::path::Path;
 use std::time::Duration;
 
+use blocks::{choices, extrema, transformer};
 use file::{Attribute, Graph};
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
@@ -165,12 +168,13 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
 
 /// onnxruntime computes the same integers from the exported network. From the model's own file it computes values within
 /// 1.5 % for one function, and 3 % for the attention block with its dozen roundings to 8 bits, for the rows of the
-/// calibration; others may saturate.
+/// calibration; others may saturate. A whole block of a transformer, and a chain of choices, have more roundings.
 #[test]
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
     let functions = functions().into_iter().map(|model| (model, 0.015));
-    for (model, bound) in functions.chain([(attention(), 0.03), (heads(), 0.03)]) {
+    let blocks = [(attention(), 0.03), (heads(), 0.03), (extrema(), 0.03), (choices(), 0.06), (transformer(), 0.06)];
+    for (model, bound) in functions.chain(blocks) {
         let compiled =
             model.compile("stark", Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
         let ((circuit, unit), inputs) = (circuit(&compiled), model.sample().inputs);
@@ -189,21 +193,39 @@ fn outputs_equal_onnxruntimes() {
     }
 }
 
+/// Proves a model for an input of its sample and for both ends, and checks that no other output is accepted.
+fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
+    let compiled =
+        model.compile(backend, Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
+    let place = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
+    let inputs = [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]];
+    let prove = |inputs: &Vec<i64>| {
+        let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
+        bundle.verify().unwrap();
+        for output in 0..bundle.outputs.len() {
+            let mut changed = bundle.clone();
+            changed.outputs[output] += 1;
+            assert!(changed.verify().is_err(), "{}, output {output}", model.name);
+        }
+        bundle
+    };
+    inputs.iter().map(prove).collect()
+}
+
+#[test]
+fn blocks_with_norms_and_choices_are_proven() {
+    for model in [transformer(), choices(), extrema()] {
+        check_proofs(&model, "stark");
+    }
+    check_proofs(&extrema(), "groth16");
+}
+
 #[test]
 fn model_with_functions_moves_and_products_is_proven() {
     for model in [attention(), heads()] {
-        let compiled = model.compile("stark", Backends::default()).unwrap();
-        let place = tempfile::tempdir().unwrap();
-        let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
-        let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-        for inputs in [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]] {
-            let bundle = Bundle::prove(&directory, &inputs, nonce, miner).unwrap();
-            bundle.verify().unwrap();
-            for output in 0..bundle.outputs.len() {
-                let mut changed = bundle.clone();
-                changed.outputs[output] += 1;
-                assert!(changed.verify().is_err(), "{}, output {output}", model.name);
-            }
+        for bundle in check_proofs(&model, "stark") {
             assert!(bundle.proof.len() < 900_000, "{}: {} hexadecimal digits", model.name, bundle.proof.len());
         }
     }

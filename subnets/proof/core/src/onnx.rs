@@ -14,6 +14,7 @@ mod limits;
 mod logic;
 mod moves;
 mod node;
+mod norms;
 mod proto;
 mod reduce;
 mod rules;
@@ -192,10 +193,12 @@ struct Reader {
     renamed: HashSet<usize>,
     /// Names of computed tensors whose elements are integers.
     integer_names: HashSet<String>,
-    /// The last product of rows, which only the move after it reads.
-    by_rows: Option<usize>,
-    /// Input of an omitted softmax, by the name of its output.
-    softmax: Option<String>,
+    /// The last product of rows, or scale of columns, which only the move after it reads.
+    before_move: Option<usize>,
+    /// Output of the softmax at the end, if there is one.
+    last_softmax: Option<String>,
+    /// Names that only a softmax reads.
+    softmax_arguments: HashSet<String>,
 }
 
 /// Parses an ONNX model file.
@@ -270,8 +273,9 @@ impl Model {
             reads,
             renamed: HashSet::new(),
             integer_names: HashSet::new(),
-            by_rows: None,
-            softmax: None,
+            before_move: None,
+            last_softmax: self.last_softmax().map(str::to_owned),
+            softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
         };
         for node in &self.nodes {
             reader.check_inputs(&self.nodes, node)?;
@@ -282,23 +286,39 @@ impl Model {
         Ok(network)
     }
 
-    /// Returns the name of the tensor that the compiled network outputs: the graph's output or, since a final softmax is
-    /// omitted, its input. After the softmax, its values may be given another type or other dimensions.
-    fn target(&self) -> &str {
+    /// Returns the output of the softmax at the end: nothing else reads it, and after it values are at most given another
+    /// floating-point type or other dimensions. It is omitted if it covers all elements.
+    fn last_softmax(&self) -> Option<&str> {
         let mut name = &self.output;
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
-            let producer = self.nodes.iter().find(|node| node.output.first() == Some(name));
-            let Some((node, input)) = producer.and_then(|node| node.input.first().map(|input| (node, input))) else {
-                break;
-            };
+            let reads = self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]);
+            if reads.filter(|read| *read == name).count() != 1 {
+                return None;
+            }
+            let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
+            let is_rounded = || matches!(node.cast_type(), Ok(DataType::Bool | DataType::Int32 | DataType::Int64));
             match node.op_type.as_str() {
-                "Softmax" | "LogSoftmax" => return input,
-                "Cast" | "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => name = input,
-                _ => break,
+                "Softmax" | "LogSoftmax" => return Some(name),
+                "Cast" if is_rounded() => return None,
+                "Cast" | "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
+                    name = node.input.first()?;
+                }
+                _ => return None,
             }
         }
-        &self.output
+        None
+    }
+
+    /// Returns the names that only a softmax reads: among them, values far below the others do not matter.
+    fn softmax_arguments(&self) -> HashSet<&str> {
+        let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
+        let (softmaxes, others): (Vec<&NodeProto>, Vec<&NodeProto>) = self.nodes.iter().partition(is_softmax);
+        let mut names: HashSet<&str> = softmaxes.into_iter().flat_map(|node| &node.input).map(String::as_str).collect();
+        for name in others.into_iter().flat_map(|node| &node.input).chain([&self.output]) {
+            names.remove(name.as_str());
+        }
+        names
     }
 }
 
@@ -427,15 +447,6 @@ impl Reader {
         };
         if last == 0 {
             return Err(OnnxError::Empty);
-        }
-        if let Some(softmax) = &self.softmax {
-            if softmax != output {
-                return Err(OnnxError::Unsupported {
-                    node: format!("softmax '{softmax}'"),
-                    reason: "only a softmax at the end of the network can be omitted".to_owned(),
-                });
-            }
-            self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
         }
         self.network.nodes.truncate(last);
         // Functions that are part of longer ones have no readers.

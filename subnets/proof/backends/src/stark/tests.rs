@@ -11,7 +11,7 @@ use taonet_proof_core::circuit::{Execution, StageKind};
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Clamp, Range, Rescale, Shape, Window};
 
-use super::air::{ACTIVATION_FIXED, Kind, Tile, ZERO};
+use super::air::{ACTIVATION_FIXED, Kind, POSITIVE, Tile, ZERO};
 use super::config::NEWEST;
 use super::plan::Method;
 use super::*;

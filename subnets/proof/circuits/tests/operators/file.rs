@@ -84,6 +84,10 @@ impl Graph {
         self.weight(name, dims, 1, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }
 
+    pub(crate) fn booleans(self, name: &str, dims: &[i64], values: &[bool]) -> Self {
+        self.weight(name, dims, 9, &values.iter().copied().map(u8::from).collect::<Vec<_>>())
+    }
+
     pub(crate) fn integers(self, name: &str, dims: &[i64], values: &[i64]) -> Self {
         self.weight(name, dims, 7, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
     }

@@ -9,9 +9,9 @@ use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, 
 use crate::{Shape, Window};
 
 /// A scale and an offset of each element.
-struct Affine {
-    factors: Vec<f32>,
-    offsets: Vec<f32>,
+pub(super) struct Affine {
+    pub(super) factors: Vec<f32>,
+    pub(super) offsets: Vec<f32>,
 }
 
 impl Reader {
@@ -191,6 +191,9 @@ impl Reader {
     fn with_constant(&mut self, node: &NodeProto, operation: Binary, tensor: usize) -> Result<(), OnnxError> {
         let input = self.tensor(node, tensor)?;
         let constants = self.repeated(node, 1 - tensor, &input.dims)?;
+        if self.add_mask(node, &input, &constants)? {
+            return Ok(());
+        }
         let affine = affine(operation, tensor == 0, &constants);
         if affine.as_ref().is_some_and(|affine| affine.factors.iter().any(|factor| !factor.is_finite())) {
             return Err(unsupported(node, "the divisor is zero, or too small".to_owned()));
@@ -218,9 +221,9 @@ impl Reader {
     fn fold(&mut self, affine: &Affine) -> bool {
         let last = self.network.nodes.len();
         match &mut self.network.nodes[..] {
-            // The product of rows before its move: the elements have another order.
+            // The layer before a move: the elements have another order.
             [.., layer, FloatNode { operation: FloatOperation::Move { indices, .. }, .. }]
-                if self.by_rows.is_some_and(|product| product + 1 == last) =>
+                if self.before_move.is_some_and(|product| product + 1 == last) =>
             {
                 layer.fold(&affine.before(indices))
             }
@@ -230,27 +233,40 @@ impl Reader {
     }
 
     /// Appends a convolution of 1×1 that scales each channel on its own or, if the elements of a channel have different
-    /// factors, each element.
-    fn scale(&mut self, node: &NodeProto, input: &Operand, affine: &Affine) -> Result<(), OnnxError> {
+    /// factors, each column or each element.
+    pub(super) fn scale(&mut self, node: &NodeProto, input: &Operand, affine: &Affine) -> Result<(), OnnxError> {
+        if affine.is_identity() {
+            return super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims.clone()));
+        }
         let refuse = |source| OnnxError::Shape { node: node.describe(), source };
-        let shape = input.shape;
-        let by_channel = affine.by_row(shape.channels);
-        let (affine, grid) = match &by_channel {
-            Some(affine) => (affine, shape),
-            None => (affine, Shape::vector(shape.elements()).map_err(refuse)?),
+        let (shape, count) = (input.shape, input.shape.elements());
+        let width = input.dims.last().map_or(1, |&width| width.max(1));
+        let (affine, grid, moves) = if let Some(by_channel) = affine.by_row(shape.channels) {
+            (by_channel, shape, None)
+        } else if let Some(by_column) = affine.by_column(width) {
+            let grid = Shape::new(width, count / width, 1).map_err(refuse)?;
+            let orders = [[count / width, width], [width, count / width]].map(|dims| dims::transposed(&dims, &[1, 0]));
+            (by_column, grid, Some(orders))
+        } else {
+            let Affine { factors, offsets } = affine;
+            let each = Affine { factors: factors.clone(), offsets: offsets.clone() };
+            let in_order: Vec<u32> = (0..count as u32).collect();
+            (each, Shape::vector(count).map_err(refuse)?, Some([in_order.clone(), in_order]))
         };
-        let indices = || (0..shape.elements() as u32).collect::<Vec<u32>>();
         let mut tensor = input.index;
-        if grid != shape {
-            tensor = self.push_moved(node, vec![tensor], indices(), 0.0, grid)?;
+        let mut back = None;
+        if let Some([to, from]) = moves {
+            tensor = self.push_moved(node, vec![tensor], to, 0.0, grid)?;
+            back = Some(from);
         }
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
-        let (weights, bias) = (affine.factors.clone(), affine.offsets.clone());
+        let (weights, bias) = (affine.factors, affine.offsets);
         let operation = FloatOperation::Convolution { window, groups: grid.channels, weights, bias };
         let scaled = FloatNode { inputs: vec![tensor], shape: grid, operation };
         let mut tensor = self.push_node(scaled)?;
-        if grid != shape {
-            tensor = self.push_moved(node, vec![tensor], indices(), 0.0, shape)?;
+        if let Some(from) = back {
+            self.before_move = Some(tensor);
+            tensor = self.push_moved(node, vec![tensor], from, 0.0, shape)?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
     }
@@ -269,6 +285,19 @@ impl Affine {
             before
         };
         Self { factors: order(&self.factors), offsets: order(&self.offsets) }
+    }
+
+    fn is_identity(&self) -> bool {
+        uniform(&self.factors) == Some(1.0) && uniform(&self.offsets) == Some(0.0)
+    }
+
+    /// Returns the factor and offset of each column of rows of this width; `None` if those of the rows differ.
+    fn by_column(&self, width: usize) -> Option<Self> {
+        let of = |values: &[f32]| {
+            let (first, _) = values.split_at_checked(width)?;
+            values.chunks(width).all(|row| row == first).then(|| first.to_vec())
+        };
+        Some(Self { factors: of(&self.factors)?, offsets: of(&self.offsets)? })
     }
 
     /// Returns the factor and offset of each of `rows` rows; `None` if those of a row differ.

@@ -8,6 +8,7 @@ mod reduced;
 
 use std::collections::HashMap;
 
+use super::norms::MASKED;
 use super::proto::{DataType, NodeProto};
 use super::{Model, OnnxError, dims, unsupported};
 
@@ -39,19 +40,21 @@ impl Model {
         }
         let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
-        let target = self.target();
+        let (last_softmax, softmax_arguments) = (self.last_softmax(), self.softmax_arguments());
         for node in &self.nodes {
-            if tensors.contains_key(target) {
+            if tensors.contains_key(self.output.as_str()) {
                 break;
             }
-            let operands = Operands { model: self, tensors: &tensors, node };
+            let name = node.output.first().map_or("", String::as_str);
+            let operands =
+                Operands { model: self, tensors: &tensors, node, is_last_softmax: last_softmax == Some(name) };
             let output = operands.compute()?;
-            magnitude = output.values.iter().fold(magnitude, |largest, value| largest.max(value.abs()));
-            if let Some(name) = node.output.first() {
-                tensors.insert(name, output);
-            }
+            let is_argument = softmax_arguments.contains(name);
+            let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
+            magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
+            tensors.insert(name, output);
         }
-        let output = tensors.remove(target).ok_or(OnnxError::Empty)?;
+        let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
         Ok(Evaluation { outputs: output.values, magnitude })
     }
 }
@@ -61,6 +64,8 @@ struct Operands<'a> {
     model: &'a Model,
     tensors: &'a HashMap<&'a str, Tensor>,
     node: &'a NodeProto,
+    /// Whether the node is a softmax at the end, which is omitted if it covers all elements.
+    is_last_softmax: bool,
 }
 
 impl Operands<'_> {
@@ -122,6 +127,8 @@ impl Operands<'_> {
             "Pow" => self.combined(&self.get(0)?, &self.get(1)?, f64::powf),
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.compared(),
             "Where" => self.chosen(),
+            "Softmax" | "LogSoftmax" => self.softmax(),
+            "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => self.normalised(),
             "Transpose" => self.transposed(),
             "Slice" => self.sliced(),
             "Concat" => self.concatenated(),

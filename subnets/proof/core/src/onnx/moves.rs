@@ -80,7 +80,7 @@ impl Reader {
         let operation = FloatOperation::Convolution { window, groups: 1, weights, bias: vec![0.0; outputs] };
         let product = self.push_node(FloatNode { inputs: vec![columns], shape: image(outputs)?, operation })?;
         self.moved(node, vec![product], dims::transposed(&[outputs, rows], &[1, 0]), 0.0, dims)?;
-        self.by_rows = Some(product);
+        self.before_move = Some(product);
         Ok(())
     }
 

@@ -32,6 +32,8 @@ impl Reader {
             "Dropout" => self.dropout(node),
             "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => self.reshape(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
+            "LayerNormalization" | "RMSNormalization" => self.layer_norm(node),
+            "InstanceNormalization" => self.instance_norm(node),
             "Gemm" => self.gemm(node),
             "MatMul" => self.matrix_product(node),
             "Conv" => self.convolution(node),
@@ -165,9 +167,6 @@ impl Reader {
                 *old = dims;
             }
         }
-        if self.softmax.as_ref() == Some(name) {
-            self.softmax = Some(output(node)?.to_owned());
-        }
         super::define(&mut self.values, output(node)?, value)
     }
 
@@ -206,28 +205,6 @@ impl Reader {
             }
         };
         self.rename(node, Some(dims))
-    }
-
-    /// Omits a softmax over all elements. It keeps their ranking; one over some of the elements does not.
-    fn softmax(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let Operand { dims, .. } = self.tensor(node, 0)?;
-        if self.softmax.is_some() {
-            return Err(unsupported(node, "only one softmax is supported".to_owned()));
-        }
-        // Before version 13, the default axis is 1, and the softmax covers all dimensions from the axis on.
-        let axis = node.int("axis", if self.opset < 13 { 1 } else { -1 });
-        let rank = dims.len().cast_signed() as i64;
-        let axis = if axis < 0 { axis + rank } else { axis };
-        let others =
-            dims.iter().zip(0_i64..).filter(|&(_, index)| if self.opset < 13 { index < axis } else { index != axis });
-        if !(0..rank).contains(&axis) || others.map(|(&dim, _)| dim).any(|dim| dim != 1) {
-            return Err(unsupported(
-                node,
-                format!("a softmax over axis {axis} of {dims:?} does not cover all outputs, so it cannot be omitted"),
-            ));
-        }
-        self.softmax = Some(output(node)?.to_owned());
-        self.rename(node, None)
     }
 
     fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {

@@ -26,8 +26,34 @@ impl Rows {
         Self { count: positions.len() / width, width, positions }
     }
 
+    /// Arranges the elements of a tensor that has these rows.
+    pub(super) fn in_order(count: usize, width: usize) -> Self {
+        Self { positions: (0..(count * width) as u32).collect(), count, width }
+    }
+
+    /// Returns the position in the tensor of each element, row by row.
+    pub(super) fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Returns the shape of a tensor of which each row is a channel.
+    pub(super) fn shape(&self, node: &NodeProto) -> Result<Shape, OnnxError> {
+        row_shape(node, self.count, self.width)
+    }
+
     fn is_in_order(&self) -> bool {
         self.positions.iter().copied().eq(0..self.positions.len() as u32)
+    }
+
+    /// Returns the place in the rows of each element of the tensor.
+    fn places(&self) -> Vec<u32> {
+        let mut places = vec![0; self.positions.len()];
+        for (&position, place) in self.positions.iter().zip(0..) {
+            if let Some(slot) = places.get_mut(position as usize) {
+                *slot = place;
+            }
+        }
+        places
     }
 }
 
@@ -83,23 +109,39 @@ impl Reader {
         }
     }
 
-    /// Returns the shape of a tensor of which each row is a channel.
-    fn row_shape(node: &NodeProto, count: usize, width: usize) -> Result<Shape, OnnxError> {
-        Shape::new(count, width, 1).map_err(|source| OnnxError::Shape { node: node.describe(), source })
-    }
-
     /// Appends a move of a tensor's elements into rows, and returns it.
     pub(super) fn in_rows(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
-        let shape = Self::row_shape(node, rows.count, rows.width)?;
+        let shape = rows.shape(node)?;
         if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
             return Ok(tensor);
         }
         self.push_moved(node, vec![tensor], rows.positions.clone(), 0.0, shape)
     }
 
+    /// Appends a tensor that repeats the value of each row for all elements of the row, and returns it.
+    pub(super) fn spread(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
+        let indices = (0..rows.count as u32).flat_map(|row| std::iter::repeat_n(row, rows.width)).collect();
+        self.push_moved(node, vec![tensor], indices, 0.0, rows.shape(node)?)
+    }
+
+    /// Appends a move of rows back to the shape and order of a tensor with these dimensions, and returns it.
+    pub(super) fn restored(
+        &mut self,
+        node: &NodeProto,
+        tensor: usize,
+        rows: &Rows,
+        dims: &[usize],
+    ) -> Result<usize, OnnxError> {
+        let shape = dims::shape(dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
+            return Ok(tensor);
+        }
+        self.push_moved(node, vec![tensor], rows.places(), 0.0, shape)
+    }
+
     /// Appends the maximum of each row of a tensor, and returns it.
     pub(super) fn row_maxima(&mut self, node: &NodeProto, tensor: usize, rows: &Rows) -> Result<usize, OnnxError> {
-        let shape = Self::row_shape(node, rows.count, 1)?;
+        let shape = row_shape(node, rows.count, 1)?;
         let inputs = vec![self.in_rows(node, tensor, rows)?];
         let window = Window { kernel: [rows.width, 1], stride: [1, 1], padding: [0; 4] };
         self.push_node(FloatNode { inputs, shape, operation: FloatOperation::MaxPool(window) })
@@ -114,7 +156,7 @@ impl Reader {
         shift: u8,
     ) -> Result<usize, OnnxError> {
         let Rows { positions, count, width } = rows;
-        let shape = Self::row_shape(node, *width, *count)?;
+        let shape = row_shape(node, *width, *count)?;
         // The elements of a row are channels.
         let columns = dims::transposed(&[*count, *width], &[1, 0]);
         let columns = columns.into_iter().filter_map(|place| positions.get(place as usize).copied()).collect();
@@ -164,6 +206,7 @@ impl Reader {
         }
         let operand = match &operands[..] {
             [] => return Err(unsupported(node, "all operands are constant".to_owned())),
+            [_] if limit.is_none() => return self.rename(node, None),
             [single] => Operand { index: single.index, shape: single.shape, dims: single.dims.clone() },
             several => self.extremum_of(node, several, is_max)?,
         };
@@ -191,9 +234,8 @@ impl Reader {
         // Each element is a row of the operands' elements.
         let count = shape.elements();
         let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
-        let rows = Rows { positions: (0..indices.len() as u32).collect(), count, width: tensors.len() };
-        let joined = Self::row_shape(node, count, tensors.len())?;
-        let joined = self.push_moved(node, tensors, indices, 0.0, joined)?;
+        let rows = Rows::in_order(count, tensors.len());
+        let joined = self.push_moved(node, tensors, indices, 0.0, rows.shape(node)?)?;
         let mut index = self.row_maxima(node, joined, &rows)?;
         if !is_max {
             index = self.negated(index)?;
@@ -203,4 +245,9 @@ impl Reader {
         }
         Ok(Operand { index, shape, dims })
     }
+}
+
+/// Returns the shape of a tensor of which each row is a channel.
+fn row_shape(node: &NodeProto, count: usize, width: usize) -> Result<Shape, OnnxError> {
+    Shape::new(count, width, 1).map_err(|source| OnnxError::Shape { node: node.describe(), source })
 }

@@ -33,6 +33,7 @@ const CONVOLUTION: Attributes = &[
 const CONSTANT: Attributes =
     &[("value", Tensor), ("value_float", Float), ("value_floats", Floats), ("value_int", Int), ("value_ints", Ints)];
 
+const NORM: Attributes = &[("axis", Int), ("epsilon", Float), ("stash_type", Int)];
 // Before version 13 or 18, the axes are an attribute.
 const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_empty_axes", Int)];
 
@@ -70,6 +71,9 @@ const RULES: &[Rule] = &[
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
+    ("InstanceNormalization", 3, &[("epsilon", Float)]),
+    // `stash_type` is the type of the mean and the variance.
+    ("LayerNormalization", 3, NORM),
     ("LeakyRelu", 1, ALPHA),
     ("Less", 2, &[]),
     ("LessOrEqual", 2, &[]),
@@ -95,6 +99,7 @@ const RULES: &[Rule] = &[
     ("ReduceSum", 2, REDUCTION),
     ("Relu", 1, &[]),
     ("Reshape", 2, &[("allowzero", Int)]),
+    ("RMSNormalization", 2, NORM),
     ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),
     ("Sigmoid", 1, &[]),
     ("Sin", 1, &[]),

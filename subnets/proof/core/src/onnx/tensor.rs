@@ -72,7 +72,7 @@ impl Constant {
             return Err(refuse(format!("dimensions {:?} are negative or too large", tensor.dims)));
         };
         let raw = &tensor.raw_data;
-        let data = match DataType::try_from(tensor.data_type) {
+        let mut data = match DataType::try_from(tensor.data_type) {
             Ok(DataType::Float) if raw.is_empty() => Data::Floats(tensor.float_data.clone()),
             Ok(DataType::Float) => Data::Floats(elements(raw).map(f32::from_le_bytes).collect()),
             Ok(DataType::Double) if raw.is_empty() => {
@@ -102,6 +102,11 @@ impl Constant {
             }
             _ => return Err(refuse(format!("unsupported element type {}", tensor.data_type))),
         };
+        if let Data::Floats(values) = &mut data {
+            // Minus infinity is the mask of a softmax, for which any very small number has the same result.
+            let infinite = values.iter_mut().filter(|value| value.is_infinite() && value.is_sign_negative());
+            infinite.for_each(|value| *value = f32::MIN);
+        }
         let (length, finite) = match &data {
             Data::Floats(values) => (values.len(), values.iter().all(|value| value.is_finite())),
             Data::Integers(values) => (values.len(), true),

@@ -1,4 +1,5 @@
 mod logic;
+mod norms;
 mod operators;
 mod reductions;
 mod refusals;

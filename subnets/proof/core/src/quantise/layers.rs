@@ -176,17 +176,30 @@ impl<'a> Quantiser<'a> {
         sums: i32,
         target: Target,
     ) -> Result<(), QuantiseError> {
-        let is_output = target.node + 1 == self.network.nodes.len();
-        if is_output && !target.positive {
+        if self.is_output(target.node + 1) && !target.positive {
             // Sums without readers need no rescale.
             self.push(inputs, operation, None, sums, SUMS);
             return Ok(());
         }
-        let bits = self.bits(target.node + 1);
+        let (bits, headroom) = self.bits(target.node + 1);
         let positive = target.positive || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
-        let (rescale, scale) = self.rescale(target.node + 1, sums, bits, positive)?;
+        let (mut rescale, scale) = self.rescale(target.node + 1, sums, bits - headroom, positive)?;
+        rescale.clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
         Ok(())
+    }
+
+    /// Returns whether a tensor is the network's output, or becomes it by a move that adds nothing.
+    fn is_output(&self, tensor: usize) -> bool {
+        let last = self.network.nodes.len();
+        let is_moved = |node: &FloatNode| {
+            matches!(node.operation, FloatOperation::Move { constant, .. } if constant.abs() <= 0.0)
+                && node.inputs == [tensor]
+        };
+        tensor == last
+            || (tensor + 1 == last
+                && self.readers.get(tensor) == Some(&1)
+                && self.network.nodes.last().is_some_and(is_moved))
     }
 
     /// Returns the rescale of sums with the scale `sums` to activations of `bits` bits, and the scale of these.

@@ -192,3 +192,36 @@ fn another_order_is_rejected() {
         assert_eq!(forger.forge_outputs(outputs.to_vec(), |_| ()), Err(VerifyError::Invalid), "{outputs:?}");
     }
 }
+
+/// A maximum that is not the largest operand, and one that no operand has, are rejected, whatever is changed with it: a
+/// softmax with a smaller maximum would have other ratios, and its powers are in the table.
+#[test]
+fn another_maximum_is_rejected() {
+    let layer = |input: u32, operation| Layer { inputs: vec![input], operation, rescale: None, scale: 0 };
+    let rows = Operation::Move { shape: Shape::new(1, 2, 1).unwrap(), indices: vec![0, 1], constant: 0 };
+    let window = Window { kernel: [2, 1], stride: [1; 2], padding: [0; 4] };
+    let mut forger = Forger::new(&small(2, vec![layer(0, rows), layer(1, Operation::MaxPool { window })]));
+    forger.change_inputs(&[200, 100]);
+    assert_eq!(forger.statement.outputs, [200]);
+    let (maxima, functions) = (forger.table(Kind::Maxima), forger.table(Kind::Functions));
+    let row = |argument| forger.prover.system.plan.functions.row(POSITIVE, argument).unwrap();
+    // The first operand, the positive part of the difference, and the argument that is looked up for it.
+    for (first, positive, argument) in
+        [(200, 0, 100), (200, 0, 0), (200, 0, -100), (100, 0, 0), (200, 155, 155), (255, 155, 155)]
+    {
+        for moves_count in [false, true] {
+            let verified = forger.forge_outputs(vec![100 + positive], |traces| {
+                let lane = &mut traces[maxima].values;
+                lane[0] = Val::from_i64(first);
+                lane[2] = Val::from_i64(positive);
+                if moves_count {
+                    let counts = &mut traces[functions].values;
+                    counts[row(100)] -= Val::ONE;
+                    counts[row(argument)] += Val::ONE;
+                }
+            });
+            assert_eq!(verified, Err(VerifyError::Invalid), "{first} {positive} {argument} {moves_count}");
+        }
+    }
+    assert_eq!(forger.forge_outputs(vec![200], |_| ()), Ok(()));
+}

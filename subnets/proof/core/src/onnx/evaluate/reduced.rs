@@ -1,4 +1,4 @@
-//! Reductions over axes, by the formulas of the standard. They share no code with the reader's rows.
+//! Reductions over axes, softmaxes and norms, by the formulas of the standard. They share no code with the reader's rows.
 
 use super::elements::existing_axis;
 use super::{Operands, Tensor};
@@ -42,6 +42,64 @@ impl Operands<'_> {
         }
         let dims = input.dims.iter().zip(&is_reduced).filter(|(_, is_reduced)| !**is_reduced);
         Ok(Tensor { dims: dims.map(|(&extent, _)| extent).collect(), values })
+    }
+
+    /// Evaluates a softmax, except for one at the end over all elements: the network has its arguments as outputs.
+    pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?;
+        let is_old = self.model.opset < 13;
+        let axis = existing_axis(self.node.int("axis", if is_old { 1 } else { -1 }), &tensor.dims);
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
+        let outer: usize = tensor.dims[..axis].iter().product();
+        if self.is_last_softmax && inner * outer == 1 {
+            return Ok(tensor);
+        }
+        let width = tensor.values.len() / (outer * inner).max(1);
+        for block in tensor.values.chunks_mut((width * inner).max(1)) {
+            for column in 0..inner {
+                let arguments: Vec<f64> = block.iter().skip(column).step_by(inner).copied().collect();
+                let largest = arguments.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = arguments.iter().map(|argument| (argument - largest).exp()).sum();
+                for (value, argument) in block.iter_mut().skip(column).step_by(inner).zip(arguments) {
+                    let logarithm = argument - largest - sum.ln();
+                    *value = if self.node.op_type == "Softmax" { logarithm.exp() } else { logarithm };
+                }
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// Evaluates a norm: over the last axes, or over all but the first two.
+    pub(super) fn normalised(&self) -> Result<Tensor, OnnxError> {
+        let mut tensor = self.get(0)?;
+        let is_instance = self.node.op_type == "InstanceNormalization";
+        let axis = if is_instance { 2 } else { self.node.int("axis", -1) };
+        let axis = existing_axis(axis, &tensor.dims).ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let width: usize = tensor.dims[axis..].iter().product();
+        let epsilon = f64::from(self.node.float("epsilon", 1e-5));
+        let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        for row in tensor.values.chunks_mut(width.max(1)) {
+            let mean = if self.node.op_type == "RMSNormalization" { 0.0 } else { mean_of(row) };
+            row.iter_mut().for_each(|value| *value -= mean);
+            let squares: Vec<f64> = row.iter().map(|value| value * value).collect();
+            let deviation = (mean_of(&squares) + epsilon).sqrt();
+            row.iter_mut().for_each(|value| *value /= deviation);
+        }
+        let part = |position: usize| {
+            let mut part = self.optional(position);
+            if let Some(part) = part.as_mut().filter(|_| is_instance) {
+                // One number for each channel.
+                part.dims.extend(vec![1; tensor.dims.len() - 2]);
+            }
+            part
+        };
+        let scale = part(1).ok_or_else(|| self.refuse("an operand is missing"))?;
+        let scaled = self.combined(&tensor, &scale, |a, b| a * b)?;
+        match part(2) {
+            Some(shift) => self.sum(&scaled, &shift),
+            None => Ok(scaled),
+        }
     }
 }
 

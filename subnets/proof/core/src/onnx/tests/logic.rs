@@ -1,10 +1,11 @@
 //! Conditions, and choices between tensors: read, evaluated, quantised and compared.
 
-use super::operators::{quantised, read_small};
+use super::operators::{options, quantised, read_small};
 use super::*;
 use crate::network::Operation;
+use crate::quantise::quantise;
 
-fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto {
+pub(super) fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto {
     TensorProto {
         dims: dims.to_vec(),
         data_type: DataType::Bool as i32,
@@ -98,6 +99,27 @@ fn conditions_are_exact_integers() {
         _ => None,
     });
     assert_eq!(tables.collect::<Vec<_>>(), [(0, true), (0, true)]);
+}
+
+/// A quotient is a product with the reciprocal, which has the largest value for a divisor of 0.
+#[test]
+fn quotients_are_products_with_reciprocals() {
+    let nodes = vec![
+        node("MatMul", &["x", "w"], "h", &[]),
+        node("Sigmoid", &["h"], "s", &[]),
+        node("Add", &["s", "half"], "d", &[]),
+        node("Div", &["x", "d"], "y", &[]),
+    ];
+    let (_, _, error) = read_small(&[1, 4], nodes, vec![turned(), floats("half", &[], &[0.5])]);
+    assert!(error < 0.02, "{error}");
+    let nodes =
+        vec![node("MatMul", &["x", "w"], "h", &[]), node("Abs", &["h"], "d", &[]), node("Div", &["x", "d"], "y", &[])];
+    let graph = small(&[1, 4], nodes, vec![turned()]);
+    let float = Model::decode(&model_of(20, graph)).unwrap().network().unwrap();
+    let sample = vec![vec![100, 50, -50, -100], vec![-100, 100, 50, 25]];
+    let circuit = quantise(&float, &options(), &sample).unwrap().lower().unwrap();
+    let outputs = circuit.execute(&[100, 50, 0, 0]).unwrap().outputs(&circuit);
+    assert!(outputs[0] > 0 && outputs[1] > 0 && outputs[2..] == [0, 0], "{outputs:?}");
 }
 
 #[test]

@@ -12,13 +12,29 @@ const FINE_BITS: u8 = 3;
 /// Maximum number of bits of such a tensor, if other activations have fewer: the product of two has 28 bits, which the
 /// field of `stark` holds.
 const MAX_FINE_BITS: u8 = 14;
+/// Bits above those of the largest value in the sample that a sum of channels has before a function. Other inputs can
+/// have a much larger variance, or a softmax with many equal terms: a sum that saturates would spoil all elements.
+const HEADROOM: u8 = 2;
 /// Maximum number of bits of an activation, and of the output of a function.
 const MAX_BITS: u8 = 16;
 
 impl Quantiser<'_> {
-    /// Returns the number of bits of a tensor's activations.
-    pub(super) fn bits(&self, tensor: usize) -> u8 {
-        if self.is_fine.get(tensor) == Some(&true) { self.fine_bits() } else { self.options.activation_bits }
+    /// Returns the number of bits of a tensor's activations, and how many of them the sample does not need.
+    pub(super) fn bits(&self, tensor: usize) -> (u8, u8) {
+        match self.is_fine.get(tensor) {
+            Some(true) if self.is_total(tensor) => (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM),
+            Some(true) => (self.fine_bits(), 0),
+            _ => (self.options.activation_bits, 0),
+        }
+    }
+
+    /// Returns whether a tensor is a sum of channels that only functions read.
+    fn is_total(&self, tensor: usize) -> bool {
+        let nodes = &self.network.nodes;
+        let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
+        let is_sum = producer.is_some_and(|node| matches!(node.operation, FloatOperation::ChannelSum { .. }));
+        let mut readers = nodes.iter().filter(|node| node.inputs.contains(&tensor));
+        is_sum && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)))
     }
 
     fn fine_bits(&self) -> u8 {
@@ -29,9 +45,8 @@ impl Quantiser<'_> {
     /// Appends a table of a function's values for every integer that its input can have.
     pub(super) fn function(&mut self, index: usize, input: Tensor, function: &Function) -> Result<(), QuantiseError> {
         let input = self.argument(index, input)?;
-        let is_output = index + 1 == self.network.nodes.len();
         // The values of the last layer cost nothing more if they are finer.
-        let bits = if is_output { MAX_BITS } else { self.bits(index + 1) };
+        let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
         // Conditions are exact, whether or not one holds for the sample.
         let integer_bits = if function.is_boolean() { i32::from(bits) } else { self.integer_bits(index + 1) };
         let scale = (i32::from(bits) - integer_bits).min(MAX_SCALE);
@@ -57,10 +72,10 @@ impl Quantiser<'_> {
     /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
     fn argument(&mut self, index: usize, input: Tensor) -> Result<Tensor, QuantiseError> {
         let bits = self.fine_bits();
-        if input.range.high.abs_diff(input.range.low) < 1 << (bits + 1) {
+        let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
+        if input.range.high.abs_diff(input.range.low) < 1 << (bits + 1) || self.is_total(tensor) {
             return Ok(input);
         }
-        let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
         let (rescale, scale) = self.rescale(tensor, input.scale, bits, input.range.low >= 0)?;
         let operation = Operation::Sum { factors: vec![1] };
         Ok(self.append(&[input], operation, Some(rescale), scale, rescale.clamp.range()))
@@ -110,9 +125,12 @@ impl Quantiser<'_> {
 }
 
 /// Returns whether each tensor of a network is fine: only functions, sums of channels and products read it, or what is
-/// fine itself and needs the tensor's precision for that.
+/// fine itself and needs the tensor's precision for that, such as the output.
 pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
     let mut fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
+    if let Some(output) = fine.last_mut() {
+        *output = true;
+    }
     for (index, node) in network.nodes.iter().enumerate().rev() {
         // All readers of the output come later.
         let reads_finely = match node.operation {
