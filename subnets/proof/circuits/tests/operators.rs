@@ -11,7 +11,7 @@ mod onnxruntime;
 use std::path::Path;
 use std::time::Duration;
 
-use blocks::{choices, extrema, transformer};
+use blocks::{choices, extrema, tokens, transformer};
 use file::{Attribute, Graph};
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
@@ -28,23 +28,31 @@ struct TestModel {
     name: String,
     file: Vec<u8>,
     elements: usize,
+    range: Range,
 }
 
 impl TestModel {
     fn new(name: &str, dims: &[i64], graph: &Graph) -> Self {
         let elements = dims.iter().product::<i64>() as usize;
-        Self { name: name.to_owned(), file: graph.file(dims), elements }
+        Self { name: name.to_owned(), file: graph.file(dims), elements, range: Range { low: -100, high: 100 } }
+    }
+
+    /// Creates a model whose input has integers from 0 on.
+    fn with_tokens(name: &str, dims: &[i64], graph: &Graph, high: i64) -> Self {
+        Self { file: graph.file_of_integers(dims), range: Range { low: 0, high }, ..Self::new(name, dims, graph) }
     }
 
     fn sample(&self) -> Sample {
+        let Range { low, high } = self.range;
         let row = |seed: usize| {
-            (0..self.elements).map(move |index| ((seed * 71 + index * 37) % 201).cast_signed() as i64 - 100).collect()
+            let number = move |index: usize| low + (seed * 71 + index * 37).cast_signed() as i64 % (high - low + 1);
+            (0..self.elements).map(number).collect()
         };
         Sample { inputs: (0..8).map(row).collect(), ..Sample::default() }
     }
 
     fn compile(&self, backend: &str, backends: Backends) -> Result<Compiled, CircuitError> {
-        let quantise = QuantiseOptions { input_range: Range { low: -100, high: 100 }, ..QuantiseOptions::default() };
+        let quantise = QuantiseOptions { input_range: self.range, ..QuantiseOptions::default() };
         let (name, backend, contributor) = (self.name.clone(), backend.to_owned(), "anonymous".to_owned());
         compile(&self.file, &self.sample(), &CompileOptions { name, backend, backends, quantise, contributor })
     }
@@ -173,7 +181,14 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
     let functions = functions().into_iter().map(|model| (model, 0.015));
-    let blocks = [(attention(), 0.03), (heads(), 0.03), (extrema(), 0.03), (choices(), 0.06), (transformer(), 0.06)];
+    let blocks = [
+        (attention(), 0.03),
+        (heads(), 0.03),
+        (extrema(), 0.03),
+        (tokens(), 0.03),
+        (choices(), 0.06),
+        (transformer(), 0.06),
+    ];
     for (model, bound) in functions.chain(blocks) {
         let compiled =
             model.compile("stark", Backends::default()).unwrap_or_else(|error| panic!("{}: {error}", model.name));
@@ -200,7 +215,8 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
     let place = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
     let (nonce, miner) = (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]));
-    let inputs = [model.sample().inputs[0].clone(), vec![-100; model.elements], vec![100; model.elements]];
+    let Range { low, high } = model.range;
+    let inputs = [model.sample().inputs[0].clone(), vec![low; model.elements], vec![high; model.elements]];
     let prove = |inputs: &Vec<i64>| {
         let bundle = Bundle::prove(&directory, inputs, nonce, miner).unwrap();
         bundle.verify().unwrap();
@@ -216,7 +232,7 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
 
 #[test]
 fn blocks_with_norms_and_choices_are_proven() {
-    for model in [transformer(), choices(), extrema()] {
+    for model in [transformer(), choices(), extrema(), tokens()] {
         check_proofs(&model, "stark");
     }
     check_proofs(&extrema(), "groth16");

@@ -3,7 +3,7 @@
 mod function;
 mod run;
 
-pub use function::{Binary, Function, MAX_OPERATIONS, Unary};
+pub use function::{Binary, Function, Lookup, MAX_OPERATIONS, Unary};
 pub use run::FloatError;
 
 use crate::network::Matrices;
@@ -16,6 +16,8 @@ pub struct FloatNetwork {
     pub input: Shape,
     /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
+    /// Whether the input's elements are integers or booleans.
+    pub has_integer_input: bool,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
 }

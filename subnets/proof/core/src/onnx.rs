@@ -12,6 +12,7 @@ mod evaluate;
 mod export;
 mod limits;
 mod logic;
+mod lookup;
 mod moves;
 mod node;
 mod norms;
@@ -88,10 +89,10 @@ pub enum OnnxError {
         /// Number of outputs.
         outputs: usize,
     },
-    /// The input's dimensions are unknown, its batch is not 1, or its elements are not floats.
+    /// The input's dimensions are unknown, its batch is not 1, or its elements are not numbers.
     #[error(
-        "input '{0}' has no fixed dimensions of floats with a batch of 1, such as [1, C, H, W] or [1, N]; hint: export the \
-         model with fixed dimensions"
+        "input '{0}' has no fixed dimensions of floats, integers or booleans with a batch of 1, such as [1, C, H, W] or \
+         [1, N]; hint: export the model with fixed dimensions"
     )]
     InputShape(String),
     /// A node reads its own output or that of a later node.
@@ -174,6 +175,8 @@ pub struct Model {
     shape: Shape,
     /// Dimensions of the input.
     dims: Vec<usize>,
+    /// Whether the input's elements are integers or booleans.
+    has_integer_input: bool,
     output: String,
     /// Version of the standard operator set.
     opset: i64,
@@ -246,8 +249,10 @@ impl Model {
             return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
         };
         let (shape, dims) = input_shape(input)?;
+        let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
+        let has_integer_input = !floats.iter().any(|&float| input.element() == Some(float as i32));
         let (input, output) = (input.name.clone(), output.name.clone());
-        Ok(Self { nodes: graph.node, constants, input, shape, dims, output, opset })
+        Ok(Self { nodes: graph.node, constants, input, shape, dims, has_integer_input, output, opset })
     }
 
     /// Converts the model to a float network.
@@ -259,7 +264,8 @@ impl Model {
         let mut values: HashMap<String, Value> =
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
-        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), notes: Vec::new() };
+        let has_integer_input = self.has_integer_input;
+        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: Vec::new() };
         let mut reads = HashMap::new();
         for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
             *reads.entry(name.clone()).or_default() += 1;
@@ -272,7 +278,7 @@ impl Model {
             values,
             reads,
             renamed: HashSet::new(),
-            integer_names: HashSet::new(),
+            integer_names: has_integer_input.then(|| self.input.clone()).into_iter().collect(),
             before_move: None,
             last_softmax: self.last_softmax().map(str::to_owned),
             softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
@@ -388,8 +394,8 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
 /// Parses fixed input dimensions; an unknown batch size is treated as 1.
 fn input_shape(input: &ValueInfoProto) -> Result<(Shape, Vec<usize>), OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
-    let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
-    if !input.element().is_some_and(|element| floats.iter().any(|&float| float as i32 == element)) {
+    let is_number = |element: i32| DataType::try_from(element).is_ok_and(|kind| kind != DataType::Undefined);
+    if !input.element().is_some_and(is_number) {
         return Err(refuse());
     }
     let mut dims = input.dimensions().ok_or_else(refuse)?;

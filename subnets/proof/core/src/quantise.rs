@@ -53,6 +53,9 @@ pub enum QuantiseError {
         /// The scale of the input.
         scale: i32,
     },
+    /// The model's input has integers, and the options give it a scale.
+    #[error("the model's input has integers, so its scale must be 0, not {0}")]
+    IntegerInput(i32),
     /// There are no sample inputs to derive scales from.
     #[error("no sample inputs; hint: pass sample inputs, which determine the scales")]
     NoSample,
@@ -78,7 +81,7 @@ pub enum QuantiseError {
     /// A function has no value for an argument that its input can have.
     #[error(
         "node {node}: the function is undefined for {argument}, which its input can have; hint: restrict its input, such as \
-         with a Relu, Clip or Abs before a Sqrt, or add a small number"
+         with a Relu, Clip or Abs before a Sqrt, add a small number, or limit the inputs to the rows of an embedding"
     )]
     Undefined {
         /// Index of the node.
@@ -135,6 +138,9 @@ pub fn quantise(
     sample: &[Vec<i64>],
 ) -> Result<Network, QuantiseError> {
     options.check()?;
+    if network.has_integer_input && options.input_scale != 0 {
+        return Err(QuantiseError::IntegerInput(options.input_scale));
+    }
     if sample.is_empty() {
         return Err(QuantiseError::NoSample);
     }

@@ -123,3 +123,26 @@ pub(crate) fn extrema() -> TestModel {
         .node("MatMul", "row w", "y");
     TestModel::new("extrema", &[1, 2, 4], &graph)
 }
+
+/// Tokens with an embedding and positions, of which those after the second one are averaged.
+pub(crate) fn tokens() -> TestModel {
+    let graph = Graph::default()
+        .floats("e", &[9, 4], &spread(36, 0.125))
+        .floats("p", &[5, 4], &spread(20, 0.0625))
+        .floats("g", &[4], &[1.0, 0.5, -1.0, 2.0])
+        .floats("b", &[4], &[0.5, 0.0, 0.25, -0.5])
+        .floats("w", &[4, 3], &spread(12, 0.125))
+        .integers("second", &[], &[2])
+        .integers("positions", &[1], &[1])
+        .integers("last", &[1], &[-1])
+        .node("Gather", "e x", "embedded")
+        .node("Add", "embedded p", "placed")
+        .node("LayerNormalization", "placed g b", "n")
+        .node("MatMul", "n w", "h")
+        .node("Greater", "x second", "counts")
+        .node_with("Cast", "counts", "ones", &[("to", Attribute::Int(1))])
+        .node("Unsqueeze", "ones last", "column")
+        .node("Mul", "h column", "kept")
+        .node_with("ReduceMean", "kept positions", "y", &[("keepdims", Attribute::Int(0))]);
+    TestModel::with_tokens("tokens", &[1, 5], &graph, 8)
+}

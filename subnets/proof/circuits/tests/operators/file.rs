@@ -98,10 +98,19 @@ impl Graph {
         self
     }
 
-    /// Returns the file of a model whose input has these dimensions.
+    /// Returns the file of a model whose input has floats with these dimensions.
     pub(crate) fn file(&self, dims: &[i64]) -> Vec<u8> {
+        self.file_of(dims, 1)
+    }
+
+    /// Returns the file of a model whose input has 64-bit integers with these dimensions.
+    pub(crate) fn file_of_integers(&self, dims: &[i64]) -> Vec<u8> {
+        self.file_of(dims, 7)
+    }
+
+    fn file_of(&self, dims: &[i64], kind: i64) -> Vec<u8> {
         let of = |name: &str, shape: Option<Message>| {
-            let tensor = Message::default().number(1, 1);
+            let tensor = Message::default().number(1, if shape.is_some() { kind } else { 1 });
             let tensor = shape.iter().fold(tensor, |tensor, shape| tensor.bytes(2, &shape.0));
             let kind = Message::default().bytes(1, &tensor.0);
             Message::default().bytes(1, name.as_bytes()).bytes(2, &kind.0)

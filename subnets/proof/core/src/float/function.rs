@@ -18,6 +18,35 @@ pub enum Function {
     Binary(Binary, Arc<Self>, Arc<Self>),
     /// The second function where the first one is not 0, and the third one elsewhere.
     Select(Arc<Self>, Arc<Self>, Arc<Self>),
+    /// The value in a column of a table, in the row that the function names. A negative number counts from the last row.
+    Lookup(Arc<Lookup>, usize, Arc<Self>),
+}
+
+/// A table of numbers, such as an embedding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lookup {
+    /// Values, row by row.
+    values: Vec<f32>,
+    width: usize,
+    magnitude: f32,
+}
+
+impl Lookup {
+    /// Creates a table with rows of this width.
+    pub fn new(values: Vec<f32>, width: usize) -> Self {
+        let magnitude = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        Self { values, width, magnitude }
+    }
+
+    /// Returns a value; not a number if the table has no such row.
+    fn value(&self, row: f64, column: usize) -> f64 {
+        let rows = self.values.len().checked_div(self.width).unwrap_or_default() as f64;
+        let row = if row < 0.0 { row.round() + rows } else { row.round() };
+        if !(0.0..rows).contains(&row) {
+            return f64::NAN;
+        }
+        self.values.get(row as usize * self.width + column).copied().map_or(f64::NAN, f64::from)
+    }
 }
 
 /// Operation on one number, as the ONNX standard defines it.
@@ -122,6 +151,7 @@ impl Function {
             Self::Unary(_, function) => 1 + function.operations(),
             Self::Binary(_, a, b) => 1 + a.operations() + b.operations(),
             Self::Select(condition, a, b) => 1 + condition.operations() + a.operations() + b.operations(),
+            Self::Lookup(_, _, row) => 1 + row.operations(),
         }
     }
 
@@ -129,6 +159,17 @@ impl Function {
     #[must_use]
     pub fn select(self, a: Self, b: Self) -> Self {
         Self::Select(Arc::new(self), Arc::new(a), Arc::new(b))
+    }
+
+    /// Returns a function that has the values of a table's column in the rows that this one names.
+    #[must_use]
+    pub fn look_up(self, table: &Arc<Lookup>, column: usize) -> Self {
+        Self::Lookup(Arc::clone(table), column, Arc::new(self))
+    }
+
+    /// Returns the largest magnitude of the table in which the function's value is looked up, if it is one.
+    pub fn table_magnitude(&self) -> Option<f32> {
+        if let Self::Lookup(table, ..) = self { Some(table.magnitude) } else { None }
     }
 
     /// Returns whether the function's only values are 0 and 1.
@@ -140,7 +181,7 @@ impl Function {
                 operation.is_comparison() || (*operation == Binary::Multiply && a.is_boolean() && b.is_boolean())
             }
             Self::Select(_, a, b) => a.is_boolean() && b.is_boolean(),
-            Self::Variable | Self::Constant(_) | Self::Unary(..) => false,
+            Self::Variable | Self::Constant(_) | Self::Unary(..) | Self::Lookup(..) => false,
         }
     }
 
@@ -155,6 +196,7 @@ impl Function {
                 let chosen = if condition.apply(variable).abs() > 0.0 { a } else { b };
                 chosen.apply(variable)
             }
+            Self::Lookup(table, column, row) => table.value(row.apply(variable), *column),
         }
     }
 }
@@ -257,6 +299,17 @@ mod tests {
         assert!((Unary::Softplus.apply(2000.0) - 2000.0).abs() < f64::EPSILON);
         assert!(Function::Variable.then(Unary::Sqrt).apply(-1.0).is_nan());
         assert!(Function::Variable.then(Unary::Reciprocal).apply(0.0).is_infinite());
+    }
+
+    #[test]
+    fn tables_have_values_for_their_rows_only() {
+        let table = Arc::new(Lookup::new(vec![1.0, 2.0, 3.0, -4.0, 5.0, 6.0], 2));
+        let second = Function::Variable.look_up(&table, 1);
+        let values: Vec<f64> = [0.0, 1.0, 2.0, -1.0, -3.0].iter().map(|&row| second.apply(row)).collect();
+        assert_eq!(values, vec![2.0, -4.0, 6.0, 6.0, 2.0]);
+        assert!([3.0, -4.0, f64::NAN, f64::INFINITY].iter().all(|&row| second.apply(row).is_nan()));
+        assert_eq!((second.table_magnitude(), second.operations()), (Some(6.0), 1));
+        assert!(Function::Variable.look_up(&Arc::new(Lookup::new(vec![], 0)), 0).apply(0.0).is_nan());
     }
 
     #[test]

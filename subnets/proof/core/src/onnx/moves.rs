@@ -147,6 +147,9 @@ impl Reader {
     }
 
     pub(super) fn gather(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if self.weights(node, 0).is_ok() {
+            return self.embed(node);
+        }
         let input = self.tensor(node, 0)?;
         let refuse = || unsupported(node, "the indices are not constant integers".to_owned());
         let constant: &Constant = self.weights(node, 1)?.ok_or_else(refuse)?;

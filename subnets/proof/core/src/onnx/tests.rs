@@ -1,4 +1,5 @@
 mod logic;
+mod lookup;
 mod norms;
 mod operators;
 mod reductions;

@@ -216,9 +216,7 @@ impl<'a> Quantiser<'a> {
 
     /// Returns the number of bits before the point of the largest value of a tensor in the sample.
     fn integer_bits(&self, tensor: usize) -> i32 {
-        let magnitude = self.magnitude(tensor);
-        // An infinite value is refused like one that is too large for any scale.
-        if magnitude > 0.0 { f64::from(magnitude).log2().floor().min(1000.0) as i32 + 1 } else { 0 }
+        integer_bits(self.magnitude(tensor))
     }
 
     /// Appends a weighted sum of two tensors, whose weights are `signs` and the powers of two between their scales.
@@ -254,6 +252,12 @@ impl<'a> Quantiser<'a> {
         let range = range.union(&Range::only(0));
         Tensor { index: self.layers.len() as u32, scale, range }
     }
+}
+
+/// Returns the number of bits before the point of a value.
+fn integer_bits(magnitude: f32) -> i32 {
+    // An infinite value is refused like one that is too large for any scale.
+    if magnitude > 0.0 { f64::from(magnitude).log2().floor().min(1000.0) as i32 + 1 } else { 0 }
 }
 
 impl FloatOperation {

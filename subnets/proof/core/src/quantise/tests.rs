@@ -41,6 +41,7 @@ fn network() -> FloatNetwork {
                 },
             },
         ],
+        has_integer_input: false,
         notes: Vec::new(),
     }
 }

@@ -150,9 +150,12 @@ fn nodes_with_another_meaning_are_refused() {
     let mut sparse = graph();
     sparse.sparse_initializer.push(vec![]);
     assert!(matches!(read(&model(sparse)), Err(OnnxError::Feature(_))));
-    let mut whole_numbers = graph();
-    whole_numbers.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Int64 as i32;
-    assert!(matches!(read(&model(whole_numbers)), Err(OnnxError::InputShape(_))));
+    // 8 is a text.
+    for element in [DataType::Undefined as i32, 8] {
+        let mut other = graph();
+        other.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = element;
+        assert!(matches!(read(&model(other)), Err(OnnxError::InputShape(_))));
+    }
     let functions = ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
     assert!(matches!(read(&functions.encode_to_vec()), Err(OnnxError::Feature(_))));
 }

@@ -1,6 +1,6 @@
 //! Element-wise functions as tables, and moves.
 
-use super::{MAX_SCALE, Quantiser, SUMS, Tensor};
+use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatOperation, Function};
 use crate::network::Operation;
 use crate::quantise::{QuantiseError, power};
@@ -47,8 +47,13 @@ impl Quantiser<'_> {
         let input = self.argument(index, input)?;
         // The values of the last layer cost nothing more if they are finer.
         let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
-        // Conditions are exact, whether or not one holds for the sample.
-        let integer_bits = if function.is_boolean() { i32::from(bits) } else { self.integer_bits(index + 1) };
+        let integer_bits = match function.table_magnitude() {
+            // The columns of a table get one scale, and other inputs can choose other rows.
+            Some(magnitude) => integer_bits(magnitude),
+            // Conditions are exact, whether or not one holds for the sample.
+            None if function.is_boolean() => i32::from(bits),
+            None => self.integer_bits(index + 1),
+        };
         let scale = (i32::from(bits) - integer_bits).min(MAX_SCALE);
         let (unit, factor, clamp) = (power(-input.scale), power(scale), Clamp::Signed(bits));
         let values = (input.range.low..=input.range.high).map(|argument| {

@@ -1,0 +1,100 @@
+//! Embeddings and integer inputs: read, evaluated, quantised and compared.
+
+use super::reductions::spread;
+use super::*;
+use crate::Range;
+use crate::network::{Network, Operation};
+use crate::quantise::{QuantiseError, QuantiseOptions, compare, quantise};
+
+/// Gives the input of a graph integers.
+fn with_integers(mut graph: GraphProto) -> GraphProto {
+    let kind = graph.input[0].kind.as_mut().unwrap();
+    kind.tensor.as_mut().unwrap().element = DataType::Int64 as i32;
+    graph
+}
+
+/// Numbers of five rows.
+fn options() -> QuantiseOptions {
+    QuantiseOptions { input_range: Range { low: 0, high: 4 }, ..QuantiseOptions::default() }
+}
+
+fn quantised(graph: GraphProto, options: &QuantiseOptions) -> Result<Network, QuantiseError> {
+    let model = Model::decode(&model(with_integers(graph)))?;
+    let float = model.network()?;
+    let sample = vec![vec![0, 1, 2, 3], vec![4, 4, 0, 2]];
+    let network = quantise(&float, options, &sample)?;
+    compare(&model, &float, &network, options, &sample)?;
+    Ok(network)
+}
+
+#[test]
+fn embeddings_are_rows_of_their_table() {
+    let table: Vec<f32> = (0..15_u8).map(f32::from).collect();
+    let nodes = vec![node("Gather", &["e", "x"], "y", &[])];
+    let graph = with_integers(small(&[1, 4], nodes, vec![floats("e", &[5, 3], &table)]));
+    assert_eq!(
+        outputs(graph.clone(), &[1.0, 0.0, 4.0, 1.0]),
+        [3.0, 4.0, 5.0, 0.0, 1.0, 2.0, 12.0, 13.0, 14.0, 3.0, 4.0, 5.0]
+    );
+    // The three columns share one scale, so nothing but a move joins them.
+    let network = quantised(graph, &options()).unwrap();
+    let kinds: Vec<bool> =
+        network.layers.iter().map(|layer| matches!(layer.operation, Operation::Table { .. })).collect();
+    assert_eq!(kinds, [true, true, true, false]);
+    let circuit = network.lower().unwrap();
+    let unit = f64::from(-network.output_scale()).exp2();
+    for row in 0..5_i64 {
+        let outputs = circuit.execute(&[row, 0, 0, row]).unwrap().outputs(&circuit);
+        for (column, output) in outputs[..3].iter().enumerate() {
+            let expected = f64::from(table[row as usize * 3 + column]);
+            assert!((*output as f64 * unit - expected).abs() < 0.05, "{row} {column}: {output}");
+        }
+    }
+}
+
+/// Tokens with an embedding, positions, a norm and a product of rows; integers are compared and converted, too.
+#[test]
+fn models_with_integer_inputs_are_quantised() {
+    let nodes = vec![
+        node("Gather", &["e", "x"], "tokens", &[]),
+        node("Add", &["tokens", "p"], "placed", &[]),
+        node("LayerNormalization", &["placed", "s"], "n", &[]),
+        node("MatMul", &["n", "w"], "h", &[]),
+        node("Greater", &["x", "one"], "larger", &[]),
+        cast("larger", "f", DataType::Float),
+        node("Unsqueeze", &["f", "last"], "column", &[]),
+        node("Mul", &["h", "column"], "y", &[]),
+    ];
+    let weights = || {
+        vec![
+            floats("e", &[5, 3], &spread(15)),
+            floats("p", &[4, 3], &spread(12)),
+            floats("s", &[3], &[1.0; 3]),
+            floats("w", &[3, 2], &spread(6)),
+            TensorProto { dims: vec![], ..integers("one", &[1]) },
+            integers("last", &[-1]),
+        ]
+    };
+    let graph = small(&[1, 4], nodes, weights());
+    quantised(graph.clone(), &options()).unwrap();
+    let scaled = QuantiseOptions { input_scale: 1, ..options() };
+    assert_eq!(quantised(graph.clone(), &scaled), Err(QuantiseError::IntegerInput(1)));
+    let wide = QuantiseOptions { input_range: Range { low: 0, high: 5 }, ..options() };
+    let error = quantised(graph, &wide).unwrap_err().to_string();
+    assert!(error.contains("undefined for 5") && error.contains("rows of an embedding"), "{error}");
+}
+
+#[test]
+fn lookups_that_are_unsupported_are_refused() {
+    let table = || floats("e", &[5, 4], &[0.5; 20]);
+    let by_column = with_int(node("Gather", &["e", "x"], "y", &[]), "axis", 1);
+    let error = read(&model(with_integers(small(&[1, 4], vec![by_column], vec![table()])))).unwrap_err().to_string();
+    assert!(error.contains("along the first axis of a constant only"), "{error}");
+    let by_float = vec![node("Gather", &["e", "x"], "y", &[])];
+    let error = read(&model(small(&[1, 4], by_float, vec![table()]))).unwrap_err().to_string();
+    assert!(error.contains("the indices are not integers"), "{error}");
+    let many = vec![node("Gather", &["e", "x"], "y", &[])];
+    let wide = floats("e", &[1, 5000], &[0.5; 5000]);
+    let error = read(&model(with_integers(small(&[1, 1], many, vec![wide])))).unwrap_err();
+    assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
+}
