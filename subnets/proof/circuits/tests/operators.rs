@@ -11,7 +11,7 @@ mod onnxruntime;
 use std::path::Path;
 use std::time::Duration;
 
-use blocks::{choices, extrema, tokens, transformer};
+use blocks::{choices, extrema, positions, tokens, transformer};
 use file::{Attribute, Graph};
 use onnxruntime::{python, run_onnx};
 use taonet_primitives::Hotkey;
@@ -185,6 +185,7 @@ fn outputs_equal_onnxruntimes() {
         (attention(), 0.03),
         (heads(), 0.03),
         (extrema(), 0.03),
+        (positions(), 0.001),
         (tokens(), 0.03),
         (choices(), 0.06),
         (transformer(), 0.06),
@@ -232,7 +233,7 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
 
 #[test]
 fn blocks_with_norms_and_choices_are_proven() {
-    for model in [transformer(), choices(), extrema(), tokens()] {
+    for model in [transformer(), choices(), extrema(), positions(), tokens()] {
         check_proofs(&model, "stark");
     }
     check_proofs(&extrema(), "groth16");

@@ -74,6 +74,13 @@ pub enum FloatOperation {
     },
     /// Each element with the opposite sign.
     Negate,
+    /// Each channel times an integer, plus an integer.
+    ChannelAffine {
+        /// One factor for each channel.
+        factors: Vec<i32>,
+        /// One offset for each channel.
+        offsets: Vec<i32>,
+    },
     /// The sum of all channels at each row and column, as a single channel.
     ChannelSum {
         /// The sum is divided by `2^shift`.

@@ -342,6 +342,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } => {
             (weights.len() + bias.len()) as u64
         }
+        FloatOperation::ChannelAffine { factors, offsets } => (factors.len() + offsets.len()) as u64,
         // The integer network has weights for the mean.
         FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
         _ => 0,
@@ -368,6 +369,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::Function(_) => (0, 1),
             FloatOperation::Move { .. } => (1, 0),
             FloatOperation::Negate | FloatOperation::Relu => (elements, 1),
+            FloatOperation::ChannelAffine { .. } => (elements, 1),
             FloatOperation::ChannelSum { .. } => (plane, read.map_or(0, |shape| shape.channels as u64)),
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
         };

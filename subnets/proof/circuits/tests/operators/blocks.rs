@@ -146,3 +146,12 @@ pub(crate) fn tokens() -> TestModel {
         .node_with("ReduceMean", "kept positions", "y", &[("keepdims", Attribute::Int(0))]);
     TestModel::with_tokens("tokens", &[1, 5], &graph, 8)
 }
+
+/// The first position of the maximum of each row.
+pub(crate) fn positions() -> TestModel {
+    let graph = Graph::default()
+        .node("Relu", "x", "positive")
+        .node_with("ArgMax", "positive", "index", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))])
+        .node_with("Cast", "index", "y", &[("to", Attribute::Int(1))]);
+    TestModel::new("positions", &[1, 3, 4], &graph)
+}

@@ -76,6 +76,14 @@ impl FloatNode {
                 indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
             }
             FloatOperation::Negate => input.iter().map(|value| -value).collect(),
+            FloatOperation::ChannelAffine { factors, offsets } => {
+                let channels = input.chunks(input.len() / factors.len()).zip(factors.iter().zip(offsets));
+                let of_channel = |(channel, (&factor, &offset)): (&[f32], (&i32, &i32))| {
+                    let (factor, offset) = (factor as f32, offset as f32);
+                    channel.iter().map(move |value| value * factor + offset).collect::<Vec<f32>>()
+                };
+                channels.flat_map(of_channel).collect()
+            }
             FloatOperation::ChannelSum { shift } => sum_channels(input, self.shape.elements(), *shift),
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
             FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {

@@ -140,6 +140,7 @@ impl Operands<'_> {
             "Conv" => self.convolution(),
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
+            "ArgMax" | "ArgMin" => self.position_of_extremum(),
             "Max" | "Or" => self.folded(f64::max),
             "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),

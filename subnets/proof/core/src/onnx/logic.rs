@@ -31,6 +31,7 @@ impl Reader {
             })
         };
         let is_integer = match node.op_type.as_str() {
+            "ArgMax" | "ArgMin" => true,
             "Cast" => matches!(node.cast_type()?, DataType::Int32 | DataType::Int64),
             "And" | "Constant" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
                 false

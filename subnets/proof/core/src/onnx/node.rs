@@ -53,6 +53,7 @@ impl Reader {
             "GlobalAveragePool" => self.global_pool(node, FloatOperation::AveragePool),
             "GlobalMaxPool" => self.global_pool(node, FloatOperation::MaxPool),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduce(node),
+            "ArgMax" | "ArgMin" => self.position_of_extremum(node),
             "Max" | "Min" | "Or" => self.extremum(node),
             "And" => self.arithmetic(node, Binary::Multiply),
             "Equal" => self.arithmetic(node, Binary::Equal),

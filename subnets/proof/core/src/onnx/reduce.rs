@@ -64,11 +64,7 @@ impl Reader {
         if axes.is_empty() {
             return self.rename(node, None);
         }
-        let keeps = node.int("keepdims", 1) != 0;
-        let extents = input.dims.iter().enumerate();
-        let dims: Vec<usize> = extents
-            .filter_map(|(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) })
-            .collect();
+        let dims = reduced_dims(node, &input.dims, &axes);
         let Shape { channels, height, width } = input.shape;
         let is_image_mean =
             node.op_type == "ReduceMean" && axes == [2, 3] && input.dims == [1, channels, height, width];
@@ -190,6 +186,38 @@ impl Reader {
         self.push_node(FloatNode { inputs: vec![tensor], shape, operation: FloatOperation::Negate })
     }
 
+    /// Converts the position of the maximum or minimum along an axis: the first one of several, or the last one. It follows
+    /// from the largest rank of an element that equals the maximum.
+    pub(super) fn position_of_extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let axes = [dims::axis(node, node.int("axis", 0), input.dims.len())?];
+        let dims = reduced_dims(node, &input.dims, &axes);
+        let rows = Rows::new(&input.dims, &axes);
+        let (count, width, shape) = (rows.count, rows.width, rows.shape(node)?);
+        let length = i32::try_from(width).unwrap_or(i32::MAX);
+        let tensor = if node.op_type == "ArgMin" { self.negated(input.index)? } else { input.index };
+        let (values, rows) = (self.in_rows(node, tensor, &rows)?, Rows::in_order(count, width));
+        let largest = self.row_maxima(node, values, &rows)?;
+        // In this order, a difference of one is not rounded to 0.
+        let inputs = vec![self.spread(node, largest, &rows)?, values];
+        let distance = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
+        let is_largest = Function::Variable.with(Binary::Equal, Function::Constant(0.0));
+        let is_largest = self.push_mapped(distance, is_largest)?;
+        let takes_last = node.int("select_last_index", 0) != 0;
+        let ranks = (0..length).map(|index| if takes_last { index + 1 } else { length - index }).collect();
+        let columns = row_shape(node, width, count)?;
+        let inputs =
+            vec![self.push_moved(node, vec![is_largest], dims::transposed(&[count, width], &[1, 0]), 0.0, columns)?];
+        let operation = FloatOperation::ChannelAffine { factors: ranks, offsets: vec![0; width] };
+        let ranked = self.push_node(FloatNode { inputs, shape: columns, operation })?;
+        let ranked = self.push_moved(node, vec![ranked], dims::transposed(&[width, count], &[1, 0]), 0.0, shape)?;
+        let inputs = vec![self.row_maxima(node, ranked, &rows)?];
+        let (factor, offset) = if takes_last { (1, -1) } else { (-1, length) };
+        let operation = FloatOperation::ChannelAffine { factors: vec![factor; count], offsets: vec![offset; count] };
+        let index = self.push_node(FloatNode { inputs, shape: row_shape(node, count, 1)?, operation })?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(index, dims))
+    }
+
     /// Converts the maximum or minimum of several operands, of which constants are limits.
     pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let is_max = node.op_type != "Min";
@@ -245,6 +273,13 @@ impl Reader {
         }
         Ok(Operand { index, shape, dims })
     }
+}
+
+/// Returns the dimensions after a reduction: without the axes, or with an extent of 1 for them.
+fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
+    let keeps = node.int("keepdims", 1) != 0;
+    let extents = dims.iter().enumerate();
+    extents.filter_map(|(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) }).collect()
 }
 
 /// Returns the shape of a tensor of which each row is a channel.

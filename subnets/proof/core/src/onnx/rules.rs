@@ -34,6 +34,7 @@ const CONSTANT: Attributes =
     &[("value", Tensor), ("value_float", Float), ("value_floats", Floats), ("value_int", Int), ("value_ints", Ints)];
 
 const NORM: Attributes = &[("axis", Int), ("epsilon", Float), ("stash_type", Int)];
+const POSITION: Attributes = &[("axis", Int), ("keepdims", Int), ("select_last_index", Int)];
 // Before version 13 or 18, the axes are an attribute.
 const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_empty_axes", Int)];
 
@@ -42,6 +43,8 @@ const RULES: &[Rule] = &[
     ("Abs", 1, &[]),
     ("Add", 2, &[]),
     ("And", 2, &[]),
+    ("ArgMax", 1, POSITION),
+    ("ArgMin", 1, POSITION),
     ("AveragePool", 1, POOL),
     // Version 7 has `spatial`.
     ("BatchNormalization", 5, &[("epsilon", Float), ("momentum", Float), ("spatial", Int), ("training_mode", Int)]),

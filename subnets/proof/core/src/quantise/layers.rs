@@ -108,6 +108,16 @@ impl<'a> Quantiser<'a> {
                 self.push(&inputs, operation, None, first.scale, first.range.times(-1).unwrap_or(SUMS));
                 Ok(())
             }
+            FloatOperation::ChannelAffine { factors, offsets } => {
+                let (operation, range) = channel_affine(factors, offsets, first)
+                    .ok_or(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) })?;
+                if target.positive {
+                    return self.linear(&inputs, operation, first.scale, target);
+                }
+                // Nothing is rounded.
+                self.push(&inputs, operation, None, first.scale, range);
+                Ok(())
+            }
             FloatOperation::ChannelSum { shift } => {
                 let shape = node.inputs.first().and_then(|&tensor| self.network.shape(tensor));
                 let operation = channel_sum(shape.map_or(0, |shape| shape.channels));
@@ -277,6 +287,20 @@ impl Operation {
             _ => false,
         }
     }
+}
+
+/// Returns a depthwise convolution of 1×1 for factors and offsets of channels, and the interval of its sums; `None` if an
+/// offset is too large, or no integer at the scale of the input.
+fn channel_affine(factors: &[i32], offsets: &[i32], input: Tensor) -> Option<(Operation, Range)> {
+    let unit = 1_i64.checked_shl(u32::try_from(input.scale).ok()?).filter(|&unit| unit <= 1 << 30)?;
+    let bias: Vec<i64> = offsets.iter().map(|&offset| i64::from(offset) * unit).collect();
+    let ranges = factors
+        .iter()
+        .zip(&bias)
+        .map(|(&factor, &bias)| input.range.times(i64::from(factor))?.plus(&Range::only(bias)));
+    let range = ranges.collect::<Option<Vec<Range>>>()?.into_iter().reduce(|range, other| range.union(&other))?;
+    let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+    Some((Operation::Convolution { window, groups: factors.len(), weights: factors.to_vec(), bias }, range))
 }
 
 /// Returns a convolution of 1×1 that adds all channels.

@@ -44,6 +44,35 @@ impl Operands<'_> {
         Ok(Tensor { dims: dims.map(|(&extent, _)| extent).collect(), values })
     }
 
+    /// Returns the position of the first or last maximum or minimum along an axis.
+    pub(super) fn position_of_extremum(&self) -> Result<Tensor, OnnxError> {
+        let Tensor { mut dims, values } = self.get(0)?;
+        let axis = existing_axis(self.node.int("axis", 0), &dims);
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let (width, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
+        let sign = if self.node.op_type == "ArgMin" { -1.0 } else { 1.0 };
+        let takes_last = self.node.int("select_last_index", 0) != 0;
+        let mut positions = Vec::new();
+        for block in values.chunks((width * inner).max(1)) {
+            for column in 0..inner {
+                let (mut position, mut largest) = (0, f64::NEG_INFINITY);
+                for (index, value) in block.iter().skip(column).step_by(inner).enumerate() {
+                    let value = sign * value;
+                    if value > largest || (takes_last && value >= largest) {
+                        (position, largest) = (index, value);
+                    }
+                }
+                positions.push(position as f64);
+            }
+        }
+        if self.node.int("keepdims", 1) == 0 {
+            dims.remove(axis);
+        } else {
+            dims[axis] = 1;
+        }
+        Ok(Tensor { dims, values: positions })
+    }
+
     /// Evaluates a softmax, except for one at the end over all elements: the network has its arguments as outputs.
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?;

@@ -3,6 +3,7 @@
 use super::operators::{quantised, read_small};
 use super::*;
 use crate::network::Operation;
+use crate::quantise::{QuantiseOptions, quantise};
 
 pub(super) fn spread(count: usize) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
@@ -79,6 +80,40 @@ fn sums_of_positive_numbers_have_no_sign() {
         assert!(error < 0.01, "{operator}: {error}");
         let clamps = network.layers.iter().filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp));
         assert_eq!(clamps.collect::<Vec<_>>(), [crate::Clamp::Unsigned(14)], "{operator}");
+    }
+}
+
+/// Expected positions are those of the standard: the first maximum or minimum, unless the last one is asked for.
+#[test]
+fn positions_of_extrema_are_exact() {
+    let position = |operator: &str, axis: i64| with_int(node(operator, &["x"], "y", &[]), "axis", axis);
+    let last = |node: NodeProto| with_int(node, "select_last_index", 1);
+    let input = [3.0, -1.0, 3.0, 3.0, 0.0, -1.0];
+    for (node, expected) in [
+        (position("ArgMax", -1), vec![0.0, 0.0]),
+        (last(position("ArgMax", -1)), vec![2.0, 0.0]),
+        (position("ArgMin", 2), vec![1.0, 2.0]),
+        (position("ArgMax", 1), vec![0.0, 1.0, 0.0]),
+        (last(position("ArgMax", 1)), vec![1.0, 1.0, 0.0]),
+        (position("ArgMin", 1), vec![0.0, 0.0, 1.0]),
+        (with_int(position("ArgMin", 1), "keepdims", 0), vec![0.0, 0.0, 1.0]),
+        (position("ArgMin", 0), vec![0.0; 6]),
+    ] {
+        let name = format!("{} {expected:?}", node.op_type);
+        assert_eq!(outputs(small(&[1, 2, 3], vec![node], vec![]), &input), expected, "{name}");
+    }
+    // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has values.
+    let nodes = vec![node("Relu", &["x"], "h", &[]), with_int(node("ArgMax", &["h"], "y", &[]), "axis", 1)];
+    let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
+    let sample = vec![(0..300).map(|index| index * 7 % 256).collect::<Vec<i64>>()];
+    let circuit = quantise(&model.network().unwrap(), &QuantiseOptions::default(), &sample).unwrap().lower().unwrap();
+    for place in [0, 1, 150, 298, 299] {
+        for (others, value) in [(0, 1), (0, 255), (254, 255), (255, 255)] {
+            let mut input = vec![others; 300];
+            input[place] = value;
+            let expected = if others == value { 0 } else { place.cast_signed() as i64 };
+            assert_eq!(circuit.execute(&input).unwrap().outputs(&circuit), [expected], "{place}: {value} of {others}");
+        }
     }
 }
 
