@@ -176,7 +176,7 @@ fn circuit(compiled: &Compiled) -> (taonet_proof_core::circuit::Circuit, f64) {
 
 /// onnxruntime computes the same integers from the exported network. From the model's own file it computes values within
 /// 1.5 % for one function, and 3 % for the attention block with its dozen roundings to 8 bits, for the rows of the
-/// calibration; others may saturate. A whole block of a transformer, and a chain of choices, have more roundings.
+/// calibration; others may saturate.
 #[test]
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
@@ -187,8 +187,8 @@ fn outputs_equal_onnxruntimes() {
         (extrema(), 0.03),
         (positions(), 0.001),
         (tokens(), 0.03),
-        (choices(), 0.06),
-        (transformer(), 0.06),
+        (choices(), 0.03),
+        (transformer(), 0.03),
     ];
     for (model, bound) in functions.chain(blocks) {
         let compiled =

@@ -100,23 +100,13 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::Relu => self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target),
             FloatOperation::Negate => {
-                let operation = Operation::Sum { factors: vec![-1] };
-                if target.positive {
-                    return self.linear(&inputs, operation, first.scale, target);
-                }
-                // Nothing is rounded.
-                self.push(&inputs, operation, None, first.scale, first.range.times(-1).unwrap_or(SUMS));
-                Ok(())
+                let range = first.range.times(-1).unwrap_or(SUMS);
+                self.exact(&inputs, Operation::Sum { factors: vec![-1] }, range, target)
             }
             FloatOperation::ChannelAffine { factors, offsets } => {
                 let (operation, range) = channel_affine(factors, offsets, first)
                     .ok_or(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) })?;
-                if target.positive {
-                    return self.linear(&inputs, operation, first.scale, target);
-                }
-                // Nothing is rounded.
-                self.push(&inputs, operation, None, first.scale, range);
-                Ok(())
+                self.exact(&inputs, operation, range, target)
             }
             FloatOperation::ChannelSum { shift } => {
                 let shape = node.inputs.first().and_then(|&tensor| self.network.shape(tensor));
@@ -176,6 +166,22 @@ impl<'a> Quantiser<'a> {
         let weights = weights.iter().map(|&weight| (f64::from(weight) * power(scale)).round() as i32).collect();
         let bias = bias.iter().map(|&bias| (f64::from(bias) * power(sums)).round() as i64).collect();
         Ok((weights, bias, sums))
+    }
+
+    /// Appends a linear layer whose sums, in this interval, have the scale of its input: nothing is rounded.
+    fn exact(
+        &mut self,
+        inputs: &[Tensor],
+        operation: Operation,
+        range: Range,
+        target: Target,
+    ) -> Result<(), QuantiseError> {
+        let scale = inputs.first().map_or(0, |input| input.scale);
+        if target.positive {
+            return self.linear(inputs, operation, scale, target);
+        }
+        self.push(inputs, operation, None, scale, range);
+        Ok(())
     }
 
     /// Appends a linear layer whose sums have the scale `sums`.
