@@ -10,6 +10,7 @@ mod dims;
 mod elementwise;
 mod evaluate;
 mod export;
+mod fold;
 mod limits;
 mod logic;
 mod lookup;
@@ -285,7 +286,9 @@ impl Model {
         };
         for node in &self.nodes {
             reader.check_inputs(&self.nodes, node)?;
-            reader.node(node)?;
+            if !reader.fold_constants(self, node)? {
+                reader.node(node)?;
+            }
         }
         let network = reader.finish(&self.output)?;
         check_cost(&network)?;
@@ -303,15 +306,13 @@ impl Model {
                 return None;
             }
             let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
-            let is_rounded = || matches!(node.cast_type(), Ok(DataType::Bool | DataType::Int32 | DataType::Int64));
-            match node.op_type.as_str() {
+            let keeps_values = match node.op_type.as_str() {
                 "Softmax" | "LogSoftmax" => return Some(name),
-                "Cast" if is_rounded() => return None,
-                "Cast" | "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => {
-                    name = node.input.first()?;
-                }
-                _ => return None,
-            }
+                "Cast" => !matches!(node.cast_type(), Ok(DataType::Bool | DataType::Int32 | DataType::Int64)),
+                "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
+                _ => false,
+            };
+            name = node.input.first().filter(|_| keeps_values)?;
         }
         None
     }
@@ -368,8 +369,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
             FloatOperation::Move { .. } => (1, 0),
-            FloatOperation::Negate | FloatOperation::Relu => (elements, 1),
-            FloatOperation::ChannelAffine { .. } => (elements, 1),
+            FloatOperation::ChannelAffine { .. } | FloatOperation::Negate | FloatOperation::Relu => (elements, 1),
             FloatOperation::ChannelSum { .. } => (plane, read.map_or(0, |shape| shape.channels as u64)),
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
         };

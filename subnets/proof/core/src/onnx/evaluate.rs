@@ -6,10 +6,11 @@
 mod elements;
 mod reduced;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::norms::MASKED;
 use super::proto::{DataType, NodeProto};
+use super::tensor::{Constant, Data};
 use super::{Model, OnnxError, dims, unsupported};
 
 /// Outputs of a model for one input.
@@ -17,7 +18,7 @@ use super::{Model, OnnxError, dims, unsupported};
 pub struct Evaluation {
     /// The outputs; the arguments of a final softmax.
     pub outputs: Vec<f64>,
-    /// The largest magnitude of any value computed on the way, inputs included.
+    /// The largest magnitude of any value computed from the inputs on the way, inputs included.
     pub magnitude: f64,
 }
 
@@ -41,6 +42,7 @@ impl Model {
         let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
         let (last_softmax, softmax_arguments) = (self.last_softmax(), self.softmax_arguments());
+        let mut computed = HashSet::from([self.input.as_str()]);
         for node in &self.nodes {
             if tensors.contains_key(self.output.as_str()) {
                 break;
@@ -49,13 +51,42 @@ impl Model {
             let operands =
                 Operands { model: self, tensors: &tensors, node, is_last_softmax: last_softmax == Some(name) };
             let output = operands.compute()?;
-            let is_argument = softmax_arguments.contains(name);
-            let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
-            magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
+            // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
+            if node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str())) {
+                computed.insert(name);
+                let is_argument = softmax_arguments.contains(name);
+                let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
+                magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
+            }
             tensors.insert(name, output);
         }
         let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
         Ok(Evaluation { outputs: output.values, magnitude })
+    }
+}
+
+impl Model {
+    /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
+    pub(super) fn evaluate_constants(
+        &self,
+        node: &NodeProto,
+        operands: &[(&str, &Constant)],
+    ) -> Result<(Vec<usize>, Vec<f64>), OnnxError> {
+        let tensors: HashMap<&str, Tensor> =
+            operands.iter().map(|&(name, constant)| (name, Tensor::from(constant))).collect();
+        let Tensor { dims, values } =
+            Operands { model: self, tensors: &tensors, node, is_last_softmax: false }.compute()?;
+        Ok((dims, values))
+    }
+}
+
+impl From<&Constant> for Tensor {
+    fn from(constant: &Constant) -> Self {
+        let values = match &constant.data {
+            Data::Floats(values) => values.iter().copied().map(f64::from).collect(),
+            Data::Integers(values) => values.iter().map(|&value| value as f64).collect(),
+        };
+        Self { dims: constant.dims.clone(), values }
     }
 }
 
@@ -75,12 +106,7 @@ impl Operands<'_> {
         if let Some(tensor) = self.tensors.get(name.as_str()) {
             return Some(tensor.clone());
         }
-        let constant = self.model.constants.get(name)?;
-        let values = match constant.floats() {
-            Some(values) => values.iter().copied().map(f64::from).collect(),
-            None => constant.integers()?.iter().map(|&value| value as f64).collect(),
-        };
-        Some(Tensor { dims: constant.dims.clone(), values })
+        self.model.constants.get(name).map(|constant| Tensor::from(&**constant))
     }
 
     fn get(&self, position: usize) -> Result<Tensor, OnnxError> {
@@ -98,13 +124,8 @@ impl Operands<'_> {
     fn compute(&self) -> Result<Tensor, OnnxError> {
         let node = self.node;
         match node.op_type.as_str() {
-            "Constant" => {
-                let constant = node.constant()?;
-                let floats = constant.floats().map(|values| values.iter().copied().map(f64::from).collect());
-                let integers = || constant.integers().map(|values| values.iter().map(|&value| value as f64).collect());
-                let values = floats.or_else(integers).unwrap_or_default();
-                Ok(Tensor { dims: constant.dims.clone(), values })
-            }
+            "Constant" => Ok(Tensor::from(&node.constant()?)),
+            "Shape" => self.dimensions(),
             "Identity" | "Dropout" => self.get(0),
             "Cast" => self.cast(),
             "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
@@ -162,6 +183,19 @@ impl Operands<'_> {
             _ => {}
         }
         Ok(tensor)
+    }
+
+    /// Returns the dimensions of the operand from one axis to another.
+    fn dimensions(&self) -> Result<Tensor, OnnxError> {
+        let Tensor { dims, .. } = self.get(0)?;
+        let rank = dims.len().cast_signed() as i64;
+        let [start, end] = [("start", 0), ("end", rank)].map(|(name, default)| {
+            let limit = self.node.int(name, default);
+            if limit < 0 { limit.saturating_add(rank).max(0) } else { limit.min(rank) }
+        });
+        let extents = dims.iter().zip(0_i64..).filter(|(_, axis)| (start..end).contains(axis));
+        let values: Vec<f64> = extents.map(|(&extent, _)| extent as f64).collect();
+        Ok(Tensor { dims: vec![values.len()], values })
     }
 
     fn reshaped(&self, change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>) -> Result<Tensor, OnnxError> {

@@ -51,15 +51,8 @@ impl Reader {
     pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let kind = node.cast_type()?;
         let is_integer = matches!(kind, DataType::Bool | DataType::Int32 | DataType::Int64);
-        match node.input.first().and_then(|name| self.values.get(name)) {
-            Some(value) if value.is_integers() => {
-                return Err(unsupported(node, "a conversion of constant integers is unsupported".to_owned()));
-            }
-            Some(Value::Constant(_)) if is_integer => {
-                return Err(unsupported(node, "a conversion of constants to integers is unsupported".to_owned()));
-            }
-            _ if !is_integer => return self.rename(node, None),
-            _ => {}
+        if !is_integer {
+            return self.rename(node, None);
         }
         let input = self.tensor(node, 0)?;
         let (root, function) = self.function_of(input.index);
@@ -177,9 +170,9 @@ impl Reader {
         if inputs.is_empty() {
             return Err(unsupported(node, "all operands are constant".to_owned()));
         }
-        let [Some(one), Some(other)] = [positions.first(), positions.get(1)] else { return Err(refuse()) };
-        let at = |positions: &Option<Vec<u32>>, index: usize| {
-            positions.as_ref().and_then(|positions| positions.get(index)).copied().unwrap_or(next)
+        let [one, other] = [0, 1].map(|branch: usize| positions.get(branch).and_then(Option::as_deref));
+        let at = |positions: Option<&[u32]>, index: usize| {
+            positions.and_then(|positions| positions.get(index)).copied().unwrap_or(next)
         };
         let places = condition.iter().enumerate();
         let indices = places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();

@@ -43,6 +43,7 @@ impl Reader {
             "Mul" => self.arithmetic(node, Binary::Multiply),
             "Div" => self.arithmetic(node, Binary::Divide),
             "Pow" => self.arithmetic(node, Binary::Power),
+            "Shape" => self.shape_of(node),
             "Transpose" => self.transpose(node),
             "Slice" => self.slice(node),
             "Concat" => self.concat(node),

@@ -104,6 +104,7 @@ const RULES: &[Rule] = &[
     ("Reshape", 2, &[("allowzero", Int)]),
     ("RMSNormalization", 2, NORM),
     ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),
+    ("Shape", 1, &[("end", Int), ("start", Int)]),
     ("Sigmoid", 1, &[]),
     ("Sin", 1, &[]),
     // Before version 10, all but the data are attributes.

@@ -1,3 +1,4 @@
+mod fold;
 mod logic;
 mod lookup;
 mod norms;

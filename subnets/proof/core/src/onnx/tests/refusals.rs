@@ -133,12 +133,6 @@ fn nodes_with_another_meaning_are_refused() {
             "is not smaller than the [2, 2] kernel: a pool over padding only has no value",
         ),
         (image, vec![cast("x", "y", DataType::Undefined)], vec![], "a conversion to element type 0 is unsupported"),
-        (
-            &[1, 3],
-            vec![cast("axes", "k", DataType::Float), node("Add", &["x", "k"], "y", &[])],
-            vec![integers("axes", &[1, 2, 3])],
-            "a conversion of constant integers is unsupported",
-        ),
     ] {
         let error = read(&model(small(dims, nodes, weights))).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");

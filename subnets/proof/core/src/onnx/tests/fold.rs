@@ -1,0 +1,103 @@
+//! Constants that exporters compute in the graph: shapes and masks.
+
+use super::operators::read_small;
+use super::*;
+
+fn scalar(name: &str, value: f32) -> TensorProto {
+    floats(name, &[], &[value])
+}
+
+#[test]
+fn shapes_are_computed_when_the_model_is_read() {
+    // [batch, -1], where the batch is the first dimension of the input.
+    let nodes = vec![
+        node("Shape", &["x"], "shape", &[]),
+        node("Gather", &["shape", "zero"], "batch", &[]),
+        node("Unsqueeze", &["batch", "axis"], "row", &[]),
+        with_int(node("Concat", &["row", "open"], "target", &[]), "axis", 0),
+        node("Reshape", &["x", "target"], "flat", &[]),
+        node("MatMul", &["flat", "w"], "y", &[]),
+    ];
+    let weights = vec![
+        TensorProto { dims: vec![], ..integers("zero", &[0]) },
+        integers("axis", &[0]),
+        integers("open", &[-1]),
+        floats("w", &[6, 1], &[1.0; 6]),
+    ];
+    assert_eq!(outputs(small(&[1, 2, 3], nodes, weights), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), [21.0]);
+    // The dimensions from one axis to another, which may be none.
+    for (start, end, target) in [(0, 3, vec![1, 2, 3]), (-2, 9, vec![2, 3]), (1, -1, vec![2]), (2, 1, vec![])] {
+        let shape = with_int(with_int(node("Shape", &["x"], "shape", &[]), "start", start), "end", end);
+        let nodes = vec![shape, with_int(node("Concat", &["shape", "open"], "t", &[]), "axis", 0)];
+        let nodes = [nodes, vec![node("Reshape", &["x", "t"], "r", &[]), node("Shape", &["r"], "s", &[])]].concat();
+        let nodes = [nodes, vec![cast("s", "f", DataType::Float), node("ReduceSum", &["f"], "sum", &[])]].concat();
+        let nodes = [nodes, vec![node("Mul", &["x", "sum"], "y", &[])]].concat();
+        let product: i64 = target.iter().product();
+        let expected = (target.iter().sum::<i64>() + 6 / product) as f64;
+        let values = outputs(small(&[1, 2, 3], nodes, vec![integers("open", &[-1])]), &[1.0; 6]);
+        assert_eq!(values, vec![expected; 6], "{start} {end}");
+    }
+}
+
+/// A mask as some exporters compute it: 1 for what counts, as integers.
+#[test]
+fn masks_are_computed_when_the_model_is_read() {
+    let nodes = vec![
+        cast("kept", "real", DataType::Float),
+        node("Sub", &["one", "real"], "masked", &[]),
+        node("Mul", &["masked", "low"], "mask", &[]),
+        node("Add", &["x", "mask"], "scores", &[]),
+        node("Softmax", &["scores"], "weights", &[]),
+        node("Neg", &["weights"], "y", &[]),
+    ];
+    for low in [-10_000.0, f32::MIN] {
+        let weights = || vec![integers("kept", &[1, 0, 1]), scalar("one", 1.0), scalar("low", low)];
+        let (float, network, error) = read_small(&[1, 3], nodes.clone(), weights());
+        assert!(error < 0.01, "{low}: {error}");
+        let outputs = float.run(&[0.5, 3.0, 0.5]).unwrap().pop().unwrap();
+        for (output, expected) in outputs.iter().zip([-0.5, 0.0, -0.5]) {
+            assert!((output - expected).abs() < 1e-6, "{low}: {outputs:?}");
+        }
+        let circuit = network.lower().unwrap();
+        assert_eq!(circuit.execute(&[16, 96, 16]).unwrap().outputs(&circuit)[1], 0, "{low}");
+    }
+}
+
+/// A large constant beside the computed values does not make the comparison with the file meaningless.
+#[test]
+fn constants_do_not_count_as_computed_values() {
+    let nodes = vec![
+        node("Slice", &["x", "starts", "ends"], "s", &[]),
+        node("Mul", &["huge", "huge"], "product", &[]),
+        node("Min", &["s", "product"], "y", &[]),
+    ];
+    let weights = vec![integers("starts", &[0, 0]), integers("ends", &[i64::MAX, i64::MAX]), scalar("huge", 1e15)];
+    let model = Model::decode(&model(small(&[1, 3], nodes, weights))).unwrap();
+    let evaluation = model.evaluate(&[1.0, -2.0, 0.5]).unwrap();
+    assert!((evaluation.magnitude - 2.0).abs() < 1e-9, "{evaluation:?}");
+}
+
+#[test]
+fn constants_without_a_value_are_refused() {
+    for (nodes, expected) in [
+        (vec![node("Sqrt", &["low"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
+        (vec![node("Reciprocal", &["zero"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
+        (
+            vec![node("Div", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
+            "a division of integers",
+        ),
+    ] {
+        let weights = vec![scalar("low", -1.0), scalar("zero", 0.0), integers("three", &[3])];
+        let error = read(&model(small(&[1, 3], nodes, weights))).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+    // The graph does not depend on its input.
+    let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
+    assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Empty));
+    // 2^30 elements of two constants of 2^15 are not computed.
+    let long = |name: &str, dims: &[i64]| floats(name, dims, &vec![1.0; 1 << 15]);
+    let weights = vec![long("a", &[1 << 15, 1]), long("b", &[1, 1 << 15])];
+    let nodes = vec![node("Add", &["a", "b"], "c", &[]), node("Mul", &["x", "c"], "y", &[])];
+    let error = read(&model(small(&[1, 3], nodes, weights))).unwrap_err().to_string();
+    assert!(error.contains("both operands are constant"), "{error}");
+}
