@@ -5,7 +5,7 @@ mod moved;
 use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 pub(super) use moved::{
-    Span, concatenated, index, interleaved, padded, padded_extent, pads, permutation, selected, shape, spans,
+    Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation, selected, shape, spans,
     transposed,
 };
 

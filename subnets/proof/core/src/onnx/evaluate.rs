@@ -50,15 +50,19 @@ impl Model {
             let name = node.output.first().map_or("", String::as_str);
             let operands =
                 Operands { model: self, tensors: &tensors, node, is_last_softmax: last_softmax == Some(name) };
-            let output = operands.compute()?;
+            let outputs = if node.op_type == "Split" { operands.split()? } else { vec![operands.compute()?] };
             // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
-            if node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str())) {
-                computed.insert(name);
-                let is_argument = softmax_arguments.contains(name);
-                let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
-                magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
+            let is_computed =
+                node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str()));
+            for (name, output) in node.output.iter().zip(outputs) {
+                if is_computed {
+                    computed.insert(name);
+                    let is_argument = softmax_arguments.contains(name.as_str());
+                    let values = output.values.iter().filter(|&&value| !is_argument || value > f64::from(MASKED));
+                    magnitude = values.fold(magnitude, |largest, value| largest.max(value.abs()));
+                }
+                tensors.insert(name, output);
             }
-            tensors.insert(name, output);
         }
         let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
         Ok(Evaluation { outputs: output.values, magnitude })
@@ -152,6 +156,7 @@ impl Operands<'_> {
             "LayerNormalization" | "RMSNormalization" | "InstanceNormalization" => self.normalised(),
             "Transpose" => self.transposed(),
             "Slice" => self.sliced(),
+            "Expand" => self.expanded(),
             "Concat" => self.concatenated(),
             "Pad" => self.padded(),
             "Gather" => self.gathered(),

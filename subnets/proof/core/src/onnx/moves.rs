@@ -109,6 +109,54 @@ impl Reader {
         dims::spans(node, dims, &starts, &ends, axes.as_deref(), steps.as_deref())
     }
 
+    /// Converts a Split, whose outputs are parts of its input.
+    pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
+        let (attribute, given) = (node.ints("split").map(<[i64]>::to_vec), self.integers(node, 1)?);
+        let misplaced = if self.opset < 13 { given.is_some() } else { attribute.is_some() };
+        if misplaced {
+            return Err(unsupported(node, format!("parts are misplaced for operator set {}", self.opset)));
+        }
+        let extent = input.dims.get(axis).copied().unwrap_or_default();
+        let parts = dims::parts(node, extent, attribute.or(given).as_deref(), self.opset)?;
+        let mut start = 0;
+        for (name, part) in node.output.iter().zip(parts) {
+            let places = input.dims.iter().enumerate().map(|(index, &extent)| {
+                let kept = if index == axis { start..start + part } else { 0..extent };
+                kept.map(Some).collect::<Vec<Option<usize>>>()
+            });
+            let places: Vec<Vec<Option<usize>>> = places.collect();
+            start += part;
+            let dims: Vec<usize> = places.iter().map(Vec::len).collect();
+            Self::check_elements(node, &dims)?;
+            let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+            let indices = dims::selected(&input.dims, &places);
+            let tensor = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
+            if !name.is_empty() {
+                super::define(&mut self.values, name, Value::Tensor(tensor, dims))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Converts an Expand, which repeats elements.
+    pub(super) fn expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.tensor(node, 0)?;
+        let missing = || unsupported(node, "the dimensions are not constant".to_owned());
+        let given = self.integers(node, 1)?.ok_or_else(missing)?;
+        let refuse = || unsupported(node, format!("{:?} cannot be repeated to {given:?}", input.dims));
+        let target = given.iter().map(|&extent| usize::try_from(extent).ok()).collect::<Option<Vec<usize>>>();
+        let dims = target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(refuse)?;
+        if dims == input.dims {
+            return self.rename(node, None);
+        }
+        Self::check_elements(node, &dims)?;
+        let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let tensor = self.fit(node, &input, &dims, shape)?.ok_or_else(refuse)?;
+        super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
+    }
+
     pub(super) fn concat(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let operands = (0..node.input.len()).map(|position| self.tensor(node, position));
         let operands = operands.collect::<Result<Vec<_>, _>>()?;

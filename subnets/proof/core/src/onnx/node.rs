@@ -46,6 +46,8 @@ impl Reader {
             "Shape" => self.shape_of(node),
             "Transpose" => self.transpose(node),
             "Slice" => self.slice(node),
+            "Split" => self.split(node),
+            "Expand" => self.expand(node),
             "Concat" => self.concat(node),
             "Pad" => self.pad(node),
             "Gather" => self.gather(node),

@@ -63,6 +63,7 @@ const RULES: &[Rule] = &[
     ("Equal", 2, &[]),
     ("Erf", 1, &[]),
     ("Exp", 1, &[]),
+    ("Expand", 2, &[]),
     ("Flatten", 1, AXIS),
     ("Gather", 2, AXIS),
     ("Gelu", 1, &[("approximate", String)]),
@@ -112,6 +113,8 @@ const RULES: &[Rule] = &[
     ("Softmax", 1, AXIS),
     ("Softplus", 1, &[]),
     ("Softsign", 1, &[]),
+    // Before version 13, the parts are an attribute.
+    ("Split", 2, &[("axis", Int), ("num_outputs", Int), ("split", Ints)]),
     ("Sqrt", 1, &[]),
     ("Squeeze", 2, &[("axes", Ints)]),
     ("Sub", 2, &[]),

@@ -1,6 +1,7 @@
 mod fold;
 mod logic;
 mod lookup;
+mod moves;
 mod norms;
 mod operators;
 mod reductions;

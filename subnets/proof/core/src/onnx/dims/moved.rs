@@ -113,6 +113,29 @@ fn span_of(extent: i64, start: i64, end: i64, step: i64) -> Span {
     Span { start, step, count }
 }
 
+/// Returns the extents of the parts of a Split. Without given ones, all parts are equal; since version 18, the last part can
+/// be smaller.
+pub(in super::super) fn parts(
+    node: &NodeProto,
+    extent: usize,
+    given: Option<&[i64]>,
+    opset: i64,
+) -> Result<Vec<usize>, OnnxError> {
+    let count = node.output.len();
+    let refuse = || unsupported(node, format!("{extent} elements cannot be split into {count} parts"));
+    if let Some(given) = given {
+        let parts = given.iter().map(|&part| usize::try_from(part).ok()).collect::<Option<Vec<usize>>>();
+        let total = |parts: &Vec<usize>| parts.iter().try_fold(0_usize, |total, &part| total.checked_add(part));
+        return parts.filter(|parts| parts.len() == count && total(parts) == Some(extent)).ok_or_else(refuse);
+    }
+    let declared = node.int("num_outputs", count.cast_signed() as i64);
+    if declared != count.cast_signed() as i64 || count == 0 || (opset < 18 && !extent.is_multiple_of(count)) {
+        return Err(refuse());
+    }
+    let part = extent.div_ceil(count);
+    Ok((0..count).map(|index| extent.saturating_sub(index * part).min(part)).collect())
+}
+
 /// Returns the axis along which tensors are joined, and the dimensions of the result.
 pub(in super::super) fn concatenated(node: &NodeProto, all: &[&[usize]]) -> Result<(usize, Vec<usize>), OnnxError> {
     let first = all.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;

@@ -4,7 +4,9 @@
 use std::cmp::Ordering;
 
 use super::{Operands, Tensor};
+use crate::MAX_ELEMENTS;
 use crate::onnx::OnnxError;
+use crate::onnx::dims::elements;
 
 impl Operands<'_> {
     /// Compares two operands: 1 where the condition holds, else 0.
@@ -132,6 +134,43 @@ impl Operands<'_> {
             let source: Vec<usize> = place.iter().zip(&kept).map(|(&at, kept)| kept[at]).collect();
             input.at(&source)
         }))
+    }
+
+    /// Returns the parts of a Split, one after the other along the axis.
+    pub(super) fn split(&self) -> Result<Vec<Tensor>, OnnxError> {
+        let input = self.get(0)?;
+        let axis = existing_axis(self.node.int("axis", 0), &input.dims);
+        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let (count, extent) = (self.node.output.len(), input.dims[axis]);
+        let part = extent.div_ceil(count.max(1)).cast_signed() as i64;
+        let given = self.node.ints("split").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+        let (mut start, mut parts) = (0, Vec::with_capacity(count));
+        for index in 0..count {
+            let size = given.as_ref().map_or(Some(part), |given| given.get(index).copied());
+            let size = size.and_then(|size| usize::try_from(size).ok());
+            let size = size.ok_or_else(|| self.refuse("the parts are malformed"))?.min(extent - start);
+            let mut dims = input.dims.clone();
+            dims[axis] = size;
+            let first = start;
+            parts.push(built(dims, |place| {
+                let mut source = place.to_vec();
+                source[axis] += first;
+                input.at(&source)
+            }));
+            start += size;
+        }
+        Ok(parts)
+    }
+
+    /// Repeats the elements to the dimensions that the second operand names.
+    pub(super) fn expanded(&self) -> Result<Tensor, OnnxError> {
+        let input = self.get(0)?;
+        let target = self.integers(1).unwrap_or_default();
+        let target: Option<Vec<usize>> = target.into_iter().map(|extent| usize::try_from(extent).ok()).collect();
+        let dims = target.filter(|dims| elements(dims).is_some_and(|count| count <= MAX_ELEMENTS));
+        let dims = dims.ok_or_else(|| self.refuse("the dimensions are malformed"))?;
+        let values = vec![0.0; elements(&dims).unwrap_or_default()];
+        self.combined(&input, &Tensor { dims, values }, |value, _| value)
     }
 
     pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
