@@ -18,11 +18,17 @@ impl Reader {
         constant: f32,
         shape: Shape,
     ) -> Result<usize, OnnxError> {
-        self.moved = self.moved.saturating_add(indices.len());
+        self.count_moved(node, indices.len())?;
+        self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Move { indices, constant } })
+    }
+
+    /// Counts elements whose positions are listed.
+    pub(super) fn count_moved(&mut self, node: &NodeProto, elements: usize) -> Result<(), OnnxError> {
+        self.moved = self.moved.saturating_add(elements);
         if self.moved > MAX_MOVED {
             return Err(unsupported(node, format!("more than {MAX_MOVED} elements are moved by all nodes together")));
         }
-        self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Move { indices, constant } })
+        Ok(())
     }
 
     /// Appends a move whose output has these dimensions.

@@ -24,7 +24,7 @@ impl Reader {
             self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
             return self.rename(node, None);
         }
-        let rows = Rows::new(&input.dims, &axes);
+        let rows = self.rows(node, &input, &axes)?;
         let is_log = node.op_type == "LogSoftmax";
         let mask = self.mask(node, input.index, &rows)?;
         if is_log && mask.is_some() {
@@ -165,7 +165,7 @@ impl Reader {
         affine: &Affine,
     ) -> Result<(), OnnxError> {
         let epsilon = f64::from(node.float("epsilon", 1e-5));
-        let rows = Rows::new(&input.dims, axes);
+        let rows = self.rows(node, input, axes)?;
         let (shape, ordered) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
         let mut values = self.in_rows(node, input.index, &rows)?;
         if is_centred {

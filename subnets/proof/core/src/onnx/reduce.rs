@@ -18,7 +18,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Arranges the elements of a computed tensor with these dimensions.
-    pub(super) fn new(dims: &[usize], axes: &[usize]) -> Self {
+    fn new(dims: &[usize], axes: &[usize]) -> Self {
         let others = (0..dims.len()).filter(|axis| !axes.contains(axis));
         let order: Vec<usize> = others.chain(axes.iter().copied()).collect();
         let positions = dims::transposed(dims, &order);
@@ -58,6 +58,12 @@ impl Rows {
 }
 
 impl Reader {
+    /// Arranges the elements of a computed tensor in rows along these axes.
+    pub(super) fn rows(&mut self, node: &NodeProto, input: &Operand, axes: &[usize]) -> Result<Rows, OnnxError> {
+        self.count_moved(node, input.shape.elements())?;
+        Ok(Rows::new(&input.dims, axes))
+    }
+
     pub(super) fn reduce(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axes = self.reduced_axes(node, input.dims.len())?;
@@ -74,7 +80,7 @@ impl Reader {
             let operation = FloatOperation::AveragePool(window);
             return self.push(output(node)?, FloatNode { inputs: vec![input.index], shape, operation }, dims);
         }
-        let rows = Rows::new(&input.dims, &axes);
+        let rows = self.rows(node, &input, &axes)?;
         let tensor = match node.op_type.as_str() {
             "ReduceMax" => self.row_maxima(node, input.index, &rows)?,
             "ReduceMin" => {
@@ -192,7 +198,7 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let axes = [dims::axis(node, node.int("axis", 0), input.dims.len())?];
         let dims = reduced_dims(node, &input.dims, &axes);
-        let rows = Rows::new(&input.dims, &axes);
+        let rows = self.rows(node, &input, &axes)?;
         let (count, width, shape) = (rows.count, rows.width, rows.shape(node)?);
         let length = i32::try_from(width).unwrap_or(i32::MAX);
         let tensor = if node.op_type == "ArgMin" { self.negated(input.index)? } else { input.index };
@@ -261,9 +267,10 @@ impl Reader {
         }
         // Each element is a row of the operands' elements.
         let count = shape.elements();
+        let joined = row_shape(node, count, tensors.len())?;
         let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
         let rows = Rows::in_order(count, tensors.len());
-        let joined = self.push_moved(node, tensors, indices, 0.0, rows.shape(node)?)?;
+        let joined = self.push_moved(node, tensors, indices, 0.0, joined)?;
         let mut index = self.row_maxima(node, joined, &rows)?;
         if !is_max {
             index = self.negated(index)?;
