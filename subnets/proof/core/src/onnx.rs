@@ -165,6 +165,24 @@ impl Value {
     }
 }
 
+/// Type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ElementType {
+    Float,
+    Integer,
+    Boolean,
+}
+
+impl ElementType {
+    fn of(kind: DataType) -> Self {
+        match kind {
+            DataType::Bool => Self::Boolean,
+            DataType::Int32 | DataType::Int64 => Self::Integer,
+            _ => Self::Float,
+        }
+    }
+}
+
 /// A decoded ONNX model with one input and one output.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -176,8 +194,7 @@ pub struct Model {
     shape: Shape,
     /// Dimensions of the input.
     dims: Vec<usize>,
-    /// Whether the input's elements are integers or booleans.
-    has_integer_input: bool,
+    input_type: ElementType,
     output: String,
     /// Version of the standard operator set.
     opset: i64,
@@ -195,8 +212,8 @@ struct Reader {
     reads: HashMap<String, usize>,
     /// Tensors that have more than one name.
     renamed: HashSet<usize>,
-    /// Names of computed tensors whose elements are integers.
-    integer_names: HashSet<String>,
+    /// Type of the elements of each computed tensor, by name.
+    types: HashMap<String, ElementType>,
     /// The last product of rows, or scale of columns, which only the move after it reads.
     before_move: Option<usize>,
     /// Output of the softmax at the end, if there is one.
@@ -250,10 +267,10 @@ impl Model {
             return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
         };
         let (shape, dims) = input_shape(input)?;
-        let floats = [DataType::Float, DataType::Float16, DataType::Bfloat16, DataType::Double];
-        let has_integer_input = !floats.iter().any(|&float| input.element() == Some(float as i32));
+        let kind = input.element().and_then(|element| DataType::try_from(element).ok());
+        let input_type = kind.map_or(ElementType::Float, ElementType::of);
         let (input, output) = (input.name.clone(), output.name.clone());
-        Ok(Self { nodes: graph.node, constants, input, shape, dims, has_integer_input, output, opset })
+        Ok(Self { nodes: graph.node, constants, input, shape, dims, input_type, output, opset })
     }
 
     /// Converts the model to a float network.
@@ -265,7 +282,7 @@ impl Model {
         let mut values: HashMap<String, Value> =
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
-        let has_integer_input = self.has_integer_input;
+        let has_integer_input = self.input_type != ElementType::Float;
         let network = FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: Vec::new() };
         let mut reads = HashMap::new();
         for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
@@ -279,7 +296,7 @@ impl Model {
             values,
             reads,
             renamed: HashSet::new(),
-            integer_names: has_integer_input.then(|| self.input.clone()).into_iter().collect(),
+            types: HashMap::from([(self.input.clone(), self.input_type)]),
             before_move: None,
             last_softmax: self.last_softmax().map(str::to_owned),
             softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
@@ -308,7 +325,7 @@ impl Model {
             let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
             let keeps_values = match node.op_type.as_str() {
                 "Softmax" | "LogSoftmax" => return Some(name),
-                "Cast" => !matches!(node.cast_type(), Ok(DataType::Bool | DataType::Int32 | DataType::Int64)),
+                "Cast" => node.cast_type().is_ok_and(|kind| ElementType::of(kind) == ElementType::Float),
                 "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
                 _ => false,
             };

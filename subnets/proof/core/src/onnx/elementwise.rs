@@ -57,8 +57,10 @@ impl Reader {
             "Neg" => Unary::Neg,
             "Not" => Unary::Not,
             "PRelu" => {
-                let slope = self.limit(node, 1)?;
-                Unary::LeakyRelu { alpha: slope.ok_or_else(|| unsupported(node, "the slope is missing".to_owned()))? }
+                let slopes = self.repeated(node, 1, &self.tensor(node, 0)?.dims)?;
+                let slope = uniform(&slopes).map(f64::from);
+                let refuse = || unsupported(node, "the slope must be one number, or several equal ones".to_owned());
+                Unary::LeakyRelu { alpha: slope.ok_or_else(refuse)? }
             }
             "Reciprocal" => Unary::Reciprocal,
             "Relu" => Unary::Relu,

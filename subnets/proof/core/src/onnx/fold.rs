@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::dims;
 use super::node::{has_more_outputs, output};
-use super::proto::{DataType, NodeProto};
+use super::proto::NodeProto;
 use super::tensor::{Constant, Data};
-use super::{MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
+use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
 use crate::MAX_ELEMENTS;
 
 /// Operators whose outputs have at most as many elements as the product of all operands, or, for Concat, their sum.
@@ -107,7 +107,7 @@ impl Reader {
             |position: usize| operands.get(position).is_some_and(|(_, constant)| constant.integers().is_some());
         Ok(match node.op_type.as_str() {
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => true,
-            "Cast" => matches!(node.cast_type()?, DataType::Bool | DataType::Int32 | DataType::Int64),
+            "Cast" => ElementType::of(node.cast_type()?) != ElementType::Float,
             "Where" => reads_integers(1),
             _ => reads_integers(0),
         })

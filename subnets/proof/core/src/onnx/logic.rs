@@ -2,8 +2,8 @@
 
 use super::dims;
 use super::node::{Operand, output};
-use super::proto::{DataType, NodeProto};
-use super::{OnnxError, Reader, Value, unsupported};
+use super::proto::NodeProto;
+use super::{ElementType, OnnxError, Reader, Value, unsupported};
 use crate::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 
 /// An operand of a Where.
@@ -23,44 +23,52 @@ impl Branch {
 }
 
 impl Reader {
-    /// Records whether the elements of a node's output are integers. A division would round them, unlike those of floats.
+    /// Checks the types of a node's operands as far as they change its meaning, and records the type of its outputs. A
+    /// division of integers rounds, unlike one of floats, and a condition is 0 or 1.
     pub(super) fn check_type(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let reads_integers = |position: usize| {
-            node.input.get(position).is_some_and(|name| {
-                self.integer_names.contains(name) || self.values.get(name).is_some_and(Value::is_integers)
-            })
+        let is_constant = |name: &String| self.values.get(name).is_some_and(Value::is_integers);
+        let operand = |position: usize| match node.input.get(position) {
+            Some(name) if is_constant(name) => ElementType::Integer,
+            Some(name) => self.types.get(name).copied().unwrap_or(ElementType::Float),
+            None => ElementType::Float,
         };
-        let is_integer = match node.op_type.as_str() {
-            "ArgMax" | "ArgMin" => true,
-            "Cast" => matches!(node.cast_type()?, DataType::Int32 | DataType::Int64),
-            "And" | "Constant" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
-                false
-            }
-            "Where" => reads_integers(1),
-            "Div" | "ReduceMean" if reads_integers(0) => {
-                return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
-            }
-            _ => reads_integers(0),
+        let operator = node.op_type.as_str();
+        let conditions = match operator {
+            "And" | "Not" | "Or" => node.input.len(),
+            "Where" => 1,
+            _ => 0,
         };
-        self.integer_names.extend(node.output.iter().filter(|_| is_integer).cloned());
+        let is_condition = |name: &String| is_constant(name) || self.types.get(name) == Some(&ElementType::Boolean);
+        if !node.input.iter().take(conditions).all(is_condition) {
+            return Err(unsupported(node, "a condition is not boolean".to_owned()));
+        }
+        if matches!(operator, "Div" | "ReduceMean") && operand(0) == ElementType::Integer {
+            return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
+        }
+        let result = match operator {
+            "ArgMax" | "ArgMin" => ElementType::Integer,
+            "Cast" => ElementType::of(node.cast_type()?),
+            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
+                ElementType::Boolean
+            }
+            "Where" => operand(1),
+            _ => operand(0),
+        };
+        self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
     }
 
     /// Converts a conversion of the elements' type. Those between floating-point types are omitted: networks and
     /// evaluations compute with more precision than half.
     pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let kind = node.cast_type()?;
-        let is_integer = matches!(kind, DataType::Bool | DataType::Int32 | DataType::Int64);
-        if !is_integer {
+        let target = ElementType::of(node.cast_type()?);
+        let source = node.input.first().and_then(|name| self.types.get(name)).copied();
+        if target == ElementType::Float || source == Some(target) || source == Some(ElementType::Boolean) {
             return self.rename(node, None);
         }
         let input = self.tensor(node, 0)?;
         let (root, function) = self.function_of(input.index);
-        let is_whole = node.input.first().is_some_and(|name| self.integer_names.contains(name));
-        if function.is_boolean() || (is_whole && kind != DataType::Bool) {
-            return self.rename(node, None);
-        }
-        let function = if kind == DataType::Bool {
+        let function = if target == ElementType::Boolean {
             function.with(Binary::Equal, Function::Constant(0.0)).then(Unary::Not)
         } else {
             function.then(Unary::Truncate)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::dims;
 use super::proto::NodeProto;
-use super::{MAX_PARAMETERS, OnnxError, Reader, unsupported};
+use super::{ElementType, MAX_PARAMETERS, OnnxError, Reader, unsupported};
 use crate::float::Lookup;
 
 impl Reader {
     pub(super) fn embed(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let index = self.tensor(node, 1)?;
-        if !node.input.get(1).is_some_and(|name| self.integer_names.contains(name)) {
+        if node.input.get(1).and_then(|name| self.types.get(name)) != Some(&ElementType::Integer) {
             return Err(unsupported(node, "the indices are not integers".to_owned()));
         }
         let missing = || unsupported(node, "the table is missing".to_owned());
@@ -24,6 +24,9 @@ impl Reader {
                 node,
                 "computed integers choose along the first axis of a constant only".to_owned(),
             ));
+        }
+        if of_table.first() == Some(&0) {
+            return Err(missing());
         }
         let of_row = of_table.get(1..).unwrap_or_default();
         let dims = [&index.dims[..], of_row].concat();

@@ -227,12 +227,13 @@ impl Reader {
     /// Converts the maximum or minimum of several operands, of which constants are limits.
     pub(super) fn extremum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let is_max = node.op_type != "Min";
-        let (mut operands, mut limit) = (Vec::new(), None);
+        let (mut operands, mut limit, mut of_limits) = (Vec::new(), None, Vec::new());
         for position in 0..node.input.len() {
             match self.tensor(node, position) {
                 Ok(operand) => operands.push(operand),
                 Err(error) => {
                     let value = self.limit(node, position)?.ok_or(error)?;
+                    of_limits.extend(self.weights(node, position)?.map(|constant| constant.dims.clone()));
                     let tighter = |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
                     limit = Some(limit.map_or(value, tighter));
                 }
@@ -244,6 +245,9 @@ impl Reader {
             [single] => Operand { index: single.index, shape: single.shape, dims: single.dims.clone() },
             several => self.extremum_of(node, several, is_max)?,
         };
+        if of_limits.iter().any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims)) {
+            return Err(unsupported(node, format!("a constant has other dimensions than {:?}", operand.dims)));
+        }
         let Some(limit) = limit else {
             return super::define(&mut self.values, output(node)?, Value::Tensor(operand.index, operand.dims));
         };

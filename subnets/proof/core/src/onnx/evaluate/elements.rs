@@ -246,15 +246,16 @@ impl Operands<'_> {
         let axis = existing_axis(self.node.int("axis", 0), &input.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         let extent = input.dims[axis] as f64;
-        if indices.values.iter().any(|index| !(-extent..extent).contains(index)) {
-            return Err(self.refuse("an index does not exist"));
-        }
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
         let dims = [outer, &indices.dims, inner].concat();
         Ok(built(dims, |place| {
             let (outer, rest) = place.split_at(axis);
             let (middle, inner) = rest.split_at(indices.dims.len());
             let index = indices.at(middle);
+            // The reader refuses constant indices that do not exist; a computed one has no value.
+            if !(-extent..extent).contains(&index) {
+                return f64::NAN;
+            }
             let index = if index < 0.0 { index + extent } else { index } as usize;
             input.at(&[outer, &[index], inner].concat())
         }))

@@ -53,6 +53,7 @@ fn conditions_have_the_values_of_the_standard() {
         (vec![cast("x", "y", DataType::Int64)], [-1.0, 0.0, 1.0, 3.0]),
         (vec![less(), cast("c", "y", DataType::Float)], [1.0, 1.0, 0.0, 0.0]),
         (vec![cast("x", "b", DataType::Bool), node("Not", &["b"], "y", &[])], [0.0; 4]),
+        (vec![less(), cast("c", "i", DataType::Int32), cast("i", "y", DataType::Bool)], [1.0, 1.0, 0.0, 0.0]),
         // A function of one tensor, a choice between two, and one between a tensor and a number.
         (chosen(vec![less(), node("Mul", &["x", "two"], "m", &[])], ["c", "m", "x"]), [-2.0, -1.0, 1.0, 3.0]),
         (chosen(greater(), ["c", "h", "x"]), [6.0, 2.0, 1.0, 3.0]),
@@ -133,6 +134,8 @@ fn choices_that_do_not_fit_are_refused() {
             vec![numbers()],
             "the constant must be one number",
         ),
+        (vec![node("Not", &["x"], "y", &[])], vec![], "a condition is not boolean"),
+        (vec![node("Where", &["x", "x", "x"], "y", &[])], vec![], "a condition is not boolean"),
         (
             vec![cast("x", "i", DataType::Int64), node("Div", &["i", "three"], "y", &[])],
             vec![integers("three", &[3])],

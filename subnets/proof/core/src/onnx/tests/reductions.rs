@@ -167,4 +167,8 @@ fn extrema_of_tensors_have_the_values_of_the_standard() {
     ];
     let (_, _, error) = read_small(&[1, 8], nodes, weights);
     assert!(error < 0.03, "{error}");
+    let wide = floats("wide", &[3, 4], &[1.0; 12]);
+    let graph = small(&[1, 4], vec![node("Max", &["x", "wide"], "y", &[])], vec![wide]);
+    let error = quantised(17, graph).unwrap_err().to_string();
+    assert!(error.contains("a constant has other dimensions than [1, 4]"), "{error}");
 }
