@@ -88,12 +88,12 @@ impl Reader {
             return Err(unsupported(node, format!("more than {MAX_MOVED} elements of constants are computed")));
         }
         let (dims, values) = model.evaluate_constants(node, &operands)?;
+        if values.iter().any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX))) {
+            return Err(unsupported(node, "a constant is not finite".to_owned()));
+        }
         let data = if holds_integers {
             Data::Integers(values.into_iter().map(|value| value as i64).collect())
         } else {
-            if values.iter().any(|value| value.is_nan() || *value > f64::from(f32::MAX)) {
-                return Err(unsupported(node, "a constant is not finite".to_owned()));
-            }
             // Minus infinity is the mask of a softmax.
             Data::Floats(values.into_iter().map(|value| (value as f32).max(f32::MIN)).collect())
         };

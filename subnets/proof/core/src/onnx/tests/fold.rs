@@ -82,6 +82,11 @@ fn constants_without_a_value_are_refused() {
     for (nodes, expected) in [
         (vec![node("Sqrt", &["low"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
         (vec![node("Reciprocal", &["zero"], "c", &[]), node("Mul", &["x", "c"], "y", &[])], "a constant is not finite"),
+        // There is no third element.
+        (
+            vec![node("Gather", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
+            "a constant is not finite",
+        ),
         (
             vec![node("Div", &["three", "three"], "c", &[]), node("Mul", &["x", "c"], "y", &[])],
             "a division of integers",
