@@ -112,8 +112,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Returns whether the operation only adds: then no weight of it was rounded.
-    pub(crate) fn is_exact(&self) -> bool {
+    /// Returns whether the operation only adds.
+    pub(crate) fn only_adds(&self) -> bool {
         match self {
             Self::Sum { .. } => true,
             Self::Convolution { weights, bias, .. } => {

@@ -172,6 +172,45 @@ impl Function {
         if let Self::Lookup(table, ..) = self { Some(table.magnitude) } else { None }
     }
 
+    /// Returns whether the function looks values up in a table.
+    pub fn looks_up(&self) -> bool {
+        self.has(|part| matches!(part, Self::Lookup(..)))
+    }
+
+    /// Returns whether neighbouring arguments can have entirely different values, as the rows of a table have.
+    pub fn is_discontinuous(&self) -> bool {
+        self.has(|part| match part {
+            Self::Lookup(..) | Self::Unary(Unary::Truncate, _) => true,
+            Self::Binary(operation, ..) => operation.is_comparison(),
+            _ => false,
+        })
+    }
+
+    /// Returns whether the function or one that it consists of has a property.
+    fn has(&self, property: fn(&Self) -> bool) -> bool {
+        property(self)
+            || match self {
+                Self::Variable | Self::Constant(_) => false,
+                Self::Unary(_, function) | Self::Lookup(_, _, function) => function.has(property),
+                Self::Binary(_, a, b) => a.has(property) || b.has(property),
+                Self::Select(condition, a, b) => [condition, a, b].iter().any(|part| part.has(property)),
+            }
+    }
+
+    /// Returns whether the function depends on nothing but the sign of its argument, or whether that is 0.
+    pub fn is_of_sign(&self) -> bool {
+        match self {
+            Self::Variable => false,
+            Self::Constant(_) => true,
+            Self::Unary(_, function) | Self::Lookup(_, _, function) => function.is_of_sign(),
+            Self::Binary(operation, a, b) => {
+                let is_with_zero = **a == Self::Variable && matches!(**b, Self::Constant(zero) if zero.abs() <= 0.0);
+                (operation.is_comparison() && is_with_zero) || (a.is_of_sign() && b.is_of_sign())
+            }
+            Self::Select(condition, a, b) => [condition, a, b].iter().all(|part| part.is_of_sign()),
+        }
+    }
+
     /// Returns whether the function's only values are 0 and 1.
     pub fn is_boolean(&self) -> bool {
         match self {
@@ -336,5 +375,29 @@ mod tests {
         assert!(!root.is_boolean() && !Function::Variable.is_boolean());
         let inverse = Function::Variable.then(Unary::Inverse { least: 0.5 });
         assert_eq!(values(&inverse, &[-4.0, -0.25, 0.0, 0.25, 4.0]), vec![-0.25, -2.0, 2.0, 2.0, 0.25]);
+    }
+
+    #[test]
+    fn functions_that_need_exact_arguments_are_recognised() {
+        let zero = || Function::Constant(0.0);
+        let is_positive = || Function::Variable.with(Binary::Greater, zero());
+        let table = Arc::new(Lookup::new(vec![1.0, 2.0], 1));
+        for (function, is_of_sign, is_discontinuous, looks_up) in [
+            (Function::Variable, false, false, false),
+            (zero(), true, false, false),
+            (Function::Variable.then(Unary::Sigmoid), false, false, false),
+            (Function::Variable.then(Unary::Truncate), false, true, false),
+            (is_positive(), true, true, false),
+            (is_positive().then(Unary::Not).with(Binary::Multiply, Function::Constant(3.0)), true, true, false),
+            (Function::Variable.with(Binary::Greater, Function::Constant(1.0)), false, true, false),
+            (zero().with(Binary::Less, Function::Variable), false, true, false),
+            (is_positive().select(Function::Constant(2.0), zero()), true, true, false),
+            (is_positive().select(Function::Variable, zero()), false, true, false),
+            (is_positive().look_up(&table, 0), true, true, true),
+            (Function::Variable.look_up(&table, 0).then(Unary::Exp), false, true, true),
+        ] {
+            let found = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
+            assert_eq!(found, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
 use crate::float::{FloatNetwork, FloatOperation, Function};
-use crate::network::{Layer, Network};
+use crate::network::{Layer, Network, Operation};
 use crate::onnx::Model;
 use crate::{Clamp, Rescale};
 
@@ -44,7 +44,7 @@ pub fn compare(
         let floats = float.run(&input)?.pop().unwrap_or_default().into_iter().map(f64::from).collect::<Vec<_>>();
         let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
         let integers: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
-        let errors = largest_errors(float, network, &circuit, &execution);
+        let errors = largest_errors(float, network, options, &circuit, &execution);
         let tolerances: Vec<f64> = circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
         for (what, actual, tolerances) in
             [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
@@ -75,20 +75,24 @@ pub fn compare(
 }
 
 /// Returns how far the value of each cell can be from that of the network before quantisation, in units of the cell.
-fn largest_errors(float: &FloatNetwork, network: &Network, circuit: &Circuit, execution: &Execution) -> Vec<f64> {
+fn largest_errors(
+    float: &FloatNetwork,
+    network: &Network,
+    options: &QuantiseOptions,
+    circuit: &Circuit,
+    execution: &Execution,
+) -> Vec<f64> {
     let mut errors = vec![0.0; circuit.inputs];
-    // Each function of the float network is one table of the integer network, in the same order.
-    let mut functions = float.nodes.iter().filter_map(|node| match &node.operation {
-        FloatOperation::Function(function) => Some(function),
-        _ => None,
-    });
-    for ((stage, layer), sums) in circuit.stages.iter().zip(&network.layers).zip(&execution.sums) {
+    let is_read_for_sign = read_for_sign(float, network);
+    let mut functions = functions(float);
+    let layers = network.layers.iter().zip(is_read_for_sign);
+    for ((stage, (layer, is_for_sign)), sums) in circuit.stages.iter().zip(layers).zip(&execution.sums) {
+        let rescaled = |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                let rounding = if layer.operation.is_exact() { 0.0 } else { 0.5 };
+                let rounding = if layer.operation.is_exact(options.weight_bits) { 0.0 } else { 0.5 };
                 let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
-                let of_sums = of_sums.iter().zip(sums);
-                of_sums.map(|(&error, &sum)| rescaled_error(linear.rescale, error, sum)).collect()
+                of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
             }
             StageKind::Max(max) => {
                 let largest = |group: &Vec<u32>| group.iter().map(|&cell| errors[cell as usize]).fold(0.0, f64::max);
@@ -101,20 +105,50 @@ fn largest_errors(float: &FloatNetwork, network: &Network, circuit: &Circuit, ex
             }
             StageKind::Product(product) => {
                 let of_products = product.largest_errors(&errors, &execution.cells);
-                let of_products = of_products.iter().zip(sums);
-                of_products.map(|(&error, &sum)| rescaled_error(product.rescale, error, sum)).collect()
+                of_products.into_iter().zip(sums).map(|sum| rescaled(product.rescale, sum)).collect()
             }
             StageKind::MatrixProduct(product) => {
                 let of_sum = |output| {
                     product.pairs(output).map(|pair| largest_error(pair, &errors, &execution.cells)).sum::<f64>()
                 };
-                let of_sums = (0..product.outputs()).map(of_sum).zip(sums);
-                of_sums.map(|(error, &sum)| rescaled_error(product.rescale, error, sum)).collect()
+                (0..product.outputs()).map(of_sum).zip(sums).map(|sum| rescaled(product.rescale, sum)).collect()
             }
         };
         errors.extend(of_stage);
     }
     errors
+}
+
+/// Returns the functions of the float network. Each is one table of the integer network, in the same order.
+fn functions(float: &FloatNetwork) -> impl Iterator<Item = &Function> {
+    float.nodes.iter().filter_map(|node| match &node.operation {
+        FloatOperation::Function(function) => Some(function),
+        _ => None,
+    })
+}
+
+/// Returns whether the readers of each layer depend on nothing but the signs of its values.
+fn read_for_sign(float: &FloatNetwork, network: &Network) -> Vec<bool> {
+    let mut functions = functions(float);
+    let mut readers = vec![(0, 0); network.layers.len() + 1];
+    for layer in &network.layers {
+        let is_table = matches!(layer.operation, Operation::Table { .. });
+        let is_of_sign = is_table && functions.next().is_some_and(Function::is_of_sign);
+        for &input in &layer.inputs {
+            let (all, of_sign) = &mut readers[input as usize];
+            *all += 1;
+            *of_sign += usize::from(is_of_sign);
+        }
+    }
+    readers.into_iter().skip(1).map(|(all, of_sign)| all > 0 && all == of_sign).collect()
+}
+
+impl Operation {
+    /// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest weight of a layer
+    /// is at least 2 if weights have more than two bits, so a layer whose weights are 1 adds.
+    fn is_exact(&self, weight_bits: u8) -> bool {
+        self.only_adds() && (weight_bits > 2 || matches!(self, Self::Sum { .. }))
+    }
 }
 
 impl Network {
@@ -180,12 +214,16 @@ impl Linear {
     }
 }
 
-/// Returns the largest error of an activation whose sum has the largest error `error`.
-fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64) -> f64 {
+/// Returns the largest error of an activation whose sum has the largest error `error`. Saturation is none if only signs are
+/// read.
+fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64, is_for_sign: bool) -> f64 {
     let Some(rescale) = rescale else { return error };
     let quotient = rescale.split(sum).0;
     let cut = quotient - rescale.clamp.apply(quotient);
     // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.
     let cut = if matches!(rescale.clamp, Clamp::Unsigned(_)) { cut.max(0) } else { cut.abs() };
-    error * power(-i32::from(rescale.shift)) + 0.5 + cut as f64
+    let cut = if is_for_sign { 0 } else { cut };
+    // Without a shift, nothing is rounded.
+    let rounding = if rescale.shift == 0 { 0.0 } else { 0.5 };
+    error * power(-i32::from(rescale.shift)) + rounding + cut as f64
 }

@@ -199,8 +199,13 @@ impl<'a> Quantiser<'a> {
         }
         let (bits, headroom) = self.bits(target.node + 1);
         let positive = target.positive || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
-        let (mut rescale, scale) = self.rescale(target.node + 1, sums, bits - headroom, positive)?;
-        rescale.clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        let (rescale, scale) = if self.is_read_for_sign(target.node + 1, inputs, &operation) {
+            (Rescale { shift: 0, clamp }, sums)
+        } else {
+            let (rescale, scale) = self.rescale(target.node + 1, sums, bits - headroom, positive)?;
+            (Rescale { clamp, ..rescale }, scale)
+        };
         self.push(inputs, operation, Some(rescale), scale, rescale.clamp.range());
         Ok(())
     }
@@ -289,7 +294,7 @@ impl Operation {
     fn keeps_sign(&self) -> bool {
         match self {
             Self::Product | Self::MatrixProduct(_) => true,
-            Self::Convolution { groups: 1, .. } => self.is_exact(),
+            Self::Convolution { groups: 1, .. } => self.only_adds(),
             _ => false,
         }
     }

@@ -98,3 +98,75 @@ fn lookups_that_are_unsupported_are_refused() {
     let error = read(&model(with_integers(small(&[1, 1], many, vec![wide])))).unwrap_err();
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }
+
+/// A vocabulary has more rows than a function of an activation has arguments, and the neighbour of a row is another row.
+#[test]
+fn large_vocabularies_are_exact() {
+    let rows = 5000_usize;
+    let table: Vec<f32> = (0..rows).flat_map(|row| [(row % 7) as f32, (row % 5) as f32 - 2.0]).collect();
+    let graph = |axis: i64| {
+        let nodes = vec![
+            node("Gather", &["e", "x"], "tokens", &[]),
+            node("Equal", &["x", "padding"], "is_padding", &[]),
+            cast("is_padding", "f", DataType::Float),
+            node("Unsqueeze", &["f", "last"], "column", &[]),
+            with_int(node("Concat", &["tokens", "column"], "y", &[]), "axis", axis),
+        ];
+        let padding = TensorProto { dims: vec![], ..integers("padding", &[1]) };
+        let weights = vec![floats("e", &[rows as i64, 2], &table), integers("last", &[-1]), padding];
+        with_integers(small(&[1, 4], nodes, weights))
+    };
+    let options = QuantiseOptions { input_range: Range { low: 0, high: 4999 }, ..options() };
+    let float = Model::decode(&model(graph(2))).unwrap().network().unwrap();
+    let network = quantise(&float, &options, &[vec![0, 1, 2, 4999]]).unwrap();
+    let circuit = network.lower().unwrap();
+    let unit = f64::from(-network.output_scale()).exp2();
+    for token in [0, 1, 2, 3, 2047, 2048, 2049, 4095, 4096, 4998, 4999] {
+        let outputs = circuit.execute(&[token, 0, 0, 0]).unwrap().outputs(&circuit);
+        let expected = [(token % 7) as f64, (token % 5) as f64 - 2.0, f64::from(token == 1)];
+        for (output, expected) in outputs.iter().zip(expected) {
+            assert!((*output as f64 * unit - expected).abs() < 0.05, "{token}: {outputs:?}");
+        }
+    }
+    // A limit of the rows in the graph does not make rounded numbers of rows right.
+    let nodes = vec![node("Min", &["x", "most"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
+    let weights = vec![floats("e", &[2, 1], &[1.0, 2.0]), TensorProto { dims: vec![], ..integers("most", &[1]) }];
+    let float = Model::decode(&model(with_integers(small(&[1, 4], nodes, weights)))).unwrap().network().unwrap();
+    let wide = QuantiseOptions { input_range: Range { low: 0, high: 1 << 20 }, ..options };
+    let refused = quantise(&float, &wide, &[vec![0; 4]]);
+    assert!(matches!(refused, Err(QuantiseError::Magnitude { .. })), "{refused:?}");
+}
+
+/// Numbers of 16 bits that differ by one are not equal.
+#[test]
+fn comparisons_of_integers_are_exact() {
+    let swapped = |operator: &str| {
+        let nodes = vec![
+            node("Slice", &["x", "start", "end", "axis", "step"], "turned", &[]),
+            node(operator, &["x", "turned"], "y", &[]),
+        ];
+        let weights = vec![
+            integers("start", &[-1]),
+            integers("end", &[i64::MIN]),
+            integers("axis", &[1]),
+            integers("step", &[-1]),
+        ];
+        with_integers(small(&[1, 2], nodes, weights))
+    };
+    let options = QuantiseOptions { input_range: Range { low: 0, high: 65_535 }, ..options() };
+    let sample = vec![vec![0, 65_535], vec![65_535, 65_534], vec![7, 7]];
+    for (operator, expected) in [
+        ("Equal", [0, 0, 0, 0, 1, 1]),
+        ("Greater", [0, 1, 1, 0, 0, 0]),
+        ("GreaterOrEqual", [0, 1, 1, 0, 1, 1]),
+        ("Less", [1, 0, 0, 1, 0, 0]),
+    ] {
+        let model = Model::decode(&model(swapped(operator))).unwrap();
+        let float = model.network().unwrap();
+        let network = quantise(&float, &options, &sample).unwrap();
+        compare(&model, &float, &network, &options, &sample).unwrap();
+        let circuit = network.lower().unwrap();
+        let outputs = sample.iter().flat_map(|row| circuit.execute(row).unwrap().outputs(&circuit));
+        assert_eq!(outputs.collect::<Vec<i64>>(), expected, "{operator}");
+    }
+}

@@ -1,9 +1,10 @@
 //! Reductions over axes, and maxima and minima of tensors: read, evaluated, quantised and compared.
 
-use super::operators::{quantised, read_small};
+use super::operators::{options, quantised, read_small};
 use super::*;
+use crate::Range;
 use crate::network::Operation;
-use crate::quantise::{QuantiseOptions, quantise};
+use crate::quantise::{QuantiseOptions, compare, quantise};
 
 pub(super) fn spread(count: usize) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
@@ -83,6 +84,19 @@ fn sums_of_positive_numbers_have_no_sign() {
     }
 }
 
+/// Weights of two bits can be rounded to 1, which are then no exact sum.
+#[test]
+fn weights_that_are_rounded_to_one_have_an_error() {
+    let weights = vec![floats("k", &[1, 2, 1, 1], &[0.9, 0.6])];
+    let graph = small(&[1, 2, 1, 1], vec![node("Conv", &["x", "k"], "y", &[])], weights);
+    let model = Model::decode(&model(graph)).unwrap();
+    let (float, sample) = (model.network().unwrap(), vec![vec![100, -50], vec![-30, 90]]);
+    let options = QuantiseOptions { weight_bits: 2, ..options() };
+    let network = quantise(&float, &options, &sample).unwrap();
+    assert!(network.layers[0].operation.only_adds(), "{network:?}");
+    compare(&model, &float, &network, &options, &sample).unwrap();
+}
+
 /// Expected positions are those of the standard: the first maximum or minimum, unless the last one is asked for.
 #[test]
 fn positions_of_extrema_are_exact() {
@@ -102,13 +116,18 @@ fn positions_of_extrema_are_exact() {
         let name = format!("{} {expected:?}", node.op_type);
         assert_eq!(outputs(small(&[1, 2, 3], vec![node], vec![]), &input), expected, "{name}");
     }
-    // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has values.
-    let nodes = vec![node("Relu", &["x"], "h", &[]), with_int(node("ArgMax", &["h"], "y", &[]), "axis", 1)];
-    let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
-    let sample = vec![(0..300).map(|index| index * 7 % 256).collect::<Vec<i64>>()];
-    let circuit = quantise(&model.network().unwrap(), &QuantiseOptions::default(), &sample).unwrap().lower().unwrap();
-    for place in [0, 1, 150, 298, 299] {
-        for (others, value) in [(0, 1), (0, 255), (254, 255), (255, 255)] {
+    // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has values. A Relu yields
+    // activations of 8 bits; the input has more.
+    for (of, most) in [("h", 255), ("x", 40_000)] {
+        let nodes = vec![node("Relu", &["x"], "h", &[]), with_int(node("ArgMax", &[of], "y", &[]), "axis", 1)];
+        let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
+        let options = QuantiseOptions { input_range: Range { low: 0, high: most }, ..QuantiseOptions::default() };
+        let sample = vec![(0..300).map(|index| index * 7 % 256 * (most / 255)).collect::<Vec<i64>>()];
+        let circuit = quantise(&model.network().unwrap(), &options, &sample).unwrap().lower().unwrap();
+        let places = [0, 1, 150, 298, 299].into_iter();
+        let inputs =
+            places.flat_map(|place| [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (place, pair)));
+        for (place, (others, value)) in inputs {
             let mut input = vec![others; 300];
             input[place] = value;
             let expected = if others == value { 0 } else { place.cast_signed() as i64 };

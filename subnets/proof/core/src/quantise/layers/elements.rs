@@ -1,8 +1,8 @@
 //! Element-wise functions as tables, and moves.
 
 use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
-use crate::float::{FloatNetwork, FloatOperation, Function};
-use crate::network::Operation;
+use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function};
+use crate::network::{MAX_TABLE, Operation};
 use crate::quantise::{QuantiseError, power};
 use crate::{Clamp, Range, Rescale, Shape};
 
@@ -37,6 +37,24 @@ impl Quantiser<'_> {
         is_sum && readers.all(|node| matches!(node.operation, FloatOperation::Function(_)))
     }
 
+    /// Returns whether a tensor of sums is not rounded: its readers depend on nothing but the signs of its elements, such as
+    /// comparisons. Then saturation changes nothing, but a small difference must not become 0.
+    pub(super) fn is_read_for_sign(&self, tensor: usize, inputs: &[Tensor], operation: &Operation) -> bool {
+        let Operation::Sum { factors } = operation else { return false };
+        let sums = inputs
+            .iter()
+            .zip(factors)
+            .try_fold(Range::only(0), |sums, (input, &factor)| sums.plus(&input.range.times(factor.into())?));
+        // Backends have a value for each quotient.
+        if sums.is_none_or(|sums| sums.high.abs_diff(sums.low) >= MAX_TABLE as u64) {
+            return false;
+        }
+        let mut readers = self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
+        let is_of_sign =
+            |node: &FloatNode| matches!(&node.operation, FloatOperation::Function(function) if function.is_of_sign());
+        readers.peek().is_some() && readers.all(is_of_sign)
+    }
+
     fn fine_bits(&self) -> u8 {
         let bits = self.options.activation_bits;
         (bits + FINE_BITS).min(MAX_FINE_BITS).max(bits)
@@ -44,7 +62,7 @@ impl Quantiser<'_> {
 
     /// Appends a table of a function's values for every integer that its input can have.
     pub(super) fn function(&mut self, index: usize, input: Tensor, function: &Function) -> Result<(), QuantiseError> {
-        let input = self.argument(index, input)?;
+        let input = self.argument(index, input, function)?;
         // The values of the last layer cost nothing more if they are finer.
         let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
         let integer_bits = match function.table_magnitude() {
@@ -75,11 +93,17 @@ impl Quantiser<'_> {
     }
 
     /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
-    fn argument(&mut self, index: usize, input: Tensor) -> Result<Tensor, QuantiseError> {
+    fn argument(&mut self, index: usize, input: Tensor, function: &Function) -> Result<Tensor, QuantiseError> {
         let bits = self.fine_bits();
         let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
-        if input.range.high.abs_diff(input.range.low) < 1 << (bits + 1) || self.is_total(tensor) {
+        let width = input.range.high.abs_diff(input.range.low);
+        // The neighbour of a token is another token.
+        let most = if function.is_discontinuous() { MAX_TABLE as u64 } else { 1 << (bits + 1) };
+        if width < most || self.is_total(tensor) {
             return Ok(input);
+        }
+        if function.looks_up() {
+            return Err(QuantiseError::Magnitude { node: index, magnitude: input.range.magnitude() as f32 });
         }
         let (rescale, scale) = self.rescale(tensor, input.scale, bits, input.range.low >= 0)?;
         let operation = Operation::Sum { factors: vec![1] };
