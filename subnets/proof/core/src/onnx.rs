@@ -41,6 +41,12 @@ pub const MAX_BYTES: usize = 256 << 20;
 pub const MAX_NODES: usize = 4096;
 /// Maximum number of weights and biases of all nodes; a weight that several nodes read counts for each of them.
 pub const MAX_PARAMETERS: u64 = 1 << 26;
+/// Maximum number of integers in a list that is not data, such as axes, a shape, or the parts of a Split.
+const MAX_LIST: usize = MAX_NODES;
+/// Maximum number of dimensions of a tensor.
+const MAX_RANK: usize = 32;
+/// Maximum number of elements that all nodes together compute: each takes 32 bytes of the 2 GiB that a network may take.
+const MAX_COMPUTED: u64 = 1 << 26;
 /// Maximum number of elements that all nodes together move.
 const MAX_MOVED: usize = 1 << 25;
 /// Supported versions of the standard operator set.
@@ -79,6 +85,12 @@ pub enum OnnxError {
     /// The network takes more memory than its weights justify.
     #[error(transparent)]
     Memory(MemoryError),
+    /// The nodes compute more elements than the memory of any network can hold.
+    #[error("the nodes compute at least {0} elements, more than the maximum of {MAX_COMPUTED}")]
+    Elements(u64),
+    /// A tensor has more than 32 dimensions.
+    #[error("tensor '{0}' has more than {MAX_RANK} dimensions")]
+    Rank(String),
     /// There are more nodes than [`MAX_NODES`].
     #[error("the graph has {0} nodes, more than the maximum of {MAX_NODES}")]
     Nodes(usize),
@@ -205,6 +217,8 @@ struct Reader {
     opset: i64,
     /// Number of weights and biases so far.
     parameters: u64,
+    /// Number of computed elements so far.
+    computed: u64,
     /// Number of moved elements so far.
     moved: usize,
     values: HashMap<String, Value>,
@@ -284,14 +298,12 @@ impl Model {
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
         let has_integer_input = self.input_type != ElementType::Float;
         let network = FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: Vec::new() };
-        let mut reads = HashMap::new();
-        for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
-            *reads.entry(name.clone()).or_default() += 1;
-        }
+        let reads = self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,
             opset: self.opset,
             parameters: 0,
+            computed: 0,
             moved: 0,
             values,
             reads,
@@ -312,14 +324,22 @@ impl Model {
         Ok(network)
     }
 
+    /// Returns the number of nodes that read each name, including the graph's output.
+    fn reads(&self) -> HashMap<&str, usize> {
+        let mut reads = HashMap::new();
+        for name in self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]) {
+            *reads.entry(name.as_str()).or_default() += 1;
+        }
+        reads
+    }
+
     /// Returns the output of the softmax at the end: nothing else reads it, and after it values are at most given another
     /// floating-point type or other dimensions. It is omitted if it covers all elements.
     fn last_softmax(&self) -> Option<&str> {
-        let mut name = &self.output;
+        let (mut name, reads) = (&self.output, self.reads());
         // At most as many steps as there are nodes, should they form a cycle.
         for _ in &self.nodes {
-            let reads = self.nodes.iter().flat_map(|node| &node.input).chain([&self.output]);
-            if reads.filter(|read| *read == name).count() != 1 {
+            if reads.get(name.as_str()) != Some(&1) {
                 return None;
             }
             let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
@@ -360,7 +380,6 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } => {
             (weights.len() + bias.len()) as u64
         }
-        FloatOperation::ChannelAffine { factors, offsets } => (factors.len() + offsets.len()) as u64,
         // The integer network has weights for the mean.
         FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
         _ => 0,
@@ -404,6 +423,13 @@ fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
 }
 
 fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
+    let rank = match &value {
+        Value::Tensor(_, dims) => dims.len(),
+        Value::Constant(constant) => constant.dims.len(),
+    };
+    if rank > MAX_RANK {
+        return Err(OnnxError::Rank(name.to_owned()));
+    }
     match values.insert(name.to_owned(), value) {
         None => Ok(()),
         Some(_) => Err(OnnxError::Duplicate(name.to_owned())),
@@ -454,12 +480,19 @@ impl Reader {
                 return Err(OnnxError::Parameters(self.parameters));
             }
         }
+        self.count_computed(node.shape.elements())?;
         // One node of the file can become several, such as a move before and after a layer.
         if self.network.nodes.len() >= MAX_NODES {
             return Err(OnnxError::Nodes(self.network.nodes.len() + 1));
         }
         self.network.nodes.push(node);
         Ok(self.network.nodes.len())
+    }
+
+    /// Counts computed elements: a few nodes can describe very many.
+    fn count_computed(&mut self, elements: usize) -> Result<(), OnnxError> {
+        self.computed = self.computed.saturating_add(elements as u64);
+        if self.computed > MAX_COMPUTED { Err(OnnxError::Elements(self.computed)) } else { Ok(()) }
     }
 
     fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {

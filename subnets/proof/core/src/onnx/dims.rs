@@ -3,7 +3,7 @@
 mod moved;
 
 use super::proto::NodeProto;
-use super::{OnnxError, unsupported};
+use super::{MAX_RANK, OnnxError, unsupported};
 pub(super) use moved::{
     Span, concatenated, index, interleaved, padded, padded_extent, pads, parts, permutation, selected, shape, spans,
     transposed,
@@ -81,6 +81,10 @@ pub(super) fn squeezed(node: &NodeProto, dims: &[usize], axes: Option<&[i64]>) -
 
 /// Returns the dimensions after Unsqueeze; axes count the new dimensions, too.
 pub(super) fn unsqueezed(node: &NodeProto, dims: &[usize], axes: &[i64]) -> Result<Vec<usize>, OnnxError> {
+    // Every insertion moves the dimensions after it.
+    if dims.len() + axes.len() > MAX_RANK {
+        return Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")));
+    }
     let mut result = dims.to_vec();
     for index in unique_axes(node, axes, dims.len() + axes.len())? {
         result.insert(index, 1);

@@ -192,6 +192,8 @@ impl Reader {
     /// Combines a computed tensor, at an input position, with a constant.
     fn with_constant(&mut self, node: &NodeProto, operation: Binary, tensor: usize) -> Result<(), OnnxError> {
         let input = self.tensor(node, tensor)?;
+        // The constant is repeated even if the operator becomes part of the layer before.
+        self.count_computed(input.shape.elements())?;
         let constants = self.repeated(node, 1 - tensor, &input.dims)?;
         if self.add_mask(node, &input, &constants)? {
             return Ok(());

@@ -10,7 +10,7 @@ use super::tensor::{Constant, Data};
 use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
 use crate::MAX_ELEMENTS;
 
-/// Operators whose outputs have at most as many elements as the product of all operands, or, for Concat, their sum.
+/// Operators that are evaluated. [`folded_elements`] knows the sizes of their outputs.
 const FOLDED: &[&str] = &[
     "Abs",
     "Add",
@@ -61,13 +61,8 @@ impl Reader {
             let Some(Value::Constant(constant)) = self.values.get(name) else { return Ok(false) };
             operands.push((name.as_str(), constant.as_ref()));
         }
-        let sizes = operands.iter().map(|(_, constant)| dims::elements(&constant.dims).unwrap_or(usize::MAX).max(1));
-        let size = match node.op_type.as_str() {
-            "Concat" => sizes.fold(0, usize::saturating_add),
-            _ => sizes.fold(1, usize::saturating_mul),
-        };
         let is_folded = FOLDED.contains(&node.op_type.as_str()) && !operands.is_empty() && !has_more_outputs(node);
-        if !is_folded || size > MAX_ELEMENTS {
+        if !is_folded {
             return Ok(false);
         }
         rules::check(node)?;
@@ -83,7 +78,11 @@ impl Reader {
         if is_left {
             return Ok(false);
         }
-        self.moved = self.moved.saturating_add(size);
+        let computed = folded_elements(node, &operands).filter(|&elements| elements <= MAX_ELEMENTS);
+        let computed =
+            computed.ok_or_else(|| unsupported(node, "the constants do not fit, or are too large".to_owned()))?;
+        let read = operands.iter().filter_map(|(_, constant)| dims::elements(&constant.dims)).sum::<usize>();
+        self.moved = self.moved.saturating_add(read.saturating_add(computed));
         if self.moved > MAX_MOVED {
             return Err(unsupported(node, format!("more than {MAX_MOVED} elements of constants are computed")));
         }
@@ -129,4 +128,24 @@ impl Reader {
         let part: Vec<i64> = part.iter().map(|&extent| extent.cast_signed() as i64).collect();
         super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(Constant::of_integers(&part))))
     }
+}
+
+/// Returns the largest number of elements that the output of a node with these operands can have; `None` if they do not
+/// fit each other.
+fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<usize> {
+    let all: Vec<&[usize]> = operands.iter().map(|(_, constant)| &constant.dims[..]).collect();
+    let of = |position: usize| all.get(position).and_then(|dims| dims::elements(dims));
+    match node.op_type.as_str() {
+        "Concat" => all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?)),
+        "Gather" => of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?),
+        "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max" | "Min"
+        | "Mul" | "Or" | "Pow" | "Sub" | "Where" => dims::elements(&dims::common(&all)?),
+        // Reductions, moves, and functions of one operand.
+        _ => of(0),
+    }
+}
+
+/// Returns the extent of the axis along which a Gather chooses.
+fn extent_of_axis(node: &NodeProto, dims: &[usize]) -> Option<usize> {
+    dims.get(dims::axis(node, node.int("axis", 0), dims.len()).ok()?).copied()
 }

@@ -4,7 +4,7 @@ use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, unsupported};
-use crate::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 /// An operand of a Where.
 enum Branch {
@@ -98,7 +98,10 @@ impl Reader {
         let dims = dims.ok_or_else(|| unsupported(node, "the operands do not fit each other".to_owned()))?;
         // Everything depends on one tensor, as in a LeakyRelu of parts.
         if let (Some(one), Some(other), true) = (of_branch(&a), of_branch(&b), dims == condition.dims) {
-            return self.push_function(node, root, function.select(one, other), &condition);
+            let chosen = function.clone().select(one, other);
+            if chosen.operations() <= MAX_OPERATIONS {
+                return self.push_function(node, root, chosen, &condition);
+            }
         }
         let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
         let mut sum = None;

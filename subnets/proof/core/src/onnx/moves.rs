@@ -4,7 +4,7 @@ use super::dims::{self, Span};
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::tensor::Constant;
-use super::{MAX_MOVED, OnnxError, Reader, Value, unsupported};
+use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, unsupported};
 use crate::float::{FloatNode, FloatOperation};
 use crate::{MAX_ELEMENTS, Shape, Window};
 
@@ -45,9 +45,12 @@ impl Reader {
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }
 
-    /// Checks a number of elements before they are listed.
+    /// Checks the numbers of dimensions and elements before positions are listed.
     pub(super) fn check_elements(node: &NodeProto, dims: &[usize]) -> Result<(), OnnxError> {
         match dims::elements(dims) {
+            _ if dims.len() > MAX_RANK => {
+                Err(unsupported(node, format!("the output has more than {MAX_RANK} dimensions")))
+            }
             Some(1..=MAX_ELEMENTS) => Ok(()),
             _ => Err(unsupported(node, format!("the output has dimensions {dims:?}: it is empty or too large"))),
         }

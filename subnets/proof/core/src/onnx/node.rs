@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::elementwise::scale_rows;
 use super::proto::NodeProto;
 use super::tensor::Constant;
-use super::{OnnxError, Reader, Value, dims, rules, unsupported};
+use super::{MAX_LIST, OnnxError, Reader, Value, dims, rules, unsupported};
 use crate::float::{Binary, FloatNode, FloatOperation};
 use crate::network::Matrices;
 use crate::{Shape, ShapeError, Window};
@@ -118,7 +118,11 @@ impl Reader {
     /// Returns the integers at an input position, if it has an input.
     pub(super) fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
         let refuse = || unsupported(node, format!("input {position} is not a list of integers"));
-        let read = |constant: &Constant| constant.integers().map(<[i64]>::to_vec).ok_or_else(refuse);
+        let read = |constant: &Constant| match constant.integers() {
+            Some(values) if values.len() <= MAX_LIST => Ok(values.to_vec()),
+            Some(values) => Err(unsupported(node, format!("input {position} has {} integers", values.len()))),
+            None => Err(refuse()),
+        };
         self.weights(node, position)?.map(read).transpose()
     }
 

@@ -3,7 +3,7 @@
 
 use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Tensor};
 use super::proto::NodeProto;
-use super::{OnnxError, unsupported};
+use super::{MAX_LIST, OnnxError, unsupported};
 
 type Attributes = &'static [(&'static str, AttributeKind)];
 
@@ -147,6 +147,9 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
         let Some((_, kind)) = attributes.iter().find(|(known, _)| known == name) else {
             return Err(unsupported(node, format!("attribute '{name}' is unsupported")));
         };
+        if attribute.ints.len() > MAX_LIST && node.op_type != "Constant" {
+            return Err(unsupported(node, format!("attribute '{name}' has {} integers", attribute.ints.len())));
+        }
         let is_repeated = node.attribute.iter().take(index).any(|other| other.name == *name);
         if is_repeated || attribute.kind != *kind as i32 || !attribute.ref_attr_name.is_empty() {
             return Err(unsupported(node, format!("attribute '{name}' is repeated or not of the kind {kind:?}")));

@@ -1,7 +1,7 @@
 use half::{bf16, f16};
 
 use super::proto::{DataType, NodeProto, TensorProto};
-use super::{OnnxError, unsupported};
+use super::{MAX_RANK, OnnxError, unsupported};
 use crate::MAX_ELEMENTS;
 
 /// Value of `data_location` for a tensor in another file.
@@ -65,6 +65,9 @@ impl Constant {
         if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
             return Err(OnnxError::External(name.clone()));
         }
+        if tensor.dims.len() > MAX_RANK {
+            return Err(OnnxError::Rank(name.clone()));
+        }
         let refuse = |reason: String| OnnxError::Weight { name: name.clone(), reason };
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
         let count = dims.as_ref().and_then(|dims| dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim)));
@@ -91,10 +94,15 @@ impl Constant {
                     elements(raw).map(u16::from_le_bytes).map(convert).collect()
                 })
             }
-            Ok(DataType::Bool) if !raw.is_empty() => Data::Integers(raw.iter().copied().map(i64::from).collect()),
+            Ok(DataType::Bool) if !raw.is_empty() => {
+                Data::Integers(raw.iter().map(|&value| i64::from(value != 0)).collect())
+            }
+            Ok(DataType::Bool) => {
+                Data::Integers(tensor.int32_data.iter().map(|&value| i64::from(value != 0)).collect())
+            }
             Ok(DataType::Int64) if raw.is_empty() => Data::Integers(tensor.int64_data.clone()),
             Ok(DataType::Int64) => Data::Integers(elements(raw).map(i64::from_le_bytes).collect()),
-            Ok(DataType::Int32 | DataType::Bool) if raw.is_empty() => {
+            Ok(DataType::Int32) if raw.is_empty() => {
                 Data::Integers(tensor.int32_data.iter().copied().map(i64::from).collect())
             }
             Ok(DataType::Int32) => {

@@ -1,4 +1,5 @@
 mod fold;
+mod limits;
 mod logic;
 mod lookup;
 mod moves;

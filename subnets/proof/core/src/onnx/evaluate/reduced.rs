@@ -26,17 +26,21 @@ impl Operands<'_> {
         }
         let extents = input.dims.iter().zip(&is_reduced);
         let kept: Vec<usize> = extents.map(|(&extent, &is_reduced)| if is_reduced { 1 } else { extent }).collect();
-        let mut groups = vec![Vec::new(); kept.iter().product()];
+        let count = kept.iter().product::<usize>();
+        let (first, combine): (f64, fn(f64, f64) -> f64) = match self.node.op_type.as_str() {
+            "ReduceMax" => (f64::NEG_INFINITY, f64::max),
+            "ReduceMin" => (f64::INFINITY, f64::min),
+            _ => (0.0, |sum, value| sum + value),
+        };
+        let mut values = vec![first; count];
         for (index, &value) in input.values.iter().enumerate() {
-            groups[reduced_index(index, &input.dims, &is_reduced)].push(value);
+            let reduced = &mut values[reduced_index(index, &input.dims, &is_reduced)];
+            *reduced = combine(*reduced, value);
         }
-        let values = groups.iter().map(|group| match self.node.op_type.as_str() {
-            "ReduceMax" => group.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            "ReduceMin" => group.iter().copied().fold(f64::INFINITY, f64::min),
-            "ReduceSum" => group.iter().sum(),
-            _ => group.iter().sum::<f64>() / group.len() as f64,
-        });
-        let values = values.collect();
+        if self.node.op_type == "ReduceMean" {
+            let of_each = input.values.len() as f64 / count as f64;
+            values.iter_mut().for_each(|value| *value /= of_each);
+        }
         if self.node.int("keepdims", 1) != 0 {
             return Ok(Tensor { dims: kept, values });
         }

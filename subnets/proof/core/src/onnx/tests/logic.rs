@@ -77,6 +77,19 @@ fn conditions_have_the_values_of_the_standard() {
     }
 }
 
+/// Any byte but 0 is true.
+#[test]
+fn booleans_of_the_file_are_0_or_1() {
+    let nodes = vec![cast("mask", "m", DataType::Float), node("Mul", &["x", "m"], "y", &[])];
+    let mask = booleans("mask", &[3], &[true, false, true]);
+    for mask in [
+        TensorProto { raw_data: vec![2, 0, 255], ..mask.clone() },
+        TensorProto { raw_data: vec![], int32_data: vec![-1, 0, 7], ..mask },
+    ] {
+        assert_eq!(outputs(small(&[1, 3], nodes.clone(), vec![mask]), &[4.0, 5.0, 6.0]), [4.0, 0.0, 6.0]);
+    }
+}
+
 /// A constant condition can be repeated to more dimensions than the tensors have.
 #[test]
 fn choices_are_repeated_to_common_dimensions() {
