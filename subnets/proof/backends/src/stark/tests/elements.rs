@@ -225,3 +225,51 @@ fn another_maximum_is_rejected() {
     }
     assert_eq!(forger.forge_outputs(vec![200], |_| ()), Ok(()));
 }
+
+/// A comparison of two tensors is a table of their difference, which saturates. Another condition is rejected, whichever
+/// step is false: the quotient, the remainder, the saturation, the argument of the table or its value.
+#[test]
+fn another_condition_is_rejected() {
+    let difference = Layer {
+        inputs: vec![0, 1],
+        operation: Operation::Sum { factors: vec![1, -1] },
+        rescale: Some(Rescale { shift: 0, clamp: Clamp::Signed(4) }),
+        scale: 0,
+    };
+    let is_larger = table(2, -16, (-16..16).map(|difference| i32::from(difference > 0)));
+    let mut forger = Forger::new(&small(2, vec![moved(&[0], &[1, 0], 0), difference, is_larger]));
+    forger.change_inputs(&[100, 200]);
+    assert_eq!(forger.statement.outputs, [0, 1]);
+    let System { plan, .. } = &forger.prover.system;
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let fixed = plan.tables[activations].fixed.as_deref().unwrap();
+    // The first outputs of the difference and of the table.
+    let [clamp, lookup] = [1, 2].map(|stage| plan.activations.iter().position(|&at| at == (stage, 0)).unwrap());
+    let row = |lane: usize, argument| {
+        plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
+    };
+    for (of_clamp, of_lookup) in [
+        ([-100, 0, 1], [1, 0, 1]),
+        ([1, 0, 1], [1, 0, 1]),
+        ([1, -101, 1], [1, 0, 1]),
+        ([-100, 0, -16], [1, 0, 1]),
+        ([-100, 0, -16], [1, -17, 1]),
+        ([-100, 0, -16], [-16, 0, 1]),
+    ] {
+        for moves_counts in [false, true] {
+            let verified = forger.forge_outputs(vec![1, 1], |traces| {
+                for (lane, forged) in [(clamp, of_clamp), (lookup, of_lookup)] {
+                    traces[activations].values[lane * 3..][..3].copy_from_slice(&forged.map(Val::from_i64));
+                }
+                let honest = [(clamp, -100, of_clamp[0]), (lookup, -16, of_lookup[0])];
+                for (lane, honest, forged) in honest.into_iter().filter(|_| moves_counts) {
+                    let counts = &mut traces[functions].values;
+                    counts[row(lane, honest)] -= Val::ONE;
+                    counts[row(lane, forged)] += Val::ONE;
+                }
+            });
+            assert_eq!(verified, Err(VerifyError::Invalid), "{of_clamp:?} {of_lookup:?} {moves_counts}");
+        }
+    }
+    assert_eq!(forger.forge_outputs(vec![0, 1], |_| ()), Ok(()));
+}
