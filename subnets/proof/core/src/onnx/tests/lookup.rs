@@ -102,22 +102,22 @@ fn lookups_that_are_unsupported_are_refused() {
 /// A vocabulary has more rows than a function of an activation has arguments, and the neighbour of a row is another row.
 #[test]
 fn large_vocabularies_are_exact() {
-    let rows = 5000_usize;
-    let table: Vec<f32> = (0..rows).flat_map(|row| [(row % 7) as f32, (row % 5) as f32 - 2.0]).collect();
-    let graph = |axis: i64| {
+    let rows = (0..5000_u16).flat_map(|row| [f32::from(row % 7), f32::from(row % 5) - 2.0]);
+    let table: Vec<f32> = rows.collect();
+    let graph = {
         let nodes = vec![
             node("Gather", &["e", "x"], "tokens", &[]),
             node("Equal", &["x", "padding"], "is_padding", &[]),
             cast("is_padding", "f", DataType::Float),
             node("Unsqueeze", &["f", "last"], "column", &[]),
-            with_int(node("Concat", &["tokens", "column"], "y", &[]), "axis", axis),
+            with_int(node("Concat", &["tokens", "column"], "y", &[]), "axis", 2),
         ];
         let padding = TensorProto { dims: vec![], ..integers("padding", &[1]) };
-        let weights = vec![floats("e", &[rows as i64, 2], &table), integers("last", &[-1]), padding];
+        let weights = vec![floats("e", &[5000, 2], &table), integers("last", &[-1]), padding];
         with_integers(small(&[1, 4], nodes, weights))
     };
     let options = QuantiseOptions { input_range: Range { low: 0, high: 4999 }, ..options() };
-    let float = Model::decode(&model(graph(2))).unwrap().network().unwrap();
+    let float = Model::decode(&model(graph)).unwrap().network().unwrap();
     let network = quantise(&float, &options, &[vec![0, 1, 2, 4999]]).unwrap();
     let circuit = network.lower().unwrap();
     let unit = f64::from(-network.output_scale()).exp2();
