@@ -159,7 +159,19 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
         command.args(["doctor", "--ntp-server", "127.0.0.1:9", "--network", "ws://127.0.0.1:9", "--json"]);
         serde_json::from_slice(&command.current_dir(folder).env("HOME", folder).output().unwrap().stdout).unwrap()
     };
+    let requests = folder.path().join("requests.json");
+    std::fs::write(&requests, r#"{"class": "echo", "requests": [{"text": "x"}]}"#).unwrap();
+    let bench = || {
+        let mut command = tao();
+        command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["bench-miner", &address, "--hotkey", axon::BOB]);
+        command.args(["--key-uri", "//Alice", "--scheme", "btauth", "--calls", "1", "--json", "--kind"]);
+        document(&command.arg(&requests).output().unwrap())
+    };
+    let mut subnet = tao();
+    subnet.args(["subnets", "new", "demo", "--json", "--taonet"]).arg(repository("")).current_dir(folder.path());
+    let subnet = document(&subnet.output().unwrap());
     check_keys(&[
+        ("bench-miner", bench()),
         ("axon call", document(&axon::ask("call", &address, "btauth", &["--json"]))),
         ("axon ping", document(&axon::ask("ping", &address, "btauth", &["-n", "1", "--json"]))),
         ("proof api-key add", api_key(&["add", "ada"])),
@@ -167,6 +179,7 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
         ("proof api-key remove", api_key(&["remove", "ada"])),
         ("doctor", doctor(folder.path())),
         ("models list", ask(&["models", "list"])),
+        ("subnets new", subnet),
         ("nineteen tasks", ask(&["nineteen", "tasks"])),
         ("yuma", yuma(&[])),
         ("yuma --classic", yuma(&["--classic"])),

@@ -5,6 +5,7 @@ pub(crate) mod axon;
 pub(crate) mod babelbit;
 pub(crate) mod balance;
 pub(crate) mod batch;
+pub(crate) mod bench_miner;
 pub(crate) mod block;
 pub(crate) mod chain_query;
 pub(crate) mod commitment;

@@ -67,9 +67,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    any_call, axon, babelbit, balance, batch, block, chain_query, commitment, completions, crowdloan, dashboard,
-    delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof, proxy,
-    register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights, yuma,
+    any_call, axon, babelbit, balance, batch, bench_miner, block, chain_query, commitment, completions, crowdloan,
+    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof,
+    proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights,
+    yuma,
 };
 use context::Context;
 
@@ -153,7 +154,7 @@ enum TaoCommand {
     Wallet(wallet::Command),
     Localnet(localnet::LocalnetArgs),
     /// List, create and start subnets; show hyperparameters
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "subnet")]
     Subnets(subnets::Command),
     Metagraph(metagraph::MetagraphArgs),
     /// Register a hotkey on a subnet
@@ -207,6 +208,7 @@ enum TaoCommand {
     /// Test signed requests between neurons: serve, call, ping
     #[command(subcommand)]
     Axon(axon::Command),
+    BenchMiner(bench_miner::BenchMinerArgs),
     Update(update::UpdateArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -396,6 +398,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
+        TaoCommand::BenchMiner(args) => bench_miner::run(&args, &context),
         TaoCommand::Update(args) => update::run(&args, &context),
         TaoCommand::Completions(args) => completions::run(&args, &context),
         TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),

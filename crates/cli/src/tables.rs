@@ -28,6 +28,20 @@ pub(crate) static PING: [Column; 6] = [
     text("outcomes"),
 ];
 
+/// Columns of `tao bench-miner`: requests by return code.
+pub(crate) static BENCH_OUTCOMES: [Column; 6] = [
+    fixed("outcome"),
+    number("code").rank(2),
+    number("requests"),
+    number("share"),
+    number("p50 ms"),
+    number("p99 ms").rank(1),
+];
+
+/// Columns of `tao bench-miner`: failures by reason.
+pub(crate) static BENCH_FAILURES: [Column; 4] =
+    [number("requests"), fixed("outcome"), number("status").rank(1), text("reason")];
+
 /// Columns of `tao proof validator --requests`.
 pub(crate) static PROOF_TALLIES: [Column; 6] = [
     address("miner"),
@@ -221,6 +235,9 @@ pub(crate) static SUBNETS: [Column; 9] = [
     number("tempo").rank(1),
     address("owner").rank(4),
 ];
+
+/// Columns of `tao subnets check`.
+pub(crate) static SUBNET_CHECKS: [Column; 4] = [fixed("check"), fixed("status"), text("value"), text("note")];
 
 /// Columns of `tao subnets hyperparameters`.
 pub(crate) static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];

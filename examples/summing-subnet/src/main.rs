@@ -1,6 +1,6 @@
 //! Runs a miner or a validator of the summing subnet.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_kit::{AddressPolicy, MinerSettings, Validator, ValidatorSettings};
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
-use taonet_summing_subnet::{Summing, miner};
 use taonet_telemetry::{LogFormat, Metrics, init_tracing};
 use taonet_wallet::{DEFAULT_ROOT, Keypair, Name, Wallets, expand_home};
 use tokio::net::TcpListener;
+
+use taonet_summing_subnet::{Summing, miner};
 
 /// Run a neuron of the summing subnet
 #[derive(Debug, Parser)]
@@ -35,9 +36,9 @@ struct Arguments {
     /// Name of the hotkey, which must not be encrypted
     #[arg(long, default_value = "default")]
     wallet_hotkey: Name,
-    /// Listen address of /metrics and /readyz
-    #[arg(long, default_value = "127.0.0.1:9090")]
-    metrics: SocketAddr,
+    /// Listen address of /metrics and /readyz [default: 127.0.0.1:9090 for a miner, 127.0.0.1:9091 for a validator]
+    #[arg(long)]
+    metrics: Option<SocketAddr>,
     #[command(subcommand)]
     role: Role,
 }
@@ -70,6 +71,17 @@ enum Role {
     },
 }
 
+impl Role {
+    /// Returns the default listen address of the metrics: both roles can run on the same machine.
+    fn metrics(&self) -> SocketAddr {
+        let port = match self {
+            Self::Miner { .. } => 9090,
+            Self::Validator { .. } => 9091,
+        };
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -79,7 +91,8 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let keypair = hotkey(&arguments).context("cannot read the hotkey")?;
     let chain: Arc<dyn Chain> = Arc::new(Client::connect(&arguments.network).await?);
-    let listener = TcpListener::bind(arguments.metrics).await.context("cannot listen on the address of --metrics")?;
+    let address = arguments.metrics.unwrap_or_else(|| arguments.role.metrics());
+    let listener = TcpListener::bind(address).await.context("cannot listen on the address of --metrics")?;
     let (readiness, stop) = (Readiness::starting(), shutdown.clone());
     let routes = readiness_routes(readiness.clone(), Some(metrics));
     shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });

@@ -86,7 +86,7 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     let line = format!("--metrics 127.0.0.1:0 {line} --listen 127.0.0.1:{port}");
     let mut miner = start(&chain, directory.path(), &line);
     published(&chain).await;
-    let line = line_of_the_guide(" validator ").replace("127.0.0.1:9091", "127.0.0.1:0");
+    let line = format!("--metrics 127.0.0.1:0 {}", line_of_the_guide(" validator "));
     let mut validator = start(&chain, directory.path(), &line);
     logged(&mut validator, &[COMPLETE]).await;
     let score = score_of(directory.path(), &chain.miners[0]).await;
@@ -95,6 +95,19 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     }
     // A tenth for each step.
     assert!(score > 0.09, "{score}");
+    chain.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validator_does_not_take_the_port_of_a_miner() {
+    let chain = LocalChain::start(1).await;
+    let directory = tempfile::tempdir().unwrap();
+    write_hotkey(directory.path(), "default", &chain.validator);
+    // Taken by this test, or by another program.
+    let taken = TcpListener::bind("127.0.0.1:9091");
+    let mut validator = start(&chain, directory.path(), "--netuid 59 validator");
+    logged(&mut validator, &["cannot listen on the address of --metrics"]).await;
+    drop(taken);
     chain.node.stop().await;
 }
 

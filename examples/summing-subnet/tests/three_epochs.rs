@@ -14,10 +14,11 @@ use taonet_kit::{
 use taonet_neuron::Neurons;
 use taonet_primitives::{MechId, Uid};
 use taonet_service::Shutdown;
-use taonet_summing_subnet::{Sum, Summing, miner};
 use taonet_validator::testing::{LocalChain, NETUID, silent};
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
+
+use taonet_summing_subnet::{Sum, Summing, miner};
 
 /// Address that the miners publish: the chain rejects loopback addresses, and this one represents the machine itself.
 const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));

@@ -94,7 +94,7 @@ fn the_guide_lists_the_keys_of_every_read() {
     let multisig = proposed["account"].as_str().unwrap();
     let address = [&["multisig", "address"][..], &SIGNATORIES].concat();
     // The first key of the entries' cell, and the arguments.
-    let reads: [(&str, &str, &[&str]); 44] = [
+    let reads: [(&str, &str, &[&str]); 45] = [
         ("balance", "accounts", &["balance", ALICE]),
         ("stake list", "stakes", &["stake", "list"]),
         ("stake child get", "scheduled", &["stake", "child", "get", "--netuid", BABELBIT]),
@@ -119,6 +119,7 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("subnets conviction", "convictions", &["subnets", "conviction", BABELBIT]),
         ("subnets burn-cost", "", &["subnets", "burn-cost"]),
         ("subnets check-start", "", &["subnets", "check-start", BABELBIT]),
+        ("subnets check", "checks", &["subnets", "check", BABELBIT]),
         ("subnets get-identity", "identity", &["subnets", "get-identity", BABELBIT]),
         ("subnets mechanisms count", "", &["subnets", "mechanisms", "count", BABELBIT]),
         ("subnets mechanisms emissions", "mechanisms", &["subnets", "mechanisms", "emissions", BABELBIT]),

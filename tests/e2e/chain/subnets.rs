@@ -37,6 +37,45 @@ fn subnets_are_created_started_and_shown() {
 }
 
 #[test]
+fn subnet_check_warns_before_the_launch() {
+    let chain = Chain::start();
+    let status = |netuid: &str, name: &str| {
+        let report = chain.ask(&["subnet", "check", netuid]);
+        let checks = report["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["check"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
+        assert_eq!(report["warnings"], checks.iter().filter(|check| check["status"] == "warning").count());
+        (check["status"].clone(), check["value"].clone())
+    };
+    chain.wallet();
+    chain.ask(&["subnets", "create", "--yes"]);
+    assert_eq!(status("60", "started"), (json!("warning"), json!(false)));
+    // The owner is the only neuron, and has no permit before an epoch.
+    assert_eq!(status("60", "neurons"), (json!("warning"), json!(1)));
+    chain.ask(&["subnets", "start", "60"]);
+    assert_eq!(status("60", "started"), (json!("ok"), json!(true)));
+    assert_eq!(status("60", "tao_emission"), (json!("warning"), json!(false)));
+    chain.alice(&["sudo", "set", "subnet_emission_enabled", "true", "--netuid", "60"]);
+    assert_eq!(status("60", "tao_emission"), (json!("ok"), json!(true)));
+    chain.alice(&["sudo", "set", "stake_threshold", "5000000000000000"]);
+    // More than the owner's stake.
+    assert_eq!(status("60", "stake_threshold_rao"), (json!("warning"), json!(5_000_000_000_000_000_u64)));
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", "60"]);
+    assert_eq!(status("60", "commit_reveal_epochs"), (json!("warning"), json!(null)));
+    let cost = chain.ask(&["subnets", "burn-cost"])["cost_rao"].clone();
+    let report = chain.ask(&["subnets", "check"]);
+    assert_eq!((&report["netuid"], report["checks"].as_array().unwrap().len()), (&json!(null), 1), "{report}");
+    assert_eq!((&report["checks"][0]["check"], &report["warnings"]), (&json!("creation_cost_rao"), &json!(0)));
+    let (newer, older) = (report["checks"][0]["value"].as_u64().unwrap(), cost.as_u64().unwrap());
+    assert!(newer <= older, "the cost falls with time: {report}");
+    let text = String::from_utf8(chain.tao(&["subnets", "check", "60"], &[]).stdout).unwrap();
+    assert!(text.contains("validators can copy the weights of others") && text.contains("warnings, block"), "{text}");
+    let error = refusal(&chain.tao(&["subnets", "check", "77"], &[]), 1);
+    assert!(error.contains("subnet 77 does not exist"), "{error}");
+    let error = refusal(&chain.tao(&["subnets", "check", "0"], &[]), 2);
+    assert!(error.contains("subnet 0 is the root network"), "{error}");
+}
+
+#[test]
 fn listed_subnets_are_completed() {
     let chain = Chain::with(&["--block-time", "1s"]);
     let cache = tempfile::tempdir().unwrap();

@@ -18,6 +18,10 @@ use taonet_wire::{BabelbitScheme, BtauthScheme, DendriteScheme, Signer, SynapseC
 
 use crate::context::Context;
 
+pub(crate) use peer::seconds;
+pub(crate) use ping::quantile;
+pub(crate) use verdict::Verdict;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(serve::ServeArgs),

@@ -1,8 +1,10 @@
 //! The `tao subnets` commands.
 
+mod check;
 mod identity;
 mod market;
 mod mechanisms;
+mod new;
 mod own;
 mod read;
 
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     CheckStart(read::SubnetArgs),
     /// Start a subnet's emission (owner only)
     Start(own::StartArgs),
+    Check(check::CheckArgs),
+    New(new::NewArgs),
     /// Show the identity of a subnet
     GetIdentity(read::SubnetArgs),
     /// Publish the identity of a subnet (owner only)
@@ -53,6 +57,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Create(args) => own::create(args, context),
         Command::CheckStart(args) => market::check_start(args, context),
         Command::Start(args) => own::start(args, context),
+        Command::Check(args) => check::run(args, context),
+        Command::New(args) => new::run(args, context),
         Command::GetIdentity(args) => identity::get(args, context),
         Command::SetIdentity(args) => identity::set(args, context),
         Command::SetSymbol(args) => own::set_symbol(args, context),

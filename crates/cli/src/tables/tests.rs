@@ -74,6 +74,10 @@ fn samples() -> Vec<Sample> {
 fn tables() -> Vec<Sample> {
     samples! { table;
         PING: ["1000", "997", "0.21", "0.34", "1.97", "Success 997, Timeout 2, ResourceExhausted 1"];
+        BENCH_OUTCOMES: ["Success", "1", "99871", "99.9 %", "1.97", "12.34"],
+            ["RequestDeserializationException", "14", "129", "0.1 %", "12345.67", "123456.78"];
+        BENCH_FAILURES: ["99871", "SenderUnknown", "403", "hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY has no validator permit"],
+            ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
         MARKET: ["good", "1", "0.412345", "0.412345", "1.0000", "1.0000", "1234.5", "123456", "0", "0"],
@@ -122,6 +126,8 @@ fn tables() -> Vec<Sample> {
             ["0", BOB, "0.000000001", "0.000000001", "0.000000000", "no"];
         SUBNETS: ["0", "root", "Τ", "1.000000000", "6543210.1234", "0.0000", "6543210.1234", "100", ALICE],
             ["59", "babelbit, live speech interpretation", "ي", "0.012345678", "12345.6789", "1234567.8901", "2345678.9012", "360", BOB];
+        SUBNET_CHECKS: ["weights_rate_limit_blocks", "ok", "100 blocks (20 min)", "a validator waits this long between two sets of weights"],
+            ["neurons", "warning", "256 of 256, 64 with a permit", "the subnet is full: each registration replaces a neuron whose immunity has passed"];
         HYPERPARAMETERS: ["max_weights_limit", "65535", ""], ["registration_cost_of_the_next_block", "18446744073.709551615", "TAO"];
         OVERVIEW: ["59", "17", "interpreter", "1234567.8901", "0.8123", "0.0000", "147.6012", "yes", "7654321", "203.0.113.217:65535"],
             ["1", "0", "default", "0.0000", "0.0000", "0.0000", "0.0000", "", "0", "–"];
@@ -202,6 +208,12 @@ fn all_facts() -> Vec<Sample> {
     vec![
         Sample::facts("commands/block.rs", &[
             ["block", "7654321"], ["hash", BLOCK], ["final", "not yet"], ["time", "2026-11-21T12:00:00.123Z"], ["events", "123"],
+        ]),
+        Sample::facts("commands/bench_miner/report.rs", &[
+            ["miner", "http://203.0.113.217:65535/"], ["hotkey", ALICE], ["requests", "summing of size 9, signed by dendrite"],
+            ["load", "100000 calls, 10000 calls per second, at most 1024 requests at the same time"],
+            ["sent", "99871 in 60.0 s, incomplete"], ["succeeded", "99742, 1662.4 per second"],
+            ["percentiles", "p50 1.97, p90 12.34, p95 123.45, p99 12345.67 ms"],
         ]),
         Sample::facts("commands/doctor/report.rs", &[
             ["fault", "hotkey: /var/lib/taonet/hotkey: mode 0644: other users can read the secret"],

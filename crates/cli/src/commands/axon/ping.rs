@@ -102,7 +102,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns a quantile of sorted values: the smallest value with at least this share of values at or below it.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()
 }

@@ -8,15 +8,15 @@ use crate::exit::{Failure, Quoting};
 
 /// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Verdict {
-    pub(super) code: ReturnCode,
-    pub(super) status: StatusCode,
+pub(crate) struct Verdict {
+    pub(crate) code: ReturnCode,
+    pub(crate) status: StatusCode,
     /// Reason for the failure; for a success, the peer's message.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl Verdict {
-    pub(super) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
+    pub(crate) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
         match result {
             Ok(answer) => Self::of_answer(answer.status, &answer.headers, &answer.body, dendrite),
             Err(error) => Self::of_error(error),
@@ -25,7 +25,7 @@ impl Verdict {
 
     /// Classifies a response. `body` is used for failures only. In the dendrite scheme, an axon also sends a
     /// status in an unsigned header, which can turn a success into a failure, but not a failure into a success.
-    pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
+    pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
         let axon = AxonStatus::of(headers).filter(|axon| dendrite && (status.is_success() || axon.code == status));
         let (status, message) = match axon {
             Some(axon) => (axon.code, axon.message),
@@ -35,12 +35,12 @@ impl Verdict {
         Self { code: ReturnCode::of_status(status), status, message }
     }
 
-    pub(super) fn of_error(error: &CallError) -> Self {
+    pub(crate) fn of_error(error: &CallError) -> Self {
         Self { code: ReturnCode::of_error(error), status: error.status(), message: with_causes(error) }
     }
 
     /// Returns an error with an exit code, unless the call succeeded.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         if self.code.is_success() { Ok(()) } else { Err(self.failure()) }
     }
 

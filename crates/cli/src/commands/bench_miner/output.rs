@@ -1,0 +1,95 @@
+//! The files of a benchmark: checked before it, and written as a whole after its report.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use taonet_service::{Access, atomic_write};
+
+use crate::exit::{Classified, Failure};
+
+/// Checks that the files can be written, so that a wrong path does not waste a measurement, and that none replaces
+/// another one or the input.
+pub(super) fn check(outputs: [Option<&Path>; 2], input: Option<&Path>) -> anyhow::Result<()> {
+    let mut taken: Vec<PathBuf> = input.map(resolved).into_iter().collect();
+    for path in outputs.into_iter().flatten() {
+        let file = resolved(path);
+        if taken.contains(&file) {
+            let message = format!("{} is also another file of this command", path.display());
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        if path.is_dir() {
+            bail!("cannot create {}: it is a directory", path.display());
+        }
+        if !is_special(path) {
+            tempfile::tempfile_in(directory(&file)).with_context(|| format!("cannot create {}", path.display()))?;
+        }
+        taken.push(file);
+    }
+    Ok(())
+}
+
+/// Writes a file: readers find the old one or the new one.
+pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    if is_special(path) {
+        return fs::write(path, text).with_context(|| format!("cannot write {}", path.display()));
+    }
+    Ok(atomic_write(resolved(path), text.as_bytes(), Access::Everyone)?)
+}
+
+/// Returns whether a path is that of a pipe or a device, such as /dev/stdout.
+fn is_special(path: &Path) -> bool {
+    path.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir())
+}
+
+/// Returns the path of a file without symbolic links, also if the file does not exist.
+fn resolved(path: &Path) -> PathBuf {
+    let missing = || Some(directory(path).canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(missing).unwrap_or_else(|| path.to_owned())
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::exit_code;
+
+    #[test]
+    fn outputs_that_replace_another_file_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("below")).unwrap();
+        fs::write(at("requests.json"), "{}").unwrap();
+        let (csv, svg, requests) = (at("miner.csv"), at("miner.svg"), at("requests.json"));
+        assert!(check([Some(&csv), Some(&svg)], Some(&requests)).is_ok());
+        assert!(!csv.exists() && !svg.exists(), "nothing is written before the benchmark");
+        for (csv, svg) in
+            [(&csv, &csv), (&csv, &at("below/../miner.csv")), (&requests, &svg), (&csv, &at("./requests.json"))]
+        {
+            let result = check([Some(csv), Some(svg)], Some(&requests));
+            assert_eq!(exit_code(&result), 2, "{} {}", csv.display(), svg.display());
+        }
+        for (path, reason) in [(at("nowhere/miner.csv"), "cannot create"), (at("below"), "it is a directory")] {
+            let error = check([Some(&path), None], None).unwrap_err();
+            assert!(format!("{error:#}").contains(reason), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn files_are_written_through_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "old").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        write(&at("link"), "new").unwrap();
+        write(&at("other"), "text").unwrap();
+        assert_eq!(fs::read_to_string(at("file")).unwrap(), "new");
+        assert!(at("link").symlink_metadata().unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(at("other")).unwrap(), "text");
+        write(Path::new("/dev/null"), "text").unwrap();
+        assert!(is_special(Path::new("/dev/null")));
+    }
+}
