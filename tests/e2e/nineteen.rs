@@ -1,6 +1,7 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
 mod chat_model;
+mod topups;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -435,11 +436,32 @@ fn keys_are_managed() {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
         assert!(text.contains("is not a weight of a key\nhint: use an integer in 1..=100"), "{text}");
     }
+    let limited = document(&keys(&[
+        "update",
+        id,
+        "--daily-budget",
+        "2",
+        "--expires",
+        "2027-01-31T12:00:00Z",
+        "--token-rate",
+        "9",
+    ]));
+    assert_eq!(limited["tokens_per_minute"], 9);
+    assert_eq!((&limited["daily_budget"], &limited["expires_ms"]), (&json!(2), &json!(1_801_396_800_000_u64)));
+    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry", "--no-token-rate"]));
+    assert_eq!(unlimited["tokens_per_minute"], Value::Null);
+    assert_eq!((&unlimited["daily_budget"], &unlimited["expires_ms"]), (&json!(null), &json!(null)));
+    assert!(refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d"));
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
     let listed = document(&keys(&["list"]));
     assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
+    let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
+    assert_eq!((&month["lines"], &month["charged"], &month["grants"]), (&json!([]), &json!(0), &json!([])));
+    let csv = keys(&["invoice", id, "--month", "2020-02", "--csv"]);
+    assert_eq!(csv.stdout, b"month,key,name,model,requests,input_tokens,output_tokens,credits\n");
+    assert!(refusal(&keys(&["invoice", id, "--month", "2020"]), 2).contains("expected a month such as 2026-11"));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
     assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");

@@ -49,7 +49,7 @@ pub use staking::{
     swap_stake_limit, transfer_stake, unstake_all, unstake_all_alpha,
 };
 pub use subnets::{set_subnet_identity, trigger_epoch, update_symbol};
-pub use utility::{batch, batch_all, force_batch, sudo};
+pub use utility::{as_derivative, batch, batch_all, force_batch, sudo};
 pub use weights::{
     commit_mechanism_weights, commit_timelocked_mechanism_weights, reveal_mechanism_weights, set_mechanism_weights,
 };

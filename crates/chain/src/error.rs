@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use taonet_primitives::{AccountId, BlockNumber, NetUid};
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, NetUid};
 
 use crate::At;
 
@@ -32,6 +32,9 @@ pub enum ChainError {
     /// The block does not exist, or the node has pruned it.
     #[error("the node does not have {0}; hint: query an archive node for older blocks")]
     NoSuchBlock(At),
+    /// The node returned no events of a block, although each block after the genesis block has some.
+    #[error("the node has no events of block {0}; hint: query another node")]
+    NoEvents(BlockHash),
     /// The subnet does not exist.
     #[error("subnet {0} does not exist")]
     NoSuchSubnet(NetUid),
@@ -117,7 +120,7 @@ pub enum TransportError {
     Garbage(#[source] Source),
     /// The node serves a different chain from the other endpoints.
     #[error("the node serves a different chain, with genesis {0}")]
-    AnotherChain(taonet_primitives::BlockHash),
+    AnotherChain(BlockHash),
 }
 
 #[cfg(test)]

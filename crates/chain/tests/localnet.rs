@@ -33,6 +33,11 @@ async fn reads_what_the_chain_has() {
     let bob = key("Bob").coldkey();
     let balance = chain.balance(bob.into(), At::Head).await.unwrap();
     assert_eq!(balance.free, "1000000".parse().unwrap());
+    let unknown = taonet_primitives::AccountId::from_bytes([7; 32]);
+    let balances = chain.balances(&[unknown, bob.into()], At::Hash(head.hash)).await.unwrap();
+    assert_eq!(balances, [taonet_chain::Balance::default(), balance]);
+    let header = chain.header(At::Hash(head.hash)).await.unwrap();
+    assert_eq!(chain.block_events(&header).await.unwrap(), chain.events(At::Hash(head.hash)).await.unwrap());
     assert_eq!(chain.storage("System", "Number", &[], At::Head).await.unwrap(), json!(3));
     assert_eq!(chain.storage("System", "Number", &[], At::Number(BlockNumber::new(2))).await.unwrap(), json!(2));
     assert_eq!(chain.constant("Balances", "ExistentialDeposit").await.unwrap(), json!(500));

@@ -382,14 +382,17 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 8] = [
+pub(crate) static API_KEYS: [Column; 11] = [
     fixed("id"),
     text("name"),
     number("credits"),
     number("rate/min").rank(2),
+    number("tokens/min").rank(4),
     number("weight").rank(2),
     number("budget/month").rank(2),
+    number("budget/day").rank(4),
     text("models").rank(3),
+    fixed("expires").rank(4),
     text("state"),
 ];
 
@@ -402,6 +405,21 @@ pub(crate) static USAGE: [Column; 7] = [
     number("tokens in").rank(2),
     number("tokens out").rank(2),
     number("credits"),
+];
+
+/// Columns of `tao nineteen keys invoice`.
+pub(crate) static INVOICE: [Column; 5] =
+    [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
+
+/// Columns of `tao nineteen keys deposits`.
+pub(crate) static DEPOSITS: [Column; 7] = [
+    number("block"),
+    number("event"),
+    fixed("key"),
+    number("TAO"),
+    number("credits"),
+    address("from").rank(1),
+    address("to").rank(2),
 ];
 
 /// Columns of `tao demo --contest text` and `bb runner --contest text`: scores.

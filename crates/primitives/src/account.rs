@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{Ss58, Ss58Error, Ss58Prefix};
@@ -78,6 +80,20 @@ account! {
     AccountId
 }
 
+impl AccountId {
+    /// Returns the account for which this account can make calls with `Utility.as_derivative` and the same index. It has
+    /// no key of its own.
+    #[must_use]
+    pub fn derivative(self, index: u16) -> Self {
+        let hash = Blake2b::<U32>::new()
+            .chain_update(b"modlpy/utilisuba")
+            .chain_update(self.0)
+            .chain_update(index.to_le_bytes())
+            .finalize();
+        Self(hash.into())
+    }
+}
+
 impl From<Hotkey> for AccountId {
     fn from(key: Hotkey) -> Self {
         Self(key.0)
@@ -114,6 +130,16 @@ mod tests {
         // The same key under Polkadot's prefix 0.
         assert_eq!("15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5".parse::<Hotkey>(), Err(other));
         assert!(matches!("5".repeat(10_000).parse::<Hotkey>(), Err(Ss58Error::Length(_))));
+    }
+
+    /// The address is that of `encodeDerivedAddress` in polkadot.js.
+    #[test]
+    fn derivative_has_the_address_of_other_wallets() {
+        let account: AccountId = "5GvUh7fGKsdBEh5XpypkfkGuf7j3vXLxH9BdxjxnJNVXRYi1".parse().unwrap();
+        let derived = account.derivative(0);
+        assert_eq!(derived.to_string(), "5E5XxqPxm7QbEs6twYfp3tyjXidn4kqRrNPH4o6JK9JSLUeD");
+        assert_ne!(account.derivative(1), derived);
+        assert_ne!(account.derivative(256), account.derivative(1));
     }
 
     proptest! {

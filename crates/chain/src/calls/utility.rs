@@ -1,5 +1,6 @@
 use subxt::ext::scale_value::Value;
 
+use super::number;
 use crate::Call;
 
 /// Builds a call that runs calls in order and stops at the first that fails.
@@ -15,6 +16,12 @@ pub fn batch_all(calls: impl IntoIterator<Item = Call>) -> Call {
 /// Builds a call that runs calls in order and skips those that fail.
 pub fn force_batch(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("force_batch", calls)
+}
+
+/// Builds a call that makes another call for the signer's derivative account with this index; see
+/// [`AccountId::derivative`](taonet_primitives::AccountId::derivative).
+pub fn as_derivative(index: u16, call: Call) -> Call {
+    Call::new("Utility", "as_derivative", vec![("index", number(index)), ("call", call.into_value())])
 }
 
 /// Builds a call that runs another call as root. Sign it with the chain's sudo key.

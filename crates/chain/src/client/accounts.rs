@@ -7,6 +7,7 @@ use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, Alpha, Coldkey, Hotkey, NetUid};
 
 use super::Client;
+use super::state::PAGE;
 use super::subnets::number;
 use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
@@ -21,6 +22,31 @@ impl Client {
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
         let found: Option<AccountInfo> = self.value_at("balance", "System", "Account", &[key(account)], at).await?;
         Ok(found.map(|found| found.data).unwrap_or_default())
+    }
+
+    /// Returns the balances of accounts at one block, in their order; zero for unknown accounts. The read timeout applies
+    /// to each request for 512 accounts.
+    ///
+    /// # Errors
+    /// [`ChainError`] if the read fails.
+    pub async fn balances(&self, accounts: &[AccountId], at: At) -> Result<Vec<Balance>, ChainError> {
+        let (pallet, item) = ("System", "Account");
+        let opened = async {
+            let block = self.inner.hash(at).await?;
+            Ok((block, self.inner.runtime(block).await?))
+        };
+        let (block, runtime) = self.inner.rpc.in_time("balances", opened).await?;
+        let mut balances = Vec::with_capacity(accounts.len());
+        for part in accounts.chunks(PAGE) {
+            let keys = part.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
+            let keys = keys.collect::<Result<Vec<_>, _>>()?;
+            let values = self.inner.rpc.in_time("balances", self.inner.storage_batch(&keys, block)).await?;
+            for key in &keys {
+                let found: Option<AccountInfo> = runtime.storage_value(pallet, item, values.get(key))?;
+                balances.push(found.map(|found| found.data).unwrap_or_default());
+            }
+        }
+        Ok(balances)
     }
 
     /// Returns all stakes of a coldkey.

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
+use crate::runtime::Runtime;
 use crate::{At, Block, BlockHeader, ChainError, Event};
 
 /// A block header as returned by JSON-RPC.
@@ -119,7 +120,9 @@ impl Inner {
         }
     }
 
-    /// Reads the events of a block, decoded with the runtime of its parent block, which emitted them.
+    /// Reads the events of a block, decoded with the runtime of its parent block, which emitted them. Each block after
+    /// the genesis block has events, at least the result of the extrinsic that sets its time: without any, the node has
+    /// lost them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await
@@ -129,8 +132,17 @@ impl Inner {
         let is_genesis = *parent.as_bytes() == [0; 32];
         let runtime = self.runtime(if is_genesis { block } else { parent }).await?;
         let key = runtime.storage_key("System", "Events", &[])?;
-        let bytes = self.storage_bytes(&key, block).await?.unwrap_or_default();
-        if bytes.is_empty() { Ok(Vec::new()) } else { runtime.events(&bytes) }
+        let bytes = self.storage_bytes(&key, block).await?;
+        decode_events(&runtime, bytes.as_deref().unwrap_or_default(), (!is_genesis).then_some(block))
+    }
+}
+
+/// Decodes the value of `System.Events`, which is empty if it is unset: an error for a `block` after the genesis block.
+fn decode_events(runtime: &Runtime, bytes: &[u8], block: Option<BlockHash>) -> Result<Vec<Event>, ChainError> {
+    let events = if bytes.is_empty() { Vec::new() } else { runtime.events(bytes)? };
+    match block.filter(|_| events.is_empty()) {
+        Some(block) => Err(ChainError::NoEvents(block)),
+        None => Ok(events),
     }
 }
 
@@ -146,4 +158,23 @@ fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BlockNumb
     let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
     let number = u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16).map_err(D::Error::custom)?;
     Ok(BlockNumber::new(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vectors;
+
+    #[test]
+    fn missing_events_are_an_error_after_the_genesis_block() {
+        let Some(runtime) = vectors::runtime() else { return };
+        let block = BlockHash::from_bytes([7; 32]);
+        // Unset, and an empty list.
+        for bytes in [[].as_slice(), &[0]] {
+            assert_eq!(decode_events(runtime, bytes, None).unwrap(), []);
+            let error = decode_events(runtime, bytes, Some(block)).unwrap_err();
+            assert!(matches!(error, ChainError::NoEvents(found) if found == block), "{error:?}");
+            assert!(!error.is_retryable());
+        }
+    }
 }

@@ -4,7 +4,7 @@ use taonet_primitives::AccountId;
 
 use super::accounts::key;
 use super::{Client, HexBytes, hex_text};
-use crate::{At, BlockHeader, ChainError, StorageItem};
+use crate::{At, BlockHeader, ChainError, Event, StorageItem};
 
 /// Number of values per request: some have several MiB.
 const VALUES: usize = 8;
@@ -21,6 +21,15 @@ impl Client {
             Ok(self.inner.header(block).await?.details())
         };
         self.inner.rpc.in_time("header", read).await
+    }
+
+    /// Returns the events of the block with a header, as [`Chain::events`](crate::Chain::events) does, with one request
+    /// fewer.
+    ///
+    /// # Errors
+    /// [`ChainError::NoSuchBlock`], [`ChainError::NoEvents`], or another [`ChainError`] if the read fails.
+    pub async fn block_events(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
+        self.inner.rpc.in_time("events", self.inner.events_after(header.parent, header.block.hash)).await
     }
 
     /// Returns the nonce of an account's next extrinsic after a block, without the extrinsics in the pool; 0 for an

@@ -1,5 +1,6 @@
 //! `tao nineteen …`: the inference market.
 
+mod collect;
 mod database;
 mod demo;
 mod entry;
@@ -14,6 +15,7 @@ mod query;
 mod shared;
 mod tasks;
 mod tokenizers;
+mod topups;
 mod validator;
 mod weights;
 
@@ -28,6 +30,7 @@ use crate::input;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Collect(Box<collect::CollectArgs>),
     Demo(demo::DemoArgs),
     Entry(entry::EntryArgs),
     Explain(explain::ExplainArgs),
@@ -43,6 +46,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Collect(args) => collect::run(args, context),
         Command::Demo(args) => demo::run(args, context),
         Command::Entry(args) => entry::run(args, context),
         Command::Explain(args) => explain::run(args, context),

@@ -67,7 +67,7 @@ const HASH: &str = "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170
 const BLOCK: &str = "0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
 
 fn samples() -> Vec<Sample> {
-    tables().into_iter().chain(plain_tables()).chain(matrices()).chain(all_facts()).collect()
+    tables().into_iter().chain(nineteen_tables()).chain(plain_tables()).chain(matrices()).chain(all_facts()).collect()
 }
 
 #[rustfmt::skip]
@@ -80,12 +80,6 @@ fn tables() -> Vec<Sample> {
             ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
-        MARKET: ["good", "1", "0.412345", "0.412345", "1.0000", "1.0000", "1234.5", "123456", "0", "0"],
-            ["rate-limiting", "255", "0.000000", "0.000000", "–", "–", "–", "12", "12345", "123"];
-        API_KEYS: ["3e305921", "the application of a buyer", "1234567.890123", "600", "100", "1000000.000000", "llama-3-1-8b, proxy-flux", "active"],
-            ["fb7b6319", "", "0.000000", "–", "1", "–", "", "revoked"];
-        USAGE: ["2026-11-21", "3e305921", "chat-llama-3-1-70b", "123456", "12345678", "123456789", "1234567.890123"],
-            ["2026-11-20", "fb7b6319", "proxy-flux-schnell-text-to-image", "1", "0", "0", "0.000001"];
         PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
             [BOB, "0", "0", "–", "–", ""];
         PROOF_USER: ["groth16", "7 of 7", "other-circuit", "12.34", "123456", "20", "wrong_output, replayed_proof"],
@@ -175,6 +169,23 @@ fn tables() -> Vec<Sample> {
         INTERPRET_BENCHMARK: ["the-interview-at-the-harbour", "0.951", "21.4", "68.2", "81.0", "1.52", "1.61", "1.98", "0.214", ""],
             ["2", "0.000", "100.0", "0.0", "0.0", "–", "–", "–", "12.345", "wrong meaning, wrong speaking rate"],
             ["all", "0.476", "61.1", "37.8", "55.6", "1.52", "1.61", "1.98", "0.214", ""];
+    }
+    .into()
+}
+
+#[rustfmt::skip]
+fn nineteen_tables() -> Vec<Sample> {
+    samples! { table;
+        MARKET: ["good", "1", "0.412345", "0.412345", "1.0000", "1.0000", "1234.5", "123456", "0", "0"],
+            ["rate-limiting", "255", "0.000000", "0.000000", "–", "–", "–", "12", "12345", "123"];
+        API_KEYS: ["3e305921", "the application of a buyer", "1234567.890123", "600", "2000000", "100", "1000000.000000", "50000.000000", "llama-3-1-8b, proxy-flux", "2027-01-31T12:00:00Z", "active"],
+            ["fb7b6319", "", "0.000000", "–", "–", "1", "–", "–", "", "–", "revoked"];
+        USAGE: ["2026-11-21", "3e305921", "chat-llama-3-1-70b", "123456", "12345678", "123456789", "1234567.890123"],
+            ["2026-11-20", "fb7b6319", "proxy-flux-schnell-text-to-image", "1", "0", "0", "0.000001"];
+        INVOICE: ["chat-llama-3-1-70b", "123456", "12345678", "123456789", "1234567890123"],
+            ["proxy-flux-schnell-text-to-image", "1", "0", "0", "1"];
+        DEPOSITS: ["7654321", "123", "3e305921506d8872", "123456.789012345", "1234567890123", ALICE, BOB],
+            ["1", "0", "–", "0.1", "0", BOB, ALICE];
     }
     .into()
 }

@@ -13,6 +13,7 @@
 //!   them with every intermediate value;
 //! - [`MarketFile`] is the configuration file, reloaded at each period; [`VotesFeed`] replaces its task weights with
 //!   those that the validators vote for;
+//! - [`TopUpWatcher`] credits the TAO that buyers transfer, from finalized blocks;
 //! - [`synthetic`] generates test requests, with texts that the checking model writes ([`synthetic::Drafts`]).
 //!
 //! The loops for periods, checks and weights run concurrently:
@@ -67,6 +68,7 @@ mod report;
 mod schedule;
 mod scorer;
 pub mod synthetic;
+mod topups;
 mod votes;
 
 pub use controller::{ControlError, ControlSettings, Controller};
@@ -76,6 +78,7 @@ pub use nodes::{ChainNodes, NodeSource, NodesError};
 pub use references::References;
 pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{ScoreError, Scorer};
+pub use topups::{FinalizedBlocks, TopUpError, TopUpWatcher};
 pub use votes::{VotesError, VotesFeed};
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ pub(crate) async fn send_all(
                     weight: KeyWeight::default(),
                     is_collected: false,
                     relays_logprobs: false,
+                    max_wait: None,
                 };
                 read(&querier, request, &task).await;
             }

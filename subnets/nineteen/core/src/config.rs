@@ -3,14 +3,14 @@
 //! `tasks.toml` in this crate's directory is the default, with every field. An invalid file changes nothing: the error
 //! names the field, and the current configuration remains active.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::Seconds;
 
 use crate::period::PeriodProfile;
 use crate::scoring::ScoringProfile;
-use crate::task::{CheckingFunction, Generator, ServerKind, Task, TaskType};
+use crate::task::{CheckingFunction, Generator, ServerKind, Task, TaskName, TaskType};
 
 mod votes;
 
@@ -22,6 +22,8 @@ const REFERENCE_PERIOD: f64 = 1_800.0;
 const LONGEST_PERIOD: f64 = 86_400.0;
 /// Maximum number of tasks in a market.
 const MOST_TASKS: usize = 256;
+/// Maximum number of tasks of an alias.
+const MOST_OF_ALIAS: usize = 16;
 
 const DEFAULT: &str = include_str!("../tasks.toml");
 
@@ -41,6 +43,10 @@ pub struct MarketConfig {
     /// Multiplier of the part of each capacity that synthetic requests test: above 0, at most 1.
     #[serde(default = "whole")]
     pub capacity_to_score_multiplier: f64,
+    /// Further names of models for buyers. Each one stands for a list of tasks, of which the next one answers if one
+    /// cannot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<TaskName, Vec<TaskName>>,
     /// Tasks, in scoring order.
     pub tasks: Vec<Task>,
 }
@@ -124,6 +130,13 @@ impl MarketConfig {
         self.tasks.iter().find(|task| task.task.as_str() == name)
     }
 
+    /// Returns the tasks for which an alias stands, without disabled ones; `None` if there is no such alias. As in names of
+    /// tasks, buyers can write underscores.
+    pub fn alias(&self, name: &str) -> Option<impl Iterator<Item = &Task>> {
+        let names = self.aliases.get(name.replace('_', "-").as_str())?;
+        Some(names.iter().filter_map(move |name| self.task(name.as_str())).filter(|task| task.enabled))
+    }
+
     /// Returns the enabled tasks, which are offered to miners and scored.
     pub fn enabled(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().filter(|task| task.enabled)
@@ -142,6 +155,18 @@ impl MarketConfig {
             let path = || format!("tasks[{index}].task");
             check(names.insert(&task.task), path, &task.task, "name each task once")?;
             check_task(index, task)?;
+        }
+        let most = self.aliases.len();
+        check(most <= MOST_TASKS, || "aliases".into(), &format!("{most} aliases"), "use at most 256 aliases")?;
+        for (alias, tasks) in &self.aliases {
+            let path = || format!("aliases.{alias}");
+            let is_free = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
+            check(is_free, path, alias, "use a name that buyers use for no task, nor a short form of one")?;
+            let count = format!("{} tasks", tasks.len());
+            check((1..=MOST_OF_ALIAS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
+            for task in tasks {
+                check(names.contains(task), path, task, "use names of tasks in the file")?;
+            }
         }
         let sum: f64 = self.enabled().map(|task| task.weight).sum();
         check(

@@ -297,6 +297,19 @@ impl Task {
         self.orchestrator_server_config.load_model_config.get("tokenizer")?.as_str()
     }
 
+    /// Returns whether a buyer's `model` names the task: by its name, optionally with underscores, without the prefix `chat-`
+    /// or without the suffix for the route, or by the name of its model.
+    pub fn is_named(&self, model: &str) -> bool {
+        let (own, name) = (self.task.as_str(), model.replace('_', "-"));
+        let suffix = self.endpoint.path().replace('/', "-");
+        let is_model = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
+        own == name
+            || own.strip_prefix("chat-") == Some(name.as_str())
+            || own.strip_suffix(&suffix) == Some(name.as_str())
+            || is_model(&self.orchestrator_server_config.load_model_config)
+            || self.model_info.as_ref().is_some_and(is_model)
+    }
+
     /// Returns the public view of the task.
     pub fn public(&self) -> PublicTask {
         let model_config = self.model_info.clone().unwrap_or_else(|| {

@@ -24,8 +24,8 @@ impl Gateway {
         if self.0.store.is_shared() { self.release_abandoned().await } else { self.release(i64::MAX).await }
     }
 
-    /// Releases the credits and idempotency keys of abandoned requests every minute, until shutdown; then returns the
-    /// leased credits that no request holds.
+    /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that are nearly spent, every
+    /// minute until shutdown; then returns the leased credits that no request holds.
     pub async fn keep_books(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
@@ -34,6 +34,9 @@ impl Gateway {
             }
             if let Err(error) = self.release_abandoned().await {
                 tracing::error!(error = &error as &dyn std::error::Error, "failed to release abandoned requests");
+            }
+            if let Err(error) = self.warn_of_budgets().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to read the budgets of API keys");
             }
         }
     }

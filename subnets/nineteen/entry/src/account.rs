@@ -1,34 +1,66 @@
-//! A buyer's own API key: limits, credits and usage.
+//! A buyer's own API key: limits, credits, usage, invoices and top-ups.
 
-use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::json;
+use serde_json::{Value, json};
+use taonet_nineteen_store::{ApiKey, BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv};
+use taonet_primitives::BlockNumber;
 
+use crate::bill::today;
 use crate::{Gateway, GatewayError};
+
+/// Maximum number of transfers in one document.
+const PAGE: u32 = 100;
+
+impl Gateway {
+    /// Authenticates a request for a document of the own key, unless there are too many.
+    async fn reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+        let key = self.key(headers).await?;
+        self.0.rates.admit_read(&key, (self.0.clock)())?;
+        Ok(key)
+    }
+}
 
 /// Handler of `GET /v1/key`: name, limits and credits of the request's API key.
 pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+    let key = gateway.reader(&headers).await?;
+    let (_, today) = today(&gateway.0.clock);
+    let budgets = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
+    let budget =
+        |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
     let document = json!({
         "object": "key",
         "id": key.id,
         "name": key.terms.name,
         "balance": key.balance,
         "rate_per_minute": key.terms.rate_per_minute,
+        "tokens_per_minute": key.terms.tokens_per_minute,
         "models": key.terms.models,
         "monthly_budget": key.terms.monthly_budget,
+        "daily_budget": key.terms.daily_budget,
+        "budgets": budgets.iter().map(budget).collect::<Vec<_>>(),
         "weight": key.terms.weight,
         "created": key.created_ms / 1_000,
+        "expires": key.terms.expires_ms.map(|expires_ms| expires_ms / 1_000),
     });
     Ok(Json(document).into_response())
 }
 
 /// Handler of `GET /v1/usage`: usage of the request's API key by day and model.
-pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
-    let key = gateway.key(&headers).await?;
+pub(crate) async fn usage(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let key = gateway.reader(&headers).await?;
+    let format = Format::of(&uri)?;
     let rows = gateway.0.store.usage(Some(&key.id)).await?;
-    let row = |row: taonet_nineteen_store::UsageRow| {
+    if format == Format::Csv {
+        return Ok(csv("usage.csv", usage_csv(&rows)));
+    }
+    let row = |row: UsageRow| {
         json!({
             "day": row.day,
             "model": row.model,
@@ -40,4 +72,109 @@ pub(crate) async fn usage(State(gateway): State<Gateway>, headers: HeaderMap) ->
     };
     let data: Vec<_> = rows.into_iter().map(row).collect();
     Ok(Json(json!({"object": "list", "data": data})).into_response())
+}
+
+/// Handler of `GET /v1/invoices/{month}`: what the request's API key has used and received in a month.
+pub(crate) async fn invoice(
+    State(gateway): State<Gateway>,
+    Path(month): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let key = gateway.reader(&headers).await?;
+    let format = Format::of(&uri)?;
+    let month: Month = month.parse().map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
+    let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::Key)?;
+    if format == Format::Csv {
+        return Ok(csv(&format!("invoice-{month}.csv"), invoice.to_csv()));
+    }
+    // The reasons of grants are the operator's notes.
+    let grant = |grant: &InvoiceGrant| json!({"credits": grant.credits, "granted": grant.granted_ms / 1_000});
+    let document = json!({
+        "object": "invoice",
+        "key_id": invoice.key_id,
+        "name": invoice.name,
+        "month": invoice.month,
+        "lines": invoice.lines,
+        "charged": invoice.charged,
+        "grants": invoice.grants.iter().map(grant).collect::<Vec<_>>(),
+        "deposits": invoice.deposits.iter().map(deposit_document).collect::<Vec<_>>(),
+    });
+    Ok(Json(document).into_response())
+}
+
+/// Format of a document, in the parameter `format` of the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Json,
+    Csv,
+}
+
+impl Format {
+    fn of(uri: &Uri) -> Result<Self, GatewayError> {
+        match parameter(uri, "format") {
+            None | Some("json") => Ok(Self::Json),
+            Some("csv") => Ok(Self::Csv),
+            Some(_) => Err(GatewayError::field("format", "format must be json or csv")),
+        }
+    }
+}
+
+/// Returns the value of a parameter of the URL.
+fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let parameters = uri.query().unwrap_or_default().split('&');
+    parameters.filter_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('=')).next_back()
+}
+
+/// Reads the block and the event before which transfers are listed, such as `7654321-12`.
+fn before(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
+    let Some(value) = parameter(uri, "before") else { return Ok(None) };
+    let position = value.split_once('-').and_then(|(block, event)| Some((block.parse().ok()?, event.parse().ok()?)));
+    let position: (u32, u32) =
+        position.ok_or_else(|| GatewayError::field("before", "before must be BLOCK-EVENT, such as 7654321-12"))?;
+    Ok(Some((BlockNumber::new(position.0), position.1)))
+}
+
+/// Returns a CSV document as a download.
+fn csv(name: &str, text: String) -> Response {
+    let disposition = format!("attachment; filename=\"{name}\"");
+    ([(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)], text).into_response()
+}
+
+/// Describes a transfer to the buyer.
+fn deposit_document(deposit: &Deposit) -> Value {
+    json!({
+        "block": deposit.block,
+        "block_hash": deposit.block_hash,
+        "event": deposit.event,
+        "from": deposit.from,
+        "amount_rao": deposit.amount_rao,
+        "credits": deposit.credits,
+        "recorded": deposit.recorded_ms / 1_000,
+    })
+}
+
+/// Handler of `GET /v1/topup`: address to which TAO for the request's API key is sent, price, and the newest transfers.
+pub(crate) async fn topup(
+    State(gateway): State<Gateway>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, GatewayError> {
+    let key = gateway.reader(&headers).await?;
+    let before = before(&uri)?;
+    let store = &gateway.0.store;
+    let topups = store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
+    let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?.address;
+    let mut deposits = store.latest_deposits(&key.id, before, PAGE.saturating_add(1)).await?;
+    let has_more = deposits.len() > PAGE as usize;
+    deposits.truncate(PAGE as usize);
+    let document = json!({
+        "object": "topup",
+        "address": address,
+        "rao_per_credit": topups.terms.rao_per_credit,
+        "balance": key.balance,
+        "deposits": deposits.iter().map(deposit_document).collect::<Vec<_>>(),
+        "has_more": has_more,
+    });
+    Ok(Json(document).into_response())
 }

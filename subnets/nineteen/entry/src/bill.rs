@@ -10,6 +10,7 @@ use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
 use crate::meter::TokenMeter;
+use crate::rates::TokenReservation;
 
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the background.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -50,6 +51,7 @@ pub(crate) struct Bill {
     meters: Vec<TokenMeter>,
     request_id: String,
     usage: Option<Usage>,
+    tokens: Option<TokenReservation>,
 }
 
 impl Bill {
@@ -64,20 +66,34 @@ impl Bill {
         let request_id = uuid::Uuid::new_v4().simple().to_string();
         let needed = tariff.cost(input_tokens, most_output);
         let (now_ms, day) = today(clock);
-        let month = day.get(..7).unwrap_or(&day).to_owned();
-        match store.hold(key, &request_id, needed, &month, now_ms).await? {
+        match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => return Err(GatewayError::Credits { needed, has: balance }),
-            Err(HoldRefusal::Budget { left }) => return Err(GatewayError::Budget { needed, left }),
+            Err(HoldRefusal::Budget { left, period }) => return Err(GatewayError::Budget { needed, left, period }),
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());
-        Ok(Self { store, clock, tariff, delivered: false, meters: Vec::new(), request_id, usage: Some(usage) })
+        Ok(Self {
+            store,
+            clock,
+            tariff,
+            delivered: false,
+            meters: Vec::new(),
+            request_id,
+            usage: Some(usage),
+            tokens: None,
+        })
     }
 
     /// Sets the counters of an answer's tokens, one per choice.
     pub(crate) fn with_meters(mut self, meters: Vec<TokenMeter>) -> Self {
         self.meters = meters;
+        self
+    }
+
+    /// Sets the tokens that the request has reserved, of which the unused ones are returned with the charge.
+    pub(crate) fn with_tokens(mut self, tokens: Option<TokenReservation>) -> Self {
+        self.tokens = tokens;
         self
     }
 
@@ -127,7 +143,8 @@ impl Bill {
     /// in the background.
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
-            let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage);
+            let tokens = self.take_tokens(&usage);
+            let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage, tokens);
             let _charged_or_continuing = tokio::time::timeout(SETTLE, tokio::spawn(charge)).await;
         }
     }
@@ -141,20 +158,31 @@ impl Bill {
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
         Some(usage)
     }
+
+    /// Takes the reservation of tokens, with the tokens that were used.
+    fn take_tokens(&mut self, usage: &Usage) -> Option<(TokenReservation, u64)> {
+        let used = if self.delivered { usage.input_tokens.saturating_add(usage.output_tokens) } else { 0 };
+        self.tokens.take().map(|reservation| (reservation, used))
+    }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
         let Some(usage) = self.take() else { return };
+        let tokens = self.take_tokens(&usage);
         let (store, clock) = (self.store.clone(), self.clock.clone());
         // Without a runtime, the next start releases the credits.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage));
+            runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage, tokens));
         }
     }
 }
 
-async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
+/// Returns unused tokens to the window of the key, then charges the usage.
+async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage, tokens: Option<(TokenReservation, u64)>) {
+    if let Some((reservation, used)) = tokens {
+        reservation.settle(used).await;
+    }
     let (began, mut retries) = (Instant::now(), 0_u32);
     // A retry is safe: the transaction that charges the request also deletes its hold.
     while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {

@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 
 /// Response headers that scripts may read.
 const EXPOSED: &str = "retry-after, x-request-id, request-id, idempotency-replayed, x-ratelimit-limit-requests, \
-                       x-ratelimit-remaining-requests, x-ratelimit-reset-requests";
+                       x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
+                       x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-taonet-budget-warning";
 /// Time in seconds for which browsers store the answer to a preflight request; most limit it further.
 const MAX_AGE: &str = "86400";
 

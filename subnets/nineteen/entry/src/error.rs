@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
+use taonet_nineteen_store::BudgetPeriod;
 
 /// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
 const LIMITED: Duration = Duration::from_secs(5);
@@ -20,6 +21,9 @@ pub enum GatewayError {
     /// The API key was revoked.
     #[error("the API key was revoked")]
     Revoked,
+    /// The API key has expired.
+    #[error("the API key has expired; hint: ask the operator for a new one")]
+    Expired,
     /// The API key may not use the model.
     #[error("the API key may not use model {0:?}")]
     Forbidden(String),
@@ -76,6 +80,32 @@ pub enum GatewayError {
         /// Time until the next request is admitted.
         retry: Duration,
     },
+    /// The request's tokens exceed what remains of the API key's limit.
+    #[error(
+        "the request counts with {needed} tokens, its own and max_tokens, but only {left} of the API key's limit of {limit} \
+         tokens per minute remain; hint: lower max_tokens, or retry later"
+    )]
+    TokenRate {
+        /// Tokens of the request and of the longest answer.
+        needed: u64,
+        /// Remaining tokens.
+        left: u64,
+        /// Maximum tokens per minute.
+        limit: u32,
+        /// Time until the request is admitted.
+        retry: Duration,
+    },
+    /// The request alone exceeds the API key's limit of tokens.
+    #[error(
+        "the request counts with {needed} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
+         minute; hint: lower max_tokens, or shorten the request"
+    )]
+    TokenLimit {
+        /// Tokens of the request and of the longest answer.
+        needed: u64,
+        /// Maximum tokens per minute.
+        limit: u32,
+    },
     /// The API key has too few credits.
     #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
     Credits {
@@ -84,13 +114,17 @@ pub enum GatewayError {
         /// Available credits of the key.
         has: i64,
     },
-    /// The request exceeds the key's monthly budget.
-    #[error("the request may cost {needed} credits, but only {left} remain in the API key's budget for this month")]
+    /// The request exceeds the key's budget of the month or of the day.
+    #[error(
+        "the request may cost {needed} credits, but only {left} remain in the API key's budget for this {period} (UTC)"
+    )]
     Budget {
         /// Maximum cost of the request, in credits.
         needed: i64,
         /// Remaining budget, in credits.
         left: i64,
+        /// Period of the budget.
+        period: BudgetPeriod,
     },
     /// No miner has remaining capacity for the model.
     #[error("no miner has remaining capacity for {0:?}; hint: retry later")]
@@ -107,9 +141,15 @@ pub enum GatewayError {
     /// All attempts failed.
     #[error("no miner answered; hint: retry the request")]
     NoAnswer,
+    /// Miners failed at the request, which may be the cause.
+    #[error("the miners failed at the request; hint: retry it, or change it")]
+    MinersFailed,
     /// The answer was interrupted.
     #[error("the answer was interrupted; hint: retry the request")]
     Interrupted,
+    /// The validator sells no credits for TAO.
+    #[error("credits cannot be bought with TAO here; hint: ask the operator for credits")]
+    NoTopUps,
     /// The route does not exist.
     #[error("the route does not exist; hint: GET /openapi.json describes the API")]
     Route,
@@ -133,6 +173,7 @@ impl GatewayError {
         match self {
             Self::Key => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
             Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
+            Self::Expired => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
             Self::Field { .. } | Self::Body(_) | Self::Incomplete => (StatusCode::BAD_REQUEST, INVALID, None),
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
@@ -142,16 +183,21 @@ impl GatewayError {
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
             Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
             Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
+            Self::NoTopUps => (StatusCode::NOT_FOUND, INVALID, Some("topup_unavailable")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
-            Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
+            Self::Rate { .. } | Self::TokenRate { .. } | Self::TokenLimit { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
+            }
             Self::Credits { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota")),
             Self::Budget { .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded")),
             Self::NoCapacity(_) | Self::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
             }
             Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
-            Self::NoAnswer | Self::Interrupted => (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer")),
+            Self::NoAnswer | Self::MinersFailed | Self::Interrupted => {
+                (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer"))
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "server_error", None),
         }
     }
@@ -179,7 +225,7 @@ impl IntoResponse for GatewayError {
         let mut response = (self.status(), Json(self.document())).into_response();
         let retry = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::Rate { retry, .. } | Self::Busy { retry } => {
+            Self::Rate { retry, .. } | Self::TokenRate { retry, .. } | Self::Busy { retry } => {
                 Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
@@ -205,6 +251,7 @@ impl From<QueryError> for GatewayError {
             QueryError::Limited(_) => Self::Busy { retry: LIMITED },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
             QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
+            QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
                 let message = format!("the model's embeddings have {dimensions} dimensions; hint: omit dimensions");
                 Self::field("dimensions", message)

@@ -10,6 +10,9 @@
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
 //! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
+//! | `GET /v1/invoices/{month}` | usage, grants and transfers of the request's API key in a month |
+//! | `GET /usage` | page with the usage of an API key |
+//! | `GET /v1/topup` | deposit address for TAO, price and transfers of the request's API key |
 //! | `GET /openapi.json` | the OpenAPI document |
 //! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
@@ -48,8 +51,8 @@
 //!
 //! Web pages of any origin may call all routes (CORS), since requests are authenticated by the API key alone.
 //!
-//! The gateway keeps no conversations and sells no credits: an operator grants them with `tao nineteen keys`. It serves
-//! plain HTTP; use a proxy for TLS.
+//! The gateway keeps no conversations. An operator grants credits with `tao nineteen keys`, or the validator's process
+//! credits transfers of TAO. The gateway serves plain HTTP; use a proxy for TLS.
 //!
 //! With the feature `testing`, `testing` has the parsers of requests for fuzz targets.
 //!
@@ -64,11 +67,13 @@ mod abandoned;
 mod account;
 mod answer;
 mod bill;
+mod budget_warnings;
 mod cors;
 mod delivery;
 mod download;
 mod embedding;
 mod error;
+mod fallback;
 mod image;
 mod items;
 mod messages;
@@ -89,6 +94,7 @@ pub mod testing;
 mod tokenizer;
 mod translation;
 mod usage;
+mod usage_page;
 mod vision;
 
 pub use error::GatewayError;

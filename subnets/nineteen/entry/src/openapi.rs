@@ -64,7 +64,7 @@ const fn sold(
 /// HTTP statuses of errors, with their descriptions.
 const REFUSALS: [(&str, &str); 12] = [
     ("400", "A field is invalid; `error.param` names it"),
-    ("401", "The API key is missing, unknown or revoked"),
+    ("401", "The API key is missing, unknown, expired or revoked"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "The model does not exist"),
     ("408", "The request body did not arrive in time"),
@@ -73,7 +73,7 @@ const REFUSALS: [(&str, &str); 12] = [
     ("422", "An image cannot be downloaded, or the Idempotency-Key was used for a different request"),
     (
         "429",
-        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or its monthly budget is exhausted",
+        "The API key exceeds its rate limit; with `error.type` insufficient_quota, it has too few credits, or a budget is exhausted",
     ),
     ("500", "Internal error"),
     ("502", "No miner answered"),
@@ -82,7 +82,7 @@ const REFUSALS: [(&str, &str); 12] = [
 
 /// The same of routes in Anthropic's format, as far as they differ. They have no 503.
 const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
-    ("402", "The API key has too few credits, or its monthly budget is exhausted"),
+    ("402", "The API key has too few credits, or a budget is exhausted"),
     ("429", "The API key exceeds its rate limit"),
     ("529", "No miner has remaining capacity"),
 ];
@@ -117,12 +117,44 @@ pub(crate) fn api() -> OpenApi {
     let own = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
             .securities(Some(either_key()))
-            .response("401", refusal("The API key is missing, unknown or revoked", "Error"))
+            .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
+            .response("429", refusal("More than 120 requests for documents of the key in a minute", "Error"))
             .response("500", refusal("Internal error", "Error"))
     };
+    let format = ParameterBuilder::new()
+        .name("format")
+        .parameter_in(ParameterIn::Query)
+        .schema(Some(schemas::document_format()))
+        .build();
+    // Documents of the own key that are also available as CSV.
+    let tabular = |id: &str, summary: &str, schema: &str| {
+        let ok = ResponseBuilder::new().description("OK");
+        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
+        own(id, summary, schema)
+            .parameter(format.clone())
+            .response("200", ok)
+            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+    };
+    let month = ParameterBuilder::new()
+        .name("month")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None)));
+    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice").parameter(month);
+    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
+    let before = ParameterBuilder::new()
+        .name("before")
+        .parameter_in(ParameterIn::Query)
+        .schema(Some(schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None)));
+    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+        .parameter(before)
+        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
     paths = paths
+        .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
         .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
-        .path("/v1/usage", PathItem::new(HttpMethod::Get, own("usage", "Usage of the request's API key", "UsageList")))
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
+        .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));
@@ -159,6 +191,10 @@ fn operation(sold: &Sold) -> OperationBuilder {
         ("x-ratelimit-limit-requests", "Maximum number of requests per minute"),
         ("x-ratelimit-remaining-requests", "Number of requests that remain before the limit"),
         ("x-ratelimit-reset-requests", "Time until the limit is fully available again, such as `12s`"),
+        ("x-ratelimit-limit-tokens", "Maximum number of tokens per minute, if the API key has such a limit"),
+        ("x-ratelimit-remaining-tokens", "Number of tokens that remain before the limit"),
+        ("x-ratelimit-reset-tokens", "Time until the limit of tokens is fully available again, such as `12s`"),
+        ("x-taonet-budget-warning", "Budgets of the API key of which 80 % and more are spent, such as `day 83%`"),
     ] {
         answer =
             answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());

@@ -1,12 +1,12 @@
 //! Rate limits of API keys.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_http::{RateLimit, SlidingWindow};
-use taonet_nineteen_store::{ApiKey, Store};
+use taonet_nineteen_store::{ApiKey, Store, TokenUsage};
 use taonet_service::unix_time;
 
 use crate::GatewayError;
@@ -14,10 +14,32 @@ use crate::GatewayError;
 /// Length of the rate limits' window.
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// Maximum requests per minute and key for documents of the key, such as its usage. They do not count as the key's requests.
+const READS: u32 = 120;
+
+/// Requests of API keys in the last minute.
+type Windows = Mutex<HashMap<String, Arc<SlidingWindow<()>>>>;
+
 /// Rate limiter of API keys. A shared database counts the requests of all gateways; with SQLite, this process counts
 /// them in memory.
 #[derive(Default)]
-pub(crate) struct Rates(Mutex<HashMap<String, Arc<SlidingWindow<()>>>>);
+pub(crate) struct Rates {
+    requests: Windows,
+    /// Requests for documents at this process.
+    reads: Windows,
+    /// Usage of the limits of tokens after the last request of each key at this process.
+    tokens: Mutex<HashMap<String, TokenUsage>>,
+}
+
+/// Tokens that a request has reserved in the window of its API key. Dropping it returns them.
+#[derive(Debug)]
+pub(crate) struct TokenReservation {
+    store: Store,
+    key: String,
+    tokens: u64,
+    /// Second of the Unix time in which the tokens count.
+    second: i64,
+}
 
 /// Usage of an API key's rate limit.
 #[derive(Debug, Clone, Copy)]
@@ -48,30 +70,110 @@ impl Rates {
 
     fn admit_here(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
-        let window = {
-            let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let window = rates.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
-            if window.limit() != limit {
-                *window = Arc::new(SlidingWindow::new(limit));
-            }
-            Arc::clone(window)
-        };
+        let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
         let admitted = admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
         let (left, reset) = window.left((), now);
         (Standing { limit: limit.requests, left, reset }, admitted)
     }
+
+    /// Admits or rejects a request for a document of the own key.
+    pub(crate) fn admit_read(&self, key: &ApiKey, now: SystemTime) -> Result<(), GatewayError> {
+        let window = window(&self.reads, key, RateLimit { requests: READS, window: MINUTE });
+        window.admit((), now).map_err(|retry| GatewayError::Rate { limit: READS, retry })
+    }
+
+    /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.
+    pub(crate) async fn reserve_tokens(
+        &self,
+        store: &Store,
+        key: &ApiKey,
+        tokens: u64,
+        now: SystemTime,
+    ) -> Result<Option<TokenReservation>, GatewayError> {
+        let Some(limit) = key.terms.tokens_per_minute else { return Ok(None) };
+        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
+        let is_too_large = tokens > u64::from(limit);
+        // Without tokens, for the usage of the limit, which the response has in any case.
+        let usage = store.reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms).await?;
+        self.tokens().insert(key.id.clone(), usage);
+        if is_too_large {
+            return Err(GatewayError::TokenLimit { needed: tokens, limit });
+        }
+        let TokenUsage { is_admitted, left, retry, second, .. } = usage;
+        if !is_admitted {
+            return Err(GatewayError::TokenRate { needed: tokens, left, limit, retry });
+        }
+        Ok(Some(TokenReservation { store: store.clone(), key: key.id.clone(), tokens, second }))
+    }
+
+    /// Writes the usage of the key's limit of tokens, if it has one, to the headers of OpenAI's API.
+    pub(crate) fn write_tokens(&self, key: &ApiKey, headers: &mut HeaderMap) {
+        let Some(limit) = key.terms.tokens_per_minute else { return };
+        let Some(TokenUsage { left, reset, .. }) = self.tokens().get(&key.id).copied() else { return };
+        for (name, value) in [
+            ("x-ratelimit-limit-tokens", HeaderValue::from(limit)),
+            ("x-ratelimit-remaining-tokens", HeaderValue::from(left)),
+            ("x-ratelimit-reset-tokens", seconds(reset)),
+        ] {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, HashMap<String, TokenUsage>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TokenReservation {
+    /// Returns the tokens that the request has not used.
+    pub(crate) async fn settle(mut self, used: u64) {
+        let unused = std::mem::take(&mut self.tokens).saturating_sub(used);
+        return_tokens(&self.store, &self.key, self.second, unused).await;
+    }
+}
+
+impl Drop for TokenReservation {
+    fn drop(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        // Without a runtime, the tokens leave the window later.
+        if let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| tokens > 0) {
+            let (store, key, second) = (self.store.clone(), std::mem::take(&mut self.key), self.second);
+            runtime.spawn(async move { return_tokens(&store, &key, second, tokens).await });
+        }
+    }
+}
+
+/// Returns unused tokens to the window of a key. If the database is unavailable, they leave the window later.
+async fn return_tokens(store: &Store, key: &str, second: i64, tokens: u64) {
+    if let Err(error) = store.return_tokens(key, second, tokens).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, key, "unused tokens are not returned");
+    }
+}
+
+/// Returns the window of a key, which is empty after a change of the limit.
+fn window(windows: &Windows, key: &ApiKey, limit: RateLimit) -> Arc<SlidingWindow<()>> {
+    let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
+    let window = windows.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
+    if window.limit() != limit {
+        *window = Arc::new(SlidingWindow::new(limit));
+    }
+    Arc::clone(window)
+}
+
+/// Formats a duration for the rate limit headers, rounded up.
+fn seconds(duration: Duration) -> HeaderValue {
+    let text = format!("{}s", duration.as_millis().div_ceil(1_000));
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("60s"))
 }
 
 impl Standing {
     /// Writes the usage to the rate limit headers of OpenAI's API.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
-        let reset = format!("{}s", self.reset.as_millis().div_ceil(1_000));
-        let reset = HeaderValue::try_from(reset).unwrap_or(HeaderValue::from_static("60s"));
         for (name, value) in [
             ("x-ratelimit-limit-requests", HeaderValue::from(self.limit)),
             ("x-ratelimit-remaining-requests", HeaderValue::from(self.left)),
-            ("x-ratelimit-reset-requests", reset),
+            ("x-ratelimit-reset-requests", seconds(self.reset)),
         ] {
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -13,22 +13,24 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_http::{WholeBodies, count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
-use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
+use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 use tokio::sync::Semaphore;
 
 use crate::bill::today;
+use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
+use crate::fallback::{RoutePreference, Speeds};
 use crate::image::ImageRequest;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
 use crate::tokenizer::Tokenizers;
-use crate::{GatewayError, account, cors, messages, openapi, responses, status};
+use crate::{GatewayError, account, cors, messages, openapi, responses, status, usage_page};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -46,6 +48,7 @@ const LONGEST_ID: usize = 128;
 /// Registers the help texts of the gateway's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
+    budget_warnings::describe();
 }
 
 /// OpenAI-compatible gateway for buyers. Clones share state.
@@ -58,10 +61,12 @@ pub(crate) struct Inner {
     pub(crate) market: MarketFile,
     pub(crate) clock: Clock,
     pub(crate) tokenizers: Tokenizers,
+    pub(crate) budget_warnings: BudgetWarnings,
+    pub(crate) rates: Rates,
+    pub(crate) speeds: Speeds,
     /// One permit per request whose images are being downloaded.
     pub(crate) downloading: Semaphore,
     bodies: WholeBodies,
-    rates: Rates,
 }
 
 /// Type of request that a route serves.
@@ -83,10 +88,18 @@ enum Product {
 impl Gateway {
     /// Creates a gateway that sends buyers' requests to miners through `queries`.
     pub fn new(store: Store, queries: impl Into<Queries>, market: MarketFile, clock: Clock) -> Self {
-        let (queries, tokenizers, rates) = (queries.into(), Tokenizers::default(), Rates::default());
-        let bodies = WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES);
-        let downloading = Semaphore::new(DOWNLOADING);
-        Self(Arc::new(Inner { store, queries, market, clock, tokenizers, downloading, bodies, rates }))
+        Self(Arc::new(Inner {
+            store,
+            queries: queries.into(),
+            market,
+            clock,
+            tokenizers: Tokenizers::default(),
+            budget_warnings: BudgetWarnings::default(),
+            rates: Rates::default(),
+            speeds: Speeds::default(),
+            downloading: Semaphore::new(DOWNLOADING),
+            bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
+        }))
     }
 
     /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are not on this machine:
@@ -126,10 +139,14 @@ impl Gateway {
             .route("/v1/models/{id}", get(model))
             .route("/v1/key", get(account::key))
             .route("/v1/usage", get(account::usage))
+            .route("/v1/topup", get(account::topup))
+            .route("/v1/invoices/{month}", get(account::invoice))
             .route("/openapi.json", get(openapi::document))
             .route("/", get(status::page))
             .route("/status", get(status::page))
             .route("/status.json", get(status::document))
+            .route("/usage", get(usage_page::page))
+            .route("/usage.js", get(usage_page::script))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
             .method_not_allowed_fallback(|| async { GatewayError::Method })
@@ -148,6 +165,9 @@ impl Gateway {
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);
+        }
+        if key.terms.expires_ms.is_some() && key.is_expired(today(&self.0.clock).0) {
+            return Err(GatewayError::Expired);
         }
         Ok(key)
     }
@@ -174,6 +194,8 @@ impl Gateway {
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
         standing.write(response.headers_mut());
+        self.0.rates.write_tokens(&key, response.headers_mut());
+        self.0.budget_warnings.write(&key.id, response.headers_mut());
         response
     }
 
@@ -187,25 +209,36 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let (now_ms, _) = today(&self.0.clock);
         match Once::begin(&self.0.store, &key.id, headers, (path, body), now_ms).await? {
-            Begun::Unnamed => self.answer(key, body, product).await,
+            Begun::Unnamed => self.answer(key, headers, body, product).await,
             Begun::Replayed(response) => Ok(response),
-            Begun::New(once) => Ok(once.keep(self.answer(key, body, product).await?).await),
+            Begun::New(once) => Ok(once.keep(self.answer(key, headers, body, product).await?).await),
         }
     }
 
-    async fn answer(&self, key: &ApiKey, body: &[u8], product: Product) -> Result<Response, GatewayError> {
+    async fn answer(
+        &self,
+        key: &ApiKey,
+        headers: &HeaderMap,
+        body: &[u8],
+        product: Product,
+    ) -> Result<Response, GatewayError> {
+        let preference = RoutePreference::of(headers)?;
         match product {
-            Product::Chat => self.text(key, TextRequest::chat(body)?, Endpoint::Chat, Protocol::Completions).await,
+            Product::Chat => {
+                let request = TextRequest::chat(body)?;
+                self.text(key, request, Endpoint::Chat, Protocol::Completions, preference).await
+            }
             Product::Completion => {
-                self.text(key, TextRequest::completion(body)?, Endpoint::Completions, Protocol::Completions).await
+                let request = TextRequest::completion(body)?;
+                self.text(key, request, Endpoint::Completions, Protocol::Completions, preference).await
             }
             Product::Response => {
                 let (request, echo) = responses::parse(body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo)).await
+                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo), preference).await
             }
             Product::Message => {
                 let (request, options) = messages::parse(body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Messages(options)).await
+                self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference).await
             }
             Product::TokenCount => self.token_count(key, &messages::parse_count(body)?),
             Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
@@ -227,16 +260,31 @@ fn model_document(task: &Task) -> Value {
     })
 }
 
+/// Describes an alias; returns `None` if none of its tasks is enabled.
+fn alias_document(config: &MarketConfig, alias: &str) -> Option<Value> {
+    let tasks: Vec<_> = config.alias(alias)?.collect();
+    let first = tasks.first()?;
+    Some(json!({
+        "id": alias,
+        "object": "model",
+        "created": 0,
+        "owned_by": "nineteen",
+        "endpoint": first.endpoint,
+        "models": tasks.iter().map(|task| &task.task).collect::<Vec<_>>(),
+    }))
+}
+
 async fn models(State(gateway): State<Gateway>) -> Response {
     let config = gateway.0.market.current();
-    let data: Vec<_> = config.enabled().map(model_document).collect();
+    let aliases = config.aliases.keys().filter_map(|alias| alias_document(&config, alias.as_str()));
+    let data: Vec<_> = config.enabled().map(model_document).chain(aliases).collect();
     Json(json!({"object": "list", "data": data})).into_response()
 }
 
 async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     let config = gateway.0.market.current();
     let found = config.enabled().find(|task| task.task.as_str() == id).map(model_document);
-    match found {
+    match found.or_else(|| alias_document(&config, &id)) {
         Some(document) => Json(document).into_response(),
         None => GatewayError::Model(id.chars().take(100).collect()).into_response(),
     }

@@ -1,7 +1,9 @@
 //! Handling of a buyer's request: selects the task, reserves credits, queries miners and bills the answer.
 
+use std::time::{Duration, Instant};
+
 use axum::response::{IntoResponse as _, Json, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
@@ -12,12 +14,14 @@ use crate::answer::{Head, stream, whole};
 use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
+use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
 use crate::image::ImageRequest;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
 use crate::request::{MOST_TOKENS, TextRequest};
 use crate::responses::{self, Echo};
+use crate::routes::Inner;
 use crate::usage::{input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
@@ -29,8 +33,11 @@ const MAX_DEFAULT_TOKENS: u64 = 4_096;
 const MIN_DEFAULT_TOKENS: u64 = 16;
 /// The same number if the length of the model's context is unknown. Tests have as many, so miners must support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
-/// Minimum number of tokens for which a key's credits must pay if a request sets no `max_tokens`.
+/// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must suffice, if a request sets no
+/// `max_tokens`.
 const FEWEST_AFFORDABLE: u64 = 16;
+/// Maximum number of attempts to reserve tokens and credits for a request without `max_tokens`, each with fewer tokens.
+const BILL_ATTEMPTS: usize = 4;
 /// Tokens that a chat template adds to each message, and to the conversation, at most.
 const TEMPLATE_TOKENS: u64 = 32;
 
@@ -46,33 +53,42 @@ pub(crate) enum Protocol {
 
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
-    /// `chat-` or without the suffix for the route) and the name of the task's model. Without `model`, returns the
-    /// first task of the route.
-    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
+    /// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
+    /// first task. Without `model`, returns the first task of the route.
+    pub(crate) fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
-        let suffix = endpoint.path().replace('/', "-");
-        let name = model.map(|model| model.replace('_', "-"));
-        let is_meant = |task: &&Task| {
-            let (Some(model), Some(name)) = (model, name.as_deref()) else { return true };
-            let own = task.task.as_str();
-            let repository = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
-            own == name
-                || own.strip_prefix("chat-") == Some(name)
-                || own.strip_suffix(&suffix) == Some(name)
-                || repository(&task.orchestrator_server_config.load_model_config)
-                || task.model_info.as_ref().is_some_and(repository)
-        };
-        let found = config.enabled().filter(|task| task.endpoint == endpoint).find(is_meant).cloned();
+        // Without fallbacks: embeddings and images of two models differ.
+        if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
+            return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
+        }
+        let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
         let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
-        let task = found.ok_or_else(unknown)?;
-        if key.terms.models.as_ref().is_some_and(|models| !models.contains(&task.task)) {
+        let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
+        if !may_use(key, &task) {
             return Err(GatewayError::Forbidden(task.task.to_string()));
         }
         Ok(task)
     }
 
+    /// Reserves the tokens of a request, and its maximum cost.
     async fn bill(&self, key: &ApiKey, task: &Task, tariff: Tariff, most: (u64, u64)) -> Result<Bill, GatewayError> {
-        Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
+        let Inner { store, clock, rates, .. } = &*self.0;
+        let tokens = match tariff {
+            Tariff::Text(_) | Tariff::Embedding(_) => {
+                rates.reserve_tokens(store, key, most.0.saturating_add(most.1), clock()).await?
+            }
+            // Denoising steps are no tokens.
+            Tariff::Image(_) => None,
+        };
+        match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
+            Ok(bill) => Ok(bill.with_tokens(tokens)),
+            Err(error) => {
+                if let Some(tokens) = tokens {
+                    tokens.settle(0).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Queries miners for the answer to each request. Before it returns an error, it settles the bill, which releases the
@@ -87,21 +103,59 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request in the format of a protocol.
+    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks one after the other,
+    /// until one answers.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
         request: TextRequest,
         endpoint: Endpoint,
         protocol: Protocol,
+        preference: RoutePreference,
     ) -> Result<Response, GatewayError> {
-        let task = self.task(key, Some(&request.model), endpoint)?;
+        let mut candidates = self.candidates(key, &request, endpoint, preference)?.into_iter().peekable();
+        let (streams, mut request) = (request.streams, Some(request));
+        let (head, replies, bill) = loop {
+            let Some(task) = candidates.next() else { return Err(GatewayError::NoAnswer) };
+            let is_last = candidates.peek().is_none();
+            // The last task gets the request itself, which may have several MiB.
+            let attempt = if is_last { request.take() } else { request.clone() };
+            let Some(attempt) = attempt else { return Err(GatewayError::NoAnswer) };
+            let max_wait = (!is_last).then_some(FALLBACK_WAIT);
+            match self.ask_text(key, &task, attempt, endpoint, &protocol, max_wait).await {
+                Ok(answer) => break answer,
+                Err(error) if !is_last && error.depends_on_model() => {
+                    tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        match (protocol, streams) {
+            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
+            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
+            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
+            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
+            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
+            (Protocol::Completions, false) => whole(&head, replies, bill).await,
+        }
+    }
+
+    /// Queries the miners of a task for a text, after its maximum cost is reserved.
+    async fn ask_text(
+        &self,
+        key: &ApiKey,
+        task: &Task,
+        request: TextRequest,
+        endpoint: Endpoint,
+        protocol: &Protocol,
+        max_wait: Option<Duration>,
+    ) -> Result<(Head, Replies, Bill), GatewayError> {
         let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
-        let input = input_tokens(&payload).saturating_add(image_tokens(&task, &images)?);
+        let input = input_tokens(&payload).saturating_add(image_tokens(task, &images)?);
         size::check_text(&payload, &images, choices)?;
-        let bill = self.text_bill(key, &task, &mut payload, (input, request.max_tokens, choices)).await?;
+        let bill = self.text_bill(key, task, &mut payload, (input, request.max_tokens, choices)).await?;
         if !images.is_empty() {
             let downloaded = download_images(&mut payload, &images, Downloads::default(), &self.0.downloading).await;
             if let Err(error) = downloaded.and_then(|()| size::check_text(&payload, &images, choices)) {
@@ -111,7 +165,7 @@ impl Gateway {
         }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
-        let prefix = match (&protocol, is_chat) {
+        let prefix = match (protocol, is_chat) {
             (Protocol::Responses(_), _) => "resp",
             (Protocol::Messages(_), _) => "msg",
             (Protocol::Completions, true) => "chatcmpl",
@@ -135,17 +189,15 @@ impl Gateway {
             most_chunks,
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
-            ..request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)))
+            max_wait,
+            ..request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)))
         });
+        let began = Instant::now();
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
-        match (protocol, streams) {
-            (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
-            (Protocol::Responses(echo), false) => responses::whole(head, echo, replies, bill).await,
-            (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
-            (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
-            (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
-            (Protocol::Completions, false) => whole(&head, replies, bill).await,
+        if streams {
+            self.0.speeds.record(&task.task, began.elapsed(), Instant::now());
         }
+        Ok((head, replies, bill))
     }
 
     /// Reserves the maximum cost of a text request of `input` tokens with a number of choices. If the buyer has set no
@@ -163,21 +215,26 @@ impl Gateway {
             payload.max_tokens = default_max_tokens(task, payload, input);
         }
         let tariff = Tariff::Text(task.price);
-        let bill = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
-            Ok(bill) => bill,
-            Err(error) => {
-                let (GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. }) = error
-                else {
-                    return Err(error);
-                };
-                let affordable = affordable_tokens(task.price, of_all(input), credits) / of_all(1).max(1);
-                if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE {
-                    return Err(error);
+        let mut attempts = 1..BILL_ATTEMPTS;
+        let bill = loop {
+            let error = match self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await {
+                Ok(bill) => break bill,
+                Err(error) => error,
+            };
+            let affordable = match &error {
+                GatewayError::Credits { has: credits, .. } | GatewayError::Budget { left: credits, .. } => {
+                    affordable_tokens(task.price, of_all(input), *credits)
                 }
-                // The buyer has not asked for so many tokens.
-                payload.max_tokens = affordable.min(payload.max_tokens);
-                self.bill(key, task, tariff, (of_all(input), of_all(payload.max_tokens))).await?
+                GatewayError::TokenRate { left, .. } => left.saturating_sub(of_all(input)),
+                GatewayError::TokenLimit { limit, .. } => u64::from(*limit).saturating_sub(of_all(input)),
+                _ => return Err(error),
+            };
+            let affordable = affordable / of_all(1).max(1);
+            if max_tokens.is_some() || affordable < FEWEST_AFFORDABLE || attempts.next().is_none() {
+                return Err(error);
             }
+            // The buyer has not asked for so many tokens.
+            payload.max_tokens = affordable.min(payload.max_tokens);
         };
         let tokenizer = self.0.tokenizers.of(task).await;
         let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
@@ -276,6 +333,7 @@ fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
         weight: key.terms.weight,
         is_collected: true,
         relays_logprobs: false,
+        max_wait: None,
     }
 }
 

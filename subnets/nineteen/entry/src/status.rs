@@ -122,7 +122,8 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
             "<h2>Example</h2><p>With an API key, from <code>tao nineteen keys create</code>:</p>\n\
              <pre>curl http://{host}/v1/chat/completions --header \"Authorization: Bearer KEY\" \
              --json '{{\"model\": \"{}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'</pre>\n\
-             <p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>.</p>",
+             <p>The API is described in <a href=\"/openapi.json\">/openapi.json</a>. <a href=\"/usage\">/usage</a> shows the \
+             usage of your key.</p>",
             task.task,
         );
     }

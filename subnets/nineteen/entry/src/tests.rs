@@ -4,6 +4,7 @@ mod backends;
 mod bodies;
 mod choices;
 mod documents;
+mod fallback;
 mod goods;
 mod market;
 mod messages;
@@ -160,6 +161,14 @@ async fn every_refusal_has_openais_form() {
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &json!([]), 429, json!("rate_limit_exceeded"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { rate_per_minute: 100, ..terms.clone() }).await.unwrap();
+    let daily = KeyTerms { daily_budget: Some(5), monthly_budget: None, rate_per_minute: 100, ..terms.clone() };
+    store.update_key(&key.id, &daily).await.unwrap();
+    let (status, document) = ask(&router, path, &key.secret, &chat("llama-3-2-3b")).await;
+    assert_eq!((status, &document["error"]["code"]), (429, &json!("budget_exceeded")));
+    assert!(document["error"]["message"].as_str().unwrap().ends_with("budget for this day (UTC)"), "{document}");
+    store.update_key(&key.id, &KeyTerms { expires_ms: Some(1), ..daily.clone() }).await.unwrap();
+    expect(&key.secret, &json!([]), 401, json!("key_expired"), json!(null)).await;
+    store.update_key(&key.id, &KeyTerms { expires_ms: Some(i64::MAX), ..daily }).await.unwrap();
     let (status, document) = ask(&router, path, &key.secret, &json!("x".repeat(9 << 20))).await;
     assert_eq!((status, &document["error"]["code"]), (413, &json!("request_too_large")));
     // Letters other than ASCII ones take more bytes on the way to a miner.
@@ -219,7 +228,7 @@ async fn gateways_share_rates_and_abandoned_requests() {
     let (now_ms, _) = today(&taonet_service::system_clock());
     let killed = Store::connect(&server.url()).await.unwrap();
     for (store, request, age_ms) in [(&stores[0], "running", 60_000), (&killed, "abandoned", 31 * 60_000)] {
-        store.hold(&key.id, request, 10, "2026-11", now_ms - age_ms).await.unwrap().unwrap();
+        store.hold(&key.id, request, 10, "2026-11-21", now_ms - age_ms).await.unwrap().unwrap();
     }
     gateways[1].recover().await.unwrap();
     assert_eq!(stores[0].key(&key.id).await.unwrap().unwrap().balance, 90);

@@ -98,7 +98,8 @@ pub(crate) struct SlotRequest<'a> {
 impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
-        let (key, wait) = (Arc::clone(&request.key), inner.backlog.settings.wait);
+        let longest = inner.backlog.settings.wait;
+        let (key, wait) = (Arc::clone(&request.key), request.max_wait.map_or(longest, |wait| wait.min(longest)));
         let (task, payload, weight) = (&request.task, &request.payload, request.weight);
         Self { task, key, weight, payload, wait, arrival, is_admitted: false }
     }

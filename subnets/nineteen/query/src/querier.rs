@@ -71,6 +71,8 @@ pub struct Request {
     /// Whether the caller relays the log-probabilities of the answer's tokens. Otherwise they are not parsed, except for
     /// samples: every payload asks for them, because the checker needs them.
     pub relays_logprobs: bool,
+    /// Maximum time that a buyer's request waits in the queue; `None` for that of [`QueueSettings`].
+    pub max_wait: Option<Duration>,
 }
 
 /// Counts of a request's failed attempts.
@@ -115,6 +117,9 @@ pub enum QueryError {
         last: String,
         /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or 422.
         refused: Option<u16>,
+        /// Whether the request itself may be the cause of a failure, so that other models may fail at it as well.
+        #[serde(default)]
+        is_disputed: bool,
     },
     /// The embeddings of two miners have the same number of dimensions, and not the requested one.
     #[error("the model's embeddings have {0} dimensions, and not as many as requested")]
@@ -257,7 +262,7 @@ impl Querier {
         let error = last.ok_or_else(|| QueryError::NoContender(request.task.clone()))?;
         let mut attempts = Attempts::default();
         attempts.count(&error);
-        Err(failed(attempts, &error))
+        Err(failed(attempts, &error, false))
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
@@ -346,6 +351,7 @@ impl Querier {
                 }
             }
         };
+        let is_disputed = !disputed.is_empty();
         if disputed.len() == 1 {
             disputed.into_iter().for_each(DisputedFailure::count_alone);
         }
@@ -354,7 +360,7 @@ impl Querier {
         }
         // If the miners that the request has not tried are busy, those that have failed are the cause.
         Err(match (last, no_slot) {
-            (Some(last), _) => failed(attempts, &last),
+            (Some(last), _) => failed(attempts, &last, is_disputed),
             (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
             (None, NoSlot::NoMiner) if attempts.limited > 0 => QueryError::Limited(attempts),
             (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
@@ -384,11 +390,11 @@ impl Attempts {
 }
 
 /// Returns why a request failed, after attempts of which the last one ended with `last`.
-fn failed(attempts: Attempts, last: &AttemptError) -> QueryError {
+fn failed(attempts: Attempts, last: &AttemptError, is_disputed: bool) -> QueryError {
     if attempts.failed == 0 {
         return QueryError::Limited(attempts);
     }
-    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused() }
+    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused(), is_disputed }
 }
 
 /// Waits until the timer expires, or forever without one.

@@ -154,6 +154,9 @@ struct Order {
     weight: KeyWeight,
     #[serde(default)]
     is_collected: bool,
+    /// Milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_wait: Option<u64>,
     #[serde(default)]
     has_images: bool,
 }

@@ -101,6 +101,7 @@ pub(crate) fn request(kind: RequestKind) -> Request {
         weight: KeyWeight::default(),
         is_collected: false,
         relays_logprobs: false,
+        max_wait: None,
     }
 }
 

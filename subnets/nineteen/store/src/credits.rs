@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! grant    issued  → key:ID      grants credits to a key
+//! topup    issued  → key:ID      grants credits for a transfer of TAO
 //! hold     key:ID  → held:ID     leases credits to a process, for the maximum prices of its requests
 //!          held:ID → key:ID      returns the rest of a lease
 //! charge   held:ID → revenue     charges the delivered work
@@ -19,7 +20,7 @@ use taonet_database::{Row, Transaction, statement};
 
 use crate::keys::lock;
 use crate::till::Hold;
-use crate::{Store, StoreError};
+use crate::{BudgetPeriod, Store, StoreError};
 
 /// Maximum of all granted credits together, less withdrawn ones: the largest integer that every JSON reader represents
 /// exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not overflow.
@@ -67,10 +68,12 @@ pub enum HoldRefusal {
         /// Balance of the key, in credits.
         balance: i64,
     },
-    /// The monthly budget is exhausted.
+    /// The budget of the month or of the day is exhausted.
     Budget {
         /// Remaining budget, in credits.
         left: i64,
+        /// Period of the budget with the smaller remainder.
+        period: BudgetPeriod,
     },
 }
 
@@ -83,13 +86,13 @@ impl Store {
     /// the database fails.
     pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let Some(after) = grant(&mut transaction, key, amount, why, now_ms).await? else { return Ok(None) };
+        let Some(after) = grant(&mut transaction, key, amount, ("grant", why), now_ms).await? else { return Ok(None) };
         transaction.commit().await?;
         Ok(Some(after.saturating_add(self.till.free(key))))
     }
 
-    /// Reserves the maximum price of a request, unless the key's credits or monthly budget are insufficient. `month` is
-    /// the month in UTC, such as `2026-11`.
+    /// Reserves the maximum price of a request, unless the key's credits or a budget are insufficient. `day` is the day in
+    /// UTC, such as `2026-11-21`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -98,11 +101,11 @@ impl Store {
         key: &str,
         request: &str,
         amount: i64,
-        month: &str,
+        day: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
         let hold = Hold { key: key.to_owned(), amount: amount.max(0), created_ms: now_ms, is_retried: false };
-        self.till.hold(&self.database, request, hold, month).await
+        self.till.hold(&self.database, request, hold, day).await
     }
 
     /// Charges a request once, up to the amount of its hold, and releases the rest. Returns the charge, or `None` if
@@ -190,7 +193,8 @@ impl Store {
     }
 
     /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum to 0, each balance
-    /// is the sum of its postings, held balances equal the leases, and no balance except `issued` is negative.
+    /// is the sum of its postings, held balances equal the leases, no balance except `issued` is negative, and the credits
+    /// granted for deposits are those of the recorded transfers.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -205,6 +209,10 @@ impl Store {
             "SELECT COUNT(*) FROM account WHERE name LIKE 'held:%' AND balance <>
              (SELECT COALESCE(SUM(amount), 0) FROM hold WHERE 'held:' || hold.key_id = account.name)",
             "SELECT COUNT(*) FROM account WHERE balance < 0 AND name <> 'issued'",
+            "SELECT COUNT(*) FROM (SELECT (SELECT COALESCE(SUM(credits), 0) FROM deposit) AS deposited,
+             (SELECT COALESCE(SUM(posting.amount), 0) FROM posting JOIN transfer ON transfer.id = posting.transfer_id
+              WHERE transfer.kind = 'topup' AND posting.account <> 'issued') AS granted) AS sums
+             WHERE deposited <> granted",
         ] {
             if statement(faults).number(&self.database).await? > 0 {
                 return Ok(false);
@@ -214,23 +222,27 @@ impl Store {
     }
 }
 
-/// Grants credits to a key; see [`Store::grant`].
+/// Returns the credits that can still be granted to all keys together.
+pub(crate) async fn grantable(transaction: &mut Transaction) -> Result<i64, StoreError> {
+    Ok(MAX_CREDITS.saturating_add(balance(transaction, "issued").await?).max(0))
+}
+
+/// Grants credits to a key, with a kind of transfer and a reference; see [`Store::grant`].
 pub(crate) async fn grant(
     transaction: &mut Transaction,
     key: &str,
     amount: i64,
-    why: &str,
+    (kind, why): (&'static str, &str),
     now_ms: i64,
 ) -> Result<Option<i64>, StoreError> {
     let is_known = lock(transaction, key).await?;
     let account = format!("key:{key}");
     let of_key = balance(transaction, &account).await?;
     if amount > MAX_CREDITS {
-        let left = MAX_CREDITS.saturating_add(balance(transaction, "issued").await?).max(0);
-        return Err(StoreError::TooManyCredits { amount, left });
+        return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
     }
     let Some(after) = of_key.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
-    transfer(transaction, "grant", why, now_ms, amount, "issued", &account).await?;
+    transfer(transaction, kind, why, now_ms, amount, "issued", &account).await?;
     // Read after the transfer, which locks the account: grants to other keys may run at the same time.
     let issued = balance(transaction, "issued").await?;
     if amount > 0 && issued < -MAX_CREDITS {

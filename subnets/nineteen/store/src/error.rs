@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use taonet_database::{DatabaseError, Row};
+use taonet_primitives::{AccountId, BlockHash};
 
 /// Why an operation on the validator's database failed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,26 @@ pub enum StoreError {
         /// Credits that can still be granted.
         left: i64,
     },
+    /// The API key can get no credits for a transfer of TAO.
+    #[error("API key {0} is revoked or expired; hint: assign the transfer to another key")]
+    InactiveKey(String),
+    /// The validator credits no transfers of TAO.
+    #[error("the validator credits no transfers of TAO; hint: start it with --topup-account and --rao-per-credit")]
+    TopUpsDisabled,
+    /// The recorded transfers are those of another chain.
+    #[error(
+        "the recorded transfers of TAO are those of the chain with genesis {recorded}, not of {connected}; hint: use a \
+         separate database for each chain"
+    )]
+    OtherChain {
+        /// Genesis hash of the chain whose transfers are recorded.
+        recorded: BlockHash,
+        /// Genesis hash of the chain that is now connected.
+        connected: BlockHash,
+    },
+    /// All deposit addresses of the account are in use.
+    #[error("all 65536 deposit addresses of {0} are in use; hint: start the validator with another --topup-account")]
+    NoFreeAddress(AccountId),
     /// The process exits.
     #[error("the process is shutting down")]
     Stopping,

@@ -31,22 +31,31 @@ pub struct KeyTerms {
     pub name: String,
     /// Maximum number of requests per minute.
     pub rate_per_minute: u32,
+    /// Maximum number of tokens of requests and answers per minute; `None` means unlimited.
+    pub tokens_per_minute: Option<u32>,
     /// Permitted tasks; `None` permits all.
     pub models: Option<Vec<TaskName>>,
     /// Maximum credits per calendar month (UTC); `None` means unlimited.
     pub monthly_budget: Option<i64>,
+    /// Maximum credits per day (UTC); `None` means unlimited.
+    pub daily_budget: Option<i64>,
+    /// Time from which requests are rejected, in milliseconds since the Unix epoch; `None` if the key never expires.
+    pub expires_ms: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys.
     pub weight: KeyWeight,
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight and without a monthly budget.
+    /// Returns the terms of a key for all tasks, with the default weight, without other limits and without an expiry.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
             name: name.to_owned(),
             rate_per_minute,
+            tokens_per_minute: None,
             models: None,
             monthly_budget: None,
+            daily_budget: None,
+            expires_ms: None,
             weight: KeyWeight::default(),
         }
     }
@@ -66,6 +75,13 @@ pub struct ApiKey {
     pub created_ms: i64,
     /// Time of revocation, in milliseconds since the Unix epoch; `None` if the key is active.
     pub revoked_ms: Option<i64>,
+}
+
+impl ApiKey {
+    /// Returns whether the key has expired at a Unix time in milliseconds.
+    pub fn is_expired(&self, now_ms: i64) -> bool {
+        self.terms.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms)
+    }
 }
 
 /// Statement that selects API keys, with the given `WHERE` or `ORDER BY` clause.
@@ -146,8 +162,9 @@ impl Store {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
         statement(
-            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
+                                  daily_budget, expires_ms, tokens_per_minute)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(&id)
         .bind(hash(&secret))
@@ -157,11 +174,14 @@ impl Store {
         .bind(terms.monthly_budget)
         .bind(i64::from(terms.weight.get()))
         .bind(now_ms)
+        .bind(terms.daily_budget)
+        .bind(terms.expires_ms)
+        .bind(terms.tokens_per_minute.map(i64::from))
         .execute(&mut transaction)
         .await?;
         if credits > 0 {
             let credits = i64::try_from(credits).unwrap_or(i64::MAX);
-            grant(&mut transaction, &id, credits, "initial credits", now_ms).await?;
+            grant(&mut transaction, &id, credits, ("grant", "initial credits"), now_ms).await?;
         }
         transaction.commit().await?;
         Ok(NewKey { id, secret })
@@ -212,14 +232,18 @@ impl Store {
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
-            "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5
-             WHERE id = $6",
+            "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
+             daily_budget = $6, expires_ms = $7, tokens_per_minute = $8
+             WHERE id = $9",
         )
         .bind(&terms.name)
         .bind(i64::from(terms.rate_per_minute))
         .bind(models)
         .bind(terms.monthly_budget)
         .bind(i64::from(terms.weight.get()))
+        .bind(terms.daily_budget)
+        .bind(terms.expires_ms)
+        .bind(terms.tokens_per_minute.map(i64::from))
         .bind(id)
         .execute(&self.database)
         .await?;
@@ -263,13 +287,18 @@ fn key(row: &Row) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.get("models")?;
     let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
     let weight: u32 = number(row, "weight")?;
+    let tokens: Option<i64> = row.get("tokens_per_minute")?;
+    let tokens = tokens.map(|tokens| u32::try_from(tokens).map_err(|_| invalid("tokens_per_minute", &tokens)));
     Ok(ApiKey {
         id: row.get("id")?,
         terms: KeyTerms {
             name: row.get("name")?,
             rate_per_minute: number(row, "rate_per_minute")?,
+            tokens_per_minute: tokens.transpose()?,
             models,
             monthly_budget: row.get("monthly_budget")?,
+            daily_budget: row.get("daily_budget")?,
+            expires_ms: row.get("expires_ms")?,
             weight: weight.try_into().map_err(|_| invalid("weight", &weight))?,
         },
         balance: row.get::<Option<i64>>("balance")?.unwrap_or(0),

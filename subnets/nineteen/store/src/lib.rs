@@ -1,5 +1,5 @@
 //! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with their counters, queued
-//! answers to check, rewards, API keys and credits.
+//! answers to check, rewards, API keys, credits and deposits of TAO.
 //!
 //! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
 //! statements.
@@ -31,7 +31,9 @@
 //! granted in total: a request's maximum price is reserved ([`Store::hold`]), then the delivered
 //! work is charged at most once ([`Store::charge`]). A process leases credits and rate-limit
 //! admissions of a busy API key for many requests in one step, and pending charges share one
-//! transaction. Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
+//! transaction. TAO that a buyer sends to the deposit address of a key ([`Store::deposit_address`]) becomes credits: the
+//! transfers of finalized blocks are recorded together with the last block ([`Store::record_transfers`]), each once.
+//! Callers pass times, in milliseconds since the Unix epoch. The secret of an API key
 //! is never stored. Only the owner can read the SQLite file, which contains the miners' session
 //! keys. The formulas of scores and prices are in `taonet-nineteen-core`.
 //!
@@ -42,10 +44,12 @@
 // Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+mod budgets;
 mod control;
 mod credits;
 mod error;
 mod idempotency;
+mod invoices;
 mod keys;
 mod nodes;
 mod parts;
@@ -54,16 +58,20 @@ mod processes;
 mod rates;
 mod samples;
 mod till;
+mod token_rates;
+mod topups;
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use taonet_database::{Database, Migrator, migrations};
 
+pub use budgets::{BudgetPeriod, BudgetUse};
 pub use control::ControlLock;
 pub use credits::{HoldRefusal, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
 pub use idempotency::{Claim, StoredAnswer};
+pub use invoices::{Invoice, InvoiceGrant, InvoiceLine, Month, MonthError, usage_csv};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
 pub use parts::{Process, Spent};
@@ -71,6 +79,8 @@ pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, P
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
+pub use token_rates::TokenUsage;
+pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
 /// Name of the database file in its directory.
 const FILE: &str = "nineteen.sqlite";
@@ -90,18 +100,24 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 4] = [
+const LATER_POSTGRES: [Sql; 7] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_postgres.sql")),
+    (13, "topups", include_str!("../migrations/0013_topups_postgres.sql")),
+    (14, "key_limits", include_str!("../migrations/0014_key_limits_postgres.sql")),
+    (15, "token_rates", include_str!("../migrations/0015_token_rates_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 4] = [
+const LATER_SQLITE: [Sql; 7] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
     (12, "registered", include_str!("../migrations/0012_registered_sqlite.sql")),
+    (13, "topups", include_str!("../migrations/0013_topups_sqlite.sql")),
+    (14, "key_limits", include_str!("../migrations/0014_key_limits_sqlite.sql")),
+    (15, "token_rates", include_str!("../migrations/0015_token_rates_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =
@@ -114,6 +130,7 @@ pub struct Store {
     /// Leases, holds and charges of this process.
     till: Arc<till::Till>,
     rates: Arc<rates::RateLeases>,
+    token_rates: Arc<token_rates::TokenRates>,
     recent_keys: Arc<keys::RecentKeys>,
 }
 
@@ -149,7 +166,13 @@ impl Store {
     }
 
     fn new(database: Database) -> Self {
-        Self { database, till: Arc::new(till::Till::new()), rates: Arc::default(), recent_keys: Arc::default() }
+        Self {
+            database,
+            till: Arc::new(till::Till::new()),
+            rates: Arc::default(),
+            token_rates: Arc::default(),
+            recent_keys: Arc::default(),
+        }
     }
 
     /// Returns whether other processes can share the database, which is true for PostgreSQL.

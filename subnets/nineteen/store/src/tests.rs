@@ -3,6 +3,8 @@ mod credits;
 mod leases;
 mod market;
 mod shared;
+mod token_rates;
+mod topups;
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -86,6 +88,8 @@ on_both! {
     credits::key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1
     credits::credits_are_never_overdrawn
     credits::budgets_are_of_a_month
+    credits::budgets_of_a_day_and_a_month_apply_together
+    credits::invoices_are_of_a_key_and_a_month
     credits::books_that_were_tampered_with_do_not_balance
     credits::repeated_requests_run_once
     credit_limit::grants_above_the_limit_are_refused
@@ -106,9 +110,23 @@ on_both! {
     shared::rates_slide
     shared::counters_of_a_closed_period_stay
     shared::parts_of_processes_add_up
-    shared::one_process_has_control;
+    shared::one_process_has_control
+    topups::each_key_has_one_deposit_address
+    topups::concurrent_keys_get_different_deposit_addresses
+    topups::transfers_are_credited_once
+    topups::transfers_of_another_chain_are_refused
+    topups::unattributed_transfers_are_assigned_once
+    topups::credits_above_the_limit_are_left_to_the_operator
+    topups::transfers_to_inactive_keys_are_left_to_the_operator
+    topups::disabled_topups_record_nothing
+    topups::deposits_are_listed_in_pages
+    topups::accounts_are_looked_up
+    topups::assigned_transfers_are_invoiced_when_they_are_credited
+    topups::concurrent_watchers_credit_once
+    token_rates::tokens_are_reserved_and_returned;
     shared::credits_hold_over_processes
     shared::budgets_hold_over_processes
+    token_rates::token_limits_hold_across_processes
 }
 
 fn task(name: &str) -> TaskName {

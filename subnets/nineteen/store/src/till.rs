@@ -5,7 +5,7 @@
 //! transaction: those that arrive during a transaction join the next one. A charge is complete once it is on disk.
 //!
 //! A lease consists of the holds, plus a reserve for further requests. The reserve is at most 1/64 of the key's credits
-//! and of its monthly budget, so that other processes can use almost all credits; keys with few credits have no reserve.
+//! and of its budgets, so that other processes can use almost all credits; keys with few credits have no reserve.
 //! Half of a reserve is left when it is refilled, so that requests of a busy key do not wait for the database. A reserve
 //! that is unused for a second is returned. The lease of a killed process is released like its holds.
 
@@ -50,7 +50,7 @@ struct State {
     due: Vec<Due>,
     /// Keys whose unused credits are to be returned.
     settled: BTreeSet<String>,
-    /// Keys whose reserves are to be refilled, each with the month in UTC.
+    /// Keys whose reserves are to be refilled, each with the day in UTC.
     refilled: BTreeMap<String, String>,
     is_swept: bool,
     /// Whether this process no longer keeps reserves.
@@ -92,8 +92,8 @@ struct Lease {
 struct Want {
     request: String,
     hold: Hold,
-    /// Month in UTC, such as `2026-11`.
-    month: String,
+    /// Day in UTC, such as `2026-11-21`.
+    day: String,
     done: oneshot::Sender<Result<Result<(), HoldRefusal>, Arc<StoreError>>>,
 }
 
@@ -139,7 +139,7 @@ impl Lease {
 
 impl State {
     /// Grants a hold from the lease, if it has enough credits; returns whether the reserve is to be refilled.
-    fn take(&mut self, request: &str, hold: Hold, month: &str) -> Result<bool, Hold> {
+    fn take(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
         let lease = self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
         lease.used = (Instant::now(), hold.created_ms);
         if !lease.is_known || lease.free() < hold.amount {
@@ -149,7 +149,7 @@ impl State {
         let is_low = !lease.is_refilled && lease.free() < lease.reserve / 2;
         if is_low {
             lease.is_refilled = true;
-            self.refilled.insert(hold.key.clone(), month.to_owned());
+            self.refilled.insert(hold.key.clone(), day.to_owned());
         }
         self.holds.insert(request.to_owned(), hold);
         Ok(is_low)
@@ -167,14 +167,20 @@ impl State {
     /// Plans the next transaction from all pending work.
     fn begin(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
-        for want in std::mem::take(&mut self.wanted) {
+        // A plan has the budgets of one day. Requests of a later day are left to the next transaction: as each request has
+        // spawned one, there is one.
+        let day = self.wanted.iter().map(|want| &want.day).min().cloned();
+        let is_due = |want: &Want| Some(&want.day) == day.as_ref();
+        let (wanted, later): (Vec<_>, _) = std::mem::take(&mut self.wanted).into_iter().partition(is_due);
+        self.wanted = later;
+        for want in wanted {
             plans.entry(want.hold.key.clone()).or_default().wanted.push(want);
         }
         for due in std::mem::take(&mut self.due) {
             plans.entry(due.hold.key.clone()).or_default().due.push(due);
         }
-        for (key, month) in std::mem::take(&mut self.refilled) {
-            plans.entry(key).or_default().refill = Some(month);
+        for (key, day) in std::mem::take(&mut self.refilled) {
+            plans.entry(key).or_default().refill = Some(day);
         }
         let settled = std::mem::take(&mut self.settled);
         for key in &settled {
@@ -261,13 +267,13 @@ impl Till {
         database: &Database,
         request: &str,
         hold: Hold,
-        month: &str,
+        day: &str,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
         let mut unfinished = Unfinished { till: self, request, is_finished: false };
         let (done, granted) = oneshot::channel();
         {
             let mut state = self.state();
-            match state.take(request, hold, month) {
+            match state.take(request, hold, day) {
                 Ok(is_low) => {
                     unfinished.is_finished = true;
                     if is_low {
@@ -276,7 +282,7 @@ impl Till {
                     return Ok(Ok(()));
                 }
                 Err(hold) => {
-                    state.wanted.push(Want { request: request.to_owned(), hold, month: month.to_owned(), done });
+                    state.wanted.push(Want { request: request.to_owned(), hold, day: day.to_owned(), done });
                 }
             }
         }
@@ -398,5 +404,28 @@ impl Drop for Unfinished<'_> {
             state.wanted.retain(|want| want.request != self.request);
             state.release(self.request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_two_days_are_in_two_plans() {
+        let mut state = State::default();
+        let want = |day: &str| {
+            let hold = Hold { key: "k".to_owned(), amount: 1, created_ms: 0, is_retried: false };
+            Want { request: day.to_owned(), hold, day: day.to_owned(), done: oneshot::channel().0 }
+        };
+        state.wanted = ["2026-12-01", "2026-11-30", "2026-12-01"].map(want).into();
+        state.refilled.insert("k".to_owned(), "2026-12-01".to_owned());
+        let mut begin = || {
+            let plans = state.begin();
+            plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.wanted.len()))
+        };
+        assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
+        assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));
+        assert_eq!(begin(), None);
     }
 }

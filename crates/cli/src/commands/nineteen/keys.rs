@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::{KeyWeight, TaskName};
-use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Store};
+use taonet_nineteen_store::{ApiKey, KeyTerms, MAX_CREDITS, Month, Store, usage_csv};
 use taonet_primitives::counted;
 use taonet_service::unix_time;
 
 use super::database::DatabaseArgs;
+use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::table::table;
-use crate::tables::{API_KEYS, USAGE};
+use crate::tables::{API_KEYS, INVOICE, USAGE};
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]
@@ -42,6 +44,14 @@ enum Command {
     Grant(GrantArgs),
     /// Show the usage of keys by day and model
     Usage(UsageArgs),
+    /// Show what a key has used and received in a month
+    Invoice(InvoiceArgs),
+    /// Show the address to which a buyer sends TAO for a key
+    Topup(KeyArg),
+    /// List the transfers of TAO to deposit addresses
+    Deposits(DepositsArgs),
+    /// Credit a transfer of TAO that belongs to no active key
+    Assign(AssignArgs),
 }
 
 #[derive(Debug, Args)]
@@ -52,12 +62,22 @@ struct CreateArgs {
     /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
+    /// Maximum tokens of requests and answers per minute [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    token_rate: Option<u32>,
     /// Allowed model; may be repeated [default: all]
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
     /// Maximum credits per calendar month [default: no limit]
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
     budget: Option<i64>,
+    /// Maximum credits per day in UTC [default: no limit]
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
+    daily_budget: Option<i64>,
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
+    /// [default: never]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    expires: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
     #[arg(long, value_name = "N", default_value_t)]
     weight: KeyWeight,
@@ -67,6 +87,7 @@ struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
@@ -76,6 +97,17 @@ struct UpdateArgs {
     /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
+    /// Maximum tokens of requests and answers per minute [default: unchanged]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with = "no_token_rate"
+    )]
+    token_rate: Option<u32>,
+    /// Remove the limit of tokens per minute
+    #[arg(long)]
+    no_token_rate: bool,
     /// Allowed model, replacing the current ones; may be repeated
     #[arg(long = "model", value_name = "TASK", conflicts_with = "all_models")]
     models: Vec<TaskName>,
@@ -93,6 +125,24 @@ struct UpdateArgs {
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
+    /// Maximum credits per day in UTC [default: unchanged]
+    #[arg(
+        long,
+        value_name = "CREDITS",
+        value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS),
+        conflicts_with = "no_daily_budget"
+    )]
+    daily_budget: Option<i64>,
+    /// Remove the daily limit
+    #[arg(long)]
+    no_daily_budget: bool,
+    /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
+    /// [default: unchanged]
+    #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
+    expires: Option<i64>,
+    /// Let the key never expire
+    #[arg(long)]
+    no_expiry: bool,
     /// Share of the miners while all are busy, from 1 to 100 [default: unchanged]
     #[arg(long, value_name = "N")]
     weight: Option<KeyWeight>,
@@ -115,13 +165,28 @@ struct UsageArgs {
     /// Show the usage of this key only [default: all keys]
     #[arg(value_name = "KEY_ID")]
     key: Option<String>,
+    /// Print the usage as CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 #[derive(Debug, Args)]
-struct KeyArg {
+struct InvoiceArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// Calendar month in UTC, such as 2026-11
+    #[arg(long, value_name = "MONTH")]
+    month: Month,
+    /// Print the usage, the grants and the transfers of TAO as CSV
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct KeyArg {
     /// Key ID, as in sk-tao-ID-SECRET
     #[arg(value_name = "KEY_ID")]
-    id: String,
+    pub(super) id: String,
 }
 
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
@@ -134,6 +199,10 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Revoke(key) => revoke(&store, key, context).await,
             Command::Grant(args) => grant(&store, args, context).await,
             Command::Usage(args) => usage(&store, args, context).await,
+            Command::Invoice(args) => invoice(&store, args, context).await,
+            Command::Topup(key) => topup(&store, key, context).await,
+            Command::Deposits(args) => deposits(&store, args, context).await,
+            Command::Assign(args) => assign(&store, args, context).await,
         };
         store.close().await;
         done
@@ -143,6 +212,25 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
 /// Returns the current Unix time in milliseconds.
 pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Parses a time, or a duration from now; returns the Unix time in milliseconds.
+fn expiry(text: &str) -> Result<i64, &'static str> {
+    let expected = "expected a time such as 2027-01-31T12:00:00Z, or a duration such as 30d";
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.as_millisecond());
+    }
+    let span: Span = text.parse().map_err(|_| expected)?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| expected)?;
+    if duration.is_negative() {
+        return Err(expected);
+    }
+    Ok(now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Formats a Unix time in milliseconds.
+fn time_text(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
 /// Checks that the market has these tasks: those of the newest period, or, before the first one, the default ones.
@@ -164,8 +252,11 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     let terms = KeyTerms {
         name: args.name.clone(),
         rate_per_minute: args.rate,
+        tokens_per_minute: args.token_rate,
         models: (!args.models.is_empty()).then(|| args.models.clone()),
         monthly_budget: args.budget,
+        daily_budget: args.daily_budget,
+        expires_ms: args.expires,
         weight: args.weight,
     };
     let mut random = [0; 40];
@@ -178,7 +269,8 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     context.print(&key.secret)
 }
 
-async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
+/// Returns the key with this ID.
+pub(super) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
     store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` lists all keys"))
 }
 
@@ -187,8 +279,15 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&keys);
     }
+    let now_ms = now_ms();
+    let limit = |budget: Option<i64>| budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string());
     let mut rows = table(&API_KEYS);
     for key in keys {
+        let state = match key.revoked_ms {
+            Some(_) => "revoked",
+            None if key.is_expired(now_ms) => "expired",
+            None => "active",
+        };
         let models = key.terms.models.map_or_else(
             || "all".to_owned(),
             |models| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -198,10 +297,13 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             key.terms.name,
             key.balance.to_string(),
             key.terms.rate_per_minute.to_string(),
+            limit(key.terms.tokens_per_minute.map(i64::from)),
             key.terms.weight.to_string(),
-            key.terms.monthly_budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string()),
+            limit(key.terms.monthly_budget),
+            limit(key.terms.daily_budget),
             models,
-            if key.revoked_ms.is_some() { "revoked" } else { "active" }.to_owned(),
+            key.terms.expires_ms.map_or_else(|| "–".to_owned(), time_text),
+            state.to_owned(),
         ]);
     }
     context.print(&rows.to_string())
@@ -211,12 +313,21 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     let ApiKey { mut terms, .. } = find(store, &args.key.id).await?;
     terms.name = args.name.clone().unwrap_or(terms.name);
     terms.rate_per_minute = args.rate.unwrap_or(terms.rate_per_minute);
+    if args.token_rate.is_some() || args.no_token_rate {
+        terms.tokens_per_minute = args.token_rate;
+    }
     check_models(store, &args.models).await?;
     if !args.models.is_empty() || args.all_models {
         terms.models = (!args.all_models).then(|| args.models.clone());
     }
     if args.budget.is_some() || args.no_budget {
         terms.monthly_budget = args.budget;
+    }
+    if args.daily_budget.is_some() || args.no_daily_budget {
+        terms.daily_budget = args.daily_budget;
+    }
+    if args.expires.is_some() || args.no_expiry {
+        terms.expires_ms = args.expires;
     }
     terms.weight = args.weight.unwrap_or(terms.weight);
     store.update_key(&args.key.id, &terms).await?;
@@ -241,6 +352,9 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
 
 async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
     let used = store.usage(args.key.as_deref()).await?;
+    if args.csv {
+        return context.print(usage_csv(&used).trim_end());
+    }
     if context.json {
         return context.print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
     }
@@ -250,4 +364,49 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
         rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));
     }
     context.print(&rows.to_string())
+}
+
+async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow::Result<()> {
+    let found = find(store, &args.key.id).await?;
+    let invoice = store.invoice(&found.id, args.month).await?;
+    let invoice = invoice.with_context(|| format!("there is no key {}", found.id))?;
+    if args.csv {
+        return context.print(invoice.to_csv().trim_end());
+    }
+    if context.json {
+        return context.print_json(&invoice);
+    }
+    let mut rows = table(&INVOICE);
+    for line in &invoice.lines {
+        let numbers = [line.requests, line.input_tokens, line.output_tokens, line.charged];
+        rows.add_row([line.model.clone()].into_iter().chain(numbers.map(|number| number.to_string())));
+    }
+    let granted: i64 = invoice.grants.iter().map(|grant| grant.credits).fold(0, i64::saturating_add);
+    let deposited: i64 = invoice.deposits.iter().map(|deposit| deposit.credits).fold(0, i64::saturating_add);
+    context.print(&format!(
+        "{rows}\n\n{} of key {}: {} charged, {} granted, {} for TAO",
+        invoice.month,
+        invoice.key_id,
+        counted(invoice.charged, "credit"),
+        counted(granted, "credit"),
+        counted(deposited, "credit"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_a_time_or_a_duration_from_now() {
+        assert_eq!(expiry("2027-01-31T12:00:00Z"), Ok(1_801_396_800_000));
+        let before = now_ms();
+        let (month, hour) = (expiry("30d").unwrap(), expiry("1h30m").unwrap());
+        assert!((before..=now_ms()).contains(&(month - 30 * 86_400_000)));
+        assert!((before..=now_ms()).contains(&(hour - 5_400_000)));
+        for text in ["", "30", "-30d", "1 month", "tomorrow", "2027-01-31T12:00:00"] {
+            assert!(expiry(text).is_err(), "{text}");
+        }
+        assert_eq!(time_text(1_801_396_800_000), "2027-01-31T12:00:00Z");
+    }
 }

@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use super::shared::{QueueArgs, TasksArgs};
+use super::topups::TopUpArgs;
 use super::{language_model, tokenizers};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
@@ -80,6 +81,8 @@ pub(crate) struct ValidatorArgs {
     hedge: Option<u64>,
     #[command(flatten)]
     queue: QueueArgs,
+    #[command(flatten)]
+    topups: TopUpArgs,
     /// Epoch length in blocks
     #[arg(long, value_name = "BLOCKS", default_value = "360", value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
@@ -161,6 +164,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 }
             }
         });
+        args.topups.start(&chain, &store, &shutdown).await?;
         let control = ControlSettings {
             addresses: AddressPolicy { allow_private: args.allow_private, ..AddressPolicy::default() },
             ..ControlSettings::default()

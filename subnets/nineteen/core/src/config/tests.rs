@@ -126,3 +126,44 @@ fn votes_count_and_failed_votes_do_not() {
     votes.update(all);
     assert!(unchanged(weights(&votes)), "votes that disable every task are ignored");
 }
+
+#[test]
+fn aliases_name_tasks_of_the_file() {
+    let with =
+        |aliases: &str| MarketConfig::from_toml(&DEFAULT.replacen("[[tasks]]", &format!("{aliases}\n[[tasks]]"), 1));
+    let config = with(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();
+    let names = |config: &MarketConfig, alias: &str| {
+        config.alias(alias).map(|tasks| tasks.map(|task| task.task.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(names(&config, "fast").unwrap(), ["chat-llama-3-2-3b", "chat-llama-3-1-8b"]);
+    assert_eq!(names(&config, "slow"), None);
+    let config_with_hyphen = with(r#"aliases = { very-fast = ["avatar"] }"#).unwrap();
+    assert_eq!(names(&config_with_hyphen, "very_fast").unwrap(), ["avatar"]);
+    // Disabled tasks are left out.
+    let mut disabled = config.clone();
+    disabled.tasks[0].enabled = false;
+    assert_eq!(names(&disabled, "fast").unwrap(), ["chat-llama-3-1-8b"]);
+    let json = serde_json::to_value(&config).unwrap();
+    assert_eq!(serde_json::from_value::<MarketConfig>(json).unwrap(), config);
+    assert!(serde_json::to_value(MarketConfig::default()).unwrap().get("aliases").is_none());
+    for (aliases, path, hint) in [
+        (r#"aliases = { fast = ["none"] }"#, "aliases.fast", "use names of tasks in the file"),
+        (r"aliases = { fast = [] }", "aliases.fast", "use 1..=16 tasks"),
+        (r#"aliases = { avatar = ["avatar"] }"#, "aliases.avatar", "use a name that buyers use for no task"),
+        // Names by which buyers can ask for a task.
+        (
+            r#"aliases = { llama-3-1-8b = ["avatar"] }"#,
+            "aliases.llama-3-1-8b",
+            "use a name that buyers use for no task",
+        ),
+        (
+            r#"aliases = { flux-schnell = ["avatar"] }"#,
+            "aliases.flux-schnell",
+            "use a name that buyers use for no task",
+        ),
+    ] {
+        let error = with(aliases).unwrap_err().to_string();
+        assert!(error.starts_with(path) && error.contains(hint), "{error}");
+    }
+    assert!(with(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
+}

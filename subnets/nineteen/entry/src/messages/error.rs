@@ -96,7 +96,12 @@ mod tests {
             (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
             (GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) }, 429, "rate_limit_error", true),
             (GatewayError::Credits { needed: 2, has: 1 }, 402, "billing_error", false),
-            (GatewayError::Budget { needed: 2, left: 1 }, 402, "billing_error", false),
+            (
+                GatewayError::Budget { needed: 2, left: 1, period: taonet_nineteen_store::BudgetPeriod::Day },
+                402,
+                "billing_error",
+                false,
+            ),
             (GatewayError::Busy { retry: Duration::from_secs(3) }, 529, "overloaded_error", true),
             (GatewayError::NoCapacity("m".to_owned()), 529, "overloaded_error", true),
             (GatewayError::NoAnswer, 502, "api_error", false),

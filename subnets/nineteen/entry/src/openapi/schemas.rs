@@ -22,6 +22,11 @@ pub(super) fn text_like(pattern: &str, longest: Option<usize>) -> RefOr<Schema> 
     of_type(Type::String).pattern(Some(pattern)).max_length(longest).into()
 }
 
+/// Returns the schema of the formats of usage and invoices.
+pub(super) fn document_format() -> RefOr<Schema> {
+    one_of(&["json", "csv"])
+}
+
 fn some_text() -> RefOr<Schema> {
     of_type(Type::String).min_length(Some(1)).into()
 }
@@ -149,7 +154,7 @@ pub(super) fn components() -> ComponentsBuilder {
             "Model",
             object(
                 [("id", string()), ("object", one_of(&["model"])), ("endpoint", string())],
-                [("price", any()), ("image_tokens", either([count(), null()]))],
+                [("price", any()), ("image_tokens", either([count(), null()])), ("models", lists(string()))],
             ),
         )
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
@@ -162,14 +167,21 @@ pub(super) fn components() -> ComponentsBuilder {
                     ("name", string()),
                     ("balance", of_type(Type::Integer).into()),
                     ("rate_per_minute", count()),
+                    ("tokens_per_minute", either([count(), null()])),
                     ("models", either([lists(string()), null()])),
                     ("monthly_budget", either([count(), null()])),
+                    ("daily_budget", either([count(), null()])),
+                    ("budgets", lists(budget())),
                     ("weight", count()),
                     ("created", count()),
+                    ("expires", either([count(), null()])),
                 ],
                 [],
             ),
         )
+        .schema("TopUp", topup())
+        .schema("Invoice", invoice())
+        .schema("Csv", string())
         .schema("Usage", usage())
         .schema("UsageList", object([("object", one_of(&["list"])), ("data", lists(refer("Usage")))], []))
         .schema("Status", object([("tasks", lists(refer("TaskStatus")))], []))
@@ -220,6 +232,46 @@ fn anthropic_error() -> ObjectBuilder {
 fn usage() -> ObjectBuilder {
     let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
     object([("day", string()), ("model", string())].into_iter().chain(counts), [])
+}
+
+/// Returns the schema of what a key has spent of a budget.
+fn budget() -> RefOr<Schema> {
+    object([("period", one_of(&["day", "month"])), ("budget", count()), ("spent", count())], []).into()
+}
+
+fn deposit() -> RefOr<Schema> {
+    let texts = ["block_hash", "from"].map(|name| (name, string()));
+    let counts = ["block", "event", "amount_rao", "credits", "recorded"].map(|name| (name, count()));
+    object(texts.into_iter().chain(counts), []).into()
+}
+
+fn invoice() -> ObjectBuilder {
+    let texts = ["key_id", "name", "month"].map(|name| (name, string()));
+    let counts = ["requests", "input_tokens", "output_tokens", "charged"].map(|name| (name, count()));
+    let line = object([("model", string())].into_iter().chain(counts), []);
+    let grant = object([("credits", of_type(Type::Integer).into()), ("granted", count())], []);
+    let lists = [
+        ("object", one_of(&["invoice"])),
+        ("lines", lists(line.into())),
+        ("charged", count()),
+        ("grants", lists(grant.into())),
+        ("deposits", lists(deposit())),
+    ];
+    object(texts.into_iter().chain(lists), [])
+}
+
+fn topup() -> ObjectBuilder {
+    object(
+        [
+            ("object", one_of(&["topup"])),
+            ("address", string()),
+            ("rao_per_credit", count()),
+            ("balance", of_type(Type::Integer).into()),
+            ("deposits", lists(deposit())),
+            ("has_more", flag()),
+        ],
+        [],
+    )
 }
 
 fn task_status() -> ObjectBuilder {

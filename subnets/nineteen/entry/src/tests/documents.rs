@@ -4,10 +4,12 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_store::KeyTerms;
+use taonet_nineteen_store::{KeyTerms, TopUpTerms, Transfer};
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop_of, text, word};
+use crate::rates::Rates;
 
 const CHAT: &str = "chat-llama-3-2-3b";
 
@@ -44,7 +46,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
                 let request = Request::post(path).body(Body::empty()).unwrap();
                 shop.router.clone().oneshot(request).await.unwrap()
             }
-            None => get(&shop, &path.replace("{id}", CHAT)).await,
+            None => get(&shop, &path.replace("{id}", CHAT).replace("{month}", "2026-11")).await,
         };
         let needs_key = item.get("post").or(item.get("get")).unwrap().get("security").is_some();
         let expected = if needs_key { 401 } else { 200 };
@@ -107,10 +109,189 @@ async fn key_and_usage_are_those_of_the_own_key() {
     assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
     assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
     let other_key = own("/v1/key", &other.secret).await;
+    assert_eq!((&key["budgets"], &key["expires"]), (&json!([]), &Value::Null));
+    assert_eq!(other_key["budgets"], json!([{"period": "month", "budget": 9, "spent": 0}]));
     assert_eq!((&key["weight"], &other_key["monthly_budget"], &other_key["weight"]), (&json!(1), &json!(9), &json!(7)));
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
     }
+}
+
+/// A limit of tokens counts what requests use, and limits the answers of requests without `max_tokens`.
+#[tokio::test]
+async fn token_rate_counts_used_tokens() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let limits = |tokens| KeyTerms { tokens_per_minute: Some(tokens), ..KeyTerms::new("test", 100) };
+    shop.store.update_key(&shop.id, &limits(1_000)).await.unwrap();
+    let messages = json!([{"role": "user", "content": "a"}]);
+    let chat = |max_tokens: Value| json!({"model": CHAT, "max_tokens": max_tokens, "messages": messages});
+    let header = |response: &axum::response::Response, name: &str| {
+        response.headers().get(name).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
+    };
+    let large = shop.send("/v1/chat/completions", &chat(json!(1_000)), None).await;
+    assert_eq!((large.status().as_u16(), header(&large, "x-ratelimit-limit-tokens")), (429, Some(1_000)));
+    assert_eq!(header(&large, "retry-after"), None, "a later attempt fails as well");
+    let error = document(large).await["error"].clone();
+    assert_eq!(error["code"], "rate_limit_exceeded");
+    assert!(error["message"].as_str().unwrap().contains("limit is 1000 tokens per minute"), "{error}");
+    let first = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    assert_eq!(first.status(), 200);
+    let left = header(&first, "x-ratelimit-remaining-tokens").unwrap();
+    assert!(left < 100, "the longest answer is reserved: {left}");
+    let usage = document(first).await["usage"].clone();
+    let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
+    shop.charged().await;
+    let second = shop.send("/v1/chat/completions", &chat(json!(900)), None).await;
+    assert_eq!(header(&second, "x-ratelimit-remaining-tokens"), Some(left - used), "only used tokens count");
+    document(second).await;
+    // Without `max_tokens`, the answer is limited to what remains.
+    shop.charged().await;
+    let limit = u32::try_from(2 * used + input + 50).unwrap();
+    shop.store.update_key(&shop.id, &limits(limit)).await.unwrap();
+    let third = shop.send("/v1/chat/completions", &chat(Value::Null), None).await;
+    assert_eq!((third.status().as_u16(), header(&third, "x-ratelimit-remaining-tokens")), (200, Some(0)));
+    document(third).await;
+    // The reservation of a request that is dropped, such as that of a buyer who has disconnected, is returned.
+    shop.charged().await;
+    shop.store.update_key(&shop.id, &limits(1_000_000)).await.unwrap();
+    let key = shop.store.key(&shop.id).await.unwrap().unwrap();
+    let (rates, now) = (Rates::default(), std::time::SystemTime::now());
+    let reserved = async |tokens| rates.reserve_tokens(&shop.store, &key, tokens, now).await;
+    drop(reserved(900_000).await.unwrap());
+    let again = async {
+        while reserved(900_000).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), again).await.unwrap();
+}
+
+/// Documents of a key have a rate limit of their own.
+#[tokio::test]
+async fn requests_for_documents_are_limited() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let own = async || {
+        let request = Request::get("/v1/key").header("authorization", format!("Bearer {}", shop.key));
+        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    for _ in 0..120 {
+        assert_eq!(own().await.status(), 200);
+    }
+    let refused = own().await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
+    assert_eq!(shop.send("/v1/chat/completions", &body, None).await.status(), 200, "they do not count as requests");
+}
+
+/// Usage and invoices are those of the own key, as JSON and CSV.
+#[tokio::test]
+async fn usage_and_invoices_are_downloaded_as_csv() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
+    document(shop.send("/v1/chat/completions", &body, None).await).await;
+    let charged = shop.charged().await;
+    let own = async |path: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", shop.key));
+        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    };
+    let csv = own("/v1/usage?format=csv").await;
+    assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(csv.headers()["content-disposition"], "attachment; filename=\"usage.csv\"");
+    let lines = text(csv).await;
+    let (head, row) = lines.split_once('\n').unwrap();
+    assert!(head.starts_with("day,key,model,") && row.ends_with(&format!(",{charged}\n")), "{lines}");
+    let month = &row[..7];
+    let invoice = document(own(&format!("/v1/invoices/{month}")).await).await;
+    assert_eq!((&invoice["object"], &invoice["charged"]), (&json!("invoice"), &json!(charged)));
+    assert_eq!((&invoice["lines"][0]["model"], &invoice["deposits"]), (&json!(CHAT), &json!([])));
+    let csv = text(own(&format!("/v1/invoices/{month}?format=csv")).await).await;
+    assert!(csv.lines().nth(1).unwrap().starts_with(&format!("{month},{},test,usage,{CHAT},1,", shop.id)), "{csv}");
+    let earlier = document(own("/v1/invoices/1970-01").await).await;
+    // The credits of this test are granted at the beginning of 1970.
+    assert_eq!((&earlier["lines"], &earlier["grants"]), (&json!([]), &json!([{"credits": 1_000, "granted": 0}])));
+    for (path, param) in [("/v1/usage?format=xml", "format"), ("/v1/invoices/2026-13", "month")] {
+        let refused = own(path).await;
+        assert_eq!(refused.status(), 400);
+        assert_eq!(document(refused).await["error"]["param"], param);
+    }
+    for path in ["/v1/usage?format=csv", "/v1/invoices/2026-11"] {
+        assert_eq!(document(get(&shop, path).await).await["error"]["code"], "invalid_api_key");
+    }
+}
+
+/// The usage page is static, and runs its own script only.
+#[tokio::test]
+async fn usage_page_runs_its_own_script_only() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let page = get(&shop, "/usage").await;
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; connect-src 'self';"), "{policy}");
+    let page = text(page).await;
+    assert_eq!((page.matches("<script").count(), page.matches("<script src=\"/usage.js\">").count()), (1, 1));
+    assert!(!page.contains("onclick=") && !page.contains("onsubmit="), "the policy forbids inline handlers");
+    let script = get(&shop, "/usage.js").await;
+    assert_eq!(script.headers()["content-type"], "text/javascript; charset=utf-8");
+    let script = text(script).await;
+    // Texts of the gateway are never parsed as HTML, and the key is not stored.
+    for unsafe_name in ["innerHTML", "insertAdjacentHTML", "document.write", "eval(", "Storage", "cookie"] {
+        assert!(!script.contains(unsafe_name), "{unsafe_name}");
+    }
+    for id in script.split("byId(\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(page.contains(&format!("id=\"{id}\"")), "the page has no element {id}");
+    }
+}
+
+/// A key sees its own deposit address and transfers, once the validator sells credits for TAO.
+#[tokio::test]
+async fn topup_shows_the_own_deposit_address_and_transfers() {
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
+    let other = shop.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
+    let own = async |key: &str| {
+        let request = Request::get("/v1/topup").header("authorization", format!("Bearer {key}"));
+        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
+    let (operator, payer) = (AccountId::from_bytes([7; 32]), AccountId::from_bytes([8; 32]));
+    let hash = |block: u8| BlockHash::from_bytes([block; 32]);
+    let number = |block: u8| BlockNumber::new(block.into());
+    let terms = TopUpTerms { account: operator, rao_per_credit: 100_u64.try_into().unwrap() };
+    shop.store.enable_topups(terms, hash(9), (number(1), hash(1))).await.unwrap();
+    let before = own(&shop.key).await;
+    let address: AccountId = serde_json::from_value(before["address"].clone()).unwrap();
+    assert_eq!((&before["rao_per_credit"], &before["deposits"]), (&json!(100), &json!([])));
+    let transfer =
+        Transfer { block: number(2), hash: hash(2), event: 3, from: payer, to: address, amount: Rao::new(250) };
+    shop.store.record_transfers(hash(1), (number(2), hash(2)), &[transfer], 5_000).await.unwrap();
+    let after = own(&shop.key).await;
+    assert_eq!(after["has_more"], false);
+    assert_eq!(
+        after["deposits"],
+        json!([{"block": 2, "block_hash": hash(2), "event": 3, "from": payer, "amount_rao": 250, "credits": 2,
+            "recorded": 5}])
+    );
+    // Pages of 100 transfers, newest first.
+    let transfers: Vec<_> =
+        (0..101).map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer }).collect();
+    shop.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
+    let page = async |query: &str| {
+        let request = Request::get(format!("/v1/topup{query}")).header("authorization", format!("Bearer {}", shop.key));
+        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    let first = page("").await;
+    let events = |page: &Value| -> Vec<_> {
+        page["deposits"].as_array().unwrap().iter().map(|one| (one["block"].clone(), one["event"].clone())).collect()
+    };
+    assert_eq!((events(&first).len(), &events(&first)[99].1, &first["has_more"]), (100, &json!(1), &json!(true)));
+    let second = page("?before=3-1").await;
+    assert_eq!(events(&second), [(json!(3), json!(0)), (json!(2), json!(3))]);
+    assert_eq!(second["has_more"], false);
+    assert_eq!(page("?before=x").await["error"]["param"], "before");
+    let others = own(&other.secret).await;
+    assert_eq!(others["deposits"], json!([]));
+    assert_ne!(others["address"], after["address"]);
+    assert_eq!(own("sk-tao-x").await["error"]["code"], "invalid_api_key");
+    shop.store.disable_topups().await.unwrap();
+    assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
 }
 
 /// Web pages may call the gateway with any headers, and read the rate limit and errors.

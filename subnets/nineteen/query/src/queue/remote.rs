@@ -46,8 +46,18 @@ impl Workers {
     /// [`QueryError`] when no worker takes the request, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
         let began = Instant::now();
-        let Request { task, payload, most_chunks, relays_logprobs, key, weight, is_collected, has_images, .. } =
-            request;
+        let Request {
+            task,
+            payload,
+            most_chunks,
+            relays_logprobs,
+            key,
+            weight,
+            is_collected,
+            has_images,
+            max_wait,
+            ..
+        } = request;
         let refused = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
             QueryError::NoWorker(task.clone())
@@ -59,10 +69,19 @@ impl Workers {
             self.queue.stream().await.map_err(|error| refused(&error))?;
             self.queue.publish(&own).await.map_err(|error| refused(&error))?;
         }
-        let key = key.to_string();
-        let task_name = task.clone();
-        let order =
-            Order { task: task_name, payload, most_chunks, relays_logprobs, key, weight, is_collected, has_images };
+        let (task_name, key) = (task.clone(), key.to_string());
+        let max_wait = max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        let order = Order {
+            task: task_name,
+            payload,
+            most_chunks,
+            relays_logprobs,
+            key,
+            weight,
+            is_collected,
+            has_images,
+            max_wait,
+        };
         let order = serde_json::to_vec(&order).map_err(|error| refused(&error))?;
         let mut answer = RemoteAnswer {
             client: self.queue.client.clone(),
@@ -98,7 +117,7 @@ impl Workers {
 }
 
 fn failed(last: String) -> QueryError {
-    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None }
+    QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None, is_disputed: false }
 }
 
 enum Event {

@@ -231,8 +231,17 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) = assembly.take(number, frame).map_err(|_| Outcome::Malformed)? {
                     let order: Order = serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order { task, payload, most_chunks, key, weight, is_collected, relays_logprobs, has_images } =
-                        order;
+                    let Order {
+                        task,
+                        payload,
+                        most_chunks,
+                        key,
+                        weight,
+                        is_collected,
+                        relays_logprobs,
+                        has_images,
+                        max_wait,
+                    } = order;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
                         task,
@@ -244,6 +253,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         weight,
                         is_collected,
                         relays_logprobs,
+                        max_wait: max_wait.map(Duration::from_millis),
                     });
                 }
             }

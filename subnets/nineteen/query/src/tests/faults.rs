@@ -162,7 +162,7 @@ async fn too_long_collected_answer_counts_against_no_miner() {
     let bench = bench(vec![slow(), slow(), slow()], deadlines).await;
     let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
     let error = bench.querier.ask(collected).await.unwrap_err();
-    let QueryError::Failed { attempts, refused: None, last } = error else { panic!("{error:?}") };
+    let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else { panic!("{error:?}") };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
     assert_eq!(counted(&bench), (0.0, 0.0));
 }

@@ -257,6 +257,9 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
     let first = tokio::spawn(buy(bench.querier.clone(), "a"));
     until(|| bench.contenders[0].running() == 1).await;
     let began = Instant::now();
+    let impatient = bench.querier.ask(Request { max_wait: Some(Duration::ZERO), ..buyers("a") }).await;
+    assert!(matches!(impatient, Err(QueryError::Busy { .. })) && began.elapsed() < settings.wait, "{impatient:?}");
+    let began = Instant::now();
     let error = bench.querier.ask(buyers("a")).await.unwrap_err();
     assert!(matches!(error, QueryError::Busy { .. }) && began.elapsed() >= settings.wait, "{error}");
     let leaving = tokio::spawn(buy(bench.querier.clone(), "a"));

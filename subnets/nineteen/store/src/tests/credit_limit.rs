@@ -8,7 +8,6 @@ use super::credits::{terms, usage};
 use super::*;
 use crate::{HoldRefusal, MAX_CREDITS, Usage};
 
-const MONTH: &str = "2026-11";
 const DAY: &str = "2026-11-21";
 
 #[track_caller]
@@ -83,7 +82,7 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
         } else {
             let (request, price) = (step.to_string(), amount.max(0));
             // A reserve of another request is part of the key's balance.
-            let held = store.hold(&key, &request, amount, MONTH, 1).await.unwrap();
+            let held = store.hold(&key, &request, amount, DAY, 1).await.unwrap();
             if i128::from(price) > own {
                 assert_eq!(held, Err(HoldRefusal::Credits { balance: i64::try_from(own).unwrap() }));
                 continue;
@@ -106,10 +105,11 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
 /// An integer that overflows is an error, and not stored as a floating-point number.
 pub(super) async fn integer_columns_stay_integers(home: Home) {
     let store = home.open().await;
-    let key = store.create_key_with_credits(&terms(Some(9)), 9, &[1; 40], 1).await.unwrap().id;
-    store.hold(&key, "1", 5, MONTH, 1).await.unwrap().unwrap();
+    let limits = KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), ..terms(Some(9)) };
+    let key = store.create_key_with_credits(&limits, 9, &[1; 40], 1).await.unwrap().id;
+    store.hold(&key, "1", 5, DAY, 1).await.unwrap().unwrap();
     store.charge("1", &usage(DAY, 5), 1).await.unwrap();
-    store.hold(&key, "2", 1, MONTH, 1).await.unwrap().unwrap();
+    store.hold(&key, "2", 1, DAY, 1).await.unwrap().unwrap();
     for column in [
         "account.balance",
         "posting.amount",
@@ -120,6 +120,8 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
         "usage_day.output_tokens",
         "usage_day.charged",
         "api_key.monthly_budget",
+        "api_key.daily_budget",
+        "api_key.tokens_per_minute",
         "api_key.rate_per_minute",
         "api_key.weight",
     ] {
@@ -161,7 +163,7 @@ pub(super) async fn overflowed_books_are_repaired(home: Home) {
     assert_eq!(balance(&store, "b").await, if store.is_shared() { 1 } else { MAX_CREDITS });
     assert!(store.is_balanced().await.unwrap(), "{:?}", store.balances().await);
     // The gateway can sell, and the operator can withdraw.
-    store.hold("a", "1", 10, MONTH, 1).await.unwrap().unwrap();
+    store.hold("a", "1", 10, DAY, 1).await.unwrap().unwrap();
     assert_eq!(store.charge("1", &usage(DAY, 4), 1).await.unwrap(), Some(4));
     store.close_leases().await;
     assert_eq!(store.grant("a", 4 - MAX_CREDITS, "test", 1).await.unwrap(), Some(0));

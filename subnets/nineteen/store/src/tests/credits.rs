@@ -3,7 +3,7 @@
 use taonet_database::statement;
 
 use super::*;
-use crate::{Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
+use crate::{BudgetPeriod, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
 
 pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { models: Some(vec![task("a")]), monthly_budget: budget, ..KeyTerms::new("shop", 60) }
@@ -54,7 +54,7 @@ pub(super) async fn credits_are_never_overdrawn(home: Home) {
     // Twenty concurrent requests with a maximum price of 10 each.
     let holds = (0..20).map(|index| {
         let (store, key) = (store.clone(), key.clone());
-        tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, "2026-11", 0).await.unwrap() })
+        tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, "2026-11-21", 0).await.unwrap() })
     });
     let mut held = Vec::new();
     for (index, hold) in holds.collect::<Vec<_>>().into_iter().enumerate() {
@@ -83,15 +83,50 @@ pub(super) async fn budgets_are_of_a_month(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
-    let hold = async |request: &str, amount, month: &str| store.hold(&key, request, amount, month, 0).await.unwrap();
-    assert_eq!(hold("1", 11, "2026-11").await, Err(HoldRefusal::Budget { left: 10 }));
-    assert_eq!(hold("1", 6, "2026-11").await, Ok(()));
-    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }), "holds count");
+    let hold = async |request: &str, amount, day: &str| store.hold(&key, request, amount, day, 0).await.unwrap();
+    let refused = |left| Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month });
+    assert_eq!(hold("1", 11, "2026-11-30").await, refused(10));
+    assert_eq!(hold("1", 6, "2026-11-01").await, Ok(()));
+    assert_eq!(hold("2", 5, "2026-11-30").await, refused(4), "holds count");
     store.charge("1", &usage("2026-11-30", 6), 0).await.unwrap();
-    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }));
-    assert_eq!(hold("2", 5, "2026-12").await, Ok(()));
+    assert_eq!(hold("2", 5, "2026-11-30").await, refused(4));
+    assert_eq!(hold("2", 5, "2026-12-01").await, Ok(()));
     assert_eq!(store.release_holds(1, 1).await.unwrap(), 1);
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 94);
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
+    let store = home.open().await;
+    let limits = KeyTerms { daily_budget: Some(10), expires_ms: Some(7), ..terms(Some(25)) };
+    let key = store.create_key(&limits, &[2; 40], 0).await.unwrap().id;
+    let stored = store.key(&key).await.unwrap().unwrap();
+    assert_eq!((&stored.terms, stored.is_expired(6), stored.is_expired(7)), (&limits, false, true));
+    store.grant(&key, 100, "test", 0).await.unwrap();
+    let spend = async |request: &str, amount, day: &str| {
+        let held = store.hold(&key, request, amount, day, 0).await.unwrap();
+        if held.is_ok() {
+            assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
+        }
+        held
+    };
+    let refused = |left, period| Err(HoldRefusal::Budget { left, period });
+    assert_eq!(spend("1", 8, "2026-11-21").await, Ok(()));
+    assert_eq!(spend("2", 3, "2026-11-21").await, refused(2, BudgetPeriod::Day));
+    assert_eq!(spend("2", 10, "2026-11-22").await, Ok(()));
+    assert_eq!(spend("3", 8, "2026-11-23").await, refused(7, BudgetPeriod::Month));
+    assert_eq!(spend("3", 7, "2026-11-23").await, Ok(()));
+    assert_eq!(spend("4", 10, "2026-12-01").await, Ok(()));
+    let used = |period, budget, spent| BudgetUse { key_id: key.clone(), period, budget, spent };
+    let november = [used(BudgetPeriod::Month, 25, 25), used(BudgetPeriod::Day, 10, 8)];
+    assert_eq!(store.budget_uses(None, "2026-11-21").await.unwrap(), november);
+    assert_eq!(store.budget_uses(Some(&key), "2026-11-21").await.unwrap(), november);
+    assert_eq!(store.budget_uses(Some("none"), "2026-11-21").await.unwrap(), []);
+    // Without limits, neither applies.
+    assert!(store.update_key(&key, &terms(None)).await.unwrap());
+    assert_eq!(store.budget_uses(None, "2026-11-21").await.unwrap(), []);
+    assert_eq!(spend("5", 20, "2026-11-21").await, Ok(()));
+    assert!(!store.key(&key).await.unwrap().unwrap().is_expired(i64::MAX));
     assert!(store.is_balanced().await.unwrap());
 }
 
@@ -99,12 +134,12 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
     let (store, operator) = (home.open().await, home.open().await);
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
-    store.hold(&key, "1", 10, "2026-11", 0).await.unwrap().unwrap();
+    store.hold(&key, "1", 10, "2026-11-21", 0).await.unwrap().unwrap();
     assert_eq!(store.grant(&key, -1, "test", 0).await.unwrap(), None, "held credits are not revoked");
-    let refused = store.hold(&key, "2", 10, "2026-11", 0).await.unwrap();
+    let refused = store.hold(&key, "2", 10, "2026-11-21", 0).await.unwrap();
     assert_eq!(refused, Err(HoldRefusal::Credits { balance: 0 }));
     operator.grant(&key, 15, "test", 0).await.unwrap().unwrap();
-    assert_eq!(store.hold(&key, "2", 10, "2026-11", 0).await.unwrap(), Ok(()), "a grant has effect at once");
+    assert_eq!(store.hold(&key, "2", 10, "2026-11-21", 0).await.unwrap(), Ok(()), "a grant has effect at once");
     assert_eq!(store.grant(&key, -5, "test", 0).await.unwrap(), Some(0));
     for request in ["1", "2"] {
         assert_eq!(store.charge(request, &usage("2026-11-21", 9), 1).await.unwrap(), Some(9));
@@ -117,7 +152,7 @@ pub(super) async fn books_that_were_tampered_with_do_not_balance(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
-    store.hold(&key, "1", 3, "2026-11", 0).await.unwrap().unwrap();
+    store.hold(&key, "1", 3, "2026-11-21", 0).await.unwrap().unwrap();
     let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
     for (tamper, undo) in [
         (
@@ -171,4 +206,30 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
     assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
+}
+
+pub(super) async fn invoices_are_of_a_key_and_a_month(home: Home) {
+    let store = home.open().await;
+    let key = store.create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999).await.unwrap().id;
+    let other = store.create_key_with_credits(&terms(None), 100, &[2; 40], 0).await.unwrap().id;
+    store.grant(&key, 50, "invoice 17", 1_793_491_200_000).await.unwrap();
+    store.grant(&key, -5, "refund", 1_796_083_199_999).await.unwrap();
+    for (request, key, day) in
+        [("1", &key, "2026-11-01"), ("2", &key, "2026-11-30"), ("3", &key, "2026-12-01"), ("4", &other, "2026-11-01")]
+    {
+        store.hold(key, request, 9, day, 0).await.unwrap().unwrap();
+        store.charge(request, &usage(day, 9), 0).await.unwrap().unwrap();
+    }
+    let invoice = store.invoice(&key, "2026-11".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((invoice.lines.len(), invoice.charged, invoice.name.as_str()), (1, 18, "shop"));
+    assert_eq!((invoice.lines[0].requests, invoice.lines[0].output_tokens), (2, 10));
+    let grants: Vec<_> = invoice.grants.iter().map(|grant| (grant.reason.as_str(), grant.credits)).collect();
+    assert_eq!(grants, [("invoice 17", 50), ("refund", -5)]);
+    let csv = invoice.to_csv();
+    assert_eq!(csv.lines().nth(1).unwrap(), format!("2026-11,{key},shop,usage,a,2,6,10,,,18"));
+    let october = store.invoice(&key, "2026-10".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((october.lines.len(), october.charged, october.grants.len()), (0, 0, 1));
+    assert_eq!(store.invoice("none", "2026-11".parse().unwrap()).await.unwrap(), None);
+    let rows = usage_csv(&store.usage(Some(&key)).await.unwrap());
+    assert_eq!(rows.lines().nth(1).unwrap(), format!("2026-11-01,{key},a,1,3,5,9"));
 }

@@ -12,7 +12,6 @@ use super::credits::{terms, usage};
 use super::*;
 use crate::{HoldRefusal, Process, StoreError};
 
-const MONTH: &str = "2026-11";
 const DAY: &str = "2026-11-21";
 
 async fn key_with(store: &Store, random: u8, credits: i64) -> String {
@@ -38,7 +37,7 @@ pub(super) async fn charges_of_a_batch_balance(home: Home) {
             let (store, operator, key) = (store.clone(), operator.clone(), key.clone());
             requests.push(tokio::spawn(async move {
                 let request = format!("{key}-{index}");
-                store.hold(&key, &request, 10, MONTH, 0).await.unwrap().unwrap();
+                store.hold(&key, &request, 10, DAY, 0).await.unwrap().unwrap();
                 let usage = usage(DAY, index % 12);
                 let (one, other) = tokio::join!(store.charge(&request, &usage, 1), store.charge(&request, &usage, 1));
                 operator.grant(&key, 1, "test", 0).await.unwrap().unwrap();
@@ -67,13 +66,13 @@ pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
     let store = home.open().await;
     let key = key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
-        store.hold(&key, request, 10, MONTH, 0).await.unwrap().unwrap();
+        store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
     }
     let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
     run("ALTER TABLE posting RENAME TO elsewhere").await;
     let error = store.charge("a", &usage(DAY, 7), 1).await.unwrap_err();
     assert!(matches!(error, StoreError::Uncharged(_)), "{error}");
-    let error = store.hold(&key, "c", 10, MONTH, 0).await.unwrap_err();
+    let error = store.hold(&key, "c", 10, DAY, 0).await.unwrap_err();
     assert!(matches!(error, StoreError::Unreserved(_)), "{error}");
     run("ALTER TABLE elsewhere RENAME TO posting").await;
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 80, "both are held");
@@ -87,9 +86,9 @@ pub(super) async fn a_charge_is_repeated_once_the_database_is_back(home: Home) {
 pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home) {
     let (store, other) = (home.open().await, home.open().await);
     let key = key_with(&store, 1, 64_100).await;
-    store.hold(&key, "0", 100, MONTH, 0).await.unwrap().unwrap();
+    store.hold(&key, "0", 100, DAY, 0).await.unwrap().unwrap();
     for request in 1..=4 {
-        store.hold(&key, &request.to_string(), 100, MONTH, 0).await.unwrap().unwrap();
+        store.hold(&key, &request.to_string(), 100, DAY, 0).await.unwrap().unwrap();
     }
     // The grant, and one lease: the first request, and a reserve of 1/64 of the remaining 64 000 credits.
     assert_eq!(statement("SELECT COUNT(*) FROM transfer").number(&store.database).await.unwrap(), 2);
@@ -97,13 +96,13 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
     let balance = async |store: &Store| store.key(&key).await.unwrap().unwrap().balance;
     assert_eq!((balance(&store).await, balance(&other).await), (63_600, 63_000));
     // Another process has the remaining credits, and no more.
-    assert_eq!(other.hold(&key, "x", 63_001, MONTH, 0).await.unwrap(), Err(HoldRefusal::Credits { balance: 63_000 }));
-    other.hold(&key, "x", 63_000, MONTH, 0).await.unwrap().unwrap();
+    assert_eq!(other.hold(&key, "x", 63_001, DAY, 0).await.unwrap(), Err(HoldRefusal::Credits { balance: 63_000 }));
+    other.hold(&key, "x", 63_000, DAY, 0).await.unwrap().unwrap();
     // The reserve cannot be refilled.
     for request in 5..=10 {
-        store.hold(&key, &request.to_string(), 100, MONTH, 0).await.unwrap().unwrap();
+        store.hold(&key, &request.to_string(), 100, DAY, 0).await.unwrap().unwrap();
     }
-    let refused = store.hold(&key, "11", 100, MONTH, 0).await.unwrap();
+    let refused = store.hold(&key, "11", 100, DAY, 0).await.unwrap();
     assert_eq!(refused, Err(HoldRefusal::Credits { balance: 0 }));
     assert_eq!(other.charge("x", &usage(DAY, 1), 0).await.unwrap(), Some(1));
     for request in 0..=10 {
@@ -113,10 +112,10 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Home
     // A reserve is refilled before it is used up, and returned after a second without requests.
     for request in 0..100 {
         let request = format!("quick {request}");
-        store.hold(&key, &request, 100, MONTH, 0).await.unwrap().unwrap();
+        store.hold(&key, &request, 100, DAY, 0).await.unwrap().unwrap();
         assert_eq!(store.charge(&request, &usage(DAY, 0), 0).await.unwrap(), Some(0));
     }
-    store.hold(&key, "12", 100, MONTH, 0).await.unwrap().unwrap();
+    store.hold(&key, "12", 100, DAY, 0).await.unwrap().unwrap();
     assert_eq!(store.charge("12", &usage(DAY, 2), 0).await.unwrap(), Some(2));
     let began = std::time::Instant::now();
     while accounts(&store, &key).await != (64_100 - 1 - 77 - 2, 0) {
@@ -136,7 +135,7 @@ pub(super) async fn a_busy_key_needs_few_leases(home: Home) {
             tokio::spawn(async move {
                 for request in 0..16 {
                     let request = format!("{caller}-{request}");
-                    store.hold(&key, &request, 10, MONTH, 0).await.unwrap().unwrap();
+                    store.hold(&key, &request, 10, DAY, 0).await.unwrap().unwrap();
                     assert_eq!(store.charge(&request, &usage(DAY, 7), 0).await.unwrap(), Some(7));
                 }
             })
@@ -157,8 +156,8 @@ pub(super) async fn a_busy_key_needs_few_leases(home: Home) {
 pub(super) async fn a_killed_process_loses_no_credits(home: Home) {
     let (killed, store) = (home.open().await, home.open().await);
     let key = key_with(&store, 1, 10_000).await;
-    killed.hold(&key, "lost", 10, MONTH, 1_000).await.unwrap().unwrap();
-    killed.hold(&key, "charged", 10, MONTH, 1_000).await.unwrap().unwrap();
+    killed.hold(&key, "lost", 10, DAY, 1_000).await.unwrap().unwrap();
+    killed.hold(&key, "charged", 10, DAY, 1_000).await.unwrap().unwrap();
     assert_eq!(killed.charge("charged", &usage(DAY, 3), 1_000).await.unwrap(), Some(3));
     let (available, leased) = accounts(&store, &key).await;
     assert!(available + leased == 9_997 && leased >= 10, "{available} {leased}");
@@ -176,14 +175,14 @@ pub(super) async fn a_caller_that_leaves_holds_nothing(home: Home) {
     let key = key_with(&store, 1, 100).await;
     for millis in 0..20 {
         let request = millis.to_string();
-        let hold = store.hold(&key, &request, 100, MONTH, 0);
+        let hold = store.hold(&key, &request, 100, DAY, 0);
         let left = tokio::time::timeout(std::time::Duration::from_micros(millis * 200), hold).await;
         if left.is_ok() {
             assert_eq!(store.charge(&request, &usage(DAY, 0), 0).await.unwrap(), Some(0));
         }
         // Nobody holds the credits, so that the next request gets them.
         let next = format!("after {millis}");
-        store.hold(&key, &next, 100, MONTH, 0).await.unwrap().unwrap();
+        store.hold(&key, &next, 100, DAY, 0).await.unwrap().unwrap();
         assert_eq!(store.charge(&next, &usage(DAY, 0), 0).await.unwrap(), Some(0));
     }
     assert!(store.is_balanced().await.unwrap());
@@ -208,14 +207,14 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                 0..5 => {
                     let amount = random.random_range(0..200);
                     let held: i64 = running.iter().flatten().map(|(_, amount)| amount).sum();
-                    let mut result = stores[place].hold(&key, &request, amount, MONTH, 1).await.unwrap();
+                    let mut result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
                     if result.is_err() {
                         // Once no process has a reserve, a refusal is exact.
                         for store in &stores {
                             store.till.return_reserves(&store.database).await;
                         }
                         let balance = granted - charged - held;
-                        result = stores[place].hold(&key, &request, amount, MONTH, 1).await.unwrap();
+                        result = stores[place].hold(&key, &request, amount, DAY, 1).await.unwrap();
                         let exact = if balance < amount { Err(HoldRefusal::Credits { balance }) } else { Ok(()) };
                         assert_eq!(result, exact);
                     }

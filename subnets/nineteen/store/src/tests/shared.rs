@@ -11,7 +11,6 @@ use super::market::offer;
 use super::*;
 use crate::HoldRefusal;
 
-const MONTH: &str = "2026-11";
 const DAY: &str = "2026-11-21";
 
 /// Opens the database twice, like two processes.
@@ -32,7 +31,7 @@ pub(super) async fn credits_hold_over_processes(home: Home) {
     let requests: Vec<_> = (0..60)
         .map(|index| {
             let (store, key) = (stores[index % 2].clone(), ids[index / 2 % 2].clone());
-            tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, MONTH, 0).await.unwrap() })
+            tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, DAY, 0).await.unwrap() })
         })
         .collect();
     let mut held = Vec::new();
@@ -82,7 +81,7 @@ pub(super) async fn budgets_hold_over_processes(home: Home) {
             let (store, key) = (stores[index % 2].clone(), key.clone());
             tokio::spawn(async move {
                 let request = index.to_string();
-                if store.hold(&key, &request, 10, MONTH, 0).await.unwrap().is_err() {
+                if store.hold(&key, &request, 10, DAY, 0).await.unwrap().is_err() {
                     return 0;
                 }
                 store.charge(&request, &usage(DAY, 10), 1).await.unwrap().unwrap()

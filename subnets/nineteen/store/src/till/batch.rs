@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
 use super::plan::{Found, Plan, Settled};
+use crate::budgets::{Budgets, month_of};
 use crate::keys::lock;
 use crate::{Process, StoreError};
 
@@ -110,7 +111,7 @@ pub(super) async fn write(
         let id = format!("{}:{key}", process.as_str());
         // In the order of the keys, so that the transactions of two processes do not wait for each other.
         lock(&mut transaction, key).await?;
-        let found = find(&mut transaction, key, &id, plan.month()).await?;
+        let found = find(&mut transaction, key, &id, plan.day()).await?;
         let mut earlier = Vec::with_capacity(plan.due.len());
         for due in &plan.due {
             let is_retried = due.hold.is_retried;
@@ -125,22 +126,30 @@ pub(super) async fn write(
     Ok(results)
 }
 
-/// Reads a key's credits. The budget is only read if `month` is given.
-async fn find(transaction: &mut Transaction, key: &str, id: &str, month: Option<&str>) -> Result<Found, StoreError> {
+/// Reads a key's credits. The budgets are only read if `day` is given.
+async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&str>) -> Result<Found, StoreError> {
     let row = statement(
         "SELECT COALESCE((SELECT balance FROM account WHERE name = 'key:' || $1), 0) AS available,
          COALESCE((SELECT balance FROM account WHERE name = 'held:' || $1), 0) AS held,
          COALESCE((SELECT amount FROM hold WHERE request_id = $2), 0) AS lease,
-         (SELECT monthly_budget FROM api_key WHERE id = $1) AS budget,
+         (SELECT monthly_budget FROM api_key WHERE id = $1) AS monthly,
+         (SELECT daily_budget FROM api_key WHERE id = $1) AS daily,
          CAST((SELECT COALESCE(SUM(charged), 0) FROM usage_day WHERE key_id = $1 AND day LIKE $3 || '%') AS BIGINT)
-         AS spent",
+         AS in_month,
+         CAST((SELECT COALESCE(SUM(charged), 0) FROM usage_day WHERE key_id = $1 AND day = $4) AS BIGINT) AS in_day",
     );
-    let row = row.bind(key).bind(id).bind(month.unwrap_or("none")).row(transaction).await?;
-    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budget: None }) };
-    let (held, lease, spent): (i64, i64, i64) = (row.get("held")?, row.get("lease")?, row.get("spent")?);
+    let day = day.unwrap_or("none");
+    let row = row.bind(key).bind(id).bind(month_of(day)).bind(day).row(transaction).await?;
+    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budgets: Budgets::default() }) };
+    let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
-    let budget = row.get::<Option<i64>>("budget")?.map(|budget| budget.saturating_sub(spent).saturating_sub(others));
-    Ok(Found { available: row.get("available")?, lease, budget })
+    let left =
+        |budget: Option<i64>, spent: i64| budget.map(|budget| budget.saturating_sub(spent).saturating_sub(others));
+    let budgets = Budgets {
+        month: left(row.get("monthly")?, row.get("in_month")?),
+        day: left(row.get("daily")?, row.get("in_day")?),
+    };
+    Ok(Found { available: row.get("available")?, lease, budgets })
 }
 
 /// Returns the credits that an earlier transaction charged for a request, if any.

@@ -6,6 +6,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::{Due, Lease, Want};
+use crate::budgets::Budgets;
 use crate::credits::HoldRefusal;
 
 /// Inverse of the share of a key's credits that a reserve may have.
@@ -18,7 +19,7 @@ const REQUESTS: i64 = 255;
 pub(super) struct Plan {
     pub(super) wanted: Vec<Want>,
     pub(super) due: Vec<Due>,
-    /// Month in UTC, if the reserve is to be refilled.
+    /// Day in UTC, if the reserve is to be refilled.
     pub(super) refill: Option<String>,
     /// Credits of the lease that no other request may hold until the end of the transaction.
     pub(super) set_aside: i64,
@@ -39,8 +40,8 @@ pub(super) struct Found {
     pub(super) available: i64,
     /// Lease of this process.
     pub(super) lease: i64,
-    /// Monthly budget less the credits charged in the month and the leases of other processes; `None` without a budget.
-    pub(super) budget: Option<i64>,
+    /// Budgets less the credits charged in their periods, and less the leases of other processes.
+    pub(super) budgets: Budgets,
 }
 
 /// Result of a transaction for one key.
@@ -86,15 +87,15 @@ impl Plan {
         lease.hold(self.set_aside);
     }
 
-    /// Returns the month of the wanted holds and of the refill; `None` without any.
-    pub(super) fn month(&self) -> Option<&str> {
-        self.wanted.iter().map(|want| &want.month).chain(&self.refill).max().map(String::as_str)
+    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill; `None` without any.
+    pub(super) fn day(&self) -> Option<&str> {
+        self.wanted.first().map(|want| &want.day).or(self.refill.as_ref()).map(String::as_str)
     }
 
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
     /// outcome has written, in the order of [`Plan::due`].
     pub(super) fn settle(&self, found: &Found, earlier: &[Option<i64>]) -> Settled {
-        let (mut left, mut in_month) = (found.lease, 0_i64);
+        let (mut left, mut budgets) = (found.lease, found.budgets);
         let mut charges = Vec::with_capacity(self.due.len());
         for (due, earlier) in self.due.iter().zip(earlier) {
             if earlier.is_some() {
@@ -103,13 +104,13 @@ impl Plan {
             }
             let charge = Some(due.charge()).filter(|charge| *charge <= left);
             left = left.saturating_sub(charge.unwrap_or(0));
-            if self.month().is_some_and(|month| due.usage.day.starts_with(month)) {
-                in_month = in_month.saturating_add(charge.unwrap_or(0));
+            if let Some(today) = self.day() {
+                budgets = budgets.less(charge.unwrap_or(0), &due.usage.day, today);
             }
             charges.push(charge);
         }
         if let Some(change) = self.change {
-            let budget = found.budget.map_or(i64::MAX, |budget| budget.saturating_sub(in_month).saturating_sub(left));
+            let budget = budgets.smaller().map_or(i64::MAX, |(budget, _)| budget.saturating_sub(left));
             let most = (found.available.min(budget) / SHARE).max(0);
             let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
             let reserve = (change > most).then_some(most);
@@ -118,14 +119,14 @@ impl Plan {
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
         let credits = found.available.saturating_add(unused);
-        let budget = found.budget.map(|budget| budget.saturating_sub(in_month).saturating_sub(self.running));
+        let budget = budgets.smaller().map(|(budget, period)| (budget.saturating_sub(self.running), period));
         let (mut granted, mut largest, mut results) = (0_i64, 0, Vec::with_capacity(self.wanted.len()));
         for Want { hold, .. } in &self.wanted {
             let credits = credits.saturating_sub(granted);
-            let budget = budget.map(|budget| budget.saturating_sub(granted));
+            let budget = budget.map(|(budget, period)| (budget.saturating_sub(granted), period));
             results.push(match budget {
                 _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
-                Some(budget) if budget < hold.amount => Err(HoldRefusal::Budget { left: budget.max(0) }),
+                Some((left, period)) if left < hold.amount => Err(HoldRefusal::Budget { left: left.max(0), period }),
                 _ => {
                     granted = granted.saturating_add(hold.amount);
                     largest = hold.amount.max(largest);
@@ -134,7 +135,7 @@ impl Plan {
             });
         }
         let rest =
-            budget.map_or(i64::MAX, |budget| budget.saturating_sub(granted)).min(credits.saturating_sub(granted));
+            budget.map_or(i64::MAX, |(budget, _)| budget.saturating_sub(granted)).min(credits.saturating_sub(granted));
         let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
@@ -162,18 +163,18 @@ mod tests {
     use crate::credits::Usage;
     use crate::till::Hold;
 
-    const MONTH: &str = "2026-11";
+    const DAY: &str = "2026-11-21";
 
     fn hold(amount: i64) -> Hold {
         Hold { key: "k".to_owned(), amount, created_ms: 0, is_retried: false }
     }
 
     fn want(amount: i64) -> Want {
-        Want { request: "r".to_owned(), hold: hold(amount), month: MONTH.to_owned(), done: oneshot::channel().0 }
+        Want { request: "r".to_owned(), hold: hold(amount), day: DAY.to_owned(), done: oneshot::channel().0 }
     }
 
     fn due(amount: i64, charge: i64) -> Due {
-        let (model, day) = ("a".to_owned(), "2026-11-21".to_owned());
+        let (model, day) = ("a".to_owned(), DAY.to_owned());
         let usage = Usage { model, day, input_tokens: 3, output_tokens: 5, charge };
         Due { request: "r".to_owned(), hold: hold(amount), usage, now_ms: 0, done: oneshot::channel().0 }
     }
@@ -183,8 +184,12 @@ mod tests {
         Lease { amount, is_known: true, held, reserve, is_refilled: false, used: (now, 0), written: now }
     }
 
+    fn monthly(month: Option<i64>) -> Budgets {
+        Budgets { month, day: None }
+    }
+
     fn found(available: i64, lease: i64) -> Found {
-        Found { available, lease, budget: None }
+        Found { available, lease, budgets: Budgets::default() }
     }
 
     #[test]
@@ -197,7 +202,7 @@ mod tests {
         assert_eq!((settled.lease, settled.reserve), (10 + 1_000, Some(1_000)), "at most 1/64 of the rest");
         let settled = plan.settle(&found(649, 0), &[]);
         assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "no reserve for less than one request");
-        let settled = plan.settle(&Found { budget: Some(74), ..found(1_000_000, 0) }, &[]);
+        let settled = plan.settle(&Found { budgets: monthly(Some(74)), ..found(1_000_000, 0) }, &[]);
         assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "the budget limits the reserve");
     }
 
@@ -218,11 +223,11 @@ mod tests {
     #[test]
     fn a_reserve_is_refilled_while_requests_use_it() {
         let settle = |free: i64, available, budget| {
-            let mut plan = Plan { refill: Some(MONTH.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
+            let mut plan = Plan { refill: Some(DAY.to_owned()), due: vec![due(10, 4)], ..Plan::default() };
             let mut lease = lease(10 + free, 10, 100);
             plan.prepare(&mut lease, false);
             assert_eq!(plan.set_aside, 0);
-            let settled = plan.settle(&Found { budget, ..found(available, lease.amount) }, &[None]);
+            let settled = plan.settle(&Found { budgets: monthly(budget), ..found(available, lease.amount) }, &[None]);
             (settled.lease, settled.reserve)
         };
         assert_eq!(settle(40, 1_000_000, None), (100, None));
@@ -275,12 +280,12 @@ mod tests {
             let mut plan = Plan {
                 wanted: wanted.iter().map(|amount| want(*amount)).collect(),
                 due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
-                refill: refills.then(|| MONTH.to_owned()),
+                refill: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
             plan.prepare(&mut lease, returns);
             prop_assert!(lease.free() >= 0 && (0..=free).contains(&plan.set_aside));
-            let found = Found { available, lease: lease.amount, budget };
+            let found = Found { available, lease: lease.amount, budgets: monthly(budget) };
             let settled = plan.settle(&found, &vec![None; dues.len()]);
             let mut charged = 0;
             for ((amount, charge), found) in dues.iter().zip(&settled.charges) {
@@ -310,14 +315,14 @@ mod tests {
             let mut plan = Plan {
                 wanted: wanted.iter().map(|amount| want(*amount)).collect(),
                 due: dues.iter().map(|(amount, charge)| due(*amount, *charge)).collect(),
-                refill: refills.then(|| MONTH.to_owned()),
+                refill: refills.then(|| DAY.to_owned()),
                 ..Plan::default()
             };
             plan.prepare(&mut lease, returns);
             // Another request takes a part of the rest during the transaction.
             let meanwhile = lease.free() * meanwhile / 100;
             prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
-            let found = Found { available, lease: lease.amount, budget };
+            let found = Found { available, lease: lease.amount, budgets: monthly(budget) };
             let settled = plan.settle(&found, &vec![None; dues.len()]);
             for ((amount, charge), charged) in dues.iter().zip(&settled.charges) {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));

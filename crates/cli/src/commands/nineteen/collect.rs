@@ -1,0 +1,103 @@
+//! The `tao nineteen collect` command.
+
+use std::cmp::Reverse;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{At, Chain as _, Client, calls};
+use taonet_nineteen_store::{DepositAddress, StoreError};
+use taonet_primitives::{AccountId, Rao, counted};
+
+use super::database::DatabaseArgs;
+use crate::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use crate::context::Context;
+
+/// Maximum number of addresses in one extrinsic, whose fee and weight grow with it.
+const ADDRESSES: usize = 100;
+
+/// Collect the TAO of all deposit addresses in the account of --topup-account
+#[derive(Debug, Args)]
+pub(crate) struct CollectArgs {
+    /// The validator's --state directory; not needed with PostgreSQL
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Only check that the key is that of the validator's --topup-account, before you sell credits
+    #[arg(long)]
+    check: bool,
+    #[command(flatten)]
+    tx: TxArgs<ColdkeyArgs>,
+}
+
+pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.tx.connect().await?;
+        let key = args.tx.unlock()?;
+        let account = AccountId::from(args.tx.submit.coldkey(&key));
+        let store = args.database.open_existing(args.state.as_deref()).await?;
+        let (topups, addresses) = (store.topups().await, store.deposit_addresses().await);
+        store.close().await;
+        let mut addresses = addresses?;
+        addresses.retain(|address| address.account == account);
+        if args.check {
+            return check(topups?.map(|topups| topups.terms.account), account, &addresses, context);
+        }
+        if addresses.is_empty() {
+            bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
+        }
+        let mut funded = funded(&chain, addresses).await?;
+        if funded.is_empty() {
+            bail!("no deposit address of {account} has TAO");
+        }
+        funded.sort_by_key(|(free, _)| Reverse(*free));
+        let left = funded.split_off(funded.len().min(ADDRESSES));
+        if !left.is_empty() {
+            context.say(&format!("run the command again for the other {}", counted(left.len(), "address")));
+        }
+        args.tx.submit.confirm_and_submit(&chain, &key, plan(&funded, account)?, context).await
+    })
+}
+
+/// Checks that the unlocked key is that of the account for which TAO is collected.
+fn check(
+    topup_account: Option<AccountId>,
+    account: AccountId,
+    addresses: &[DepositAddress],
+    context: &Context,
+) -> anyhow::Result<()> {
+    let topup_account = topup_account.ok_or(StoreError::TopUpsDisabled)?;
+    if topup_account != account {
+        bail!(
+            "the key is that of {account}, but TAO is collected for {topup_account}\nhint: select the wallet of \
+             --topup-account, or start the validator with --topup-account {account}"
+        );
+    }
+    if context.json {
+        return context.print_json(&json!({ "account": account, "addresses": addresses.len() }));
+    }
+    let count = counted(addresses.len(), "deposit address");
+    context.print(&format!("the key can collect the TAO of {account}, which has {count}"))
+}
+
+/// Returns the addresses with TAO, all at the same block.
+async fn funded(chain: &Client, addresses: Vec<DepositAddress>) -> anyhow::Result<Vec<(Rao, DepositAddress)>> {
+    let accounts: Vec<AccountId> = addresses.iter().map(|address| address.address).collect();
+    let block = chain.head().await.map_err(failed)?;
+    let balances = chain.balances(&accounts, At::Hash(block.hash)).await.map_err(failed)?;
+    let funded = balances.into_iter().map(|balance| balance.free).zip(addresses);
+    Ok(funded.filter(|(free, _)| *free > Rao::ZERO).collect())
+}
+
+/// Plans the transfer of all TAO of addresses to the account of which they are derivatives.
+fn plan(funded: &[(Rao, DepositAddress)], account: AccountId) -> anyhow::Result<Plan> {
+    let sum = funded.iter().try_fold(Rao::ZERO, |sum, (free, _)| sum.checked_add(*free));
+    let sum = sum.context("the balances exceed the supply of TAO")?;
+    let call = calls::batch_all(
+        funded.iter().map(|(_, address)| calls::as_derivative(address.index, calls::transfer_all(account, false))),
+    );
+    let what = format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
+    Ok(Plan::new(call, what, json!({ "to": account, "amount_rao": sum, "addresses": funded.len() })))
+}

@@ -1,0 +1,346 @@
+//! Credits for TAO that buyers transfer to the deposit addresses of their API keys.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::Deserialize;
+use taonet_chain::{At, Block, BlockHeader, Chain, ChainError, Client, Event};
+use taonet_nineteen_store::{Deposit, Store, StoreError, TopUpTerms, TopUps, Transfer};
+use taonet_primitives::{AccountId, Backoff, BlockHash, BlockNumber, Rao};
+use taonet_service::{Clock, Shutdown, unix_time};
+use tokio::sync::watch;
+
+use crate::measures;
+
+/// Maximum number of blocks whose transfers are recorded in one transaction.
+const BLOCKS: u32 = 64;
+/// Number of transfers to deposit addresses after which no further block is recorded in the same transaction.
+const TRANSFERS: usize = 256;
+/// Maximum number of blocks that are read at the same time.
+const READS: usize = 4;
+/// Interval at which the chain is read if no block is announced: the block time of the main network.
+const POLL: Duration = Duration::from_secs(12);
+/// Pauses after failures that an operator must resolve.
+const BACKOFF: Backoff = Backoff::new(POLL, Duration::from_mins(10));
+
+/// Why transfers cannot be credited.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopUpError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain could not be read. A node that has pruned the state of a block cannot return its events.
+    #[error("cannot read the transfers of finalized blocks")]
+    Chain(#[from] ChainError),
+    /// The last recorded block is not an ancestor of the newest finalized block.
+    #[error(
+        "block {0}, up to which transfers are credited, is no longer part of the finalized chain, so no transfers are \
+         credited; hint: connect to another node; after a revert of a development chain, use a new database"
+    )]
+    Reverted(Block),
+    /// The blocks that were read by their heights are not those of the finalized chain.
+    #[error("the node has no block {0}, or one that is not final; hint: of several nodes, one may lag behind")]
+    Lagging(BlockNumber),
+    /// The node returned the header of another block.
+    #[error("the node returned the header of block {returned} for block {requested}; hint: use a node of your own")]
+    WrongHeader {
+        /// The requested block.
+        requested: Block,
+        /// The header's block.
+        returned: Block,
+    },
+    /// A transfer has unknown fields.
+    #[error("an event Balances.Transfer of block {block} has unknown fields")]
+    Event {
+        /// The block.
+        block: Block,
+        /// Why the fields cannot be read.
+        source: serde_json::Error,
+    },
+}
+
+impl TopUpError {
+    /// Whether an operator must resolve the failure. Others may be resolved by the next attempt.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Lagging(_) => false,
+            Self::Chain(error) => !error.is_retryable(),
+            Self::Reverted(_) | Self::WrongHeader { .. } | Self::Event { .. } => true,
+        }
+    }
+
+    /// Kind of the failure, which is logged again when it changes.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(_) => "database",
+            Self::Chain(ChainError::NoSuchBlock(_) | ChainError::NoEvents(_)) => "pruned",
+            Self::Chain(_) => "chain",
+            Self::Reverted(_) => "reverted",
+            Self::Lagging(_) => "lagging",
+            Self::WrongHeader { .. } => "header",
+            Self::Event { .. } => "event",
+        }
+    }
+}
+
+/// Source of finalized blocks and their events. Events have no proof, so the source must be trusted.
+#[async_trait]
+pub trait FinalizedBlocks: Send + Sync {
+    /// Returns the newest finalized block.
+    async fn newest(&self) -> Result<Block, ChainError>;
+
+    /// Returns the hash of the block with a height; `None` above the newest block.
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError>;
+
+    /// Returns the header of a block, with the hash that is computed from it.
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError>;
+
+    /// Returns the events of the block with a header.
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError>;
+
+    /// Subscribes to new blocks, finalized or not.
+    fn announcements(&self) -> watch::Receiver<Option<Block>>;
+}
+
+#[async_trait]
+impl FinalizedBlocks for Client {
+    async fn newest(&self) -> Result<Block, ChainError> {
+        self.finalized_head().await
+    }
+
+    async fn hash_at(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        self.block_hash(number).await
+    }
+
+    async fn block_header(&self, block: BlockHash) -> Result<BlockHeader, ChainError> {
+        self.header(At::Hash(block)).await
+    }
+
+    async fn events_of(&self, header: &BlockHeader) -> Result<Vec<Event>, ChainError> {
+        self.block_events(header).await
+    }
+
+    fn announcements(&self) -> watch::Receiver<Option<Block>> {
+        self.heads()
+    }
+}
+
+/// Fields of the event `Balances.Transfer`.
+#[derive(Debug, Deserialize)]
+struct TransferFields {
+    from: AccountId,
+    to: AccountId,
+    amount: Rao,
+}
+
+/// Consecutive finalized blocks after the last recorded one.
+struct Part {
+    last: Block,
+    /// Transfers to deposit addresses and to the operator's account.
+    transfers: Vec<Transfer>,
+    /// Number of such transfers that are worth no credit.
+    worthless: u64,
+}
+
+/// Consecutive failures of the watcher.
+#[derive(Default)]
+struct Failures {
+    kind: Option<&'static str>,
+    is_permanent: bool,
+    /// Number of permanent failures.
+    count: u32,
+}
+
+impl Failures {
+    /// Counts the result of an attempt, and returns the pause after it. Logs a failure once, regardless of how long it
+    /// lasts, and again when its kind changes.
+    fn note(&mut self, result: Result<(), TopUpError>) -> Duration {
+        measures::deposits_failing(result.is_err());
+        let Err(error) = result else {
+            if std::mem::take(self).kind.is_some() {
+                tracing::info!("transfers are credited again");
+            }
+            return POLL;
+        };
+        self.is_permanent = error.is_permanent();
+        if self.kind.replace(error.kind()) != Some(error.kind()) {
+            let (error, kind) = (&error as &dyn std::error::Error, error.kind());
+            if self.is_permanent {
+                tracing::error!(error, kind, "transfers are not credited");
+            } else {
+                tracing::warn!(error, kind, "transfers are not credited");
+            }
+        }
+        if !self.is_permanent {
+            self.count = 0;
+            return POLL;
+        }
+        let pause = BACKOFF.delay(self.count);
+        self.count = self.count.saturating_add(1);
+        pause
+    }
+}
+
+/// Credits the transfers of finalized blocks to the API keys to whose deposit addresses they are.
+///
+/// Blocks are read by their heights, upwards from the last recorded one, and each must be the child of the one before. A
+/// node that lags behind, or has another fork, can therefore add no transfer.
+pub struct TopUpWatcher {
+    blocks: Arc<dyn FinalizedBlocks>,
+    store: Store,
+    clock: Clock,
+}
+
+impl TopUpWatcher {
+    /// Creates a watcher. It credits nothing until top-ups are enabled ([`Store::enable_topups`]).
+    pub fn new(blocks: Arc<dyn FinalizedBlocks>, store: Store, clock: Clock) -> Self {
+        Self { blocks, store, clock }
+    }
+
+    /// Credits the transfers of each finalized block until shutdown. Logs failures and retries them.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        let mut announcements = self.blocks.announcements();
+        let mut failures = Failures::default();
+        loop {
+            let credited = tokio::select! {
+                () = shutdown.requested() => return,
+                credited = self.advance() => credited,
+            };
+            let pause = failures.note(credited);
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = tokio::time::sleep(pause) => {}
+                () = announced(&mut announcements), if !failures.is_permanent => {}
+            }
+        }
+    }
+
+    /// Credits the transfers up to the newest finalized block, unless top-ups are disabled.
+    ///
+    /// # Errors
+    /// [`TopUpError`] when the chain or the database fails; the next call continues after the last recorded block.
+    pub async fn advance(&self) -> Result<(), TopUpError> {
+        let topups = self.store.topups().await?.filter(|topups| topups.is_enabled);
+        let Some(TopUps { terms, block: number, hash, .. }) = topups else { return Ok(()) };
+        let mut recorded = Block { number, hash };
+        let newest = self.blocks.newest().await?;
+        if newest.number == recorded.number && newest != recorded {
+            return Err(TopUpError::Reverted(recorded));
+        }
+        // A node that lags behind has no further blocks.
+        while recorded.number < newest.number {
+            let Part { last, transfers, worthless } = self.read_part(recorded, newest, &terms).await?;
+            let now_ms = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+            let hash = recorded.hash;
+            let deposits = self.store.record_transfers(hash, (last.number, last.hash), &transfers, now_ms).await?;
+            // Another process has recorded these blocks, or has disabled top-ups.
+            let Some(deposits) = deposits else { return Ok(()) };
+            deposits.iter().for_each(report);
+            measures::worthless_deposits(worthless);
+            measures::deposit_block(last.number.get());
+            recorded = last;
+        }
+        Ok(())
+    }
+
+    /// Reads finalized blocks after the last recorded one, up to the newest one.
+    async fn read_part(&self, recorded: Block, newest: Block, terms: &TopUpTerms) -> Result<Part, TopUpError> {
+        let end = newest.number.min(recorded.number.plus(BLOCKS));
+        // Alone, so that a node that has pruned the block gets few requests.
+        let first = self.read_block(recorded.number.plus(1)).await?;
+        let later = recorded.number.plus(2).get()..=end.get();
+        let later = stream::iter(later).map(|number| self.read_block(BlockNumber::new(number))).buffered(READS);
+        let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
+        let mut part = Part { last: recorded, transfers: Vec::new(), worthless: 0 };
+        while part.transfers.len() < TRANSFERS
+            && let Some((header, events)) = blocks.try_next().await?
+        {
+            if header.parent != part.last.hash {
+                let is_first = part.last == recorded;
+                let lagging = TopUpError::Lagging(header.block.number);
+                return Err(if is_first { TopUpError::Reverted(recorded) } else { lagging });
+            }
+            part.last = header.block;
+            let transfers = self.transfers(header.block, events, terms.account).await?;
+            let (worth_credits, worthless): (Vec<_>, Vec<_>) =
+                transfers.into_iter().partition(|transfer| terms.credits(transfer.amount) > 0);
+            part.transfers.extend(worth_credits);
+            part.worthless += worthless.len() as u64;
+        }
+        // Above the finalized blocks of the node that has read them, blocks can be those of a fork.
+        let is_newest = part.last.number == newest.number;
+        let hash = if is_newest { Some(part.last.hash) } else { self.blocks.hash_at(newest.number).await? };
+        if hash == Some(newest.hash) { Ok(part) } else { Err(TopUpError::Lagging(newest.number)) }
+    }
+
+    /// Reads a block below the newest finalized one.
+    async fn read_block(&self, number: BlockNumber) -> Result<(BlockHeader, Vec<Event>), TopUpError> {
+        let hash = self.blocks.hash_at(number).await?.ok_or(TopUpError::Lagging(number))?;
+        let header = self.blocks.block_header(hash).await?;
+        let requested = Block { number, hash };
+        if header.block != requested {
+            return Err(TopUpError::WrongHeader { requested, returned: header.block });
+        }
+        let events = self.blocks.events_of(&header).await?;
+        // At least the extrinsic that sets the block's time has an event.
+        if events.is_empty() {
+            return Err(ChainError::NoEvents(hash).into());
+        }
+        Ok((header, events))
+    }
+
+    /// Returns the transfers of a block to deposit addresses and to the operator's account. Those from deposit addresses,
+    /// with which the operator collects the TAO, are no payments.
+    async fn transfers(
+        &self,
+        block: Block,
+        events: Vec<Event>,
+        operator: AccountId,
+    ) -> Result<Vec<Transfer>, TopUpError> {
+        let mut transfers = Vec::new();
+        for event in events.into_iter().filter(|event| event.is("Balances", "Transfer")) {
+            let fields = serde_json::from_value(event.fields);
+            let TransferFields { from, to, amount } = fields.map_err(|source| TopUpError::Event { block, source })?;
+            let Block { number: block, hash } = block;
+            transfers.push(Transfer { block, hash, event: event.index, from, to, amount });
+        }
+        if !transfers.is_empty() {
+            // Read after the block: a buyer knows an address before the block with the transfer exists.
+            let accounts: HashSet<AccountId> = transfers.iter().flat_map(|one| [one.from, one.to]).collect();
+            let addresses = self.store.deposit_addresses_among(accounts).await?;
+            transfers.retain(|transfer| {
+                (addresses.contains(&transfer.to) || transfer.to == operator) && !addresses.contains(&transfer.from)
+            });
+        }
+        Ok(transfers)
+    }
+}
+
+/// Waits for the next announced block.
+async fn announced(announcements: &mut watch::Receiver<Option<Block>>) {
+    if announcements.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Logs and counts a deposit.
+fn report(deposit: &Deposit) {
+    let Deposit { block, event, from, amount_rao, credits, .. } = deposit;
+    let rao = amount_rao.get();
+    measures::deposit(deposit.key_id.is_some(), *credits);
+    match &deposit.key_id {
+        Some(key) => tracing::info!(%block, event, %from, rao, key, credits, "transfer credited"),
+        None => tracing::warn!(
+            %block, event, %from, rao,
+            "transfer belongs to no active API key; hint: `tao nineteen keys deposits --unattributed` lists it"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! Aliases of models: lists of tasks, of which the next one is asked if one cannot answer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_core::{MarketConfig, Task, TaskName};
+use taonet_nineteen_store::ApiKey;
+
+use crate::request::TextRequest;
+use crate::usage::input_tokens;
+use crate::vision::image_tokens;
+use crate::{Gateway, GatewayError};
+
+/// Header of a request with the preference among the tasks of an alias.
+const HEADER: &str = "x-taonet-route";
+/// Minimum share of the newest answer in the moving average of a task's time to the first token. It grows with the time since
+/// the answer before.
+const NEWEST: f64 = 0.2;
+/// Time after which the average of a task counts no more.
+const SPEED_AGE: Duration = Duration::from_mins(10);
+/// One of so many requests that prefer speed asks a task whose speed is unknown first.
+const EXPLORATION: usize = 16;
+/// Maximum time that a request waits in the queue of a task that is not the last one of its alias.
+pub(crate) const FALLBACK_WAIT: Duration = Duration::from_secs(1);
+
+/// Preference of a buyer among the tasks of an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoutePreference {
+    /// The lowest price first.
+    Price,
+    /// The shortest time to the first token first.
+    Speed,
+    /// The operator's order, which begins with the best model.
+    Quality,
+}
+
+impl RoutePreference {
+    /// Reads the preference of a request; without the header, it is the operator's order.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, GatewayError> {
+        let Some(value) = headers.get(HEADER) else { return Ok(Self::Quality) };
+        match value.as_bytes() {
+            b"price" => Ok(Self::Price),
+            b"speed" => Ok(Self::Speed),
+            b"quality" => Ok(Self::Quality),
+            _ => Err(GatewayError::field(HEADER, format!("{HEADER} must be price, speed or quality"))),
+        }
+    }
+}
+
+/// Moving average of a task's times to the first token.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    seconds: f64,
+    /// Time of the newest answer.
+    measured: Instant,
+}
+
+impl Speed {
+    /// Counts the time to the first token of a further stream.
+    fn add(&mut self, seconds: f64, now: Instant) {
+        let age = now.saturating_duration_since(self.measured).as_secs_f64() / SPEED_AGE.as_secs_f64();
+        self.seconds += age.clamp(NEWEST, 1.0) * (seconds - self.seconds);
+        self.measured = now;
+    }
+
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.measured) < SPEED_AGE
+    }
+}
+
+/// Times to the first token of streams, with the time in the queue, by task.
+#[derive(Debug, Default)]
+pub(crate) struct Speeds {
+    tasks: Mutex<HashMap<TaskName, Speed>>,
+    /// Number of requests that have been ordered by speed.
+    requests: AtomicUsize,
+}
+
+impl Speeds {
+    fn tasks(&self) -> MutexGuard<'_, HashMap<TaskName, Speed>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts the time to the first token of a stream.
+    pub(crate) fn record(&self, task: &TaskName, first: Duration, now: Instant) {
+        let seconds = first.as_secs_f64();
+        let mut tasks = self.tasks();
+        match tasks.get_mut(task) {
+            Some(speed) => speed.add(seconds, now),
+            None => _ = tasks.insert(task.clone(), Speed { seconds, measured: now }),
+        }
+    }
+
+    /// Orders tasks by a preference. Equal ones keep their order.
+    fn order(&self, tasks: &mut [Task], preference: RoutePreference, now: Instant) {
+        match preference {
+            RoutePreference::Price => {
+                tasks.sort_by_key(|task| u64::from(task.price.input) + u64::from(task.price.output));
+            }
+            RoutePreference::Speed => self.order_by_speed(tasks, now),
+            RoutePreference::Quality => {}
+        }
+    }
+
+    /// Orders tasks by speed. Those without a recent stream come last; now and then, one of them comes first, since its speed
+    /// would never be known otherwise.
+    fn order_by_speed(&self, tasks: &mut [Task], now: Instant) {
+        let speeds = self.tasks();
+        let seconds = |task: &Task| {
+            let recent = speeds.get(&task.task).filter(|speed| speed.is_recent(now));
+            recent.map_or(f64::INFINITY, |speed| speed.seconds)
+        };
+        tasks.sort_by(|one, other| seconds(one).total_cmp(&seconds(other)));
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        if request % EXPLORATION == EXPLORATION - 1
+            && let Some(unknown) = tasks.iter().position(|task| seconds(task).is_infinite())
+            && let Some(until_unknown) = tasks.get_mut(..=unknown)
+        {
+            until_unknown.rotate_right(1);
+        }
+    }
+}
+
+/// Returns the tasks of an alias on a route that the key may use, in the operator's order; `None` if `model` is no alias.
+pub(crate) fn tasks_of_alias(
+    config: &MarketConfig,
+    key: &ApiKey,
+    model: &str,
+    endpoint: Endpoint,
+) -> Option<Result<Vec<Task>, GatewayError>> {
+    let on_route: Vec<&Task> = config.alias(model)?.filter(|task| task.endpoint == endpoint).collect();
+    if on_route.is_empty() {
+        return Some(Err(GatewayError::Model(model.to_owned())));
+    }
+    let allowed: Vec<Task> = on_route.into_iter().filter(|task| may_use(key, task)).cloned().collect();
+    Some(if allowed.is_empty() { Err(GatewayError::Forbidden(model.to_owned())) } else { Ok(allowed) })
+}
+
+/// Returns whether a key may use a task.
+pub(crate) fn may_use(key: &ApiKey, task: &Task) -> bool {
+    key.terms.models.as_ref().is_none_or(|models| models.contains(&task.task))
+}
+
+impl GatewayError {
+    /// Returns whether another task of an alias may answer the request. Not if miners have failed at the request: it may be the
+    /// cause, and would make miners of all tasks fail.
+    pub(crate) const fn depends_on_model(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCapacity(_)
+                | Self::Busy { .. }
+                | Self::NoAnswer
+                | Self::Credits { .. }
+                | Self::Budget { .. }
+                | Self::TokenRate { .. }
+                | Self::TokenLimit { .. }
+        )
+    }
+}
+
+impl Gateway {
+    /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an alias by preference, with
+    /// those that no miner serves now at the end. Tasks of an alias whose model reads no images, or whose context is too short
+    /// for the request, are left out if others remain.
+    pub(crate) fn candidates(
+        &self,
+        key: &ApiKey,
+        request: &TextRequest,
+        endpoint: Endpoint,
+        preference: RoutePreference,
+    ) -> Result<Vec<Task>, GatewayError> {
+        let Some(tasks) = tasks_of_alias(&self.0.market.current(), key, &request.model, endpoint) else {
+            return Ok(vec![self.task(key, Some(&request.model), endpoint)?]);
+        };
+        let mut tasks = tasks?;
+        retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
+        let tokens = input_tokens(&request.payload).saturating_add(request.max_tokens.unwrap_or(1));
+        retain_if_any(&mut tasks, |task| {
+            let images = image_tokens(task, &request.images).unwrap_or(0);
+            task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)
+        });
+        self.0.speeds.order(&mut tasks, preference, Instant::now());
+        tasks.sort_by_key(|task| !self.0.queries.is_served(task.task.as_str()));
+        Ok(tasks)
+    }
+}
+
+/// Leaves out the tasks that do not meet a condition, unless none meets it.
+fn retain_if_any(tasks: &mut Vec<Task>, condition: impl Fn(&Task) -> bool) {
+    if tasks.iter().any(&condition) {
+        tasks.retain(condition);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tasks() -> Vec<Task> {
+        let config = MarketConfig::default();
+        let mut tasks: Vec<Task> = ["chat-llama-3-1-70b", "chat-llama-3-1-8b", "chat-llama-3-2-3b"]
+            .iter()
+            .map(|name| config.task(name).unwrap().clone())
+            .collect();
+        for (task, price) in tasks.iter_mut().zip([300, 100, 200]) {
+            (task.price.input, task.price.output) = (price, price);
+        }
+        tasks
+    }
+
+    fn order_at(speeds: &Speeds, preference: RoutePreference, now: Instant) -> Vec<u32> {
+        let mut tasks = tasks();
+        speeds.order(&mut tasks, preference, now);
+        tasks.iter().map(|task| task.price.input).collect()
+    }
+
+    #[test]
+    fn tasks_are_ordered_by_preference() {
+        let (speeds, now) = (Speeds::default(), Instant::now());
+        let order = |preference| order_at(&speeds, preference, now);
+        let record = |task: &Task, seconds| speeds.record(&task.task, Duration::from_secs(seconds), now);
+        assert_eq!(order(RoutePreference::Quality), [300, 100, 200]);
+        assert_eq!(order(RoutePreference::Price), [100, 200, 300]);
+        assert_eq!(order(RoutePreference::Speed), [300, 100, 200], "no stream yet");
+        let tasks = tasks();
+        record(&tasks[2], 2);
+        assert_eq!(order(RoutePreference::Speed), [200, 300, 100]);
+        record(&tasks[1], 1);
+        assert_eq!(order(RoutePreference::Speed), [100, 200, 300]);
+        for _ in 0..20 {
+            record(&tasks[1], 3);
+        }
+        assert_eq!(order(RoutePreference::Speed), [200, 100, 300], "newer answers count more");
+    }
+
+    #[test]
+    fn old_speeds_are_forgotten() {
+        let (speeds, began) = (Speeds::default(), Instant::now());
+        let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
+        speeds.record(&tasks[1].task, Duration::from_secs(9), began);
+        speeds.record(&tasks[2].task, Duration::from_secs(8), later);
+        assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [200, 100, 300]);
+        assert_eq!(order_at(&speeds, RoutePreference::Speed, began + SPEED_AGE), [200, 300, 100]);
+        // After five minutes, the newest answer counts half.
+        speeds.record(&tasks[1].task, Duration::from_secs(5), later);
+        assert_eq!(order_at(&speeds, RoutePreference::Speed, later), [100, 200, 300], "7 s and 8 s");
+    }
+
+    #[test]
+    fn task_of_unknown_speed_comes_first_now_and_then() {
+        let (speeds, now) = (Speeds::default(), Instant::now());
+        let tasks = tasks();
+        for task in &tasks[1..] {
+            speeds.record(&task.task, Duration::from_secs(1), now);
+        }
+        let firsts: Vec<_> = (0..32).map(|_| order_at(&speeds, RoutePreference::Speed, now)[0]).collect();
+        assert_eq!(firsts.iter().filter(|first| **first == 300).count(), 2, "{firsts:?}");
+        speeds.record(&tasks[0].task, Duration::from_secs(9), now);
+        assert!((0..32).all(|_| order_at(&speeds, RoutePreference::Speed, now) == [100, 200, 300]));
+    }
+
+    #[test]
+    fn preference_is_one_of_three() {
+        let of = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HEADER, value.parse().unwrap());
+            RoutePreference::of(&headers)
+        };
+        assert_eq!(of("price"), Ok(RoutePreference::Price));
+        assert_eq!(of("speed"), Ok(RoutePreference::Speed));
+        assert_eq!(RoutePreference::of(&HeaderMap::new()), Ok(RoutePreference::Quality));
+        assert!(matches!(of("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER));
+    }
+}

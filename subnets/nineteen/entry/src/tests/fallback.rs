@@ -1,0 +1,162 @@
+//! Tests of aliases of models.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use taonet_nineteen_core::{MarketConfig, Task, TaskName};
+use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_store::KeyTerms;
+use tower::ServiceExt as _;
+
+use super::market::{Shop, document, shop_before, text, word};
+
+/// Has no miner.
+const LARGE: &str = "chat-llama-3-1-70b";
+/// Has a miner that fails.
+const BROKEN: &str = "chat-llama-3-1-8b";
+const SMALL: &str = "chat-llama-3-2-3b";
+
+async fn shop() -> Shop {
+    // An empty answer is the fault of the miner.
+    shop_with(|_| {}, || String::new().into_response()).await
+}
+
+/// Starts a gateway with a changed market, and with the responses of the miner of [`BROKEN`].
+async fn shop_with(change: impl FnOnce(&mut MarketConfig), broken: fn() -> Response) -> Shop {
+    let mut config = MarketConfig::default();
+    let tasks: [TaskName; 3] = [LARGE, BROKEN, SMALL].map(|task| task.parse().unwrap());
+    config.aliases.insert("fast".parse().unwrap(), tasks.to_vec());
+    config.aliases.insert("large".parse().unwrap(), vec![LARGE.parse().unwrap()]);
+    change(&mut config);
+    let chat = post(move |Json(payload): Json<Value>| async move {
+        match payload["model"].as_str() {
+            Some(SMALL) => words(),
+            _ => broken(),
+        }
+    });
+    let handlers = Router::new().route("/chat/completions", chat);
+    shop_before(config, &[BROKEN, SMALL], handlers, QueryDeadlines::default()).await
+}
+
+fn words() -> Response {
+    [word(), word()].concat().into_response()
+}
+
+fn task<'a>(config: &'a mut MarketConfig, name: &str) -> &'a mut Task {
+    config.tasks.iter_mut().find(|task| task.task.as_str() == name).unwrap()
+}
+
+fn chat(model: &str, streams: bool) -> Value {
+    json!({"model": model, "stream": streams, "max_tokens": 9, "messages": [{"role": "user", "content": "a"}]})
+}
+
+#[tokio::test]
+async fn next_task_of_an_alias_answers_if_one_cannot() {
+    let shop = shop().await;
+    let answer = document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+    assert_eq!((&answer["model"], &answer["object"]), (&json!(SMALL), &json!("chat.completion")), "{answer}");
+    let stream = text(shop.send("/v1/chat/completions", &chat("fast", true), None).await).await;
+    assert!(stream.contains(SMALL) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    // Only delivered answers are charged, and the error is that of the last task.
+    let usage = async || shop.store.usage(None).await.unwrap();
+    shop.charged().await;
+    assert!(usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL), "{:?}", usage().await);
+    let refused = shop.send("/v1/chat/completions", &chat("large", false), None).await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // A plain model has no fallback.
+    let failed = shop.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
+    assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
+    let shop = shop().await;
+    let get = async |path: &str| {
+        document(shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()).await
+    };
+    let alias = get("/v1/models/fast").await;
+    assert_eq!((&alias["models"], &alias["object"]), (&json!([LARGE, BROKEN, SMALL]), &json!("model")));
+    let list = get("/v1/models").await;
+    assert!(list["data"].as_array().unwrap().contains(&alias), "{list}");
+    let image = json!({"model": "fast", "prompt": "a"});
+    let refused = shop.send("/v1/images/generations", &image, None).await;
+    assert_eq!(document(refused).await["error"]["code"], "model_not_found");
+    let limit = async |task: &str| {
+        let terms = KeyTerms { models: Some(vec![task.parse().unwrap()]), ..KeyTerms::new("test", 100) };
+        shop.store.update_key(&shop.id, &terms).await.unwrap();
+        shop.send("/v1/chat/completions", &chat("fast", false), None).await.status()
+    };
+    assert_eq!(limit(SMALL).await, StatusCode::OK);
+    assert_eq!(limit(BROKEN).await, StatusCode::BAD_GATEWAY);
+    assert_eq!(limit("avatar").await, StatusCode::FORBIDDEN);
+}
+
+/// A prompt at which miners fail must not make those of all tasks fail.
+#[tokio::test]
+async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
+    let shop = shop_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+    let failed = shop.send("/v1/chat/completions", &chat("fast", false), None).await;
+    assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
+    assert!(document(failed).await["error"]["message"].as_str().unwrap().contains("failed at the request"));
+    let answered = shop.send("/v1/chat/completions", &chat(SMALL, false), None).await;
+    assert_eq!(answered.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn tasks_that_cannot_serve_the_request_are_passed_over() {
+    let expensive = |config: &mut MarketConfig| task(config, BROKEN).price.output = 1_000_000_000;
+    let short = |config: &mut MarketConfig| {
+        let options = &mut task(config, BROKEN).orchestrator_server_config.load_model_config;
+        options.insert("max_model_len".to_owned(), 9.into());
+    };
+    let blind = |config: &mut MarketConfig| {
+        task(config, BROKEN).image_tokens = None;
+        task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
+    };
+    let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
+    let cases: [(fn(&mut MarketConfig), Value); 3] = [(expensive, json!("a")), (short, json!("a")), (blind, image)];
+    for (change, content) in cases {
+        // Without the change, the miner's failure would end the request.
+        let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
+        let body = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
+        let answer = document(shop.send("/v1/chat/completions", &body, None).await).await;
+        assert_eq!(answer["model"], SMALL, "{content}: {answer}");
+    }
+}
+
+/// Sends a chat to the alias with a preference; returns the response.
+async fn route(shop: &Shop, preference: &str) -> Response {
+    let request = Request::post("/v1/chat/completions")
+        .header("authorization", format!("Bearer {}", shop.key))
+        .header("x-taonet-route", preference)
+        .body(Body::from(chat("fast", false).to_string()));
+    shop.router.clone().oneshot(request.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn header_orders_the_tasks_of_an_alias() {
+    let prices = |config: &mut MarketConfig| {
+        task(config, BROKEN).price.output = 5;
+        task(config, SMALL).price.output = 1;
+        task(config, BROKEN).price.input = 5;
+        task(config, SMALL).price.input = 1;
+    };
+    // Both miners answer.
+    let shop = shop_with(prices, words).await;
+    let answers = async |preference: &str| document(route(&shop, preference).await).await["model"].clone();
+    assert_eq!(answers("quality").await, BROKEN, "the operator's order");
+    assert_eq!(answers("price").await, SMALL);
+    assert_eq!(answers("speed").await, BROKEN, "no stream yet");
+    text(shop.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
+    assert_eq!(answers("speed").await, SMALL);
+}
+
+#[tokio::test]
+async fn unknown_preference_is_an_invalid_field() {
+    let refused = route(&shop().await, "cheap").await;
+    assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(document(refused).await["error"]["param"], "x-taonet-route");
+}

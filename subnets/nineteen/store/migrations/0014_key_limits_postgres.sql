@@ -1,0 +1,6 @@
+-- Expiry of keys, and budgets of a day.
+
+-- Milliseconds since 1970; null is never.
+ALTER TABLE api_key ADD COLUMN expires_ms BIGINT;
+-- Most credits a day (UTC); null is no limit.
+ALTER TABLE api_key ADD COLUMN daily_budget BIGINT;

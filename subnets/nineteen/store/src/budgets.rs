@@ -1,0 +1,143 @@
+//! Budgets of API keys by month and day.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use std::fmt;
+
+use taonet_database::{Row, statement};
+
+use crate::error::invalid;
+use crate::{Store, StoreError};
+
+/// Period of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BudgetPeriod {
+    /// A day in UTC.
+    Day,
+    /// A calendar month in UTC.
+    Month,
+}
+
+impl fmt::Display for BudgetPeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        })
+    }
+}
+
+/// Credits that a key has spent of a budget.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetUse {
+    /// ID of the API key.
+    pub key_id: String,
+    /// Period of the budget.
+    pub period: BudgetPeriod,
+    /// The budget, in credits.
+    pub budget: i64,
+    /// Credits charged in the period.
+    pub spent: i64,
+}
+
+impl BudgetUse {
+    /// Returns the share of the budget that is spent, in percent, rounded down; 100 for a budget of 0.
+    pub fn percent(&self) -> u64 {
+        let (spent, budget) =
+            (u128::from(self.spent.max(0).unsigned_abs()), u128::from(self.budget.max(0).unsigned_abs()));
+        let percent = spent.saturating_mul(100).checked_div(budget).unwrap_or(100);
+        u64::try_from(percent).unwrap_or(u64::MAX)
+    }
+}
+
+/// What remains of the budgets of a key; `None` without a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Budgets {
+    pub(crate) month: Option<i64>,
+    pub(crate) day: Option<i64>,
+}
+
+impl Budgets {
+    /// Returns the budgets of the day `today` after a charge on the day `day`.
+    pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
+        let less =
+            |budget: Option<i64>, is_in: bool| budget.map(|left| left.saturating_sub(if is_in { charge } else { 0 }));
+        Self { month: less(self.month, month_of(day) == month_of(today)), day: less(self.day, day == today) }
+    }
+
+    /// Returns the smaller remainder.
+    pub(crate) fn smaller(self) -> Option<(i64, BudgetPeriod)> {
+        let day = self.day.map(|left| (left, BudgetPeriod::Day));
+        let month = self.month.map(|left| (left, BudgetPeriod::Month));
+        day.into_iter().chain(month).min()
+    }
+}
+
+/// Returns the month of a day, such as `2026-11`.
+pub(crate) fn month_of(day: &str) -> &str {
+    day.get(..7).unwrap_or(day)
+}
+
+impl Store {
+    /// Returns the budgets of all keys that are not revoked, with the credits charged on the day `day`, such as
+    /// `2026-11-21` in UTC, and in its month. Without `key`, of all keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn budget_uses(&self, key: Option<&str>, day: &str) -> Result<Vec<BudgetUse>, StoreError> {
+        let rows = statement(
+            "SELECT id, monthly_budget, daily_budget,
+             CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day LIKE $1 || '%'), 0)
+                  AS BIGINT) AS in_month,
+             CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day = $2), 0)
+                  AS BIGINT) AS in_day
+             FROM api_key
+             WHERE revoked_ms IS NULL AND (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
+             AND (id = $3 OR $3 IS NULL) ORDER BY id",
+        );
+        let rows = rows.bind(month_of(day)).bind(day).bind(key).rows(&self.database).await?;
+        let mut uses = Vec::with_capacity(rows.len());
+        for row in &rows {
+            uses.extend(budget_use(row, BudgetPeriod::Month, "monthly_budget", "in_month")?);
+            uses.extend(budget_use(row, BudgetPeriod::Day, "daily_budget", "in_day")?);
+        }
+        Ok(uses)
+    }
+}
+
+fn budget_use(
+    row: &Row,
+    period: BudgetPeriod,
+    budget: &'static str,
+    spent: &'static str,
+) -> Result<Option<BudgetUse>, StoreError> {
+    let Some(limit) = row.get::<Option<i64>>(budget)? else { return Ok(None) };
+    if limit < 0 {
+        return Err(invalid(budget, &limit));
+    }
+    Ok(Some(BudgetUse { key_id: row.get("id")?, period, budget: limit, spent: row.get(spent)? }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_reduce_the_budgets_of_their_periods() {
+        let budgets = Budgets { month: Some(100), day: Some(30) };
+        let after = |charge, day| budgets.less(charge, day, "2026-11-21");
+        assert_eq!(after(5, "2026-11-21"), Budgets { month: Some(95), day: Some(25) });
+        assert_eq!(after(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
+        assert_eq!(after(5, "2026-10-21"), budgets);
+        assert_eq!(budgets.smaller(), Some((30, BudgetPeriod::Day)));
+        assert_eq!(Budgets { month: Some(29), ..budgets }.smaller(), Some((29, BudgetPeriod::Month)));
+        assert_eq!(Budgets::default().smaller(), None);
+    }
+
+    #[test]
+    fn spent_share_is_rounded_down() {
+        let used = |budget, spent| BudgetUse { key_id: String::new(), period: BudgetPeriod::Day, budget, spent };
+        assert_eq!((used(100, 79).percent(), used(1_000, 799).percent(), used(3, 4).percent()), (79, 79, 133));
+        assert_eq!((used(0, 0).percent(), used(i64::MAX, i64::MAX).percent()), (100, 100));
+    }
+}

@@ -1,0 +1,331 @@
+//! Tests of top-ups by TAO transfers.
+
+use std::num::NonZeroU64;
+
+use taonet_database::statement;
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
+
+use super::credits::{terms, usage};
+use super::*;
+use crate::{KeyTerms, MAX_CREDITS};
+
+const DAY: &str = "2026-11-21";
+const GENESIS: BlockHash = BlockHash::from_bytes([9; 32]);
+const OPERATOR: AccountId = AccountId::from_bytes([7; 32]);
+const PAYER: AccountId = AccountId::from_bytes([8; 32]);
+
+/// Returns the hash of the block with this height.
+fn hash(block: u32) -> BlockHash {
+    let mut bytes = [1; 32];
+    bytes[..4].copy_from_slice(&block.to_le_bytes());
+    BlockHash::from_bytes(bytes)
+}
+
+fn last(block: u32) -> (BlockNumber, BlockHash) {
+    (BlockNumber::new(block), hash(block))
+}
+
+fn price(rao_per_credit: u64) -> TopUpTerms {
+    TopUpTerms { account: OPERATOR, rao_per_credit: NonZeroU64::new(rao_per_credit).unwrap() }
+}
+
+fn transfer(block: u32, event: u32, to: AccountId, rao: u64) -> Transfer {
+    let amount = Rao::new(rao);
+    Transfer { block: BlockNumber::new(block), hash: hash(block), event, from: PAYER, to, amount }
+}
+
+/// Opens the database with top-ups after block 10, at 100 rao per credit.
+async fn enabled(home: &Home) -> Store {
+    let store = home.open().await;
+    store.enable_topups(price(100), GENESIS, last(10)).await.unwrap();
+    store
+}
+
+async fn key(store: &Store, byte: u8) -> (String, AccountId) {
+    let id = store.create_key(&terms(None), &[byte; 40], 0).await.unwrap().id;
+    let address = store.deposit_address(&id).await.unwrap().unwrap().address;
+    (id, address)
+}
+
+async fn balance(store: &Store, key: &str) -> i64 {
+    store.key(key).await.unwrap().unwrap().balance
+}
+
+pub(super) async fn each_key_has_one_deposit_address(home: Home) {
+    let store = home.open().await;
+    let first = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    assert!(matches!(store.deposit_address(&first).await, Err(StoreError::TopUpsDisabled)));
+    let store = enabled(&home).await;
+    let (second, address) = key(&store, 2).await;
+    assert_eq!(address, OPERATOR.derivative(0));
+    assert_eq!(store.deposit_address(&first).await.unwrap().unwrap().address, OPERATOR.derivative(1));
+    assert_eq!(store.deposit_address(&second).await.unwrap().unwrap().index, 0, "it stays the same");
+    assert_eq!(store.deposit_address("none").await.unwrap(), None);
+    // Addresses of an earlier account remain.
+    let terms = TopUpTerms { account: PAYER, ..price(5) };
+    store.enable_topups(terms, GENESIS, last(50)).await.unwrap();
+    assert_eq!(store.deposit_address(&first).await.unwrap().unwrap().address, PAYER.derivative(0));
+    assert_eq!(store.deposit_addresses().await.unwrap().len(), 3);
+    let topups = store.topups().await.unwrap().unwrap();
+    assert_eq!((topups.terms, topups.block, topups.hash), (terms, BlockNumber::new(10), hash(10)));
+    store.disable_topups().await.unwrap();
+    assert!(matches!(store.deposit_address(&first).await, Err(StoreError::TopUpsDisabled)));
+    assert!(!store.topups().await.unwrap().unwrap().is_enabled);
+}
+
+pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: Home) {
+    let stores = [enabled(&home).await, home.open().await];
+    let mut ids = Vec::new();
+    for byte in 1..=10 {
+        ids.push(stores[0].create_key(&terms(None), &[byte; 40], 0).await.unwrap().id);
+    }
+    let requests: Vec<_> = (0..40)
+        .map(|index| {
+            let (store, id) = (stores[index % 2].clone(), ids[index / 4].clone());
+            tokio::spawn(async move { store.deposit_address(&id).await.unwrap().unwrap() })
+        })
+        .collect();
+    for (index, request) in requests.into_iter().enumerate() {
+        assert_eq!(request.await.unwrap().key_id, ids[index / 4]);
+    }
+    let mut indices: Vec<_> =
+        stores[0].deposit_addresses().await.unwrap().into_iter().map(|address| address.index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, (0..10).collect::<Vec<_>>());
+}
+
+pub(super) async fn transfers_are_credited_once(home: Home) {
+    let store = enabled(&home).await;
+    let ((shop, address), (other, elsewhere)) = (key(&store, 1).await, key(&store, 2).await);
+    let transfers = [transfer(11, 3, address, 1_099), transfer(12, 3, elsewhere, 99), transfer(12, 5, address, 100)];
+    let deposits = store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
+    let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
+    assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
+    assert_eq!((balance(&store, &shop).await, balance(&store, &other).await), (11, 0));
+    // A process that has not noticed records nothing.
+    assert_eq!(store.record_transfers(hash(10), last(12), &transfers, 78).await.unwrap(), None);
+    assert_eq!(store.record_transfers(hash(11), last(12), &transfers, 78).await.unwrap(), None);
+    // Nor is an event credited again.
+    assert_eq!(store.record_transfers(hash(12), last(13), &transfers, 78).await.unwrap(), Some(Vec::new()));
+    assert_eq!(balance(&store, &shop).await, 11);
+    assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(13));
+    assert_eq!(store.deposits(None).await.unwrap(), deposits);
+    assert_eq!(store.deposits(Some(&other)).await.unwrap(), []);
+    let own = store.deposits(Some(&shop)).await.unwrap();
+    assert_eq!((own[1].amount_rao, own[1].recorded_ms, own[1].credited_ms), (Rao::new(100), 77, Some(77)));
+    assert!(store.is_balanced().await.unwrap());
+    // After the price has changed, the next transfers have the new one.
+    store.enable_topups(price(7), GENESIS, last(90)).await.unwrap();
+    let deposits = store.record_transfers(hash(13), last(14), &[transfer(14, 0, address, 70)], 79).await.unwrap();
+    assert_eq!(deposits.unwrap()[0].credits, 10);
+    assert_eq!(balance(&store, &shop).await, 21);
+    statement("UPDATE deposit SET credits = credits + 1 WHERE event = 5").execute(&store.database).await.unwrap();
+    assert!(!store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn transfers_of_another_chain_are_refused(home: Home) {
+    let store = enabled(&home).await;
+    let other = BlockHash::from_bytes([3; 32]);
+    let error = store.enable_topups(price(1), other, last(10)).await.unwrap_err();
+    let StoreError::OtherChain { recorded, connected } = error else { panic!("{error:?}") };
+    assert_eq!((recorded, connected), (GENESIS, other));
+    assert_eq!(store.topups().await.unwrap().unwrap().terms, price(100), "nothing is changed");
+}
+
+pub(super) async fn unattributed_transfers_are_assigned_once(home: Home) {
+    let store = enabled(&home).await;
+    let ((gone, address), (shop, _)) = (key(&store, 1).await, key(&store, 2).await);
+    assert!(store.revoke_key(&gone, 1).await.unwrap());
+    let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
+    let deposits = store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
+    let is_unattributed =
+        |deposit: &Deposit| deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0;
+    assert!(deposits.iter().all(is_unattributed), "{deposits:?}");
+    assert_eq!(balance(&store, &gone).await, 0);
+    // The price is that of the transfer's time.
+    store.enable_topups(price(1), GENESIS, last(11)).await.unwrap();
+    let assignments: Vec<_> = (0..8)
+        .map(|_| {
+            let (store, shop) = (store.clone(), shop.clone());
+            tokio::spawn(async move { store.assign_deposit(hash(11), 1, &shop, 3).await.unwrap() })
+        })
+        .collect();
+    let mut assigned = Vec::new();
+    for assignment in assignments {
+        assigned.extend(assignment.await.unwrap());
+    }
+    assert_eq!((assigned.len(), assigned[0].credits, assigned[0].key_id.as_ref()), (1, 20, Some(&shop)));
+    assert_eq!((assigned[0].recorded_ms, assigned[0].credited_ms), (2, Some(3)));
+    assert_eq!(balance(&store, &shop).await, 20);
+    for (block, event, key) in [(11, 1, shop.as_str()), (11, 9, shop.as_str()), (12, 0, shop.as_str()), (11, 0, "none")]
+    {
+        assert_eq!(store.assign_deposit(hash(block), event, key, 3).await.unwrap(), None, "{block} {event} {key}");
+    }
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn credits_above_the_limit_are_left_to_the_operator(home: Home) {
+    let store = enabled(&home).await;
+    let (shop, address) = key(&store, 1).await;
+    store.grant(&shop, MAX_CREDITS - 5, "test", 0).await.unwrap();
+    let transfers = [transfer(11, 0, address, 600), transfer(11, 1, address, 500), transfer(11, 2, address, u64::MAX)];
+    let deposits = store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
+    assert_eq!(deposits.iter().map(|deposit| deposit.credits).collect::<Vec<_>>(), [0, 5, 0]);
+    assert!(matches!(store.assign_deposit(hash(11), 0, &shop, 0).await, Err(StoreError::TooManyCredits { .. })));
+    assert_eq!(store.deposits(Some(&shop)).await.unwrap().len(), 1, "the failed assignment changes nothing");
+    assert!(store.is_balanced().await.unwrap());
+}
+
+pub(super) async fn transfers_to_inactive_keys_are_left_to_the_operator(home: Home) {
+    let store = enabled(&home).await;
+    let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
+    let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };
+    assert!(store.update_key(&expiring, &expires).await.unwrap());
+    let record = async |before: u32, now_ms| {
+        let transfers = [transfer(before + 1, 0, address, 1_000)];
+        store.record_transfers(hash(before), last(before + 1), &transfers, now_ms).await.unwrap().unwrap().remove(0)
+    };
+    assert_eq!(record(10, 49).await.key_id.as_ref(), Some(&expiring));
+    let lost = record(11, 50).await;
+    assert_eq!((&lost.key_id, lost.credits, lost.credited_ms), (&None, 0, None));
+    let refused = store.assign_deposit(hash(12), 0, &expiring, 50).await;
+    assert!(matches!(&refused, Err(StoreError::InactiveKey(id)) if *id == expiring), "{refused:?}");
+    assert!(store.revoke_key(&other, 51).await.unwrap());
+    let refused = store.assign_deposit(hash(12), 0, &other, 52).await;
+    assert!(matches!(&refused, Err(StoreError::InactiveKey(id)) if *id == other), "{refused:?}");
+    assert_eq!(store.deposits_at(BlockNumber::new(12), 0).await.unwrap(), [lost], "nothing has changed");
+    let extended = KeyTerms { expires_ms: Some(500), ..terms(None) };
+    assert!(store.update_key(&expiring, &extended).await.unwrap());
+    assert!(store.assign_deposit(hash(12), 0, &expiring, 53).await.unwrap().is_some());
+    assert_eq!(balance(&store, &expiring).await, 20);
+}
+
+pub(super) async fn disabled_topups_record_nothing(home: Home) {
+    let store = enabled(&home).await;
+    let (_, address) = key(&store, 1).await;
+    store.disable_topups().await.unwrap();
+    let transfers = [transfer(11, 0, address, 1_000)];
+    assert_eq!(store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap(), None);
+    assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(10));
+}
+
+pub(super) async fn deposits_are_listed_in_pages(home: Home) {
+    let store = enabled(&home).await;
+    let (shop, address) = key(&store, 1).await;
+    let transfers: Vec<_> = (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
+    store.record_transfers(hash(10), last(13), &transfers, 0).await.unwrap().unwrap();
+    let page = async |before: Option<(u32, u32)>| {
+        let before = before.map(|(block, event)| (BlockNumber::new(block), event));
+        let page = store.latest_deposits(&shop, before, 2).await.unwrap();
+        page.iter().map(|deposit| (deposit.block.get(), deposit.event)).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [(13, 4), (12, 3)]);
+    assert_eq!(page(Some((12, 3))).await, [(12, 2), (11, 1)]);
+    assert_eq!(page(Some((11, 1))).await, [(11, 0)]);
+    assert!(page(Some((11, 0))).await.is_empty());
+}
+
+pub(super) async fn accounts_are_looked_up(home: Home) {
+    let store = enabled(&home).await;
+    let mut expected = std::collections::HashSet::new();
+    for byte in 1..=20 {
+        expected.insert(key(&store, byte).await.1);
+    }
+    let others = (0..50).map(|byte| AccountId::from_bytes([byte; 32]));
+    let addresses = store.deposit_addresses_among(others.chain(expected.iter().copied())).await.unwrap();
+    assert_eq!(addresses, expected);
+    assert!(store.deposit_addresses_among([]).await.unwrap().is_empty());
+}
+
+/// An invoice of an earlier month stays as it is when an operator assigns a transfer of that month.
+pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: Home) {
+    const DECEMBER: i64 = 1_796_083_200_000;
+    let store = enabled(&home).await;
+    let ((shop, address), (gone, lost)) = (key(&store, 1).await, key(&store, 2).await);
+    store.revoke_key(&gone, 0).await.unwrap();
+    store.grant(&shop, 7, "=secret", DECEMBER - 2_000).await.unwrap();
+    let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
+    store.record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000).await.unwrap().unwrap();
+    let invoice = async |month: &str| store.invoice(&shop, month.parse().unwrap()).await.unwrap().unwrap();
+    let november = invoice("2026-11").await;
+    assert!(store.assign_deposit(hash(11), 1, &shop, DECEMBER).await.unwrap().is_some());
+    assert_eq!(invoice("2026-11").await, november);
+    let csv = november.to_csv();
+    let rows: Vec<_> = csv.lines().skip(1).map(|row| row.replace(&shop, "KEY")).collect();
+    let [granted, credited] = [(DECEMBER - 2_000) / 1_000, (DECEMBER - 1_000) / 1_000];
+    assert_eq!(
+        rows,
+        [
+            format!("2026-11,KEY,shop,grant,,,,,{granted},,7"),
+            format!("2026-11,KEY,shop,deposit,,,,,{credited},1000,10")
+        ]
+    );
+    let december = invoice("2026-12").await;
+    assert_eq!((december.deposits.len(), december.deposits[0].credits), (1, 5));
+}
+
+/// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and operators grant.
+pub(super) async fn concurrent_watchers_credit_once(home: Home) {
+    let stores = [enabled(&home).await, home.open().await];
+    let (mut ids, mut addresses) = (Vec::new(), Vec::new());
+    for byte in 1..=3 {
+        let (id, address) = key(&stores[0], byte).await;
+        ids.push(id);
+        addresses.push(address);
+    }
+    // In descending order of the keys, too: the transactions must not wait for each other.
+    let transfers: Vec<_> =
+        (0..120).map(|index| transfer(11 + index / 2, index % 2, addresses[(119 - index as usize) % 3], 100)).collect();
+    let watchers: Vec<_> = stores
+        .iter()
+        .zip([1_u32, 3])
+        .map(|(store, step)| {
+            let (store, transfers) = (store.clone(), transfers.clone());
+            tokio::spawn(async move {
+                loop {
+                    let topups = store.topups().await.unwrap().unwrap();
+                    let (from, to) = (topups.block.get(), (topups.block.get() + step).min(70));
+                    if from == 70 {
+                        break;
+                    }
+                    let part: Vec<_> =
+                        transfers.iter().filter(|one| (from + 1..=to).contains(&one.block.get())).copied().collect();
+                    store.record_transfers(topups.hash, last(to), &part, 0).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let spenders: Vec<_> = ids
+        .iter()
+        .zip(0_usize..)
+        .map(|(id, index)| {
+            let (store, id) = (stores[index % 2].clone(), id.clone());
+            tokio::spawn(async move {
+                let mut charged = 0;
+                for request in 0..20 {
+                    store.grant(&id, 1, "test", 0).await.unwrap();
+                    let request = format!("{id}:{request}");
+                    if store.hold(&id, &request, 2, DAY, 0).await.unwrap().is_ok() {
+                        charged += store.charge(&request, &usage(DAY, 2), 0).await.unwrap().unwrap();
+                    }
+                }
+                charged
+            })
+        })
+        .collect();
+    for watcher in watchers {
+        watcher.await.unwrap();
+    }
+    let mut charged = Vec::new();
+    for spender in spenders {
+        charged.push(spender.await.unwrap());
+    }
+    for store in &stores {
+        store.close_leases().await;
+    }
+    for (id, charged) in ids.iter().zip(charged) {
+        assert_eq!(balance(&stores[0], id).await, 40 + 20 - charged, "40 transfers and 20 grants of 1 credit");
+    }
+    assert_eq!(stores[0].deposits(None).await.unwrap().len(), 120);
+    assert!(stores[1].is_balanced().await.unwrap());
+}
