@@ -333,12 +333,13 @@ fn report(deposit: &Deposit) {
     let Deposit { block, event, from, amount_rao, credits, .. } = deposit;
     let rao = amount_rao.get();
     measures::deposit(deposit.key_id.is_some(), *credits);
-    match &deposit.key_id {
-        Some(key) => tracing::info!(%block, event, %from, rao, key, credits, "transfer credited"),
-        None => tracing::warn!(
+    if let Some(key) = &deposit.key_id {
+        tracing::info!(%block, event, %from, rao, key, credits, "transfer credited");
+    } else {
+        tracing::warn!(
             %block, event, %from, rao,
             "transfer belongs to no active API key; hint: `tao nineteen keys deposits --unattributed` lists it"
-        ),
+        );
     }
 }
 

@@ -1,5 +1,5 @@
 //! Models with element-wise functions, moves and products: compiled, compared with onnxruntime, and proven.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 #[path = "operators/blocks.rs"]
 mod blocks;

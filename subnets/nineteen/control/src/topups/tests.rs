@@ -439,8 +439,8 @@ async fn disabled_topups_are_not_credited() {
 async fn many_transfers_end_a_part_and_small_ones_are_not_recorded() {
     let shop = Shop::open().await;
     let (chain, payment) = (&shop.chain, (PAYER, shop.address, RAO_PER_CREDIT));
-    let first = chain.add(genesis(), 1, &[(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
-    let second = chain.add(first, 1, &[payment; TRANSFERS + 1]);
+    let first = chain.add(genesis(), 1, &vec![(PAYER, shop.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
+    let second = chain.add(first, 1, &vec![payment; TRANSFERS + 1]);
     let third = chain.add(second, 1, &[payment]);
     chain.set_events(third, Vec::new());
     chain.finalize(third);

@@ -105,6 +105,9 @@ async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
     assert_eq!(answered.status(), StatusCode::OK);
 }
 
+/// Change to a market's configuration.
+type Change = fn(&mut MarketConfig);
+
 #[tokio::test]
 async fn tasks_that_cannot_serve_the_request_are_passed_over() {
     let expensive = |config: &mut MarketConfig| task(config, BROKEN).price.output = 1_000_000_000;
@@ -117,7 +120,7 @@ async fn tasks_that_cannot_serve_the_request_are_passed_over() {
         task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
     };
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
-    let cases: [(fn(&mut MarketConfig), Value); 3] = [(expensive, json!("a")), (short, json!("a")), (blind, image)];
+    let cases: [(Change, Value); 3] = [(expensive, json!("a")), (short, json!("a")), (blind, image)];
     for (change, content) in cases {
         // Without the change, the miner's failure would end the request.
         let shop = shop_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;

@@ -39,7 +39,9 @@ impl Operands<'_> {
         }
         if self.node.op_type == "ReduceMean" {
             let of_each = input.values.len() as f64 / count as f64;
-            values.iter_mut().for_each(|value| *value /= of_each);
+            for value in &mut values {
+                *value /= of_each;
+            }
         }
         if self.node.int("keepdims", 1) != 0 {
             return Ok(Tensor { dims: kept, values });
@@ -114,10 +116,14 @@ impl Operands<'_> {
         let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         for row in tensor.values.chunks_mut(width.max(1)) {
             let mean = if self.node.op_type == "RMSNormalization" { 0.0 } else { mean_of(row) };
-            row.iter_mut().for_each(|value| *value -= mean);
+            for value in &mut *row {
+                *value -= mean;
+            }
             let squares: Vec<f64> = row.iter().map(|value| value * value).collect();
             let deviation = (mean_of(&squares) + epsilon).sqrt();
-            row.iter_mut().for_each(|value| *value /= deviation);
+            for value in row {
+                *value /= deviation;
+            }
         }
         let part = |position: usize| {
             let mut part = self.optional(position);

@@ -120,12 +120,12 @@ fn long_constants_are_folded() {
         node("Where", &["kept", "rows", "zeros"], "chosen", &[]),
         node("Mul", &["x", "chosen"], "y", &[]),
     ];
-    let kept = integers("kept", &[1; 128 * 128]);
+    let kept = integers("kept", &vec![1; 128 * 128]);
     let weights = vec![
         floats("table", &[4096, 128], &vec![2.0; 4096 * 128]),
         integers("places", &(0..128).collect::<Vec<i64>>()),
         TensorProto { dims: vec![128, 128], ..kept },
-        floats("zeros", &[128, 128], &[0.0; 128 * 128]),
+        floats("zeros", &[128, 128], &vec![0.0; 128 * 128]),
     ];
     assert_eq!(outputs(small(&[1, 128, 128], nodes, weights), &vec![1.5; 128 * 128]), vec![3.0; 128 * 128]);
 }

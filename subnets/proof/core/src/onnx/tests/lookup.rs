@@ -94,7 +94,7 @@ fn lookups_that_are_unsupported_are_refused() {
     let error = read(&model(small(&[1, 4], by_float, vec![table()]))).unwrap_err().to_string();
     assert!(error.contains("the indices are not integers"), "{error}");
     let many = vec![node("Gather", &["e", "x"], "y", &[])];
-    let wide = floats("e", &[1, 5000], &[0.5; 5000]);
+    let wide = floats("e", &[1, 5000], &vec![0.5; 5000]);
     let error = read(&model(with_integers(small(&[1, 1], many, vec![wide])))).unwrap_err();
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }

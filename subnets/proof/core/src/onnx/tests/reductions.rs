@@ -169,7 +169,7 @@ fn extrema_of_tensors_have_the_values_of_the_standard() {
         let graph = small(&[1, 4], nodes, weights);
         assert_eq!(outputs(graph, &[-1.0, -0.5, 1.0, 3.0]), expected, "{operator} {operands:?}");
     }
-    let nodes = vec![
+    let nodes = [
         node("MatMul", &["x", "w"], "h", &[]),
         node("Max", &["h", "x"], "m", &[]),
         node("GlobalAveragePool", &["i"], "p", &[]),
