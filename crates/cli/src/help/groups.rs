@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["wallet", "balance", "transfer", "stake", "lock", "delegates", "take", "proxy", "multisig", "crowdloan"],
     ),
     ("Chain", &["watch", "block", "events", "query", "call", "batch", "tx"]),
-    ("Subnets", &["subnets", "metagraph", "register", "serve-axon", "weights", "commitment", "sudo"]),
+    ("Subnets", &["subnets", "metagraph", "register", "serve-axon", "bench-miner", "weights", "commitment", "sudo"]),
     ("Develop", &["localnet", "axon", "yuma", "speech", "completions", "man"]),
 ];
 

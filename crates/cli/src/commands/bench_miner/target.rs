@@ -26,10 +26,10 @@ pub(super) struct TargetArgs {
     #[arg(long, value_name = "NETUID", conflicts_with = "hotkey")]
     netuid: Option<NetUid>,
     /// Published address that represents this machine, on a development chain
-    #[arg(long, value_name = "IP", requires = "netuid")]
+    #[arg(long, value_name = "IP", requires = "netuid", conflicts_with = "hotkey")]
     local_miner_ip: Option<String>,
     /// Call a private address that the miner publishes; others can publish an address of your own network, too
-    #[arg(long, requires = "netuid")]
+    #[arg(long, requires = "netuid", conflicts_with = "hotkey")]
     allow_private: bool,
     /// Load a public address, too: only a miner of your own, or with its operator's consent
     #[arg(long, short = 'y')]

@@ -13,8 +13,8 @@ use crate::vectors;
 /// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
     1_000_014,
-    "6781de7a80c756f871d92bb0eb3ab47fc5618ae26a44ab8e74421aa0e4ca75d4",
-    "d2aaace31d63228b0fcce6e089b1b071e690ebb496167993bce86b4c9642c115",
+    "5faa05748cdbccbf43cff4dd7017f0db9b69d0cd8d4d5f8a5d8bfcfa4afdc7df",
+    "c5465475a9201d26c71a92c4f3da6642e435e1eb6f7a7c9a1665226a2d511ccd",
 );
 
 #[test]
