@@ -32,6 +32,7 @@ mod market;
 mod nineteen;
 mod outputs;
 mod peers;
+mod prompting;
 mod proof;
 mod rounds;
 mod scoring_api;

@@ -23,6 +23,7 @@ pub(crate) mod metagraph;
 pub(crate) mod models;
 pub(crate) mod multisig;
 pub(crate) mod nineteen;
+pub(crate) mod prompting;
 pub(crate) mod proof;
 pub(crate) mod proxy;
 pub(crate) mod register;

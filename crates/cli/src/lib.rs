@@ -26,12 +26,13 @@
 //! belongs in a library.
 //!
 //! Uses every other crate of the workspace except `taonet-amx`, `taonet-avx512`, `taonet-chain-vectors`,
-//! `taonet-database`, `taonet-kit`, `taonet-localnet-trie`, `taonet-scale-json`, `taonet-summing-subnet` and
-//! `taonet-testing`. Used by the end-to-end tests only, which run its binaries.
+//! `taonet-database`, `taonet-localnet-trie`, `taonet-scale-json`, `taonet-summing-subnet` and `taonet-testing`. Used by
+//! the end-to-end tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod chain;
+mod chat_model;
 mod commands;
 mod completion;
 mod contest;
@@ -68,7 +69,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     any_call, axon, babelbit, balance, batch, bench_miner, block, chain_query, commitment, completions, crowdloan,
-    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, proof,
+    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, prompting, proof,
     proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights,
     yuma,
 };
@@ -144,6 +145,10 @@ enum TaoCommand {
     /// Nineteen, subnet 19: the inference market
     #[command(subcommand)]
     Nineteen(nineteen::Command),
+    /// Text prompting: miners complete conversations, validators reward them
+    #[command(subcommand)]
+    Prompting(prompting::Command),
+    Prompt(Box<prompting::PromptArgs>),
     /// Prove and verify that a model produced an output
     #[command(subcommand)]
     Proof(proof::Command),
@@ -370,6 +375,8 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Nineteen(command) => nineteen::run(&command, &context),
+        TaoCommand::Prompting(command) => prompting::run(&command, &context),
+        TaoCommand::Prompt(args) => prompting::ask(&args, &context),
         TaoCommand::Proof(command) => proof::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),

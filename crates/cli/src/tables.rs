@@ -381,6 +381,18 @@ pub(crate) static MARKET: [Column; 10] = [
     number("failed").rank(3),
 ];
 
+/// Columns of `tao prompting demo`: results of each miner, and its last answer.
+pub(crate) static PROMPTING: [Column; 8] = [
+    fixed("miner"),
+    number("uid").rank(5),
+    number("reward").rank(2),
+    number("score").rank(3),
+    number("gate").rank(4),
+    number("weight"),
+    number("incentive"),
+    text("last answer").rank(1),
+];
+
 /// Columns of `tao nineteen keys list`.
 pub(crate) static API_KEYS: [Column; 11] = [
     fixed("id"),

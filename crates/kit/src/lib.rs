@@ -89,7 +89,8 @@
 //!
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights), `taonet-neuron` (the
 //! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`, `taonet-http`,
-//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-summing-subnet`.
+//! `taonet-service`, `taonet-wallet` and `taonet-primitives`. Used by `taonet-summing-subnet`,
+//! `taonet-prompting-neurons` and `tao prompting`.
 
 mod measures;
 mod miner;

@@ -38,7 +38,8 @@
 //! truncated; an answer ends when it has filled the context. The crate does not train or download models. The server has
 //! no authentication: it is meant for loopback addresses.
 //!
-//! Uses `taonet-primitives` only. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker` and `tao nineteen`.
+//! Uses `taonet-primitives` only. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker`,
+//! `taonet-prompting-neurons`, `tao nineteen` and `tao prompting`.
 
 mod attention;
 mod cache;

@@ -30,7 +30,7 @@ const BOTH: &[&str] = &["--listen", "--metrics"];
 const METRICS: &[&str] = &["--metrics"];
 
 /// Every serving command.
-pub(crate) const DAEMONS: [Named; 19] = [
+pub(crate) const DAEMONS: [Named; 21] = [
     ("tao axon serve", BOTH, axon),
     ("tao dashboard", BOTH, dashboard),
     ("tao localnet start", BOTH, localnet),
@@ -48,6 +48,8 @@ pub(crate) const DAEMONS: [Named; 19] = [
     ("tao nineteen model", BOTH, nineteen_model),
     ("tao nineteen query", METRICS, nineteen_query),
     ("tao nineteen validator", BOTH, nineteen_validator),
+    ("tao prompting miner", BOTH, prompting_miner),
+    ("tao prompting validator", METRICS, prompting_validator),
     ("tao proof miner", &["--listen", "--metrics", "--quic-port"], proof_miner),
     ("tao proof validator", &["--api", "--metrics"], proof_validator),
 ];
@@ -360,6 +362,42 @@ fn nineteen_validator(folder: &Path) -> Started {
         let mut keys = tao();
         paid(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
     });
+    started.running.push(Running::Daemon(chain));
+    started
+}
+
+/// Starts a miner on a chain where it is registered. It refuses callers without a permit before it reads their bodies.
+fn prompting_miner(folder: &Path) -> Started {
+    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
+    let network = chain.url().replace("http", "ws");
+    let mut register = tao();
+    register.args(["register", "--netuid", "59", "--key-uri", "//Alice", "--hotkey-ss58", BOB, "--yes"]);
+    let registered = register.args(["--network", &network]).output().unwrap();
+    assert!(registered.status.success(), "{registered:?}");
+    let answers = folder.join("answers.jsonl");
+    std::fs::write(&answers, "{\"question\": \"Who?\", \"answer\": \"Nobody.\"}").unwrap();
+    let metrics = free_address();
+    let mut miner = tao();
+    miner.args(["prompting", "miner", "--netuid", "59", "--key-uri", "//Bob"]);
+    miner.args(["--network", &network, "--metrics", &metrics, "--canned"]).arg(answers);
+    let daemon = Daemon::start(&mut miner);
+    // Requests without a signature get status 500, as from the SDK.
+    let own = Served { address: address(&daemon), page: ("/Synapse", 500), waits: None, tls: None };
+    Started {
+        served: vec![own, metrics_at(&metrics)],
+        quic: None,
+        running: vec![Running::Daemon(daemon), Running::Daemon(chain)],
+    }
+}
+
+fn prompting_validator(folder: &Path) -> Started {
+    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
+    let questions = folder.join("questions.jsonl");
+    std::fs::write(&questions, "{\"question\": \"Who?\"}").unwrap();
+    let mut validator = tao();
+    validator.args(["prompting", "validator", "--netuid", "59", "--key-uri", "//Alice", "--embedder", "words"]);
+    validator.args(["--network", &chain.url().replace("http", "ws"), "--state"]).arg(folder.join("prompting"));
+    let mut started = start_process(validator.arg("--questions").arg(questions));
     started.running.push(Running::Daemon(chain));
     started
 }

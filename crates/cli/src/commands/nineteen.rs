@@ -6,7 +6,6 @@ mod demo;
 mod entry;
 mod explain;
 mod keys;
-mod language_model;
 mod miner;
 mod model;
 mod operation;

@@ -9,7 +9,22 @@ use super::{HEADING, LITERAL};
 
 /// Headings of the help, with their commands in the order of the help.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run", &["demo", "babelbit", "nineteen", "proof", "dashboard", "top", "doctor", "models", "update"]),
+    (
+        "Run",
+        &[
+            "demo",
+            "babelbit",
+            "nineteen",
+            "prompting",
+            "prompt",
+            "proof",
+            "dashboard",
+            "top",
+            "doctor",
+            "models",
+            "update",
+        ],
+    ),
     (
         "Wallet",
         &["wallet", "balance", "transfer", "stake", "lock", "delegates", "take", "proxy", "multisig", "crowdloan"],

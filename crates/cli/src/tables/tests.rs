@@ -80,6 +80,8 @@ fn tables() -> Vec<Sample> {
             ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
+        PROMPTING: ["good", "1", "0.67", "0.446", "0.123", "0.446", "0.446", "The capital of Texas is Austin, a city on the Colorado River with about one million people."],
+            ["parrot", "255", "0.00", "0.000", "-0.123", "0.000", "0.000", "timeout after 2.0s"];
         PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
             [BOB, "0", "0", "–", "–", ""];
         PROOF_USER: ["groth16", "7 of 7", "other-circuit", "12.34", "123456", "20", "wrong_output, replayed_proof"],

@@ -20,8 +20,8 @@ use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use super::language_model;
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
+use crate::chat_model;
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use crate::input;
@@ -129,7 +129,7 @@ impl MinerArgs {
     async fn backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
         if let Some(model) = &self.model {
             anyhow::ensure!(!matches!(self.kind, Kind::Image), "--model serves text and embeddings, not images");
-            let model = Arc::new(language_model::load("local", model)?);
+            let model = Arc::new(chat_model::load("local", model)?);
             let streams = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
             let settings = EngineSettings { streams, ..EngineSettings::default() };
             let url = serve_here("model", model_router(model, settings)?, shutdown).await?;

@@ -9,7 +9,7 @@ use clap::Args;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
 
-use super::language_model;
+use crate::chat_model;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
@@ -45,7 +45,7 @@ pub(crate) struct ModelArgs {
 pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
     let name = args.name.clone();
     let model = match &args.model {
-        Some(model) => language_model::load(&name.unwrap_or_else(|| language_model::name_of(model)), model)?,
+        Some(model) => chat_model::load(&name.unwrap_or_else(|| chat_model::name_of(model)), model)?,
         None => LanguageModel::random(name.as_deref().unwrap_or("random"), usize::from(args.layers), args.seed)?,
     };
     let model = Arc::new(model);

@@ -9,7 +9,8 @@ use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::counted;
 
-use super::{language_model, tokenizers};
+use super::tokenizers;
+use crate::chat_model;
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::TASKS;
@@ -30,7 +31,7 @@ pub(crate) struct TasksArgs {
 
 /// Returns the task file of a market for chats with one model, and its content.
 pub(super) fn of_model(model: &Path) -> anyhow::Result<(String, MarketConfig)> {
-    let name = language_model::name_of(model);
+    let name = chat_model::name_of(model);
     let known = |letter: char| if letter.is_ascii_alphanumeric() || letter == '.' { letter } else { '-' };
     let task = format!("chat-{}", name.to_ascii_lowercase().chars().map(known).collect::<String>());
     let task: TaskName = task.parse().with_context(|| format!("cannot name a task after the model {name}"))?;
@@ -83,7 +84,7 @@ mod tests {
             let [only] = config.tasks.as_slice() else { panic!("{file}") };
             assert_eq!(only.task.as_str(), task);
             let name = &only.orchestrator_server_config.load_model_config["model"];
-            assert_eq!(*name, json!(language_model::name_of(Path::new(model))));
+            assert_eq!(*name, json!(chat_model::name_of(Path::new(model))));
         }
         assert!(of_model(Path::new(&"x".repeat(80))).is_err());
     }

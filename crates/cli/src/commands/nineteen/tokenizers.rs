@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_entry::{TOKENIZER_FILE, tokenizer_file};
 
-use super::language_model;
+use crate::chat_model;
 use crate::settings;
 
 /// Returns a function that finds the `tokenizer.json` of a hub repository on this machine: in the model directories, or in
 /// the cache of the Hugging Face Hub's own programs.
 pub(super) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static> {
-    let (store, cache) = (language_model::store()?, hub_cache());
+    let (store, cache) = (chat_model::store()?, hub_cache());
     Ok(move |repository: &str| store.find_file(repository, TOKENIZER_FILE, cache.as_deref()))
 }
 

@@ -24,9 +24,10 @@ use zeroize::Zeroizing;
 use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use super::shared::{QueueArgs, TasksArgs};
+use super::tokenizers;
 use super::topups::TopUpArgs;
-use super::{language_model, tokenizers};
 use crate::chain::NetworkArgs;
+use crate::chat_model;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::input;
@@ -115,7 +116,7 @@ impl ValidatorArgs {
         let server = |url: &Url| CheckingServer::new(url, token.as_ref(), CHECK_TIMEOUT);
         let mut references = match &self.model {
             Some(model) => {
-                let model = language_model::load(&language_model::name_of(model), model)?;
+                let model = chat_model::load(&chat_model::name_of(model), model)?;
                 References::for_all(Arc::new(LocalReference::new(Arc::new(model))))
             }
             None => References::default(),

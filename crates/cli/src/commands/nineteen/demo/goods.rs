@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use taonet_lm::LanguageModel;
 use taonet_nineteen_core::MarketConfig;
 
-use super::super::language_model::{self, CHAT_MODEL};
+use crate::chat_model::{self, CHAT_MODEL};
 use crate::context::Context;
 
 /// Value of `--model` for the small model with random weights.
@@ -31,7 +31,7 @@ impl Goods {
     /// with random weights, and says how to install the chat model.
     pub(super) fn load(model: Option<&Path>, seed: u64, context: &Context) -> anyhow::Result<Self> {
         let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
-        let installed = if model.is_none() { language_model::installed_chat_model()? } else { None };
+        let installed = if model.is_none() { chat_model::installed_chat_model()? } else { None };
         let trained = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
         let Some(trained) = trained else {
             if model.is_none() {
@@ -45,10 +45,10 @@ impl Goods {
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
             return Ok(Self { model, cheaper, market: tasks(include_str!("tasks.toml"))?, is_trained: false, note });
         };
-        let name = language_model::name_of(trained);
+        let name = chat_model::name_of(trained);
         context.say(&format!("the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"));
         let note = format!("The chain runs in memory; the miners serve {name}, the cheating one a random model.");
-        let model = Arc::new(language_model::load("demo", trained)?);
+        let model = Arc::new(chat_model::load("demo", trained)?);
         Ok(Self { model, cheaper, market: tasks(include_str!("trained.toml"))?, is_trained: true, note })
     }
 

@@ -1,0 +1,194 @@
+//! The `tao prompt` command.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
+use taonet_lm::Message;
+use taonet_neuron::{MinerDirectory, Neurons};
+use taonet_primitives::{Hotkey, NetUid, Uid, counted};
+use taonet_prompting_core::Draws;
+use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, client};
+
+use super::judge::JudgeArgs;
+use crate::chain::{NetworkArgs, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::input;
+use crate::keys::KeyArgs;
+use crate::printable::printable_lines;
+use crate::table::decimals;
+
+/// Ask the miners of a text-prompting subnet
+#[derive(Debug, Args)]
+pub(crate) struct PromptArgs {
+    /// The question
+    text: String,
+    /// System message before the question
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Ask miners of this subnet
+    #[arg(long, required_unless_present = "miners")]
+    netuid: Option<NetUid>,
+    /// Ask the miners in this file instead, one HOTKEY@HOST:PORT a line
+    #[arg(long, value_name = "FILE", conflicts_with = "netuid")]
+    miners: Option<PathBuf>,
+    /// Maximum number of miners to ask
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    limit: u16,
+    /// Ask the miners that the gate of this validator prefers, by its state directory [default: random miners]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Timeout of a request in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = clap::value_parser!(u32).range(1..=600))]
+    timeout: u32,
+    /// Also call miners at private addresses, for development networks
+    #[arg(long)]
+    allow_private: bool,
+    #[command(flatten)]
+    judge: JudgeArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+impl PromptArgs {
+    fn addresses(&self) -> AddressPolicy {
+        // Whoever lists miners in a file knows their addresses.
+        AddressPolicy { allow_private: self.allow_private || self.miners.is_some(), ..AddressPolicy::default() }
+    }
+
+    fn conversation(&self) -> Vec<Message> {
+        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        let system = self.system.iter().map(|text| message("system", text));
+        system.chain([message("user", &self.text)]).collect()
+    }
+
+    /// Returns the miners that can be asked, from the file or the chain.
+    async fn candidates(&self, own: Hotkey) -> anyhow::Result<Vec<MinerEntry>> {
+        if let Some(file) = &self.miners {
+            let text = input::read_text(file)?;
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            // Uids have 16 bits.
+            let lines = lines.take(usize::from(u16::MAX));
+            return (0..).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
+        }
+        let netuid = self.netuid.context("--netuid or --miners is required")?;
+        let chain = self.network.connect().await?;
+        let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
+        let directory = MinerDirectory { own_hotkey: Some(own), ..MinerDirectory::new(self.addresses()) };
+        Ok(directory.select(&neurons).miners)
+    }
+
+    /// Chooses at most `--limit` of the miners: those that the gate prefers, or random ones.
+    fn choose(&self, mut miners: Vec<MinerEntry>, judge: &Judge) -> anyhow::Result<Vec<MinerEntry>> {
+        let (limit, mut draws) = (usize::from(self.limit), Draws::new(rand::random()));
+        let Some(directory) = &self.state else {
+            draws.shuffle(&mut miners);
+            miners.truncate(limit);
+            return Ok(miners);
+        };
+        let gate = GateFile::open(directory, judge, 0)?;
+        let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
+        let chosen = gate.gate().choose(&judge.embed(&self.text)?, &hotkeys, limit, 0, &mut draws);
+        miners.retain(|miner| chosen.contains(&miner.hotkey));
+        Ok(miners)
+    }
+}
+
+/// Parses a miner of the file.
+fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
+    let refuse = |reason: String| Classified::error(Failure::Usage, format!("miner `{line}`: {reason}"));
+    let (hotkey, address) = line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
+    let hotkey = hotkey.parse::<Hotkey>().map_err(|error| refuse(error.to_string()))?;
+    let address = addresses.resolve(address).map_err(|error| refuse(error.to_string()))?;
+    Ok(MinerEntry { uid, hotkey, address, name: None })
+}
+
+pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
+    let keypair = args.key.load(Some(&args.network))?;
+    let judge = Arc::new(args.judge.open(context)?);
+    context.block_on(async {
+        let miners = args.choose(args.candidates(keypair.hotkey()).await?, &judge)?;
+        anyhow::ensure!(!miners.is_empty(), "there is no miner to ask");
+        let limits = QueryLimits { deadline: Duration::from_secs(args.timeout.into()), ..QueryLimits::default() };
+        let client = client(keypair, &args.addresses(), limits)?;
+        let answers = ask(&client, &miners, args.conversation(), limits, judge).await?;
+        let best = answers.first().context("there is no miner to ask")?;
+        let completion = match &best.completion {
+            Ok(completion) => completion,
+            Err(error) => anyhow::bail!("no answer from {}; the first error: {error}", counted(answers.len(), "miner")),
+        };
+        if context.json {
+            return context.print_json(&document(best, completion, &answers));
+        }
+        context.print(&printable_lines(completion))?;
+        context.say(&reason(best, answers.len()));
+        Ok(())
+    })
+}
+
+fn document(best: &MinerAnswer, completion: &str, answers: &[MinerAnswer]) -> Value {
+    json!({
+        "schema": "taonet.prompt/1",
+        "completion": completion,
+        "uid": best.uid,
+        "hotkey": best.hotkey,
+        "miners": answers.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+fn row(answer: &MinerAnswer) -> Value {
+    let parts: serde_json::Map<String, Value> =
+        answer.reward.parts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    json!({
+        "uid": answer.uid,
+        "hotkey": answer.hotkey,
+        "completion": answer.completion.as_ref().ok(),
+        "error": answer.completion.as_ref().err(),
+        "seconds": answer.took.as_secs_f64(),
+        "reward": answer.reward.total,
+        "parts": parts,
+    })
+}
+
+/// Says which miner gave the completion, and why it is the best one.
+fn reason(best: &MinerAnswer, asked: usize) -> String {
+    let parts = best.reward.parts.iter().map(|(name, value)| format!("{name} {}", decimals(Some(*value), 2)));
+    format!(
+        "\nuid {} ({}), the best of {asked}, in {} s: reward {} ({})",
+        best.uid.0,
+        best.hotkey,
+        decimals(Some(best.took.as_secs_f64()), 1),
+        decimals(Some(best.reward.total), 3),
+        parts.collect::<Vec<_>>().join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+    #[test]
+    fn line_of_the_file_is_a_hotkey_with_an_address() {
+        let policy = AddressPolicy::private();
+        let miner = listed(Uid(3), &format!("{ALICE}@127.0.0.1:8091"), &policy).unwrap();
+        assert_eq!((miner.uid, miner.hotkey.to_string()), (Uid(3), ALICE.to_owned()));
+        assert_eq!(miner.address.port(), 8091);
+        for (line, reason) in [
+            ("127.0.0.1:8091", "expected HOTKEY@HOST:PORT"),
+            ("alice@127.0.0.1:8091", "miner `alice@127.0.0.1:8091`"),
+            (format!("{ALICE}@127.0.0.1:0").as_str(), "has port 0"),
+        ] {
+            let error = listed(Uid(0), line, &policy).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `tao prompting demo`: a text-prompting subnet on this machine, including its chain.
+
+mod miners;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_chain::Chain;
+use taonet_kit::{AddressPolicy, EpochReport, QueryLimits, Validator, ValidatorSettings};
+use taonet_prompting_core::compute_weights;
+use taonet_prompting_neurons::{
+    ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge, StepRecord,
+};
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+
+use crate::context::Context;
+use crate::daemon::demonstrate;
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+use report::DemoReport;
+
+/// The validator's key: a public development key.
+const VALIDATOR: &str = "//validator";
+/// Timeout of a request. The silent miner lets each step take this long.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// Number of steps with --once, and without.
+const STEPS: [u16; 2] = [5, 25];
+/// Maximum number of weight submissions.
+const SUBMISSIONS: usize = 5;
+/// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end within a few steps.
+const TEMPO: u32 = 5_000;
+
+/// Run a text-prompting subnet on this machine: a chain, five miners and a validator
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Make 5 steps instead of 25
+    #[arg(long)]
+    once: bool,
+    /// Seed of the questions
+    #[arg(long, default_value = "1")]
+    seed: u64,
+}
+
+pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    let report =
+        context.block_on(demonstrate(async |directory, shutdown| play(args, directory, shutdown, context).await))?;
+    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+}
+
+async fn play(args: &DemoArgs, directory: &Path, shutdown: &Shutdown, context: &Context) -> anyhow::Result<DemoReport> {
+    let [short, long] = STEPS;
+    let steps = if args.once { short } else { long };
+    let key = Keypair::from_uri(VALIDATOR)?;
+    let chain = DemoChain::start(key.clone()).await?;
+    let miners = miners::start(&chain, DEADLINE, shutdown).await?;
+    let mut validator = validator(&chain, key, args.seed, directory, shutdown).await?;
+    let mut scores = std::collections::BTreeMap::new();
+    for number in 1..=steps {
+        scores = validator.step().await?.scores;
+        if !context.json {
+            context.say(&format!("step {number} of {steps}"));
+        }
+    }
+    let epoch = submit(&mut validator).await?;
+    let submitted = epoch.weights.context("no miner has earned weight")?;
+    chain.pass_epoch().await?;
+    let on_chain = chain.standings(&submitted).await?;
+    chain.stop().await;
+    let records = EventLog::in_directory(directory).read()?;
+    let events: Vec<_> = records.iter().map(StepRecord::event).collect();
+    let recomputed = compute_weights(&events, ValidatorSettings::new(NETUID).alpha);
+    let judge = Judge::new(Arc::new(HashedWords), None);
+    let gate = GateFile::open(directory, &judge, args.seed)?;
+    let question = records.last().map(|record| record.question.clone()).unwrap_or_default();
+    let preferences =
+        gate.gate().scores(&judge.embed(&question)?, &miners.iter().map(|miner| miner.hotkey).collect::<Vec<_>>());
+    Ok(DemoReport::new(&miners, &records, &scores, &preferences, &submitted, &recomputed, &on_chain))
+}
+
+async fn validator(
+    chain: &DemoChain,
+    key: Keypair,
+    seed: u64,
+    directory: &Path,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Validator<PromptingChallenge>> {
+    let judge = Judge::new(Arc::new(HashedWords), None);
+    let settings = ChallengeSettings { deadline: DEADLINE, ..ChallengeSettings::default() };
+    let challenge = PromptingChallenge::open(directory, judge, Dataset::built_in()?, seed, settings)?;
+    let mut settings = ValidatorSettings {
+        query: QueryLimits { deadline: DEADLINE, ..QueryLimits::default() },
+        addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
+        ..ValidatorSettings::new(NETUID)
+    };
+    settings.epochs.tempo = TEMPO;
+    let client: Arc<dyn Chain> = chain.client();
+    Ok(Validator::open(challenge, key, client, directory, settings, shutdown).await?)
+}
+
+/// Submits the weights. On a busy machine the short blocks of this chain may outrun a submission, which then expires.
+async fn submit(validator: &mut Validator<PromptingChallenge>) -> anyhow::Result<EpochReport> {
+    let mut epoch = validator.set_weights().await?;
+    for _ in 1..SUBMISSIONS {
+        if epoch.outcome.is_success() {
+            break;
+        }
+        epoch = validator.set_weights().await?;
+    }
+    let error = epoch.outcome.error().unwrap_or_default();
+    anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
+    Ok(epoch)
+}

@@ -1,0 +1,140 @@
+//! Report of the demonstration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+use taonet_primitives::{Hotkey, Uid, Weights, counted};
+use taonet_prompting_neurons::{AnswerRecord, StepRecord};
+
+use super::miners::{Behaviour, DemoMiner};
+use crate::demo_chain::OnChain;
+use crate::table::{Cell, decimals, judged, table, wrapped};
+use crate::tables::PROMPTING;
+
+/// Tolerance of the comparison between the submitted weights and those that follow from the record.
+const TOLERANCE: f64 = 1e-6;
+
+/// Results of a miner.
+struct Standing {
+    behaviour: Behaviour,
+    uid: Uid,
+    hotkey: Hotkey,
+    /// Moving average of its shares.
+    score: f64,
+    /// Mean reward over all steps.
+    reward: f64,
+    /// Score of the gate for the last question.
+    gate: f64,
+    weight: f64,
+    chain: OnChain,
+    /// Completion of the last step.
+    completion: String,
+    error: Option<String>,
+}
+
+/// Report of `tao prompting demo`.
+pub(super) struct DemoReport {
+    steps: usize,
+    /// The last question.
+    question: String,
+    /// Whether the submitted weights follow from the record of the steps.
+    is_recomputed: bool,
+    /// Miners by descending weight.
+    standings: Vec<Standing>,
+}
+
+impl DemoReport {
+    pub(super) fn new(
+        miners: &[DemoMiner],
+        records: &[StepRecord],
+        scores: &BTreeMap<Hotkey, f64>,
+        preferences: &[f64],
+        submitted: &Weights,
+        recomputed: &Weights,
+        on_chain: &BTreeMap<Uid, OnChain>,
+    ) -> Self {
+        let standing = |(miner, gate): (&DemoMiner, &f64)| {
+            let of =
+                |record: &'_ StepRecord| record.answers.iter().find(|answer| answer.hotkey == miner.hotkey).cloned();
+            let answers: Vec<AnswerRecord> = records.iter().filter_map(of).collect();
+            let last = answers.last();
+            let uid = last.map_or(Uid(0), |answer| answer.uid);
+            Standing {
+                behaviour: miner.behaviour,
+                uid,
+                hotkey: miner.hotkey,
+                score: scores.get(&miner.hotkey).copied().unwrap_or_default(),
+                reward: answers.iter().map(|answer| answer.reward).sum::<f64>() / answers.len().max(1) as f64,
+                gate: *gate,
+                weight: submitted.of(uid),
+                chain: on_chain.get(&uid).copied().unwrap_or_default(),
+                completion: last.map(|answer| answer.completion.clone()).unwrap_or_default(),
+                error: last.and_then(|answer| answer.error.clone()),
+            }
+        };
+        let mut standings: Vec<_> = miners.iter().zip(preferences).map(standing).collect();
+        let differs = |uid: Uid| (submitted.of(uid) - recomputed.of(uid)).abs() > TOLERANCE;
+        let is_recomputed = !submitted.uids.iter().chain(&recomputed.uids).any(|uid| differs(*uid));
+        standings.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        let question = records.last().map(|record| record.question.clone()).unwrap_or_default();
+        Self { steps: records.len(), question, is_recomputed, standings }
+    }
+
+    /// Returns the document that `--json` prints.
+    pub(super) fn document(&self) -> Value {
+        json!({
+            "schema": "taonet.prompting-demo/1",
+            "steps": self.steps,
+            "question": self.question,
+            "weights_recomputed": self.is_recomputed,
+            "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Standing {
+    fn document(&self) -> Value {
+        json!({
+            "name": self.behaviour.name(),
+            "uid": self.uid,
+            "hotkey": self.hotkey,
+            "score": self.score,
+            "reward": self.reward,
+            "gate": self.gate,
+            "weight": self.weight,
+            "weight_submitted": self.chain.weight_submitted,
+            "weight_on_chain": self.chain.weight_stored,
+            "incentive": self.chain.incentive,
+            "emission": self.chain.emission,
+            "completion": self.completion,
+            "error": self.error,
+        })
+    }
+}
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let follow = if self.is_recomputed { "follow" } else { "do not follow" };
+        let head = format!(
+            "{}; the weights {follow} from the record of the steps. Last question: {}",
+            counted(self.steps, "step"),
+            self.question
+        );
+        writeln!(f, "{}\n", wrapped(&head))?;
+        let mut rows = table(&PROMPTING);
+        for standing in &self.standings {
+            rows.add_row([
+                judged(standing.behaviour.name().to_owned(), standing.chain.incentive > 0.0),
+                standing.uid.0.to_string().into(),
+                decimals(Some(standing.reward), 2).into(),
+                decimals(Some(standing.score), 3).into(),
+                decimals(Some(standing.gate), 3).into(),
+                decimals(Some(standing.weight), 3).into(),
+                decimals(Some(standing.chain.incentive), 3).into(),
+                Cell::from(standing.error.clone().unwrap_or_else(|| standing.completion.clone())),
+            ]);
+        }
+        write!(f, "{rows}")
+    }
+}

@@ -1,0 +1,48 @@
+//! The models that reward completions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use taonet_prompting_neurons::{HashedWords, Judge};
+use taonet_speech::SentenceEmbedder;
+use taonet_speech::models::ALL_MINILM_L6_V2;
+
+use crate::chat_model;
+use crate::context::Context;
+use crate::{engines, settings};
+
+/// Arguments that select the models for rewards
+#[derive(Debug, Args)]
+pub(super) struct JudgeArgs {
+    /// How texts are compared
+    #[arg(long, value_enum, default_value = "minilm")]
+    embedder: EmbedderArg,
+    /// Also reward how likely a completion is under this Llama model, on the CPU: a directory, a GGUF file, or a name in
+    /// `tao models list`
+    #[arg(long, value_name = "MODEL")]
+    judge_model: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EmbedderArg {
+    /// By meaning, with all-MiniLM-L6-v2, which is downloaded if missing
+    Minilm,
+    /// By common words, without a model
+    Words,
+}
+
+impl JudgeArgs {
+    /// Loads the models.
+    pub(super) fn open(&self, context: &Context) -> anyhow::Result<Judge> {
+        let embedder: Arc<dyn SentenceEmbedder> = match self.embedder {
+            EmbedderArg::Minilm => {
+                let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
+                engines::embedder(ALL_MINILM_L6_V2.name, models, context)?
+            }
+            EmbedderArg::Words => Arc::new(HashedWords),
+        };
+        let model = self.judge_model.as_ref().map(|source| chat_model::load(&chat_model::name_of(source), source));
+        Ok(Judge::new(embedder, model.transpose()?.map(Arc::new)))
+    }
+}

@@ -1,0 +1,110 @@
+//! The `tao prompting validator` command.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_chain::Chain;
+use taonet_doctor::{DiskNeeds, WriteDirectory};
+use taonet_kit::{AddressPolicy, QueryLimits, Validator, ValidatorSettings, describe_metrics};
+use taonet_primitives::NetUid;
+use taonet_prompting_neurons::{ChallengeSettings, Dataset, PromptingChallenge};
+use taonet_service::Shutdown;
+
+use super::judge::JudgeArgs;
+use crate::chain::NetworkArgs;
+use crate::context::Context;
+use crate::daemon::{serve_metrics, state_directory};
+use crate::keys::KeyArgs;
+use crate::preflight;
+
+/// Run a validator: ask questions, reward completions, set weights
+#[derive(Debug, Args)]
+pub(crate) struct ValidatorArgs {
+    /// Questions: a .jsonl, .txt or .md file, or a directory of such files
+    #[arg(long, value_name = "PATH")]
+    questions: PathBuf,
+    #[command(flatten)]
+    judge: JudgeArgs,
+    /// Ask this many miners, which the gate chooses for each question [default: all miners]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    topk: Option<u16>,
+    /// With --topk, also ask this many other miners, chosen at random, so that the gate gets to know them
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(..=4096))]
+    random: u16,
+    /// Seconds between the starts of two steps
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3000))]
+    interval: u32,
+    /// Timeout of a request in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = clap::value_parser!(u32).range(1..=600))]
+    timeout: u32,
+    /// State directory [default: one per subnet and hotkey in the user's state directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Also call miners at private addresses, for development networks
+    #[arg(long)]
+    allow_private: bool,
+    /// Netuid of the subnet
+    #[arg(long)]
+    netuid: NetUid,
+    /// Listen address of /metrics and /readyz
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+impl ValidatorArgs {
+    fn settings(&self) -> ValidatorSettings {
+        let deadline = self.deadline();
+        ValidatorSettings {
+            query: QueryLimits { deadline, ..QueryLimits::default() },
+            interval: Duration::from_secs(self.interval.into()),
+            addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
+            ..ValidatorSettings::new(self.netuid)
+        }
+    }
+
+    fn challenge_settings(&self) -> ChallengeSettings {
+        ChallengeSettings {
+            best: self.topk.map(usize::from),
+            random: usize::from(self.random),
+            deadline: self.deadline(),
+            ..ChallengeSettings::default()
+        }
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(self.timeout.into())
+    }
+}
+
+pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
+    let keypair = args.key.load(Some(&args.network))?;
+    let hotkey = keypair.hotkey();
+    let directory = args.state.clone();
+    let directory = directory.unwrap_or_else(|| state_directory("prompting").join(format!("{}-{hotkey}", args.netuid)));
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let dataset = Dataset::open(&args.questions)?;
+    let judge = args.judge.open(context)?;
+    // Miners must not know which questions come next.
+    let seed = rand::random();
+    let challenge = PromptingChallenge::open(&directory, judge, dataset, seed, args.challenge_settings())?;
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let readiness = serve_metrics("prompting validator", args.metrics, &shutdown).await?;
+        describe_metrics();
+        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)], &shutdown);
+        let chain: Arc<dyn Chain> = Arc::new(args.network.connect().await?);
+        preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
+        let validator = Validator::open(challenge, keypair, chain, &directory, args.settings(), &shutdown).await?;
+        context.say(&format!("hotkey {hotkey}"));
+        validator.with_readiness(readiness).run(&shutdown).await;
+        shutdown.finished().await.context("the service did not stop in time")
+    })
+}

@@ -1,0 +1,90 @@
+use std::collections::BTreeSet;
+
+use super::{Completion, Prompt, RewardModel};
+use crate::words::{runs, words};
+
+/// Share of an answer's runs of words that may come from the prompt: answers often take up the question's words.
+const QUOTED: f64 = 0.5;
+/// Share from which on an answer is a repetition of the prompt.
+const PARROTED: f64 = 0.9;
+/// Length of the compared runs, in words.
+const RUN: usize = 3;
+
+/// The answer has a suitable length: 1 from `min` to `max` words, less in proportion below and above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// Minimum number of words of a full reward.
+    pub min: usize,
+    /// Maximum number of words of a full reward.
+    pub max: usize,
+}
+
+impl Default for Length {
+    /// Returns the default range: a sentence to a page.
+    fn default() -> Self {
+        Self { min: 6, max: 300 }
+    }
+}
+
+impl RewardModel for Length {
+    fn name(&self) -> &'static str {
+        "length"
+    }
+
+    fn rewards(&self, _: &Prompt, completions: &[Completion]) -> Vec<f64> {
+        let reward = |completion: &Completion| match words(&completion.text).len() {
+            0 => 0.0,
+            count if count < self.min => count as f64 / self.min as f64,
+            count if count > self.max => self.max as f64 / count as f64,
+            _ => 1.0,
+        };
+        completions.iter().map(reward).collect()
+    }
+}
+
+/// The answer does not repeat itself: the share of its pairs of words that are distinct.
+#[derive(Debug, Clone, Copy)]
+pub struct Repetition;
+
+impl RewardModel for Repetition {
+    fn name(&self) -> &'static str {
+        "repetition"
+    }
+
+    fn rewards(&self, _: &Prompt, completions: &[Completion]) -> Vec<f64> {
+        let reward = |completion: &Completion| {
+            let words = words(&completion.text);
+            let pairs = runs(&words, 2);
+            let distinct: BTreeSet<_> = pairs.iter().collect();
+            if pairs.is_empty() { 0.0 } else { distinct.len() as f64 / pairs.len() as f64 }
+        };
+        completions.iter().map(reward).collect()
+    }
+}
+
+/// The answer does not repeat the prompt: 1 while at most half of its runs of three words come from a message of the
+/// prompt, less from there, and 0 from nine tenths on.
+#[derive(Debug, Clone, Copy)]
+pub struct Originality;
+
+impl RewardModel for Originality {
+    fn name(&self) -> &'static str {
+        "originality"
+    }
+
+    fn rewards(&self, prompt: &Prompt, completions: &[Completion]) -> Vec<f64> {
+        let messages: Vec<_> = prompt.messages.iter().map(|message| words(message)).collect();
+        let reward = |completion: &Completion| {
+            let words = words(&completion.text);
+            let own = runs(&words, RUN);
+            if own.is_empty() {
+                return 0.0;
+            }
+            let length = own.first().map_or(RUN, |run| run.len());
+            let given: BTreeSet<&[String]> = messages.iter().flat_map(|message| message.windows(length)).collect();
+            let share = own.iter().filter(|run| given.contains(*run)).count() as f64 / own.len() as f64;
+            ((PARROTED - share) / (PARROTED - QUOTED)).clamp(0.0, 1.0)
+        };
+        completions.iter().map(reward).collect()
+    }
+}

@@ -1,0 +1,35 @@
+/// Returns the words of a text in lower case: runs of letters and digits.
+pub fn words(text: &str) -> Vec<String> {
+    text.split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// Returns the runs of `length` words; the whole text if it has fewer.
+pub(crate) fn runs(words: &[String], length: usize) -> Vec<&[String]> {
+    if words.is_empty() || length == 0 {
+        return Vec::new();
+    }
+    words.windows(length.min(words.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_runs_of_letters_and_digits() {
+        assert_eq!(words("What's 2+2? ÉCOLE—東京"), ["what", "s", "2", "2", "école", "東京"]);
+        assert!(words(" \n?!\u{0}").is_empty());
+    }
+
+    /// Columns: text · number of runs of three words
+    #[test]
+    fn runs_of_a_short_text_are_the_text() {
+        for (text, count) in [("", 0), ("one", 1), ("one two three", 1), ("one two three four", 2)] {
+            assert_eq!(runs(&words(text), 3).len(), count, "{text}");
+        }
+        assert!(runs(&words("one"), 0).is_empty());
+    }
+}

@@ -1,0 +1,92 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+use taonet_prompting_core::words;
+
+use crate::lines::{LinesError, parse_lines, read_text};
+
+/// Answer to a question that shares no word with any known one.
+const UNKNOWN: &str = "I do not know the answer to this question.";
+
+/// A table of questions with their answers: a template for miners, and the miners of the demonstration.
+#[derive(Debug, Clone, Default)]
+pub struct CannedAnswers {
+    entries: Vec<(BTreeSet<String>, String)>,
+}
+
+/// A line of the file.
+#[derive(Debug, Deserialize)]
+struct Line {
+    question: String,
+    answer: String,
+}
+
+impl CannedAnswers {
+    /// Reads a file of JSON lines: `{"question": "…", "answer": "…"}`.
+    ///
+    /// # Errors
+    /// [`LinesError`] when the file cannot be read, or a line is malformed.
+    pub fn open(path: &Path) -> Result<Self, LinesError> {
+        Self::parse(path, &read_text(path)?)
+    }
+
+    /// Returns the answers to the questions of [`crate::Dataset::built_in`].
+    ///
+    /// # Errors
+    /// None: the file is part of the program, and a test reads it.
+    pub fn built_in() -> Result<Self, LinesError> {
+        Self::parse(Path::new("questions.jsonl"), crate::dataset::BUILT_IN)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, LinesError> {
+        let lines: Vec<Line> = parse_lines(path, text)?;
+        let entry = |line: Line| (words(&line.question).into_iter().collect(), line.answer);
+        Ok(Self { entries: lines.into_iter().map(entry).collect() })
+    }
+
+    /// Returns the answer to the most similar question, by the share of common words.
+    pub fn answer(&self, question: &str) -> &str {
+        let asked: BTreeSet<String> = words(question).into_iter().collect();
+        let similarity = |known: &BTreeSet<String>| {
+            let common = known.intersection(&asked).count();
+            common as f64 / (known.len() + asked.len()).saturating_sub(common).max(1) as f64
+        };
+        let scored = self.entries.iter().map(|(known, answer)| (similarity(known), answer));
+        let best = scored.filter(|(score, _)| *score > 0.0).max_by(|(one, _), (other, _)| one.total_cmp(other));
+        best.map_or(UNKNOWN, |(_, answer)| answer.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answer_is_that_of_the_most_similar_question() {
+        let file = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"Austin\"}\n\n\
+                    {\"question\": \"What is the capital of Italy?\", \"answer\": \"Rome\"}";
+        let answers = CannedAnswers::parse(Path::new("answers.jsonl"), file).unwrap();
+        for (question, answer) in [
+            ("What is the capital of Texas?", "Austin"),
+            ("Name the capital of ITALY", "Rome"),
+            ("Zwölf?", UNKNOWN),
+            ("", UNKNOWN),
+        ] {
+            assert_eq!(answers.answer(question), answer);
+        }
+        assert_eq!(CannedAnswers::default().answer("What?"), UNKNOWN);
+    }
+
+    #[test]
+    fn malformed_line_is_named() {
+        let error = CannedAnswers::parse(Path::new("answers.jsonl"), "\n{\"question\": \"What?\"}").unwrap_err();
+        assert_eq!(error.to_string(), "line 2 of answers.jsonl is malformed");
+    }
+
+    #[test]
+    fn built_in_answers_are_read() {
+        let answers = CannedAnswers::built_in().unwrap();
+        assert!(answers.answer("What is the capital of Texas?").contains("Austin"));
+    }
+}

@@ -1,0 +1,218 @@
+//! What validators ask and reward.
+
+mod settings;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, Select};
+use taonet_lm::Message;
+use taonet_primitives::Hotkey;
+use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
+
+use crate::events::shortened;
+use crate::judge::Answer;
+use crate::{AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Judged, Prompting, StepRecord};
+
+pub use settings::{ChallengeError, ChallengeSettings};
+
+/// Number of hotkeys from which on the gate forgets those that are not on the subnet: twice the size of a subnet, so that
+/// one wrong list of neurons deletes little.
+const REMEMBERED: usize = 512;
+
+/// The challenge of the text-prompting subnet: a question for each step, a gate that chooses the miners, rewards for
+/// their completions.
+///
+/// A question of the dataset is asked as it is. A passage takes two steps: in the first, miners are asked for a question
+/// about it, and the best one is the question of the second.
+#[derive(Debug)]
+pub struct PromptingChallenge {
+    judge: Arc<Judge>,
+    dataset: Dataset,
+    settings: ChallengeSettings,
+    directory: PathBuf,
+    events: EventLog,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    file: GateFile,
+    /// The next step's conversation, which the gate needs before the miners are chosen; `None` after a failure.
+    next: Option<Task>,
+}
+
+/// The conversation of a step.
+#[derive(Debug, Clone)]
+struct Task {
+    conversation: Vec<Message>,
+    /// Embedding of its last message.
+    embedding: Vec<f32>,
+}
+
+impl PromptingChallenge {
+    /// Opens the challenge of a validator whose state is in `directory`, which must exist: the gate (`gate.json`) and the
+    /// record of all steps (`events.jsonl`). `seed` decides the questions of a new validator; miners must not know it.
+    /// Blocks: the embedding model computes two texts.
+    ///
+    /// # Errors
+    /// [`ChallengeError`] when a setting is out of its range, or the gate is unusable.
+    pub fn open(
+        directory: &Path,
+        judge: Judge,
+        dataset: Dataset,
+        seed: u64,
+        settings: ChallengeSettings,
+    ) -> Result<Self, ChallengeError> {
+        settings.check()?;
+        let mut file = GateFile::open(directory, &judge, seed)?;
+        let conversation = drawn(&dataset, &settings, &mut file.draws);
+        let embedding = judge.embed(last(&conversation)).map_err(GateFileError::from)?;
+        let state = State { file, next: Some(Task { conversation, embedding }) };
+        Ok(Self {
+            judge: Arc::new(judge),
+            dataset,
+            settings,
+            directory: directory.to_owned(),
+            events: EventLog::in_directory(directory),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// Returns a copy of the gate.
+    pub fn gate(&self) -> Gate {
+        self.state().file.gate.clone()
+    }
+
+    /// A panic while the lock is held leaves the state usable.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Prepares the next step: it asks `question`, or else one of the dataset.
+    async fn prepare(&self, question: Option<String>) -> Result<Task, BoxError> {
+        let conversation = match question {
+            Some(question) => conversation(&self.settings.base_prompt, question),
+            None => drawn(&self.dataset, &self.settings, &mut self.state().file.draws),
+        };
+        let judge = Arc::clone(&self.judge);
+        let task = move || {
+            let embedding = judge.embed(last(&conversation))?;
+            Ok::<_, BoxError>(Task { conversation, embedding })
+        };
+        tokio::task::spawn_blocking(task).await?
+    }
+
+    /// Trains the gate and saves it, and records the step.
+    async fn learn(&self, judged: &Judged, record: StepRecord) -> Result<(), BoxError> {
+        let rewards: Vec<(Hotkey, f64)> = record.answers.iter().map(|answer| (answer.hotkey, answer.reward)).collect();
+        let file = {
+            let mut state = self.state();
+            let loss = state.file.gate.train(&judged.embedding, &rewards, self.settings.gate);
+            tracing::debug!(loss, miners = rewards.len(), "gate trained");
+            state.file.clone()
+        };
+        let (directory, events) = (self.directory.clone(), self.events.clone());
+        let write = move || {
+            file.save(&directory)?;
+            events.append(&record)?;
+            Ok::<_, BoxError>(())
+        };
+        tokio::task::spawn_blocking(write).await?
+    }
+}
+
+impl Challenge for PromptingChallenge {
+    type Request = Prompting;
+
+    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
+        let ChallengeSettings { best: Some(best), random, .. } = self.settings else { return setting.choose(eligible) };
+        let hotkeys: Vec<Hotkey> = eligible.iter().map(|neuron| neuron.hotkey).collect();
+        let mut state = self.state();
+        let State { file, next } = &mut *state;
+        if file.gate.miners() > REMEMBERED {
+            file.gate.retain(&hotkeys.iter().copied().collect());
+        }
+        let Some(task) = next else { return Select::Random(best + random).choose(eligible) };
+        let chosen = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
+        eligible.into_iter().filter(|neuron| chosen.contains(&neuron.hotkey)).collect()
+    }
+
+    async fn request(&self, _: &[MinerEntry]) -> Result<Prompting, BoxError> {
+        let prepared = self.state().next.take();
+        let task = match prepared {
+            Some(task) => task,
+            None => self.prepare(None).await?,
+        };
+        Ok(Prompting::new(&task.conversation))
+    }
+
+    async fn rewards(&self, request: &Prompting, replies: &[Reply<Prompting>]) -> Result<Vec<f64>, BoxError> {
+        let pairs = request.roles.iter().zip(&request.messages);
+        let conversation: Vec<Message> =
+            pairs.map(|(role, content)| Message { role: role.clone(), content: content.clone() }).collect();
+        let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
+        let judge = Arc::clone(&self.judge);
+        let (judged, answers) = tokio::task::spawn_blocking(move || {
+            let judged = judge.rewards(&conversation, answers.clone())?;
+            Ok::<_, BoxError>((judged, answers))
+        })
+        .await??;
+        let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
+        let shares = normalised_rewards(&totals, self.settings.temperature);
+        let record = recorded(request, replies, &answers, &judged.rewards, &shares);
+        self.learn(&judged, record).await?;
+        let is_asking = request.messages.first() == Some(&self.settings.question_prompt);
+        let next = self.prepare(best_text(answers, &totals).filter(|_| is_asking)).await?;
+        self.state().next = Some(next);
+        Ok(shares)
+    }
+}
+
+/// Returns the text of the best answer, if it has earned a reward.
+fn best_text(answers: Vec<Answer>, totals: &[f64]) -> Option<String> {
+    let scored = answers.into_iter().zip(totals).filter(|(_, total)| **total > 0.0);
+    scored.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(answer, _)| shortened(&answer.text))
+}
+
+fn recorded(
+    request: &Prompting,
+    replies: &[Reply<Prompting>],
+    answers: &[Answer],
+    rewards: &[Reward],
+    shares: &[f64],
+) -> StepRecord {
+    let rows = replies.iter().zip(answers).zip(rewards.iter().zip(shares));
+    let answer = |((reply, answer), (reward, share)): ((&Reply<Prompting>, &Answer), (&Reward, &f64))| AnswerRecord {
+        uid: reply.uid,
+        hotkey: reply.hotkey,
+        share: *share,
+        reward: reward.total,
+        parts: reward.parts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        completion: shortened(&answer.text),
+        error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
+        seconds: reply.took.as_secs_f64(),
+    };
+    let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();
+    StepRecord { question, answers: rows.map(answer).collect() }
+}
+
+/// Draws the conversation of a step from the dataset.
+fn drawn(dataset: &Dataset, settings: &ChallengeSettings, draws: &mut Draws) -> Vec<Message> {
+    match dataset.sample(draws) {
+        Item::Question(question) => conversation(&settings.base_prompt, question),
+        Item::Passage(passage) => conversation(&settings.question_prompt, passage),
+    }
+}
+
+fn conversation(system: &str, user: String) -> Vec<Message> {
+    let message = |role: &str, content: String| Message { role: role.to_owned(), content };
+    vec![message("system", system.to_owned()), message("user", user)]
+}
+
+fn last(conversation: &[Message]) -> &str {
+    conversation.last().map(|message| message.content.as_str()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

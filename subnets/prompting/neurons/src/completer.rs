@@ -1,0 +1,207 @@
+//! How a miner completes conversations.
+
+use std::io;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+use taonet_http::{ModelServer, ModelServerError};
+use taonet_kit::{Caller, Miner, MinerSettings, SynapseError};
+use taonet_lm::{Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError};
+use taonet_wallet::Keypair;
+
+use crate::{CannedAnswers, Prompting};
+
+/// Why a conversation could not be completed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompleteError {
+    /// The model cannot read the conversation, for example because it is too long.
+    #[error(transparent)]
+    Prompt(#[from] ModelError),
+    /// The model accepts no conversation.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// The model failed during the completion.
+    #[error("the language model failed")]
+    Failed,
+    /// The server failed.
+    #[error("the inference server failed")]
+    Server(#[from] ModelServerError),
+    /// The server's response has no message.
+    #[error("the inference server's response has no message")]
+    NoMessage,
+}
+
+impl CompleteError {
+    /// Returns the error for the caller: its own mistakes are explained, ours are only logged.
+    fn status(&self) -> SynapseError {
+        match self {
+            Self::Prompt(error) | Self::Submit(SubmitError::Prompt(error)) => {
+                SynapseError::new(StatusCode::BAD_REQUEST, error.to_string())
+            }
+            other => SynapseError::internal(other),
+        }
+    }
+}
+
+/// Completes conversations. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Completer(Backend);
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Model { model: Arc<LanguageModel>, engine: Engine, max_tokens: usize },
+    Server { server: ModelServer, model: String, max_tokens: usize },
+    Canned(Arc<CannedAnswers>),
+}
+
+impl Completer {
+    /// Completes with a language model in this process, which always chooses the likeliest token; an answer has at most
+    /// `max_tokens`.
+    ///
+    /// # Errors
+    /// When the thread of the model cannot be started.
+    pub fn model(model: Arc<LanguageModel>, max_tokens: usize) -> io::Result<Self> {
+        let engine = Engine::start(Arc::clone(&model), EngineSettings::default())?;
+        Ok(Self(Backend::Model { model, engine, max_tokens }))
+    }
+
+    /// Completes with the model of this name on an inference server.
+    pub fn server(server: ModelServer, model: String, max_tokens: usize) -> Self {
+        Self(Backend::Server { server, model, max_tokens })
+    }
+
+    /// Completes with a table of answers.
+    pub fn canned(answers: CannedAnswers) -> Self {
+        Self(Backend::Canned(Arc::new(answers)))
+    }
+
+    /// Completes a conversation.
+    ///
+    /// # Errors
+    /// [`CompleteError`] when the conversation is invalid, or the model or the server fails.
+    pub async fn complete(&self, conversation: &[Message]) -> Result<String, CompleteError> {
+        match &self.0 {
+            Backend::Model { model, engine, max_tokens } => generate(model, engine, *max_tokens, conversation).await,
+            Backend::Server { server, model, max_tokens } => {
+                let body = json!({ "model": model, "messages": conversation, "max_tokens": max_tokens });
+                let response: ChatResponse = server.json("chat/completions", &body).await?;
+                let message = response.choices.into_iter().next().and_then(|choice| choice.message.content);
+                message.ok_or(CompleteError::NoMessage)
+            }
+            Backend::Canned(answers) => {
+                let question = conversation.last().map(|message| message.content.as_str());
+                Ok(answers.answer(question.unwrap_or_default()).to_owned())
+            }
+        }
+    }
+}
+
+async fn generate(
+    model: &LanguageModel,
+    engine: &Engine,
+    max_tokens: usize,
+    conversation: &[Message],
+) -> Result<String, CompleteError> {
+    let prompt = model.chat_prompt(conversation, false)?;
+    let sampling = Sampling { temperature: 0.0, max_tokens, ..Sampling::default() };
+    let (mut events, mut tokens) = (engine.submit(prompt, sampling)?, Vec::new());
+    loop {
+        match events.recv().await {
+            Some(EngineEvent::Step(step)) => tokens.push(step.token),
+            Some(EngineEvent::End(_)) => return Ok(model.vocabulary().decode(&tokens).trim().to_owned()),
+            Some(EngineEvent::Failed) | None => return Err(CompleteError::Failed),
+        }
+    }
+}
+
+/// Response of `chat/completions`.
+#[derive(Debug, Deserialize)]
+struct ChatResponse {
+    choices: Vec<Choice>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Choice {
+    message: ChatMessage,
+}
+
+#[derive(Debug, Deserialize)]
+struct ChatMessage {
+    content: Option<String>,
+}
+
+/// Creates a miner that completes the conversations of validators.
+pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) -> Miner {
+    Miner::new(keypair, settings).serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
+}
+
+async fn answer(completer: Completer, request: Prompting) -> Result<Prompting, SynapseError> {
+    let conversation = request.conversation()?;
+    let completion = completer.complete(&conversation).await.map_err(|error| error.status())?;
+    Ok(Prompting { completion, ..request })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::Value;
+    use wiremock::matchers::{body_partial_json, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+
+    fn conversation() -> Vec<Message> {
+        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        vec![message("system", "Be brief."), message("user", "What is stan?")]
+    }
+
+    async fn answer_of(response: Value) -> Result<String, CompleteError> {
+        let server = MockServer::start().await;
+        let request = json!({ "model": "m", "max_tokens": 9, "messages": [
+            { "role": "system", "content": "Be brief." }, { "role": "user", "content": "What is stan?" },
+        ] });
+        Mock::given(method("POST"))
+            .and(path("/v1/chat/completions"))
+            .and(body_partial_json(request))
+            .respond_with(ResponseTemplate::new(200).set_body_json(response))
+            .expect(1)
+            .mount(&server)
+            .await;
+        let base = format!("{}/v1", server.uri()).parse().unwrap();
+        let client = ModelServer::new(&base, None, Duration::from_secs(30)).unwrap();
+        Completer::server(client, "m".to_owned(), 9).complete(&conversation()).await
+    }
+
+    #[tokio::test]
+    async fn server_gets_the_conversation_and_its_message_is_the_completion() {
+        let response = json!({ "choices": [{ "message": { "role": "assistant", "content": "A word." } }], "id": "1" });
+        assert_eq!(answer_of(response).await.unwrap(), "A word.");
+        for response in [json!({ "choices": [] }), json!({ "choices": [{ "message": { "content": null } }] })] {
+            assert!(matches!(answer_of(response).await, Err(CompleteError::NoMessage)));
+        }
+        assert!(matches!(answer_of(json!({ "choices": 7 })).await, Err(CompleteError::Server(_))));
+    }
+
+    #[tokio::test]
+    async fn model_in_the_process_answers_reproducibly() {
+        let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+        let completer = Completer::model(Arc::clone(&model), 12).unwrap();
+        let answer = completer.complete(&conversation()).await.unwrap();
+        assert!(!answer.is_empty());
+        assert_eq!(completer.complete(&conversation()).await.unwrap(), answer);
+        let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
+        let error = completer.complete(&long).await.unwrap_err();
+        assert!(matches!(error, CompleteError::Submit(SubmitError::Prompt(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn canned_answer_is_that_to_the_last_message() {
+        let completer = Completer::canned(CannedAnswers::built_in().unwrap());
+        let question = [Message { role: "user".to_owned(), content: "Who wrote Hamlet?".to_owned() }];
+        assert!(completer.complete(&question).await.unwrap().contains("Shakespeare"));
+    }
+}

@@ -1,0 +1,172 @@
+//! What completions are worth.
+
+use std::sync::Arc;
+
+use taonet_kit::Reply;
+use taonet_lm::{LanguageModel, Message, ModelError};
+use taonet_prompting_core::{Blend, Completion, Prompt, Reward};
+use taonet_speech::{EmbedError, SentenceEmbedder};
+
+use crate::Prompting;
+
+/// Number of characters of a completion, from its start, that are rewarded.
+pub const MAX_TEXT: usize = 8_000;
+/// Number of tokens of a completion, from its start, whose likelihood is computed.
+const MAX_TOKENS: usize = 256;
+
+/// Why completions cannot be rewarded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JudgeError {
+    /// The embedding model failed.
+    #[error("cannot embed the texts")]
+    Embed(#[from] EmbedError),
+    /// The language model failed, or the conversation is too long for it.
+    #[error("cannot compute the likelihood of the completions")]
+    Model(#[from] ModelError),
+}
+
+/// Rewards completions with the subnet's blend of reward models.
+///
+/// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
+pub struct Judge {
+    embedder: Arc<dyn SentenceEmbedder>,
+    model: Option<Arc<LanguageModel>>,
+    blend: Blend,
+}
+
+/// A completion before it is rewarded.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Answer {
+    /// The text, empty if the miner gave none.
+    pub(crate) text: String,
+    /// Time that the miner took, as a share of the deadline.
+    pub(crate) elapsed: f64,
+}
+
+impl Answer {
+    /// Returns the answer in a reply, limited to [`MAX_TEXT`].
+    pub(crate) fn of(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
+        let text = reply.response.as_ref().map(|response| response.completion.as_str()).unwrap_or_default();
+        let elapsed = reply.took.as_secs_f64() / deadline.as_secs_f64().max(f64::MIN_POSITIVE);
+        Self { text: text.trim().chars().take(MAX_TEXT).collect(), elapsed }
+    }
+}
+
+/// The rewards of completions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// The reward of each completion, in their order.
+    pub rewards: Vec<Reward>,
+    /// Embedding of the conversation's last message.
+    pub embedding: Vec<f32>,
+}
+
+impl Judge {
+    /// Creates a judge. Without a language model, likelihood is no part of the rewards.
+    pub fn new(embedder: Arc<dyn SentenceEmbedder>, model: Option<Arc<LanguageModel>>) -> Self {
+        let blend = Blend::standard(model.is_some());
+        Self { embedder, model, blend }
+    }
+
+    /// Returns the fingerprint of the embedding model.
+    pub fn fingerprint(&self) -> &str {
+        self.embedder.fingerprint()
+    }
+
+    /// Embeds a text.
+    ///
+    /// # Errors
+    /// [`JudgeError`] when the model fails.
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>, JudgeError> {
+        let embeddings = self.embedder.embed(&[text])?;
+        Ok(embeddings.first().map(|embedding| embedding.0.to_vec()).unwrap_or_default())
+    }
+
+    /// Rewards the completions of a conversation.
+    pub(crate) fn rewards(&self, conversation: &[Message], answers: Vec<Answer>) -> Result<Judged, JudgeError> {
+        let question = conversation.last().map(|message| message.content.as_str()).unwrap_or_default();
+        let texts: Vec<&str> =
+            std::iter::once(question).chain(answers.iter().map(|answer| answer.text.as_str())).collect();
+        let mut embeddings = self.embedder.embed(&texts)?.into_iter().map(|embedding| embedding.0.to_vec());
+        let embedding = embeddings.next().unwrap_or_default();
+        let mut completions = Vec::with_capacity(answers.len());
+        for (Answer { text, elapsed }, embedding) in answers.into_iter().zip(embeddings) {
+            let logprobs = self.logprobs(conversation, &text)?;
+            completions.push(Completion { text, embedding, logprobs, elapsed });
+        }
+        let messages = conversation.iter().map(|message| message.content.clone()).collect();
+        let prompt = Prompt { messages, embedding };
+        let rewards = self.blend.rewards(&prompt, &completions);
+        Ok(Judged { rewards, embedding: prompt.embedding })
+    }
+
+    /// Computes the log-probabilities of a completion's tokens; none without a language model.
+    fn logprobs(&self, conversation: &[Message], text: &str) -> Result<Vec<f64>, ModelError> {
+        let Some(model) = self.model.as_ref().filter(|_| !text.is_empty()) else { return Ok(Vec::new()) };
+        let prompt = model.chat_prompt(conversation, false)?;
+        let mut answer = model.vocabulary().encode(text)?;
+        let context = model.llama().config().context;
+        answer.truncate(MAX_TOKENS.min(context.saturating_sub(prompt.len())));
+        Ok(model.judge(&prompt, &answer, 0)?.into_iter().map(|place| place.logprob).collect())
+    }
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Judge").field("embedder", &self.embedder.name()).field("blend", &self.blend).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HashedWords;
+
+    fn conversation() -> Vec<Message> {
+        vec![Message { role: "user".to_owned(), content: "What is the capital of Texas?".to_owned() }]
+    }
+
+    fn answers() -> Vec<Answer> {
+        let texts = ["The capital of Texas is Austin.", "Austin", "What is the capital of Texas?", ""];
+        texts.map(|text| Answer { text: text.to_owned(), elapsed: 0.05 }).to_vec()
+    }
+
+    #[test]
+    fn sentence_is_worth_more_than_a_word_and_the_question_nothing() {
+        let judged = Judge::new(Arc::new(HashedWords), None).rewards(&conversation(), answers()).unwrap();
+        let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
+        assert!(totals[0] > totals[1] && totals[1] > 0.0, "{totals:?}");
+        assert!(totals[2..].iter().all(|total| total.abs() < f64::MIN_POSITIVE), "{totals:?}");
+        assert_eq!(
+            judged.embedding,
+            Judge::new(Arc::new(HashedWords), None).embed(&conversation()[0].content).unwrap()
+        );
+    }
+
+    #[test]
+    fn likelihood_is_that_of_the_language_model() {
+        let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+        let judge = Judge::new(Arc::new(HashedWords), Some(Arc::clone(&model)));
+        let prompt = model.chat_prompt(&conversation(), false).unwrap();
+        let sampling = taonet_lm::Sampling { temperature: 0.0, max_tokens: 1, ..taonet_lm::Sampling::default() };
+        let step = model.generate(prompt, sampling).next().unwrap().unwrap();
+        let logprobs = judge.logprobs(&conversation(), model.vocabulary().text(step.token)).unwrap();
+        assert!(logprobs.len() == 1 && (logprobs[0] - step.logprob).abs() < 1e-3, "{logprobs:?} {step:?}");
+
+        let rewards = judge.rewards(&conversation(), answers()).unwrap().rewards;
+        let likelihood = |index: usize| rewards[index].parts.iter().find(|(name, _)| *name == "likelihood").unwrap().1;
+        assert!((0..3).all(|index| likelihood(index) > 0.0 && likelihood(index) < 1.0), "{rewards:?}");
+        assert!(likelihood(3).abs() < f64::MIN_POSITIVE, "{rewards:?}");
+    }
+
+    #[test]
+    fn long_completion_is_judged_by_its_start() {
+        let model = Arc::new(LanguageModel::random("m", 1, 1).unwrap());
+        let judge = Judge::new(Arc::new(HashedWords), Some(model));
+        let logprobs = judge.logprobs(&conversation(), &"stan ".repeat(2_000)).unwrap();
+        assert_eq!(logprobs.len(), MAX_TOKENS);
+        let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
+        assert!(matches!(judge.rewards(&long, answers()), Err(JudgeError::Model(ModelError::TooLong { .. }))));
+    }
+}

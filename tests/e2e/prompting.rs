@@ -1,0 +1,75 @@
+//! `tao prompting` and `tao prompt`: the demonstration, and a question to a real miner.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::chain::{ALICE, BABELBIT, BOB, Chain};
+use crate::support::{Daemon, document, refusal, stderr, tao};
+
+const QUESTION: &str = "What is the capital of Texas?";
+
+fn number(miner: &Value, field: &str) -> f64 {
+    miner[field].as_f64().unwrap_or_else(|| panic!("{field}: {miner}"))
+}
+
+#[test]
+fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
+    let demo = document(&tao().args(["prompting", "demo", "--once", "--json"]).output().unwrap());
+    assert_eq!(demo["schema"], "taonet.prompting-demo/1");
+    assert_eq!(demo["steps"], 5);
+    assert_eq!(demo["weights_recomputed"], true, "{demo}");
+    let miner = |name: &str| demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap();
+    let earned = |name: &str| ["weight", "incentive", "emission"].map(|field| number(miner(name), field));
+    for name in ["short", "slow"] {
+        for (most, less) in earned("good").into_iter().zip(earned(name)) {
+            assert!(most > less && less > 0.0, "{name}: {demo}");
+        }
+        assert!(number(miner("good"), "gate") > number(miner(name), "gate"), "{name}: {demo}");
+    }
+    for name in ["parrot", "silent"] {
+        assert!(earned(name).iter().all(|earned| *earned < f64::MIN_POSITIVE), "{name}: {demo}");
+    }
+    assert_eq!(miner("parrot")["completion"], demo["question"]);
+    assert!(miner("silent")["error"].as_str().unwrap().contains("timeout"), "{demo}");
+}
+
+/// Asks a miner in a file.
+fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
+    let miners = chain.path("miners.txt");
+    std::fs::write(&miners, format!("# The only one\n{BOB}@{address}\n")).unwrap();
+    let mut command = tao();
+    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", chain.url()]);
+    command.arg("--miners").arg(miners).args(further).output().unwrap()
+}
+
+#[test]
+fn question_is_answered_by_a_miner_of_the_chain() {
+    let chain = Chain::with(&["--block-time", "50ms"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--yes"]);
+    let stake = ["stake", "add", "1000", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--no-limit", "--yes"];
+    chain.alice(&stake);
+    // The permit is granted at the first epoch after staking.
+    chain.epoch(BABELBIT);
+    let answers = chain.path("answers.jsonl");
+    let lines = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"The capital of Texas is Austin.\"}\n";
+    std::fs::write(&answers, lines).unwrap();
+    let mut miner = tao();
+    miner.args(["prompting", "miner", "--netuid", BABELBIT, "--key-uri", "//Bob", "--network", chain.url()]);
+    let miner = Daemon::start(miner.arg("--canned").arg(&answers));
+    let address = miner.url().split_once("://").unwrap().1;
+
+    let answered = document(&prompt(&chain, address, &["--json"]));
+    assert_eq!(answered["completion"], "The capital of Texas is Austin.");
+    assert_eq!(answered["hotkey"], BOB);
+    let row = &answered["miners"][0];
+    assert!(number(row, "reward") > 0.5 && number(&row["parts"], "relevance") > 0.5, "{answered}");
+
+    let printed = prompt(&chain, address, &[]);
+    assert_eq!(String::from_utf8_lossy(&printed.stdout), "The capital of Texas is Austin.\n");
+    assert!(stderr(&printed).contains(BOB) && stderr(&printed).contains("relevance"), "{}", stderr(&printed));
+
+    let error = refusal(&prompt(&chain, "127.0.0.1:9", &[]), 1);
+    assert!(error.contains("no answer from 1 miner"), "{error}");
+}
