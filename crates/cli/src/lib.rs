@@ -69,9 +69,9 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     any_call, axon, babelbit, balance, batch, bench_miner, block, chain_query, commitment, completions, crowdloan,
-    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, prompting, proof,
-    proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch, weights,
-    yuma,
+    dashboard, delegates, demo, doctor, events, localnet, lock, man, metagraph, models, multisig, nineteen, prompting,
+    proof, proxy, register, serve_axon, speech, stake, subnets, sudo, take, top, transfer, tx, update, wallet, watch,
+    weights, yuma,
 };
 use context::Context;
 

@@ -67,15 +67,16 @@ fn leaves(command: &clap::Command, path: &[&str], visit: &mut impl FnMut(&clap::
 #[test]
 fn the_guides_have_the_json_keys_of_every_command_of_the_chain() {
     // The guides describe these in sentences, or the commands run until they are stopped; docs/json.md has the reports of
-    // the doctor and of bench-miner, which have the same keys without a chain.
-    const OTHERS: [&str; 4] = ["watch", "localnet start", "doctor", "bench-miner"];
+    // the doctor, of bench-miner and of prompt, which have the same keys without a chain.
+    const OTHERS: [&str; 5] = ["watch", "localnet start", "doctor", "bench-miner", "prompt"];
     let guides = ["chain", "localnet"]
         .map(|guide| std::fs::read_to_string(root().join("docs").join(guide).with_extension("md")).unwrap());
     let rows = guides.iter().flat_map(|guide| guide.lines()).filter_map(|line| line.strip_prefix("| `tao "));
     let rows: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
     let (mut checked, mut lacking) = (0, Vec::new());
     leaves(&Tao::command(), &[], &mut |command, path| {
-        let is_of_subnet = ["babelbit ", "nineteen ", "proof "].iter().any(|group| path.starts_with(group));
+        let is_of_subnet =
+            ["babelbit ", "nineteen ", "prompting ", "proof "].iter().any(|group| path.starts_with(group));
         let is_of_chain = path.starts_with("localnet ") || command.get_arguments().any(|arg| arg.get_id() == "network");
         if is_of_chain && !is_of_subnet && !OTHERS.contains(&path) {
             checked += 1;

@@ -23,20 +23,24 @@ pub struct EventReward {
     pub share: f64,
 }
 
-/// Computes the weights from the history: the moving average of each uid's shares, where the newest share counts
-/// `alpha`, normalised to a sum of 1. A miner that was not asked in a step keeps its average, and a uid with a new
-/// hotkey starts at 0. Without a positive average, there are no weights.
+/// Computes the weights from the history: the moving average of each hotkey's shares, where the newest share counts
+/// `alpha`, normalised to a sum of 1. A miner that was not asked in a step keeps its average, also at another uid, and a
+/// new hotkey starts at 0. The weight of a uid is that of its newest hotkey. Without a positive average, there are no
+/// weights.
 pub fn compute_weights<'a>(events: impl IntoIterator<Item = &'a Event>, alpha: f64) -> Weights {
-    let mut averages = BTreeMap::<Uid, (Hotkey, f64)>::new();
+    let (mut averages, mut owners) = (BTreeMap::<Hotkey, f64>::new(), BTreeMap::<Uid, Hotkey>::new());
     for EventReward { uid, hotkey, share } in events.into_iter().flat_map(|event| &event.rewards) {
-        let average = averages.entry(*uid).or_insert((*hotkey, 0.0));
-        if average.0 != *hotkey {
-            *average = (*hotkey, 0.0);
+        if owners.get(uid) != Some(hotkey) {
+            // A miner that has moved leaves its former uid.
+            owners.retain(|_, owner| owner != hotkey);
+            owners.insert(*uid, *hotkey);
         }
-        average.1 += alpha * (share - average.1);
+        let average = averages.entry(*hotkey).or_default();
+        *average += alpha * (*share - *average);
     }
-    let positive = averages.into_iter().filter(|(_, (_, average))| *average > 0.0);
-    let (uids, weights) = positive.map(|(uid, (_, average))| (uid, average)).unzip();
+    let average = |hotkey: Hotkey| averages.get(&hotkey).copied().filter(|average| *average > 0.0);
+    let positive = owners.into_iter().filter_map(|(uid, hotkey)| Some((uid, average(hotkey)?)));
+    let (uids, weights) = positive.unzip();
     Weights { uids, weights }.normalised()
 }
 
@@ -85,6 +89,8 @@ mod tests {
             (vec![event(&[(0, 1, 1.0)]), event(&[(0, 9, 0.2), (1, 2, 0.8)])], &[(0, 0.2), (1, 0.8)]),
             // It earns nothing: the average of its predecessor is gone.
             (vec![event(&[(0, 1, 1.0)]), event(&[(0, 9, 0.0), (1, 2, 1.0)])], &[(1, 1.0)]),
+            // Hotkey 1 moves to uid 4 with its average of 0.5, of which 0.25 remains; hotkey 9 takes uid 0.
+            (vec![event(&[(0, 1, 1.0)]), event(&[(0, 9, 0.5), (4, 1, 0.0)])], &[(0, 0.5), (4, 0.5)]),
         ] {
             let weights = compute_weights(&steps, 0.5);
             assert_eq!(weights.uids, expected.iter().map(|(uid, _)| Uid(*uid)).collect::<Vec<_>>(), "{steps:?}");

@@ -111,9 +111,9 @@ fn ledger_directory(setup: &Setup<'_>, hotkey: Hotkey) -> Result<PathBuf, String
     Err("the gateway has the ledger: check it with --role gateway".to_owned())
 }
 
-/// Returns the directory of the ledger of Nineteen's or the proof subnet's validator, if it exists.
+/// Returns the directory of the ledger of the validator of Nineteen, text prompting or proofs, if it exists.
 fn other_ledger(netuid: NetUid, hotkey: Hotkey) -> Option<PathBuf> {
-    let directories = ["nineteen", "proof-validator"]
+    let directories = ["nineteen", "prompting", "proof-validator"]
         .map(|daemon| state_directory(daemon).join(format!("{netuid}-{hotkey}")).join("weights"));
     directories.into_iter().find(|directory| directory.is_dir())
 }
