@@ -23,9 +23,6 @@ pub enum AskError {
     /// The completions cannot be rewarded.
     #[error(transparent)]
     Judge(#[from] JudgeError),
-    /// The judge panicked.
-    #[error("the judge failed")]
-    Failed(#[from] tokio::task::JoinError),
 }
 
 /// The reply of a miner.
@@ -66,7 +63,7 @@ pub async fn ask(
 ) -> Result<Vec<MinerAnswer>, AskError> {
     let replies = query(client, miners, &Prompting::new(&conversation), limits).await?;
     let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, limits.deadline)).collect();
-    let judged = tokio::task::spawn_blocking(move || judge.rewards(&conversation, answers)).await??;
+    let judged = judge.judge(conversation, answers).await?;
     let rated = replies.into_iter().zip(judged.rewards);
     let mut answers: Vec<MinerAnswer> = rated.map(|(reply, reward)| answer(reply, reward)).collect();
     answers.sort_by(|one, other| {

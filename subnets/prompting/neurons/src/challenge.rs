@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, Select};
 use taonet_lm::Message;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 
 use crate::events::shortened;
-use crate::judge::Answer;
-use crate::{AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Judged, Prompting, StepRecord};
+use crate::judge::{Answer, Judged};
+use crate::{AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord};
 
 pub use settings::{ChallengeError, ChallengeSettings};
 
@@ -66,7 +66,10 @@ impl PromptingChallenge {
     ) -> Result<Self, ChallengeError> {
         settings.check()?;
         let mut file = GateFile::open(directory, &judge, seed)?;
-        let conversation = drawn(&dataset, &settings, &mut file.draws);
+        let conversation = match file.question.clone() {
+            Some(question) => conversation(&settings.base_prompt, question),
+            None => drawn(&dataset, &settings, &mut file.draws),
+        };
         let embedding = judge.embed(last(&conversation)).map_err(GateFileError::from)?;
         let state = State { file, next: Some(Task { conversation, embedding }) };
         Ok(Self {
@@ -103,13 +106,14 @@ impl PromptingChallenge {
         tokio::task::spawn_blocking(task).await?
     }
 
-    /// Trains the gate and saves it, and records the step.
-    async fn learn(&self, judged: &Judged, record: StepRecord) -> Result<(), BoxError> {
+    /// Trains the gate, saves it with the next question, and records the step.
+    async fn learn(&self, judged: &Judged, question: Option<String>, record: StepRecord) -> Result<(), BoxError> {
         let rewards: Vec<(Hotkey, f64)> = record.answers.iter().map(|answer| (answer.hotkey, answer.reward)).collect();
         let file = {
             let mut state = self.state();
             let loss = state.file.gate.train(&judged.embedding, &rewards, self.settings.gate);
             tracing::debug!(loss, miners = rewards.len(), "gate trained");
+            state.file.question = question;
             state.file.clone()
         };
         let (directory, events) = (self.directory.clone(), self.events.clone());
@@ -126,13 +130,14 @@ impl Challenge for PromptingChallenge {
     type Request = Prompting;
 
     fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
-        let ChallengeSettings { best: Some(best), random, .. } = self.settings else { return setting.choose(eligible) };
         let hotkeys: Vec<Hotkey> = eligible.iter().map(|neuron| neuron.hotkey).collect();
         let mut state = self.state();
         let State { file, next } = &mut *state;
+        // Also without a choice by the gate, which learns in any case.
         if file.gate.miners() > REMEMBERED {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
+        let ChallengeSettings { best: Some(best), random, .. } = self.settings else { return setting.choose(eligible) };
         let Some(task) = next else { return Select::Random(best + random).choose(eligible) };
         let chosen = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
         eligible.into_iter().filter(|neuron| chosen.contains(&neuron.hotkey)).collect()
@@ -152,19 +157,18 @@ impl Challenge for PromptingChallenge {
         let conversation: Vec<Message> =
             pairs.map(|(role, content)| Message { role: role.clone(), content: content.clone() }).collect();
         let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
-        let judge = Arc::clone(&self.judge);
-        let (judged, answers) = tokio::task::spawn_blocking(move || {
-            let judged = judge.rewards(&conversation, answers.clone())?;
-            Ok::<_, BoxError>((judged, answers))
-        })
-        .await??;
+        let judged = self.judge.judge(conversation, answers.clone()).await?;
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         let shares = normalised_rewards(&totals, self.settings.temperature);
         let record = recorded(request, replies, &answers, &judged.rewards, &shares);
-        self.learn(&judged, record).await?;
         let is_asking = request.messages.first() == Some(&self.settings.question_prompt);
-        let next = self.prepare(best_text(answers, &totals).filter(|_| is_asking)).await?;
-        self.state().next = Some(next);
+        let question = best_text(answers, &totals).filter(|_| is_asking);
+        self.learn(&judged, question.clone(), record).await?;
+        match self.prepare(question).await {
+            Ok(next) => self.state().next = Some(next),
+            // The rewards of this step count nevertheless: the next one prepares its own question.
+            Err(error) => tracing::warn!(error = with_causes(&*error), "cannot prepare the next question"),
+        }
         Ok(shares)
     }
 }

@@ -213,6 +213,11 @@ mod tests {
             }
         }
         assert!(matches!(Dataset::open(Path::new("/no/such/file")), Err(DatasetError::File(_))));
+        let files = directory(&[]);
+        let huge = files.path().join("huge.txt");
+        std::fs::File::create(&huge).unwrap().set_len(300 << 20).unwrap();
+        let error = Dataset::open(&huge).unwrap_err().to_string();
+        assert!(error.ends_with("is larger than 256 MiB; hint: split it"), "{error}");
     }
 
     #[test]

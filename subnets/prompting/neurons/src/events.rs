@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_core::{Event, EventReward};
 
-use crate::lines::{LinesError, read_text};
+use crate::lines::{LinesError, read_bytes};
 
 /// Size in bytes from which on the log is renamed and a new one begins. One old log is kept.
 const ROTATED: u64 = 64 << 20;
@@ -92,8 +92,9 @@ impl EventLog {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
-        let text = read_text(&self.path)?;
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        // Bytes instead of text: an incomplete line can end within a character.
+        let bytes = read_bytes(&self.path)?;
+        Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
         assert!(log.read().unwrap().is_empty());
         log.append(&record("one")).unwrap();
         let mut file = OpenOptions::new().append(true).open(&log.path).unwrap();
-        file.write_all(b"\n{\"question\": \"half").unwrap();
+        file.write_all(b"\n{\"question\": \"half of \xc3").unwrap();
         log.append(&record("two")).unwrap();
         assert_eq!(log.read().unwrap(), [record("one"), record("two")]);
     }

@@ -62,13 +62,17 @@ pub enum GateFileError {
     Write(#[from] WriteError),
 }
 
-/// The trained gate of a validator, with the state of its random draws.
+/// The trained gate of a validator, with what the next step needs: the state of its random draws, and a question that
+/// was asked about a passage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateFile {
     version: u32,
     /// Fingerprint of the embedding model.
     embedder: String,
     pub(crate) draws: Draws,
+    /// The next question, if the miners have asked one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) question: Option<String>,
     pub(crate) gate: Gate,
 }
 
@@ -85,7 +89,7 @@ impl GateFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let embedder = judge.fingerprint().to_owned();
                 let (draws, gate) = (Draws::new(seed), Gate::new(dimensions));
-                return Ok(Self { version: VERSION, embedder, draws, gate });
+                return Ok(Self { version: VERSION, embedder, draws, question: None, gate });
             }
             Err(source) => return Err(GateFileError::Read { path, source }),
         };

@@ -6,6 +6,7 @@ use taonet_kit::Reply;
 use taonet_lm::{LanguageModel, Message, ModelError};
 use taonet_prompting_core::{Blend, Completion, Prompt, Reward};
 use taonet_speech::{EmbedError, SentenceEmbedder};
+use tokio::task::{JoinError, spawn_blocking};
 
 use crate::Prompting;
 
@@ -24,11 +25,17 @@ pub enum JudgeError {
     /// The language model failed, or the conversation is too long for it.
     #[error("cannot compute the likelihood of the completions")]
     Model(#[from] ModelError),
+    /// The caller no longer waits for the rewards.
+    #[error("the rewards are not needed any more")]
+    Abandoned,
+    /// The computation panicked.
+    #[error("the computation of the rewards failed")]
+    Panicked(#[source] JoinError),
 }
 
 /// Rewards completions with the subnet's blend of reward models.
 ///
-/// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
+/// [`Judge::embed`] blocks: call it on a thread for CPU-heavy work, never on an async executor.
 pub struct Judge {
     embedder: Arc<dyn SentenceEmbedder>,
     model: Option<Arc<LanguageModel>>,
@@ -55,11 +62,11 @@ impl Answer {
 
 /// The rewards of completions.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judged {
+pub(crate) struct Judged {
     /// The reward of each completion, in their order.
-    pub rewards: Vec<Reward>,
+    pub(crate) rewards: Vec<Reward>,
     /// Embedding of the conversation's last message.
-    pub embedding: Vec<f32>,
+    pub(crate) embedding: Vec<f32>,
 }
 
 impl Judge {
@@ -83,8 +90,28 @@ impl Judge {
         Ok(embeddings.first().map(|embedding| embedding.0.to_vec()).unwrap_or_default())
     }
 
-    /// Rewards the completions of a conversation.
-    pub(crate) fn rewards(&self, conversation: &[Message], answers: Vec<Answer>) -> Result<Judged, JudgeError> {
+    /// Rewards the completions of a conversation, on a thread for CPU-heavy work. If the returned future is dropped, such
+    /// as after a timeout, the work ends with the completion in progress: otherwise slow models would pile up work.
+    pub(crate) async fn judge(
+        self: &Arc<Self>,
+        conversation: Vec<Message>,
+        answers: Vec<Answer>,
+    ) -> Result<Judged, JudgeError> {
+        let (judge, caller) = (Arc::clone(self), Arc::new(()));
+        let waiting = Arc::downgrade(&caller);
+        let work = move || judge.rewards(&conversation, answers, || waiting.strong_count() == 0);
+        let judged = spawn_blocking(work).await;
+        drop(caller);
+        judged.map_err(JudgeError::Panicked)?
+    }
+
+    /// Rewards the completions of a conversation, unless the caller no longer waits.
+    fn rewards(
+        &self,
+        conversation: &[Message],
+        answers: Vec<Answer>,
+        is_abandoned: impl Fn() -> bool,
+    ) -> Result<Judged, JudgeError> {
         let question = conversation.last().map(|message| message.content.as_str()).unwrap_or_default();
         let texts: Vec<&str> =
             std::iter::once(question).chain(answers.iter().map(|answer| answer.text.as_str())).collect();
@@ -92,6 +119,9 @@ impl Judge {
         let embedding = embeddings.next().unwrap_or_default();
         let mut completions = Vec::with_capacity(answers.len());
         for (Answer { text, elapsed }, embedding) in answers.into_iter().zip(embeddings) {
+            if is_abandoned() {
+                return Err(JudgeError::Abandoned);
+            }
             let logprobs = self.logprobs(conversation, &text)?;
             completions.push(Completion { text, embedding, logprobs, elapsed });
         }
@@ -134,7 +164,7 @@ mod tests {
 
     #[test]
     fn sentence_is_worth_more_than_a_word_and_the_question_nothing() {
-        let judged = Judge::new(Arc::new(HashedWords), None).rewards(&conversation(), answers()).unwrap();
+        let judged = Judge::new(Arc::new(HashedWords), None).rewards(&conversation(), answers(), || false).unwrap();
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         assert!(totals[0] > totals[1] && totals[1] > 0.0, "{totals:?}");
         assert!(totals[2..].iter().all(|total| total.abs() < f64::MIN_POSITIVE), "{totals:?}");
@@ -154,7 +184,7 @@ mod tests {
         let logprobs = judge.logprobs(&conversation(), model.vocabulary().text(step.token)).unwrap();
         assert!(logprobs.len() == 1 && (logprobs[0] - step.logprob).abs() < 1e-3, "{logprobs:?} {step:?}");
 
-        let rewards = judge.rewards(&conversation(), answers()).unwrap().rewards;
+        let rewards = judge.rewards(&conversation(), answers(), || false).unwrap().rewards;
         let likelihood = |index: usize| rewards[index].parts.iter().find(|(name, _)| *name == "likelihood").unwrap().1;
         assert!((0..3).all(|index| likelihood(index) > 0.0 && likelihood(index) < 1.0), "{rewards:?}");
         assert!(likelihood(3).abs() < f64::MIN_POSITIVE, "{rewards:?}");
@@ -167,6 +197,16 @@ mod tests {
         let logprobs = judge.logprobs(&conversation(), &"stan ".repeat(2_000)).unwrap();
         assert_eq!(logprobs.len(), MAX_TOKENS);
         let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
-        assert!(matches!(judge.rewards(&long, answers()), Err(JudgeError::Model(ModelError::TooLong { .. }))));
+        let judged = judge.rewards(&long, answers(), || false);
+        assert!(matches!(judged, Err(JudgeError::Model(ModelError::TooLong { .. }))), "{judged:?}");
+    }
+
+    #[test]
+    fn work_ends_when_nobody_waits() {
+        let (judge, asked) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
+        let is_abandoned = || asked.replace(asked.get() + 1) == 2;
+        let judged = judge.rewards(&conversation(), answers(), is_abandoned);
+        assert!(matches!(judged, Err(JudgeError::Abandoned)), "{judged:?}");
+        assert_eq!(asked.get(), 3, "two completions were rewarded before");
     }
 }

@@ -13,12 +13,13 @@
 //! ```no_run
 //! use std::path::Path;
 //! use std::sync::Arc;
+//! use std::time::Duration;
 //!
 //! use taonet_chain::Chain;
 //! use taonet_kit::{MinerSettings, Validator, ValidatorSettings};
 //! use taonet_primitives::NetUid;
 //! use taonet_prompting_neurons::{
-//!     CannedAnswers, ChallengeSettings, Completer, Dataset, HashedWords, Judge, PromptingChallenge, miner,
+//!     CannedAnswers, ChallengeSettings, Completer, Dataset, HashedWords, Judge, PromptingChallenge, miner, query_limits,
 //! };
 //! use taonet_service::Shutdown;
 //! use taonet_wallet::Keypair;
@@ -35,17 +36,18 @@
 //! let (state, judge) = (Path::new("state"), Judge::new(Arc::new(HashedWords), None));
 //! let dataset = Dataset::open(Path::new("questions"))?;
 //! let challenge = PromptingChallenge::open(state, judge, dataset, 7, ChallengeSettings::default())?;
-//! let settings = ValidatorSettings::new(NetUid(1));
+//! let limits = query_limits(Duration::from_secs(12));
+//! let settings = ValidatorSettings { query: limits, ..ValidatorSettings::new(NetUid(1)) };
 //! let validator = Validator::open(challenge, keypair, chain, state, settings, &shutdown).await?;
 //! validator.run(&shutdown).await;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! - **Completions are untrusted**: the kit bounds their size and time, and at most [`MAX_TEXT`] characters of each are
-//!   rewarded.
-//! - **The gate survives restarts**: it is replaced atomically after each step, with the position in the dataset. A gate
-//!   of another embedding model is refused.
+//! - **Completions are untrusted**: their size, their time and the lengths of lists are limited ([`query_limits`]), and at
+//!   most [`MAX_TEXT`] characters of each are rewarded.
+//! - **The gate survives restarts**: it is replaced atomically after each step, with the position in the dataset and the
+//!   question that the miners have asked. A gate of another embedding model is refused.
 //! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of their rewards, from
 //!   which the weights can be recomputed.
 //!
@@ -57,6 +59,7 @@
 //! `taonet-wallet` and `taonet-primitives`. Used by `tao prompting` and `tao prompt`.
 
 mod ask;
+mod bounded;
 mod canned;
 mod challenge;
 mod completer;
@@ -76,6 +79,6 @@ pub use dataset::{Dataset, DatasetError, Item};
 pub use embedder::HashedWords;
 pub use events::{AnswerRecord, EventLog, StepRecord};
 pub use gate_file::{GateFile, GateFileError};
-pub use judge::{Judge, JudgeError, Judged, MAX_TEXT};
+pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;
-pub use protocol::Prompting;
+pub use protocol::{Prompting, query_limits};

@@ -48,14 +48,25 @@ pub enum LinesError {
     },
 }
 
-/// Reads a text file of limited size.
-pub(crate) fn read_text(path: &Path) -> Result<String, LinesError> {
+/// Reads a file of limited size.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, LinesError> {
     let failed = |source| LinesError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    // The size of a pipe is unknown before it is read.
+    let is_known_too_large = file.metadata().map_err(failed)?.len() > MAX_BYTES;
+    if !is_known_too_large {
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if is_known_too_large || bytes.len() as u64 > MAX_BYTES {
         return Err(LinesError::TooLarge { path: path.to_owned() });
     }
+    Ok(bytes)
+}
+
+/// Reads a text file of limited size.
+pub(crate) fn read_text(path: &Path) -> Result<String, LinesError> {
+    let bytes = read_bytes(path)?;
     match std::str::from_utf8(bytes_without_bom(&bytes)) {
         Ok(text) => Ok(text.to_owned()),
         Err(error) => Err(LinesError::NotText { path: path.to_owned(), position: error.valid_up_to() }),

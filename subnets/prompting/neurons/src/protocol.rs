@@ -1,8 +1,19 @@
+use std::time::Duration;
+
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taonet_kit::{Protocol, SynapseClass, SynapseError};
+use taonet_kit::{Protocol, QueryLimits, SynapseClass, SynapseError};
 use taonet_lm::Message;
+
+use crate::bounded::bounded;
+
+/// Maximum number of messages of a conversation.
+const MAX_MESSAGES: usize = 1_024;
+/// Maximum size of the messages of a conversation in bytes.
+const MAX_CONVERSATION: usize = 64 << 10;
+/// Maximum size of a response in bytes: it repeats the conversation, and both can be written with escapes.
+const MAX_RESPONSE: usize = 512 << 10;
 
 /// A conversation, and its completion. In Python:
 ///
@@ -16,8 +27,10 @@ use taonet_lm::Message;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Prompting {
     /// Role of the author of each message: `system`, `user` or `assistant`.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_MESSAGES>")]
     pub roles: Vec<String>,
     /// Text of each message.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<String>,
     /// The completion: the assistant's next message. Empty in requests.
     #[serde(default)]
@@ -43,24 +56,31 @@ impl Prompting {
     /// Returns the messages with their roles.
     ///
     /// # Errors
-    /// Status 400 for the caller when there is no message, or the numbers of roles and messages differ.
+    /// Status 400 for the caller when there is no message, or the numbers of roles and messages differ; status 413 when
+    /// the messages have more than 64 KiB.
     pub fn conversation(&self) -> Result<Vec<Message>, SynapseError> {
-        let refuse = |message| Err(SynapseError::new(StatusCode::BAD_REQUEST, message));
+        let refuse = |status, message| Err(SynapseError::new(status, message));
         if self.messages.is_empty() {
-            return refuse("the conversation has no message");
+            return refuse(StatusCode::BAD_REQUEST, "the conversation has no message");
         }
         if self.roles.len() != self.messages.len() {
-            return refuse("the conversation needs one role for each message");
+            return refuse(StatusCode::BAD_REQUEST, "the conversation needs one role for each message");
+        }
+        if self.messages.iter().map(String::len).sum::<usize>() > MAX_CONVERSATION {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB");
         }
         let pairs = self.roles.iter().zip(&self.messages);
         Ok(pairs.map(|(role, content)| Message { role: role.clone(), content: content.clone() }).collect())
     }
 }
 
+/// Returns the limits of the subnet's requests with this deadline: 64 concurrent ones, and responses of up to 512 KiB.
+pub fn query_limits(deadline: Duration) -> QueryLimits {
+    QueryLimits { deadline, max_response_bytes: MAX_RESPONSE, ..QueryLimits::default() }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::Method;
     use taonet_wallet::Keypair;
     use taonet_wire::{DendriteScheme, Peer, Signer};
@@ -113,5 +133,20 @@ mod tests {
         }
         let conversation = [message("system", "Be brief."), message("user", "Hello")];
         assert_eq!(Prompting::new(&conversation).conversation().unwrap(), conversation);
+        let long = Prompting::new(&[message("user", &"x".repeat(MAX_CONVERSATION + 1))]).conversation().unwrap_err();
+        assert_eq!(long, SynapseError::new(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB"));
+    }
+
+    #[test]
+    fn longer_lists_are_malformed() {
+        let read = |roles: usize, messages: usize| {
+            let body = json!({ "roles": vec![""; roles], "messages": vec![""; messages] }).to_string();
+            serde_json::from_str::<Prompting>(&body)
+        };
+        assert_eq!(read(MAX_MESSAGES, MAX_MESSAGES).unwrap().roles.len(), MAX_MESSAGES);
+        for (roles, messages) in [(MAX_MESSAGES + 1, 1), (1, MAX_MESSAGES + 1)] {
+            let error = read(roles, messages).unwrap_err().to_string();
+            assert!(error.starts_with("invalid length 1025, expected a list of at most 1024 items"), "{error}");
+        }
     }
 }

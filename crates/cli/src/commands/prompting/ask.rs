@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
+use taonet_kit::{AddressPolicy, MinerEntry};
 use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
-use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, client};
+use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, client, query_limits};
 
 use super::judge::JudgeArgs;
 use crate::chain::{NetworkArgs, failed};
 use crate::context::Context;
-use crate::exit::{Classified, Failure};
+use crate::exit::{Classified, Failure, Quoting};
 use crate::input;
 use crate::keys::KeyArgs;
 use crate::printable::printable_lines;
@@ -74,9 +74,7 @@ impl PromptArgs {
         if let Some(file) = &self.miners {
             let text = input::read_text(file)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            // Uids have 16 bits.
-            let lines = lines.take(usize::from(u16::MAX));
-            return (0..).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
+            return (0..u16::MAX).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
         let chain = self.network.connect().await?;
@@ -94,6 +92,11 @@ impl PromptArgs {
             return Ok(miners);
         };
         let gate = GateFile::open(directory, judge, 0)?;
+        if gate.gate().miners() == 0 {
+            let message =
+                format!("no trained gate in {}\nhint: omit --state to ask random miners", directory.display());
+            return Err(Classified::error(Failure::Usage, message));
+        }
         let hotkeys: Vec<Hotkey> = miners.iter().map(|miner| miner.hotkey).collect();
         let chosen = gate.gate().choose(&judge.embed(&self.text)?, &hotkeys, limit, 0, &mut draws);
         miners.retain(|miner| chosen.contains(&miner.hotkey));
@@ -116,13 +119,16 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let miners = args.choose(args.candidates(keypair.hotkey()).await?, &judge)?;
         anyhow::ensure!(!miners.is_empty(), "there is no miner to ask");
-        let limits = QueryLimits { deadline: Duration::from_secs(args.timeout.into()), ..QueryLimits::default() };
+        let limits = query_limits(Duration::from_secs(args.timeout.into()));
         let client = client(keypair, &args.addresses(), limits)?;
         let answers = ask(&client, &miners, args.conversation(), limits, judge).await?;
         let best = answers.first().context("there is no miner to ask")?;
         let completion = match &best.completion {
             Ok(completion) => completion,
-            Err(error) => anyhow::bail!("no answer from {}; the first error: {error}", counted(answers.len(), "miner")),
+            Err(error) => {
+                let before = format!("no answer from {}; the first error", counted(answers.len(), "miner"));
+                return Err(Quoting::error(None, &before, error, None));
+            }
         };
         if context.json {
             return context.print_json(&document(best, completion, &answers));

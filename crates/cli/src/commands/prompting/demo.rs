@@ -3,6 +3,7 @@
 mod miners;
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
-use taonet_kit::{AddressPolicy, EpochReport, QueryLimits, Validator, ValidatorSettings};
+use taonet_kit::{AddressPolicy, EpochReport, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
-    ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge, StepRecord,
+    ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge, StepRecord, query_limits,
 };
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -58,7 +59,7 @@ async fn play(args: &DemoArgs, directory: &Path, shutdown: &Shutdown, context: &
     let chain = DemoChain::start(key.clone()).await?;
     let miners = miners::start(&chain, DEADLINE, shutdown).await?;
     let mut validator = validator(&chain, key, args.seed, directory, shutdown).await?;
-    let mut scores = std::collections::BTreeMap::new();
+    let mut scores = BTreeMap::new();
     for number in 1..=steps {
         scores = validator.step().await?.scores;
         if !context.json {
@@ -92,7 +93,7 @@ async fn validator(
     let settings = ChallengeSettings { deadline: DEADLINE, ..ChallengeSettings::default() };
     let challenge = PromptingChallenge::open(directory, judge, Dataset::built_in()?, seed, settings)?;
     let mut settings = ValidatorSettings {
-        query: QueryLimits { deadline: DEADLINE, ..QueryLimits::default() },
+        query: query_limits(DEADLINE),
         addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
         ..ValidatorSettings::new(NETUID)
     };

@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
-use taonet_kit::{AddressPolicy, QueryLimits, Validator, ValidatorSettings, describe_metrics};
+use taonet_kit::{AddressPolicy, Validator, ValidatorSettings, describe_metrics};
 use taonet_primitives::NetUid;
-use taonet_prompting_neurons::{ChallengeSettings, Dataset, PromptingChallenge};
+use taonet_prompting_neurons::{ChallengeSettings, Dataset, PromptingChallenge, query_limits};
 use taonet_service::Shutdown;
 
 use super::judge::JudgeArgs;
@@ -61,9 +61,8 @@ pub(crate) struct ValidatorArgs {
 
 impl ValidatorArgs {
     fn settings(&self) -> ValidatorSettings {
-        let deadline = self.deadline();
         ValidatorSettings {
-            query: QueryLimits { deadline, ..QueryLimits::default() },
+            query: query_limits(self.deadline()),
             interval: Duration::from_secs(self.interval.into()),
             addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
             ..ValidatorSettings::new(self.netuid)

@@ -105,22 +105,48 @@ async fn passage_is_asked_about_before_its_question_is_answered() {
     let files = tempfile::tempdir().unwrap();
     let passage = "The capital of Texas is Austin, a city on the Colorado River with a million people in it.";
     std::fs::write(files.path().join("passages.txt"), passage).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let challenge = open(&directory, Dataset::open(files.path()).unwrap(), ChallengeSettings::default());
     let settings = ChallengeSettings::default();
     let question = "Which city is the capital of Texas, and on which river is it?";
-    for (system, user, completion) in [
-        (&settings.question_prompt, passage, Some(question)),
-        (&settings.base_prompt, question, Some("It is Austin, the capital of Texas.")),
-        // Nobody asks a question: the next step asks again.
-        (&settings.question_prompt, passage, None),
-        (&settings.question_prompt, passage, Some(question)),
-    ] {
-        let request = challenge.request(&[]).await.unwrap();
-        assert_eq!(request.messages, [system.as_str(), user]);
-        assert_eq!(request.roles, ["system", "user"]);
-        let replies = [reply(GOOD, completion.map(str::to_owned), &request)];
-        challenge.rewards(&request, &replies).await.unwrap();
+    for is_restarted in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let start = || open(&directory, Dataset::open(files.path()).unwrap(), ChallengeSettings::default());
+        let mut challenge = start();
+        for (system, user, completion) in [
+            (&settings.question_prompt, passage, Some(question)),
+            (&settings.base_prompt, question, Some("It is Austin, the capital of Texas.")),
+            // Nobody asks a question: the next step asks again.
+            (&settings.question_prompt, passage, None),
+            (&settings.question_prompt, passage, Some(question)),
+        ] {
+            let request = challenge.request(&[]).await.unwrap();
+            assert_eq!(request.messages, [system.as_str(), user], "{is_restarted}");
+            assert_eq!(request.roles, ["system", "user"]);
+            let replies = [reply(GOOD, completion.map(str::to_owned), &request)];
+            challenge.rewards(&request, &replies).await.unwrap();
+            if is_restarted {
+                challenge = start();
+            }
+        }
+    }
+}
+
+/// Also without `best`, with which the gate chooses nobody.
+#[test]
+fn gate_forgets_miners_that_have_left() {
+    for settings in [gated(), ChallengeSettings::default()] {
+        let directory = tempfile::tempdir().unwrap();
+        let challenge = open(&directory, Dataset::built_in().unwrap(), settings.clone());
+        let former = (0..=REMEMBERED as u16).map(|number| {
+            let mut bytes = [0xff; 32];
+            bytes[..2].copy_from_slice(&number.to_be_bytes());
+            (Hotkey::from_bytes(bytes), 0.5)
+        });
+        let rewards: Vec<_> = former.chain([(hotkey(GOOD), 1.0)]).collect();
+        let embedding = judge().embed("Who?").unwrap();
+        challenge.state().file.gate.train(&embedding, &rewards, settings.gate);
+        assert_eq!(challenge.gate().miners(), REMEMBERED + 2);
+        challenge.select(neurons(), Select::All);
+        assert_eq!(challenge.gate().miners(), 1, "{settings:?}");
     }
 }
 

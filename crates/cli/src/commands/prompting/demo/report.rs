@@ -55,9 +55,8 @@ impl DemoReport {
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
         let standing = |(miner, gate): (&DemoMiner, &f64)| {
-            let of =
-                |record: &'_ StepRecord| record.answers.iter().find(|answer| answer.hotkey == miner.hotkey).cloned();
-            let answers: Vec<AnswerRecord> = records.iter().filter_map(of).collect();
+            let is_own = |answer: &&AnswerRecord| answer.hotkey == miner.hotkey;
+            let answers: Vec<_> = records.iter().filter_map(|record| record.answers.iter().find(is_own)).collect();
             let last = answers.last();
             let uid = last.map_or(Uid(0), |answer| answer.uid);
             Standing {
