@@ -34,6 +34,21 @@ fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
     assert!(miner("silent")["error"].as_str().unwrap().contains("timeout"), "{demo}");
 }
 
+/// Columns: options · what the error names
+#[test]
+fn contradictory_scoring_is_refused() {
+    for (further, message) in [
+        (&["--scoring", "shapley"][..], "--judge-model"),
+        (&["--scoring", "shapley", "--judge-model", "model.gguf", "--topk", "3"], "--topk"),
+    ] {
+        let mut command = tao();
+        command.args(["prompting", "validator", "--netuid", "59", "--questions", "questions.jsonl"]);
+        command.args(["--key-uri", "//Alice", "--network", "local"]).args(further);
+        let error = refusal(&command.output().unwrap(), 2);
+        assert!(error.contains(message), "{error}");
+    }
+}
+
 /// Asks a miner in a file.
 fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
     let miners = chain.path("miners.txt");

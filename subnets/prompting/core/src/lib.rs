@@ -9,7 +9,8 @@
 //! - [`softmax`], [`normalised_rewards`] and [`compute_weights`]: rewards become shares of a step, and the moving
 //!   averages of these shares the weights;
 //! - [`shapley_values`] and [`synergies`]: contributions of miners to a coalition, exact up to [`MAX_EXACT`] miners and
-//!   sampled beyond. [`NextTokenLosses`] is such a coalition: the mean of the miners' next-token probabilities;
+//!   sampled beyond. [`NextTokenLosses`] is such a coalition: the mean of the miners' next-token probabilities. Its
+//!   [`contributions()`] are an alternative to the rewards of completions;
 //! - [`Draws`]: reproducible random numbers from a seed.
 //!
 //! ```
@@ -33,6 +34,7 @@
 //! Uses `taonet-primitives` (hotkeys, uids, weights). Used by `taonet-prompting-neurons`, `tao prompting` and
 //! `tao prompt`.
 
+mod contributions;
 mod draws;
 mod gate;
 mod history;
@@ -42,6 +44,7 @@ mod shapley;
 mod softmax;
 mod words;
 
+pub use contributions::{Contribution, contributions};
 pub use draws::Draws;
 pub use gate::{Gate, GateError, GateSettings};
 pub use history::{Event, EventReward, compute_weights};

@@ -24,6 +24,11 @@ impl NextTokenLosses {
         Self { probabilities: probabilities.iter().map(row).collect(), positions }
     }
 
+    /// Returns the number of miners.
+    pub const fn miners(&self) -> usize {
+        self.probabilities.len()
+    }
+
     /// Returns the loss of a coalition, in nats per token; 0 for a text without positions.
     pub fn loss(&self, coalition: &[usize]) -> f64 {
         let members: Vec<_> = coalition.iter().filter_map(|miner| self.probabilities.get(*miner)).collect();

@@ -198,7 +198,7 @@ fn recorded(
         seconds: reply.took.as_secs_f64(),
     };
     let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();
-    StepRecord { question, answers: rows.map(answer).collect() }
+    StepRecord { question, seed: None, answers: rows.map(answer).collect() }
 }
 
 /// Draws the conversation of a step from the dataset.

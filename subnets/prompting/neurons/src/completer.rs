@@ -11,7 +11,8 @@ use taonet_kit::{Caller, Miner, MinerSettings, SynapseError};
 use taonet_lm::{Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError};
 use taonet_wallet::Keypair;
 
-use crate::{CannedAnswers, Prompting};
+use crate::next_tokens::MAX_PREDICTIONS;
+use crate::{CannedAnswers, NextTokens, Prompting};
 
 /// Why a conversation could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum CompleteError {
     /// The server's response has no message.
     #[error("the inference server's response has no message")]
     NoMessage,
+    /// Next tokens can be predicted by a model in the process only.
+    #[error("the miner has no language model of its own, and predicts no tokens")]
+    NoModel,
 }
 
 impl CompleteError {
@@ -41,10 +45,14 @@ impl CompleteError {
             Self::Prompt(error) | Self::Submit(SubmitError::Prompt(error)) => {
                 SynapseError::new(StatusCode::BAD_REQUEST, error.to_string())
             }
+            Self::NoModel => SynapseError::new(StatusCode::NOT_IMPLEMENTED, self.to_string()),
             other => SynapseError::internal(other),
         }
     }
 }
+
+/// The likeliest tokens with their probabilities.
+type Distribution = Vec<(String, f64)>;
 
 /// Completes conversations. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -97,6 +105,26 @@ impl Completer {
             }
         }
     }
+
+    /// Predicts the token after each text.
+    ///
+    /// # Errors
+    /// [`CompleteError`] when there is no model in the process, a text is too long, or the model fails.
+    pub async fn next_tokens(&self, texts: &[String]) -> Result<Vec<Distribution>, CompleteError> {
+        let Backend::Model { model, engine, .. } = &self.0 else { return Err(CompleteError::NoModel) };
+        let sampling =
+            Sampling { temperature: 0.0, max_tokens: 1, top_logprobs: MAX_PREDICTIONS, ..Sampling::default() };
+        // All are submitted before the first one is awaited, so that the engine computes them together.
+        let submit = |text: &String| Ok(engine.submit(model.completion_prompt(text)?, sampling)?);
+        let answers = texts.iter().map(submit).collect::<Result<Vec<_>, CompleteError>>()?;
+        let mut distributions = Vec::with_capacity(answers.len());
+        for mut events in answers {
+            let Some(EngineEvent::Step(step)) = events.recv().await else { return Err(CompleteError::Failed) };
+            let token = |(token, logprob): (u32, f64)| (model.vocabulary().text(token).to_owned(), logprob.exp());
+            distributions.push(step.top.into_iter().map(token).collect());
+        }
+        Ok(distributions)
+    }
 }
 
 async fn generate(
@@ -133,9 +161,18 @@ struct ChatMessage {
     content: Option<String>,
 }
 
-/// Creates a miner that completes the conversations of validators.
+/// Creates a miner that completes the conversations of validators and, with a model in the process, predicts next tokens.
 pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) -> Miner {
-    Miner::new(keypair, settings).serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
+    let predictor = completer.clone();
+    Miner::new(keypair, settings)
+        .serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
+        .serve(move |request: NextTokens, _: Caller| predict(predictor.clone(), request))
+}
+
+async fn predict(completer: Completer, request: NextTokens) -> Result<NextTokens, SynapseError> {
+    request.check()?;
+    let predictions = completer.next_tokens(&request.texts).await.map_err(|error| error.status())?;
+    Ok(NextTokens { predictions, ..request })
 }
 
 async fn answer(completer: Completer, request: Prompting) -> Result<Prompting, SynapseError> {
@@ -196,6 +233,30 @@ mod tests {
         let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
         let error = completer.complete(&long).await.unwrap_err();
         assert!(matches!(error, CompleteError::Submit(SubmitError::Prompt(_))), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn next_tokens_are_those_of_the_language_model() {
+        let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
+        let completer = Completer::model(Arc::clone(&model), 12).unwrap();
+        let texts = ["The ferry leaves", "at half past"].map(str::to_owned);
+        let request = NextTokens { texts: texts.to_vec(), ..NextTokens::default() };
+        let predictions = predict(completer.clone(), request).await.unwrap().predictions;
+        assert_eq!(predictions.len(), 2);
+        for (text, found) in texts.iter().zip(predictions) {
+            // Which token is judged makes no difference to the likeliest ones at its position.
+            let judged = model.judge(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
+            assert_eq!(found.len(), MAX_PREDICTIONS);
+            for (token, logprob) in &judged[0].top {
+                let token = model.vocabulary().text(*token);
+                let (_, probability) = found.iter().find(|(other, _)| other == token).unwrap();
+                assert!((probability - logprob.exp()).abs() < 1e-3, "{text}: {token} in {found:?}");
+            }
+        }
+        let long = predict(completer, NextTokens { texts: vec!["stan ".repeat(5_000)], ..NextTokens::default() }).await;
+        let other = predict(Completer::canned(CannedAnswers::default()), NextTokens::default()).await.unwrap_err();
+        assert!(long.is_err());
+        assert_eq!(other, CompleteError::NoModel.status());
     }
 
     #[tokio::test]

@@ -19,8 +19,11 @@ const RECORDED: usize = 500;
 /// A step of the validator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepRecord {
-    /// The last message of the conversation, shortened.
+    /// The last message of the conversation, or the last text, shortened.
     pub question: String,
+    /// Seed of sampled Shapley values, in steps that reward with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The reply of each miner that was asked.
     pub answers: Vec<AnswerRecord>,
 }
@@ -38,7 +41,7 @@ pub struct AnswerRecord {
     pub reward: f64,
     /// The parts of the reward by name.
     pub parts: BTreeMap<String, f64>,
-    /// The completion, shortened.
+    /// The completion, or the likeliest token after the last text, shortened.
     pub completion: String,
     /// Why there is no completion, if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +116,7 @@ mod tests {
             error: None,
             seconds: 0.25,
         };
-        StepRecord { question: question.to_owned(), answers: vec![answer] }
+        StepRecord { question: question.to_owned(), seed: Some(u64::MAX), answers: vec![answer] }
     }
 
     #[test]

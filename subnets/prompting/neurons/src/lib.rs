@@ -8,6 +8,8 @@
 //! - [`PromptingChallenge`] is what validators ask and reward. A question comes from a [`Dataset`], or the network
 //!   itself asks it about a passage of the dataset. A gate chooses the best miners for it and random ones; the
 //!   [`Judge`] rewards their completions, and the gate learns from the rewards;
+//! - [`NextTokenChallenge`] is an alternative to it: miners with a language model predict the next tokens of texts
+//!   ([`NextTokens`]), and their rewards are Shapley values;
 //! - [`ask()`] sends a conversation to miners and returns their completions, the best first, each with the reason.
 //!
 //! ```no_run
@@ -69,6 +71,8 @@ mod events;
 mod gate_file;
 mod judge;
 mod lines;
+mod next_token_challenge;
+mod next_tokens;
 mod protocol;
 
 pub use ask::{AskError, MinerAnswer, ask, client};
@@ -81,4 +85,6 @@ pub use events::{AnswerRecord, EventLog, StepRecord};
 pub use gate_file::{GateFile, GateFileError};
 pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;
+pub use next_token_challenge::{NextTokenChallenge, NextTokenError};
+pub use next_tokens::NextTokens;
 pub use protocol::{Prompting, query_limits};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use taonet_lm::LanguageModel;
 use taonet_prompting_neurons::{HashedWords, Judge};
 use taonet_speech::SentenceEmbedder;
 use taonet_speech::models::ALL_MINILM_L6_V2;
@@ -42,7 +43,17 @@ impl JudgeArgs {
             }
             EmbedderArg::Words => Arc::new(HashedWords),
         };
-        let model = self.judge_model.as_ref().map(|source| chat_model::load(&chat_model::name_of(source), source));
-        Ok(Judge::new(embedder, model.transpose()?.map(Arc::new)))
+        Ok(Judge::new(embedder, self.language_model()?))
+    }
+
+    /// Loads the language model, if one is selected.
+    pub(super) fn language_model(&self) -> anyhow::Result<Option<Arc<LanguageModel>>> {
+        let load = |source: &PathBuf| chat_model::load(&chat_model::name_of(source), source).map(Arc::new);
+        self.judge_model.as_ref().map(load).transpose()
+    }
+
+    /// Whether a language model is selected.
+    pub(super) const fn has_language_model(&self) -> bool {
+        self.judge_model.is_some()
     }
 }

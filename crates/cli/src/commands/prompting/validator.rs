@@ -1,23 +1,25 @@
 //! The `tao prompting validator` command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use taonet_chain::Chain;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
-use taonet_kit::{AddressPolicy, Validator, ValidatorSettings, describe_metrics};
+use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
 use taonet_primitives::NetUid;
-use taonet_prompting_neurons::{ChallengeSettings, Dataset, PromptingChallenge, query_limits};
+use taonet_prompting_neurons::{ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits};
 use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
 
 use super::judge::JudgeArgs;
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
+use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::preflight;
 
@@ -27,6 +29,9 @@ pub(crate) struct ValidatorArgs {
     /// Questions: a .jsonl, .txt or .md file, or a directory of such files
     #[arg(long, value_name = "PATH")]
     questions: PathBuf,
+    /// What miners are asked for, and how they are rewarded
+    #[arg(long, value_enum, default_value = "rewards")]
+    scoring: Scoring,
     #[command(flatten)]
     judge: JudgeArgs,
     /// Ask this many miners, which the gate chooses for each question [default: all miners]
@@ -59,7 +64,29 @@ pub(crate) struct ValidatorArgs {
     network: NetworkArgs,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scoring {
+    /// Completions, rewarded by relevance, length, diversity and, with --judge-model, likelihood
+    Rewards,
+    /// Predictions of the next tokens of --judge-model, rewarded by their Shapley values
+    Shapley,
+}
+
 impl ValidatorArgs {
+    /// Refuses options that contradict `--scoring shapley`.
+    fn check(&self) -> anyhow::Result<()> {
+        let message = match self.scoring {
+            Scoring::Shapley if !self.judge.has_language_model() => {
+                "--scoring shapley requires a model whose tokens the miners predict\nhint: set --judge-model"
+            }
+            Scoring::Shapley if self.topk.is_some() => {
+                "--topk is for completions: the gate chooses no miners for --scoring shapley\nhint: omit --topk"
+            }
+            Scoring::Rewards | Scoring::Shapley => return Ok(()),
+        };
+        Err(Classified::error(Failure::Usage, message))
+    }
+
     fn settings(&self) -> ValidatorSettings {
         ValidatorSettings {
             query: query_limits(self.deadline()),
@@ -85,23 +112,45 @@ impl ValidatorArgs {
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
+    args.check()?;
     let hotkey = keypair.hotkey();
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| state_directory("prompting").join(format!("{}-{hotkey}", args.netuid)));
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let dataset = Dataset::open(&args.questions)?;
-    let judge = args.judge.open(context)?;
     // Miners must not know which questions come next.
     let seed = rand::random();
-    let challenge = PromptingChallenge::open(&directory, judge, dataset, seed, args.challenge_settings())?;
+    match args.scoring {
+        Scoring::Rewards => {
+            let judge = args.judge.open(context)?;
+            let challenge = PromptingChallenge::open(&directory, judge, dataset, seed, args.challenge_settings())?;
+            validate(args, challenge, keypair, &directory, context)
+        }
+        Scoring::Shapley => {
+            let model = args.judge.language_model()?.context("--judge-model is required")?;
+            let challenge = NextTokenChallenge::new(&directory, model, dataset, seed)?;
+            validate(args, challenge, keypair, &directory, context)
+        }
+    }
+}
+
+/// Runs the validator until a signal.
+fn validate<C: Challenge>(
+    args: &ValidatorArgs,
+    challenge: C,
+    keypair: Keypair,
+    directory: &Path,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let hotkey = keypair.hotkey();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics("prompting validator", args.metrics, &shutdown).await?;
         describe_metrics();
-        preflight::spawn_disk_check(vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)], &shutdown);
+        preflight::spawn_disk_check(vec![WriteDirectory::new("state", directory, DiskNeeds::STATE)], &shutdown);
         let chain: Arc<dyn Chain> = Arc::new(args.network.connect().await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
-        let validator = Validator::open(challenge, keypair, chain, &directory, args.settings(), &shutdown).await?;
+        let validator = Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown).await?;
         context.say(&format!("hotkey {hotkey}"));
         validator.with_readiness(readiness).run(&shutdown).await;
         shutdown.finished().await.context("the service did not stop in time")
