@@ -78,3 +78,81 @@ fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
     let completion = response.map(|response| response.completion).map_err(|error| error.to_string());
     MinerAnswer { uid, hotkey, completion, took, reward }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wiremock::matchers::any;
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::*;
+    use crate::{HashedWords, query_limits};
+
+    const QUESTION: &str = "What is the capital of Texas?";
+    const SENTENCE: &str = "The capital of Texas is Austin.";
+
+    fn body(roles: &[&str], question: &str, completion: &str) -> Vec<u8> {
+        json!({ "roles": roles, "messages": [question], "completion": completion }).to_string().into_bytes()
+    }
+
+    /// Replaces the completion `?` of a response.
+    fn with_completion(json: &[u8]) -> Vec<u8> {
+        let whole = body(&["user"], QUESTION, "?");
+        let before = whole.strip_suffix(b"\"?\"}").unwrap();
+        [before, json].concat()
+    }
+
+    /// Columns: response · the start of the completion, or what the error contains
+    fn responses() -> Vec<(ResponseTemplate, Result<&'static str, &'static str>)> {
+        let ok = |body: Vec<u8>| ResponseTemplate::new(200).set_body_bytes(body);
+        let long = "word ".repeat(4_000);
+        vec![
+            (ok(body(&["user"], QUESTION, SENTENCE)), Ok(SENTENCE)),
+            (ok(body(&["user"], QUESTION, "Austin")), Ok("Austin")),
+            (ok(body(&["user"], QUESTION, QUESTION)), Ok(QUESTION)),
+            (ok(body(&["user"], QUESTION, &long)), Ok("word word")),
+            (ok(body(&["user"], QUESTION, "")), Ok("")),
+            (ok(vec![b' '; 1 << 20]), Err("")),
+            (ok(with_completion(b"\"\xff\"}")), Err("not a message")),
+            (ok(with_completion(b"7}")), Err("not a message")),
+            (ok(with_completion(b"\"one\", \"completion\": \"two\"}")), Err("not a message")),
+            (ok(b"[]".to_vec()), Err("not a message")),
+            (ok(body(&["user"; 2_000], QUESTION, SENTENCE)), Err("not a message")),
+            (ok(body(&["user"], "What is the capital of Italy?", "Rome")), Err("another request")),
+            (ResponseTemplate::new(503), Err("503")),
+            (ok(body(&["user"], QUESTION, SENTENCE)).set_delay(Duration::from_secs(60)), Err("timeout")),
+        ]
+    }
+
+    #[tokio::test]
+    async fn best_completion_is_first_and_hostile_replies_are_worth_nothing() {
+        let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
+        let (mut servers, mut miners) = (Vec::new(), Vec::new());
+        for (uid, (response, _)) in (0..).map(Uid).zip(responses()) {
+            let server = MockServer::start().await;
+            Mock::given(any()).respond_with(response).mount(&server).await;
+            let address = addresses.resolve(&server.address().to_string()).unwrap();
+            miners.push(MinerEntry { uid, hotkey: keypair.hotkey(), address, name: None });
+            servers.push(server);
+        }
+        let limits = query_limits(Duration::from_secs(3));
+        let client = client(keypair, &addresses, limits).unwrap();
+        let conversation = vec![Message { role: "user".to_owned(), content: QUESTION.to_owned() }];
+        let judge = Arc::new(Judge::new(Arc::new(HashedWords), None));
+        let answers = ask(&client, &miners, conversation, limits, judge).await.unwrap();
+        assert_eq!(answers[0].completion.as_deref(), Ok(SENTENCE), "{answers:?}");
+        let totals: Vec<f64> = answers.iter().map(|answer| answer.reward.total).collect();
+        assert!(totals.is_sorted_by(|one, other| one >= other), "{totals:?}");
+        for (uid, (_, expected)) in (0..).map(Uid).zip(responses()) {
+            let answer = answers.iter().find(|answer| answer.uid == uid).unwrap();
+            match (&answer.completion, expected) {
+                (Ok(completion), Ok(start)) => assert!(completion.starts_with(start), "{uid}: {completion}"),
+                (Err(error), Err(text)) => assert!(error.contains(text), "{uid}: {error}"),
+                _ => panic!("{uid}: {:?}, expected {expected:?}", answer.completion),
+            }
+            let is_worth_something = [Uid(0), Uid(1), Uid(3)].contains(&uid);
+            assert_eq!(answer.reward.total > 0.0, is_worth_something, "{uid}: {:?}", answer.reward);
+        }
+        drop(servers);
+    }
+}
