@@ -72,7 +72,8 @@
 //! ```
 //!
 //! `examples/summing-subnet` is a complete subnet, and docs/write-a-subnet.md explains it. The parts can be used alone:
-//! [`query()`] sends a request without a validator, and [`Scores`] are the averages.
+//! [`query()`] sends a request without a validator, [`query_stream`] reads a response as it arrives, such as the tokens of
+//! [`Miner::serve_stream`], and [`Scores`] are the averages.
 //!
 //! - **Requests are verified before they are parsed**, each is accepted once, and sizes, times and queues are bounded;
 //!   `taonet-wire` does that.
@@ -84,8 +85,8 @@
 //! - **Weights are signed once per epoch of the chain** by the weight ledger, within the limits of the chain: the
 //!   minimum number of weights and the maximum weight. If the subnet hides weights, they are committed and revealed.
 //!
-//! The crate has no signer and no gateway in other processes, no streamed responses and no commands: a subnet is a
-//! program of its own.
+//! The crate has no signer and no gateway in other processes, and no commands: a subnet is a program of its own. A
+//! [`Validator`] reads no streams: it rewards complete responses.
 //!
 //! Uses `taonet-wire` (signed HTTP), `taonet-validator` and `taonet-ledger` (epoch loop, weights), `taonet-neuron` (the
 //! neurons of the subnet and their addresses), `taonet-database` (scores), `taonet-chain`, `taonet-http`,
@@ -97,6 +98,7 @@ mod miner;
 mod protocol;
 mod query;
 mod scores;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod validator;
@@ -106,6 +108,7 @@ pub use miner::{Miner, MinerError, MinerSettings};
 pub use protocol::Protocol;
 pub use query::{QueryError, QueryLimits, Reply, ReplyError, query};
 pub use scores::{Averaging, CompletedStep, Scores, ScoresError, StepResults};
+pub use stream::{StreamError, TextReply, query_stream};
 pub use taonet_chain::ChainError;
 pub use taonet_database::DatabaseError;
 pub use taonet_ledger::LedgerError;

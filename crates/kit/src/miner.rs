@@ -8,9 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::any;
+use futures::Stream;
 use http::StatusCode;
 use taonet_chain::{Chain, ChainError};
 use taonet_http::{Readiness, ServeLimits, count, serve};
@@ -19,12 +22,13 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
     Caller, Concurrency, DendriteScheme, Limits, Load, Policy, Rate, ReplayLogError, SignedLayer, StandingTable,
-    Synapse, SynapseError,
+    Synapse, SynapseError, event_stream,
 };
 use tokio::net::TcpListener;
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
+use crate::validator::BoxError;
 use chain_sync::ChainSync;
 
 /// Settings of a [`Miner`]. [`MinerSettings::new`] has defaults for everything but the subnet.
@@ -135,6 +139,29 @@ impl Miner {
         Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
     }
 
+    /// Adds a kind of request whose response is a text in parts, such as the tokens of a language model: the form of a
+    /// Python class derived from `bt.StreamingSynapse`. Each part is sent at once. A [`SynapseError`] is a status, as with
+    /// [`Self::serve`]; an error of the stream closes the connection, so that the caller notices it. When the caller
+    /// leaves, the stream is dropped.
+    ///
+    /// # Panics
+    /// When a kind with the same name was added before.
+    pub fn serve_stream<P, F, Fut, S>(self, forward: F) -> Self
+    where
+        P: Protocol,
+        F: Fn(P, Caller) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, SynapseError>> + Send + 'static,
+        S: Stream<Item = Result<String, BoxError>> + Send + 'static,
+    {
+        let class = P::class();
+        let kind = class.name().to_owned();
+        let path = format!("/{kind}");
+        let handler = move |caller: Caller, synapse: Synapse| {
+            respond_in_parts::<P, F, Fut, S>(kind.clone(), forward.clone(), caller, synapse)
+        };
+        Self { scheme: self.scheme.class(class), routes: self.routes.route(&path, any(handler)), ..self }
+    }
+
     /// Serves requests on `listener` until shutdown, then completes those in flight within [`MinerSettings::drain`].
     /// While it runs, it keeps stakes and permits up to date, and publishes its address on the chain if another or none
     /// is published.
@@ -214,6 +241,26 @@ where
         synapse.set(field, value);
     }
     Ok(synapse)
+}
+
+/// Answers one request with a stream. Its time is that until the stream begins.
+async fn respond_in_parts<P, F, Fut, S>(
+    kind: String,
+    forward: F,
+    caller: Caller,
+    synapse: Synapse,
+) -> Result<Response, SynapseError>
+where
+    P: Protocol,
+    F: Fn(P, Caller) -> Fut + Send + Sync,
+    Fut: Future<Output = Result<S, SynapseError>> + Send,
+    S: Stream<Item = Result<String, BoxError>> + Send + 'static,
+{
+    let request = synapse.parse::<P>()?;
+    let began = Instant::now();
+    let parts = forward(request, caller).await;
+    measures::forwarded(kind, began.elapsed());
+    Ok(event_stream(Body::from_stream(parts?)))
 }
 
 #[cfg(test)]

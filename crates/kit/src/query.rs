@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Map, Value};
 use taonet_neuron::MinerEntry;
 use taonet_primitives::{Hotkey, Uid};
-use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient, SigningError};
+use taonet_wire::{AxonStatus, Call, CallError, PeerError, SignedClient, SigningError, SynapseClass};
 
 use crate::measures;
 use crate::protocol::{Protocol, fields};
@@ -124,12 +124,7 @@ pub async fn query<P: Protocol>(
     limits: QueryLimits,
 ) -> Result<Vec<Reply<P>>, QueryError> {
     let (class, request) = (P::class(), fields(request)?);
-    let call = Call {
-        name: class.name().to_owned(),
-        deadline: limits.deadline,
-        max_answer_bytes: limits.max_response_bytes,
-        ..Call::new(Method::POST, class.name(), serde_json::to_vec(&request)?)
-    };
+    let call = call(&class, &request, limits)?;
     // A fault of the request or of its class is no failure of the miners.
     if let Some(peer) = miners.iter().find_map(|miner| miner.peer().ok()) {
         let path = format!("/{}", class.name());
@@ -142,6 +137,26 @@ pub async fn query<P: Protocol>(
     let mut replies: Vec<Reply<P>> = replies.collect().await;
     replies.sort_by_key(|reply| reply.uid);
     Ok(replies)
+}
+
+/// Creates the call of a request.
+pub(crate) fn call(
+    class: &SynapseClass,
+    request: &Map<String, Value>,
+    limits: QueryLimits,
+) -> Result<Call, serde_json::Error> {
+    Ok(Call {
+        name: class.name().to_owned(),
+        deadline: limits.deadline,
+        max_answer_bytes: limits.max_response_bytes,
+        ..Call::new(Method::POST, class.name(), serde_json::to_vec(request)?)
+    })
+}
+
+/// Returns the error of a response with a status other than 200.
+pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap) -> ReplyError {
+    let message = AxonStatus::of(headers).map(|status| status.message).unwrap_or_default();
+    ReplyError::Status { status, message }
 }
 
 /// A request that all miners get.
@@ -166,8 +181,7 @@ async fn ask<P: Protocol>(client: SignedClient, miner: MinerEntry, sent: Arc<Sen
 async fn exchange<P: Protocol>(client: &SignedClient, miner: &MinerEntry, sent: &Sent) -> Result<P, ReplyError> {
     let answer = client.call(&miner.peer()?, &sent.call).await?;
     if answer.status != StatusCode::OK {
-        let message = AxonStatus::of(&answer.headers).map(|status| status.message).unwrap_or_default();
-        return Err(ReplyError::Status { status: answer.status, message });
+        return Err(refusal(answer.status, &answer.headers));
     }
     let response: P = serde_json::from_slice(&answer.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text differently.

@@ -68,4 +68,4 @@ pub use generate::{Finish, Generation, Sampling, Step};
 pub use linear::Bits;
 pub use llama::Llama;
 pub use model::{LanguageModel, Message, Place};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{TextStream, Vocabulary};

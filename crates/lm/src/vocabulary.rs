@@ -173,7 +173,7 @@ impl Vocabulary {
 /// Incremental decoder of tokens. A character whose bytes are spread over several tokens is returned with the last of
 /// these tokens.
 #[derive(Debug, Default)]
-pub(crate) struct TextStream {
+pub struct TextStream {
     tokens: Vec<u32>,
     /// Number of tokens whose text was returned.
     read: usize,
@@ -181,7 +181,7 @@ pub(crate) struct TextStream {
 
 impl TextStream {
     /// Adds a token, and returns the text that is now complete.
-    pub(crate) fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
+    pub fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
         if text.ends_with(char::REPLACEMENT_CHARACTER) && self.tokens.len() - self.read < LONGEST_CHARACTER {
@@ -195,7 +195,7 @@ impl TextStream {
     }
 
     /// Returns the remaining text at the end of the stream.
-    pub(crate) fn finish(&mut self, vocabulary: &Vocabulary) -> String {
+    pub fn finish(&mut self, vocabulary: &Vocabulary) -> String {
         let (text, known) =
             (vocabulary.decode(&self.tokens), vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()));
         self.read = self.tokens.len();

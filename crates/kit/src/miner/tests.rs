@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 use taonet_neuron::MinerEntry;
 use taonet_wire::{Call, CallError, Retry, SignedClient, Standing};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::query::QueryLimits;
+use crate::stream::query_stream;
 use crate::testing::{NETUID, SumRequest, chain, client, entry, key, neuron};
 
 const BODY: &str = r#"{"a": 1, "b": 2}"#;
@@ -167,6 +170,32 @@ async fn limits_of_the_settings_apply() {
     {
         assert_eq!(miner.send(headers, &body).await, expected, "{} bytes", body.len());
     }
+}
+
+#[tokio::test]
+async fn parts_of_a_response_arrive_before_its_end() {
+    let (parts, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<String, BoxError>>();
+    let receiver = Arc::new(Mutex::new(Some(receiver)));
+    let forward = move |_: SumRequest, _: Caller| {
+        let receiver = receiver.lock().unwrap().take();
+        async move {
+            let receiver = receiver.ok_or_else(|| SynapseError::new(StatusCode::CONFLICT, "only once"))?;
+            let next = |mut receiver: UnboundedReceiver<_>| async move { Some((receiver.recv().await?, receiver)) };
+            Ok::<_, SynapseError>(futures::stream::unfold(receiver, next))
+        }
+    };
+    let miner = Served::start(Miner::new(key("//miner"), settings()).serve_stream(forward)).await;
+    let client = client(key("//validator"), &[]);
+    let start = async || query_stream(&client, &miner.entry, &SumRequest::ONE_AND_TWO, QueryLimits::default()).await;
+    let mut reply = start().await.unwrap();
+    for part in ["The ", "ferry"] {
+        // The next part is sent only once this one has arrived.
+        parts.send(Ok(part.to_owned())).unwrap();
+        assert_eq!(reply.next_part().await.unwrap().unwrap(), part);
+    }
+    parts.send(Err("the model failed".into())).unwrap();
+    assert!(reply.next_part().await.unwrap().is_err());
+    assert_eq!(start().await.unwrap_err().to_string(), "status 409 Conflict: only once");
 }
 
 #[tokio::test]

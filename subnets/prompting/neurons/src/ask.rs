@@ -1,9 +1,13 @@
 //! A client that asks miners and chooses the best completion.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use taonet_kit::{AddressPolicy, CallError, MinerEntry, Protocol as _, QueryError, QueryLimits, Reply, query};
+use taonet_kit::{
+    AddressPolicy, CallError, MinerEntry, Protocol as _, QueryError, QueryLimits, Reply, ReplyError, StreamError,
+    query, query_stream,
+};
 use taonet_lm::Message;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_core::Reward;
@@ -11,7 +15,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, DendriteScheme, SignedClient, Signer};
 
 use crate::judge::Answer;
-use crate::{Judge, JudgeError, Prompting};
+use crate::{Judge, JudgeError, Prompting, StreamPrompting};
 
 /// Why no miner could be asked.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +27,12 @@ pub enum AskError {
     /// The completions cannot be rewarded.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// The completion cannot be streamed.
+    #[error(transparent)]
+    Stream(StreamError),
+    /// A part of a completion cannot be written.
+    #[error("cannot write the completion")]
+    Output(#[source] io::Error),
 }
 
 /// The reply of a miner.
@@ -45,7 +55,8 @@ pub struct MinerAnswer {
 /// # Errors
 /// [`CallError`] when the TLS setup fails.
 pub fn client(keypair: Keypair, addresses: &AddressPolicy, limits: QueryLimits) -> Result<SignedClient, CallError> {
-    let signer = Signer::new(keypair, "0.0.0.0", DendriteScheme::new().class(Prompting::class()));
+    let scheme = DendriteScheme::new().class(Prompting::class()).class(StreamPrompting::class());
+    let signer = Signer::new(keypair, "0.0.0.0", scheme);
     let config = ClientConfig { max_response_bytes: limits.max_response_bytes, ..ClientConfig::default() };
     SignedClient::with_addresses(signer, config, addresses.permitted())
 }
@@ -73,6 +84,59 @@ pub async fn ask(
     Ok(answers)
 }
 
+/// Sends a conversation to one miner, and calls `take` with each part of its completion as it arrives. The reply has the
+/// complete text; that of a miner which fails after some parts is an error.
+///
+/// # Errors
+/// [`AskError`] when the request cannot be sent to any miner, or `take` fails.
+pub async fn ask_streaming(
+    client: &SignedClient,
+    miner: &MinerEntry,
+    conversation: &[Message],
+    limits: QueryLimits,
+    mut take: impl FnMut(&str) -> io::Result<()>,
+) -> Result<Reply<Prompting>, AskError> {
+    let began = Instant::now();
+    let request = Prompting::new(conversation);
+    let reply = |response: Result<Prompting, ReplyError>| Reply {
+        uid: miner.uid,
+        hotkey: miner.hotkey,
+        response,
+        took: began.elapsed(),
+    };
+    let mut parts = match query_stream(client, miner, &StreamPrompting(request.clone()), limits).await {
+        Ok(parts) => parts,
+        Err(StreamError::Query(error)) => return Err(error.into()),
+        Err(StreamError::Reply(error)) => return Ok(reply(Err(error))),
+        Err(other) => return Err(AskError::Stream(other)),
+    };
+    let mut completion = String::new();
+    while let Some(part) = parts.next_part().await {
+        match part {
+            Ok(part) => {
+                take(&part).map_err(AskError::Output)?;
+                completion.push_str(&part);
+            }
+            Err(error) => return Ok(reply(Err(error))),
+        }
+    }
+    Ok(reply(Ok(Prompting { completion, ..request })))
+}
+
+/// Rewards the reply of one miner to a conversation.
+///
+/// # Errors
+/// [`AskError`] when the completion cannot be rewarded.
+pub async fn rewarded(
+    reply: Reply<Prompting>,
+    conversation: Vec<Message>,
+    limits: QueryLimits,
+    judge: &Arc<Judge>,
+) -> Result<MinerAnswer, AskError> {
+    let judged = judge.judge(conversation, vec![Answer::of(&reply, limits.deadline)]).await?;
+    Ok(answer(reply, judged.rewards.into_iter().next().unwrap_or_default()))
+}
+
 fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
     let Reply { uid, hotkey, response, took } = reply;
     let completion = response.map(|response| response.completion).map_err(|error| error.to_string());
@@ -82,7 +146,7 @@ fn answer(reply: Reply<Prompting>, reward: Reward) -> MinerAnswer {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wiremock::matchers::any;
+    use wiremock::matchers::{any, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
@@ -154,5 +218,38 @@ mod tests {
             assert_eq!(answer.reward.total > 0.0, is_worth_something, "{uid}: {:?}", answer.reward);
         }
         drop(servers);
+    }
+
+    #[tokio::test]
+    async fn parts_of_a_completion_are_taken_as_they_arrive() {
+        let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
+        let limits = query_limits(Duration::from_secs(3));
+        let client = client(keypair.clone(), &addresses, limits).unwrap();
+        let conversation = vec![Message { role: "user".to_owned(), content: QUESTION.to_owned() }];
+        for (response, expected) in [
+            (ResponseTemplate::new(200).set_body_bytes(SENTENCE), Ok(SENTENCE)),
+            (ResponseTemplate::new(501), Err("501")),
+            (ResponseTemplate::new(200).set_body_bytes(vec![b'x'; 1 << 20]), Err("")),
+        ] {
+            let server = MockServer::start().await;
+            Mock::given(path("/StreamPrompting")).respond_with(response).mount(&server).await;
+            let address = addresses.resolve(&server.address().to_string()).unwrap();
+            let miner = MinerEntry { uid: Uid(0), hotkey: keypair.hotkey(), address, name: None };
+            let mut taken = String::new();
+            let take = |part: &str| {
+                taken.push_str(part);
+                Ok(())
+            };
+            let reply = ask_streaming(&client, &miner, &conversation, limits, take).await.unwrap();
+            let judge = Arc::new(Judge::new(Arc::new(HashedWords), None));
+            let answer = rewarded(reply, conversation.clone(), limits, &judge).await.unwrap();
+            match expected {
+                Ok(text) => {
+                    assert_eq!((answer.completion.as_deref(), taken.as_str()), (Ok(text), text));
+                    assert!(answer.reward.total > 0.5, "{:?}", answer.reward);
+                }
+                Err(text) => assert!(answer.completion.unwrap_err().contains(text)),
+            }
+        }
     }
 }

@@ -1,18 +1,23 @@
 //! How a miner completes conversations.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::{Stream, stream};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 use taonet_http::{ModelServer, ModelServerError};
-use taonet_kit::{Caller, Miner, MinerSettings, SynapseError};
-use taonet_lm::{Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError};
+use taonet_kit::{BoxError, Caller, Miner, MinerSettings, SynapseError};
+use taonet_lm::{
+    Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError, TextStream,
+};
 use taonet_wallet::Keypair;
+use tokio::sync::mpsc::Receiver;
 
 use crate::next_tokens::MAX_PREDICTIONS;
-use crate::{CannedAnswers, NextTokens, Prompting};
+use crate::{CannedAnswers, NextTokens, Prompting, StreamPrompting};
 
 /// Why a conversation could not be completed.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +56,8 @@ impl CompleteError {
     }
 }
 
+/// A completion in parts.
+type Parts = Pin<Box<dyn Stream<Item = Result<String, BoxError>> + Send>>;
 /// The likeliest tokens with their probabilities.
 type Distribution = Vec<(String, f64)>;
 
@@ -106,6 +113,21 @@ impl Completer {
         }
     }
 
+    /// Completes a conversation in parts: the tokens of a model in the process, as they are generated. Other completions
+    /// have one part.
+    ///
+    /// # Errors
+    /// [`CompleteError`] as with [`Self::complete`]; a model that fails later is an error of the stream.
+    pub async fn stream(&self, conversation: &[Message]) -> Result<Parts, CompleteError> {
+        let Backend::Model { model, engine, max_tokens } = &self.0 else {
+            let completion = self.complete(conversation).await?;
+            return Ok(Box::pin(stream::iter([Ok::<_, BoxError>(completion)])));
+        };
+        let events = submit(model, engine, *max_tokens, conversation)?;
+        let answer = ModelAnswer { model: Arc::clone(model), events, text: TextStream::default() };
+        Ok(Box::pin(stream::unfold(Some(answer), |answer| async move { answer?.next_part().await })))
+    }
+
     /// Predicts the token after each text.
     ///
     /// # Errors
@@ -127,15 +149,53 @@ impl Completer {
     }
 }
 
+/// Starts the completion of a conversation.
+fn submit(
+    model: &LanguageModel,
+    engine: &Engine,
+    max_tokens: usize,
+    conversation: &[Message],
+) -> Result<Receiver<EngineEvent>, CompleteError> {
+    let prompt = model.chat_prompt(conversation, false)?;
+    let sampling = Sampling { temperature: 0.0, max_tokens, ..Sampling::default() };
+    Ok(engine.submit(prompt, sampling)?)
+}
+
+/// A completion that a model generates.
+struct ModelAnswer {
+    model: Arc<LanguageModel>,
+    events: Receiver<EngineEvent>,
+    text: TextStream,
+}
+
+impl ModelAnswer {
+    /// Returns the next part and, unless it is the last one, the rest.
+    async fn next_part(mut self) -> Option<(Result<String, BoxError>, Option<Self>)> {
+        loop {
+            match self.events.recv().await {
+                Some(EngineEvent::Step(step)) => {
+                    let part = self.text.push(self.model.vocabulary(), step.token);
+                    if !part.is_empty() {
+                        return Some((Ok(part), Some(self)));
+                    }
+                }
+                Some(EngineEvent::End(_)) => {
+                    let part = self.text.finish(self.model.vocabulary());
+                    return (!part.is_empty()).then_some((Ok(part), None));
+                }
+                Some(EngineEvent::Failed) | None => return Some((Err(CompleteError::Failed.into()), None)),
+            }
+        }
+    }
+}
+
 async fn generate(
     model: &LanguageModel,
     engine: &Engine,
     max_tokens: usize,
     conversation: &[Message],
 ) -> Result<String, CompleteError> {
-    let prompt = model.chat_prompt(conversation, false)?;
-    let sampling = Sampling { temperature: 0.0, max_tokens, ..Sampling::default() };
-    let (mut events, mut tokens) = (engine.submit(prompt, sampling)?, Vec::new());
+    let (mut events, mut tokens) = (submit(model, engine, max_tokens, conversation)?, Vec::new());
     loop {
         match events.recv().await {
             Some(EngineEvent::Step(step)) => tokens.push(step.token),
@@ -163,10 +223,16 @@ struct ChatMessage {
 
 /// Creates a miner that completes the conversations of validators and, with a model in the process, predicts next tokens.
 pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) -> Miner {
-    let predictor = completer.clone();
+    let (streamer, predictor) = (completer.clone(), completer.clone());
     Miner::new(keypair, settings)
+        .serve_stream(move |request: StreamPrompting, _: Caller| stream_answer(streamer.clone(), request))
         .serve(move |request: Prompting, _: Caller| answer(completer.clone(), request))
         .serve(move |request: NextTokens, _: Caller| predict(predictor.clone(), request))
+}
+
+async fn stream_answer(completer: Completer, request: StreamPrompting) -> Result<Parts, SynapseError> {
+    let StreamPrompting(request) = request;
+    completer.stream(&request.conversation()?).await.map_err(|error| error.status())
 }
 
 async fn predict(completer: Completer, request: NextTokens) -> Result<NextTokens, SynapseError> {
@@ -185,6 +251,7 @@ async fn answer(completer: Completer, request: Prompting) -> Result<Prompting, S
 mod tests {
     use std::time::Duration;
 
+    use futures::TryStreamExt as _;
     use serde_json::Value;
     use wiremock::matchers::{body_partial_json, method, path};
     use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -230,7 +297,10 @@ mod tests {
         let answer = completer.complete(&conversation()).await.unwrap();
         assert!(!answer.is_empty());
         assert_eq!(completer.complete(&conversation()).await.unwrap(), answer);
+        let parts: Vec<String> = completer.stream(&conversation()).await.unwrap().try_collect().await.unwrap();
+        assert!(parts.len() > 1 && parts.concat().trim() == answer, "{parts:?}, expected {answer}");
         let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
+        assert!(completer.stream(&long).await.is_err());
         let error = completer.complete(&long).await.unwrap_err();
         assert!(matches!(error, CompleteError::Submit(SubmitError::Prompt(_))), "{error:?}");
     }
@@ -263,6 +333,9 @@ mod tests {
     async fn canned_answer_is_that_to_the_last_message() {
         let completer = Completer::canned(CannedAnswers::built_in().unwrap());
         let question = [Message { role: "user".to_owned(), content: "Who wrote Hamlet?".to_owned() }];
-        assert!(completer.complete(&question).await.unwrap().contains("Shakespeare"));
+        let answer = completer.complete(&question).await.unwrap();
+        assert!(answer.contains("Shakespeare"));
+        let parts: Vec<String> = completer.stream(&question).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(parts, [answer]);
     }
 }

@@ -10,7 +10,8 @@
 //!   [`Judge`] rewards their completions, and the gate learns from the rewards;
 //! - [`NextTokenChallenge`] is an alternative to it: miners with a language model predict the next tokens of texts
 //!   ([`NextTokens`]), and their rewards are Shapley values;
-//! - [`ask()`] sends a conversation to miners and returns their completions, the best first, each with the reason.
+//! - [`ask()`] sends a conversation to miners and returns their completions, the best first, each with the reason;
+//!   [`ask_streaming`] sends it to one miner, as a [`StreamPrompting`], and takes its completion in parts.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -54,7 +55,8 @@
 //!   which the weights can be recomputed.
 //!
 //! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from files of the
-//! validator's own. The crate downloads nothing, has no streamed completions and no commands.
+//! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only, and
+//! completions of inference servers are not streamed.
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
 //! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
@@ -75,7 +77,7 @@ mod next_token_challenge;
 mod next_tokens;
 mod protocol;
 
-pub use ask::{AskError, MinerAnswer, ask, client};
+pub use ask::{AskError, MinerAnswer, ask, ask_streaming, client, rewarded};
 pub use canned::CannedAnswers;
 pub use challenge::{ChallengeError, ChallengeSettings, PromptingChallenge};
 pub use completer::{CompleteError, Completer, miner};
@@ -87,4 +89,4 @@ pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;
 pub use next_token_challenge::{NextTokenChallenge, NextTokenError};
 pub use next_tokens::NextTokens;
-pub use protocol::{Prompting, query_limits};
+pub use protocol::{Prompting, StreamPrompting, query_limits};

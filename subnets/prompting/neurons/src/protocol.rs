@@ -43,6 +43,21 @@ impl Protocol for Prompting {
     }
 }
 
+/// A conversation whose completion arrives as a stream of text. In Python, a class with the fields of `Prompting` that
+/// derives from `bt.StreamingSynapse`, whose response is the text alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamPrompting(pub Prompting);
+
+impl Protocol for StreamPrompting {
+    fn class() -> SynapseClass {
+        SynapseClass::new("StreamPrompting")
+            .hash(["messages"])
+            .required("roles", json!([]))
+            .required("messages", json!([]))
+    }
+}
+
 impl Prompting {
     /// Creates the request to complete a conversation.
     pub fn new(conversation: &[Message]) -> Self {
