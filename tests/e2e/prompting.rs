@@ -85,6 +85,14 @@ fn question_is_answered_by_a_miner_of_the_chain() {
     assert_eq!(String::from_utf8_lossy(&printed.stdout), "The capital of Texas is Austin.\n");
     assert!(stderr(&printed).contains(BOB) && stderr(&printed).contains("relevance"), "{}", stderr(&printed));
 
+    let streamed = prompt(&chain, address, &["--stream"]);
+    assert_eq!(String::from_utf8_lossy(&streamed.stdout), "The capital of Texas is Austin.\n");
+    assert!(stderr(&streamed).contains(BOB) && stderr(&streamed).contains("relevance"), "{}", stderr(&streamed));
+    let streamed = document(&prompt(&chain, address, &["--stream", "--json"]));
+    assert_eq!(streamed["completion"], "The capital of Texas is Austin.");
+    let error = refusal(&prompt(&chain, "127.0.0.1:9", &["--stream"]), 1);
+    assert!(error.contains("no answer from 1 miner"), "{error}");
+
     let error = refusal(&prompt(&chain, "127.0.0.1:9", &[]), 1);
     assert!(error.contains("no answer from 1 miner"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! The `tao prompt` command.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_kit::{AddressPolicy, MinerEntry};
+use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
 use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
-use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, client, query_limits};
+use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, ask_streaming, client, query_limits, rewarded};
+use taonet_wallet::Keypair;
 
 use super::judge::JudgeArgs;
 use crate::chain::{NetworkArgs, failed};
@@ -20,8 +22,11 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure, Quoting};
 use crate::input;
 use crate::keys::KeyArgs;
-use crate::printable::printable_lines;
+use crate::printable::{self, printable_lines};
 use crate::table::decimals;
+
+/// Error when there is no miner.
+const NO_MINER: &str = "there is no miner to ask";
 
 /// Ask the miners of a text-prompting subnet
 #[derive(Debug, Args)]
@@ -40,6 +45,9 @@ pub(crate) struct PromptArgs {
     /// Maximum number of miners to ask
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(1..=4096))]
     limit: u16,
+    /// Ask one miner, and print its completion as it arrives
+    #[arg(long, conflicts_with = "limit")]
+    stream: bool,
     /// Ask the miners that the gate of this validator prefers, by its state directory [default: random miners]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -83,10 +91,15 @@ impl PromptArgs {
         Ok(directory.select(&neurons).miners)
     }
 
-    /// Chooses at most `--limit` of the miners: those that the gate prefers, or random ones.
-    fn choose(&self, mut miners: Vec<MinerEntry>, judge: &Judge) -> anyhow::Result<Vec<MinerEntry>> {
-        let (limit, mut draws) = (usize::from(self.limit), Draws::new(rand::random()));
-        let Some(directory) = &self.state else {
+    /// Chooses at most `limit` of the miners: with `--state`, those that the gate prefers, otherwise random ones.
+    fn choose(
+        &self,
+        mut miners: Vec<MinerEntry>,
+        limit: usize,
+        judge: Option<&Judge>,
+    ) -> anyhow::Result<Vec<MinerEntry>> {
+        let mut draws = Draws::new(rand::random());
+        let (Some(directory), Some(judge)) = (&self.state, judge) else {
             draws.shuffle(&mut miners);
             miners.truncate(limit);
             return Ok(miners);
@@ -102,6 +115,10 @@ impl PromptArgs {
         miners.retain(|miner| chosen.contains(&miner.hotkey));
         Ok(miners)
     }
+
+    fn limits(&self) -> QueryLimits {
+        query_limits(Duration::from_secs(self.timeout.into()))
+    }
 }
 
 /// Parses a miner of the file.
@@ -115,28 +132,70 @@ fn listed(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<Min
 
 pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
+    if args.stream {
+        return run_streaming(args, keypair, context);
+    }
     let judge = Arc::new(args.judge.open(context)?);
-    context.block_on(async {
-        let miners = args.choose(args.candidates(keypair.hotkey()).await?, &judge)?;
-        anyhow::ensure!(!miners.is_empty(), "there is no miner to ask");
-        let limits = query_limits(Duration::from_secs(args.timeout.into()));
-        let client = client(keypair, &args.addresses(), limits)?;
-        let answers = ask(&client, &miners, args.conversation(), limits, judge).await?;
-        let best = answers.first().context("there is no miner to ask")?;
-        let completion = match &best.completion {
-            Ok(completion) => completion,
-            Err(error) => {
-                let before = format!("no answer from {}; the first error", counted(answers.len(), "miner"));
-                return Err(Quoting::error(None, &before, error, None));
-            }
+    let answers = context.block_on(async {
+        let candidates = args.candidates(keypair.hotkey()).await?;
+        let miners = args.choose(candidates, usize::from(args.limit), Some(&judge))?;
+        let client = client(keypair, &args.addresses(), args.limits())?;
+        Ok(ask(&client, &miners, args.conversation(), args.limits(), judge).await?)
+    })?;
+    let (best, completion) = best(&answers)?;
+    if context.json {
+        return context.print_json(&document(best, completion, &answers));
+    }
+    context.print(&printable_lines(completion))?;
+    context.say(&reason(best, answers.len()));
+    Ok(())
+}
+
+/// Asks one miner, and prints its completion as it arrives. Without `--state`, the models for its reward are loaded
+/// afterwards, so that they do not delay the first part.
+fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyhow::Result<()> {
+    let judge = args.state.as_ref().map(|_| args.judge.open(context)).transpose()?;
+    let reply = context.block_on(async {
+        let candidates = args.candidates(keypair.hotkey()).await?;
+        let miners = args.choose(candidates, 1, judge.as_ref())?;
+        let miner = miners.first().context(NO_MINER)?;
+        let client = client(keypair, &args.addresses(), args.limits())?;
+        let mut output = printable::stdout();
+        let mut print = |part: &str| match output.write_all(part.as_bytes()).and_then(|()| output.flush()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written,
         };
-        if context.json {
-            return context.print_json(&document(best, completion, &answers));
+        let take = |part: &str| if context.json { Ok(()) } else { print(part) };
+        let reply = ask_streaming(&client, miner, &args.conversation(), args.limits(), take).await?;
+        if !context.json && reply.response.is_ok() {
+            print("\n").context("cannot write to standard output")?;
         }
-        context.print(&printable_lines(completion))?;
-        context.say(&reason(best, answers.len()));
-        Ok(())
-    })
+        Ok(reply)
+    })?;
+    let judge = Arc::new(match judge {
+        Some(judge) => judge,
+        None => args.judge.open(context)?,
+    });
+    let rewarded = rewarded(reply, args.conversation(), args.limits(), &judge);
+    let answers = [context.block_on(async { Ok(rewarded.await?) })?];
+    let (best, completion) = best(&answers)?;
+    if context.json {
+        return context.print_json(&document(best, completion, &answers));
+    }
+    context.say(&reason(best, answers.len()));
+    Ok(())
+}
+
+/// Returns the best answer with its completion; an error if no miner gave one.
+fn best(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> {
+    let best = answers.first().context(NO_MINER)?;
+    match &best.completion {
+        Ok(completion) => Ok((best, completion)),
+        Err(error) => {
+            let before = format!("no answer from {}; the first error", counted(answers.len(), "miner"));
+            Err(Quoting::error(None, &before, error, None))
+        }
+    }
 }
 
 fn document(best: &MinerAnswer, completion: &str, answers: &[MinerAnswer]) -> Value {
