@@ -1,11 +1,14 @@
 //! `tao prompting` and `tao prompt`: the demonstration, and a question to a real miner.
 
-use std::process::Output;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::chain::{ALICE, BABELBIT, BOB, Chain};
-use crate::support::{Daemon, document, refusal, stderr, tao};
+use crate::support::{Daemon, document, refusal, stderr, tao, write_checkpoint};
 
 const QUESTION: &str = "What is the capital of Texas?";
 
@@ -49,17 +52,23 @@ fn contradictory_scoring_is_refused() {
     }
 }
 
-/// Asks a miner in a file.
-fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
+/// Returns a command that asks a miner in a file.
+fn prompt_command(chain: &Chain, address: &str) -> Command {
     let miners = chain.path("miners.txt");
     std::fs::write(&miners, format!("# The only one\n{BOB}@{address}\n")).unwrap();
     let mut command = tao();
     command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", chain.url()]);
-    command.arg("--miners").arg(miners).args(further).output().unwrap()
+    command.arg("--miners").arg(miners);
+    command
 }
 
-#[test]
-fn question_is_answered_by_a_miner_of_the_chain() {
+/// Asks a miner in a file.
+fn prompt(chain: &Chain, address: &str, further: &[&str]) -> Output {
+    prompt_command(chain, address).args(further).output().unwrap()
+}
+
+/// Starts a chain on which Bob is a miner, and Alice has a validator permit.
+fn chain_with_permit() -> Chain {
     let chain = Chain::with(&["--block-time", "50ms"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", ALICE, "--yes"]);
@@ -67,12 +76,45 @@ fn question_is_answered_by_a_miner_of_the_chain() {
     chain.alice(&stake);
     // The permit is granted at the first epoch after staking.
     chain.epoch(BABELBIT);
+    chain
+}
+
+/// Starts Bob's miner.
+fn start_miner(chain: &Chain, option: &str, path: &Path) -> Daemon {
+    let mut miner = tao();
+    miner.args(["prompting", "miner", "--netuid", BABELBIT, "--key-uri", "//Bob", "--network", chain.url()]);
+    Daemon::start(miner.arg(option).arg(path))
+}
+
+/// A model with random weights generates the same tokens each time.
+#[test]
+fn tokens_of_a_model_are_streamed() {
+    let chain = chain_with_permit();
+    let model = chain.path("model");
+    write_checkpoint(&model);
+    let miner = start_miner(&chain, "--model", &model);
+    let address = miner.url().split_once("://").unwrap().1;
+    let whole = document(&prompt(&chain, address, &["--json"]));
+    let whole = whole["completion"].as_str().unwrap();
+    assert!(!whole.is_empty());
+    let streamed = prompt(&chain, address, &["--stream"]);
+    assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), whole, "{}", stderr(&streamed));
+
+    let mut command = prompt_command(&chain, address);
+    let began = Instant::now();
+    let mut child = command.arg("--stream").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+    println!("first token {:?} after the start of the program", began.elapsed());
+    child.wait().unwrap();
+}
+
+#[test]
+fn question_is_answered_by_a_miner_of_the_chain() {
+    let chain = chain_with_permit();
     let answers = chain.path("answers.jsonl");
     let lines = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"The capital of Texas is Austin.\"}\n";
     std::fs::write(&answers, lines).unwrap();
-    let mut miner = tao();
-    miner.args(["prompting", "miner", "--netuid", BABELBIT, "--key-uri", "//Bob", "--network", chain.url()]);
-    let miner = Daemon::start(miner.arg("--canned").arg(&answers));
+    let miner = start_miner(&chain, "--canned", &answers);
     let address = miner.url().split_once("://").unwrap().1;
 
     let answered = document(&prompt(&chain, address, &["--json"]));
