@@ -24,7 +24,7 @@ const MAX_DRAWS: usize = 256;
 #[non_exhaustive]
 pub enum NextTokenError {
     /// The items of the dataset are too short.
-    #[error("no text of the dataset has more than {MIN_CONTEXT} tokens; hint: use longer passages")]
+    #[error("no text of the dataset has more than {} tokens; hint: use longer passages", MIN_CONTEXT)]
     TooShort,
     /// The tokenizer failed.
     #[error("cannot tokenise a text of the dataset")]
