@@ -1,20 +1,21 @@
 //! How a miner completes conversations.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_http::{ModelServer, ModelServerError};
 use taonet_kit::{BoxError, Caller, Miner, MinerSettings, SynapseError};
 use taonet_lm::{
     Engine, EngineEvent, EngineSettings, LanguageModel, Message, ModelError, Sampling, SubmitError, TextStream,
 };
 use taonet_wallet::Keypair;
-use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
 
 use crate::next_tokens::MAX_PREDICTIONS;
 use crate::{CannedAnswers, NextTokens, Prompting, StreamPrompting};
@@ -113,19 +114,28 @@ impl Completer {
         }
     }
 
-    /// Completes a conversation in parts: the tokens of a model in the process, as they are generated. Other completions
-    /// have one part.
+    /// Completes a conversation in parts, which are tokens as they are generated. A canned answer has one part.
     ///
     /// # Errors
-    /// [`CompleteError`] as with [`Self::complete`]; a model that fails later is an error of the stream.
+    /// [`CompleteError`] when the conversation is invalid. A failure of the model or the server is an error of the
+    /// stream.
     pub async fn stream(&self, conversation: &[Message]) -> Result<Parts, CompleteError> {
-        let Backend::Model { model, engine, max_tokens } = &self.0 else {
-            let completion = self.complete(conversation).await?;
-            return Ok(Box::pin(stream::iter([Ok::<_, BoxError>(completion)])));
-        };
-        let events = submit(model, engine, *max_tokens, conversation)?;
-        let answer = ModelAnswer { model: Arc::clone(model), events, text: TextStream::default() };
-        Ok(Box::pin(stream::unfold(Some(answer), |answer| async move { answer?.next_part().await })))
+        match &self.0 {
+            Backend::Model { model, engine, max_tokens } => {
+                let events = submit(model, engine, *max_tokens, conversation)?;
+                let answer = ModelAnswer { model: Arc::clone(model), events, text: TextStream::default() };
+                Ok(Box::pin(stream::unfold(Some(answer), |answer| async move { answer?.next_part().await })))
+            }
+            Backend::Server { server, model, max_tokens } => {
+                let body =
+                    json!({ "model": model, "messages": conversation, "max_tokens": max_tokens, "stream": true });
+                Ok(server_parts(server.clone(), body))
+            }
+            Backend::Canned(_) => {
+                let completion = self.complete(conversation).await?;
+                Ok(Box::pin(stream::iter([Ok::<_, BoxError>(completion)])))
+            }
+        }
     }
 
     /// Predicts the token after each text.
@@ -189,6 +199,29 @@ impl ModelAnswer {
     }
 }
 
+/// Streams the completion of an inference server. The channel is bounded by the maximum size of the server's response.
+fn server_parts(server: ModelServer, body: Value) -> Parts {
+    let (parts, received) = unbounded_channel::<String>();
+    let work = async move {
+        let take = |event: Value| match text_of(&event) {
+            Some(text) if parts.send(text.to_owned()).is_err() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let result = server.events("chat/completions", &body, take).await;
+        result.err().map(|error| Err(BoxError::from(CompleteError::from(error))))
+    };
+    let failure = stream::once(work).filter_map(std::future::ready);
+    let next = |mut received: UnboundedReceiver<String>| async move { Some((Ok(received.recv().await?), received)) };
+    Box::pin(stream::select(stream::unfold(received, next), failure))
+}
+
+/// Returns the text in an event of `chat/completions`, or in the response of a server that does not stream.
+fn text_of(event: &Value) -> Option<&str> {
+    let choice = event.pointer("/choices/0")?;
+    let text = choice.pointer("/delta/content").or_else(|| choice.pointer("/message/content"))?.as_str()?;
+    (!text.is_empty()).then_some(text)
+}
+
 async fn generate(
     model: &LanguageModel,
     engine: &Engine,
@@ -248,94 +281,4 @@ async fn answer(completer: Completer, request: Prompting) -> Result<Prompting, S
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use futures::TryStreamExt as _;
-    use serde_json::Value;
-    use wiremock::matchers::{body_partial_json, method, path};
-    use wiremock::{Mock, MockServer, ResponseTemplate};
-
-    use super::*;
-
-    fn conversation() -> Vec<Message> {
-        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-        vec![message("system", "Be brief."), message("user", "What is stan?")]
-    }
-
-    async fn answer_of(response: Value) -> Result<String, CompleteError> {
-        let server = MockServer::start().await;
-        let request = json!({ "model": "m", "max_tokens": 9, "messages": [
-            { "role": "system", "content": "Be brief." }, { "role": "user", "content": "What is stan?" },
-        ] });
-        Mock::given(method("POST"))
-            .and(path("/v1/chat/completions"))
-            .and(body_partial_json(request))
-            .respond_with(ResponseTemplate::new(200).set_body_json(response))
-            .expect(1)
-            .mount(&server)
-            .await;
-        let base = format!("{}/v1", server.uri()).parse().unwrap();
-        let client = ModelServer::new(&base, None, Duration::from_secs(30)).unwrap();
-        Completer::server(client, "m".to_owned(), 9).complete(&conversation()).await
-    }
-
-    #[tokio::test]
-    async fn server_gets_the_conversation_and_its_message_is_the_completion() {
-        let response = json!({ "choices": [{ "message": { "role": "assistant", "content": "A word." } }], "id": "1" });
-        assert_eq!(answer_of(response).await.unwrap(), "A word.");
-        for response in [json!({ "choices": [] }), json!({ "choices": [{ "message": { "content": null } }] })] {
-            assert!(matches!(answer_of(response).await, Err(CompleteError::NoMessage)));
-        }
-        assert!(matches!(answer_of(json!({ "choices": 7 })).await, Err(CompleteError::Server(_))));
-    }
-
-    #[tokio::test]
-    async fn model_in_the_process_answers_reproducibly() {
-        let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
-        let completer = Completer::model(Arc::clone(&model), 12).unwrap();
-        let answer = completer.complete(&conversation()).await.unwrap();
-        assert!(!answer.is_empty());
-        assert_eq!(completer.complete(&conversation()).await.unwrap(), answer);
-        let parts: Vec<String> = completer.stream(&conversation()).await.unwrap().try_collect().await.unwrap();
-        assert!(parts.len() > 1 && parts.concat().trim() == answer, "{parts:?}, expected {answer}");
-        let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
-        assert!(completer.stream(&long).await.is_err());
-        let error = completer.complete(&long).await.unwrap_err();
-        assert!(matches!(error, CompleteError::Submit(SubmitError::Prompt(_))), "{error:?}");
-    }
-
-    #[tokio::test]
-    async fn next_tokens_are_those_of_the_language_model() {
-        let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
-        let completer = Completer::model(Arc::clone(&model), 12).unwrap();
-        let texts = ["The ferry leaves", "at half past"].map(str::to_owned);
-        let request = NextTokens { texts: texts.to_vec(), ..NextTokens::default() };
-        let predictions = predict(completer.clone(), request).await.unwrap().predictions;
-        assert_eq!(predictions.len(), 2);
-        for (text, found) in texts.iter().zip(predictions) {
-            // Which token is judged makes no difference to the likeliest ones at its position.
-            let judged = model.judge(&model.completion_prompt(text).unwrap(), &[9], 3).unwrap();
-            assert_eq!(found.len(), MAX_PREDICTIONS);
-            for (token, logprob) in &judged[0].top {
-                let token = model.vocabulary().text(*token);
-                let (_, probability) = found.iter().find(|(other, _)| other == token).unwrap();
-                assert!((probability - logprob.exp()).abs() < 1e-3, "{text}: {token} in {found:?}");
-            }
-        }
-        let long = predict(completer, NextTokens { texts: vec!["stan ".repeat(5_000)], ..NextTokens::default() }).await;
-        let other = predict(Completer::canned(CannedAnswers::default()), NextTokens::default()).await.unwrap_err();
-        assert!(long.is_err());
-        assert_eq!(other, CompleteError::NoModel.status());
-    }
-
-    #[tokio::test]
-    async fn canned_answer_is_that_to_the_last_message() {
-        let completer = Completer::canned(CannedAnswers::built_in().unwrap());
-        let question = [Message { role: "user".to_owned(), content: "Who wrote Hamlet?".to_owned() }];
-        let answer = completer.complete(&question).await.unwrap();
-        assert!(answer.contains("Shakespeare"));
-        let parts: Vec<String> = completer.stream(&question).await.unwrap().try_collect().await.unwrap();
-        assert_eq!(parts, [answer]);
-    }
-}
+mod tests;

@@ -55,8 +55,7 @@
 //!   which the weights can be recomputed.
 //!
 //! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come from files of the
-//! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only, and
-//! completions of inference servers are not streamed.
+//! validator's own. The crate downloads nothing and has no commands. Validators ask for complete responses only.
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
 //! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
