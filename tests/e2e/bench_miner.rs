@@ -52,7 +52,8 @@ async fn summing_miner_is_measured_on_a_chain() {
     let report = document(&bench(&[&target[..], &as_validator, &load].concat()));
     assert_eq!(
         (&report["requests"], &report["succeeded"], &report["complete"]),
-        (&json!(10), &json!(10), &json!(true))
+        (&json!(10), &json!(10), &json!(true)),
+        "{report}"
     );
     assert!(report["achieved_rate"].as_f64().unwrap() > 0.0 && report["late_ms"]["max"].is_f64(), "{report}");
     assert_eq!((&report["url"], &report["size"]), (&json!(format!("http://127.0.0.1:{port}/")), &json!(9)));

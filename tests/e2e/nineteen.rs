@@ -459,8 +459,10 @@ fn keys_are_managed() {
     assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
     let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
     assert_eq!((&month["lines"], &month["charged"], &month["grants"]), (&json!([]), &json!(0), &json!([])));
-    let csv = keys(&["invoice", id, "--month", "2020-02", "--csv"]);
-    assert_eq!(csv.stdout, b"month,key,name,model,requests,input_tokens,output_tokens,credits\n");
+    let invoice = ["nineteen", "keys", "invoice", id, "--month", "2020-02", "--csv", "--state"];
+    let csv = tao().args(invoice).arg(folder.path()).output().unwrap();
+    let header = "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n";
+    assert_eq!(String::from_utf8(csv.stdout).unwrap(), header);
     assert!(refusal(&keys(&["invoice", id, "--month", "2020"]), 2).contains("expected a month such as 2026-11"));
     assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);

@@ -107,6 +107,13 @@ impl SignedClient {
         Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
     }
 
+    /// Returns a client with the same connections whose requests come from another process
+    /// ([`Signer::other_process`]).
+    #[must_use]
+    pub fn other_process(&self) -> Self {
+        Self { signer: self.signer.other_process(), ..self.clone() }
+    }
+
     /// Returns the signer of the requests.
     pub const fn signer(&self) -> &Signer {
         &self.signer

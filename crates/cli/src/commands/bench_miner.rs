@@ -130,8 +130,8 @@ pub(crate) fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()
             scheme: args.scheme.name(),
             size: requests.size(),
         };
-        let load = Load { client, peer: target, requests, plan, is_dendrite: args.scheme == SchemeName::Dendrite };
-        let run = load.run(&stop).await;
+        let is_dendrite = args.scheme == SchemeName::Dendrite;
+        let run = Load::new(client, target, requests, plan, is_dendrite).run(&stop).await;
         Ok(Report::new(about, plan, run))
     })?;
     // First the report: it must not be lost if a file cannot be written.

@@ -67,21 +67,35 @@ const HASH: &str = "3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170
 const BLOCK: &str = "0x3e305921506d8872816023e4c273e75d2419fb89b24da97b4fe7bce14170d671";
 
 fn samples() -> Vec<Sample> {
-    tables().into_iter().chain(nineteen_tables()).chain(plain_tables()).chain(matrices()).chain(all_facts()).collect()
+    tables()
+        .into_iter()
+        .chain(neuron_tables())
+        .chain(nineteen_tables())
+        .chain(plain_tables())
+        .chain(matrices())
+        .chain(all_facts())
+        .collect()
+}
+
+#[rustfmt::skip]
+fn neuron_tables() -> Vec<Sample> {
+    samples! { table;
+        BENCH_OUTCOMES: ["Success", "1", "99871", "99.9 %", "1.97", "12.34"],
+            ["RequestDeserializationException", "14", "129", "0.1 %", "12345.67", "123456.78"];
+        BENCH_FAILURES: ["99871", "SenderUnknown", "403", "hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY has no validator permit"],
+            ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
+        PROMPTING: ["good", "1", "0.67", "0.446", "0.123", "0.446", "0.446", "The capital of Texas is Austin, a city on the Colorado River with about one million people."],
+            ["parrot", "255", "0.00", "0.000", "-0.123", "0.000", "0.000", "timeout after 2.0s"];
+    }
+    .into()
 }
 
 #[rustfmt::skip]
 fn tables() -> Vec<Sample> {
     samples! { table;
         PING: ["1000", "997", "0.21", "0.34", "1.97", "Success 997, Timeout 2, ResourceExhausted 1"];
-        BENCH_OUTCOMES: ["Success", "1", "99871", "99.9 %", "1.97", "12.34"],
-            ["RequestDeserializationException", "14", "129", "0.1 %", "12345.67", "123456.78"];
-        BENCH_FAILURES: ["99871", "SenderUnknown", "403", "hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY has no validator permit"],
-            ["12", "RequestDeserializationException", "422", "Bad request"], ["1", "–", "0", "12 other reasons"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
-        PROMPTING: ["good", "1", "0.67", "0.446", "0.123", "0.446", "0.446", "The capital of Texas is Austin, a city on the Colorado River with about one million people."],
-            ["parrot", "255", "0.00", "0.000", "-0.123", "0.000", "0.000", "timeout after 2.0s"];
         PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
             [BOB, "0", "0", "–", "–", ""];
         PROOF_USER: ["groth16", "7 of 7", "other-circuit", "12.34", "123456", "20", "wrong_output, replayed_proof"],

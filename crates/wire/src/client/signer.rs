@@ -60,6 +60,14 @@ impl Signer {
         Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
     }
 
+    /// Returns a signer of the same key for another process: with a new random UUID. Axons of the dendrite scheme accept
+    /// increasing nonces only from each process, so that of concurrent requests, those that arrive late are refused.
+    #[must_use]
+    pub fn other_process(&self) -> Self {
+        let identity = Identity { uuid: Uuid::new_v4(), ..(*self.identity).clone() };
+        Self { identity: Arc::new(identity), ..self.clone() }
+    }
+
     /// Returns the hotkey that signs.
     pub fn hotkey(&self) -> Hotkey {
         self.identity.keypair.hotkey()

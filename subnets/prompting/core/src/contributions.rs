@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn contribution_is_shapley_value_and_synergies() {
         let found = of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
-        let alone = (0.9_f64.ln() + 0.1_f64.ln()) / 2.0;
+        let alone = f64::midpoint(0.9_f64.ln(), 0.1_f64.ln());
         let surplus = 0.5_f64.ln() - alone;
         for contribution in &found[..2] {
             assert!((contribution.synergy - surplus / 2.0).abs() < 1e-12, "{found:?}");

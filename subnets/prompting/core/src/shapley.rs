@@ -176,10 +176,9 @@ mod tests {
     fn synergy_is_half_of_the_surplus_over_the_better_player() {
         let value = |coalition: &[usize]| match coalition {
             [0] => 1.0,
-            [1] => 2.0,
+            [1] | [0, 2] => 2.0,
             [2] => 3.0,
             [0, 1] => 2.5,
-            [0, 2] => 2.0,
             [1, 2] => 4.0,
             _ => 0.0,
         };

@@ -184,7 +184,7 @@ mod tests {
             (ok(body(&["user"; 2_000], QUESTION, SENTENCE)), Err("not a message")),
             (ok(body(&["user"], "What is the capital of Italy?", "Rome")), Err("another request")),
             (ResponseTemplate::new(503), Err("503")),
-            (ok(body(&["user"], QUESTION, SENTENCE)).set_delay(Duration::from_secs(60)), Err("timeout")),
+            (ok(body(&["user"], QUESTION, SENTENCE)).set_delay(Duration::from_mins(1)), Err("timeout")),
         ]
     }
 

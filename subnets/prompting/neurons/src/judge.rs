@@ -144,7 +144,10 @@ impl Judge {
 
 impl std::fmt::Debug for Judge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Judge").field("embedder", &self.embedder.name()).field("blend", &self.blend).finish()
+        f.debug_struct("Judge")
+            .field("embedder", &self.embedder.name())
+            .field("blend", &self.blend)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The load generator: calls that start at a constant rate, with bounded concurrency.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::header::CONTENT_TYPE;
@@ -71,12 +71,14 @@ impl Plan {
 
 /// A benchmark of one axon.
 pub(super) struct Load {
-    pub(super) client: SignedClient,
-    pub(super) peer: Peer,
-    pub(super) requests: Requests,
-    pub(super) plan: Plan,
+    client: SignedClient,
+    /// Clients without a request in flight.
+    idle: Mutex<Vec<SignedClient>>,
+    peer: Peer,
+    requests: Requests,
+    plan: Plan,
     /// Whether the axon reports its status in headers.
-    pub(super) is_dendrite: bool,
+    is_dendrite: bool,
 }
 
 /// The result of one request.
@@ -121,6 +123,10 @@ pub(super) struct Run {
 }
 
 impl Load {
+    pub(super) fn new(client: SignedClient, peer: Peer, requests: Requests, plan: Plan, is_dendrite: bool) -> Self {
+        Self { client, idle: Mutex::default(), peer, requests, plan, is_dendrite }
+    }
+
     /// Sends the requests until all are answered, the time is over, or `stop` is requested. Requests in flight are
     /// completed when the time is over, and abandoned on `stop`.
     pub(super) async fn run(self, stop: &Shutdown) -> Run {
@@ -153,6 +159,10 @@ impl Load {
         Run { samples, elapsed }
     }
 
+    fn idle(&self) -> MutexGuard<'_, Vec<SignedClient>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn exchange(&self, index: u32, began: Instant) -> Sample {
         let request = self.requests.request(index);
         let name = self.requests.class().name();
@@ -165,9 +175,12 @@ impl Load {
             retry: Retry::Never,
             ..Call::new(Method::POST, name, request.body.clone())
         };
+        // Concurrent requests of one process could arrive in another order than they were signed, which axons refuse.
+        let client = self.idle().pop().unwrap_or_else(|| self.client.other_process());
         let start = Instant::now();
-        let result = self.client.call(&self.peer, &call).await;
+        let result = client.call(&self.peer, &call).await;
         let service = start.elapsed();
+        self.idle().push(client);
         let verdict = Verdict::of(&result, self.is_dendrite);
         let answer = result.as_ref().ok();
         let problem = answer.filter(|_| verdict.code.is_success()).and_then(|answer| request.problem(&answer.body));
@@ -290,7 +303,7 @@ mod tests {
         let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "0.0.0.0", scheme);
         let client = SignedClient::new(signer, plan.client_config()).unwrap();
         let peer = Peer::new(Keypair::from_uri("//Bob").unwrap().hotkey(), "127.0.0.1", port).unwrap();
-        let run = Load { client, peer, requests, plan, is_dendrite: true }.run(stop).await;
+        let run = Load::new(client, peer, requests, plan, true).run(stop).await;
         (run, seen.load(Ordering::SeqCst))
     }
 

@@ -15,6 +15,7 @@ use taonet_service::unix_time;
 use super::database::DatabaseArgs;
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::table::table;
 use crate::tables::{API_KEYS, INVOICE, USAGE};
 
@@ -350,10 +351,18 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
     context.print_json(&json!({ "id": found.id, "balance": after }))
 }
 
+/// Prints a document as CSV. clap does not refuse the two formats if `--json` precedes the subcommand.
+fn print_csv(text: &str, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        return Err(Classified::error(Failure::Usage, "--csv and --json exclude each other"));
+    }
+    context.print(text.trim_end())
+}
+
 async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
     let used = store.usage(args.key.as_deref()).await?;
     if args.csv {
-        return context.print(usage_csv(&used).trim_end());
+        return print_csv(&usage_csv(&used), context);
     }
     if context.json {
         return context.print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
@@ -371,7 +380,7 @@ async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow
     let invoice = store.invoice(&found.id, args.month).await?;
     let invoice = invoice.with_context(|| format!("there is no key {}", found.id))?;
     if args.csv {
-        return context.print(invoice.to_csv().trim_end());
+        return print_csv(&invoice.to_csv(), context);
     }
     if context.json {
         return context.print_json(&invoice);
