@@ -40,6 +40,7 @@ mod scoring_tools;
 #[cfg(unix)]
 mod scripts;
 mod settings;
+mod shortening;
 mod speech;
 mod subnet_new;
 mod support;

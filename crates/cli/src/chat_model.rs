@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use taonet_lm::LanguageModel;
-use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, SMOLLM2_135M_INSTRUCT};
 
+use crate::engines;
 use crate::exit::{Classified, Failure};
 use crate::settings;
 
@@ -35,18 +35,15 @@ pub(crate) fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
 
 /// Returns the path of a model. A path that exists precedes an installed model of the same name.
 fn located(source: &Path) -> anyhow::Result<PathBuf> {
-    let refuse = |message: String| Classified::error(Failure::Usage, message);
-    let is_name = !source.exists() && source.components().count() == 1;
-    let Some(name) = source.to_str().filter(|_| is_name) else { return Ok(source.to_owned()) };
-    let spec = ModelSpec::find(name).map_err(|_| {
-        refuse(format!("there is no file, directory or model {name}\nhint: see the names in `tao models list`"))
-    })?;
-    let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
-    let file = file.ok_or_else(|| {
-        refuse(format!("{} is no language model\nhint: use {}, for example", spec.name, CHAT_MODEL.name))
-    })?;
-    let directory = store()?.verify(spec).map_err(|error| refuse(with_causes(&error)))?;
-    Ok(directory.join(file.name))
+    // A path of several components is never a name.
+    if source.exists() || source.components().count() != 1 {
+        return Ok(source.to_owned());
+    }
+    engines::language_model_file(source, &store()?).unwrap_or_else(|| {
+        let name = source.display();
+        let message = format!("there is no file, directory or model {name}\nhint: see the names in `tao models list`");
+        Err(Classified::error(Failure::Usage, message))
+    })
 }
 
 /// Returns the directories with models.

@@ -9,7 +9,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_scorer::EngineIdentity;
 use taonet_primitives::with_causes;
-use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress};
+use taonet_speech::models::{
+    ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
+};
 use taonet_speech::{CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer};
 use taonet_whisper::{AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber};
 
@@ -356,6 +358,22 @@ pub(crate) fn embedder(
         found => found?,
     };
     Ok(Arc::new(MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?))
+}
+
+/// Returns the GGUF file of an installed language model by its name in the catalogue; `None` if `source` is no such name.
+///
+/// # Errors
+/// If the model is no language model, is not installed, or is damaged.
+pub(crate) fn language_model_file(source: &Path, store: &ModelStore) -> Option<anyhow::Result<PathBuf>> {
+    let spec = ModelSpec::find(source.to_str()?).ok()?;
+    let file = spec.files.iter().find(|file| Path::new(file.name).extension().is_some_and(|end| end == "gguf"));
+    Some(match file {
+        Some(file) => store.verify(spec).map(|directory| directory.join(file.name)).map_err(|error| usage(&error)),
+        None => Err(Classified::error(
+            Failure::Usage,
+            format!("{} is no language model\nhint: use {}, for example", spec.name, SMOLLM2_135M_INSTRUCT.name),
+        )),
+    })
 }
 
 /// Creates the progress bar of a download of this many bytes.

@@ -14,6 +14,8 @@ pub(crate) struct Heads {
     pub(crate) kv: usize,
     /// Values per head.
     pub(crate) size: usize,
+    /// Number of tokens that a token attends to, with itself; `None` for all tokens before it.
+    pub(crate) window: Option<usize>,
 }
 
 impl Heads {
@@ -36,6 +38,10 @@ impl Heads {
         let read = cache.tokens();
         let (keys, values) = cache.append(layer, key, value)?;
         let tokens = query.dim(1)?;
+        // The window of the first new token and those of the others.
+        let first = self.window.map_or(0, |window| (read + 1).saturating_sub(window));
+        let (keys, values) =
+            (keys.narrow(1, first, read + tokens - first)?, values.narrow(1, first, read + tokens - first)?);
         if tokens == 1
             && let Some(mixed) = self.single(query, &keys, &values)?
         {
@@ -46,11 +52,25 @@ impl Heads {
         let query = (query.reshape((self.kv, rows, self.size))? * (1.0 / (self.size as f64).sqrt()))?;
         let mut scores = query.matmul(&keys.transpose(1, 2)?)?.reshape((self.query, tokens, total))?;
         if tokens > 1 {
-            scores = scores.broadcast_add(&mask(tokens, read, query.device())?)?;
+            scores = scores.broadcast_add(&self.mask(tokens, read - first, query.device())?)?;
         }
         let shares = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
         let mixed = shares.matmul(&values)?.reshape((self.query, tokens, self.size))?;
         Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
+    }
+
+    /// Returns the causal mask: a row per new token, a column per token up to the last one. `read` tokens precede the new
+    /// ones.
+    fn mask(&self, tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
+        let is_hidden = |row: usize, column: usize| {
+            column > read + row || self.window.is_some_and(|window| column + window <= read + row)
+        };
+        let cell = |row: usize, column: usize| if is_hidden(row, column) { f32::NEG_INFINITY } else { 0.0 };
+        let mask: Vec<f32> = (0..tokens)
+            .flat_map(|row| (0..read + tokens).map(move |column| (row, column)))
+            .map(|(row, column)| cell(row, column))
+            .collect();
+        Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
     }
 
     /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other devices.
@@ -99,12 +119,4 @@ fn mix(query: &[f32], keys: &[f32], values: &[f32], mixed: &mut [f32]) {
             *mixed += share * value;
         }
     }
-}
-
-/// Returns the causal mask: a row per new token, a column per token up to the last one.
-fn mask(tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
-    let hidden =
-        |row: usize| (0..read + tokens).map(move |column| if column > read + row { f32::NEG_INFINITY } else { 0.0 });
-    let mask: Vec<f32> = (0..tokens).flat_map(hidden).collect();
-    Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
 }

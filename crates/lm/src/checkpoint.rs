@@ -17,7 +17,7 @@ use taonet_primitives::bytes_without_bom;
 use crate::linear::Bits;
 use crate::network::Network;
 use crate::template::TemplateSource;
-use crate::{Llama, ModelError};
+use crate::{Llama, LlamaKind, ModelError};
 use gguf::Gguf;
 use tensors::{Source, Tensors};
 
@@ -37,7 +37,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// A JSON file is malformed, or lacks a field.
-    #[error("{path} is malformed; hint: download it again, of a Llama or GPT-2 model")]
+    #[error("{path} is malformed; hint: download it again, of a Llama, Qwen or GPT-2 model")]
     Json {
         /// Path of the file.
         path: PathBuf,
@@ -46,8 +46,8 @@ pub enum LoadError {
     },
     /// The model's architecture or weight format is unsupported.
     #[error(
-        "{path}: {what} is not supported; hint: use a Llama model (text miners also run GPT-2), a GGUF file or \
-             safetensors without quantisation"
+        "{path}: {what} is not supported; hint: use a Llama, Qwen 2 or Qwen 3 model (text miners also run GPT-2) in a \
+             GGUF file or in safetensors without quantisation, or Gemma 3 in a GGUF file"
     )]
     Foreign {
         /// Path of the file.
@@ -147,24 +147,25 @@ pub(crate) struct Checkpoint<N> {
     pub(crate) ends: Vec<u32>,
 }
 
-/// Loads a Llama model from a directory to the CPU.
+/// Loads a model of the Llama family from a directory to the CPU.
 pub(crate) fn load_llama(directory: &Path) -> Result<Checkpoint<Llama>, LoadError> {
     let path = directory.join("config.json");
-    let kind: KindFile = json(&path)?;
-    if kind.model_type != "llama" {
-        return Err(LoadError::Foreign { path, what: format!("model_type {:?}", kind.model_type) });
-    }
-    llama_of(directory, &path, Device::Cpu, None)
+    let model_type = json::<KindFile>(&path)?.model_type;
+    let Some(kind) = kind_of_directory(&model_type) else {
+        return Err(LoadError::Foreign { path, what: format!("model_type {model_type:?}") });
+    };
+    llama_of(kind, directory, &path, Device::Cpu, None)
 }
 
 /// Loads a model of any supported architecture from a directory.
 pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Network>, LoadError> {
     let path = directory.join("config.json");
-    match json::<KindFile>(&path)?.model_type.as_str() {
-        "llama" => {
-            let Checkpoint { network, begin, ends } = llama_of(directory, &path, device, bits)?;
-            Ok(Checkpoint { network: Network::Llama(network), begin, ends })
-        }
+    let model_type = json::<KindFile>(&path)?.model_type;
+    if let Some(kind) = kind_of_directory(&model_type) {
+        let Checkpoint { network, begin, ends } = llama_of(kind, directory, &path, device, bits)?;
+        return Ok(Checkpoint { network: Network::Llama(network), begin, ends });
+    }
+    match model_type.as_str() {
         "gpt2" => {
             let file: gpt2::ConfigFile = json(&path)?;
             let config = gpt2::config(&file, &path)?;
@@ -177,12 +178,26 @@ pub(crate) fn load(directory: &Path, device: Device, bits: Option<Bits>) -> Resu
     }
 }
 
-fn llama_of(directory: &Path, path: &Path, device: Device, bits: Option<Bits>) -> Result<Checkpoint<Llama>, LoadError> {
+/// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files only, since its norms and
+/// configuration have another form in directories.
+fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
+    LlamaKind::named(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
+}
+
+fn llama_of(
+    kind: LlamaKind,
+    directory: &Path,
+    path: &Path,
+    device: Device,
+    bits: Option<Bits>,
+) -> Result<Checkpoint<Llama>, LoadError> {
     let file: llama::ConfigFile = json(path)?;
-    let config = llama::config(&file, path)?;
+    let config = llama::config(kind, &file, path)?;
     config.check()?;
     let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
-    Ok(Checkpoint { network, begin: file.bos_token_id, ends: ends(directory, file.eos_token_id)? })
+    // The configurations of Qwen have a token that their tokenizers do not add.
+    let begin = file.bos_token_id.filter(|_| kind == LlamaKind::Llama);
+    Ok(Checkpoint { network, begin, ends: ends(directory, file.eos_token_id)? })
 }
 
 /// A model from a GGUF file.
@@ -219,19 +234,19 @@ pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> 
     }
     let (tokenizer, template) = (file.tokenizer()?, file.template()?);
     let kind = file.text("general.architecture").unwrap_or_default().to_owned();
-    let network = match kind.as_str() {
-        "llama" => {
-            let config = llama::gguf_config(&file)?;
+    let network = match (kind.as_str(), LlamaKind::named(&kind)) {
+        (name, Some(kind)) => {
+            let config = llama::gguf_config(kind, name, &file)?;
             let mut tensors = Tensors { source: Source::Gguf(file), device, conversion };
             Network::Llama(llama::load_gguf(config, &mut tensors)?)
         }
-        "gpt2" => {
+        ("gpt2", None) => {
             let config = gpt2::gguf_config(&file)?;
             let mut tensors = Tensors { source: Source::Gguf(file), device, conversion };
             Network::Gpt2(gpt2::load_gguf(config, &mut tensors)?)
         }
-        kind => {
-            let what = format!("general.architecture {kind:?}");
+        (name, None) => {
+            let what = format!("general.architecture {name:?}");
             return Err(LoadError::Foreign { path: file.path().to_owned(), what });
         }
     };

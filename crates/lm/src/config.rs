@@ -53,9 +53,66 @@ impl RopeScaling {
     }
 }
 
-/// Dimensions of a Llama model.
+/// Architectures of the Llama family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LlamaKind {
+    /// Llama.
+    #[default]
+    Llama,
+    /// Qwen 2 and 2.5: queries, keys and values have a bias.
+    Qwen2,
+    /// Qwen 3: each head of queries and keys has an RMS norm before the rotation.
+    Qwen3,
+    /// Gemma 3: like Qwen 3, with norms of the outputs of attention and feed-forward layers, scaled embeddings, GELU, and
+    /// [local layers](LocalLayers).
+    Gemma3,
+}
+
+impl LlamaKind {
+    /// Returns the architecture with this name in GGUF files.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "llama" => Some(Self::Llama),
+            "qwen2" => Some(Self::Qwen2),
+            "qwen3" => Some(Self::Qwen3),
+            "gemma3" => Some(Self::Gemma3),
+            _ => None,
+        }
+    }
+
+    /// Returns the name for readers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Llama => "Llama",
+            Self::Qwen2 => "Qwen 2",
+            Self::Qwen3 => "Qwen 3",
+            Self::Gemma3 => "Gemma 3",
+        }
+    }
+
+    /// Whether each head of queries and keys has a norm.
+    pub(crate) const fn has_head_norms(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Gemma3)
+    }
+}
+
+/// Local layers, whose tokens attend to a window of the latest tokens only.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LocalLayers {
+    /// Number of tokens that a token attends to, with itself.
+    pub window: usize,
+    /// Base of the rotary embeddings of local layers.
+    pub rope_theta: f64,
+    /// Every `period`-th layer is global, all others are local.
+    pub period: usize,
+}
+
+/// Dimensions of a model of the Llama family.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LlamaConfig {
+    /// Architecture.
+    pub kind: LlamaKind,
     /// Number of tokens in the vocabulary.
     pub vocabulary: usize,
     /// Width of the residual stream.
@@ -68,6 +125,10 @@ pub struct LlamaConfig {
     pub heads: usize,
     /// Number of key-value heads; each is shared by `heads / kv_heads` attention heads.
     pub kv_heads: usize,
+    /// Width of a head: `hidden / heads`, except for Qwen 3 and Gemma 3.
+    pub head_size: usize,
+    /// Local layers, if there are any.
+    pub local: Option<LocalLayers>,
     /// Maximum context length, in tokens.
     pub context: usize,
     /// Base of the rotary embeddings.
@@ -82,8 +143,25 @@ pub struct LlamaConfig {
 const MAX_CONTEXT: usize = 1 << 24;
 
 impl LlamaConfig {
-    pub(crate) const fn head_size(&self) -> usize {
-        self.hidden / self.heads
+    /// Returns the width of the queries of all heads.
+    pub(crate) const fn query_width(&self) -> usize {
+        self.heads * self.head_size
+    }
+
+    /// Returns the width of the keys, and of the values, of all heads.
+    pub(crate) const fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_size
+    }
+
+    /// Returns the local layers' parameters if this layer is one of them.
+    pub(crate) fn local_layer(&self, layer: usize) -> Option<LocalLayers> {
+        self.local.filter(|local| !(layer + 1).is_multiple_of(local.period))
+    }
+
+    /// Returns the size of heads that share the width of the residual stream; 0, which [`check`](Self::check) rejects,
+    /// if they cannot.
+    pub(crate) fn shared_head_size(hidden: usize, heads: usize) -> usize {
+        if heads > 0 && hidden.is_multiple_of(heads) { hidden / heads } else { 0 }
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
@@ -92,8 +170,11 @@ impl LlamaConfig {
         if counts.contains(&0) {
             return Err(ModelError::Config("every dimension must be above 0"));
         }
-        if !self.hidden.is_multiple_of(self.heads) || !self.head_size().is_multiple_of(2) {
-            return Err(ModelError::Config("hidden must be an even multiple of heads"));
+        if self.head_size == 0 || !self.head_size.is_multiple_of(2) {
+            return Err(ModelError::Config("hidden must be an even multiple of heads, or the head size be even"));
+        }
+        if self.heads.checked_mul(self.head_size).is_none() {
+            return Err(ModelError::Config("heads of this size are too large"));
         }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(ModelError::Config("heads must be a multiple of kv_heads"));
@@ -103,8 +184,12 @@ impl LlamaConfig {
                 "the context length (max_position_embeddings, or llama.context_length) must be at most 16777216 tokens",
             ));
         }
-        if !(self.rope_theta > 0.0 && self.rope_theta.is_finite()) {
+        let thetas = [Some(self.rope_theta), self.local.map(|local| local.rope_theta)];
+        if !thetas.into_iter().flatten().all(|theta| theta > 0.0 && theta.is_finite()) {
             return Err(ModelError::Config("rope_theta must be above 0"));
+        }
+        if self.local.is_some_and(|local| local.window == 0 || local.period == 0) {
+            return Err(ModelError::Config("the window of local layers must be above 0"));
         }
         Ok(())
     }

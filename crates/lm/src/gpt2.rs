@@ -86,7 +86,8 @@ impl Gpt2 {
         let positions = self.positions.narrow(0, cache.tokens(), tokens.len())?;
         let mut hidden = (self.embeddings.select(&ids)? + positions)?;
         let width = self.config.hidden;
-        let heads = Heads { query: self.config.heads, kv: self.config.heads, size: width / self.config.heads };
+        let heads =
+            Heads { query: self.config.heads, kv: self.config.heads, size: width / self.config.heads, window: None };
         for (index, layer) in self.layers.iter().enumerate() {
             let projected = layer.projection.forward(&self.normed(&hidden, &layer.attention_norm)?)?;
             let part = |number: usize| heads.split(&projected.narrow(1, number * width, width)?.contiguous()?);

@@ -1,9 +1,10 @@
 //! Language models on candle.
 //!
-//! - [`Llama`]: the Llama architecture with a key-value cache. Its weights are loaded from a directory or, without any
-//!   download, generated from a seed;
-//! - [`CausalModel`]: GPT-2 or Llama from a directory or a GGUF file, with weights of 32, 8 or 4 bits, on the CPU or a
-//!   GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its computation;
+//! - [`Llama`]: the architectures Llama, Qwen 2 (also 2.5), Qwen 3 and Gemma 3 ([`LlamaKind`]) with a key-value cache.
+//!   Its weights are loaded from a directory (except Gemma's), a GGUF file or, without any download, generated from a seed;
+//! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with weights of 32, 8 or 4
+//!   bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its
+//!   computation;
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It builds prompts and
 //!   [generates](LanguageModel::generate) answers with log-probabilities; [`LanguageModel::judge`] computes the
@@ -38,8 +39,8 @@
 //! truncated; an answer ends when it has filled the context. The crate does not train or download models. The server has
 //! no authentication: it is meant for loopback addresses.
 //!
-//! Uses `taonet-primitives` only. Used by `taonet-babelbit-text-miner`, `taonet-nineteen-checker`,
-//! `taonet-prompting-neurons`, `tao nineteen` and `tao prompting`.
+//! Uses `taonet-primitives` only. Used by `taonet-babelbit-miner`, `taonet-babelbit-text-miner`,
+//! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `tao nineteen` and `tao prompting`.
 
 mod attention;
 mod cache;
@@ -62,7 +63,7 @@ mod vocabulary;
 pub use cache::KvCache;
 pub use causal::{CausalModel, Compute, LoadOptions};
 pub use checkpoint::LoadError;
-pub use config::{LlamaConfig, ModelError, RopeScaling};
+pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
 pub use generate::{Finish, Generation, Sampling, Step};
 pub use linear::Bits;

@@ -1,4 +1,4 @@
-//! The Llama architecture: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
+//! The Llama family: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use candle_nn::rotary_emb::rope;
 use crate::attention::Heads;
 use crate::linear::{Linear, Weight};
 use crate::noise::Noise;
-use crate::{KvCache, LlamaConfig, ModelError};
+use crate::{KvCache, LlamaConfig, LlamaKind, ModelError};
 
 #[derive(Debug)]
 pub(crate) struct Layer {
@@ -17,11 +17,29 @@ pub(crate) struct Layer {
     pub(crate) query: Linear,
     pub(crate) key: Linear,
     pub(crate) value: Linear,
+    /// Norms of each head's queries and keys.
+    pub(crate) head_norms: Option<HeadNorms>,
     pub(crate) output: Linear,
+    /// Norms of the outputs of the attention and of the feed-forward layer.
+    pub(crate) output_norms: Option<OutputNorms>,
     pub(crate) feed_forward_norm: Tensor,
     pub(crate) gate: Linear,
     pub(crate) up: Linear,
     pub(crate) down: Linear,
+}
+
+/// Weights of the norms of each head's queries and keys: one value per value of a head, for all heads.
+#[derive(Debug)]
+pub(crate) struct HeadNorms {
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
+}
+
+/// Weights of the norms of the outputs of a layer's two parts.
+#[derive(Debug)]
+pub(crate) struct OutputNorms {
+    pub(crate) attention: Tensor,
+    pub(crate) feed_forward: Tensor,
 }
 
 /// The tensors of a model.
@@ -41,7 +59,7 @@ pub(crate) struct Projected {
     pub(crate) value: Tensor,
 }
 
-/// A Llama model. Activations are 32-bit floats.
+/// A model of the Llama family. Activations are 32-bit floats.
 #[derive(Debug)]
 pub struct Llama {
     config: LlamaConfig,
@@ -50,6 +68,8 @@ pub struct Llama {
     norm: Tensor,
     head: Linear,
     frequencies: Vec<f32>,
+    /// Frequencies of the rotary embeddings of local layers; empty without such layers.
+    local_frequencies: Vec<f32>,
 }
 
 /// Standard deviation of the logits of a model with random weights: high enough that few tokens have most of the
@@ -63,8 +83,8 @@ impl Llama {
     /// [`ModelError::Config`] when the dimensions are inconsistent.
     pub fn random(config: LlamaConfig, seed: u64) -> Result<Self, ModelError> {
         config.check()?;
-        let LlamaConfig { vocabulary, hidden, intermediate, .. } = config;
-        let kv = config.kv_heads * config.head_size();
+        let LlamaConfig { kind, vocabulary, hidden, intermediate, head_size, .. } = config;
+        let (width, kv) = (config.query_width(), config.kv_width());
         let random = |name: &str, rows: usize, columns: usize, spread: f64| -> Result<Tensor, ModelError> {
             let mut noise = Noise::named(seed, name);
             let scale = spread / (columns as f64).sqrt();
@@ -74,12 +94,33 @@ impl Llama {
         let ones = || Ok::<_, ModelError>(Tensor::ones(hidden, DType::F32, &Device::Cpu)?);
         let layer = |index: usize| -> Result<Layer, ModelError> {
             let random = |name: &str, rows, columns| random(&format!("layers.{index}.{name}"), rows, columns, 1.0);
+            // Numbers with the standard deviation 1 / sqrt(length).
+            let vector = |name: &str, length| Ok::<_, ModelError>(random(name, 1, length)?.squeeze(0)?);
+            let projection = |name: &str, rows| -> Result<Linear, ModelError> {
+                let weight = Weight::Dense(random(name, rows, hidden)?);
+                let bias = (kind == LlamaKind::Qwen2).then(|| vector(&format!("{name}.bias"), rows)).transpose()?;
+                Ok(Linear { weight, bias })
+            };
+            let norm = |name: &str, length| Ok::<_, ModelError>((vector(name, length)? + 1.0)?);
+            let head_norms = if kind.has_head_norms() {
+                Some(HeadNorms { query: norm("query_norm", head_size)?, key: norm("key_norm", head_size)? })
+            } else {
+                None
+            };
+            let output_norms = if kind == LlamaKind::Gemma3 {
+                let attention = norm("attention_output_norm", hidden)?;
+                Some(OutputNorms { attention, feed_forward: norm("feed_forward_output_norm", hidden)? })
+            } else {
+                None
+            };
             Ok(Layer {
                 attention_norm: ones()?,
-                query: random("query", hidden, hidden)?.into(),
-                key: random("key", kv, hidden)?.into(),
-                value: random("value", kv, hidden)?.into(),
-                output: random("output", hidden, hidden)?.into(),
+                query: projection("query", width)?,
+                key: projection("key", kv)?,
+                value: projection("value", kv)?,
+                head_norms,
+                output: random("output", hidden, width)?.into(),
+                output_norms,
                 feed_forward_norm: ones()?,
                 gate: random("gate", intermediate, hidden)?.into(),
                 up: random("up", intermediate, hidden)?.into(),
@@ -100,7 +141,15 @@ impl Llama {
     pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
         config.check()?;
         let Weights { embeddings, layers, norm, head, frequencies } = weights;
-        Ok(Self { config, embeddings, layers, norm, head, frequencies })
+        let local =
+            config.local.map(|local| LlamaConfig { rope_theta: local.rope_theta, rope_scaling: None, ..config });
+        let local_frequencies = local.map_or_else(Vec::new, |config| self::frequencies(&config, &[]));
+        Ok(Self { config, embeddings, layers, norm, head, frequencies, local_frequencies })
+    }
+
+    /// Returns the name of the architecture.
+    pub const fn architecture(&self) -> &'static str {
+        self.config.kind.as_str()
     }
 
     /// Returns the model's dimensions.
@@ -145,22 +194,32 @@ impl Llama {
     }
 
     /// Computes the cosines and sines of the rotary embeddings at some positions: for each position, a row of half the
-    /// head size. Nothing is computed in advance for the whole context, whose length is only a number in a file.
-    pub(crate) fn rotations(&self, positions: Range<usize>) -> (Vec<f32>, Vec<f32>) {
-        let angles = positions.flat_map(|position| self.frequencies.iter().map(move |step| position as f32 * step));
+    /// head size; without rows for local layers that the model lacks. Nothing is computed in advance for the whole
+    /// context, whose length is only a number in a file.
+    pub(crate) fn rotations(&self, positions: Range<usize>, are_local: bool) -> (Vec<f32>, Vec<f32>) {
+        let frequencies = if are_local { &self.local_frequencies } else { &self.frequencies };
+        let angles = positions.flat_map(|position| frequencies.iter().map(move |step| position as f32 * step));
         angles.map(|angle| (angle.cos(), angle.sin())).unzip()
     }
 
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
-        let (cos, sin) = self.rotations(cache.tokens()..cache.tokens() + tokens.len());
-        let shape = (tokens.len(), self.config.head_size() / 2);
-        let table = |values| Tensor::from_vec(values, shape, self.norm.device());
-        let (cos, sin) = (table(cos)?, table(sin)?);
-        let heads = Heads { query: self.config.heads, kv: self.config.kv_heads, size: self.config.head_size() };
+        let positions = cache.tokens()..cache.tokens() + tokens.len();
+        let tables = |are_local| -> Result<(Tensor, Tensor), ModelError> {
+            let (cos, sin) = self.rotations(positions.clone(), are_local);
+            let shape = (tokens.len(), self.config.head_size / 2);
+            let table = |values| Tensor::from_vec(values, shape, self.norm.device());
+            Ok((table(cos)?, table(sin)?))
+        };
+        let global_tables = tables(false)?;
+        let local_tables = self.config.local.map(|_| tables(true)).transpose()?;
+        let (query, kv, size) = (self.config.heads, self.config.kv_heads, self.config.head_size);
         let hidden = self.run(tokens, |layer, projected| {
+            let local = self.config.local_layer(layer);
+            let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
+            let (cos, sin) = local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
             // (1, heads, tokens, size) for the rotation
-            let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, &cos, &sin)?.squeeze(0)?);
+            let rotated = |rows| Ok::<_, ModelError>(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?);
             let (query, key) = (rotated(&projected.query)?, rotated(&projected.key)?);
             heads.attend(layer, &query, &key, &heads.split(&projected.value)?, cache)
         })?;
@@ -178,30 +237,61 @@ impl Llama {
     ) -> Result<Tensor, ModelError> {
         let ids = Tensor::new(tokens, self.norm.device())?;
         let mut hidden = self.embeddings.select(&ids)?;
+        if self.config.kind == LlamaKind::Gemma3 {
+            hidden = (hidden * (self.config.hidden as f64).sqrt())?;
+        }
         for (index, layer) in self.layers.iter().enumerate() {
             let normed = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
-            let projected = Projected {
+            let mut projected = Projected {
                 query: layer.query.forward(&normed)?,
                 key: layer.key.forward(&normed)?,
                 value: layer.value.forward(&normed)?,
             };
+            if let Some(HeadNorms { query, key }) = &layer.head_norms {
+                projected.query = self.with_normed_heads(&projected.query, query)?;
+                projected.key = self.with_normed_heads(&projected.key, key)?;
+            }
             let attended = attend(index, projected)?;
-            hidden = (hidden + layer.output.forward(&attended)?)?;
-            hidden = (&hidden + self.feed_forward(layer, &hidden)?)?;
+            let attended = layer.output.forward(&attended)?;
+            hidden =
+                (hidden + self.output_normed(attended, layer.output_norms.as_ref().map(|norms| &norms.attention))?)?;
+            let fed = self.feed_forward(layer, &hidden)?;
+            hidden =
+                (hidden + self.output_normed(fed, layer.output_norms.as_ref().map(|norms| &norms.feed_forward))?)?;
         }
         Ok(hidden)
     }
 
+    /// Applies an RMS norm to each head of each row.
+    fn with_normed_heads(&self, rows: &Tensor, norm: &Tensor) -> Result<Tensor, ModelError> {
+        let (tokens, width) = rows.dims2()?;
+        let size = self.config.head_size;
+        let heads = rows.reshape((tokens * (width / size), size))?;
+        let normed = rms_norm(&heads.contiguous()?, norm, self.config.norm_eps as f32)?;
+        Ok(normed.reshape((tokens, width))?)
+    }
+
+    /// Applies the norm of an output, if there is one.
+    fn output_normed(&self, output: Tensor, norm: Option<&Tensor>) -> Result<Tensor, ModelError> {
+        match norm {
+            Some(norm) => Ok(rms_norm(&output.contiguous()?, norm, self.config.norm_eps as f32)?),
+            None => Ok(output),
+        }
+    }
+
     fn feed_forward(&self, layer: &Layer, hidden: &Tensor) -> Result<Tensor, ModelError> {
         let normed = rms_norm(hidden, &layer.feed_forward_norm, self.config.norm_eps as f32)?;
-        let gated = (silu(&layer.gate.forward(&normed)?)? * layer.up.forward(&normed)?)?;
+        let gate = layer.gate.forward(&normed)?;
+        // candle's `gelu` is the approximation with tanh, with which Gemma was trained.
+        let gate = if self.config.kind == LlamaKind::Gemma3 { gate.gelu()? } else { silu(&gate)? };
+        let gated = (gate * layer.up.forward(&normed)?)?;
         layer.down.forward(&gated)
     }
 }
 
 /// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF files; empty for none.
 pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
-    let size = config.head_size();
+    let size = config.head_size;
     let frequency = |pair: usize| {
         let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
         let divisor = divisors.get(pair).copied().unwrap_or(1.0);

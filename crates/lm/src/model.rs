@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{self, Checkpoint, Conversion, GgufCheckpoint};
 use crate::generate::{likeliest, log_softmax};
 use crate::network::Network;
-use crate::template::ChatTemplate;
-use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
+use crate::template::{ChatTemplate, Turn};
+use crate::{Generation, KvCache, Llama, LlamaConfig, LlamaKind, LoadError, ModelError, Sampling, Vocabulary};
 
 /// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,12 +60,15 @@ impl LanguageModel {
     pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
+            kind: LlamaKind::Llama,
             vocabulary: vocabulary.len(),
             hidden,
             intermediate: hidden * 8 / 3,
             layers,
             heads: 6,
             kv_heads: 2,
+            head_size: LlamaConfig::shared_head_size(hidden, 6),
+            local: None,
             context: 4_096,
             rope_theta: 10_000.0,
             rope_scaling: None,
@@ -74,7 +77,7 @@ impl LanguageModel {
         Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
     }
 
-    /// Loads a Llama model from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
+    /// Loads a model of the Llama family from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
     /// `model.safetensors` (or parts with an index), `tokenizer.json`, and for chats a template in
     /// `tokenizer_config.json` or `chat_template.jinja`.
     ///
@@ -130,12 +133,29 @@ impl LanguageModel {
     /// # Errors
     /// [`ModelError::Template`] when the model's chat template rejects the conversation, or a loaded model has none.
     pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Result<Vec<u32>, ModelError> {
+        self.prompt(messages, if continues { Turn::Continued } else { Turn::Answer })
+    }
+
+    /// Encodes a conversation as a prompt for the assistant's turn, like [`chat_prompt`](Self::chat_prompt). A reasoning
+    /// model, such as Qwen 3, answers without thinking first, if its chat template supports that.
+    ///
+    /// # Errors
+    /// See [`chat_prompt`](Self::chat_prompt).
+    pub fn direct_prompt(&self, messages: &[Message]) -> Result<Vec<u32>, ModelError> {
+        self.prompt(messages, Turn::Direct)
+    }
+
+    fn prompt(&self, messages: &[Message], turn: Turn) -> Result<Vec<u32>, ModelError> {
         if let Some(template) = &self.template {
-            return self.vocabulary.encode_steering(&template.render(messages, continues)?);
+            return self.vocabulary.encode_steering(&template.render(messages, turn)?);
         }
+        let continues = turn == Turn::Continued;
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
-        let begin =
-            begin.ok_or_else(|| ModelError::Template("the model has none; hint: use completions".to_owned()))?;
+        let begin = begin.ok_or_else(|| {
+            ModelError::Template(
+                "the model has none; hint: use completions, or a model that was trained to chat".to_owned(),
+            )
+        })?;
         let mut prompt = vec![begin];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::{KvCache, Llama, ModelError};
 pub(crate) enum Network {
     /// GPT-2.
     Gpt2(Gpt2),
-    /// Llama.
+    /// Llama or a similar architecture.
     Llama(Llama),
 }
 
@@ -16,7 +16,7 @@ impl Network {
     pub(crate) const fn architecture(&self) -> &'static str {
         match self {
             Self::Gpt2(_) => "GPT-2",
-            Self::Llama(_) => "Llama",
+            Self::Llama(model) => model.architecture(),
         }
     }
 

@@ -23,10 +23,32 @@ pub(crate) struct PagedCache {
     free: Vec<usize>,
     most_blocks: usize,
     config: LlamaConfig,
-    /// Cosines and sines of the rotary embeddings: for each position up to the greatest one used, as many values as half
-    /// the head size.
+    /// Rotary embeddings of global layers, and those of local layers.
+    rotations: [Rotations; 2],
+}
+
+/// Cosines and sines of rotary embeddings: for each position up to the greatest one used, as many values as half the head
+/// size.
+struct Rotations {
     cos: Vec<f32>,
     sin: Vec<f32>,
+}
+
+impl Rotations {
+    const EMPTY: Self = Self { cos: Vec::new(), sin: Vec::new() };
+
+    /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from each half of the
+    /// head.
+    fn rotate(&self, heads: &mut [f32], half: usize, position: usize) {
+        let range = position * half..(position + 1) * half;
+        let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else { return };
+        for head in heads.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for ((one, other), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+                (*one, *other) = (*one * cos - *other * sin, *other * cos + *one * sin);
+            }
+        }
+    }
 }
 
 /// The blocks of one sequence.
@@ -49,8 +71,7 @@ impl PagedCache {
             free: Vec::new(),
             most_blocks: most_tokens.div_ceil(BLOCK),
             config: *model.config(),
-            cos: Vec::new(),
-            sin: Vec::new(),
+            rotations: [Rotations::EMPTY; 2],
         }
     }
 
@@ -60,7 +81,7 @@ impl PagedCache {
         if needed > self.free.len() + (self.most_blocks - self.blocks.len()) {
             return None;
         }
-        let width = self.config.layers * BLOCK * self.kv_width();
+        let width = self.config.layers * BLOCK * self.config.kv_width();
         let pages = (0..needed).map(|_| {
             self.free.pop().unwrap_or_else(|| {
                 self.blocks.push(Block { keys: vec![0.0; width], values: vec![0.0; width] });
@@ -75,26 +96,25 @@ impl PagedCache {
         self.free.extend(pages.0);
     }
 
-    /// Extends the table of rotations to the greatest position of these rows.
+    /// Extends the tables of rotations to the greatest position of these rows.
     fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
-        let known = self.cos.len() / (self.config.head_size() / 2);
+        let [global, _] = &self.rotations;
+        let known = global.cos.len() / (self.config.head_size / 2);
         let needed = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
         if needed > known {
-            let (cos, sin) = model.rotations(known..needed);
-            self.cos.extend(cos);
-            self.sin.extend(sin);
+            for (table, are_local) in self.rotations.iter_mut().zip([false, true]) {
+                let (cos, sin) = model.rotations(known..needed, are_local);
+                table.cos.extend(cos);
+                table.sin.extend(sin);
+            }
         }
-    }
-
-    const fn kv_width(&self) -> usize {
-        self.config.kv_heads * self.config.head_size()
     }
 
     /// Returns the block of a token's keys and values, and their range within the block.
     fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
         let block = *pages.0.get(position / BLOCK)?;
-        let start = (layer * BLOCK + position % BLOCK) * self.kv_width();
-        Some((block, start..start + self.kv_width()))
+        let start = (layer * BLOCK + position % BLOCK) * self.config.kv_width();
+        Some((block, start..start + self.config.kv_width()))
     }
 
     /// Stores the rows' keys and values of one layer, and computes each row's attention up to its own position.
@@ -107,10 +127,12 @@ impl PagedCache {
     ) -> Result<Tensor, ModelError> {
         let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
         let (mut query, mut key, value) = (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
-        let (width, kv) = (self.config.hidden, self.kv_width());
+        let (width, kv) = (self.config.query_width(), self.config.kv_width());
+        let ([global, local], half) = (&self.rotations, self.config.head_size / 2);
+        let rotations = if self.config.local_layer(layer).is_some() { local } else { global };
         for (row, (query, key)) in rows.iter().zip(query.chunks_exact_mut(width).zip(key.chunks_exact_mut(kv))) {
-            self.rotate(query, row.position);
-            self.rotate(key, row.position);
+            rotations.rotate(query, half, row.position);
+            rotations.rotate(key, half, row.position);
         }
         for (row, (key, value)) in rows.iter().zip(key.chunks_exact(kv).zip(value.chunks_exact(kv))) {
             let pages = pages.get(row.sequence).ok_or(ModelError::Tokens)?;
@@ -130,33 +152,21 @@ impl PagedCache {
         Ok(Tensor::from_vec(mixed, (rows.len(), width), &Device::Cpu)?)
     }
 
-    /// Applies the rotary embedding of a position to each head: rotates pairs of values, one from each half of the
-    /// head.
-    fn rotate(&self, heads: &mut [f32], position: usize) {
-        let half = self.config.head_size() / 2;
-        let range = position * half..(position + 1) * half;
-        let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else { return };
-        for head in heads.chunks_exact_mut(2 * half) {
-            let (first, second) = head.split_at_mut(half);
-            for ((one, other), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
-                (*one, *other) = (*one * cos - *other * sin, *other * cos + *one * sin);
-            }
-        }
-    }
-
     /// Computes the attention of one token over its sequence up to itself.
     fn mix(&self, layer: usize, position: usize, pages: &Pages, query: &[f32], mixed: &mut [f32]) -> Option<()> {
-        let size = self.config.head_size();
+        let size = self.config.head_size;
         let shared = self.config.heads / self.config.kv_heads;
-        let (tokens, scale) = (position + 1, 1.0 / (size as f32).sqrt());
+        let scale = 1.0 / (size as f32).sqrt();
+        let first = self.config.local_layer(layer).map_or(0, |local| (position + 1).saturating_sub(local.window));
+        let tokens = position + 1 - first;
         // A row of scores for each head.
         let mut scores = vec![0.0_f32; self.config.heads * tokens];
-        for past in 0..tokens {
+        for past in first..=position {
             let (block, range) = self.place(pages, layer, past)?;
             let keys = self.blocks.get(block)?.keys.get(range)?;
             for (head, query) in query.chunks_exact(size).enumerate() {
                 let start = head / shared * size;
-                *scores.get_mut(head * tokens + past)? = dot(query, keys.get(start..start + size)?) * scale;
+                *scores.get_mut(head * tokens + past - first)? = dot(query, keys.get(start..start + size)?) * scale;
             }
         }
         for scores in scores.chunks_exact_mut(tokens) {
@@ -170,11 +180,11 @@ impl PagedCache {
                 *score /= sum;
             }
         }
-        for past in 0..tokens {
+        for past in first..=position {
             let (block, range) = self.place(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
-                let (start, share) = (head / shared * size, *scores.get(head * tokens + past)?);
+                let (start, share) = (head / shared * size, *scores.get(head * tokens + past - first)?);
                 for (mixed, value) in mixed.iter_mut().zip(values.get(start..start + size)?) {
                     *mixed += share * value;
                 }
@@ -208,7 +218,7 @@ impl Llama {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{KvCache, LanguageModel};
+    use crate::{KvCache, LanguageModel, LlamaKind, LocalLayers};
 
     fn row(sequence: usize, token: u32, position: usize) -> Row {
         Row { sequence, token, position }
@@ -216,8 +226,19 @@ mod tests {
 
     #[test]
     fn sequences_in_one_step_are_those_of_a_cache_of_their_own() {
-        let model = LanguageModel::random("m", 3, 5).unwrap();
-        let llama = model.llama();
+        let config = *LanguageModel::random("m", 3, 5).unwrap().llama().config();
+        let local = Some(LocalLayers { window: 7, rope_theta: 100.0, period: 2 });
+        for (kind, head_size, local) in [
+            (LlamaKind::Llama, 16, None),
+            (LlamaKind::Qwen2, 16, None),
+            (LlamaKind::Qwen3, 24, None),
+            (LlamaKind::Gemma3, 24, local),
+        ] {
+            check_sequences(&Llama::random(LlamaConfig { kind, head_size, local, ..config }, 5).unwrap());
+        }
+    }
+
+    fn check_sequences(llama: &Llama) {
         let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
         let mut cache = PagedCache::new(llama, 256);
         // Released blocks are reused.

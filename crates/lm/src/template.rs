@@ -29,6 +29,17 @@ pub(crate) struct TemplateSource {
     pub(crate) end: String,
 }
 
+/// How the prompt of a conversation ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// With the start of the assistant's turn.
+    Answer,
+    /// Like [`Answer`](Self::Answer); a reasoning model answers without thinking first.
+    Direct,
+    /// Within the last message, which the model continues.
+    Continued,
+}
+
 /// Fields of `tokenizer_config.json` used for chats.
 #[derive(Debug, Deserialize)]
 struct TokenizerConfig {
@@ -108,19 +119,23 @@ impl ChatTemplate {
         Ok(Self { environment, begin, end })
     }
 
-    /// Renders a conversation. With `continues`, the last message remains open, so that the model continues it.
-    pub(crate) fn render(&self, messages: &[Message], continues: bool) -> Result<String, ModelError> {
+    /// Renders a conversation.
+    pub(crate) fn render(&self, messages: &[Message], turn: Turn) -> Result<String, ModelError> {
+        let continues = turn == Turn::Continued;
         let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned());
         let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
         let rows: Vec<Value> = messages
             .iter()
             .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
             .collect();
+        // Templates of reasoning models let the model think first, unless this variable is defined and false.
+        let enable_thinking = if turn == Turn::Direct { Value::from(false) } else { Value::UNDEFINED };
         let rendered = template.render(context! {
             messages => rows,
             bos_token => self.begin.as_str(),
             eos_token => self.end.as_str(),
             add_generation_prompt => !continues,
+            enable_thinking => enable_thinking,
         });
         let mut text = rendered.map_err(|error| failed(&error))?;
         if continues && let Some(last) = messages.last() {
@@ -134,32 +149,4 @@ impl ChatTemplate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOURCE: &str = "{{ bos_token }}{% for message in messages %}
-{% if message['role'] == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}
-<{{ message.role }}>{{ message['content'].strip() }}{{ eos_token }}
-{% endfor %}
-{% if add_generation_prompt %}<assistant>{% endif %}";
-
-    fn message(role: &str, content: &str) -> Message {
-        Message { role: role.to_owned(), content: content.to_owned() }
-    }
-
-    fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
-        TemplateSource { source: source.to_owned(), begin: begin.to_owned(), end: end.to_owned() }
-    }
-
-    #[test]
-    fn conversations_are_written_as_the_template_says() {
-        let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
-        let asked = [message("system", "Be brief. "), message("user", "hello")];
-        assert_eq!(template.render(&asked, false).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");
-        let begun = [message("user", "hello"), message("assistant", "he")];
-        assert_eq!(template.render(&begun, true).unwrap(), "[<user>hello]\n<assistant>he");
-        let error = template.render(&[message("tool", "1")], false).unwrap_err();
-        assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
-        assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use taonet_doctor::{
     disks, host, model, secret_file, version,
 };
 use taonet_primitives::{Hotkey, NetUid};
-use taonet_speech::models::ModelStore;
+use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
 use taonet_update::ReleaseSource;
 use taonet_wallet::StoredKey;
 use tokio::task::spawn_blocking;
@@ -264,22 +264,35 @@ fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
     }
 }
 
-/// Checks the models of the runner: its recogniser and its sentence embedder.
+/// Checks the models of the runner, and of a miner that shortens phrases.
 async fn check_models(subnet: &Subnet, roles: &[Role]) -> Vec<Finding> {
     let skipped = |reason: &str| vec![Finding::skipped(Check::Models, "", reason)];
     if let Some(reason) = skip_reason(subnet, roles) {
         return skipped(reason);
     }
-    let Some(config) = subnet.babelbit.clone().filter(|_| roles.contains(&Role::Runner)) else {
-        return skipped("only the runner needs models; a miner reports at its start which it lacks");
+    let is_runner = roles.contains(&Role::Runner);
+    let shortens = |config: &Config| roles.contains(&Role::Miner) && config.phrase_model.is_some();
+    let Some(config) = subnet.babelbit.clone().filter(|config| is_runner || shortens(config)) else {
+        return skipped(
+            "only the runner, and a miner with BB_MINER_LM, need models; a miner reports at its start which it lacks",
+        );
     };
+    let shortens = shortens(&config);
     // 580 MB are hashed.
-    match spawn_blocking(move || verify_models(&config)).await {
+    let verified = spawn_blocking(move || {
+        let mut findings = if is_runner { verify_models(&config) } else { Vec::new() };
+        if shortens {
+            findings.extend(verify_phrase_models(&config));
+        }
+        findings
+    });
+    match verified.await {
         Ok(findings) => findings,
         Err(error) => skipped(&error.to_string()),
     }
 }
 
+/// Checks the models of the runner: its recogniser and its sentence embedder.
 fn verify_models(config: &Config) -> Vec<Finding> {
     let store = ModelStore::new(config.models_dir.clone());
     let recognizer = match engines::network_name(config) {
@@ -293,6 +306,25 @@ fn verify_models(config: &Config) -> Vec<Finding> {
         }
     };
     vec![recognizer, model("embedder", &config.embedder, &store, IfMissing::Downloads)]
+}
+
+/// Checks the models of a miner that shortens phrases: the language model, and the embedder that compares meanings.
+fn verify_phrase_models(config: &Config) -> Vec<Finding> {
+    let Some(name) = config.phrase_model.as_deref() else { return Vec::new() };
+    let store = ModelStore::new(config.models_dir.clone());
+    let subject = format!("language model of the miner: {name}");
+    let language_model = if Path::new(name).exists() {
+        Finding::skipped(Check::Models, subject, "a model of your own, which has no published sums")
+    } else if name.starts_with("hub:") {
+        Finding::skipped(Check::Models, subject, "verified when it is downloaded")
+    } else {
+        match engines::language_model_file(Path::new(name), &store) {
+            Some(Ok(file)) => Finding::ok(Check::Models, subject, format!("verified: {}", file.display())),
+            Some(Err(error)) => Finding::error(Check::Models, subject, error.as_ref(), "set another BB_MINER_LM"),
+            None => Finding::fault(Check::Models, subject, "does not exist", "set another BB_MINER_LM"),
+        }
+    };
+    vec![language_model, model("embedder of the miner", ALL_MINILM_L6_V2.name, &store, IfMissing::Downloads)]
 }
 
 /// Checks the ports of the daemons.

@@ -26,7 +26,14 @@ const SECTIONS: [Section; 16] = [
     },
     Section {
         title: "Task and inference servers of a miner",
-        prefixes: &["BB_MINER_TASK", "BB_MINER_BACKEND_", "BB_MINER_STT_", "BB_MINER_LLM_", "BB_MINER_TTS_"],
+        prefixes: &[
+            "BB_MINER_TASK",
+            "BB_MINER_LM",
+            "BB_MINER_BACKEND_",
+            "BB_MINER_STT_",
+            "BB_MINER_LLM_",
+            "BB_MINER_TTS_",
+        ],
     },
     Section {
         title: "Address of a miner, text miner and its language model",

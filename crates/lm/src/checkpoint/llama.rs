@@ -1,15 +1,25 @@
-//! Llama from Hugging Face's files and from GGUF.
+//! The Llama family from Hugging Face's files and from GGUF.
 
 use std::path::Path;
 
+use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::gguf::Gguf;
 use super::tensors::Tensors;
 use super::{Ids, LoadError};
 use crate::linear::Linear;
-use crate::llama::{Layer, Weights, frequencies};
-use crate::{Llama, LlamaConfig, ModelError, RopeScaling};
+use crate::llama::{HeadNorms, Layer, OutputNorms, Weights, frequencies};
+use crate::{Llama, LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
+
+/// Base of the rotary embeddings of Gemma's local layers. Files do not have it.
+const GEMMA_LOCAL_THETA: f64 = 10_000.0;
+/// Default base of the rotary embeddings of Gemma's global layers.
+const GEMMA_GLOBAL_THETA: f64 = 1_000_000.0;
+/// Every sixth layer of Gemma is global. Files do not have this number.
+const GEMMA_PERIOD: usize = 6;
+/// Names of Gemma's norms of the outputs of the attention and of the feed-forward layer in GGUF files.
+const GEMMA_OUTPUT_NORMS: [&str; 2] = ["post_attention_norm", "post_ffw_norm"];
 
 /// Fields of `config.json` that affect the computation.
 #[derive(Debug, Deserialize)]
@@ -35,6 +45,9 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     tie_word_embeddings: bool,
     quantization_config: Option<serde_json::Value>,
+    /// Qwen: whether tokens of some layers see only those in a window before them.
+    #[serde(default)]
+    use_sliding_window: bool,
     pub(super) bos_token_id: Option<u32>,
     #[serde(default)]
     pub(super) eos_token_id: Ids,
@@ -56,7 +69,7 @@ struct RopeFile {
     original_max_position_embeddings: f64,
 }
 
-pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
+pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
     let foreign = |what: String| LoadError::Foreign { path: path.to_owned(), what };
     if let Some(act) = file.hidden_act.as_ref().filter(|act| *act != "silu") {
         return Err(foreign(format!("hidden_act {act:?}")));
@@ -67,14 +80,19 @@ pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, Load
     if file.quantization_config.is_some() {
         return Err(foreign("quantization_config".to_owned()));
     }
+    if file.use_sliding_window && kind != LlamaKind::Llama {
+        return Err(foreign("use_sliding_window".to_owned()));
+    }
     let heads = file.num_attention_heads;
-    if file.head_dim.is_some_and(|size| size.checked_mul(heads) != Some(file.hidden_size)) {
+    let shared = LlamaConfig::shared_head_size(file.hidden_size, heads);
+    let head_size = file.head_dim.unwrap_or(shared);
+    if head_size != shared && kind != LlamaKind::Qwen3 {
         return Err(foreign("a head_dim other than hidden_size / num_attention_heads".to_owned()));
     }
     let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
     let rope_theta = rope.and_then(|rope| rope.rope_theta).or(file.rope_theta).unwrap_or(10_000.0);
-    let kind = rope.and_then(|rope| rope.rope_type.as_deref().or(rope.r#type.as_deref())).unwrap_or("default");
-    let rope_scaling = match (kind, rope) {
+    let rope_type = rope.and_then(|rope| rope.rope_type.as_deref().or(rope.r#type.as_deref())).unwrap_or("default");
+    let rope_scaling = match (rope_type, rope) {
         ("default", _) | (_, None) => None,
         ("llama3", Some(rope)) => {
             let RopeFile { factor, low_freq_factor: low, high_freq_factor: high, .. } = *rope;
@@ -84,15 +102,18 @@ pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, Load
             }
             Some(RopeScaling { factor, low, high, original_context })
         }
-        (kind, Some(_)) => return Err(foreign(format!("rope_scaling of the type {kind:?}"))),
+        (other, Some(_)) => return Err(foreign(format!("rope_scaling of the type {other:?}"))),
     };
     Ok(LlamaConfig {
+        kind,
         vocabulary: file.vocab_size,
         hidden: file.hidden_size,
         intermediate: file.intermediate_size,
         layers: file.num_hidden_layers,
         heads,
         kv_heads: file.num_key_value_heads.unwrap_or(heads),
+        head_size,
+        local: None,
         context: file.max_position_embeddings,
         rope_theta,
         rope_scaling,
@@ -100,28 +121,48 @@ pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, Load
     })
 }
 
-/// Reads the dimensions from the metadata of a GGUF file.
-pub(super) fn gguf_config(file: &Gguf) -> Result<LlamaConfig, LoadError> {
-    if let Some(kind) = file.text("llama.rope.scaling.type").filter(|kind| *kind != "none") {
-        return Err(file.wrong("llama.rope.scaling.type", format!("{kind:?} is not supported")));
+/// Reads the dimensions from the metadata of a GGUF file, whose names begin with `architecture`.
+pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> Result<LlamaConfig, LoadError> {
+    let name = |field: &str| format!("{architecture}.{field}");
+    let scaling = name("rope.scaling.type");
+    if let Some(value) = file.text(&scaling).filter(|value| *value != "none") {
+        return Err(file.wrong(&scaling, format!("{value:?} is not supported")));
     }
-    let (hidden, heads) = (file.count("llama.embedding_length")?, file.count("llama.attention.head_count")?);
-    if file.optional_count("llama.rope.dimension_count")?.is_some_and(|size| size.checked_mul(heads) != Some(hidden)) {
-        return Err(file.wrong("llama.rope.dimension_count", "must be embedding_length / head_count"));
+    let (hidden, heads) = (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
+    let own_size = match kind {
+        LlamaKind::Qwen3 | LlamaKind::Gemma3 => file.optional_count(&name("attention.key_length"))?,
+        LlamaKind::Llama | LlamaKind::Qwen2 => None,
+    };
+    let local = match kind {
+        LlamaKind::Gemma3 => {
+            let window = file.count(&name("attention.sliding_window"))?;
+            Some(LocalLayers { window, rope_theta: GEMMA_LOCAL_THETA, period: GEMMA_PERIOD })
+        }
+        LlamaKind::Llama | LlamaKind::Qwen2 | LlamaKind::Qwen3 => None,
+    };
+    let default_theta = if kind == LlamaKind::Gemma3 { GEMMA_GLOBAL_THETA } else { 10_000.0 };
+    let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
+    let rotated = name("rope.dimension_count");
+    if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
+        let expected = if own_size.is_some() { "attention.key_length" } else { "embedding_length / head_count" };
+        return Err(file.wrong(&rotated, format!("must be {expected}")));
     }
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
-    let epsilon = "llama.attention.layer_norm_rms_epsilon";
+    let epsilon = name("attention.layer_norm_rms_epsilon");
     Ok(LlamaConfig {
+        kind,
         vocabulary: vocabulary.ok_or_else(|| LoadError::Missing("token_embd.weight".to_owned()))?,
         hidden,
-        intermediate: file.count("llama.feed_forward_length")?,
-        layers: file.count("llama.block_count")?,
+        intermediate: file.count(&name("feed_forward_length"))?,
+        layers: file.count(&name("block_count"))?,
         heads,
-        kv_heads: file.optional_count("llama.attention.head_count_kv")?.unwrap_or(heads),
-        context: file.count("llama.context_length")?,
-        rope_theta: file.number("llama.rope.freq_base")?.unwrap_or(10_000.0),
+        kv_heads: file.optional_count(&name("attention.head_count_kv"))?.unwrap_or(heads),
+        head_size,
+        local,
+        context: file.count(&name("context_length"))?,
+        rope_theta: file.number(&name("rope.freq_base"))?.unwrap_or(default_theta),
         rope_scaling: None,
-        norm_eps: file.number(epsilon)?.ok_or_else(|| file.wrong(epsilon, "is missing"))?,
+        norm_eps: file.number(&epsilon)?.ok_or_else(|| file.wrong(&epsilon, "is missing"))?,
     })
 }
 
@@ -134,6 +175,8 @@ struct Names {
     layer: &'static str,
     /// Names within a layer: attention norm, queries, keys, values, output, feed-forward norm, gate, up, down.
     parts: [&'static str; 9],
+    /// Names of the norms of each head's queries and keys.
+    head_norms: [&'static str; 2],
 }
 
 const HUGGING_FACE: Names = Names {
@@ -152,6 +195,7 @@ const HUGGING_FACE: Names = Names {
         "mlp.up_proj",
         "mlp.down_proj",
     ],
+    head_norms: ["self_attn.q_norm", "self_attn.k_norm"],
 };
 
 const GGUF: Names = Names {
@@ -160,6 +204,7 @@ const GGUF: Names = Names {
     norm: "output_norm.weight",
     layer: "blk.",
     parts: ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"],
+    head_norms: ["attn_q_norm", "attn_k_norm"],
 };
 
 /// Loads the weights from Hugging Face's files.
@@ -171,12 +216,12 @@ pub(super) fn load(config: LlamaConfig, file: &ConfigFile, tensors: &mut Tensors
 /// Loads the weights from a GGUF file.
 pub(super) fn load_gguf(config: LlamaConfig, tensors: &mut Tensors) -> Result<Llama, LoadError> {
     config.check()?;
-    let (is_tied, size) = (!tensors.has(GGUF.head), config.head_size());
-    build(config, tensors, &GGUF, is_tied, |heads| Some(order(heads, size)))
+    let (is_tied, size) = (!tensors.has(GGUF.head), config.head_size);
+    build(config, tensors, &GGUF, is_tied, |heads| (config.kind == LlamaKind::Llama).then(|| order(heads, size)))
 }
 
-/// Order of the rows of queries and keys in a GGUF file. The file has the two values of each rotated pair in adjacent
-/// rows; here, a pair has one row in each half of the head.
+/// Order of the rows of queries and keys in a GGUF file of Llama. The file has the two values of each rotated pair in
+/// adjacent rows; here, a pair has one row in each half of the head.
 fn order(heads: usize, size: usize) -> Vec<usize> {
     let rows = (0..heads).flat_map(|head| (0..2).map(move |half| (head, half)));
     rows.flat_map(|(head, half)| (0..size / 2).map(move |pair| head * size + 2 * pair + half)).collect()
@@ -190,33 +235,69 @@ fn build(
     order: impl Fn(usize) -> Option<Vec<usize>>,
 ) -> Result<Llama, LoadError> {
     let LlamaConfig { vocabulary, hidden, intermediate, heads, kv_heads, .. } = config;
-    let kv = kv_heads * config.head_size();
+    let (width, kv) = (config.query_width(), config.kv_width());
     let embeddings = tensors.matrix(names.embeddings, [vocabulary, hidden])?;
     let head = if is_tied { embeddings.clone() } else { tensors.matrix(names.head, [vocabulary, hidden])? };
     let norm = tensors.floats(names.norm, &[hidden])?;
     let mut layers = Vec::new();
     for number in 0..config.layers {
+        let prefix = format!("{}{number}", names.layer);
         let [attention_norm, query, key, value, output, feed_forward_norm, gate, up, down] =
-            names.parts.map(|part| format!("{}{number}.{part}.weight", names.layer));
-        let attention_norm = tensors.floats(&attention_norm, &[hidden])?;
-        let feed_forward_norm = tensors.floats(&feed_forward_norm, &[hidden])?;
-        let mut linear = |name: &str, shape, order: Option<Vec<usize>>| {
-            Ok::<Linear, LoadError>(tensors.ordered(name, shape, order.as_deref())?.into())
+            names.parts.map(|part| format!("{prefix}.{part}"));
+        let attention_norm = tensors.floats(&format!("{attention_norm}.weight"), &[hidden])?;
+        let feed_forward_norm = tensors.floats(&format!("{feed_forward_norm}.weight"), &[hidden])?;
+        let head_norms = if config.kind.has_head_norms() {
+            let [query, key] = norms(names.head_norms, &prefix, config.head_size, tensors)?;
+            Some(HeadNorms { query, key })
+        } else {
+            None
         };
-        let (query, key) =
-            (linear(&query, [hidden, hidden], order(heads))?, linear(&key, [kv, hidden], order(kv_heads))?);
-        let (value, output) = (linear(&value, [kv, hidden], None)?, linear(&output, [hidden, hidden], None)?);
-        let (gate, up) = (linear(&gate, [intermediate, hidden], None)?, linear(&up, [intermediate, hidden], None)?);
-        let down = linear(&down, [hidden, intermediate], None)?;
-        layers.push(Layer { attention_norm, query, key, value, output, feed_forward_norm, gate, up, down });
+        let output_norms = if config.kind == LlamaKind::Gemma3 {
+            let [attention, feed_forward] = norms(GEMMA_OUTPUT_NORMS, &prefix, hidden, tensors)?;
+            Some(OutputNorms { attention, feed_forward })
+        } else {
+            None
+        };
+        let mut projection = |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
+            if config.kind == LlamaKind::Qwen2 {
+                return tensors.biased(name, [rows, hidden]);
+            }
+            Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
+        };
+        let (query, key) = (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
+        let value = projection(&value, kv, None)?;
+        let mut linear =
+            |name: &str, shape| Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into());
+        let output = linear(&output, [hidden, width])?;
+        let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
+        let down = linear(&down, [hidden, intermediate])?;
+        layers.push(Layer {
+            attention_norm,
+            query,
+            key,
+            value,
+            head_norms,
+            output,
+            output_norms,
+            feed_forward_norm,
+            gate,
+            up,
+            down,
+        });
     }
     // Scaled rotations of Llama 3.1 in GGUF files.
     let divisors = if tensors.has("rope_freqs.weight") {
-        let divisors = tensors.floats("rope_freqs.weight", &[config.head_size() / 2])?;
+        let divisors = tensors.floats("rope_freqs.weight", &[config.head_size / 2])?;
         divisors.to_vec1().map_err(ModelError::from)?
     } else {
         Vec::new()
     };
     let frequencies = frequencies(&config, &divisors);
     Ok(Llama::new(config, Weights { embeddings, layers, norm, head: head.into(), frequencies })?)
+}
+
+/// Loads two norms of a layer.
+fn norms(parts: [&'static str; 2], prefix: &str, size: usize, tensors: &mut Tensors) -> Result<[Tensor; 2], LoadError> {
+    let [one, other] = parts.map(|part| format!("{prefix}.{part}.weight"));
+    Ok([tensors.floats(&one, &[size])?, tensors.floats(&other, &[size])?])
 }

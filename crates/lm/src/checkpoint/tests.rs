@@ -1,3 +1,5 @@
+mod family;
+
 use std::collections::HashMap;
 use std::fs;
 
@@ -36,14 +38,19 @@ fn tokenizer() -> Value {
     })
 }
 
-/// Tensors of the configuration, in half precision as models are published.
+/// A tensor with random values, in half precision as models are published.
+fn tensor(name: &str, shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    let mut noise = crate::noise::Noise::named(3, name);
+    let numbers: Vec<f32> = (0..count).map(|_| (noise.normal() * 0.3) as f32).collect();
+    Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap()
+}
+
+/// Tensors of the configuration.
 fn tensors() -> HashMap<String, Tensor> {
     let mut tensors = HashMap::new();
     let mut add = |name: String, shape: &[usize]| {
-        let count: usize = shape.iter().product();
-        let mut noise = crate::noise::Noise::named(3, &name);
-        let numbers: Vec<f32> = (0..count).map(|_| (noise.normal() * 0.3) as f32).collect();
-        let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap();
+        let tensor = tensor(&name, shape);
         tensors.insert(name, tensor);
     };
     add("model.embed_tokens.weight".to_owned(), &[8, HIDDEN]);

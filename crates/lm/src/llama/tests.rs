@@ -1,18 +1,36 @@
 use super::*;
+use crate::LocalLayers;
 
 fn config() -> LlamaConfig {
     LlamaConfig {
+        kind: LlamaKind::Llama,
         vocabulary: 40,
         hidden: 24,
         intermediate: 36,
         layers: 2,
         heads: 4,
         kv_heads: 2,
+        head_size: 6,
+        local: None,
         context: 32,
         rope_theta: 10_000.0,
         rope_scaling: None,
         norm_eps: 1e-5,
     }
+}
+
+/// Returns the dimensions of each architecture.
+fn configs() -> [LlamaConfig; 4] {
+    let with = |kind, head_size, local| LlamaConfig { kind, head_size, local, ..config() };
+    // The first layer of Gemma is local, the second one global.
+    let local = LocalLayers { window: 3, rope_theta: 100.0, period: 2 };
+    [
+        with(LlamaKind::Llama, 6, None),
+        with(LlamaKind::Qwen2, 6, None),
+        // The heads are wider than their share of the residual stream.
+        with(LlamaKind::Qwen3, 10, None),
+        with(LlamaKind::Gemma3, 10, Some(local)),
+    ]
 }
 
 fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
@@ -24,6 +42,19 @@ fn normed(vector: &[f64]) -> Vec<f64> {
     vector.iter().map(|x| x / (mean + 1e-5).sqrt()).collect()
 }
 
+/// Norms each head of a vector.
+fn normed_heads(vector: &[f64], norm: &[f64]) -> Vec<f64> {
+    vector.chunks(norm.len()).flat_map(|head| normed(head).into_iter().zip(norm).map(|(x, scale)| x * scale)).collect()
+}
+
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh())
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_vec1::<f32>().unwrap().into_iter().map(f64::from).collect()
+}
+
 fn add(one: &mut [f64], other: &[f64]) {
     for (one, other) in one.iter_mut().zip(other) {
         *one += other;
@@ -31,13 +62,13 @@ fn add(one: &mut [f64], other: &[f64]) {
 }
 
 /// Rotates the pairs (i, i + half) of each head by the position's angles.
-fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
+fn turned(vector: &[f64], heads: usize, position: usize, theta: f64) -> Vec<f64> {
     let size = vector.len() / heads;
     let half = size / 2;
     let mut turned = vector.to_vec();
     for head in 0..heads {
         for pair in 0..half {
-            let angle = position as f64 / 10_000_f64.powf(2.0 * pair as f64 / size as f64);
+            let angle = position as f64 / theta.powf(2.0 * pair as f64 / size as f64);
             let (a, b) = (vector[head * size + pair], vector[head * size + pair + half]);
             turned[head * size + pair] = a * angle.cos() - b * angle.sin();
             turned[head * size + pair + half] = a * angle.sin() + b * angle.cos();
@@ -50,40 +81,73 @@ fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
 #[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
 fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
-    let size = config.hidden / config.heads;
+    let size = config.head_size;
     let embeddings = Llama::rows(&model.embeddings);
     let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
-    for layer in &model.layers {
+    let is_gemma = config.kind == LlamaKind::Gemma3;
+    if is_gemma {
+        for hidden in &mut stream {
+            *hidden = hidden.iter().map(|x| x * (config.hidden as f64).sqrt()).collect();
+        }
+    }
+    for (index, layer) in model.layers.iter().enumerate() {
+        let local = config.local.filter(|local| !(index + 1).is_multiple_of(local.period));
+        let theta = local.map_or(config.rope_theta, |local| local.rope_theta);
+        let output_norms = layer.output_norms.as_ref();
+        let output_normed = |vector: &[f64], norm: Option<&Tensor>| match norm.map(values) {
+            None => vector.to_vec(),
+            Some(norm) => normed_heads(vector, &norm),
+        };
         let project = |layer: &Linear| {
-            let rows = Llama::rows(&layer.weight);
-            stream.iter().map(|hidden| times(&rows, &normed(hidden))).collect::<Vec<_>>()
+            let (rows, bias) = (Llama::rows(&layer.weight), layer.bias.as_ref().map(values));
+            let output = |hidden: &Vec<f64>| {
+                let mut output = times(&rows, &normed(hidden));
+                if let Some(bias) = &bias {
+                    add(&mut output, bias);
+                }
+                output
+            };
+            stream.iter().map(output).collect::<Vec<_>>()
         };
+        let norm_heads = |vectors: Vec<Vec<f64>>, norm: Option<&Tensor>| match norm.map(values) {
+            None => vectors,
+            Some(norm) => vectors.iter().map(|vector| normed_heads(vector, &norm)).collect(),
+        };
+        let norms = layer.head_norms.as_ref();
         let turn = |vectors: Vec<Vec<f64>>, heads| {
-            vectors.iter().enumerate().map(|(position, vector)| turned(vector, heads, position)).collect::<Vec<_>>()
+            vectors
+                .iter()
+                .enumerate()
+                .map(|(position, vector)| turned(vector, heads, position, theta))
+                .collect::<Vec<_>>()
         };
-        let (queries, keys) = (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
+        let queries = norm_heads(project(&layer.query), norms.map(|norms| &norms.query));
+        let keys = norm_heads(project(&layer.key), norms.map(|norms| &norms.key));
+        let (queries, keys) = (turn(queries, config.heads), turn(keys, config.kv_heads));
         let values = project(&layer.value);
         let output = Llama::rows(&layer.output.weight);
         for position in 0..tokens.len() {
-            let mut mixed = vec![0.0; config.hidden];
+            let mut mixed = vec![0.0; config.heads * size];
             for head in 0..config.heads {
                 let shared = head / (config.heads / config.kv_heads);
                 let query = &queries[position][head * size..(head + 1) * size];
-                let scores: Vec<f64> = (0..=position)
+                let first = local.map_or(0, |local| (position + 1).saturating_sub(local.window));
+                let scores: Vec<f64> = (first..=position)
                     .map(|past| {
                         let key = &keys[past][shared * size..(shared + 1) * size];
                         (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() / (size as f64).sqrt()).exp()
                     })
                     .collect();
                 let sum: f64 = scores.iter().sum();
-                for (past, score) in scores.iter().enumerate() {
+                for (past, score) in (first..).zip(&scores) {
                     let value = &values[past][shared * size..(shared + 1) * size];
                     for (place, value) in value.iter().enumerate() {
                         mixed[head * size + place] += score / sum * value;
                     }
                 }
             }
-            add(&mut stream[position], &times(&output, &mixed));
+            let attended = times(&output, &mixed);
+            add(&mut stream[position], &output_normed(&attended, output_norms.map(|norms| &norms.attention)));
         }
         let (gate, up, down) =
             (Llama::rows(&layer.gate.weight), Llama::rows(&layer.up.weight), Llama::rows(&layer.down.weight));
@@ -92,9 +156,10 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             let gated: Vec<f64> = times(&gate, &input)
                 .into_iter()
                 .zip(times(&up, &input))
-                .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
+                .map(|(gate, up)| if is_gemma { gelu(gate) * up } else { gate / (1.0 + (-gate).exp()) * up })
                 .collect();
-            add(hidden, &times(&down, &gated));
+            let fed = times(&down, &gated);
+            add(hidden, &output_normed(&fed, output_norms.map(|norms| &norms.feed_forward)));
         }
     }
     let head = Llama::rows(&model.head.weight);
@@ -105,26 +170,30 @@ const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
 
 #[test]
 fn logits_are_those_of_the_architecture() {
-    let model = Llama::random(config(), 11).unwrap();
-    let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-    for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
-        assert!((f64::from(*found) - expected).abs() < 2e-3, "{found}, expected {expected}");
+    for config in configs() {
+        let model = Llama::random(config, 11).unwrap();
+        let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
+            assert!((f64::from(*found) - expected).abs() < 2e-3, "{config:?}: {found}, expected {expected}");
+        }
     }
 }
 
 #[test]
 fn a_cache_changes_nothing() {
-    let model = Llama::random(config(), 11).unwrap();
-    let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
-    let mut cache = KvCache::default();
-    let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
-    pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
-    for token in &TOKENS[7..] {
-        pieces.push(model.next(&[*token], &mut cache).unwrap());
-    }
-    assert_eq!(cache.tokens(), TOKENS.len());
-    for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
-        assert!((one - other).abs() < 1e-3, "{one} {other}");
+    for config in configs() {
+        let model = Llama::random(config, 11).unwrap();
+        let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        let mut cache = KvCache::default();
+        let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
+        pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
+        for token in &TOKENS[7..] {
+            pieces.push(model.next(&[*token], &mut cache).unwrap());
+        }
+        assert_eq!(cache.tokens(), TOKENS.len());
+        for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
+            assert!((one - other).abs() < 1e-3, "{one} {other}");
+        }
     }
 }
 
@@ -141,8 +210,13 @@ fn what_does_not_fit_is_refused() {
     for broken in [
         LlamaConfig { heads: 5, ..config() },
         LlamaConfig { kv_heads: 3, ..config() },
-        LlamaConfig { hidden: 20, ..config() },
+        LlamaConfig { head_size: 5, ..config() },
+        LlamaConfig { head_size: 0, ..config() },
+        LlamaConfig { head_size: usize::MAX - 1, ..config() },
         LlamaConfig { layers: 0, ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 0, rope_theta: 1e4, period: 6 }), ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 1e4, period: 0 }), ..config() },
+        LlamaConfig { local: Some(LocalLayers { window: 4, rope_theta: 0.0, period: 6 }), ..config() },
     ] {
         assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");
     }

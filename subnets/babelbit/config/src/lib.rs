@@ -130,6 +130,9 @@ pub struct Config {
     pub model_keys: ModelKeys,
     /// What a speech miner says: the words, or their English translation.
     pub miner_task: MinerTask,
+    /// Language model that shortens the phrases of a speech miner: a path, the name of an installed model, or `hub:` and a
+    /// name on the Hugging Face hub.
+    pub phrase_model: Option<String>,
     /// Language model of a text miner.
     pub language_model: LanguageModelSettings,
     /// Port of a miner, if configured.
@@ -227,6 +230,7 @@ impl Config {
             submission: SubmissionSettings::defaults(),
             model_keys: ModelKeys::default(),
             miner_task: MinerTask::default(),
+            phrase_model: None,
             language_model: LanguageModelSettings::default(),
             axon_port: None,
             external_ip: None,

@@ -340,6 +340,14 @@ fn task_of_a_miner_is_transcribe_unless_set() {
 }
 
 #[test]
+fn language_model_of_a_speech_miner_is_set_by_its_own_variable() {
+    assert_eq!(read(&[]).unwrap().0.phrase_model, None);
+    let (config, warnings) = read(&[("BB_MINER_LM", "hub:a/b")]).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!((config.phrase_model.as_deref(), config.language_model.path), (Some("hub:a/b"), None));
+}
+
+#[test]
 fn a_language_model_is_described_by_the_references_variables() {
     assert_eq!(read(&[]).unwrap().0.language_model, LanguageModelSettings::default());
     let (config, warnings) = read(&[

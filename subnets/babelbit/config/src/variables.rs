@@ -89,6 +89,7 @@ fn own() -> Vec<Variable<Config>> {
             }),
             show: |config| config.miner_task.to_string(),
         },
+        variable!("BB_MINER_LM", "Language model that shortens the phrases of a speech miner: a directory, a GGUF file, the name of an installed model, or hub:OWNER/NAME; default: none", phrase_model = |t: &str| any(t).map(Some)),
         variable!("BB_MINER_BACKEND_API_KEY", "API key for the server of bb miner --backend-url", model_keys.backend = secret),
         variable!("BB_MINER_STT_API_KEY", "API key for the server of bb miner --stt-url", model_keys.stt = secret),
         variable!("BB_MINER_LLM_API_KEY", "API key for the server of bb miner --llm-url", model_keys.llm = secret),

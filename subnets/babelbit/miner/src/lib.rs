@@ -2,8 +2,9 @@
 //!
 //! A validator opens a session for one utterance with an init request, then sends the source in frames of 80 ms, one
 //! signed request per frame. The miner finishes processing a frame before it responds, and its decisions depend only on
-//! samples, never on the clock: without inference servers, the same source always yields the same reply. The clock only
-//! expires idle sessions and signatures, and times out requests to inference servers.
+//! samples, never on the clock: without inference servers and a language model, the same source always yields the same
+//! reply. The clock only expires idle sessions and signatures, and times out requests to inference servers and phrases
+//! for the language model.
 //!
 //! - [`server`]: the HTTP routes. [`server::router`] serves a [`server::Miner`] behind the signature checks of
 //!   [`server::signed_requests`];
@@ -11,6 +12,7 @@
 //! - [`profile`]: reply strategies. [`profile::Interpreter`] recognises, rewrites and synthesises phrase by phrase; the
 //!   other profiles, such as [`profile::Silent`], show what a reply without meaning or timing earns;
 //! - [`rewrite`]: the interpreter's rules for cleaning up a transcript;
+//! - [`shorten`]: a language model in the process that says the phrases of the rules in fewer words, with a guard;
 //! - [`remote`]: stages of the interpreter on inference servers, each with a timeout and a fallback.
 //!
 //! A miner is a profile behind a router:
@@ -34,8 +36,9 @@
 //! of other hotkeys get the response for an unknown session. A [`Refusal`] states why a request is rejected, and its
 //! HTTP status. Sessions are in memory only and end with the process. The command binds the port and loads the models.
 //!
-//! Uses `taonet-speech` (recogniser and synthesiser of the interpreter), `taonet-wire` (signed requests), `taonet-http`
-//! (inference servers), `taonet-babelbit-core` (the protocol), `taonet-service` and `taonet-primitives`.
+//! Uses `taonet-speech` (recogniser and synthesiser of the interpreter, sentence embeddings), `taonet-lm` (language
+//! models), `taonet-wire` (signed requests), `taonet-http` (inference servers), `taonet-babelbit-core` (the protocol),
+//! `taonet-service` and `taonet-primitives`.
 //! Used by `bb miner` and `tao demo`. With the feature `testing`, `testing` has mock inference servers.
 
 mod config;
@@ -48,6 +51,7 @@ pub mod remote;
 pub mod rewrite;
 pub mod server;
 pub mod sessions;
+pub mod shorten;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -12,6 +12,8 @@ const SOURCE_SAMPLES: &str = "taonet_miner_source_samples_total";
 const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
 const STAGE_CALLS: &str = "taonet_miner_stage_calls_total";
 const STAGE_SECONDS: &str = "taonet_miner_stage_seconds";
+const LM_PHRASES: &str = "taonet_miner_lm_phrases_total";
+const LM_SECONDS: &str = "taonet_miner_lm_seconds";
 
 /// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
@@ -25,6 +27,8 @@ pub fn describe() {
         "Phrases sent to an inference server or skipped after a failure, by stage and outcome"
     );
     describe_histogram!(STAGE_SECONDS, Unit::Seconds, "Duration of a call to an inference server, by stage");
+    describe_counter!(LM_PHRASES, "Phrases for the language model of --lm, by outcome");
+    describe_histogram!(LM_SECONDS, Unit::Seconds, "Time to shorten a phrase by the language model of --lm");
 }
 
 pub(super) fn request(status: StatusCode) {
@@ -47,4 +51,9 @@ pub(super) fn stage(stage: &'static str, outcome: &'static str) {
 
 pub(super) fn stage_took(stage: &'static str, took: Duration) {
     histogram!(STAGE_SECONDS, "stage" => stage).record(took);
+}
+
+pub(super) fn shortened(outcome: &'static str, took: Duration) {
+    counter!(LM_PHRASES, "outcome" => outcome).increment(1);
+    histogram!(LM_SECONDS).record(took);
 }

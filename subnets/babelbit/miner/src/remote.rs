@@ -38,7 +38,7 @@ pub use recognizer::RemoteRecognizer;
 pub use rewriter::ChatRewriter;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use rewriter::phrase;
-pub(crate) use rewriter::{Turn, message};
+pub(crate) use rewriter::{Turn, message, spoken};
 pub use synthesizer::RemoteSynthesizer;
 
 /// Time after a failed call during which a stage uses its fallback.

@@ -79,8 +79,10 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         }
         (Contest::Speech, None, profile) => {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
-            args.language_model.check_speech()?;
-            args.servers.check_speech(profile, args.voice.as_ref())?;
+            args.language_model.check_speech(profile)?;
+            let has_lm =
+                args.language_model.has_option() || settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some();
+            args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
             if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
                 return Err(Classified::error(
                     Failure::Usage,
@@ -124,6 +126,9 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     }
     if config.miner_task == MinerTask::Translate {
         tracing::warn!("BB_MINER_TASK is for speech miners: this miner does not translate");
+    }
+    if config.phrase_model.is_some() {
+        tracing::warn!("BB_MINER_LM is for speech miners: --lm or MINER_MODEL_ID names the model of a text miner");
     }
     if args.servers.has_backend() && config.language_model.path.is_some() {
         tracing::warn!("MINER_MODEL_ID has no effect with --backend-url");
@@ -184,6 +189,12 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     if config.miner_task == MinerTask::Translate && !is_interpreter {
         tracing::warn!("BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate");
     }
+    let may_shorten = is_interpreter && !args.servers.has_chat();
+    if config.phrase_model.is_some() && !may_shorten {
+        tracing::warn!(
+            "BB_MINER_LM is for the profiles interpreter and patient without --llm-url: this miner has no language model"
+        );
+    }
     let hotkey = args.key.load(None)?.hotkey();
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
@@ -196,8 +207,13 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
         let daemon = daemon.writing(args.callers.replay_directory(&hotkey, listen));
         describe_metrics();
         let load = async {
-            if is_interpreter && args.servers.has_stages(config.miner_task) {
-                args.servers.profile(name, &config, args.voice.as_ref())
+            let shortener = if may_shorten {
+                args.language_model.shortener(&config, args.servers.phrase_limit(), context).await?
+            } else {
+                None
+            };
+            if is_interpreter && (shortener.is_some() || args.servers.has_stages(config.miner_task)) {
+                args.servers.profile(name, &config, args.voice.as_ref(), shortener)
             } else {
                 profile(name, || engines::network_recognizer(&config), || speech(args.voice.as_ref(), &config))
             }

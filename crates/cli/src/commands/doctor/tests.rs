@@ -82,3 +82,22 @@ fn ledger_option_replaces_directory_of_gateway() {
     assert_eq!(directories[0].path, Path::new("/srv/ledger"));
     assert!(directories.iter().all(|directory| directory.path != Path::new(STATE).join("subtensor-gateway")));
 }
+
+/// Columns: value of BB_MINER_LM · state of the language model
+#[test]
+fn language_model_of_a_miner_is_checked_as_far_as_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().to_str().unwrap();
+    for (name, status) in [
+        (own, Status::Skipped),
+        ("hub:owner/name", Status::Skipped),
+        ("no/such/model", Status::Fault),
+        ("tiny-ctc", Status::Fault),
+    ] {
+        let variables = [("BB_MINER_LM".into(), name.into())];
+        let (config, _) = Config::from_variables(variables, Some(Path::new(HOME))).unwrap();
+        let findings = verify_phrase_models(&config);
+        assert_eq!(findings[0].status, status, "{name}: {findings:?}");
+        assert!(findings[1].subject.contains("all-MiniLM-L6-v2"), "{findings:?}");
+    }
+}

@@ -13,6 +13,7 @@ use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::remote::{ChatRewriter, Turn, message};
 use crate::rewrite::{Context, PhrasebookError, Rewriter};
+use crate::shorten::Shortener;
 
 /// Silence between two breath groups, in samples at 24 kHz.
 const GAP: usize = 2_880;
@@ -57,14 +58,16 @@ impl Default for Manner {
 /// Profile that interprets while the source is playing, phrase by phrase.
 ///
 /// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the context of the
-/// previous phrase, and synthesis. The interpreter tracks the unplayed backlog; when the reply falls behind the source,
+/// previous phrase (optionally followed by a language model), and synthesis. The interpreter tracks the unplayed backlog; when the reply falls behind the source,
 /// it first speeds up, then condenses.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
     rewriter: Arc<Rewriter>,
-    /// Language model that rewrites phrases instead of the rules.
+    /// Language model of an inference server that rewrites phrases instead of the rules.
     chat: Option<Arc<ChatRewriter>>,
+    /// Language model of this process that shortens the rewritten phrases.
+    shortener: Option<Arc<Shortener>>,
     speaker: Speaker,
     fastest: f64,
     /// Recogniser that returns words before a phrase ends.
@@ -90,6 +93,7 @@ impl Interpreter {
             listener: Listener::new(recognizer),
             rewriter: Arc::new(Rewriter::builtin()?),
             chat: None,
+            shortener: None,
             speaker: Speaker::new(synthesizer, manner.voice),
             fastest: manner.fastest.max(1.0),
             simultaneous: None,
@@ -112,10 +116,17 @@ impl Interpreter {
         Self { simultaneous: Some(recognizer), ..self }
     }
 
-    /// Uses a language model to rewrite the phrases, with the rules as the fallback.
+    /// Uses a language model of an inference server to rewrite the phrases, with the rules as the fallback.
     #[must_use]
     pub fn with_language_model(self, chat: ChatRewriter) -> Self {
         Self { chat: Some(Arc::new(chat)), ..self }
+    }
+
+    /// Says the rewritten phrases in fewer words with a language model of this process. Its time counts as that of the
+    /// calls for a frame.
+    #[must_use]
+    pub fn with_shortener(self, shortener: Arc<Shortener>) -> Self {
+        Self { shortener: Some(shortener), ..self }
     }
 
     fn begin(&self, channels: u16, language: Option<&str>) -> Interpreting {
@@ -173,7 +184,7 @@ struct Interpreting {
     /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the fragment.
     fragment: (Vec<String>, bool),
     spoke: bool,
-    /// Time until which inference servers are called for the current frame.
+    /// Time until which inference servers and the language model are called for the current frame.
     deadline: Instant,
 }
 
@@ -313,6 +324,9 @@ impl Interpreting {
         let mut words = rewriter.rewrite(&mut self.context, heard, begins, last);
         if let Some(chat) = self.stages.chat.clone() {
             words = self.converse(&chat, heard, begins, last, words);
+        }
+        if let Some(shortener) = &self.stages.shortener {
+            words = shortener.shorten(words, self.deadline);
         }
         if self.playback.ahead() > LATE {
             words = rewriter.condense(&words);

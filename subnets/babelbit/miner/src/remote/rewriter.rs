@@ -135,7 +135,7 @@ impl Answer {
 }
 
 /// Returns the words of an answer in lowercase, without punctuation.
-fn spoken(answer: &str) -> Vec<String> {
+pub(crate) fn spoken(answer: &str) -> Vec<String> {
     let words = answer.split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
     words.map(plain).filter(|word| !word.is_empty()).collect()
 }

@@ -1,4 +1,4 @@
-//! The language model of `bb miner --contest text`.
+//! The language model of `bb miner`: it predicts the text in the text contest, and shortens phrases in the speech contest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +8,14 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_chutes::{ChutesSettings, HubApi, HubModel, HubProgress};
 use taonet_babelbit_config::Config;
+use taonet_babelbit_miner::profile::ProfileName;
+use taonet_babelbit_miner::shorten::{ChatPhraseModel, Shortener};
 use taonet_babelbit_text_miner::causal::{Causal, Limits};
 use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
-use taonet_lm::{Bits, CausalModel, Compute, LoadOptions};
-use taonet_speech::models::ModelStore;
+use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
+use taonet_speech::MiniLm;
+use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 
 use crate::context::Context;
 use crate::engines;
@@ -27,13 +30,14 @@ const SESSIONS: u32 = 8;
 /// Default of `--lm-memory`.
 const MEMORY_MIB: u32 = 1_024;
 
-/// Language model of a text miner
+/// Language model in the process
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Language model options")]
 pub(super) struct LanguageModelArgs {
-    /// Language model of a text miner: a directory or GGUF file of GPT-2 or Llama, or hub:OWNER/NAME to download a model
-    /// from the Hugging Face Hub [default: MINER_MODEL_ID]
-    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with = "backend_url")]
+    /// Language model: for text, it predicts (GPT-2, Llama, Qwen or Gemma 3); for speech, it shortens the phrases (a
+    /// chat model of these, but GPT-2). A directory, a GGUF file, a name in `tao models list`, or hub:OWNER/NAME on the
+    /// Hugging Face Hub [default: MINER_MODEL_ID for text, BB_MINER_LM for speech]
+    #[arg(long, value_name = "PATH|hub:MODEL", value_parser = origin, conflicts_with_all = ["backend_url", "llm_url"])]
     lm: Option<ModelOrigin>,
     /// Maximum number of utterances whose caches are kept between their words [default: 8]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -110,10 +114,19 @@ impl LanguageModelArgs {
         self.lm_sessions.is_some() || self.lm_memory.is_some()
     }
 
-    /// Checks that a speech miner has no language model of a text miner.
-    pub(super) fn check_speech(&self) -> anyhow::Result<()> {
-        if self.lm.is_some() || self.has_limits() {
-            let message = "--lm, --lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
+    /// Whether a speech miner has a language model by an option.
+    pub(super) const fn has_option(&self) -> bool {
+        self.lm.is_some()
+    }
+
+    /// Checks the options of a speech miner: only interpreting profiles have a language model.
+    pub(super) fn check_speech(&self, profile: ProfileName) -> anyhow::Result<()> {
+        if self.has_limits() {
+            let message = "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
+            return Err(Classified::error(Failure::Usage, message));
+        }
+        if self.has_option() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
+            let message = "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
             return Err(Classified::error(Failure::Usage, message));
         }
         Ok(())
@@ -154,15 +167,7 @@ impl LanguageModelArgs {
         let device = settings.device.as_deref().map_or(Ok(Compute::Cpu), str::parse);
         let device = device
             .map_err(|expected| Classified::error(Failure::Usage, format!("MINER_DEVICE: expected {expected}")))?;
-        let (name, path) = match &origin {
-            ModelOrigin::Local(path) if path.exists() => (file_name(path), path.clone()),
-            ModelOrigin::Local(path) => anyhow::bail!(
-                "{} does not exist\nhint: --lm names a directory or a GGUF file; --lm {HUB}OWNER/NAME downloads a model from \
-                 the Hugging Face Hub",
-                path.display()
-            ),
-            ModelOrigin::Hub(model) => (model.to_string(), download(model, config, context).await?),
-        };
+        let (name, path) = located(&origin, config, context).await?;
         let began = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits }).context("cannot load the language model")?;
         tracing::info!(
@@ -186,6 +191,59 @@ impl LanguageModelArgs {
         };
         Ok(Some(Causal::start(name, model, limits, completion_options(config), ngram)?))
     }
+
+    /// Loads the model that shortens the phrases of an interpreter, if there is one, with a time `limit` for each phrase.
+    pub(super) async fn shortener(
+        &self,
+        config: &Config,
+        limit: Duration,
+        context: &Context,
+    ) -> anyhow::Result<Option<Arc<Shortener>>> {
+        let origin = match (&self.lm, &config.phrase_model) {
+            (Some(origin), _) => origin.clone(),
+            (None, Some(text)) => origin(text)
+                .map_err(|expected| Classified::error(Failure::Usage, format!("BB_MINER_LM: {expected}")))?,
+            (None, None) => return Ok(None),
+        };
+        let (name, path) = located(&origin, config, context).await?;
+        let began = Instant::now();
+        let model = LanguageModel::open(name, &path).context("cannot load the language model")?;
+        let (name, architecture) = (model.name().to_owned(), model.llama().architecture());
+        let model = ChatPhraseModel::new(model).with_context(|| format!("cannot shorten phrases with {name}"))?;
+        let store = ModelStore::new(config.models_dir.clone());
+        let directory = match store.locate(&ALL_MINILM_L6_V2) {
+            Err(ModelError::Missing { .. }) => engines::pull(&store, &ALL_MINILM_L6_V2, context).await?,
+            found => found?,
+        };
+        let embedder = MiniLm::load(&directory).context("cannot load the model that compares meanings")?;
+        tracing::info!(
+            path = %path.display(),
+            architecture,
+            seconds = began.elapsed().as_secs_f64(),
+            "language model loaded"
+        );
+        Ok(Some(Arc::new(Shortener::new(Box::new(model), Arc::new(embedder), limit))))
+    }
+}
+
+/// Returns the name and the path of a model, which is downloaded if it is on the hub and not in the model directory.
+async fn located(origin: &ModelOrigin, config: &Config, context: &Context) -> anyhow::Result<(String, PathBuf)> {
+    Ok(match origin {
+        ModelOrigin::Local(path) if path.exists() => (file_name(path), path.clone()),
+        ModelOrigin::Local(path) => {
+            let store = ModelStore::new(config.models_dir.clone());
+            let installed = engines::language_model_file(path, &store).transpose()?;
+            let installed = installed.with_context(|| {
+                format!(
+                    "{} does not exist\nhint: --lm names a directory, a GGUF file or a model in `tao models list`; --lm \
+                     {HUB}OWNER/NAME downloads a model from the Hugging Face Hub",
+                    path.display()
+                )
+            })?;
+            (file_name(path), installed)
+        }
+        ModelOrigin::Hub(model) => (model.to_string(), download(model, config, context).await?),
+    })
 }
 
 /// Returns the options of completions by a language model or a completion server.

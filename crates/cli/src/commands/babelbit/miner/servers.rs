@@ -8,6 +8,7 @@ use clap::Args;
 use taonet_babelbit_config::{Config, MinerTask};
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Patient, Profile, ProfileName};
 use taonet_babelbit_miner::remote::{ChatRewriter, RemoteModel, RemoteRecognizer, RemoteSynthesizer};
+use taonet_babelbit_miner::shorten::Shortener;
 use taonet_babelbit_text_miner::backend::Backend;
 use taonet_babelbit_text_miner::model::TextModel;
 use taonet_babelbit_text_miner::ngram::NgramModel;
@@ -28,7 +29,7 @@ use crate::voice::{Speech, VoiceName};
 const COMPLETION: Duration = Duration::from_secs(5);
 /// Default timeout of a call: one call of each of the three stages fits into the time limit of a frame.
 const STAGE: Duration = Duration::from_millis(800);
-/// Default time limit of all calls for a frame if a neural voice of this process is the fallback. The rest of the
+/// Default time limit of all calls for a frame if a neural voice of this process speaks after them. The rest of the
 /// validators' 3 s is for that voice: it speaks 6 s even at 3.4 times real time, as in a debug build.
 const BEFORE_NEURAL_VOICE: Duration = Duration::from_millis(1_200);
 
@@ -65,8 +66,8 @@ pub(super) struct ServerArgs {
     /// Voice of the text-to-speech model [default: alloy]
     #[arg(long, value_name = "NAME", requires = "tts_url")]
     tts_voice: Option<String>,
-    /// Timeout of each call to an inference server and of each prediction of --lm, in seconds [default: 5 for completions
-    /// and predictions, 0.8 for the other servers]
+    /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in seconds [default: 5 for
+    /// completions and predictions, 0.8 for phrases and the other servers]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     server_timeout: Option<Duration>,
     /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
@@ -78,8 +79,8 @@ pub(super) struct ServerArgs {
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
     #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
-    /// Time limit of all calls to inference servers for one frame of speech, in seconds; three times as long for the
-    /// last frame [default: 2.4; 1.2 if --voice is neural]
+    /// Time limit of all calls to inference servers and of --lm for one frame of speech, in seconds; three times as long
+    /// for the last frame [default: 2.4; 1.2 if --voice is neural]
     #[arg(long, value_name = "SECONDS", value_parser = timeout)]
     frame_timeout: Option<Duration>,
 }
@@ -129,18 +130,25 @@ impl ServerArgs {
         Ok(())
     }
 
-    /// Checks that only servers for the speech contest are given, and that the profile uses them.
-    pub(super) fn check_speech(&self, profile: ProfileName, voice: Option<&VoiceName>) -> anyhow::Result<()> {
+    /// Checks that only servers for the speech contest are given, and that the profile uses them. `has_lm` tells whether
+    /// a language model of this process shortens the phrases.
+    pub(super) fn check_speech(
+        &self,
+        profile: ProfileName,
+        voice: Option<&VoiceName>,
+        has_lm: bool,
+    ) -> anyhow::Result<()> {
         if self.backend_url.is_some() {
             return Err(usage("--backend-url is for text miners\nhint: add --contest text"));
         }
-        if (self.server_timeout.is_some() || self.frame_timeout.is_some()) && self.remote_stage_option().is_none() {
+        let has_timeout = self.server_timeout.is_some() || self.frame_timeout.is_some();
+        if has_timeout && !has_lm && self.remote_stage_option().is_none() {
             return Err(usage(
-                "--server-timeout and --frame-timeout limit calls to inference servers\nhint: omit them, or add --stt-url, \
-                 --llm-url or --tts-url",
+                "--server-timeout and --frame-timeout limit calls to inference servers and --lm\nhint: omit them, or add \
+                 --stt-url, --llm-url, --tts-url or --lm",
             ));
         }
-        if let Some(message) = self.longer_than_a_frame(voice) {
+        if let Some(message) = self.longer_than_a_frame(voice, has_lm) {
             return Err(usage(&message));
         }
         if let Some(message) = self.simultaneous.conflict(MinerTask::Transcribe, self.stt_url.is_some()) {
@@ -155,14 +163,14 @@ impl ServerArgs {
     }
 
     /// Returns an error message if a timeout exceeds the time limit of a frame, which would end every call earlier.
-    fn longer_than_a_frame(&self, voice: Option<&VoiceName>) -> Option<String> {
+    fn longer_than_a_frame(&self, voice: Option<&VoiceName>, has_lm: bool) -> Option<String> {
         let timeouts = [
             ("--server-timeout", self.server_timeout),
             ("--stt-timeout", self.stt_timeout),
             ("--llm-timeout", self.llm_timeout),
             ("--tts-timeout", self.tts_timeout),
         ];
-        let limit = self.call_time(voice);
+        let limit = self.call_time(voice, has_lm);
         let (option, timeout) = timeouts.into_iter().find_map(|(option, timeout)| {
             timeout.filter(|timeout| *timeout > limit).map(|timeout| (option, timeout))
         })?;
@@ -174,16 +182,27 @@ impl ServerArgs {
         ))
     }
 
-    /// Returns the time limit of all calls for a frame: shorter if a neural `voice` may have to speak after them.
-    fn call_time(&self, voice: Option<&VoiceName>) -> Duration {
-        let has_neural_fallback = self.tts_url.is_some() && voice.is_some_and(VoiceName::is_neural);
-        let default = if has_neural_fallback { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
+    /// Returns the time limit of all calls for a frame: shorter if a neural `voice` speaks after a language model, or may
+    /// have to speak after a call.
+    fn call_time(&self, voice: Option<&VoiceName>, has_lm: bool) -> Duration {
+        let is_neural_voice_last = (self.tts_url.is_some() || has_lm) && voice.is_some_and(VoiceName::is_neural);
+        let default = if is_neural_voice_last { BEFORE_NEURAL_VOICE } else { Interpreter::CALL_TIME };
         self.frame_timeout.unwrap_or(default)
     }
 
     /// Whether a server predicts the text.
     pub(super) const fn has_backend(&self) -> bool {
         self.backend_url.is_some()
+    }
+
+    /// Whether a server rewrites the phrases.
+    pub(super) const fn has_chat(&self) -> bool {
+        self.llm_url.is_some()
+    }
+
+    /// Returns the time limit of a phrase for a language model of this process.
+    pub(super) fn phrase_limit(&self) -> Duration {
+        self.server_timeout.unwrap_or(Shortener::LIMIT)
     }
 
     /// Returns the timeout of a text prediction.
@@ -235,6 +254,7 @@ impl ServerArgs {
         name: ProfileName,
         config: &Config,
         voice: Option<&VoiceName>,
+        shortener: Option<Arc<Shortener>>,
     ) -> anyhow::Result<Arc<dyn Profile>> {
         if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some()) {
             return Err(usage(&message));
@@ -247,7 +267,10 @@ impl ServerArgs {
         } else {
             interpreter(self.recognizer(config)?, self.speech(config, voice)?)?
         };
-        let mut interpreter = interpreter.with_call_time(self.call_time(voice));
+        let mut interpreter = interpreter.with_call_time(self.call_time(voice, shortener.is_some()));
+        if let Some(shortener) = shortener {
+            interpreter = interpreter.with_shortener(shortener);
+        }
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
             interpreter =
@@ -342,7 +365,8 @@ mod tests {
             (&["--stt-timeout", "3"], Some("--stt-timeout 3 exceeds the 2.4 s")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], &urls, options].concat()).unwrap();
-            let found = line.servers.check_speech(ProfileName::Interpreter, None).err().map(|error| error.to_string());
+            let found =
+                line.servers.check_speech(ProfileName::Interpreter, None, false).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }
@@ -364,13 +388,30 @@ mod tests {
             (&["--tts-url", "http://h/v1", "--frame-timeout", "2"], Some(&neural), 2_000),
         ] {
             let servers = Line::try_parse_from([&["bb"][..], options].concat()).unwrap().servers;
-            assert_eq!(servers.call_time(voice), Duration::from_millis(milliseconds), "{options:?} {voice:?}");
+            assert_eq!(servers.call_time(voice, false), Duration::from_millis(milliseconds), "{options:?} {voice:?}");
+        }
+        // A language model of this process precedes every phrase of the voice.
+        let servers = Line::try_parse_from(["bb"]).unwrap().servers;
+        for (voice, milliseconds) in [(&neural, 1_200), (&espeak, 2_400)] {
+            assert_eq!(servers.call_time(Some(voice), true), Duration::from_millis(milliseconds), "{voice:?}");
         }
         let options = ["bb", "--tts-url", "http://h/v1", "--tts-timeout", "2"];
         let servers = Line::try_parse_from(options).unwrap().servers;
-        servers.check_speech(ProfileName::Interpreter, None).unwrap();
-        let error = servers.check_speech(ProfileName::Interpreter, Some(&neural)).unwrap_err().to_string();
+        servers.check_speech(ProfileName::Interpreter, None, false).unwrap();
+        let error = servers.check_speech(ProfileName::Interpreter, Some(&neural), false).unwrap_err().to_string();
         assert!(error.starts_with("--tts-timeout 2 exceeds the 1.2 s of all calls for a frame\nhint: "), "{error}");
+    }
+
+    #[test]
+    fn timeouts_limit_the_language_model_of_a_speech_miner() {
+        let line = Line::try_parse_from(["bb", "--server-timeout", "0.5", "--frame-timeout", "2"]).unwrap();
+        line.servers.check_speech(ProfileName::Interpreter, None, true).unwrap();
+        assert_eq!(line.servers.phrase_limit(), Duration::from_millis(500));
+        let error = line.servers.check_speech(ProfileName::Interpreter, None, false).unwrap_err().to_string();
+        assert!(error.contains("--tts-url or --lm"), "{error}");
+        let line = Line::try_parse_from(["bb", "--server-timeout", "2.5"]).unwrap();
+        let error = line.servers.check_speech(ProfileName::Interpreter, None, true).unwrap_err().to_string();
+        assert!(error.starts_with("--server-timeout 2.5 exceeds the 2.4 s of all calls for a frame"), "{error}");
     }
 
     /// Columns: options · whether there is an n-gram model · whether there is a language model · part of the errors of a
@@ -404,7 +445,7 @@ mod tests {
         for (options, has_ngram, has_lm, of_text, of_speech) in table {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
             let text = line.servers.check_text(has_ngram || has_lm, has_lm);
-            let speech = line.servers.check_speech(ProfileName::Interpreter, None);
+            let speech = line.servers.check_speech(ProfileName::Interpreter, None, false);
             for (found, expected) in [(text, of_text), (speech, of_speech)] {
                 let found = found.err().map(|error| error.to_string());
                 assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
@@ -423,7 +464,8 @@ mod tests {
             (&["--tts-url", "http://h/v1"], Some("--tts-url needs an interpreting profile")),
         ] {
             let line = Line::try_parse_from([&["bb"][..], options].concat()).unwrap();
-            let found = line.servers.check_speech(ProfileName::Parrot, None).err().map(|error| error.to_string());
+            let found =
+                line.servers.check_speech(ProfileName::Parrot, None, false).err().map(|error| error.to_string());
             assert_eq!(found.is_some(), expected.is_some(), "{options:?}: {found:?}");
             assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{options:?}");
         }

@@ -1,0 +1,210 @@
+//! Shortening of phrases by a language model in the process, after the rules of [`rewrite`](crate::rewrite).
+//!
+//! The rules rewrite every phrase first: they follow the conversation, and their phrase is the fallback. The model then
+//! proposes a phrase that says the same in fewer words. A proposal is spoken only if a guard accepts it. The guard
+//! rejects proposals that are longer than the phrase, repeat words, are in another language, change a number or a
+//! negation, or whose meaning differs: a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
+//!
+//! Each phrase has a time limit, within that of its frame, so that no reply is late. One phrase is shortened at a time;
+//! phrases of other utterances do not wait for it, since they would keep the miner's workers from their frames. After a
+//! phrase that took too long, the rules alone rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a
+//! model that is too slow for the machine delays one frame and not every frame.
+//!
+//! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the other utterances
+//! decide whether there is one.
+
+mod guard;
+mod model;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use taonet_lm::ModelError;
+use taonet_speech::{EmbedError, SentenceEmbedder};
+
+use self::guard::Guard;
+use crate::metrics;
+use crate::remote::{PAUSE, spoken};
+
+pub use self::guard::MIN_SIMILARITY;
+pub use self::model::ChatPhraseModel;
+
+/// Minimum number of words of a phrase for the model: shorter phrases have little to leave out.
+const FEWEST_WORDS: usize = 4;
+
+/// A model that proposes a shorter phrase with the same meaning.
+///
+/// Calls block while the model computes.
+pub trait PhraseModel: Send + Sync {
+    /// Proposes a shorter version of an English phrase of lowercase words without punctuation. Other letter case and
+    /// punctuation in the proposal are ignored.
+    ///
+    /// # Errors
+    /// [`ProposalError`] when there is no proposal within the limits, or the model fails.
+    fn propose(&self, phrase: &str, limits: ProposalLimits) -> Result<String, ProposalError>;
+}
+
+/// Limits of a proposal.
+#[derive(Debug, Clone, Copy)]
+pub struct ProposalLimits {
+    /// Maximum number of words. The model stops when it exceeds this number.
+    pub most_words: usize,
+    /// Time at which the model stops.
+    pub deadline: Instant,
+}
+
+/// Why a model has no proposal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposalError {
+    /// The deadline has passed.
+    #[error("the time limit of the phrase has passed")]
+    TooSlow,
+    /// The proposal exceeds the maximum number of words.
+    #[error("the proposal is longer than the phrase")]
+    TooLong,
+    /// The model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// Why the phrase of the rules is spoken instead of a proposal.
+#[derive(Debug, thiserror::Error)]
+enum Rejection {
+    #[error("a phrase took too long in the last seconds")]
+    Paused,
+    #[error("the model shortens a phrase of another utterance")]
+    Busy,
+    #[error(transparent)]
+    Proposal(#[from] ProposalError),
+    #[error("the proposal repeats words")]
+    Repetitive,
+    #[error("the proposal is in another language")]
+    Foreign,
+    #[error("the proposal changes a number or a negation, or has another meaning")]
+    Meaning,
+    #[error(transparent)]
+    Embedding(#[from] EmbedError),
+}
+
+impl Rejection {
+    /// Returns the outcome in the metrics.
+    const fn label(&self) -> &'static str {
+        match self {
+            Self::Paused => "skipped",
+            Self::Busy => "busy",
+            Self::Proposal(ProposalError::TooSlow) => "timeout",
+            Self::Proposal(ProposalError::TooLong) => "longer",
+            Self::Repetitive => "repetitive",
+            Self::Foreign => "language",
+            Self::Meaning => "meaning",
+            Self::Proposal(ProposalError::Model(_)) | Self::Embedding(_) => "error",
+        }
+    }
+
+    const fn is_failure(&self) -> bool {
+        matches!(self, Self::Proposal(ProposalError::Model(_)) | Self::Embedding(_))
+    }
+}
+
+/// The shortening stage of an interpreter: a language model and the guard of its proposals. All utterances share it.
+pub struct Shortener {
+    model: Box<dyn PhraseModel>,
+    guard: Guard,
+    limit: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_busy: bool,
+    /// Time until which phrases are not shortened, after one that took too long.
+    paused_until: Option<Instant>,
+}
+
+/// The right to use the model, until it is dropped.
+struct Turn<'a>(&'a Shortener);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.state().is_busy = false;
+    }
+}
+
+impl Shortener {
+    /// Default time limit of a phrase.
+    pub const LIMIT: Duration = Duration::from_millis(800);
+
+    /// Creates a stage with a time `limit` for each phrase. `embedder` compares the meaning of phrases and proposals.
+    pub fn new(model: Box<dyn PhraseModel>, embedder: Arc<dyn SentenceEmbedder>, limit: Duration) -> Self {
+        Self { model, guard: Guard::new(embedder), limit, state: Mutex::default() }
+    }
+
+    /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise the
+    /// phrase itself. Returns by `deadline`, or soon after it, since the model can stop between two steps only.
+    pub(crate) fn shorten(&self, phrase: Vec<String>, deadline: Instant) -> Vec<String> {
+        if phrase.len() < FEWEST_WORDS {
+            return phrase;
+        }
+        let began = Instant::now();
+        let result = self.attempt(&phrase, deadline.min(began + self.limit));
+        metrics::shortened(result.as_ref().map_or_else(Rejection::label, |_| "complete"), began.elapsed());
+        match result {
+            Ok(shorter) => shorter,
+            Err(rejection) => {
+                if rejection.is_failure() {
+                    tracing::warn!(error = &rejection as &dyn std::error::Error, "language model failed");
+                } else {
+                    tracing::debug!(reason = %rejection, phrase = phrase.join(" "), "phrase not shortened");
+                }
+                phrase
+            }
+        }
+    }
+
+    fn attempt(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
+        let _turn = self.turn()?;
+        // Too little time is no sign of a slow model if other phrases of the frame have used it.
+        let had_time = Instant::now() + self.limit / 2 <= deadline;
+        let result = self.accepted(phrase, deadline);
+        if had_time && matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))) {
+            tracing::warn!(
+                limit_sec = self.limit.as_secs_f64(),
+                pause_sec = PAUSE.as_secs(),
+                "language model is too slow; the rules alone rewrite the phrases during the pause"
+            );
+            self.state().paused_until = Some(Instant::now() + PAUSE);
+        }
+        result
+    }
+
+    fn accepted(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
+        let limits = ProposalLimits { most_words: phrase.len(), deadline };
+        let proposal = spoken(&self.model.propose(&phrase.join(" "), limits)?);
+        self.guard.check(phrase, &proposal)?;
+        if Instant::now() > deadline {
+            return Err(ProposalError::TooSlow.into());
+        }
+        Ok(proposal)
+    }
+
+    /// Takes the model, unless it is in use or paused.
+    fn turn(&self) -> Result<Turn<'_>, Rejection> {
+        let mut state = self.state();
+        if state.paused_until.is_some_and(|until| Instant::now() < until) {
+            return Err(Rejection::Paused);
+        }
+        if std::mem::replace(&mut state.is_busy, true) {
+            return Err(Rejection::Busy);
+        }
+        drop(state);
+        Ok(Turn(self))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use taonet_speech::Embedding;
+
+use super::*;
+
+/// A model that makes the same proposal for every phrase.
+struct Scripted {
+    proposal: fn(ProposalLimits) -> Result<String, ProposalError>,
+    calls: Arc<AtomicUsize>,
+}
+
+impl PhraseModel for Scripted {
+    fn propose(&self, _: &str, limits: ProposalLimits) -> Result<String, ProposalError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        (self.proposal)(limits)
+    }
+}
+
+/// An embedder that counts the words of a text in 256 classes: texts with the same words have the same meaning.
+struct WordCounts;
+
+impl SentenceEmbedder for WordCounts {
+    fn name(&self) -> &'static str {
+        "word counts"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "word counts"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let embed = |text: &&str| {
+            let mut counts = [0.0_f32; 256];
+            for word in text.split(' ') {
+                let class = word.bytes().fold(7_u8, |class, byte| class.wrapping_mul(31).wrapping_add(byte));
+                counts[usize::from(class)] += 1.0;
+            }
+            let length = counts.iter().map(|count| count * count).sum::<f32>().sqrt();
+            Embedding(counts.iter().map(|count| count / length).collect())
+        };
+        Ok(texts.iter().map(embed).collect())
+    }
+}
+
+/// An embedder that fails.
+struct Broken;
+
+impl SentenceEmbedder for Broken {
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "broken"
+    }
+
+    fn embed(&self, _: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        Err(EmbedError::Tokenizer("broken".to_owned()))
+    }
+}
+
+/// Long enough for every scripted model, on a busy machine, too.
+const LONG: Duration = Duration::from_mins(1);
+const PHRASE: &str = "i think that we should really leave the house at eight";
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Creates a stage with a scripted model; also returns the number of its calls.
+fn scripted(
+    proposal: fn(ProposalLimits) -> Result<String, ProposalError>,
+    limit: Duration,
+) -> (Shortener, Arc<AtomicUsize>) {
+    let calls = Arc::<AtomicUsize>::default();
+    let model = Scripted { proposal, calls: Arc::clone(&calls) };
+    (Shortener::new(Box::new(model), Arc::new(WordCounts), limit), calls)
+}
+
+/// Waits until the deadline, as a model without an answer in time.
+fn too_slow(limits: ProposalLimits) -> Result<String, ProposalError> {
+    thread::sleep(limits.deadline.saturating_duration_since(Instant::now()));
+    Err(ProposalError::TooSlow)
+}
+
+/// Columns: phrase · proposal · outcome
+#[test]
+fn proposal_is_spoken_only_if_the_guard_accepts_it() {
+    type Row = (&'static str, fn(ProposalLimits) -> Result<String, ProposalError>, &'static str);
+
+    let table: [Row; 14] = [
+        (PHRASE, |_| Ok("I think we should leave the house at eight.".to_owned()), "complete"),
+        // Unchanged phrases need no embedding.
+        (PHRASE, |_| Ok(PHRASE.to_owned()), "complete"),
+        (PHRASE, |_| Ok(format!("{PHRASE} today")), "longer"),
+        (PHRASE, |_| Ok("i think that we should undoubtedly abandon the residence at eight".to_owned()), "longer"),
+        (PHRASE, |_| Err(ProposalError::TooLong), "longer"),
+        (PHRASE, |_| Ok("we should leave we should leave at eight".to_owned()), "repetitive"),
+        (PHRASE, |_| Ok("leave the house and leave the house eight".to_owned()), "repetitive"),
+        (PHRASE, |_| Ok("nous devons quitter la maison avec eight".to_owned()), "language"),
+        (PHRASE, |_| Ok("мы должны уйти eight".to_owned()), "language"),
+        (PHRASE, |_| Ok("i think that we should leave the house at nine".to_owned()), "meaning"),
+        (PHRASE, |_| Ok("i think that we should not leave at eight".to_owned()), "meaning"),
+        (PHRASE, |_| Ok("my cat likes eight fish".to_owned()), "meaning"),
+        (PHRASE, |_| Ok("...".to_owned()), "meaning"),
+        (PHRASE, |_| Err(ProposalError::Model(ModelError::Tokens)), "error"),
+    ];
+    for (phrase, proposal, expected) in table {
+        let (shortener, _) = scripted(proposal, LONG);
+        let phrase = words(phrase);
+        let found = shortener.attempt(&phrase, Instant::now() + LONG);
+        let label = found.as_ref().map_or_else(Rejection::label, |_| "complete");
+        assert_eq!(label, expected, "{found:?}");
+        let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG);
+        assert_eq!(spoken, found.unwrap_or(phrase), "the phrase of the rules is the fallback");
+    }
+}
+
+#[test]
+fn accepted_proposal_is_spoken_without_case_and_punctuation() {
+    let (shortener, _) = scripted(|_| Ok("\"I think we should leave the house at eight.\"".to_owned()), LONG);
+    let spoken = shortener.shorten(words(PHRASE), Instant::now() + LONG);
+    assert_eq!(spoken, words("i think we should leave the house at eight"));
+}
+
+/// A repetition of the speaker and names of other languages are no reason to reject a proposal.
+#[test]
+fn words_of_the_phrase_are_no_fault_of_the_proposal() {
+    for (phrase, proposal) in [
+        ("they had had a very long day at work", "they had had a long day at work"),
+        ("the road from el paso to los angeles is really very long", "the road from el paso to los angeles is long"),
+        ("the café near the old church is really open today", "the café near the old church is open today"),
+    ] {
+        let guard = Guard::new(Arc::new(WordCounts));
+        let result = guard.check(&words(phrase), &words(proposal));
+        assert!(result.is_ok(), "{phrase}: {result:?}");
+    }
+}
+
+#[test]
+fn failure_of_the_embedder_is_an_error() {
+    let guard = Guard::new(Arc::new(Broken));
+    let result = guard.check(&words(PHRASE), &words("i think we should leave the house at eight"));
+    assert!(matches!(result, Err(Rejection::Embedding(_))), "{result:?}");
+}
+
+#[test]
+fn short_phrase_needs_no_model() {
+    let (shortener, calls) = scripted(|_| Ok("we leave".to_owned()), LONG);
+    assert_eq!(shortener.shorten(words("we leave now"), Instant::now() + LONG), words("we leave now"));
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn slow_model_is_not_called_during_the_pause() {
+    let limit = Duration::from_millis(500);
+    let (shortener, calls) = scripted(too_slow, limit);
+    let began = Instant::now();
+    assert_eq!(shortener.shorten(words(PHRASE), began + LONG), words(PHRASE));
+    assert!(began.elapsed() >= limit);
+    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
+    assert!(matches!(result, Err(Rejection::Paused)), "{result:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    // After the pause, it is called again.
+    shortener.state().paused_until = Some(Instant::now());
+    shortener.shorten(words(PHRASE), Instant::now() + LONG);
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+/// The frame's other calls, and not a slow model, have used the time.
+#[test]
+fn end_of_the_time_of_a_frame_pauses_nothing() {
+    let (shortener, calls) = scripted(too_slow, LONG);
+    for expected in 1..=2 {
+        let result = shortener.attempt(&words(PHRASE), Instant::now() + Duration::from_millis(20));
+        assert!(matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))), "{result:?}");
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// Makes a good proposal after the deadline.
+fn late(limits: ProposalLimits) -> Result<String, ProposalError> {
+    thread::sleep(limits.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+    Ok("i think we should leave the house at eight".to_owned())
+}
+
+#[test]
+fn late_proposal_is_not_spoken() {
+    let (shortener, _) = scripted(late, Duration::from_millis(20));
+    assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG), words(PHRASE));
+}
+
+/// A phrase that waited would keep a worker of the miner from the frames of other utterances.
+#[test]
+fn phrase_does_not_wait_for_a_busy_model() {
+    let (shortener, calls) = scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
+    let turn = shortener.turn().unwrap();
+    let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
+    assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    drop(turn);
+    for expected in 1..=2 {
+        assert_eq!(shortener.attempt(&words(PHRASE), Instant::now() + LONG).unwrap().len(), 9);
+        assert_eq!(calls.load(Ordering::Relaxed), expected);
+    }
+}

@@ -1,0 +1,75 @@
+//! `bb miner --lm`: a language model in the process says the phrases of the rewriting rules in fewer words.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::axon::{BOB, get};
+use crate::support::{Daemon, are_installed, assert_described, bb, document, local_bb, repository, require_models};
+
+const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
+
+/// Starts a miner on a local network with these options and settings.
+fn miner(options: &[&str], variables: &[(&str, &str)]) -> Daemon {
+    let mut miner = local_bb();
+    miner.args(["miner", "--key-uri", "//Bob"]).args(options).envs(variables.iter().copied());
+    Daemon::start(&mut miner)
+}
+
+/// Returns the numbers of phrases for the language model by outcome.
+fn outcomes(miner: &Daemon) -> BTreeMap<String, f64> {
+    let metrics = get(miner.url().trim_start_matches("http://"), "/metrics");
+    assert_described(&metrics, "miner");
+    let lines = metrics.lines().filter_map(|line| line.strip_prefix("taonet_miner_lm_phrases_total{outcome=\""));
+    let counts = lines.map(|line| line.split_once("\"} ").unwrap());
+    counts.map(|(outcome, count)| (outcome.to_owned(), count.parse().unwrap())).collect()
+}
+
+/// Plays a challenge to the miner; returns the report.
+fn play(miner: &Daemon) -> Value {
+    let ferry = repository("tests/e2e/data/ferry.json");
+    let mut bench = bb();
+    bench.args(["bench", "interpret", ferry.to_str().unwrap(), "--json"]);
+    bench.args(["--miner", miner.url(), "--miner-hotkey", BOB]);
+    for name in ["BB_MINER_TIMEOUT_SEC", "BB_S2S_CHUNK_TIMEOUT_SEC", "BB_S2S_DRAIN_TIMEOUT_SEC"] {
+        bench.env(name, "600");
+    }
+    document(&bench.output().unwrap())
+}
+
+fn transcripts(report: &Value) -> Vec<&str> {
+    report["items"].as_array().unwrap().iter().map(|item| item["transcript"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn model_of_the_process_shortens_phrases() {
+    require_models();
+    if !are_installed(&[CHAT_MODEL]) {
+        return;
+    }
+    // No phrase may take too long on a busy machine.
+    let options = ["--server-timeout", "300", "--frame-timeout", "600"];
+    let miner = miner(&options, &[("BB_MINER_LM", CHAT_MODEL)]);
+    let report = play(&miner);
+    assert_eq!((&report["total"]["replies"], &report["total"]["failed"]), (&json!(4), &json!(0)), "{report:#}");
+    // Whatever the model proposes, the guard keeps the meaning.
+    assert!(report["total"]["chrf"].as_f64() > Some(20.0), "{report:#}");
+    let outcomes = outcomes(&miner);
+    let failures = ["error", "timeout", "busy", "skipped"].map(|outcome| outcomes.contains_key(outcome));
+    assert_eq!(failures, [false; 4], "{outcomes:?}");
+    assert!(outcomes.get("complete").is_some_and(|count| *count >= 1.0), "{outcomes:?}");
+}
+
+#[test]
+fn rules_alone_rewrite_the_phrases_of_a_model_that_is_too_slow() {
+    require_models();
+    if !are_installed(&[CHAT_MODEL]) {
+        return;
+    }
+    let slow = miner(&["--lm", CHAT_MODEL, "--server-timeout", "0.001"], &[]);
+    let (found, expected) = (play(&slow), play(&miner(&[], &[])));
+    assert_eq!(transcripts(&found), transcripts(&expected));
+    let outcomes = outcomes(&slow);
+    let allowed = |outcome: &String| ["timeout", "skipped"].contains(&outcome.as_str());
+    assert!(!outcomes.is_empty() && outcomes.keys().all(allowed), "{outcomes:?}");
+}
