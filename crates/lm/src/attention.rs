@@ -38,7 +38,7 @@ impl Heads {
         let read = cache.tokens();
         let (keys, values) = cache.append(layer, key, value)?;
         let tokens = query.dim(1)?;
-        // The window of the first new token and those of the others.
+        // First token that the first new token attends to. The mask hides more tokens from the others.
         let first = self.window.map_or(0, |window| (read + 1).saturating_sub(window));
         let (keys, values) =
             (keys.narrow(1, first, read + tokens - first)?, values.narrow(1, first, read + tokens - first)?);
@@ -63,7 +63,8 @@ impl Heads {
     /// ones.
     fn mask(&self, tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
         let is_hidden = |row: usize, column: usize| {
-            column > read + row || self.window.is_some_and(|window| column + window <= read + row)
+            // A file can state any window: the sum of a column and a window may overflow.
+            column > read + row || self.window.is_some_and(|window| column.saturating_add(window) <= read + row)
         };
         let cell = |row: usize, column: usize| if is_hidden(row, column) { f32::NEG_INFINITY } else { 0.0 };
         let mask: Vec<f32> = (0..tokens)

@@ -195,8 +195,7 @@ fn llama_of(
     let config = llama::config(kind, &file, path)?;
     config.check()?;
     let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
-    // The configurations of Qwen have a token that their tokenizers do not add.
-    let begin = file.bos_token_id.filter(|_| kind == LlamaKind::Llama);
+    let begin = file.bos_token_id.filter(|_| kind.has_begin());
     Ok(Checkpoint { network, begin, ends: ends(directory, file.eos_token_id)? })
 }
 
@@ -225,7 +224,9 @@ pub(crate) enum Conversion {
 pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> Result<GgufCheckpoint, LoadError> {
     let file = Gguf::open(path)?;
     let is_quantized = file.is_quantized();
-    let begins = file.flag("tokenizer.ggml.add_bos_token") != Some(false);
+    let architecture = file.text("general.architecture").unwrap_or_default().to_owned();
+    let kind = LlamaKind::named(&architecture);
+    let begins = file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
     let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| begins);
     let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
     let mut ends: BTreeSet<u32> = file.ends();
@@ -233,8 +234,7 @@ pub(crate) fn load_gguf(path: &Path, device: Device, conversion: Conversion) -> 
         ends.extend(file.token(&name)?);
     }
     let (tokenizer, template) = (file.tokenizer()?, file.template()?);
-    let kind = file.text("general.architecture").unwrap_or_default().to_owned();
-    let network = match (kind.as_str(), LlamaKind::named(&kind)) {
+    let network = match (architecture.as_str(), kind) {
         (name, Some(kind)) => {
             let config = llama::gguf_config(kind, name, &file)?;
             let mut tensors = Tensors { source: Source::Gguf(file), device, conversion };

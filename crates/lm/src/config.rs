@@ -91,6 +91,12 @@ impl LlamaKind {
         }
     }
 
+    /// Whether prompts begin with the begin token of the configuration, unless the tokenizer says otherwise. The
+    /// configurations of Qwen name a token that their tokenizers do not add.
+    pub(crate) const fn has_begin(self) -> bool {
+        !matches!(self, Self::Qwen2 | Self::Qwen3)
+    }
+
     /// Whether each head of queries and keys has a norm.
     pub(crate) const fn has_head_norms(self) -> bool {
         matches!(self, Self::Qwen3 | Self::Gemma3)
@@ -189,7 +195,7 @@ impl LlamaConfig {
             return Err(ModelError::Config("rope_theta must be above 0"));
         }
         if self.local.is_some_and(|local| local.window == 0 || local.period == 0) {
-            return Err(ModelError::Config("the window of local layers must be above 0"));
+            return Err(ModelError::Config("the window and the period of local layers must be above 0"));
         }
         Ok(())
     }

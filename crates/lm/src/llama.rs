@@ -1,14 +1,16 @@
 //! The Llama family: RMS norms, rotary embeddings, grouped-query attention, gated feed-forward layers.
 
+mod random;
+
 use std::ops::Range;
 
-use candle_core::{DType, Device, IndexOp as _, Tensor};
+use candle_core::{IndexOp as _, Tensor};
 use candle_nn::ops::{rms_norm, silu};
 use candle_nn::rotary_emb::rope;
 
+use self::random::RandomWeights;
 use crate::attention::Heads;
 use crate::linear::{Linear, Weight};
-use crate::noise::Noise;
 use crate::{KvCache, LlamaConfig, LlamaKind, ModelError};
 
 #[derive(Debug)]
@@ -72,10 +74,6 @@ pub struct Llama {
     local_frequencies: Vec<f32>,
 }
 
-/// Standard deviation of the logits of a model with random weights: high enough that few tokens have most of the
-/// probability, as in a trained model.
-const LOGIT_SPREAD: f64 = 4.0;
-
 impl Llama {
     /// Creates a model with random weights, which are determined by `seed`.
     ///
@@ -83,58 +81,7 @@ impl Llama {
     /// [`ModelError::Config`] when the dimensions are inconsistent.
     pub fn random(config: LlamaConfig, seed: u64) -> Result<Self, ModelError> {
         config.check()?;
-        let LlamaConfig { kind, vocabulary, hidden, intermediate, head_size, .. } = config;
-        let (width, kv) = (config.query_width(), config.kv_width());
-        let random = |name: &str, rows: usize, columns: usize, spread: f64| -> Result<Tensor, ModelError> {
-            let mut noise = Noise::named(seed, name);
-            let scale = spread / (columns as f64).sqrt();
-            let numbers: Vec<f32> = (0..rows * columns).map(|_| (noise.normal() * scale) as f32).collect();
-            Ok(Tensor::from_vec(numbers, (rows, columns), &Device::Cpu)?)
-        };
-        let ones = || Ok::<_, ModelError>(Tensor::ones(hidden, DType::F32, &Device::Cpu)?);
-        let layer = |index: usize| -> Result<Layer, ModelError> {
-            let random = |name: &str, rows, columns| random(&format!("layers.{index}.{name}"), rows, columns, 1.0);
-            // Numbers with the standard deviation 1 / sqrt(length).
-            let vector = |name: &str, length| Ok::<_, ModelError>(random(name, 1, length)?.squeeze(0)?);
-            let projection = |name: &str, rows| -> Result<Linear, ModelError> {
-                let weight = Weight::Dense(random(name, rows, hidden)?);
-                let bias = (kind == LlamaKind::Qwen2).then(|| vector(&format!("{name}.bias"), rows)).transpose()?;
-                Ok(Linear { weight, bias })
-            };
-            let norm = |name: &str, length| Ok::<_, ModelError>((vector(name, length)? + 1.0)?);
-            let head_norms = if kind.has_head_norms() {
-                Some(HeadNorms { query: norm("query_norm", head_size)?, key: norm("key_norm", head_size)? })
-            } else {
-                None
-            };
-            let output_norms = if kind == LlamaKind::Gemma3 {
-                let attention = norm("attention_output_norm", hidden)?;
-                Some(OutputNorms { attention, feed_forward: norm("feed_forward_output_norm", hidden)? })
-            } else {
-                None
-            };
-            Ok(Layer {
-                attention_norm: ones()?,
-                query: projection("query", width)?,
-                key: projection("key", kv)?,
-                value: projection("value", kv)?,
-                head_norms,
-                output: random("output", hidden, width)?.into(),
-                output_norms,
-                feed_forward_norm: ones()?,
-                gate: random("gate", intermediate, hidden)?.into(),
-                up: random("up", intermediate, hidden)?.into(),
-                down: random("down", hidden, intermediate)?.into(),
-            })
-        };
-        let weights = Weights {
-            embeddings: Weight::Dense(random("embeddings", vocabulary, hidden, (hidden as f64).sqrt())?),
-            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
-            norm: ones()?,
-            head: random("head", vocabulary, hidden, LOGIT_SPREAD)?.into(),
-            frequencies: frequencies(&config, &[]),
-        };
-        Self::new(config, weights)
+        Self::new(config, RandomWeights(seed).model(&config)?)
     }
 
     /// Creates a model from weights whose shapes match the configuration.
@@ -251,13 +198,11 @@ impl Llama {
                 projected.query = self.with_normed_heads(&projected.query, query)?;
                 projected.key = self.with_normed_heads(&projected.key, key)?;
             }
-            let attended = attend(index, projected)?;
-            let attended = layer.output.forward(&attended)?;
-            hidden =
-                (hidden + self.output_normed(attended, layer.output_norms.as_ref().map(|norms| &norms.attention))?)?;
+            let output_norms = layer.output_norms.as_ref();
+            let attended = layer.output.forward(&attend(index, projected)?)?;
+            hidden = (hidden + self.output_normed(attended, output_norms.map(|norms| &norms.attention))?)?;
             let fed = self.feed_forward(layer, &hidden)?;
-            hidden =
-                (hidden + self.output_normed(fed, layer.output_norms.as_ref().map(|norms| &norms.feed_forward))?)?;
+            hidden = (hidden + self.output_normed(fed, output_norms.map(|norms| &norms.feed_forward))?)?;
         }
         Ok(hidden)
     }

@@ -12,14 +12,16 @@ use crate::linear::Linear;
 use crate::llama::{HeadNorms, Layer, OutputNorms, Weights, frequencies};
 use crate::{Llama, LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 
-/// Base of the rotary embeddings of Gemma's local layers. Files do not have it.
+/// Base of the rotary embeddings of Gemma's local layers, in GGUF files that do not state it.
 const GEMMA_LOCAL_THETA: f64 = 10_000.0;
-/// Default base of the rotary embeddings of Gemma's global layers.
+/// Base of the rotary embeddings of Gemma's global layers, in GGUF files that do not state it.
 const GEMMA_GLOBAL_THETA: f64 = 1_000_000.0;
-/// Every sixth layer of Gemma is global. Files do not have this number.
+/// Every sixth layer of Gemma is global, in GGUF files that do not state another period.
 const GEMMA_PERIOD: usize = 6;
 /// Names of Gemma's norms of the outputs of the attention and of the feed-forward layer in GGUF files.
 const GEMMA_OUTPUT_NORMS: [&str; 2] = ["post_attention_norm", "post_ffw_norm"];
+/// Fields of GGUF files for soft caps of attention scores and logits, as in Gemma 2.
+const SOFT_CAPS: [&str; 2] = ["attn_logit_softcapping", "final_logit_softcapping"];
 
 /// Fields of `config.json` that affect the computation.
 #[derive(Debug, Deserialize)]
@@ -45,9 +47,8 @@ pub(super) struct ConfigFile {
     #[serde(default)]
     tie_word_embeddings: bool,
     quantization_config: Option<serde_json::Value>,
-    /// Qwen: whether tokens of some layers see only those in a window before them.
-    #[serde(default)]
-    use_sliding_window: bool,
+    /// Qwen: whether some layers attend to a window of the latest tokens only.
+    use_sliding_window: Option<bool>,
     pub(super) bos_token_id: Option<u32>,
     #[serde(default)]
     pub(super) eos_token_id: Ids,
@@ -80,7 +81,7 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
     if file.quantization_config.is_some() {
         return Err(foreign("quantization_config".to_owned()));
     }
-    if file.use_sliding_window && kind != LlamaKind::Llama {
+    if file.use_sliding_window == Some(true) && kind != LlamaKind::Llama {
         return Err(foreign("use_sliding_window".to_owned()));
     }
     let heads = file.num_attention_heads;
@@ -128,19 +129,21 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
     if let Some(value) = file.text(&scaling).filter(|value| *value != "none") {
         return Err(file.wrong(&scaling, format!("{value:?} is not supported")));
     }
+    for field in SOFT_CAPS.map(name) {
+        if file.number(&field)?.is_some() {
+            return Err(file.wrong(&field, "is not supported"));
+        }
+    }
     let (hidden, heads) = (file.count(&name("embedding_length"))?, file.count(&name("attention.head_count"))?);
     let own_size = match kind {
         LlamaKind::Qwen3 | LlamaKind::Gemma3 => file.optional_count(&name("attention.key_length"))?,
         LlamaKind::Llama | LlamaKind::Qwen2 => None,
     };
-    let local = match kind {
-        LlamaKind::Gemma3 => {
-            let window = file.count(&name("attention.sliding_window"))?;
-            Some(LocalLayers { window, rope_theta: GEMMA_LOCAL_THETA, period: GEMMA_PERIOD })
-        }
-        LlamaKind::Llama | LlamaKind::Qwen2 | LlamaKind::Qwen3 => None,
+    let (local, default_theta) = if kind == LlamaKind::Gemma3 {
+        (Some(gemma_local_layers(architecture, file)?), GEMMA_GLOBAL_THETA)
+    } else {
+        (None, 10_000.0)
     };
-    let default_theta = if kind == LlamaKind::Gemma3 { GEMMA_GLOBAL_THETA } else { 10_000.0 };
     let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
     let rotated = name("rope.dimension_count");
     if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
@@ -163,6 +166,17 @@ pub(super) fn gguf_config(kind: LlamaKind, architecture: &str, file: &Gguf) -> R
         rope_theta: file.number(&name("rope.freq_base"))?.unwrap_or(default_theta),
         rope_scaling: None,
         norm_eps: file.number(&epsilon)?.ok_or_else(|| file.wrong(&epsilon, "is missing"))?,
+    })
+}
+
+/// Reads the parameters of Gemma's local layers.
+fn gemma_local_layers(architecture: &str, file: &Gguf) -> Result<LocalLayers, LoadError> {
+    let name = |field: &str| format!("{architecture}.{field}");
+    let period = file.optional_count(&name("attention.sliding_window_pattern"))?;
+    Ok(LocalLayers {
+        window: file.count(&name("attention.sliding_window"))?,
+        rope_theta: file.number(&name("rope.freq_base_swa"))?.unwrap_or(GEMMA_LOCAL_THETA),
+        period: period.unwrap_or(GEMMA_PERIOD),
     })
 }
 
@@ -234,56 +248,13 @@ fn build(
     is_tied: bool,
     order: impl Fn(usize) -> Option<Vec<usize>>,
 ) -> Result<Llama, LoadError> {
-    let LlamaConfig { vocabulary, hidden, intermediate, heads, kv_heads, .. } = config;
-    let (width, kv) = (config.query_width(), config.kv_width());
+    let LlamaConfig { vocabulary, hidden, .. } = config;
     let embeddings = tensors.matrix(names.embeddings, [vocabulary, hidden])?;
     let head = if is_tied { embeddings.clone() } else { tensors.matrix(names.head, [vocabulary, hidden])? };
     let norm = tensors.floats(names.norm, &[hidden])?;
     let mut layers = Vec::new();
     for number in 0..config.layers {
-        let prefix = format!("{}{number}", names.layer);
-        let [attention_norm, query, key, value, output, feed_forward_norm, gate, up, down] =
-            names.parts.map(|part| format!("{prefix}.{part}"));
-        let attention_norm = tensors.floats(&format!("{attention_norm}.weight"), &[hidden])?;
-        let feed_forward_norm = tensors.floats(&format!("{feed_forward_norm}.weight"), &[hidden])?;
-        let head_norms = if config.kind.has_head_norms() {
-            let [query, key] = norms(names.head_norms, &prefix, config.head_size, tensors)?;
-            Some(HeadNorms { query, key })
-        } else {
-            None
-        };
-        let output_norms = if config.kind == LlamaKind::Gemma3 {
-            let [attention, feed_forward] = norms(GEMMA_OUTPUT_NORMS, &prefix, hidden, tensors)?;
-            Some(OutputNorms { attention, feed_forward })
-        } else {
-            None
-        };
-        let mut projection = |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
-            if config.kind == LlamaKind::Qwen2 {
-                return tensors.biased(name, [rows, hidden]);
-            }
-            Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
-        };
-        let (query, key) = (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
-        let value = projection(&value, kv, None)?;
-        let mut linear =
-            |name: &str, shape| Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into());
-        let output = linear(&output, [hidden, width])?;
-        let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
-        let down = linear(&down, [hidden, intermediate])?;
-        layers.push(Layer {
-            attention_norm,
-            query,
-            key,
-            value,
-            head_norms,
-            output,
-            output_norms,
-            feed_forward_norm,
-            gate,
-            up,
-            down,
-        });
+        layers.push(layer(&config, tensors, names, number, &order)?);
     }
     // Scaled rotations of Llama 3.1 in GGUF files.
     let divisors = if tensors.has("rope_freqs.weight") {
@@ -296,8 +267,51 @@ fn build(
     Ok(Llama::new(config, Weights { embeddings, layers, norm, head: head.into(), frequencies })?)
 }
 
+/// Loads a layer.
+fn layer(
+    config: &LlamaConfig,
+    tensors: &mut Tensors,
+    names: &Names,
+    number: usize,
+    order: impl Fn(usize) -> Option<Vec<usize>>,
+) -> Result<Layer, LoadError> {
+    let LlamaConfig { kind, hidden, intermediate, heads, kv_heads, head_size, .. } = *config;
+    let (width, kv) = (config.query_width(), config.kv_width());
+    let prefix = format!("{}{number}", names.layer);
+    let [attention_norm, query, key, value, output, feed_forward_norm, gate, up, down] =
+        names.parts.map(|part| format!("{prefix}.{part}"));
+    let attention_norm = tensors.floats(&format!("{attention_norm}.weight"), &[hidden])?;
+    let feed_forward_norm = tensors.floats(&format!("{feed_forward_norm}.weight"), &[hidden])?;
+    let head_norms = if kind.has_head_norms() {
+        let [query, key] = norms(names.head_norms, &prefix, head_size, tensors)?;
+        Some(HeadNorms { query, key })
+    } else {
+        None
+    };
+    let output_norms = if kind == LlamaKind::Gemma3 {
+        let [attention, feed_forward] = norms(GEMMA_OUTPUT_NORMS, &prefix, hidden, tensors)?;
+        Some(OutputNorms { attention, feed_forward })
+    } else {
+        None
+    };
+    let mut projection = |name: &str, rows: usize, order: Option<Vec<usize>>| -> Result<Linear, LoadError> {
+        if kind == LlamaKind::Qwen2 {
+            return tensors.biased(name, [rows, hidden]);
+        }
+        Ok(tensors.ordered(&format!("{name}.weight"), [rows, hidden], order.as_deref())?.into())
+    };
+    let (query, key) = (projection(&query, width, order(heads))?, projection(&key, kv, order(kv_heads))?);
+    let value = projection(&value, kv, None)?;
+    let mut linear =
+        |name: &str, shape| Ok::<Linear, LoadError>(tensors.matrix(&format!("{name}.weight"), shape)?.into());
+    let output = linear(&output, [hidden, width])?;
+    let (gate, up) = (linear(&gate, [intermediate, hidden])?, linear(&up, [intermediate, hidden])?);
+    let down = linear(&down, [hidden, intermediate])?;
+    Ok(Layer { attention_norm, query, key, value, head_norms, output, output_norms, feed_forward_norm, gate, up, down })
+}
+
 /// Loads two norms of a layer.
 fn norms(parts: [&'static str; 2], prefix: &str, size: usize, tensors: &mut Tensors) -> Result<[Tensor; 2], LoadError> {
-    let [one, other] = parts.map(|part| format!("{prefix}.{part}.weight"));
-    Ok([tensors.floats(&one, &[size])?, tensors.floats(&other, &[size])?])
+    let [first, second] = parts.map(|part| format!("{prefix}.{part}.weight"));
+    Ok([tensors.floats(&first, &[size])?, tensors.floats(&second, &[size])?])
 }

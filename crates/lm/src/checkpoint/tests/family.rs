@@ -33,6 +33,8 @@ const WINDOW: u32 = 3;
 struct TestModel {
     config: Value,
     tensors: HashMap<String, Tensor>,
+    /// Further metadata of the GGUF file; replaces that of the same name.
+    metadata: Vec<(&'static str, Metadata)>,
 }
 
 impl TestModel {
@@ -72,7 +74,7 @@ impl TestModel {
                 }
             }
         }
-        Self { config, tensors }
+        Self { config, tensors, metadata: Vec::new() }
     }
 
     /// Writes and opens the directory.
@@ -90,6 +92,7 @@ impl TestModel {
         let number = |field: &str| u32::try_from(self.config[field].as_u64().unwrap()).unwrap();
         let mut metadata = vec![
             ("general.architecture".to_owned(), Metadata::String(kind.to_owned())),
+            ("tokenizer.ggml.bos_token_id".to_owned(), Metadata::U32(0)),
             ("tokenizer.ggml.eos_token_id".to_owned(), Metadata::U32(1)),
             (format!("{kind}.attention.layer_norm_rms_epsilon"), Metadata::F32(1e-5)),
             (format!("{kind}.rope.freq_base"), Metadata::F32(500_000.0)),
@@ -110,6 +113,7 @@ impl TestModel {
         if kind == "gemma3" {
             metadata.push((format!("{kind}.attention.sliding_window"), Metadata::U32(WINDOW)));
         }
+        metadata.extend(self.metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let blocks: Vec<(String, QTensor)> = self
             .tensors
             .iter()
@@ -130,6 +134,23 @@ impl TestModel {
 
 fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
+}
+
+/// Columns: architecture · field of the tokenizer · begin token
+#[test]
+fn begin_token_of_a_gguf_file_is_added_as_by_the_tokenizer() {
+    for (kind, adds_begin, expected) in [
+        ("qwen2", None, None),
+        ("qwen3", None, None),
+        ("qwen2", Some(true), Some(0)),
+        ("gemma3", None, Some(0)),
+        ("gemma3", Some(false), None),
+    ] {
+        let mut model = TestModel::new(kind);
+        model.metadata.extend(adds_begin.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
+        let begin = model.open_gguf().unwrap().vocabulary().begin();
+        assert_eq!(begin, expected, "{kind}, add_bos_token {adds_begin:?}");
+    }
 }
 
 /// Columns: architecture · its name · a tensor that Llama lacks
@@ -210,5 +231,50 @@ fn gguf_file_of_gemma_has_all_its_tensors() {
         gemma.tensors.insert(name.clone(), (&original * 2.0).unwrap());
         assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3, "{name} is ignored");
         gemma.tensors.insert(name, original);
+    }
+}
+
+#[test]
+fn gguf_file_of_gemma_can_state_its_local_layers() {
+    let mut gemma = TestModel::new("gemma3");
+    gemma.metadata = vec![
+        ("gemma3.attention.sliding_window_pattern", Metadata::U32(2)),
+        ("gemma3.rope.freq_base_swa", Metadata::F32(100.0)),
+    ];
+    let model = gemma.open_gguf().unwrap();
+    let local = crate::LocalLayers { window: 3, rope_theta: 100.0, period: 2 };
+    assert_eq!(model.llama().config().local, Some(local));
+}
+
+/// A window that is longer than every context hides nothing.
+#[test]
+fn impossible_window_of_gemma_is_no_limit() {
+    let mut gemma = TestModel::new("gemma3");
+    let field = "gemma3.attention.sliding_window";
+    gemma.metadata = vec![(field, Metadata::U32(64))];
+    let expected = next(&gemma.open_gguf().unwrap());
+    gemma.metadata = vec![(field, Metadata::U64(u64::MAX))];
+    assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) < 1e-6);
+    gemma.metadata = vec![(field, Metadata::U32(2))];
+    assert!(largest_difference(&next(&gemma.open_gguf().unwrap()), &expected) > 1e-3, "the window is ignored");
+}
+
+/// Columns: field of the file · value · what the error names
+#[test]
+fn unsupported_form_of_gemma_is_named() {
+    for (field, value, named) in [
+        ("gemma3.attention.sliding_window", Metadata::U32(0), "the window and the period of local layers"),
+        ("gemma3.attention.sliding_window_pattern", Metadata::U32(0), "the window and the period of local layers"),
+        ("gemma3.rope.freq_base_swa", Metadata::F32(f32::NAN), "freq_base_swa: expected a number above 0"),
+        ("gemma3.attn_logit_softcapping", Metadata::F32(50.0), "attn_logit_softcapping: is not supported"),
+        ("gemma3.final_logit_softcapping", Metadata::F32(30.0), "final_logit_softcapping: is not supported"),
+        ("gemma3.rope.scaling.type", Metadata::String("linear".to_owned()), "\"linear\" is not supported"),
+        ("gemma3.rope.dimension_count", Metadata::U32(4), "dimension_count: must be attention.key_length"),
+        ("gemma3.attention.key_length", Metadata::U32(u32::MAX - 1), "expected [4294967294]"),
+    ] {
+        let mut gemma = TestModel::new("gemma3");
+        gemma.metadata = vec![(field, value)];
+        let error = gemma.open_gguf().unwrap_err().to_string();
+        assert!(error.contains(named), "{field}: {error}");
     }
 }
