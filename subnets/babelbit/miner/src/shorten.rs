@@ -122,10 +122,10 @@ struct State {
     paused_until: Option<Instant>,
 }
 
-/// The right to use the model, until it is dropped.
-struct Turn<'a>(&'a Shortener);
+/// Exclusive use of the model, until it is dropped.
+struct Permit<'a>(&'a Shortener);
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         self.0.state().is_busy = false;
     }
@@ -141,7 +141,8 @@ impl Shortener {
     }
 
     /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise the
-    /// phrase itself. Returns by `deadline`, or soon after it, since the model can stop between two steps only.
+    /// phrase itself. Returns by `deadline`: the model starts no step that is expected to end after it. Only the comparison
+    /// of meanings can end a few milliseconds later.
     pub(crate) fn shorten(&self, phrase: Vec<String>, deadline: Instant) -> Vec<String> {
         if phrase.len() < FEWEST_WORDS {
             return phrase;
@@ -163,7 +164,7 @@ impl Shortener {
     }
 
     fn attempt(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
-        let _turn = self.turn()?;
+        let _permit = self.acquire()?;
         // Too little time is no sign of a slow model if other phrases of the frame have used it.
         let had_time = Instant::now() + self.limit / 2 <= deadline;
         let result = self.accepted(phrase, deadline);
@@ -188,8 +189,8 @@ impl Shortener {
         Ok(proposal)
     }
 
-    /// Takes the model, unless it is in use or paused.
-    fn turn(&self) -> Result<Turn<'_>, Rejection> {
+    /// Acquires the model, unless it is in use or paused.
+    fn acquire(&self) -> Result<Permit<'_>, Rejection> {
         let mut state = self.state();
         if state.paused_until.is_some_and(|until| Instant::now() < until) {
             return Err(Rejection::Paused);
@@ -198,7 +199,7 @@ impl Shortener {
             return Err(Rejection::Busy);
         }
         drop(state);
-        Ok(Turn(self))
+        Ok(Permit(self))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -233,6 +233,17 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
     let parts =
         ["model.safetensors.index.json", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     assert_eq!(names(of(&parts), "al/m").unwrap(), [&base[..], &parts].concat());
+    // All descriptions are included, others are not.
+    let described = ["generation_config.json", "chat_template.jinja", "tokenizer_config.json", "README.md"];
+    let expected = [
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "model.safetensors",
+    ];
+    assert_eq!(names(of(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(), expected);
     // One file has precedence over parts.
     let both = [&parts[..], &["model.safetensors"]].concat();
     assert_eq!(names(of(&both), "al/m").unwrap(), [&base[..], &["model.safetensors"]].concat());

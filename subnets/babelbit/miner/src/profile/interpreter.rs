@@ -58,8 +58,8 @@ impl Default for Manner {
 /// Profile that interprets while the source is playing, phrase by phrase.
 ///
 /// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the context of the
-/// previous phrase (optionally followed by a language model), and synthesis. The interpreter tracks the unplayed backlog; when the reply falls behind the source,
-/// it first speeds up, then condenses.
+/// previous phrase (optionally followed by a language model), and synthesis. The interpreter tracks the unplayed
+/// backlog; when the reply falls behind the source, it first speeds up, then condenses.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,

@@ -15,12 +15,14 @@ const LONGEST_REPEATED: usize = 4;
 /// One foreign function word in this many words marks a text of another language.
 const WORDS_PER_FOREIGN: usize = 4;
 
-/// Words that negate a statement.
+/// Words that negate a statement, or restrict it almost as much.
 const NEGATIONS: &[&str] = &[
     "no", "not", "never", "none", "nobody", "nothing", "nowhere", "neither", "nor", "cannot", "without", "hardly",
-    "unless",
+    "barely", "scarcely", "rarely", "seldom", "unless", "except",
 ];
-/// Number words. "One" is missing, because it is also a pronoun.
+/// Words that are part of a number only beside one of [`NUMBERS`]: "one" is also a pronoun, "point" also a noun.
+const PARTS_OF_NUMBERS: &[&str] = &["one", "point"];
+/// Words for numbers, ordinal numbers and fractions, and words that change them.
 const NUMBERS: &[&str] = &[
     "zero",
     "two",
@@ -53,13 +55,32 @@ const NUMBERS: &[&str] = &[
     "thousand",
     "million",
     "billion",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "half",
+    "quarter",
+    "dozen",
+    "once",
+    "twice",
+    "double",
+    "triple",
+    "percent",
+    "minus",
 ];
 /// Frequent function words of French, German, Spanish, Italian, Portuguese and Dutch that are no English words.
 const FOREIGN: &[&str] = &[
     "le", "la", "les", "des", "du", "une", "est", "et", "sont", "dans", "que", "qui", "nous", "vous", "avec", "mais",
     "elle", "cette", "der", "das", "und", "ist", "sind", "nicht", "ein", "eine", "wir", "ich", "sie", "mit", "auf",
     "dem", "zu", "von", "auch", "wird", "el", "los", "las", "una", "y", "del", "por", "muy", "pero", "como", "il",
-    "gli", "che", "di", "della", "sono", "os", "um", "uma", "para", "mais", "het", "een", "niet", "ik", "zijn", "voor",
+    "gli", "che", "di", "della", "sono", "os", "um", "uma", "para", "het", "een", "niet", "ik", "zijn", "voor",
 ];
 
 /// The checks of a proposal.
@@ -90,7 +111,7 @@ impl Guard {
         if is_foreign(phrase, proposal) {
             return Err(Rejection::Foreign);
         }
-        if is_negated(phrase) != is_negated(proposal) || numbers(phrase) != numbers(proposal) {
+        if negations(phrase) != negations(proposal) || numbers(phrase) != numbers(proposal) {
             return Err(Rejection::Meaning);
         }
         let (one, other) = (phrase.join(" "), proposal.join(" "));
@@ -126,14 +147,61 @@ fn is_foreign(phrase: &[String], proposal: &[String]) -> bool {
     own().any(|word| !word.is_ascii()) || (foreign > 0 && foreign * WORDS_PER_FOREIGN >= proposal.len())
 }
 
-fn is_negated(words: &[String]) -> bool {
-    words.iter().any(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't"))
+/// Returns the number of negations. Two of them may cancel each other out.
+fn negations(words: &[String]) -> usize {
+    words.iter().filter(|word| NEGATIONS.contains(&word.as_str()) || word.ends_with("n't")).count()
 }
 
-/// Returns the numbers in alphabetical order.
+/// Returns the words of the numbers, in their order.
 fn numbers(words: &[String]) -> Vec<&str> {
-    let is_number = |word: &&str| NUMBERS.contains(word) || word.contains(|letter: char| letter.is_ascii_digit());
-    let mut numbers: Vec<&str> = words.iter().map(String::as_str).filter(is_number).collect();
-    numbers.sort_unstable();
-    numbers
+    let is_number = |word: &str| NUMBERS.contains(&word) || word.contains(|letter: char| letter.is_ascii_digit());
+    let word = |index: usize| words.get(index).map(String::as_str);
+    let is_part = |index: usize| {
+        let mut neighbours = [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(word);
+        word(index).is_some_and(|word| PARTS_OF_NUMBERS.contains(&word))
+            && neighbours.any(|word| is_number(word) || PARTS_OF_NUMBERS.contains(&word))
+    };
+    let numbers = words.iter().map(String::as_str).enumerate();
+    numbers.filter(|(index, word)| is_number(word) || is_part(*index)).map(|(_, word)| word).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Columns: text · words of its numbers
+    #[test]
+    fn numbers_are_words_and_digits() {
+        for (text, expected) in [
+            ("the train leaves at 8 with 21 cars", "8 21"),
+            ("twenty one people at three point five percent", "twenty one three point five percent"),
+            ("one point five million", "one point five million"),
+            ("one of the points that i made at one time", ""),
+            ("the second house costs half of it", "second half"),
+        ] {
+            assert_eq!(numbers(&words(text)).join(" "), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn order_of_numbers_matters() {
+        assert_ne!(numbers(&words("two of the five")), numbers(&words("five of the two")));
+    }
+
+    /// Columns: text · number of negations
+    #[test]
+    fn negations_are_counted() {
+        for (text, expected) in [
+            ("i do not think that nobody came", 2),
+            ("we don't and can't go without you", 3),
+            ("he hardly ever waits", 1),
+            ("it is notable", 0),
+        ] {
+            assert_eq!(negations(&words(text)), expected, "{text}");
+        }
+    }
 }

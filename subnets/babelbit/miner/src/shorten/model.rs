@@ -1,6 +1,7 @@
 //! A chat model in the process that proposes shorter phrases.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use taonet_lm::{KvCache, LanguageModel, Message, ModelError};
 
@@ -30,7 +31,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ),
     ("and at this moment he is of the opinion that it would be better to wait", "and he thinks it is better to wait"),
 ];
-/// Number of tokens of a prompt that are read between two looks at the clock.
+/// Number of tokens of a prompt that are read in one step, which cannot be interrupted.
 const STEP: usize = 16;
 /// Maximum number of tokens for each word of a proposal.
 const TOKENS_PER_WORD: usize = 4;
@@ -45,6 +46,8 @@ pub struct ChatPhraseModel {
     prefix: Vec<u32>,
     /// Keys and values of these tokens.
     cache: KvCache,
+    /// Expected time of a step of [`STEP`] tokens, in microseconds.
+    step_time: AtomicU64,
 }
 
 impl ChatPhraseModel {
@@ -62,25 +65,58 @@ impl ChatPhraseModel {
         let [one, other] = ["a", "the"].map(|phrase| model.direct_prompt(&messages(phrase, has_system)));
         let (one, other) = (one?, other?);
         let prefix: Vec<u32> = one.iter().zip(&other).take_while(|(a, b)| a == b).map(|(token, _)| *token).collect();
-        let mut cache = KvCache::default();
-        if !prefix.is_empty() {
-            model.llama().next(&prefix, &mut cache)?;
+        let (mut cache, mut step_time) = (KvCache::default(), Duration::ZERO);
+        for tokens in prefix.chunks(STEP) {
+            let began = Instant::now();
+            model.llama().next(tokens, &mut cache)?;
+            if tokens.len() == STEP {
+                step_time = began.elapsed();
+            }
         }
-        Ok(Self { model, has_system, prefix, cache })
+        Ok(Self { model, has_system, prefix, cache, step_time: AtomicU64::new(microseconds(step_time)) })
     }
 
     /// Returns the logits after the prompt, and the cache of its tokens.
     fn read(&self, prompt: &[u32], deadline: Instant) -> Result<(Vec<f32>, KvCache), ProposalError> {
+        let context = self.model.llama().config().context;
+        if prompt.len() > context {
+            return Err(ModelError::TooLong { tokens: prompt.len(), context }.into());
+        }
         let shared = self.prefix.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         // The logits of the prefix are not kept: at least the last token is read.
         let shared = shared.min(prompt.len().saturating_sub(1));
         let mut cache = self.cache.fork(shared)?;
         let mut logits = Vec::new();
         for tokens in prompt.get(shared..).unwrap_or_default().chunks(STEP) {
-            check(deadline)?;
-            logits = self.model.llama().next(tokens, &mut cache)?;
+            let expected = self.step_time.load(Ordering::Relaxed);
+            let result = self.step(tokens, &mut cache, deadline, Duration::from_micros(expected));
+            let measured = match &result {
+                Ok((_, took)) if tokens.len() == STEP => microseconds(*took),
+                Ok((_, took)) => expected.max(microseconds(*took)),
+                // The machine may have been busy only when the last step was measured.
+                Err(_) => expected / 2,
+            };
+            self.step_time.store(measured, Ordering::Relaxed);
+            (logits, _) = result?;
         }
         Ok((logits, cache))
+    }
+
+    /// Runs the model for some tokens; returns the logits after them, and the time that it took. A step cannot be
+    /// interrupted, so it starts only if it is expected to end by the deadline.
+    fn step(
+        &self,
+        tokens: &[u32],
+        cache: &mut KvCache,
+        deadline: Instant,
+        expected: Duration,
+    ) -> Result<(Vec<f32>, Duration), ProposalError> {
+        let began = Instant::now();
+        if began.checked_add(expected).is_none_or(|end| end > deadline) {
+            return Err(ProposalError::TooSlow);
+        }
+        let logits = self.model.llama().next(tokens, cache)?;
+        Ok((logits, began.elapsed()))
     }
 }
 
@@ -89,7 +125,7 @@ impl PhraseModel for ChatPhraseModel {
         let prompt = self.model.direct_prompt(&messages(phrase, self.has_system))?;
         let (mut logits, mut cache) = self.read(&prompt, limits.deadline)?;
         let vocabulary = self.model.vocabulary();
-        let mut tokens = Vec::new();
+        let (mut tokens, mut took) = (Vec::new(), Duration::ZERO);
         loop {
             vocabulary.silence(&mut logits);
             let token = likeliest(&logits);
@@ -106,8 +142,7 @@ impl PhraseModel for ChatPhraseModel {
             if words > limits.most_words || tokens.len() > TOKENS_PER_WORD * limits.most_words {
                 return Err(ProposalError::TooLong);
             }
-            check(limits.deadline)?;
-            logits = self.model.llama().next(&[token], &mut cache)?;
+            (logits, took) = self.step(&[token], &mut cache, limits.deadline, took)?;
         }
     }
 }
@@ -140,14 +175,12 @@ fn likeliest(logits: &[f32]) -> u32 {
     likeliest.0
 }
 
-fn check(deadline: Instant) -> Result<(), ProposalError> {
-    if Instant::now() > deadline { Err(ProposalError::TooSlow) } else { Ok(()) }
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn limits(most_words: usize, time: Duration) -> ProposalLimits {
@@ -186,7 +219,23 @@ mod tests {
         let late = phrases.propose("the train is late", limits(20, Duration::ZERO));
         assert!(matches!(late, Err(ProposalError::TooSlow)), "{late:?}");
         let long = phrases.propose(&"word ".repeat(5_000), limits(20, Duration::from_mins(1)));
-        assert!(matches!(long, Err(ProposalError::Model(ModelError::TooLong { .. }))), "{long:?}");
+        assert!(matches!(long, Err(ProposalError::Model(ModelError::TooLong { context: 4_096, .. }))), "{long:?}");
+        // Random weights seldom end an answer within a word.
+        let wordy = phrases.propose("the train is late", limits(1, Duration::from_mins(1)));
+        assert!(matches!(wordy, Err(ProposalError::TooLong)), "{wordy:?}");
+    }
+
+    #[test]
+    fn step_that_cannot_end_in_time_does_not_start() {
+        let phrases = ChatPhraseModel::new(random()).unwrap();
+        assert!(phrases.step_time.load(Ordering::Relaxed) > 0, "measured while the instructions are read");
+        phrases.step_time.store(80_000_000, Ordering::Relaxed);
+        let slow = phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
+        assert!(matches!(slow, Err(ProposalError::TooSlow)), "{slow:?}");
+        // The expectation halves, so that one slow step does not disable the model for ever.
+        assert_eq!(phrases.step_time.load(Ordering::Relaxed), 40_000_000);
+        let next = phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
+        assert!(!matches!(next, Err(ProposalError::TooSlow)), "{next:?}");
     }
 
     #[test]

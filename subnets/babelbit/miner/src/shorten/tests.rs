@@ -196,11 +196,11 @@ fn late_proposal_is_not_spoken() {
 #[test]
 fn phrase_does_not_wait_for_a_busy_model() {
     let (shortener, calls) = scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG);
-    let turn = shortener.turn().unwrap();
+    let permit = shortener.acquire().unwrap();
     let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG);
     assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
-    drop(turn);
+    drop(permit);
     for expected in 1..=2 {
         assert_eq!(shortener.attempt(&words(PHRASE), Instant::now() + LONG).unwrap().len(), 9);
         assert_eq!(calls.load(Ordering::Relaxed), expected);
