@@ -80,8 +80,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         (Contest::Speech, None, profile) => {
             let profile = profile.unwrap_or(ProfileName::Interpreter);
             args.language_model.check_speech(profile)?;
-            let has_lm =
-                args.language_model.has_option() || settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some();
+            let has_lm = args.language_model.has_option()
+                || (may_shorten(args, profile) && settings::load_only(&["BB_MINER_LM"])?.phrase_model.is_some());
             args.servers.check_speech(profile, args.voice.as_ref(), has_lm)?;
             if args.voice.is_some() && matches!(profile, ProfileName::Parrot | ProfileName::Silent) {
                 return Err(Classified::error(
@@ -92,6 +92,16 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             run_speech(args, profile, context)
         }
     }
+}
+
+/// Whether a language model of this process may shorten the phrases of a speech miner with this profile.
+const fn may_shorten(args: &MinerArgs, profile: ProfileName) -> bool {
+    is_interpreter(profile) && !args.servers.has_chat()
+}
+
+/// Whether a profile interprets. Other profiles recognise no speech.
+const fn is_interpreter(profile: ProfileName) -> bool {
+    matches!(profile, ProfileName::Interpreter | ProfileName::Patient)
 }
 
 /// Returns the listen address. As in the reference, a miner with `MINER_AXON_PORT` listens on all interfaces, but on
@@ -184,12 +194,10 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     if config.unsigned_requests {
         tracing::warn!("MINER_DEV_MODE is for text miners: requests to this miner need a signature");
     }
-    // Other profiles than these recognise no speech.
-    let is_interpreter = matches!(name, ProfileName::Interpreter | ProfileName::Patient);
-    if config.miner_task == MinerTask::Translate && !is_interpreter {
+    if config.miner_task == MinerTask::Translate && !is_interpreter(name) {
         tracing::warn!("BB_MINER_TASK is for the profiles interpreter and patient: this miner does not translate");
     }
-    let may_shorten = is_interpreter && !args.servers.has_chat();
+    let may_shorten = may_shorten(args, name);
     if config.phrase_model.is_some() && !may_shorten {
         tracing::warn!(
             "BB_MINER_LM is for the profiles interpreter and patient without --llm-url: this miner has no language model"
@@ -212,7 +220,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
             } else {
                 None
             };
-            if is_interpreter && (shortener.is_some() || args.servers.has_stages(config.miner_task)) {
+            if is_interpreter(name) && (shortener.is_some() || args.servers.has_stages(config.miner_task)) {
                 args.servers.profile(name, &config, args.voice.as_ref(), shortener)
             } else {
                 profile(name, || engines::network_recognizer(&config), || speech(args.voice.as_ref(), &config))
