@@ -1,4 +1,4 @@
-"""Writes models of transformers as GGUF files, with the names and the order of rows of llama.cpp."""
+"""Writes models of transformers, and those of families.py, as GGUF files, with the names and the order of rows of llama.cpp."""
 
 import json
 
@@ -24,6 +24,17 @@ LLAMA = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+QWEN2 = {f"self_attn.{part}_proj": f"attn_{part}" for part in "qkv"}
+HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+GEMMA3 = {
+    "post_attention_layernorm": "post_attention_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+
+
+def array(value):
+    return value if isinstance(value, numpy.ndarray) else value.detach().float().numpy()
 
 
 def permuted(weight, heads):
@@ -35,7 +46,7 @@ def permuted(weight, heads):
 def tensors(name, model):
     """Names and arrays of a GGUF file, matrices with one row per output."""
     config = model.config
-    state = {key: value.detach().float().numpy() for key, value in model.state_dict().items()}
+    state = {key: array(value) for key, value in model.state_dict().items()}
     if name == "gpt2":
         yield "token_embd.weight", state["transformer.wte.weight"]
         yield "position_embd.weight", state["transformer.wpe.weight"]
@@ -47,18 +58,27 @@ def tensors(name, model):
                     yield f"blk.{layer}.{ours}.{kind}", values.T if values.ndim == 2 else values
         return
     yield "token_embd.weight", state["model.embed_tokens.weight"]
-    yield "output.weight", state["lm_head.weight"]
-    yield "output_norm.weight", state["model.norm.weight"]
+    if not config.tie_word_embeddings:
+        yield "output.weight", state["lm_head.weight"]
+    # The norms of Gemma multiply by 1 + weight; files have the sum.
+    one = 1 if name == "gemma3" else 0
+    yield "output_norm.weight", state["model.norm.weight"] + one
     rope, size = config.rope_parameters, config.hidden_size // config.num_attention_heads
-    if rope["rope_type"] != "default":
+    if name == "llama":
         frequencies = 1.0 / rope["rope_theta"] ** (numpy.arange(0, size, 2) / size)
         scaled = model.model.rotary_emb.inv_freq.detach().numpy()
         yield "rope_freqs.weight", (frequencies / scaled).astype(numpy.float32)
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads}
+    # Only Llama's rows have another order in files.
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.num_key_value_heads} if name == "llama" else {}
+    names = LLAMA | (HEAD_NORMS if name in ("qwen3", "gemma3") else {}) | (GEMMA3 if name == "gemma3" else {})
     for layer in range(config.num_hidden_layers):
-        for theirs, ours in LLAMA.items():
+        for theirs, ours in names.items():
             values = state[f"model.layers.{layer}.{theirs}.weight"]
+            values = values + one if values.ndim == 1 else values
             yield f"blk.{layer}.{ours}.weight", permuted(values, heads[ours]) if ours in heads else values
+        if name == "qwen2":
+            for theirs, ours in QWEN2.items():
+                yield f"blk.{layer}.{ours}.bias", state[f"model.layers.{layer}.{theirs}.bias"]
 
 
 def write(path, name, model, tokenizer, kind):
@@ -77,7 +97,13 @@ def write(path, name, model, tokenizer, kind):
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
-        writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+        if name in ("qwen3", "gemma3"):
+            writer.add_key_length(config.head_dim)
+            writer.add_value_length(config.head_dim)
+        else:
+            writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+        if name == "gemma3":
+            writer.add_sliding_window(config.sliding_window)
     document = json.loads(tokenizer.to_str())["model"]
     tokens = [token for token, _ in sorted(document["vocab"].items(), key=lambda entry: entry[1])]
     writer.add_tokenizer_model("gpt2")

@@ -7,6 +7,11 @@ use super::*;
 use crate::linear::Weight;
 use crate::noise::Noise;
 
+/// Models that are recorded as directories.
+const DIRECTORIES: [&str; 4] = ["gpt2", "llama", "qwen2", "qwen3"];
+/// Models that are recorded as GGUF files.
+const FILES: [&str; 5] = ["gpt2", "llama", "qwen2", "qwen3", "gemma3"];
+
 fn vectors(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm").join(name)
 }
@@ -71,7 +76,7 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f3
 
 #[test]
 fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
-    for name in ["llama-q8_0.gguf", "llama-q4_0.gguf"] {
+    for name in ["llama-q8_0.gguf", "llama-q4_0.gguf", "qwen2-q8_0.gguf", "qwen3-q8_0.gguf", "gemma3-q8_0.gguf"] {
         let (causal, model) = (open(name), crate::LanguageModel::open("m", &vectors(name)).unwrap());
         let encoded = |vocabulary: &Vocabulary| vocabulary.encode("Hello").unwrap();
         assert_eq!(encoded(model.vocabulary()), encoded(causal.vocabulary()));
@@ -91,7 +96,7 @@ const ROUNDED: (f32, f32) = (0.5, 0.12);
 
 #[test]
 fn logits_and_greedy_tokens_are_those_of_transformers() {
-    for name in ["gpt2", "llama"] {
+    for name in DIRECTORIES {
         compare(&open(name), name, "f32", EQUAL);
     }
 }
@@ -116,7 +121,7 @@ fn dequantized(mut model: CausalModel) -> CausalModel {
 
 #[test]
 fn weights_of_files_of_8_and_4_bits_are_exact() {
-    for name in ["gpt2", "llama"] {
+    for name in FILES {
         for weights in ["q8_0", "q4_0"] {
             compare(&dequantized(open(&format!("{name}-{weights}.gguf"))), name, weights, EQUAL);
         }
@@ -125,7 +130,7 @@ fn weights_of_files_of_8_and_4_bits_are_exact() {
 
 #[test]
 fn files_of_8_and_4_bits_are_those_of_transformers() {
-    for name in ["gpt2", "llama"] {
+    for name in FILES {
         for weights in ["q8_0", "q4_0"] {
             compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED);
         }
@@ -134,7 +139,7 @@ fn files_of_8_and_4_bits_are_those_of_transformers() {
 
 #[test]
 fn floats_are_quantised_on_request() {
-    for name in ["gpt2", "llama"] {
+    for name in DIRECTORIES {
         for (bits, weights) in [(Bits::Eight, "q8_0"), (Bits::Four, "q4_0")] {
             let options = LoadOptions { bits: Some(bits), ..LoadOptions::default() };
             let model = CausalModel::open(&vectors(name), options).unwrap();
@@ -331,7 +336,7 @@ fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
 fn with_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (path, mut opened) = (folder.path().join("model.gguf"), 0);
-    for name in ["llama-q8_0.gguf", "gpt2-q4_0.gguf"] {
+    for name in ["llama-q8_0.gguf", "gpt2-q4_0.gguf", "gemma3-q4_0.gguf"] {
         let original = fs::read(vectors(name)).unwrap();
         // The last tensor's name is in the last 64 bytes of the header.
         let header = original.windows(7).rposition(|bytes| bytes == b".weight").unwrap() + 40;
