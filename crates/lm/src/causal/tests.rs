@@ -16,7 +16,7 @@ fn vectors(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm").join(name)
 }
 
-/// Returns the recorded results of Hugging Face's transformers for the model `name` with these weights.
+/// Returns the recorded results of another implementation for the model `name` with these weights.
 fn expected(name: &str, weights: &str) -> Vec<Value> {
     let document: Value = serde_json::from_slice(&fs::read(vectors(&format!("{name}.json"))).unwrap()).unwrap();
     document[weights].as_array().unwrap().clone()
@@ -44,7 +44,7 @@ fn differences(one: &[f32], other: &[f32]) -> (f32, f32) {
     (differences.into_iter().fold(0.0, f32::max), square.sqrt())
 }
 
-/// Compares with transformers: tokens, logits and greedy generation. `largest` and `usual` bound the differences of
+/// Compares with the recording: tokens, logits and greedy generation. `largest` and `usual` bound the differences of
 /// logits, whose standard deviation is 1.7.
 fn compare(model: &CausalModel, name: &str, weights: &str, (largest, usual): (f32, f32)) {
     for case in expected(name, weights) {
@@ -95,7 +95,7 @@ const EQUAL: (f32, f32) = (1e-3, 1e-3);
 const ROUNDED: (f32, f32) = (0.5, 0.12);
 
 #[test]
-fn logits_and_greedy_tokens_are_those_of_transformers() {
+fn logits_and_greedy_tokens_are_those_recorded() {
     for name in DIRECTORIES {
         compare(&open(name), name, "f32", EQUAL);
     }
@@ -129,7 +129,7 @@ fn weights_of_files_of_8_and_4_bits_are_exact() {
 }
 
 #[test]
-fn files_of_8_and_4_bits_are_those_of_transformers() {
+fn files_of_8_and_4_bits_have_the_recorded_logits() {
     for name in FILES {
         for weights in ["q8_0", "q4_0"] {
             compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED);
