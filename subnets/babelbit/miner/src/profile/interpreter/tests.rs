@@ -1,9 +1,10 @@
 use std::sync::Mutex;
 
 use taonet_primitives::{SampleRate, Transcript, Word};
-use taonet_speech::{Pcm, Recognition, RecognizeError, SynthesisError};
+use taonet_speech::{EmbedError, Embedding, Pcm, Recognition, RecognizeError, SentenceEmbedder, SynthesisError};
 
 use super::*;
+use crate::shorten::{PhraseModel, ProposalError, ProposalLimits};
 
 /// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9 s of speech;
 /// earlier audio is context.
@@ -48,6 +49,32 @@ impl Synthesizer for Voicebox {
     }
 }
 
+/// A language model that leaves out the first word of every phrase.
+struct DropFirstWord;
+
+impl PhraseModel for DropFirstWord {
+    fn propose(&self, phrase: &str, _: ProposalLimits) -> Result<String, ProposalError> {
+        Ok(phrase.split_once(' ').map_or(phrase, |(_, others)| others).to_owned())
+    }
+}
+
+/// An embedder that gives all texts the same meaning.
+struct SameMeaning;
+
+impl SentenceEmbedder for SameMeaning {
+    fn name(&self) -> &'static str {
+        "same meaning"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "same meaning"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        Ok(vec![Embedding(Arc::from([1.0])); texts.len()])
+    }
+}
+
 /// Builds source audio: per phrase, speech of the given length in milliseconds and a pause of 200 ms.
 fn source(phrases: &[usize]) -> Vec<f32> {
     let speech = |length: &usize| {
@@ -86,6 +113,21 @@ fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
     let first = replies.iter().position(|reply| !reply.samples.is_empty()).unwrap();
     assert!((18..24).contains(&first), "{first}");
     assert!(replies.iter().rev().skip(1).all(|reply| !reply.done) && replies.last().unwrap().done);
+}
+
+/// Columns: time limit of a frame · spoken phrases
+#[test]
+fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame() {
+    for (call_time, expected) in [
+        (Duration::from_mins(1), ["is not fair.", "was very easy."]),
+        (Duration::ZERO, ["that is not fair.", "it was very easy."]),
+    ] {
+        let (stages, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
+        let shortener = Shortener::new(Box::new(DropFirstWord), Arc::new(SameMeaning), Duration::from_mins(1));
+        let stages = stages.with_shortener(Arc::new(shortener)).with_call_time(call_time);
+        play(&stages, &source(&[1500, 1500]));
+        assert_eq!(texts(&voicebox), expected, "{call_time:?}");
+    }
 }
 
 #[test]
