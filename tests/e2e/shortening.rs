@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::axon::{BOB, get};
-use crate::support::{Daemon, are_installed, assert_described, bb, document, local_bb, repository, require_models};
+use crate::support::{
+    Daemon, are_installed, assert_described, bb, document, local_bb, refusal, repository, require_models,
+};
 
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
 
@@ -72,4 +74,29 @@ fn rules_alone_rewrite_the_phrases_of_a_model_that_is_too_slow() {
     let outcomes = outcomes(&slow);
     let allowed = |outcome: &String| ["timeout", "skipped"].contains(&outcome.as_str());
     assert!(!outcomes.is_empty() && outcomes.keys().all(allowed), "{outcomes:?}");
+}
+
+/// Columns: options · exit status · part of the error
+#[test]
+fn language_model_that_cannot_shorten_phrases_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    // A model without a chat template.
+    let completing = repository("vectors/lm/qwen3-q8_0.gguf");
+    let completing = completing.to_str().unwrap();
+    let table: [(&[&str], i32, &str); 7] = [
+        (&["--lm", empty], 1, "hint: a model is a GGUF file"),
+        (&["--lm", "no-such-model"], 1, "no-such-model does not exist"),
+        (&["--lm", "tiny-ctc"], 2, "tiny-ctc is no language model"),
+        (&["--lm", completing], 1, "or a model that was trained to chat"),
+        (&["--lm", empty, "--profile", "parrot"], 2, "--lm needs an interpreting profile"),
+        (&["--lm", empty, "--lm-sessions", "2"], 2, "hint: add --contest text"),
+        (&["--lm", empty, "--llm-url", "http://127.0.0.1:9/v1", "--llm-model", "m"], 2, "cannot be used with"),
+    ];
+    for (options, status, expected) in table {
+        let mut miner = local_bb();
+        miner.args(["miner", "--key-uri", "//Bob", "--listen", "127.0.0.1:0"]).args(options);
+        let error = refusal(&miner.output().unwrap(), status);
+        assert!(error.contains(expected), "{options:?}: {error}");
+    }
 }

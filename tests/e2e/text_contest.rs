@@ -433,7 +433,7 @@ fn wrong_use_is_explained() {
     let nowhere = folder.path().join("nowhere/new.model").display().to_string();
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
     #[rustfmt::skip]
-    let table: [(&[&str], i32, &str); 39] = [
+    let table: [(&[&str], i32, &str); 38] = [
         (&["miner", "--stt", "vosk", "--key-uri", "//Bob"], 2, "phrases, whisper"),
         (&["miner", "--stt", "whisper", "--stt-url", "http://127.0.0.1:9/v1", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--stt", "whisper", "--profile", "mumbler", "--key-uri", "//Bob"], 2, "hint: use --profile interpreter"),
@@ -444,11 +444,6 @@ fn wrong_use_is_explained() {
         (&["miner", "--contest", "text", "--lm", &nonsense, "--key-uri", "//Bob"], 1, "nonsense.model: header: "),
         (&["miner", "--contest", "text", "--lm", &empty, "--key-uri", "//Bob"], 1, "hint: a model is a GGUF file"),
         (&["miner", "--contest", "text", "--lm", &empty, "--lm-sessions", "0", "--key-uri", "//Bob"], 2, "--lm-sessions"),
-        (&["miner", "--lm", &empty, "--key-uri", "//Bob"], 1, "hint: a model is a GGUF file"),
-        (&["miner", "--lm", "no-such-model", "--key-uri", "//Bob"], 1, "no-such-model does not exist"),
-        (&["miner", "--lm", "tiny-ctc", "--key-uri", "//Bob"], 2, "tiny-ctc is no language model"),
-        (&["miner", "--profile", "parrot", "--lm", &empty, "--key-uri", "//Bob"], 2, "--lm needs an interpreting profile"),
-        (&["miner", "--lm", &empty, "--llm-url", "http://127.0.0.1:9/v1", "--llm-model", "m", "--key-uri", "//Bob"], 2, "cannot be used with"),
         (&["miner", "--contest", "text", "--key-uri", "//Bob"], 2, "--model <FILE>"),
         (&["miner", "--model", &nonsense, "--key-uri", "//Bob"], 2, "hint: add --contest text"),
         (&["miner", "--contest", "text", "--model", &nonsense, "--key-uri", "//Bob"], 1, "not an n-gram model"),
