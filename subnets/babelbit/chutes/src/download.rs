@@ -18,7 +18,8 @@ use taonet_service::{Access, atomic_write, lock_file};
 use super::call::{Body, Service};
 use super::{ApiError, Call, HubApi};
 
-/// Files of a model besides its weights; the last two have the chat template. Each is downloaded if the repository has it.
+/// Files of a model besides its weights; the last two have the chat template. Each is downloaded if the repository
+/// has it.
 const DESCRIPTIONS: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 /// Weights in one file.

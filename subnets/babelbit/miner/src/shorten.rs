@@ -5,7 +5,8 @@
 //! rejects proposals that are longer than the phrase, repeat words, are in another language, change a number or a
 //! negation, or whose meaning differs: a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
 //!
-//! Each phrase has a time limit, within that of its frame, so that no reply is late. One phrase is shortened at a time;
+//! Each phrase has a time limit, within that of its frame, and the model starts no step that is expected to end after
+//! it, so that no reply is late. One phrase is shortened at a time;
 //! phrases of other utterances do not wait for it, since they would keep the miner's workers from their frames. After a
 //! phrase that took too long, the rules alone rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a
 //! model that is too slow for the machine delays one frame and not every frame.
@@ -140,9 +141,9 @@ impl Shortener {
         Self { model, guard: Guard::new(embedder), limit, state: Mutex::default() }
     }
 
-    /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise the
-    /// phrase itself. Returns by `deadline`: the model starts no step that is expected to end after it. Only the comparison
-    /// of meanings can end a few milliseconds later.
+    /// Returns the words to speak for a phrase of the rules: the model's proposal if the guard accepts it, otherwise
+    /// the phrase itself. Returns by `deadline`: the model starts no step that is expected to end later. Only the
+    /// comparison of meanings can take a few milliseconds more.
     pub(crate) fn shorten(&self, phrase: Vec<String>, deadline: Instant) -> Vec<String> {
         if phrase.len() < FEWEST_WORDS {
             return phrase;

@@ -7,8 +7,9 @@ use taonet_speech::SentenceEmbedder;
 
 use super::{ProposalError, Rejection};
 
-/// Minimum cosine of the sentence embeddings of a phrase and its proposal. With all-MiniLM-L6-v2, shortened phrases that
-/// keep the meaning have 0.80 and more, and those that lose half of it 0.77 and less.
+/// Minimum cosine of the sentence embeddings of a phrase and its proposal. With all-MiniLM-L6-v2, shortened phrases
+/// that keep the meaning have 0.80 and more, and those that lose half of it 0.77 and less. Opposites such as "buy" and
+/// "sell" have a high cosine, too: numbers and negations have checks of their own.
 pub const MIN_SIMILARITY: f32 = 0.78;
 /// Maximum length of a word sequence whose immediate repetition is found.
 const LONGEST_REPEATED: usize = 4;

@@ -1,4 +1,5 @@
-//! The language model of `bb miner`: it predicts the text in the text contest, and shortens phrases in the speech contest.
+//! The language model of `bb miner`: it predicts the text in the text contest, and shortens phrases in the speech
+//! contest.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
