@@ -6,10 +6,10 @@
 //! negation, or whose meaning differs: a cosine of the sentence embeddings below [`MIN_SIMILARITY`].
 //!
 //! Each phrase has a time limit, within that of its frame, and the model starts no step that is expected to end after
-//! it, so that no reply is late. One phrase is shortened at a time;
-//! phrases of other utterances do not wait for it, since they would keep the miner's workers from their frames. After a
-//! phrase that took too long, the rules alone rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a
-//! model that is too slow for the machine delays one frame and not every frame.
+//! it, so that no reply is late. One phrase is shortened at a time; phrases of other utterances do not wait for it,
+//! since they would keep the miner's workers from their frames. After a phrase that took too long, the rules alone
+//! rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a model that is too slow for the machine
+//! delays one frame and not every frame.
 //!
 //! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the other utterances
 //! decide whether there is one.
@@ -58,7 +58,7 @@ pub struct ProposalLimits {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProposalError {
-    /// The deadline has passed.
+    /// The deadline has passed, or would pass before the next step of the model ends.
     #[error("the time limit of the phrase has passed")]
     TooSlow,
     /// The proposal exceeds the maximum number of words.

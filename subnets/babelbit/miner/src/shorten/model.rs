@@ -93,7 +93,8 @@ impl ChatPhraseModel {
             let measured = match &result {
                 Ok((_, took)) if tokens.len() == STEP => microseconds(*took),
                 Ok((_, took)) => expected.max(microseconds(*took)),
-                // The machine may have been busy only when the last step was measured.
+                // The machine may have been busy only when the last step was measured. An expectation that becomes too
+                // low is corrected by the next step.
                 Err(_) => expected / 2,
             };
             self.step_time.store(measured, Ordering::Relaxed);
