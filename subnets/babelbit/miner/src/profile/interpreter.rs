@@ -24,6 +24,12 @@ const HURRY: f64 = 1.2;
 /// Backlog in seconds from which the reply is condensed.
 const LATE: f64 = 2.0;
 
+/// Rate of a whole reply in words per second up to which its end is spoken faster than the rest. Validators accept 1.3
+/// times the rate of the reference, which is about 3 words per second.
+const FULL_RATE: f64 = 3.2;
+/// Maximum speed of the end of a reply, relative to the normal rate.
+const FASTEST_END: f64 = 1.5;
+
 /// Minimum number of words of a phrase. Shorter fragments are deferred to the next phrase: most are false starts, which
 /// the longer phrase reveals.
 const FRAGMENT: usize = 3;
@@ -59,7 +65,8 @@ impl Default for Manner {
 ///
 /// Four stages process each phrase: segmentation at pauses, recognition, rewriting by rules in the context of the
 /// previous phrase (optionally followed by a language model), and synthesis. The interpreter tracks the unplayed
-/// backlog; when the reply falls behind the source, it first speeds up, then condenses.
+/// backlog; when the reply falls behind the source, it first speeds up, then condenses. While it plays nothing, it waits
+/// for shorter phrases.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
@@ -143,7 +150,7 @@ impl Interpreter {
             playback: Playback::default(),
             lead: Vec::new(),
             fragment: (Vec::new(), false),
-            spoke: false,
+            spoken_words: 0,
             deadline: Instant::now(),
         }
     }
@@ -183,7 +190,8 @@ struct Interpreting {
     lead: Vec<f32>,
     /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded the fragment.
     fragment: (Vec<String>, bool),
-    spoke: bool,
+    /// Number of words of the reply so far.
+    spoken_words: usize,
     /// Time until which inference servers and the language model are called for the current frame.
     deadline: Instant,
 }
@@ -225,7 +233,7 @@ impl Interpreting {
         if end {
             let (words, begins) = std::mem::take(&mut self.fragment);
             self.interpret(&words, begins, true, &mut reply)?;
-        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < MAX_PAUSE {
+        } else if self.is_idle() && self.playback.quiet() < MAX_PAUSE {
             self.pause(frame.len(), &mut reply);
         }
         Ok(reply)
@@ -261,7 +269,7 @@ impl Interpreting {
         let Some(live) = &mut self.live else { return Ok(()) };
         self.final_words.extend(live.hear(frame, end)?);
         let until = live.final_until();
-        while let Some(count) = complete(&self.final_words, until, FRAGMENT).filter(|_| !end) {
+        while let Some(count) = complete(&self.final_words, until, FRAGMENT, self.is_idle()).filter(|_| !end) {
             let (words, begins) = self.take_final(count);
             self.interpret(&words, begins, false, reply)?;
         }
@@ -269,6 +277,11 @@ impl Interpreting {
             self.fragment = self.take_final(self.final_words.len());
         }
         Ok(())
+    }
+
+    /// Whether the reply has begun and plays no speech. Before, phrases are long: most false starts are at the beginning.
+    fn is_idle(&self) -> bool {
+        self.spoken_words > 0 && self.playback.ahead() <= 0.0
     }
 
     /// Takes the first final words, and returns whether they start a sentence.
@@ -338,9 +351,7 @@ impl Interpreting {
             "phrase interpreted"
         );
         for breath in breaths(&words) {
-            // After the end of the source, latency matters most.
-            let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
-            let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
+            let speed = self.speed(breath.len(), last);
             let text = format!("{}.", breath.join(" "));
             let mut sound = self.stages.speaker.speak(&text, speed, Some(self.deadline))?;
             if sound.is_empty() {
@@ -350,10 +361,22 @@ impl Interpreting {
                 self.pause(GAP, reply);
             }
             self.playback.say(sound.len());
-            self.spoke = true;
+            self.spoken_words += breath.len();
             reply.append(&mut sound);
         }
         Ok(())
+    }
+
+    /// Returns the speed of a part of this many words, relative to the normal rate.
+    fn speed(&self, words: usize, is_last: bool) -> f64 {
+        let fastest = self.stages.fastest;
+        if !is_last {
+            return 1.0 + (self.playback.ahead() / HURRY).min(1.0) * (fastest - 1.0);
+        }
+        // After the end of the source, latency matters most. Earlier pauses leave room below the maximum rate.
+        let normal = words as f64 * self.stages.speaker.seconds_per_word();
+        let time = (self.spoken_words + words) as f64 / FULL_RATE - self.playback.length();
+        if time * FASTEST_END > normal { (normal / time).max(fastest) } else { fastest.max(FASTEST_END) }
     }
 
     /// Rewrites a phrase with the language model; `by_rules` is the fallback.

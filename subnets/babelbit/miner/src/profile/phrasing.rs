@@ -61,12 +61,14 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
 const PAUSE: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
 const LONG: f64 = 2.2;
+/// The same while the listener hears nothing: a short phrase now is better than a long one later.
+const LONG_WHEN_IDLE: f64 = 1.2;
 /// Length in seconds above which speech is cut at the current position, even without a boundary.
 const TOO_LONG: f64 = 5.0;
 
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next word starts at `until`
-/// or later. A phrase has at least `fewest` words.
-pub(super) fn complete(words: &[Word], until: f64, fewest: usize) -> Option<usize> {
+/// or later. A phrase has at least `fewest` words, and is shorter if the reply `is_idle`: if it plays no speech.
+pub(super) fn complete(words: &[Word], until: f64, fewest: usize, is_idle: bool) -> Option<usize> {
     let (first, last) = words.first().zip(words.last())?;
     let starts = words.iter().skip(1).map(|word| word.start).chain([until]);
     let mut pauses = (1..).zip(words.iter().zip(starts));
@@ -75,7 +77,7 @@ pub(super) fn complete(words: &[Word], until: f64, fewest: usize) -> Option<usiz
         return Some(count);
     }
     let length = last.end - first.start;
-    if length < LONG {
+    if length < if is_idle { LONG_WHEN_IDLE } else { LONG } {
         return None;
     }
     let shifted: Vec<Word> = words
@@ -97,18 +99,20 @@ mod tests {
             (0..).zip(words(text)).map(word).collect()
         };
         let short = timed("we should leave");
-        assert_eq!(complete(&short, 8.2, 3), None);
-        assert_eq!(complete(&short, 8.6, 3), Some(3));
-        assert_eq!(complete(&short, 8.6, 4), None);
+        assert_eq!(complete(&short, 8.2, 3, false), None);
+        assert_eq!(complete(&short, 8.6, 3, false), Some(3));
+        assert_eq!(complete(&short, 8.6, 4, false), None);
         let mut paused = timed("we should leave it here");
         paused[4].start += 0.5;
-        assert_eq!(complete(&paused, 9.7, 3), Some(4));
+        assert_eq!(complete(&paused, 9.7, 3, false), Some(4));
         let long = timed("we should leave the house because the train");
-        assert_eq!(complete(&long, 10.2, 3), Some(5));
-        assert_eq!(complete(&long[..5], 9.0, 3), None);
+        assert_eq!(complete(&long, 10.2, 3, false), Some(5));
+        assert_eq!(complete(&long[..5], 9.0, 3, false), None);
+        assert_eq!(complete(&long[..5], 9.0, 3, true), Some(3));
+        assert_eq!(complete(&long[..3], 8.2, 3, true), None);
         // No boundary, but too long.
-        assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3).is_some());
-        assert_eq!(complete(&[], 12.6, 3), None);
+        assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3, false).is_some());
+        assert_eq!(complete(&[], 12.6, 3, false), None);
     }
 
     fn words(text: &str) -> Vec<String> {

@@ -8,6 +8,8 @@ use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 pub(super) struct Playback {
     now: u64,
     until: u64,
+    /// Start of the first spoken word.
+    began: Option<u64>,
     /// End of the last spoken word.
     spoken: u64,
 }
@@ -20,7 +22,9 @@ impl Playback {
 
     /// Appends this many samples of speech to the reply, returned for the current frame.
     pub(super) fn say(&mut self, samples: usize) {
-        self.until = self.until.max(self.now) + samples as u64;
+        let start = self.until.max(self.now);
+        self.began = self.began.or(Some(start));
+        self.until = start + samples as u64;
         self.spoken = self.until;
     }
 
@@ -32,6 +36,13 @@ impl Playback {
     /// Returns the backlog in seconds: earlier output that is still playing.
     pub(super) fn ahead(&self) -> f64 {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
+    }
+
+    /// Returns the time from the start of the first word until further output would play, in seconds; 0 before the first
+    /// word.
+    pub(super) fn length(&self) -> f64 {
+        let next = self.until.max(self.now);
+        self.began.map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
     /// Returns the time since the end of the last word in seconds; 0 while speech is playing.
@@ -48,12 +59,14 @@ mod tests {
     fn what_is_said_plays_after_what_was_said() {
         let mut playback = Playback::default();
         playback.advance(24_000);
+        assert!(playback.length().abs() < 1e-9);
         assert!((playback.quiet() - 1.0).abs() < 1e-9);
         playback.say(48_000);
         playback.say(12_000);
-        assert!((playback.ahead() - 2.5).abs() < 1e-9);
+        assert!((playback.ahead() - 2.5).abs() < 1e-9 && (playback.length() - 2.5).abs() < 1e-9);
         playback.advance(72_000);
         assert!((playback.quiet() - 0.5).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
+        assert!((playback.length() - 3.0).abs() < 1e-9);
         playback.pause(2_400);
         playback.advance(2_400);
         assert!((playback.quiet() - 0.6).abs() < 1e-9 && playback.ahead().abs() < 1e-9);

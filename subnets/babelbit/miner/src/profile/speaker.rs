@@ -22,6 +22,11 @@ impl Speaker {
         Self { synthesizer, voice }
     }
 
+    /// Returns the time that the voice takes for a word at its normal rate.
+    pub(super) fn seconds_per_word(&self) -> f64 {
+        60.0 / f64::from(self.voice.words_per_minute)
+    }
+
     /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence. A call to a
     /// server ends at `deadline`.
     pub(super) fn speak(

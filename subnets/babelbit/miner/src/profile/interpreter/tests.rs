@@ -141,6 +141,26 @@ fn a_late_reply_is_spoken_faster_but_never_too_fast() {
 }
 
 #[test]
+fn end_of_a_reply_is_fast_unless_the_reply_was() {
+    // Speed of 6 further words in percent of the normal rate, at the end and before it.
+    let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
+        let mut interpreting = interpreter(&[]).0.begin(1, None);
+        interpreting.spoken_words = spoken_words;
+        interpreting.playback.say(seconds * 24_000);
+        interpreting.playback.advance((seconds + pause) * 24_000);
+        [true, false].map(|is_last| (interpreting.speed(6, is_last) * 100.0).round() as u32)
+    };
+    assert_eq!(speeds(12, 5, 0), [150, 100]);
+    // 16 words in 5 s are 3.2 words per second, and 6 more in 1.875 s, too.
+    assert_eq!(speeds(16, 5, 0), [128, 100]);
+    assert_eq!(speeds(20, 5, 0), [125, 100]);
+    // A pause leaves room for more words.
+    assert_eq!(speeds(20, 5, 2), [150, 100]);
+    // The whole reply is spoken at the end.
+    assert_eq!(speeds(0, 0, 0), [128, 100]);
+}
+
+#[test]
 fn the_patient_says_the_same_after_the_end() {
     let heard = ["um that's not cricket", "it was a piece of cake"];
     let (interpreter_, voicebox) = interpreter(&heard);
