@@ -82,7 +82,7 @@ pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
         report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
     }
     context.block_on(async {
-        report.extend(check(args, is_read).await?);
+        report.extend(Box::pin(check(args, is_read)).await?);
         anyhow::Ok(())
     })?;
     if context.json {

@@ -180,15 +180,13 @@ fn end_of_the_time_of_a_frame_pauses_nothing() {
     }
 }
 
-/// Makes a good proposal after the deadline.
-fn late(limits: ProposalLimits) -> Result<String, ProposalError> {
-    thread::sleep(limits.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
-    Ok("i think we should leave the house at eight".to_owned())
-}
-
 #[test]
 fn late_proposal_is_not_spoken() {
-    let (shortener, _) = scripted(late, Duration::from_millis(20));
+    let after_the_deadline = |limits: ProposalLimits| {
+        thread::sleep(limits.deadline.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        Ok("i think we should leave the house at eight".to_owned())
+    };
+    let (shortener, _) = scripted(after_the_deadline, Duration::from_millis(20));
     assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG), words(PHRASE));
 }
 
