@@ -89,6 +89,15 @@ pub enum QuantiseError {
         /// The argument.
         argument: f64,
     },
+    /// Integers that choose rows of a table are rounded or saturated before.
+    #[error(
+        "node {node}: the integers that choose rows of a table would be rounded; hint: compute them from the input by \
+         operations on fewer than 2^18 integers"
+    )]
+    Rounded {
+        /// Index of the node.
+        node: usize,
+    },
     /// The ONNX file cannot be evaluated for a comparison.
     #[error(transparent)]
     Onnx(#[from] OnnxError),

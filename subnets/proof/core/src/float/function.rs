@@ -29,13 +29,15 @@ pub struct Lookup {
     values: Vec<f32>,
     width: usize,
     magnitude: f32,
+    is_of_integers: bool,
 }
 
 impl Lookup {
     /// Creates a table with rows of this width.
     pub fn new(values: Vec<f32>, width: usize) -> Self {
         let magnitude = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-        Self { values, width, magnitude }
+        let is_of_integers = values.iter().all(|value| value.fract().abs() <= 0.0);
+        Self { values, width, magnitude, is_of_integers }
     }
 
     /// Returns a value; not a number if the table has no such row.
@@ -175,6 +177,32 @@ impl Function {
     /// Returns whether the function looks values up in a table.
     pub fn looks_up(&self) -> bool {
         self.has(|part| matches!(part, Self::Lookup(..)))
+    }
+
+    /// Returns whether the function looks up rows that its argument names only if that is an exact integer.
+    pub fn looks_up_exactly(&self) -> bool {
+        self.has(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
+    }
+
+    /// Returns whether the function's values are integers, whatever its argument is.
+    pub fn is_integer(&self) -> bool {
+        let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
+        match self {
+            Self::Variable => false,
+            Self::Constant(value) => value.fract().abs() <= 0.0,
+            Self::Unary(Unary::Truncate, _) => true,
+            Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => function.is_integer(),
+            Self::Unary(Unary::Clip { low, high }, function) => {
+                is_limit(*low) && is_limit(*high) && function.is_integer()
+            }
+            Self::Unary(..) => false,
+            Self::Binary(operation, a, b) => {
+                let keeps = matches!(operation, Binary::Add | Binary::Subtract | Binary::Multiply);
+                operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
+            }
+            Self::Select(_, a, b) => a.is_integer() && b.is_integer(),
+            Self::Lookup(table, ..) => table.is_of_integers,
+        }
     }
 
     /// Returns whether neighbouring arguments can have entirely different values, as the rows of a table have.
@@ -398,6 +426,34 @@ mod tests {
         ] {
             let found = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
             assert_eq!(found, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
+        }
+    }
+
+    #[test]
+    fn functions_with_integer_values_are_recognised() {
+        let whole = || Function::Variable.then(Unary::Truncate);
+        let limited = |low| whole().then(Unary::Clip { low, high: f64::INFINITY });
+        let table = |value| Arc::new(Lookup::new(vec![1.0, value], 1));
+        for (function, is_integer, looks_up_exactly) in [
+            (Function::Variable, false, false),
+            (whole(), true, false),
+            (whole().with(Binary::Multiply, Function::Constant(3.0)), true, false),
+            (whole().with(Binary::Multiply, Function::Constant(0.5)), false, false),
+            (whole().then(Unary::Sigmoid), false, false),
+            (limited(1.0), true, false),
+            (limited(0.5), false, false),
+            (Function::Variable.with(Binary::Less, Function::Constant(0.5)).then(Unary::Not), true, false),
+            (Function::Variable.select(Function::Constant(4.0), whole()), true, false),
+            (Function::Variable.select(Function::Constant(4.0), Function::Variable), false, false),
+            (Function::Variable.look_up(&table(2.0), 0), true, true),
+            (Function::Variable.look_up(&table(2.5), 0), false, true),
+            (whole().look_up(&table(2.0), 0), true, false),
+        ] {
+            assert_eq!(
+                (function.is_integer(), function.looks_up_exactly()),
+                (is_integer, looks_up_exactly),
+                "{function:?}"
+            );
         }
     }
 }

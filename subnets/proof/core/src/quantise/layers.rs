@@ -1,4 +1,5 @@
 mod elements;
+mod integers;
 
 use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
@@ -25,6 +26,8 @@ struct Tensor {
     scale: i32,
     /// Interval of every value; that of lowering may be smaller.
     range: Range,
+    /// Whether the values are integers of the model that nothing rounds or saturates. The scale is then 0.
+    is_exact: bool,
 }
 
 pub(super) struct Quantiser<'a> {
@@ -34,6 +37,8 @@ pub(super) struct Quantiser<'a> {
     readers: Vec<usize>,
     /// Whether each float tensor has more bits than other activations.
     is_fine: Vec<bool>,
+    /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must not be rounded.
+    is_deciding: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
 }
@@ -49,9 +54,11 @@ struct Target {
 
 impl<'a> Quantiser<'a> {
     pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
-        let tensors = vec![Tensor { index: 0, scale: options.input_scale, range: options.input_range }];
+        let (scale, range) = (options.input_scale, options.input_range);
+        let tensors = vec![Tensor { index: 0, scale, range, is_exact: network.has_integer_input }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
-        Self { network, options, magnitudes, readers, is_fine, tensors, layers: Vec::new() }
+        let is_deciding = integers::deciding_tensors(network);
+        Self { network, options, magnitudes, readers, is_fine, is_deciding, tensors, layers: Vec::new() }
     }
 
     pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
@@ -139,6 +146,7 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::MaxPool(window) => {
                 self.push(&inputs, Operation::MaxPool { window: *window }, None, first.scale, first.range);
+                self.mark_exact(first.is_exact);
                 Ok(())
             }
         }
@@ -181,6 +189,7 @@ impl<'a> Quantiser<'a> {
             return self.linear(inputs, operation, scale, target);
         }
         self.push(inputs, operation, None, scale, range);
+        self.mark_exact(inputs.iter().all(|input| input.is_exact));
         Ok(())
     }
 
@@ -195,6 +204,11 @@ impl<'a> Quantiser<'a> {
         if self.is_output(target.node + 1) && !target.positive {
             // Sums without readers need no rescale.
             self.push(inputs, operation, None, sums, SUMS);
+            return Ok(());
+        }
+        if let Some(range) = self.exact_sums(target, inputs, &operation) {
+            self.push(inputs, operation, None, sums, range);
+            self.mark_exact(true);
             return Ok(());
         }
         let (bits, headroom) = self.bits(target.node + 1);
@@ -271,7 +285,7 @@ impl<'a> Quantiser<'a> {
         self.layers.push(Layer { inputs, operation, rescale, scale });
         // Padding reads as zero.
         let range = range.union(&Range::only(0));
-        Tensor { index: self.layers.len() as u32, scale, range }
+        Tensor { index: self.layers.len() as u32, scale, range, is_exact: false }
     }
 }
 

@@ -170,3 +170,75 @@ fn comparisons_of_integers_are_exact() {
         assert_eq!(outputs.collect::<Vec<i64>>(), expected, "{operator}");
     }
 }
+
+/// Returns the outputs of a graph whose input has integers, for the first of these rows; all of them are the sample.
+fn chosen(graph: GraphProto, high: i64, sample: &[Vec<i64>], row: &[i64]) -> Result<Vec<f64>, QuantiseError> {
+    let options = QuantiseOptions { input_range: Range { low: 0, high }, ..options() };
+    let model = Model::decode(&model(with_integers(graph)))?;
+    let float = model.network()?;
+    let network = quantise(&float, &options, sample)?;
+    compare(&model, &float, &network, &options, sample)?;
+    let circuit = network.lower()?;
+    let unit = f64::from(-network.output_scale()).exp2();
+    let outputs = circuit.execute(row).unwrap().outputs(&circuit);
+    Ok(outputs.into_iter().map(|output| output as f64 * unit).collect())
+}
+
+/// The sample has small numbers only: larger ones must neither saturate nor be rounded before they choose a row.
+#[test]
+fn integers_that_are_computed_choose_their_row() {
+    let parts = |operator: &str| {
+        let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
+        split.output.push("b".to_owned());
+        vec![split, node(operator, &["a", "b"], "i", &[]), node("Gather", &["e", "i"], "y", &[])]
+    };
+    let moved = vec![
+        node("Add", &["x", "two"], "placed", &[]),
+        node("Slice", &["placed", "start", "end", "axis"], "i", &[]),
+        node("Gather", &["e", "i"], "y", &[]),
+    ];
+    let sums = vec![node("ReduceSum", &["x", "axis"], "i", &[]), node("Gather", &["e", "i"], "y", &[])];
+    let graph = |nodes, rows: u16| {
+        let table: Vec<f32> = (0..rows).map(|row| f32::from(row % 7)).collect();
+        let weights = vec![
+            floats("e", &[rows.into(), 1], &table),
+            TensorProto { dims: vec![], ..integers("two", &[2]) },
+            integers("start", &[1]),
+            integers("end", &[2]),
+            integers("axis", &[1]),
+        ];
+        small(&[1, 2], nodes, weights)
+    };
+    let sample = [vec![0, 1], vec![1, 3]];
+    for (nodes, rows, high, row, chosen_row) in [
+        (parts("Add"), 10_001, 5000, [4999, 2348], 7347),
+        (parts("Mul"), 10_001, 100, [97, 99], 9603),
+        (moved, 5003, 5000, [0, 4321], 4323),
+        (sums, 10_001, 5000, [4999, 2350], 7349),
+    ] {
+        let outputs = chosen(graph(nodes, rows), high, &sample, &row).unwrap();
+        assert_eq!(outputs.len(), 1);
+        assert!((outputs[0] - f64::from(chosen_row % 7)).abs() < 0.01, "{chosen_row}: {outputs:?}");
+    }
+    // Sums of more integers than a table has values would be rounded.
+    let refused = chosen(graph(parts("Add"), 10), 1 << 17, &sample, &[0, 1]);
+    assert!(matches!(refused, Err(QuantiseError::Rounded { .. })), "{refused:?}");
+}
+
+/// Sums beyond the bits of an activation, which differ by one, are not equal.
+#[test]
+fn sums_of_integers_are_compared_exactly() {
+    let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
+    split.output.extend(["b", "c", "d"].map(str::to_owned));
+    let nodes = vec![
+        split,
+        node("Add", &["a", "b"], "one", &[]),
+        node("Add", &["c", "d"], "other", &[]),
+        node("Equal", &["one", "other"], "y", &[]),
+    ];
+    let sample = [vec![0, 1, 1, 0], vec![1, 3, 2, 0]];
+    for (row, expected) in [([9000, 8000, 8000, 9000], 1.0), ([9000, 8000, 8000, 9001], 0.0)] {
+        let outputs = chosen(small(&[1, 4], nodes.clone(), vec![]), 10_000, &sample, &row).unwrap();
+        assert_eq!(outputs, [expected], "{row:?}");
+    }
+}

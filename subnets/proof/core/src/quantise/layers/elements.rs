@@ -63,6 +63,9 @@ impl Quantiser<'_> {
     /// Appends a table of a function's values for every integer that its input can have.
     pub(super) fn function(&mut self, index: usize, input: Tensor, function: &Function) -> Result<(), QuantiseError> {
         let input = self.argument(index, input, function)?;
+        if function.looks_up_exactly() && !input.is_exact {
+            return Err(QuantiseError::Rounded { node: index });
+        }
         // The values of the last layer cost nothing more if they are finer.
         let bits = if self.is_output(index + 1) { MAX_BITS } else { self.bits(index + 1).0 };
         let integer_bits = match function.table_magnitude() {
@@ -72,23 +75,25 @@ impl Quantiser<'_> {
             None if function.is_boolean() => i32::from(bits),
             None => self.integer_bits(index + 1),
         };
-        let scale = (i32::from(bits) - integer_bits).min(MAX_SCALE);
-        let (unit, factor, clamp) = (power(-input.scale), power(scale), Clamp::Signed(bits));
+        let unit = power(-input.scale);
         let values = (input.range.low..=input.range.high).map(|argument| {
             let argument = argument as f64 * unit;
             let value = function.apply(argument);
-            if !value.is_finite() {
-                return Err(QuantiseError::Undefined { node: index, argument });
-            }
-            // The conversion of a number that is too large saturates.
-            Ok(clamp.apply((value * factor).round() as i64) as i32)
+            if value.is_finite() { Ok(value) } else { Err(QuantiseError::Undefined { node: index, argument }) }
         });
-        let values = values.collect::<Result<Vec<i32>, _>>()?;
+        let values = values.collect::<Result<Vec<f64>, _>>()?;
+        let is_exact = self.has_exact_values(index, input, function, &values);
+        let scale = if is_exact { 0 } else { (i32::from(bits) - integer_bits).min(MAX_SCALE) };
+        let (factor, clamp) = (power(scale), Clamp::Signed(bits));
+        // The conversion of a number that is too large saturates.
+        let of_value = |value: f64| if is_exact { value as i64 } else { clamp.apply((value * factor).round() as i64) };
+        let values: Vec<i32> = values.into_iter().map(|value| of_value(value) as i32).collect();
         if scale < -MAX_SCALE {
             return Err(QuantiseError::Magnitude { node: index, magnitude: self.magnitude(index + 1) });
         }
         let range = values.iter().fold(Range::only(0), |range, &value| range.union(&Range::only(value.into())));
         self.push(&[input], Operation::Table { low: input.range.low, values }, None, scale, range);
+        self.mark_exact(is_exact);
         Ok(())
     }
 
@@ -124,6 +129,7 @@ impl Quantiser<'_> {
         // Coarse tensors are multiplied, up to the bits of the widest activations; finer ones are rounded.
         let scale = finest.min(coarsest + i32::from(MAX_BITS - self.options.activation_bits));
         let scaled = inputs.iter().map(|&tensor| self.scaled(index, tensor, scale)).collect::<Result<Vec<_>, _>>()?;
+        let is_exact = inputs.iter().all(|tensor| tensor.is_exact) && constant.fract().abs() <= 0.0;
         let constant = (constant * power(scale)).round();
         if constant.abs() > f64::from(i32::MAX) {
             return Err(QuantiseError::Magnitude { node: index, magnitude: constant as f32 });
@@ -132,6 +138,7 @@ impl Quantiser<'_> {
         let range = scaled.iter().fold(Range::only(constant), |range, tensor| range.union(&tensor.range));
         let operation = Operation::Move { shape, indices: indices.to_vec(), constant };
         self.push(&scaled, operation, None, scale, range);
+        self.mark_exact(is_exact);
         Ok(())
     }
 

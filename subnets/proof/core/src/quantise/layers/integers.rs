@@ -1,0 +1,80 @@
+//! Integers of the model that choose rows of a table, or are compared: the neighbour of a token is another token, so they are
+//! neither rounded nor saturated.
+
+use super::{Quantiser, Target, Tensor};
+use crate::Range;
+use crate::float::{FloatNetwork, FloatOperation, Function};
+use crate::network::{MAX_TABLE, Operation};
+
+impl Quantiser<'_> {
+    /// Records whether the last tensor has integers that nothing rounds or saturates.
+    pub(super) fn mark_exact(&mut self, is_exact: bool) {
+        if let Some(last) = self.tensors.last_mut() {
+            last.is_exact = is_exact;
+        }
+    }
+
+    fn is_deciding(&self, tensor: usize) -> bool {
+        self.is_deciding.get(tensor) == Some(&true)
+    }
+
+    /// Returns the interval of sums or products of integers that must not be rounded; `None` if they may be, or have more
+    /// values than a table.
+    pub(super) fn exact_sums(&self, target: Target, inputs: &[Tensor], operation: &Operation) -> Option<Range> {
+        let node = self.network.nodes.get(target.node)?;
+        let is_exact = inputs.iter().all(|input| input.is_exact);
+        if target.positive || !is_exact || !self.is_deciding(target.node + 1) {
+            return None;
+        }
+        let first = inputs.first()?.range;
+        let range = match (&node.operation, operation) {
+            (FloatOperation::Add | FloatOperation::Subtract, Operation::Sum { factors }) => {
+                let mut terms = inputs.iter().zip(factors);
+                terms.try_fold(Range::only(0), |sum, (input, &factor)| sum.plus(&input.range.times(factor.into())?))
+            }
+            (FloatOperation::Multiply, Operation::Product) => {
+                let second = inputs.get(1)?.range;
+                Some(first.times(second.low)?.union(&first.times(second.high)?))
+            }
+            (FloatOperation::ChannelSum { shift: 0 }, Operation::Convolution { weights, .. }) => {
+                first.times(i64::try_from(weights.len()).ok()?)
+            }
+            _ => None,
+        };
+        range.filter(|range| range.high.abs_diff(range.low) < MAX_TABLE as u64)
+    }
+
+    /// Returns whether the values of a table are integers that must not be rounded.
+    pub(super) fn has_exact_values(&self, index: usize, input: Tensor, function: &Function, values: &[f64]) -> bool {
+        let fits = |value: &f64| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f64;
+        self.is_deciding(index + 1) && (input.is_exact || function.is_integer()) && values.iter().all(fits)
+    }
+}
+
+/// Returns whether a function that is not continuous reads each tensor of a network, directly or after operations that keep
+/// integers.
+pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
+    let mut is_deciding = vec![false; network.nodes.len() + 1];
+    // All readers of a tensor come later.
+    for (index, node) in network.nodes.iter().enumerate().rev() {
+        let decides = match &node.operation {
+            FloatOperation::Function(function) if function.is_discontinuous() => true,
+            FloatOperation::Add
+            | FloatOperation::ChannelAffine { .. }
+            | FloatOperation::ChannelSum { shift: 0 }
+            | FloatOperation::Function(_)
+            | FloatOperation::MaxPool(_)
+            | FloatOperation::Move { .. }
+            | FloatOperation::Multiply
+            | FloatOperation::Negate
+            | FloatOperation::Subtract => is_deciding.get(index + 1) == Some(&true),
+            _ => false,
+        };
+        for input in node.inputs.iter().filter(|_| decides) {
+            if let Some(is_deciding) = is_deciding.get_mut(*input) {
+                *is_deciding = true;
+            }
+        }
+    }
+    is_deciding
+}
