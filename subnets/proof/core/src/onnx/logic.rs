@@ -45,6 +45,12 @@ impl Reader {
         if matches!(operator, "Div" | "ReduceMean") && operand(0) == ElementType::Integer {
             return Err(unsupported(node, "a division of integers, which rounds, is unsupported".to_owned()));
         }
+        if operator == "Pow" && operand(0) == ElementType::Integer && !self.has_natural_exponents(node) {
+            return Err(unsupported(
+                node,
+                "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
+            ));
+        }
         let result = match operator {
             "ArgMax" | "ArgMin" => ElementType::Integer,
             "Cast" => ElementType::of(node.cast_type()?),
@@ -56,6 +62,14 @@ impl Reader {
         };
         self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
+    }
+
+    /// Returns whether the exponents of a node are constants that turn integers into integers.
+    fn has_natural_exponents(&self, node: &NodeProto) -> bool {
+        let Ok(Some(exponents)) = self.weights(node, 1) else { return false };
+        let of_floats = |values: &[f32]| values.iter().all(|value| *value >= 0.0 && value.fract() <= 0.0);
+        let of_integers = |values: &[i64]| values.iter().all(|&value| value >= 0);
+        exponents.floats().map(of_floats).or(exponents.integers().map(of_integers)).unwrap_or_default()
     }
 
     /// Converts a conversion of the elements' type. Those between floating-point types are omitted: networks and

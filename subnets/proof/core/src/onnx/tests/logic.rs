@@ -159,3 +159,24 @@ fn choices_that_do_not_fit_are_refused() {
         assert!(error.contains(expected), "{expected}: {error}");
     }
 }
+
+/// A power of an integer is an integer: the standard rounds one with a fraction.
+#[test]
+fn powers_of_integers_are_integers() {
+    let power = |exponent: TensorProto| {
+        let nodes =
+            vec![cast("x", "i", DataType::Int64), node("Pow", &["i", "e"], "p", &[]), cast("p", "y", DataType::Float)];
+        small(&[1, 3], nodes, vec![TensorProto { dims: vec![], name: "e".to_owned(), ..exponent }])
+    };
+    for exponent in [floats("e", &[1], &[2.0]), integers("e", &[2])] {
+        assert_eq!(outputs(power(exponent), &[3.0, -2.0, 0.0]), [9.0, 4.0, 0.0]);
+    }
+    for exponent in [floats("e", &[1], &[0.5]), floats("e", &[1], &[-1.0]), integers("e", &[-1])] {
+        let error = read(&model(power(exponent))).unwrap_err().to_string();
+        assert!(error.contains("a power of integers that is no integer"), "{error}");
+    }
+    let nodes = vec![cast("x", "i", DataType::Int64), node("Pow", &["two", "i"], "y", &[])];
+    let base = TensorProto { dims: vec![], ..integers("two", &[2]) };
+    let error = read(&model(small(&[1, 3], nodes, vec![base]))).unwrap_err().to_string();
+    assert!(error.contains("a power of integers that is no integer"), "{error}");
+}
