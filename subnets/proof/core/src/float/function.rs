@@ -260,8 +260,9 @@ impl Function {
             Self::Unary(operation, function) => operation.apply(function.apply(variable)),
             Self::Binary(operation, a, b) => operation.apply(a.apply(variable), b.apply(variable)),
             Self::Select(condition, a, b) => {
-                let chosen = if condition.apply(variable).abs() > 0.0 { a } else { b };
-                chosen.apply(variable)
+                let condition = condition.apply(variable);
+                let chosen = if condition.abs() > 0.0 { a } else { b };
+                if condition.is_nan() { condition } else { chosen.apply(variable) }
             }
             Self::Lookup(table, column, row) => table.value(row.apply(variable), *column),
         }
@@ -273,6 +274,8 @@ impl Function {
 impl Unary {
     fn apply(self, x: f64) -> f64 {
         match self {
+            // Maxima and minima would return their other operand.
+            _ if x.is_nan() => x,
             Self::Abs => x.abs(),
             Self::Celu { alpha } => x.max(0.0) + (alpha * libm::expm1(x / alpha)).min(0.0),
             Self::Clip { low, high } => x.max(low).min(high),
@@ -317,6 +320,8 @@ impl Unary {
 impl Binary {
     fn apply(self, a: f64, b: f64) -> f64 {
         match self {
+            // A comparison would be false.
+            _ if a.is_nan() || b.is_nan() => f64::NAN,
             Self::Add => a + b,
             Self::Subtract => a - b,
             Self::Multiply => a * b,
@@ -366,6 +371,24 @@ mod tests {
         assert!((Unary::Softplus.apply(2000.0) - 2000.0).abs() < f64::EPSILON);
         assert!(Function::Variable.then(Unary::Sqrt).apply(-1.0).is_nan());
         assert!(Function::Variable.then(Unary::Reciprocal).apply(0.0).is_infinite());
+    }
+
+    #[test]
+    fn undefined_values_stay_undefined() {
+        let root = || Function::Variable.then(Unary::Sqrt);
+        let one = || Function::Constant(1.0);
+        let limit = Unary::Clip { low: 0.5, high: 2.0 };
+        for function in [
+            root().then(Unary::Relu),
+            root().then(limit),
+            root().then(Unary::Celu { alpha: 1.0 }),
+            root().with(Binary::Less, one()),
+            root().with(Binary::Power, Function::Constant(0.0)),
+            one().with(Binary::Power, root()),
+            root().select(one(), one()),
+        ] {
+            assert!(function.apply(-1.0).is_nan() && function.apply(1.0).is_finite(), "{function:?}");
+        }
     }
 
     #[test]
