@@ -9,6 +9,17 @@ pub use run::FloatError;
 use crate::network::Matrices;
 use crate::{Shape, Window};
 
+/// Type of a tensor's elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementType {
+    /// Numbers of any floating-point type.
+    Float,
+    /// Integers of any size.
+    Integer,
+    /// Conditions: 0 and 1.
+    Boolean,
+}
+
 /// A feed-forward network over real numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatNetwork {
@@ -16,8 +27,8 @@ pub struct FloatNetwork {
     pub input: Shape,
     /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
-    /// Whether the input's elements are integers or booleans.
-    pub has_integer_input: bool,
+    /// Type of the input's elements.
+    pub input_type: ElementType,
     /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
 }

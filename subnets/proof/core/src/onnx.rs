@@ -28,7 +28,7 @@ use std::sync::Arc;
 use prost::Message;
 use thiserror::Error;
 
-use crate::float::{FloatNetwork, FloatNode, FloatOperation};
+use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
 use crate::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
 use limits::MAX_PARTS;
@@ -177,14 +177,6 @@ impl Value {
     }
 }
 
-/// Type of a tensor's elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ElementType {
-    Float,
-    Integer,
-    Boolean,
-}
-
 impl ElementType {
     fn of(kind: DataType) -> Self {
         match kind {
@@ -296,8 +288,8 @@ impl Model {
         let mut values: HashMap<String, Value> =
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
-        let has_integer_input = self.input_type != ElementType::Float;
-        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: Vec::new() };
+        let input_type = self.input_type;
+        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), input_type, notes: Vec::new() };
         let reads = self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,

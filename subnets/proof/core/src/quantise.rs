@@ -13,7 +13,7 @@ pub use report::{QuantisationReport, Sample};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::float::{FloatError, FloatNetwork};
+use crate::float::{ElementType, FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
 use crate::onnx::OnnxError;
 use crate::{ExecutionError, Range};
@@ -56,6 +56,9 @@ pub enum QuantiseError {
     /// The model's input has integers, and the options give it a scale.
     #[error("the model's input has integers, so its scale must be 0, not {0}")]
     IntegerInput(i32),
+    /// The model's input has booleans, and the options permit other numbers.
+    #[error("the model's input has booleans, so its range must be 0..=1, not {}..={}", .0.low, .0.high)]
+    BooleanInput(Range),
     /// There are no sample inputs to derive scales from.
     #[error("no sample inputs; hint: pass sample inputs, which determine the scales")]
     NoSample,
@@ -147,8 +150,12 @@ pub fn quantise(
     sample: &[Vec<i64>],
 ) -> Result<Network, QuantiseError> {
     options.check()?;
-    if network.has_integer_input && options.input_scale != 0 {
+    if network.input_type != ElementType::Float && options.input_scale != 0 {
         return Err(QuantiseError::IntegerInput(options.input_scale));
+    }
+    let (Range { low, high }, is_boolean) = (options.input_range, network.input_type == ElementType::Boolean);
+    if is_boolean && (low < 0 || high > 1) {
+        return Err(QuantiseError::BooleanInput(options.input_range));
     }
     if sample.is_empty() {
         return Err(QuantiseError::NoSample);

@@ -2,7 +2,7 @@ mod elements;
 mod integers;
 
 use super::{QuantiseError, QuantiseOptions, power};
-use crate::float::{FloatNetwork, FloatNode, FloatOperation};
+use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, MAX_SUM, Network, Operation};
 use crate::{Clamp, Range, Rescale, Window};
 
@@ -55,7 +55,7 @@ struct Target {
 impl<'a> Quantiser<'a> {
     pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
         let (scale, range) = (options.input_scale, options.input_range);
-        let tensors = vec![Tensor { index: 0, scale, range, is_exact: network.has_integer_input }];
+        let tensors = vec![Tensor { index: 0, scale, range, is_exact: network.input_type != ElementType::Float }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
         Self { network, options, magnitudes, readers, is_fine, is_deciding, tensors, layers: Vec::new() }

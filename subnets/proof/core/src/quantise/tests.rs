@@ -41,7 +41,7 @@ fn network() -> FloatNetwork {
                 },
             },
         ],
-        has_integer_input: false,
+        input_type: ElementType::Float,
         notes: Vec::new(),
     }
 }

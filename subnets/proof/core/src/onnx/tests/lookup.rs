@@ -242,3 +242,18 @@ fn sums_of_integers_are_compared_exactly() {
         assert_eq!(outputs, [expected], "{row:?}");
     }
 }
+
+/// Not of 2 would be -1.
+#[test]
+fn booleans_have_no_other_range() {
+    let mut graph = small(&[1, 2], vec![node("Not", &["x"], "y", &[])], vec![]);
+    graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Bool as i32;
+    let float = read(&model(graph)).unwrap();
+    let network = |high| {
+        let options = QuantiseOptions { input_range: Range { low: 0, high }, ..options() };
+        quantise(&float, &options, &[vec![0, 1]])
+    };
+    assert_eq!(network(2), Err(QuantiseError::BooleanInput(Range { low: 0, high: 2 })));
+    let circuit = network(1).unwrap().lower().unwrap();
+    assert_eq!(circuit.execute(&[0, 1]).unwrap().outputs(&circuit), [1, 0]);
+}
