@@ -89,10 +89,12 @@ impl Reader {
     /// Returns a constant operand of one value, if the node has it.
     pub(super) fn limit(&self, node: &NodeProto, position: usize) -> Result<Option<f64>, OnnxError> {
         let Some(constant) = self.weights(node, position)? else { return Ok(None) };
-        let integers = constant.integers().map(|values| values.iter().map(|&value| value as f32).collect::<Vec<f32>>());
-        match constant.floats().or(integers.as_deref()).and_then(uniform) {
+        match constant.to_floats().as_deref().and_then(uniform) {
             Some(value) => Ok(Some(f64::from(value))),
-            None => Err(unsupported(node, format!("input {position} must be one number, or several equal ones"))),
+            None => Err(unsupported(
+                node,
+                format!("input {position} must be one number of single precision, or several equal ones"),
+            )),
         }
     }
 

@@ -16,8 +16,8 @@ impl Reader {
         }
         let missing = || unsupported(node, "the table is missing".to_owned());
         let table = self.weights(node, 0)?.ok_or_else(missing)?;
-        let integers = table.integers().map(|values| values.iter().map(|&value| value as f32).collect::<Vec<f32>>());
-        let values = integers.or_else(|| table.floats().map(<[f32]>::to_vec)).ok_or_else(missing)?;
+        let exceeds = || unsupported(node, "an integer of the table exceeds single precision".to_owned());
+        let values = table.to_floats().ok_or_else(exceeds)?.into_owned();
         let of_table = table.dims.clone();
         if dims::axis(node, node.int("axis", 0), of_table.len())? != 0 {
             return Err(unsupported(

@@ -142,10 +142,9 @@ impl Reader {
     pub(super) fn repeated(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
         let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
-        let integers: Option<Vec<f32>> =
-            constant.integers().map(|values| values.iter().map(|&value| value as f32).collect());
-        let values = constant.floats().or(integers.as_deref());
-        let values = values.and_then(|values| dims::broadcast(values, &constant.dims, dims));
+        let values = constant.to_floats();
+        let values = values.ok_or_else(|| unsupported(node, format!("input {position} exceeds single precision")))?;
+        let values = dims::broadcast(&values, &constant.dims, dims);
         values.ok_or_else(|| {
             let found = &constant.dims;
             unsupported(

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use half::{bf16, f16};
 
 use super::proto::{DataType, NodeProto, TensorProto};
@@ -152,6 +154,17 @@ impl Constant {
         match &self.data {
             Data::Floats(values) => Some(values),
             Data::Integers(_) => None,
+        }
+    }
+
+    /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers of their types have one:
+    /// they stand for no limit.
+    pub(super) fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
+        let is_exact = |value: i64| value as f32 as i64 == value || value == i32::MAX.into();
+        match &self.data {
+            Data::Floats(values) => Some(Cow::Borrowed(values)),
+            Data::Integers(values) if !values.iter().all(|&value| is_exact(value)) => None,
+            Data::Integers(values) => Some(values.iter().map(|&value| value as f32).collect()),
         }
     }
 

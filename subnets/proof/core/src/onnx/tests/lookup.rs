@@ -257,3 +257,19 @@ fn booleans_have_no_other_range() {
     let circuit = network(1).unwrap().lower().unwrap();
     assert_eq!(circuit.execute(&[0, 1]).unwrap().outputs(&circuit), [1, 0]);
 }
+
+/// 2^24 + 1 would become 2^24.
+#[test]
+fn integers_beyond_single_precision_are_refused() {
+    let nodes = |operator: &str| vec![node(operator, &["x", "c"], "y", &[])];
+    let constant = |value| TensorProto { dims: vec![], ..integers("c", &[value]) };
+    for operator in ["Add", "Equal", "Max"] {
+        let graph = |value| with_integers(small(&[1, 2], nodes(operator), vec![constant(value)]));
+        let error = read(&model(graph((1 << 24) + 1))).unwrap_err().to_string();
+        assert!(error.contains("single precision"), "{operator}: {error}");
+        assert!(read(&model(graph(1 << 24))).is_ok() && read(&model(graph(i64::MAX))).is_ok(), "{operator}");
+    }
+    let table = vec![integers("c", &[0, (1 << 24) + 1])];
+    let error = read(&model(with_integers(small(&[1, 2], vec![node("Gather", &["c", "x"], "y", &[])], table))));
+    assert!(error.is_err_and(|error| error.to_string().contains("exceeds single precision")));
+}
