@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::dims;
 use super::node::{has_more_outputs, output};
-use super::proto::NodeProto;
+use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
 use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
 use crate::MAX_ELEMENTS;
@@ -53,6 +53,9 @@ const FOLDED: &[&str] = &[
     "Where",
 ];
 
+/// The largest integer up to which double precision has all integers.
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
 impl Reader {
     /// Evaluates a node whose operands are all constants, and names its output; returns whether the node is one.
     pub(super) fn fold_constants(&mut self, model: &Model, node: &NodeProto) -> Result<bool, OnnxError> {
@@ -78,7 +81,12 @@ impl Reader {
         if is_left {
             return Ok(false);
         }
-        let computed = folded_elements(node, &operands).filter(|&elements| elements <= MAX_ELEMENTS);
+        // An axis of an empty tensor can have any extent, and remain when a reduction removes the one without elements.
+        let is_small = operands.iter().all(|(_, constant)| {
+            let mut extents = constant.dims.iter().map(|&extent| extent.max(1));
+            extents.try_fold(1_usize, usize::checked_mul).is_some_and(|count| count <= MAX_ELEMENTS)
+        });
+        let computed = folded_elements(node, &operands).filter(|&elements| is_small && elements <= MAX_ELEMENTS);
         let computed =
             computed.ok_or_else(|| unsupported(node, "the constants do not fit, or are too large".to_owned()))?;
         let read = operands.iter().filter_map(|(_, constant)| dims::elements(&constant.dims)).sum::<usize>();
@@ -89,6 +97,9 @@ impl Reader {
         let (dims, values) = model.evaluate_constants(node, &operands)?;
         if values.iter().any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX))) {
             return Err(unsupported(node, "a constant is not finite".to_owned()));
+        }
+        if holds_integers && is_inexact(node, &values) {
+            return Err(unsupported(node, "a constant exceeds its type, or 2^53".to_owned()));
         }
         let data = if holds_integers {
             Data::Integers(values.into_iter().map(|value| value as i64).collect())
@@ -128,6 +139,16 @@ impl Reader {
         let part: Vec<i64> = part.iter().map(|&extent| extent.cast_signed() as i64).collect();
         super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(Constant::of_integers(&part))))
     }
+}
+
+/// Returns whether an integer that a node computes could differ from that of the standard: it has more bits than double
+/// precision, or a conversion gives it fewer.
+fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
+    let is_computed =
+        matches!(node.op_type.as_str(), "Abs" | "Add" | "Cast" | "Mul" | "Neg" | "Pow" | "ReduceSum" | "Sub");
+    let is_short = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
+    let limit = if is_short { f64::from(i32::MAX) } else { MAX_EXACT };
+    is_computed && values.iter().any(|value| value.abs() > limit)
 }
 
 /// Returns the largest number of elements that the output of a node with these operands can have; `None` if they do not

@@ -100,3 +100,28 @@ fn constants_without_a_value_are_refused() {
     let nodes = vec![node("Relu", &["x"], "r", &[]), node("Max", &["zero", "zero"], "y", &[])];
     assert_eq!(read(&model(small(&[1, 3], nodes, vec![scalar("zero", 0.0)]))), Err(OnnxError::Empty));
 }
+
+/// Double precision would round them, or a conversion cut them off.
+#[test]
+fn integers_beyond_their_type_are_refused() {
+    let used = |constant: NodeProto| vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])];
+    for (computed, large) in [
+        (node("Add", &["large", "one"], "c", &[]), 1 << 53),
+        (node("Mul", &["large", "large"], "c", &[]), 1 << 32),
+        (cast("large", "c", DataType::Int32), 1 << 31),
+        (cast("real", "c", DataType::Int64), 1),
+    ] {
+        let weights = || vec![integers("large", &[large]), integers("one", &[1]), scalar("real", 1e20)];
+        let error = read(&model(small(&[1, 3], used(computed), weights()))).unwrap_err().to_string();
+        assert!(error.contains("exceeds its type"), "{large}: {error}");
+    }
+    // Limits that stand for none are only moved.
+    let nodes = vec![
+        with_int(node("Concat", &["zero", "most"], "both", &[]), "axis", 0),
+        node("Slice", &["both", "one", "two"], "end", &[]),
+        node("Slice", &["x", "one", "end", "one"], "y", &[]),
+    ];
+    let weights = [("zero", 0), ("one", 1), ("two", 2), ("most", i64::MAX)];
+    let weights = weights.map(|(name, value)| integers(name, &[value])).to_vec();
+    assert_eq!(outputs(small(&[1, 3], nodes, weights), &[1.0, 2.0, 3.0]), [2.0, 3.0]);
+}

@@ -148,3 +148,14 @@ fn long_axes_have_a_limit() {
     let error = refused(&long, nodes, vec![]).to_string();
     assert!(error.contains("elements are moved by all nodes together"), "{error}");
 }
+
+/// The sum over an axis without elements has as many zeros as the other axis is long.
+#[test]
+fn long_axes_of_empty_constants_are_refused() {
+    for operator in ["ReduceSum", "ReduceMax"] {
+        let nodes = vec![node(operator, &["e", "zero"], "s", &[]), node("Mul", &["x", "s"], "y", &[])];
+        let weights = vec![floats("e", &[0, 1 << 40], &[]), integers("zero", &[0])];
+        let error = refused(&[1, 3], nodes, weights).to_string();
+        assert!(error.contains("do not fit, or are too large"), "{operator}: {error}");
+    }
+}
