@@ -150,6 +150,10 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
         if attribute.ints.len() > MAX_LIST && node.op_type != "Constant" {
             return Err(unsupported(node, format!("attribute '{name}' has {} integers", attribute.ints.len())));
         }
+        // Maxima and minima of evaluations would return the other operand.
+        if attribute.f.is_nan() || attribute.floats.iter().any(|value| value.is_nan()) {
+            return Err(unsupported(node, format!("attribute '{name}' is not a number")));
+        }
         let is_repeated = node.attribute.iter().take(index).any(|other| other.name == *name);
         if is_repeated || attribute.kind != *kind as i32 || !attribute.ref_attr_name.is_empty() {
             return Err(unsupported(node, format!("attribute '{name}' is repeated or not of the kind {kind:?}")));

@@ -153,3 +153,18 @@ fn nodes_with_another_meaning_are_refused() {
     let functions = ModelProto { functions: vec![vec![]], ..ModelProto::decode(&*model(graph())).unwrap() };
     assert!(matches!(read(&functions.encode_to_vec()), Err(OnnxError::Feature(_))));
 }
+
+#[test]
+fn attributes_that_are_no_numbers_are_refused() {
+    for (operator, attribute) in [("HardSigmoid", "alpha"), ("Elu", "alpha"), ("LayerNormalization", "epsilon")] {
+        let mut node = node(operator, &["x"], "y", &[]);
+        node.attribute.push(AttributeProto {
+            name: attribute.to_owned(),
+            f: f32::NAN,
+            kind: AttributeKind::Float as i32,
+            ..AttributeProto::default()
+        });
+        let error = read(&model(small(&[1, 3], vec![node], vec![]))).unwrap_err().to_string();
+        assert!(error.contains(&format!("attribute '{attribute}' is not a number")), "{error}");
+    }
+}
