@@ -53,8 +53,8 @@ const FOLDED: &[&str] = &[
     "Where",
 ];
 
-/// The largest integer up to which double precision has all integers.
-const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// The largest integer that no other one is rounded to in double precision.
+const MAX_EXACT: f64 = 9_007_199_254_740_991.0;
 
 impl Reader {
     /// Evaluates a node whose operands are all constants, and names its output; returns whether the node is one.

@@ -104,7 +104,8 @@ fn constants_without_a_value_are_refused() {
 /// Double precision would round them, or a conversion cut them off.
 #[test]
 fn integers_beyond_their_type_are_refused() {
-    let used = |constant: NodeProto| vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])];
+    let used =
+        |constant: NodeProto| vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])];
     for (computed, large) in [
         (node("Add", &["large", "one"], "c", &[]), 1 << 53),
         (node("Mul", &["large", "large"], "c", &[]), 1 << 32),
