@@ -160,7 +160,7 @@ impl Constant {
     /// Returns the elements as floats; `None` if an integer has no equal one. The largest integers of their types have one:
     /// they stand for no limit.
     pub(super) fn to_floats(&self) -> Option<Cow<'_, [f32]>> {
-        let is_exact = |value: i64| value as f32 as i64 == value || value == i32::MAX.into();
+        let is_exact = |value: i64| value as f32 as i64 == value || value == i64::from(i32::MAX);
         match &self.data {
             Data::Floats(values) => Some(Cow::Borrowed(values)),
             Data::Integers(values) if !values.iter().all(|&value| is_exact(value)) => None,
