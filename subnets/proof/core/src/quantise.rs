@@ -18,6 +18,9 @@ use crate::network::{Network, NetworkError};
 use crate::onnx::OnnxError;
 use crate::{ExecutionError, Range};
 
+/// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in 2 600 dimensions.
+pub const MAX_TABLE_WORK: u64 = 1 << 28;
+
 /// Quantisation options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuantiseOptions {
@@ -92,6 +95,12 @@ pub enum QuantiseError {
         /// The argument.
         argument: f64,
     },
+    /// The tables of all functions together take too many operations.
+    #[error(
+        "the tables of all functions take at least {0} operations, more than the maximum of {MAX_TABLE_WORK}; hint: use a \
+         smaller input range, or fewer activation bits"
+    )]
+    Tables(u64),
     /// Integers that choose rows of a table are rounded or saturated before.
     #[error(
         "node {node}: the integers that choose rows of a table would be rounded; hint: compute them from the input by \

@@ -1,6 +1,8 @@
 // Shapes and weight counts were checked when the network was read; the inner loops index by them.
 #![allow(clippy::indexing_slicing)]
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use super::{FloatNetwork, FloatNode, FloatOperation};
@@ -72,7 +74,11 @@ impl FloatNode {
                 input.iter().map(|&value| function.apply(f64::from(value)) as f32).collect()
             }
             FloatOperation::Move { indices, constant } => {
-                let elements: Vec<f32> = self.inputs.iter().flat_map(|&input| &tensors[input]).copied().collect();
+                let elements: Cow<'_, [f32]> = match &self.inputs[..] {
+                    // Many small parts of a large tensor must not copy it.
+                    &[input] => Cow::Borrowed(&tensors[input]),
+                    inputs => inputs.iter().flat_map(|&input| &tensors[input]).copied().collect(),
+                };
                 indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
             }
             FloatOperation::Negate => input.iter().map(|value| -value).collect(),

@@ -41,6 +41,8 @@ pub(super) struct Quantiser<'a> {
     is_deciding: Vec<bool>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
+    /// Operations that all tables so far took.
+    table_work: u64,
 }
 
 /// Conversion of a node's sums to activations.
@@ -58,7 +60,7 @@ impl<'a> Quantiser<'a> {
         let tensors = vec![Tensor { index: 0, scale, range, is_exact: network.input_type != ElementType::Float }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = integers::deciding_tensors(network);
-        Self { network, options, magnitudes, readers, is_fine, is_deciding, tensors, layers: Vec::new() }
+        Self { network, options, magnitudes, readers, is_fine, is_deciding, tensors, layers: Vec::new(), table_work: 0 }
     }
 
     pub(super) fn run(mut self) -> Result<Network, QuantiseError> {

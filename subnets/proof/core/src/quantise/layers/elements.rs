@@ -3,7 +3,7 @@
 use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function};
 use crate::network::{MAX_TABLE, Operation};
-use crate::quantise::{QuantiseError, power};
+use crate::quantise::{MAX_TABLE_WORK, QuantiseError, power};
 use crate::{Clamp, Range, Rescale, Shape};
 
 /// Further bits of tensors that only functions, sums of channels and products read. A value of a table costs much less
@@ -75,6 +75,7 @@ impl Quantiser<'_> {
             None if function.is_boolean() => i32::from(bits),
             None => self.integer_bits(index + 1),
         };
+        self.count_table(input.range, function)?;
         let unit = power(-input.scale);
         let values = (input.range.low..=input.range.high).map(|argument| {
             let argument = argument as f64 * unit;
@@ -97,13 +98,22 @@ impl Quantiser<'_> {
         Ok(())
     }
 
+    /// Counts the operations that a table takes, before its values are computed.
+    fn count_table(&mut self, arguments: Range, function: &Function) -> Result<(), QuantiseError> {
+        let operations = 1 + function.operations() as u64;
+        let count = arguments.high.abs_diff(arguments.low).saturating_add(1);
+        self.table_work = self.table_work.saturating_add(count.saturating_mul(operations));
+        if self.table_work > MAX_TABLE_WORK { Err(QuantiseError::Tables(self.table_work)) } else { Ok(()) }
+    }
+
     /// Returns the input of a function: rescaled to activations if it has more values than a table should have.
     fn argument(&mut self, index: usize, input: Tensor, function: &Function) -> Result<Tensor, QuantiseError> {
         let bits = self.fine_bits();
         let tensor = self.network.nodes.get(index).and_then(|node| node.inputs.first()).copied().unwrap_or_default();
         let width = input.range.high.abs_diff(input.range.low);
         // The neighbour of a token is another token.
-        let most = if function.is_discontinuous() { MAX_TABLE as u64 } else { 1 << (bits + 1) };
+        let is_exact = function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
+        let most = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
         if width < most || self.is_total(tensor) {
             return Ok(input);
         }
@@ -184,4 +194,27 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
         }
     }
     fine
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::float::{ElementType, Unary};
+    use crate::quantise::QuantiseOptions;
+
+    /// Thousands of large tables would take minutes and gigabytes, and the network is refused only when it is lowered.
+    #[test]
+    fn tables_of_all_functions_have_a_limit() {
+        let shape = Shape::vector(1).unwrap();
+        let function = Function::Variable.then(Unary::Abs).then(Unary::Sqrt);
+        let operation = FloatOperation::Function(function.clone());
+        let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
+        let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+        let options = QuantiseOptions::default();
+        let mut quantiser = Quantiser::new(&network, &options, &[255.0, 16.0]);
+        let input = quantiser.tensors[0];
+        quantiser.table_work = MAX_TABLE_WORK - 256 * 3;
+        assert_eq!(quantiser.function(0, input, &function), Ok(()));
+        assert_eq!(quantiser.function(0, input, &function), Err(QuantiseError::Tables(MAX_TABLE_WORK + 256 * 3)));
+    }
 }

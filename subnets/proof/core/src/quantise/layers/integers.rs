@@ -14,7 +14,8 @@ impl Quantiser<'_> {
         }
     }
 
-    fn is_deciding(&self, tensor: usize) -> bool {
+    /// Returns whether rows of tables, or comparisons, depend on a float tensor.
+    pub(super) fn is_deciding(&self, tensor: usize) -> bool {
         self.is_deciding.get(tensor) == Some(&true)
     }
 
