@@ -273,3 +273,45 @@ fn another_condition_is_rejected() {
     }
     assert_eq!(forger.forge_outputs(vec![0, 1], |_| ()), Ok(()));
 }
+
+/// Sums of integers choose rows of a table without a rescale. The smallest and the largest row are proven, and the value of
+/// another row is rejected.
+#[test]
+fn row_of_another_sum_is_rejected() {
+    let operation = Operation::Sum { factors: vec![1, 1] };
+    let sum = Layer { inputs: vec![0, 1], operation, rescale: None, scale: 0 };
+    let value = |row: i32| row * 7 % 521;
+    let network = small(2, vec![moved(&[0], &[1, 0], 0), sum, table(2, 0, (0..511).map(value))]);
+    let bench = Bench::new(&Stark, &network);
+    for inputs in [[0, 0], [255, 255], [0, 255]] {
+        let (statement, proof) = bench.prove(&inputs);
+        let row = i32::try_from(inputs[0] + inputs[1]).unwrap();
+        assert_eq!(statement.outputs, [i64::from(value(row)); 2], "{inputs:?}");
+        assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
+    }
+    let mut forger = Forger::new(&network);
+    forger.change_inputs(&[200, 100]);
+    let System { plan, .. } = &forger.prover.system;
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let fixed = plan.tables[activations].fixed.as_deref().unwrap();
+    let lane = plan.activations.iter().position(|&at| at == (2, 0)).unwrap();
+    let row = |argument| {
+        plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
+    };
+    let (honest, other) = (i64::from(value(300)), i64::from(value(301)));
+    for (argument, remainder) in [(300, 0), (301, 0), (301, -1)] {
+        for moves_count in [false, true] {
+            let verified = forger.forge_outputs(vec![other, honest], |traces| {
+                let forged = [argument, remainder, other].map(Val::from_i64);
+                traces[activations].values[lane * 3..][..3].copy_from_slice(&forged);
+                if moves_count {
+                    let counts = &mut traces[functions].values;
+                    counts[row(300)] -= Val::ONE;
+                    counts[row(301)] += Val::ONE;
+                }
+            });
+            assert_eq!(verified, Err(VerifyError::Invalid), "{argument} {remainder} {moves_count}");
+        }
+    }
+    assert_eq!(forger.forge_outputs(vec![honest; 2], |_| ()), Ok(()));
+}
