@@ -55,7 +55,7 @@ pub(crate) struct MinerArgs {
     /// Netuid of the subnet
     #[arg(long)]
     netuid: NetUid,
-    /// Listen address of /metrics and /readyz
+    /// Listen address of /metrics and /readyz [default: disabled]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
