@@ -30,11 +30,12 @@ fn allow_files() {
 }
 
 /// Options with an address or a port at which no service listens.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     "tao axon serve --external-ip",
     "tao axon serve --external-port",
     "tao babelbit runner --external-ip",
     "tao babelbit register-axon",
+    "tao bench-miner --local-miner-ip",
     "tao serve-axon",
     "--hotkey-ss58",
 ];
