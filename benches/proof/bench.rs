@@ -19,7 +19,8 @@ use taonet_proof_backends::{Capabilities, Statement};
 use taonet_proof_circuits::{Backends, ShippedModel};
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::quantise::quantise;
-use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window, onnx};
+use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
+use taonet_proof_onnx as onnx;
 
 const CASES: [&str; 9] = [
     "diabetes-regression/groth16",

@@ -4,8 +4,8 @@
 use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::network::Network;
-use taonet_proof_core::onnx;
 use taonet_proof_core::slices::SlicedModel;
+use taonet_proof_onnx as onnx;
 
 /// Maximum number of values of a tensor in a model that is run.
 const SMALL: usize = 1 << 12;

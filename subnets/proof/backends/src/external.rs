@@ -26,7 +26,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::circuit::Circuit;
-use taonet_proof_core::{Binding, Digest, onnx};
+use taonet_proof_core::{Binding, Digest};
+use taonet_proof_onnx as onnx;
 
 use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
 use process::Limits;

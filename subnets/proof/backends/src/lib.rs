@@ -38,8 +38,8 @@
 //! Proving is CPU-bound and blocks; callers run it on a separate thread. The crate reads no files and stores no keys,
 //! which `taonet-proof-circuits` does.
 //!
-//! Uses `taonet-proof-core` (circuits, executor, binding) and `taonet-primitives`. Used by `taonet-proof-circuits`,
-//! `taonet-proof-miner`, `taonet-proof-validator` and `tao proof`.
+//! Uses `taonet-proof-core` (circuits, executor, binding), `taonet-proof-onnx` and `taonet-primitives`. Used by
+//! `taonet-proof-circuits`, `taonet-proof-miner`, `taonet-proof-validator` and `tao proof`.
 
 pub mod error;
 pub mod external;

@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use taonet_proof_backends::groth16::ceremony::{self, CeremonyError, Transcript};
 use taonet_proof_backends::{Keys, groth16};
+use taonet_proof_core::Digest;
 use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
-use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, compare, quantise};
+use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
 use taonet_proof_core::slices::{SlicedModel, VERSION};
-use taonet_proof_core::{Digest, onnx};
+use taonet_proof_onnx::{Model, compare};
 
 use crate::{Backends, CircuitDirectory, CircuitError};
 
@@ -99,7 +100,7 @@ struct Quantised {
 }
 
 fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Quantised, CircuitError> {
-    let model = onnx::Model::decode(model)?;
+    let model = Model::decode(model)?;
     let float = model.network()?;
     let (calibration, test) = sample.split();
     let network = quantise(&float, &options.quantise, &calibration)?;

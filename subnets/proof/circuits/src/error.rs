@@ -5,9 +5,9 @@ use taonet_proof_backends::{BackendError, VerifyError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::MetadataError;
 use taonet_proof_core::network::NetworkError;
-use taonet_proof_core::onnx::OnnxError;
 use taonet_proof_core::quantise::QuantiseError;
 use taonet_proof_core::slices::SliceError;
+use taonet_proof_onnx::{CompareError, OnnxError};
 use thiserror::Error;
 
 /// Why a circuit cannot be compiled, read, proven or verified.
@@ -68,6 +68,9 @@ pub enum CircuitError {
     /// The model cannot be quantised.
     #[error(transparent)]
     Quantise(#[from] QuantiseError),
+    /// A network differs from its ONNX file, or cannot be compared with it.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
     /// The network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),

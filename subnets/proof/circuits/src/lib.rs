@@ -35,8 +35,9 @@
 //! circuit that it contains: to trust it, verify it with [`ModelBundle::verify_for`] and an identity that you know. Compiling and proving are
 //! CPU-bound and block. The crate downloads nothing; `taonet-proof-store` does.
 //!
-//! Uses `taonet-proof-core`, `taonet-proof-backends` and `taonet-primitives`. Used by `taonet-proof-miner`,
-//! `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store` and the `tao proof` commands.
+//! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`. Used by
+//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store` and the `tao proof`
+//! commands.
 
 mod backends;
 mod bundle;

@@ -9,9 +9,10 @@ use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{
     Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute, verify_contributions,
 };
+use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::{NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::quantise::{Sample, quantise};
-use taonet_proof_core::{Digest, onnx};
+use taonet_proof_onnx as onnx;
 
 /// Maximum size of the proof of a shipped model, in bytes.
 const LARGEST_PROOF: usize = 400_000;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use taonet_proof_circuits::{Backends, CircuitError, CompileOptions, Compiled, ShippedModel, compile};
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
-use taonet_proof_core::onnx::{Model, OnnxError};
-use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample, compare, quantise};
+use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
+use taonet_proof_onnx::{CompareError, Model, OnnxError, compare};
 
 fn place(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/onnx").join(name)
@@ -84,7 +84,7 @@ fn network_that_differs_from_its_file_is_refused() {
     };
     bias[0] += 0.5;
     let refused = compare(&model, &other, &network, &options, &inputs).unwrap_err();
-    let QuantiseError::Difference { what: "float", difference, tolerance, .. } = &refused else { panic!("{refused}") };
+    let CompareError::Difference { what: "float", difference, tolerance, .. } = &refused else { panic!("{refused}") };
     assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{refused}");
     let text = refused.to_string();
     assert!(text.contains(&format!("the difference {difference} exceeds the tolerance {tolerance}")), "{text}");
@@ -97,6 +97,6 @@ fn network_that_differs_from_its_file_is_refused() {
     };
     bias[0] += 1 << 20;
     let refused = compare(&model, &float, &other, &options, &inputs).unwrap_err();
-    assert!(matches!(refused, QuantiseError::Difference { what: "integer", .. }), "{refused}");
+    assert!(matches!(refused, CompareError::Difference { what: "integer", .. }), "{refused}");
     assert!(matches!(Model::decode(b"no model"), Err(OnnxError::Malformed(_))));
 }

@@ -21,7 +21,8 @@ use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError, Co
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
-use taonet_proof_core::{Digest, Range, onnx};
+use taonet_proof_core::{Digest, Range};
+use taonet_proof_onnx as onnx;
 
 /// A model and the dimensions of its input.
 struct TestModel {

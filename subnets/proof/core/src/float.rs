@@ -115,7 +115,7 @@ impl FloatNetwork {
     }
 
     /// Removes nodes that the output does not depend on.
-    pub(crate) fn remove_unread(&mut self) {
+    pub fn remove_unread(&mut self) {
         let mut is_read = vec![false; self.nodes.len() + 1];
         if let Some(last) = is_read.last_mut() {
             *last = true;

@@ -2,7 +2,7 @@
 
 mod lower;
 
-pub(crate) use lower::lowered_bytes;
+pub use lower::lowered_bytes;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -113,7 +113,7 @@ pub enum Operation {
 
 impl Operation {
     /// Returns whether the operation only adds.
-    pub(crate) fn only_adds(&self) -> bool {
+    pub fn only_adds(&self) -> bool {
         match self {
             Self::Sum { .. } => true,
             Self::Convolution { weights, bias, .. } => {

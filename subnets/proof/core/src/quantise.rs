@@ -1,13 +1,11 @@
 //! Quantisation: each tensor gets a power-of-two scale, each layer gets integer weights and a rescale.
 //!
 //! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
-//! network, and never wrap. [`compare`] checks the result against an independent evaluation of the ONNX file.
+//! network, and never wrap.
 
-mod compare;
 mod layers;
 mod report;
 
-pub use compare::compare;
 pub use report::{QuantisationReport, Sample};
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +13,6 @@ use thiserror::Error;
 
 use crate::float::{ElementType, FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
-use crate::onnx::OnnxError;
 use crate::{ExecutionError, Range};
 
 /// Maximum number of operations of all tables' values: enough for an embedding of 50 000 tokens in 2 600 dimensions.
@@ -110,40 +107,6 @@ pub enum QuantiseError {
         /// Index of the node.
         node: usize,
     },
-    /// The ONNX file cannot be evaluated for a comparison.
-    #[error(transparent)]
-    Onnx(#[from] OnnxError),
-    /// A network has another number of outputs than its ONNX file.
-    #[error("the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model")]
-    Outputs {
-        /// `float` or `integer`.
-        what: &'static str,
-        /// Number of outputs of the network.
-        actual: usize,
-        /// Number of outputs of the file.
-        expected: usize,
-    },
-    /// An output of a network differs from the evaluation of its ONNX file by more than rounding can explain.
-    #[error(
-        "the {what} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
-         computes {expected}; the difference {difference} exceeds the tolerance {tolerance}; hint: report this model"
-    )]
-    Difference {
-        /// `float` or `integer`.
-        what: &'static str,
-        /// Index of the sample input.
-        sample: usize,
-        /// Index of the output.
-        output: usize,
-        /// Output of the network.
-        actual: f64,
-        /// Output of the file.
-        expected: f64,
-        /// Absolute difference between the two: the largest one in the sample.
-        difference: f64,
-        /// The largest permitted difference.
-        tolerance: f64,
-    },
     /// The integer network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -175,7 +138,7 @@ pub fn quantise(
 
 impl QuantiseOptions {
     /// Converts integer inputs to real numbers.
-    pub(crate) fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
+    pub fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
         values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
     }
 

@@ -188,14 +188,13 @@ impl Function {
     pub fn is_integer(&self) -> bool {
         let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
-            Self::Variable => false,
             Self::Constant(value) => value.fract().abs() <= 0.0,
             Self::Unary(Unary::Truncate, _) => true,
             Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => function.is_integer(),
             Self::Unary(Unary::Clip { low, high }, function) => {
                 is_limit(*low) && is_limit(*high) && function.is_integer()
             }
-            Self::Unary(..) => false,
+            Self::Variable | Self::Unary(..) => false,
             Self::Binary(operation, a, b) => {
                 let keeps = matches!(operation, Binary::Add | Binary::Subtract | Binary::Multiply);
                 operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
@@ -336,7 +335,7 @@ impl Binary {
     }
 
     /// Returns whether the result is 0 or 1.
-    pub(crate) fn is_comparison(self) -> bool {
+    pub fn is_comparison(self) -> bool {
         matches!(self, Self::Equal | Self::Greater | Self::GreaterOrEqual | Self::Less | Self::LessOrEqual)
     }
 }

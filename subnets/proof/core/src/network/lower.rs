@@ -268,7 +268,7 @@ fn rescaled(rescale: Option<Rescale>, sums: Range) -> Range {
 
 /// Returns the most memory that a lowered layer takes, in bytes, when it is executed: `jobs` jobs or groups of `taps`
 /// taps, and `elements` values.
-pub(crate) fn lowered_bytes(jobs: u64, taps: u64, elements: u64) -> u64 {
+pub fn lowered_bytes(jobs: u64, taps: u64, elements: u64) -> u64 {
     let job = taps.saturating_mul(TAP_BYTES).saturating_add(JOB_BYTES);
     jobs.saturating_mul(job).saturating_add(elements.saturating_mul(VALUE_BYTES))
 }

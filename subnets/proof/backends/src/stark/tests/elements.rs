@@ -295,9 +295,8 @@ fn row_of_another_sum_is_rejected() {
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     let lane = plan.activations.iter().position(|&at| at == (2, 0)).unwrap();
-    let row = |argument| {
-        plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
-    };
+    let row =
+        |argument| plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap();
     let (honest, other) = (i64::from(value(300)), i64::from(value(301)));
     for (argument, remainder) in [(300, 0), (301, 0), (301, -1)] {
         for moves_count in [false, true] {

@@ -5,8 +5,8 @@ use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, unsupported};
-use crate::float::{Binary, FloatNode, FloatOperation, Function, Unary};
-use crate::{Shape, Window};
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+use taonet_proof_core::{Shape, Window};
 
 /// The elements of a tensor in rows: a row has those along some axes, for one position along the others.
 pub(super) struct Rows {

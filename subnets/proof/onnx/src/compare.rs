@@ -8,12 +8,14 @@
 // Cells, slots and outputs are bounded when a network is lowered.
 #![allow(clippy::indexing_slicing)]
 
-use super::{QuantiseError, QuantiseOptions, power};
-use crate::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
-use crate::float::{FloatNetwork, FloatOperation, Function};
-use crate::network::{Layer, Network, Operation};
-use crate::onnx::Model;
-use crate::{Clamp, Rescale};
+use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
+use taonet_proof_core::float::{FloatError, FloatNetwork, FloatOperation, Function};
+use taonet_proof_core::network::{Layer, Network, NetworkError, Operation};
+use taonet_proof_core::quantise::QuantiseOptions;
+use taonet_proof_core::{Clamp, ExecutionError, Rescale};
+use thiserror::Error;
+
+use crate::{Model, OnnxError};
 
 /// Maximum difference between the float network and the evaluation, as a part of the largest value on the way: the
 /// rounding of single precision over long sums.
@@ -21,10 +23,64 @@ const READING: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
 const SAMPLES: u32 = 16;
 
+/// Why a network differs from its ONNX file, or cannot be compared with it.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum CompareError {
+    /// The file cannot be evaluated.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
+    /// A network has another number of outputs than its ONNX file.
+    #[error("the {what} network has {actual} outputs, but the ONNX file has {expected}; hint: report this model")]
+    Outputs {
+        /// `float` or `integer`.
+        what: &'static str,
+        /// Number of outputs of the network.
+        actual: usize,
+        /// Number of outputs of the file.
+        expected: usize,
+    },
+    /// An output of a network differs from the evaluation of its ONNX file by more than rounding can explain.
+    #[error(
+        "the {what} network differs from the ONNX file: for sample {sample}, output {output} is {actual}, but the file \
+         computes {expected}; the difference {difference} exceeds the tolerance {tolerance}; hint: report this model"
+    )]
+    Difference {
+        /// `float` or `integer`.
+        what: &'static str,
+        /// Index of the sample input.
+        sample: usize,
+        /// Index of the output.
+        output: usize,
+        /// Output of the network.
+        actual: f64,
+        /// Output of the file.
+        expected: f64,
+        /// Absolute difference between the two: the largest one in the sample.
+        difference: f64,
+        /// The largest permitted difference.
+        tolerance: f64,
+    },
+    /// A sample is not a valid input of the network.
+    #[error("sample {index}: {source}")]
+    Sample {
+        /// Index of the input in the sample.
+        index: usize,
+        /// Why the input is invalid.
+        source: ExecutionError,
+    },
+    /// The float network failed.
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    /// The integer network is invalid.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
 /// Compares the float and the integer network with the evaluation of their file on sample inputs.
 ///
 /// # Errors
-/// [`QuantiseError::Difference`] for the largest difference above its tolerance; also when the file cannot be evaluated,
+/// [`CompareError::Difference`] for the largest difference above its tolerance; also when the file cannot be evaluated,
 /// or the sample or the network is invalid.
 pub fn compare(
     model: &Model,
@@ -32,17 +88,17 @@ pub fn compare(
     network: &Network,
     options: &QuantiseOptions,
     sample: &[Vec<i64>],
-) -> Result<(), QuantiseError> {
+) -> Result<(), CompareError> {
     let circuit = network.lower()?;
     let unit = power(-network.output_scale());
-    let mut largest: Option<(f64, QuantiseError)> = None;
+    let mut largest: Option<(f64, CompareError)> = None;
     for (index, values) in sample.iter().enumerate() {
         let input = options.dequantise_input(values);
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
         let reading = evaluation.magnitude * READING;
         let floats = float.run(&input)?.pop().unwrap_or_default().into_iter().map(f64::from).collect::<Vec<_>>();
-        let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
+        let execution = circuit.execute(values).map_err(|source| CompareError::Sample { index, source })?;
         let integers: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
         let errors = largest_errors(float, network, options, &circuit, &execution);
         let tolerances: Vec<f64> = circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
@@ -50,14 +106,14 @@ pub fn compare(
             [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
         {
             if actual.len() != expected.len() {
-                return Err(QuantiseError::Outputs { what, actual: actual.len(), expected: expected.len() });
+                return Err(CompareError::Outputs { what, actual: actual.len(), expected: expected.len() });
             }
             for (output, ((&actual, &expected), &tolerance)) in actual.iter().zip(expected).zip(tolerances).enumerate()
             {
                 let difference = (actual - expected).abs();
                 let exceeds = difference > tolerance || difference.is_nan();
                 if exceeds && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
-                    let error = QuantiseError::Difference {
+                    let error = CompareError::Difference {
                         what,
                         sample: index,
                         output,
@@ -90,8 +146,8 @@ fn largest_errors(
         let rescaled = |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                let rounding = if layer.operation.is_exact(options.weight_bits) { 0.0 } else { 0.5 };
-                let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
+                let rounding = if is_exact(&layer.operation, options.weight_bits) { 0.0 } else { 0.5 };
+                let of_sums = linear_errors(linear, rounding, &errors, &execution.cells);
                 of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
             }
             StageKind::Max(max) => {
@@ -99,12 +155,12 @@ fn largest_errors(
                 max.groups.iter().map(largest).collect()
             }
             StageKind::Table(table) => {
-                let units = [network.input_scale(layer), layer.scale].map(|scale| power(-scale));
+                let units = [input_scale(network, layer), layer.scale].map(|scale| power(-scale));
                 let function = functions.next().unwrap_or(&Function::Variable);
-                table.largest_errors(function, units, &errors, &execution.cells)
+                table_errors(table, function, units, &errors, &execution.cells)
             }
             StageKind::Product(product) => {
-                let of_products = product.largest_errors(&errors, &execution.cells);
+                let of_products = product_errors(product, &errors, &execution.cells);
                 of_products.into_iter().zip(sums).map(|sum| rescaled(product.rescale, sum)).collect()
             }
             StageKind::MatrixProduct(product) => {
@@ -143,49 +199,41 @@ fn read_for_sign(float: &FloatNetwork, network: &Network) -> Vec<bool> {
     readers.into_iter().skip(1).map(|(all, of_sign)| all > 0 && all == of_sign).collect()
 }
 
-impl Operation {
-    /// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest weight of a layer
-    /// is at least 2 if weights have more than two bits, so a layer whose weights are 1 adds.
-    fn is_exact(&self, weight_bits: u8) -> bool {
-        self.only_adds() && (weight_bits > 2 || matches!(self, Self::Sum { .. }))
-    }
+/// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest weight of a layer is at
+/// least 2 if weights have more than two bits, so a layer whose weights are 1 adds.
+fn is_exact(operation: &Operation, weight_bits: u8) -> bool {
+    operation.only_adds() && (weight_bits > 2 || matches!(operation, Operation::Sum { .. }))
 }
 
-impl Network {
-    /// Returns the scale of a layer's first input.
-    fn input_scale(&self, layer: &Layer) -> i32 {
-        let before = layer.inputs.first().and_then(|&tensor| self.layers.get((tensor as usize).checked_sub(1)?));
-        before.map_or(self.input.scale, |before| before.scale)
-    }
+/// Returns the scale of a layer's first input.
+fn input_scale(network: &Network, layer: &Layer) -> i32 {
+    let before = layer.inputs.first().and_then(|&tensor| network.layers.get((tensor as usize).checked_sub(1)?));
+    before.map_or(network.input.scale, |before| before.scale)
 }
 
-impl Table {
-    /// Returns the largest error of each value, in units of the value: its distance from any value that the function has
-    /// between the smallest and the largest possible argument.
-    fn largest_errors(&self, function: &Function, units: [f64; 2], errors: &[f64], cells: &[i64]) -> Vec<f64> {
-        let [of_argument, of_value] = units;
-        let outputs = self.cells.iter().map(|&cell| {
-            let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
-            let value = self.value(cells[cell as usize]).unwrap_or_default() as f64 * of_value;
-            let possible = (0..=SAMPLES).map(|index| {
-                let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
-                function.apply((argument + offset) * of_argument)
-            });
-            let possible: Vec<f64> = possible.collect();
-            let distance = possible.iter().map(|other| (other - value).abs()).fold(0.0, f64::max);
-            // Between two samples, the function can leave their interval by about their difference.
-            let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
-            (distance + step) / of_value
+/// Returns the largest error of each value, in units of the value: its distance from any value that the function has
+/// between the smallest and the largest possible argument.
+fn table_errors(table: &Table, function: &Function, units: [f64; 2], errors: &[f64], cells: &[i64]) -> Vec<f64> {
+    let [of_argument, of_value] = units;
+    let outputs = table.cells.iter().map(|&cell| {
+        let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
+        let value = table.value(cells[cell as usize]).unwrap_or_default() as f64 * of_value;
+        let possible = (0..=SAMPLES).map(|index| {
+            let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
+            function.apply((argument + offset) * of_argument)
         });
-        outputs.collect()
-    }
+        let possible: Vec<f64> = possible.collect();
+        let distance = possible.iter().map(|other| (other - value).abs()).fold(0.0, f64::max);
+        // Between two samples, the function can leave their interval by about their difference.
+        let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
+        (distance + step) / of_value
+    });
+    outputs.collect()
 }
 
-impl Product {
-    /// Returns the largest error of each product.
-    fn largest_errors(&self, errors: &[f64], cells: &[i64]) -> Vec<f64> {
-        self.pairs.iter().map(|&pair| largest_error(pair, errors, cells)).collect()
-    }
+/// Returns the largest error of each product.
+fn product_errors(product: &Product, errors: &[f64], cells: &[i64]) -> Vec<f64> {
+    product.pairs.iter().map(|&pair| largest_error(pair, errors, cells)).collect()
 }
 
 /// Returns the largest error of the product of two cells.
@@ -194,24 +242,27 @@ fn largest_error(pair: [Cell; 2], errors: &[f64], cells: &[i64]) -> f64 {
     a * of_b + b * of_a + of_a * of_b
 }
 
-impl Linear {
-    /// Returns the largest error of each sum, where every weight and bias is off by up to `rounding`.
-    fn largest_errors(&self, rounding: f64, errors: &[f64], cells: &[i64]) -> Vec<f64> {
-        let mut sums = vec![rounding; self.bias.len()];
-        for job in &self.jobs {
-            let kernel = &self.kernels[job.kernel];
-            for (row, &output) in job.outputs.iter().enumerate() {
-                let weights = kernel.row(row);
-                let of_taps = job.taps.iter().map(|tap| {
-                    let (weight, error) = (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
-                    let value = cells[tap.cell as usize].unsigned_abs() as f64;
-                    weight * error + rounding * (value + error)
-                });
-                sums[output as usize] += of_taps.sum::<f64>();
-            }
+/// Returns the largest error of each sum, where every weight and bias is off by up to `rounding`.
+fn linear_errors(linear: &Linear, rounding: f64, errors: &[f64], cells: &[i64]) -> Vec<f64> {
+    let mut sums = vec![rounding; linear.bias.len()];
+    for job in &linear.jobs {
+        let kernel = &linear.kernels[job.kernel];
+        for (row, &output) in job.outputs.iter().enumerate() {
+            let weights = kernel.row(row);
+            let of_taps = job.taps.iter().map(|tap| {
+                let (weight, error) = (f64::from(weights[tap.slot as usize].abs()), errors[tap.cell as usize]);
+                let value = cells[tap.cell as usize].unsigned_abs() as f64;
+                weight * error + rounding * (value + error)
+            });
+            sums[output as usize] += of_taps.sum::<f64>();
         }
-        sums
     }
+    sums
+}
+
+/// Returns `2^exponent`.
+fn power(exponent: i32) -> f64 {
+    f64::from(exponent).exp2()
 }
 
 /// Returns the largest error of an activation whose sum has the largest error `error`. Saturation is none if only signs are

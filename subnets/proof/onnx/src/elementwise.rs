@@ -5,8 +5,8 @@ use super::dims;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, unsupported};
-use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
-use crate::{Shape, Window};
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use taonet_proof_core::{Shape, Window};
 
 /// A scale and an offset of each element.
 pub(super) struct Affine {
@@ -231,9 +231,9 @@ impl Reader {
             [.., layer, FloatNode { operation: FloatOperation::Move { indices, .. }, .. }]
                 if self.before_move.is_some_and(|product| product + 1 == last) =>
             {
-                layer.fold(&affine.before(indices))
+                fold(layer, &affine.before(indices))
             }
-            [.., layer] => layer.fold(affine),
+            [.., layer] => fold(layer, affine),
             [] => false,
         }
     }
@@ -315,18 +315,16 @@ impl Affine {
     }
 }
 
-impl FloatNode {
-    /// Folds a scale and an offset of the node's outputs into its weights; returns whether that is possible.
-    fn fold(&mut self, affine: &Affine) -> bool {
-        let (FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. }) =
-            &mut self.operation
-        else {
-            return false;
-        };
-        let Some(affine) = affine.by_row(bias.len()) else { return false };
-        scale_rows(weights, bias, &affine.factors, &affine.offsets);
-        true
-    }
+/// Folds a scale and an offset of the node's outputs into its weights; returns whether that is possible.
+fn fold(node: &mut FloatNode, affine: &Affine) -> bool {
+    let (FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. }) =
+        &mut node.operation
+    else {
+        return false;
+    };
+    let Some(affine) = affine.by_row(bias.len()) else { return false };
+    scale_rows(weights, bias, &affine.factors, &affine.offsets);
+    true
 }
 
 /// Scales the outputs of a layer and adds offsets to them.

@@ -8,7 +8,7 @@ use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
 use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
-use crate::MAX_ELEMENTS;
+use taonet_proof_core::MAX_ELEMENTS;
 
 /// Operators that are evaluated. [`folded_elements`] knows the sizes of their outputs.
 const FOLDED: &[&str] = &[
@@ -117,7 +117,7 @@ impl Reader {
             |position: usize| operands.get(position).is_some_and(|(_, constant)| constant.integers().is_some());
         Ok(match node.op_type.as_str() {
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => true,
-            "Cast" => ElementType::of(node.cast_type()?) != ElementType::Float,
+            "Cast" => super::element_type(node.cast_type()?) != ElementType::Float,
             "Where" => reads_integers(1),
             _ => reads_integers(0),
         })

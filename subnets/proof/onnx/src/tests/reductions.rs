@@ -2,9 +2,9 @@
 
 use super::operators::{options, quantised, read_small};
 use super::*;
-use crate::Range;
-use crate::network::Operation;
-use crate::quantise::{QuantiseOptions, compare, quantise};
+use taonet_proof_core::Range;
+use taonet_proof_core::network::Operation;
+use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
 pub(super) fn spread(count: usize) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
@@ -80,7 +80,7 @@ fn sums_of_positive_numbers_have_no_sign() {
         let (_, network, error) = read_small(&[1, 2, count], nodes(operator), vec![integers("axes", &[2])]);
         assert!(error < 0.01, "{operator}: {error}");
         let clamps = network.layers.iter().filter_map(|layer| layer.rescale.map(|rescale| rescale.clamp));
-        assert_eq!(clamps.collect::<Vec<_>>(), [crate::Clamp::Unsigned(14)], "{operator}");
+        assert_eq!(clamps.collect::<Vec<_>>(), [taonet_proof_core::Clamp::Unsigned(14)], "{operator}");
     }
 }
 

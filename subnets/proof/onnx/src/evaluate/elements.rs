@@ -4,9 +4,9 @@
 use std::cmp::Ordering;
 
 use super::{Operands, Tensor};
-use crate::MAX_ELEMENTS;
-use crate::onnx::OnnxError;
-use crate::onnx::dims::elements;
+use crate::OnnxError;
+use crate::dims::elements;
+use taonet_proof_core::MAX_ELEMENTS;
 
 impl Operands<'_> {
     /// Compares two operands: 1 where the condition holds, else 0.

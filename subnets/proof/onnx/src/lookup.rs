@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::dims;
 use super::proto::NodeProto;
 use super::{ElementType, MAX_PARAMETERS, OnnxError, Reader, unsupported};
-use crate::float::Lookup;
+use taonet_proof_core::float::Lookup;
 
 impl Reader {
     pub(super) fn embed(&mut self, node: &NodeProto) -> Result<(), OnnxError> {

@@ -2,9 +2,9 @@
 
 use super::reductions::spread;
 use super::*;
-use crate::Range;
-use crate::network::{Network, Operation};
-use crate::quantise::{QuantiseError, QuantiseOptions, compare, quantise};
+use taonet_proof_core::Range;
+use taonet_proof_core::network::{Network, Operation};
+use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
 
 /// Gives the input of a graph integers.
 fn with_integers(mut graph: GraphProto) -> GraphProto {
@@ -19,11 +19,11 @@ fn options() -> QuantiseOptions {
 }
 
 fn quantised(graph: GraphProto, options: &QuantiseOptions) -> Result<Network, QuantiseError> {
-    let model = Model::decode(&model(with_integers(graph)))?;
-    let float = model.network()?;
+    let model = Model::decode(&model(with_integers(graph))).unwrap();
+    let float = model.network().unwrap();
     let sample = vec![vec![0, 1, 2, 3], vec![4, 4, 0, 2]];
     let network = quantise(&float, options, &sample)?;
-    compare(&model, &float, &network, options, &sample)?;
+    compare(&model, &float, &network, options, &sample).unwrap();
     Ok(network)
 }
 
@@ -174,10 +174,10 @@ fn comparisons_of_integers_are_exact() {
 /// Returns the outputs of a graph whose input has integers, for the first of these rows; all of them are the sample.
 fn chosen(graph: GraphProto, high: i64, sample: &[Vec<i64>], row: &[i64]) -> Result<Vec<f64>, QuantiseError> {
     let options = QuantiseOptions { input_range: Range { low: 0, high }, ..options() };
-    let model = Model::decode(&model(with_integers(graph)))?;
-    let float = model.network()?;
-    let network = quantise(&float, &options, sample)?;
-    compare(&model, &float, &network, &options, sample)?;
+    let model = Model::decode(&model(with_integers(graph))).unwrap();
+    let float = model.network().unwrap();
+    let network = quantise(&float, &options, sample).unwrap();
+    compare(&model, &float, &network, &options, sample).unwrap();
     let circuit = network.lower()?;
     let unit = f64::from(-network.output_scale()).exp2();
     let outputs = circuit.execute(row).unwrap().outputs(&circuit);

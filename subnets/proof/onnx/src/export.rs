@@ -9,9 +9,9 @@ use super::proto::{
     AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use crate::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
-use crate::network::Matrices;
-use crate::{Range, Rescale};
+use taonet_proof_core::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
+use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{Range, Rescale};
 
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;

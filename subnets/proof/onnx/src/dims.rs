@@ -201,8 +201,8 @@ mod tests {
         assert_eq!(pads(&plain, 3, &[1, 2], Some(&[-1])).unwrap(), [[0, 0], [0, 0], [1, 2]]);
         assert!(pads(&plain, 3, &[1, 2, 3], None).is_err() && pads(&plain, 1, &[1, 1, 1, 1], Some(&[0, 0])).is_err());
         assert!(permutation(&node(&[]), 2).is_ok_and(|order| order == [1, 0]));
-        assert_eq!(shape(&[1, 2, 3, 4]).unwrap(), crate::Shape { channels: 2, height: 3, width: 4 });
-        assert_eq!(shape(&[2, 3]).unwrap(), crate::Shape { channels: 6, height: 1, width: 1 });
+        assert_eq!(shape(&[1, 2, 3, 4]).unwrap(), taonet_proof_core::Shape { channels: 2, height: 3, width: 4 });
+        assert_eq!(shape(&[2, 3]).unwrap(), taonet_proof_core::Shape { channels: 6, height: 1, width: 1 });
         assert!(shape(&[usize::MAX, 2, 2]).is_err());
     }
 

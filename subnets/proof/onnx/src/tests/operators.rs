@@ -3,9 +3,9 @@
 use std::f64::consts::LN_2;
 
 use super::*;
-use crate::Range;
-use crate::network::{Layer, Network, Operation};
-use crate::quantise::{QuantiseError, QuantiseOptions, compare, quantise};
+use taonet_proof_core::Range;
+use taonet_proof_core::network::{Layer, Network, Operation};
+use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
 
 /// Inputs of -100 to 100 stand for -3.125 to 3.125.
 pub(super) fn options() -> QuantiseOptions {
@@ -20,15 +20,15 @@ pub(super) fn sample(count: usize) -> Vec<Vec<i64>> {
 /// Returns the network before and after quantisation, compared with the file, and the largest error of its outputs as a
 /// part of the largest value.
 pub(super) fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f64), QuantiseError> {
-    let model = Model::decode(&model_of(opset, graph))?;
-    let float = model.network()?;
+    let model = Model::decode(&model_of(opset, graph)).unwrap();
+    let float = model.network().unwrap();
     let sample = sample(float.input.elements());
     let network = quantise(&float, &options(), &sample)?;
-    compare(&model, &float, &network, &options(), &sample)?;
+    compare(&model, &float, &network, &options(), &sample).unwrap();
     let circuit = network.lower()?;
     let (unit, mut largest, mut magnitude) = (f64::from(-network.output_scale()).exp2(), 0.0_f64, 0.0_f64);
     for row in &sample {
-        let expected = model.evaluate(&options().dequantise_input(row))?.outputs;
+        let expected = model.evaluate(&options().dequantise_input(row)).unwrap().outputs;
         for (expected, actual) in expected.iter().zip(circuit.execute(row).unwrap().outputs(&circuit)) {
             largest = largest.max((expected - actual as f64 * unit).abs());
             magnitude = magnitude.max(expected.abs());
@@ -151,7 +151,7 @@ fn functions_between_layers_are_quantised() {
         let (_, network, error) = read_small(&[1, 6], nodes, weights());
         assert_eq!(network.layers.len(), 3, "{operator}");
         let clamp = network.layers[0].rescale.map(|rescale| rescale.clamp);
-        assert_eq!(clamp, Some(crate::Clamp::Signed(11)), "{operator}");
+        assert_eq!(clamp, Some(taonet_proof_core::Clamp::Signed(11)), "{operator}");
         assert!(error < 0.02, "{operator}: {error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::elements::existing_axis;
 use super::{Operands, Tensor};
-use crate::onnx::OnnxError;
+use crate::OnnxError;
 
 impl Operands<'_> {
     /// Combines all operands, one after the other.

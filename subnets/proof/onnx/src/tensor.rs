@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use super::proto::{DataType, NodeProto, TensorProto};
 use super::{MAX_RANK, OnnxError, unsupported};
-use crate::MAX_ELEMENTS;
+use taonet_proof_core::MAX_ELEMENTS;
 
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;

@@ -4,7 +4,7 @@ use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, unsupported};
-use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 /// An operand of a Where.
 enum Branch {
@@ -53,7 +53,7 @@ impl Reader {
         }
         let result = match operator {
             "ArgMax" | "ArgMin" => ElementType::Integer,
-            "Cast" => ElementType::of(node.cast_type()?),
+            "Cast" => super::element_type(node.cast_type()?),
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
                 ElementType::Boolean
             }
@@ -75,7 +75,7 @@ impl Reader {
     /// Converts a conversion of the elements' type. Those between floating-point types are omitted: networks and
     /// evaluations compute with more precision than half.
     pub(super) fn cast(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let target = ElementType::of(node.cast_type()?);
+        let target = super::element_type(node.cast_type()?);
         let source = node.input.first().and_then(|name| self.types.get(name)).copied();
         if target == ElementType::Float || source == Some(target) || source == Some(ElementType::Boolean) {
             return self.rename(node, None);

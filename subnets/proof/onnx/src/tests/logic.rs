@@ -2,8 +2,8 @@
 
 use super::operators::{options, quantised, read_small};
 use super::*;
-use crate::network::Operation;
-use crate::quantise::quantise;
+use taonet_proof_core::network::Operation;
+use taonet_proof_core::quantise::quantise;
 
 pub(super) fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto {
     TensorProto {

@@ -4,8 +4,25 @@
 //! standard, and weights within the file; everything else is an error that names the node. An attribute or input that is
 //! not listed in the reader's rules is refused, because it could change the meaning of its node. [`Model::evaluate`]
 //! computes the file's outputs node by node, independently of the network that [`Model::network`] builds. Both compute
-//! with more precision than a file in half precision: neither rounds where such a file would.
+//! with more precision than a file in half precision: neither rounds where such a file would. [`compare`] checks the float
+//! and the quantised network against it.
+//!
+//! ```no_run
+//! use taonet_proof_core::quantise::{QuantiseOptions, quantise};
+//!
+//! # fn example(model: &[u8], sample: &[Vec<i64>], inputs: &[i64]) -> Result<(), Box<dyn std::error::Error>> {
+//! let network = quantise(&taonet_proof_onnx::read(model)?, &QuantiseOptions::default(), sample)?;
+//! let circuit = network.lower()?;
+//! let execution = circuit.execute(inputs)?;
+//! println!("{:?}", execution.outputs(&circuit));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Pure: no clock, no I/O, no randomness. Uses `taonet-proof-core`. Used by `taonet-proof-backends` and
+//! `taonet-proof-circuits`.
 
+mod compare;
 mod dims;
 mod elementwise;
 mod evaluate;
@@ -28,11 +45,12 @@ use std::sync::Arc;
 use prost::Message;
 use thiserror::Error;
 
-use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
-use crate::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
-use crate::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
+pub use compare::{CompareError, compare};
 use limits::MAX_PARTS;
 use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
+use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
+use taonet_proof_core::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
 use tensor::Constant;
 
 /// Maximum size of a model file, in bytes.
@@ -177,13 +195,11 @@ impl Value {
     }
 }
 
-impl ElementType {
-    fn of(kind: DataType) -> Self {
-        match kind {
-            DataType::Bool => Self::Boolean,
-            DataType::Int32 | DataType::Int64 => Self::Integer,
-            _ => Self::Float,
-        }
+fn element_type(kind: DataType) -> ElementType {
+    match kind {
+        DataType::Bool => ElementType::Boolean,
+        DataType::Int32 | DataType::Int64 => ElementType::Integer,
+        _ => ElementType::Float,
     }
 }
 
@@ -274,7 +290,7 @@ impl Model {
         };
         let (shape, dims) = input_shape(input)?;
         let kind = input.element().and_then(|element| DataType::try_from(element).ok());
-        let input_type = kind.map_or(ElementType::Float, ElementType::of);
+        let input_type = kind.map_or(ElementType::Float, element_type);
         let (input, output) = (input.name.clone(), output.name.clone());
         Ok(Self { nodes: graph.node, constants, input, shape, dims, input_type, output, opset })
     }
@@ -337,7 +353,7 @@ impl Model {
             let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
             let keeps_values = match node.op_type.as_str() {
                 "Softmax" | "LogSoftmax" => return Some(name),
-                "Cast" => node.cast_type().is_ok_and(|kind| ElementType::of(kind) == ElementType::Float),
+                "Cast" => node.cast_type().is_ok_and(|kind| element_type(kind) == ElementType::Float),
                 "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
                 _ => false,
             };

@@ -5,8 +5,8 @@ use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, unsupported};
-use crate::float::{FloatNode, FloatOperation};
-use crate::{MAX_ELEMENTS, Shape, Window};
+use taonet_proof_core::float::{FloatNode, FloatOperation};
+use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
 
 impl Reader {
     /// Appends a move without a name; returns its tensor.

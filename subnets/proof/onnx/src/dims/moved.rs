@@ -1,7 +1,7 @@
 //! Positions of moved elements. Lists of them are as long as the output, whose size is checked first.
 
 use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
-use crate::{MAX_ELEMENTS, Shape, ShapeError};
+use taonet_proof_core::{MAX_ELEMENTS, Shape, ShapeError};
 
 /// The positions along an axis that a Slice keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
