@@ -244,7 +244,9 @@ impl Speech {
         }
         let is_detecting = options.language.is_none();
         let continuation = self.transcriber.continue_text(samples, options.clone(), prefix);
-        let Continuation { mut words, language, language_margin, until } = continuation.map_err(recognize_error)?;
+        let Continuation { mut words, language, language_margin, until, kept } =
+            continuation.map_err(recognize_error)?;
+        self.state.keep(kept);
         if is_detecting && !words.is_empty() {
             self.language.update(language, language_margin, self.state.speech);
         }
@@ -254,6 +256,15 @@ impl Speech {
 }
 
 impl State {
+    /// Forgets the final words after this many tokens, so that they are not forced again.
+    fn keep(&mut self, tokens: usize) {
+        let mut length = 0;
+        self.words.retain(|word| {
+            length += word.tokens.len();
+            length <= tokens
+        });
+    }
+
     /// Makes words final and returns them. All times of the arguments are from the start of the audio.
     fn settle(&mut self, words: Vec<TimedWord>, until: f64) -> Vec<Word> {
         let shift = seconds(self.dropped);

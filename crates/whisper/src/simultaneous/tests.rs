@@ -135,6 +135,17 @@ fn time_without_further_words_never_goes_back() {
 }
 
 #[test]
+fn words_after_the_kept_tokens_are_forgotten() {
+    let mut state = state(6, 0);
+    set_words(&mut state, 4, 3.9);
+    state.keep(4);
+    assert_eq!(state.words.len(), 4);
+    state.keep(1);
+    assert_eq!(state.words.iter().map(|word| word.tokens.clone()).collect::<Vec<_>>(), [[0]]);
+    assert!((state.last_end - 3.9).abs() < 1e-9, "the times of further words ascend");
+}
+
+#[test]
 fn a_pause_leaves_a_short_silence() {
     let mut state = state(6, 0);
     state.words = vec![word(" word", 1, 1.0, 2.0)];

@@ -22,6 +22,10 @@ const MAX_REWIND: usize = 200;
 /// Maximum number of tokens for each started second of audio after the final text: twice as many as Whisper's maximum of
 /// 224 tokens in 30 s. More are a repetition within [`MAX_REWIND`].
 const TOKENS_PER_SECOND: usize = 16;
+/// Number of times that a text must have the same tokens at its end to be a repetition without end.
+const REPETITIONS: usize = 4;
+/// Maximum number of tokens that are repeated.
+const MAX_PERIOD: usize = 12;
 /// Encoder positions per second.
 const POSITIONS: usize = POSITIONS_PER_SECOND as usize;
 /// Distance between the last token and the end of the audio, in encoder positions, above which the end of the text does
@@ -54,6 +58,9 @@ pub(crate) struct Continuation {
     pub(crate) language_margin: f32,
     /// Time before which no further word starts, in seconds from the start of the audio.
     pub(crate) until: f64,
+    /// Number of the prefix's tokens before a repetition without end, which must not be forced again; all tokens if there
+    /// is none.
+    pub(crate) kept: usize,
 }
 
 /// Result of greedy decoding.
@@ -68,6 +75,14 @@ struct Decoded {
     is_past_end: bool,
     /// Attention of all tokens, from the prompt to the accepted ones.
     attention: Attention,
+}
+
+impl Decoded {
+    /// Returns the number of the text's tokens, with those of the prefix, before a repetition without end.
+    fn before_repetition(&self, prefix: &Prefix) -> usize {
+        let text: Vec<u32> = prefix.tokens.iter().chain(&self.tokens).chain([&self.next]).copied().collect();
+        repetition(&text).unwrap_or(text.len())
+    }
 }
 
 /// What becomes of the most probable next token.
@@ -115,7 +130,7 @@ impl Recording {
         let size = WINDOW_FRAMES.min(self.content());
         if size < 2 {
             let (words, language) = (Vec::new(), self.language.clone());
-            return Ok(Continuation { words, language, language_margin: 0.0, until: 0.0 });
+            return Ok(Continuation { words, language, language_margin: 0.0, until: 0.0, kept: prefix.tokens.len() });
         }
         // Less silence changes the detected language more often than the words.
         let is_detecting = self.options.language.is_none() && self.model.is_multilingual();
@@ -128,8 +143,11 @@ impl Recording {
         let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);
         cache.release(&slots);
         buffers.memories.push(memory);
-        let (words, until) = decoded?.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
-        Ok(Continuation { words, language: self.language.clone(), language_margin, until })
+        let decoded = decoded?;
+        let kept = decoded.as_ref().map_or(prefix.tokens.len(), |decoded| decoded.before_repetition(prefix));
+        let (words, until) = decoded.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
+        let kept = kept.min(prefix.tokens.len());
+        Ok(Continuation { words, language: self.language.clone(), language_margin, until, kept })
     }
 
     /// Decodes greedily after the prefix until the end of text, or until the attention reaches the end of the audio or
@@ -149,7 +167,7 @@ impl Recording {
         let start = tokens.len() - self.start.len();
         tokens.push(special.no_timestamps);
         tokens.extend_from_slice(&prefix.tokens);
-        let forced = tokens.len();
+        let (text, forced) = (tokens.len() - prefix.tokens.len(), tokens.len());
         if forced > CONTEXT {
             return Ok(None);
         }
@@ -190,11 +208,13 @@ impl Recording {
             }
             log_probability += probability;
             let decision = decide(next == special.end_of_text, position, latest, positions, threshold);
-            if decision != Decision::Accept || tokens.len() - forced == limit {
+            tokens.push(next);
+            let is_last = tokens.len() - forced > limit || repetition(&tokens[text..]).is_some();
+            if decision != Decision::Accept || is_last {
+                tokens.pop();
                 break next;
             }
             latest = position;
-            tokens.push(next);
         };
         let tokens = tokens.split_off(forced);
         let attempt = Attempt {
@@ -238,6 +258,7 @@ impl Recording {
     /// Returns the accepted words that the next token does not continue, with their times, and the time before which no
     /// further word starts.
     fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64) {
+        let kept = decoded.before_repetition(prefix).saturating_sub(prefix.tokens.len());
         let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
@@ -256,9 +277,12 @@ impl Recording {
             // The decoder ends the text again: the audio has no further word, and the forced one is invented.
             timed.pop();
         }
+        let mut length: usize = timed.iter().map(|word| word.tokens.len()).sum();
         // The last character of a text whose next token is not accepted may lack bytes.
-        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT)) || self.is_repetitive(&timed) {
-            timed.pop();
+        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT) || length > kept)
+            || self.is_repetitive(&timed)
+        {
+            length -= timed.pop().map_or(0, |word| word.tokens.len());
         }
         let mut until = timed.last().map_or(begin, |word| word.end);
         let is_complete = next == end_of_text && timed.len() + 1 == count;
@@ -284,6 +308,17 @@ impl Recording {
         let text: String = words.iter().map(|word| word.text.as_str()).collect();
         compression_ratio(trim(&text)) > threshold
     }
+}
+
+/// Returns the index at which a repetition begins that lasts until the end of a text: four times the same tokens, or five
+/// times the same one. Whisper repeats a sound that is cut for as long as it may, and continues repetitions in its prefix.
+fn repetition(tokens: &[u32]) -> Option<usize> {
+    let begin = |period: usize| {
+        let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
+        let length = period + pairs.take_while(|(token, before)| token == before).count();
+        (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
+    };
+    (1..=MAX_PERIOD).filter_map(begin).min()
 }
 
 /// Returns the maximum number of tokens in audio of this many encoder positions.

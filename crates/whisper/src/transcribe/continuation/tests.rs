@@ -62,6 +62,34 @@ fn texts(words: &[TimedWord]) -> Vec<&str> {
     words.iter().map(|word| word.text.as_str()).collect()
 }
 
+/// Columns: tokens · index at which the repetition begins
+#[test]
+fn four_times_the_same_tokens_are_a_repetition() {
+    for (text, expected) in [
+        (&[][..], None),
+        (&[7, 7, 7, 7], None),
+        (&[7, 7, 7, 7, 7], Some(0)),
+        (&[1, 7, 7, 7, 7, 7], Some(1)),
+        (&[1, 7, 7, 7, 7, 7, 2], None),
+        (&[1, 2, 3, 2, 3, 2, 3], None),
+        (&[1, 2, 3, 2, 3, 2, 3, 2, 3], Some(1)),
+        // The end of the repeated tokens can be missing.
+        (&[1, 2, 3, 4, 2, 3, 4, 2, 3, 4, 2, 3, 4, 2], Some(1)),
+    ] {
+        assert_eq!(repetition(text), expected, "{text:?}");
+    }
+}
+
+/// A repetition that began in the prefix would go on for ever.
+#[test]
+fn repetition_is_not_forced_again() {
+    let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
+    let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
+    assert_eq!(decoded.before_repetition(&prefix), 1);
+    let (words, _) = recording(lenient(), &noise(64_000)).complete_words(decoded, &prefix);
+    assert!(words.is_empty(), "{words:?}");
+}
+
 /// Columns: whether the token is the end of text · its position · position of the token before it · threshold · decision
 #[test]
 fn decision_depends_on_positions_and_threshold() {
