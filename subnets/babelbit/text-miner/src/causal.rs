@@ -205,6 +205,10 @@ impl Worker {
         let vocabulary = model.vocabulary();
         let mut tokens: Vec<u32> = vocabulary.begin().into_iter().collect();
         tokens.extend(vocabulary.encode(prompt)?);
+        if tokens.is_empty() {
+            // The first word of a dialogue has an empty prompt, and some models have no token that begins a text.
+            tokens = vocabulary.encode("\n")?;
+        }
         let tokens = fitting(&tokens, model.context(), *max_tokens);
         if tokens.is_empty() {
             return Err(ModelError::Tokens);

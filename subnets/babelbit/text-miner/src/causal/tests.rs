@@ -43,6 +43,16 @@ async fn predictions_do_not_depend_on_what_was_asked_before() {
     }
 }
 
+/// Qwen has no token that begins a text.
+#[tokio::test]
+async fn empty_prompt_without_begin_token_is_completed() {
+    let model = CausalModel::open(&vectors("qwen2"), LoadOptions::default()).unwrap();
+    assert_eq!(model.vocabulary().begin(), None);
+    let model = Causal::start("tiny", model, patient(), CompletionOptions::default(), None).unwrap();
+    let (_, outcome) = model.complete(String::new()).await;
+    assert_eq!(outcome, Outcome::Complete);
+}
+
 #[tokio::test]
 async fn concurrent_predictions_are_those_of_one_caller() {
     let model = Arc::new(start(Limits { sessions: 2, ..patient() }, false));
