@@ -1,6 +1,7 @@
 //! `tao prompting` and `tao prompt`: the demonstration, and a question to a real miner.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -137,4 +138,25 @@ fn question_is_answered_by_a_miner_of_the_chain() {
 
     let error = refusal(&prompt(&chain, "127.0.0.1:9", &[]), 1);
     assert!(error.contains("no answer from 1 miner"), "{error}");
+}
+
+/// The miner closes the connection after a part of its completion.
+#[test]
+fn error_after_a_part_begins_a_new_line() {
+    let chain = Chain::with(&["--block-time", "50ms"]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let miner = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n6\r\nAustin\r\n").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        // The rest of the request: closing the socket before would discard the response.
+        std::io::copy(&mut stream, &mut std::io::sink()).ok();
+    });
+    let output = prompt(&chain, &address, &["--stream"]);
+    miner.join().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Austin\n");
+    assert!(stderr(&output).starts_with("error: no answer from 1 miner"), "{}", stderr(&output));
 }

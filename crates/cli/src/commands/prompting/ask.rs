@@ -165,9 +165,14 @@ fn run_streaming(args: &PromptArgs, keypair: Keypair, context: &Context) -> anyh
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written,
         };
-        let take = |part: &str| if context.json { Ok(()) } else { print(part) };
+        let mut has_part = false;
+        let take = |part: &str| {
+            has_part = true;
+            if context.json { Ok(()) } else { print(part) }
+        };
         let reply = ask_streaming(&client, miner, &args.conversation(), args.limits(), take).await?;
-        if !context.json && reply.response.is_ok() {
+        // An error begins a new line, too.
+        if !context.json && (has_part || reply.response.is_ok()) {
             print("\n").context("cannot write to standard output")?;
         }
         Ok(reply)
