@@ -26,6 +26,8 @@ pub struct StepReport {
     pub rewards: Vec<(Uid, f64)>,
     /// All scores after the step.
     pub scores: BTreeMap<Hotkey, f64>,
+    /// Whether the validator is registered on the subnet. Otherwise, the chain rejects its weights.
+    pub is_registered: bool,
 }
 
 /// Why a step failed. No score has changed then, unless a commit of the scores failed.
@@ -102,8 +104,16 @@ impl<C: Challenge> Steps<C> {
         match self.step().await {
             Ok(report) => {
                 measures::step("complete");
-                let total: f64 = report.rewards.iter().map(|(_, reward)| reward).sum();
+                // The sum of no numbers is -0.
+                let total = report.rewards.iter().fold(0.0, |total, (_, reward)| total + reward);
                 tracing::info!(block = %report.block, miners = report.rewards.len(), total, "step complete");
+                if !report.is_registered {
+                    tracing::warn!(
+                        netuid = self.settings.epochs.netuid.0,
+                        "this validator is not registered, and cannot set weights; hint: check the netuid and the \
+                         hotkey, or register it with `tao register`"
+                    );
+                }
             }
             Err(error) => {
                 measures::step("failed");
@@ -153,7 +163,8 @@ impl<C: Challenge> Steps<C> {
         let averaging = Averaging { alpha: settings.alpha, absence: settings.absence };
         let scores = self.scores.update(&results, averaging).await?;
         let rewards = rewarded.iter().map(|(uid, _, reward)| (*uid, *reward)).collect();
-        Ok(StepReport { block, rewards, scores })
+        let is_own = |neuron: &Neuron| Some(neuron.hotkey) == self.directory.own_hotkey;
+        Ok(StepReport { block, rewards, scores, is_registered: neurons.list.iter().any(is_own) })
     }
 
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called has the reward 0:

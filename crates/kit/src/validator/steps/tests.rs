@@ -125,9 +125,20 @@ async fn only_drawn_neurons_and_those_that_are_no_miners_change_their_scores() {
     assert_eq!(world.scores_of(all).await, [0.25, 0.75, 0.25, 0.5, 0.5].map(Some));
     let report = world.steps(Behaviour::Works, 3, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0), (Uid(3), 1.0)]);
+    assert!(report.is_registered);
     assert_eq!(world.scores_of(all).await, [0.125, 0.875, 0.125, 0.75, 0.25].map(Some));
     let last = world.scores.last_step().await.unwrap().unwrap();
     assert_eq!((last.block.get(), last.began), (3, UNIX_EPOCH + Duration::from_secs(NOW)));
+}
+
+#[tokio::test]
+async fn validator_that_is_not_registered_is_reported() {
+    let (world, port) = (World::new().await, good_miner().await);
+    let report = world.steps(Behaviour::Works, 1, vec![neuron(0, "//miner", port)]).await.step().await.unwrap();
+    assert!(!report.is_registered, "{report:?}");
+    // A subnet with one neuron, the validator, has nobody to ask.
+    let report = world.steps(Behaviour::Works, 2, vec![neuron(0, "//validator", None)]).await.step().await.unwrap();
+    assert_eq!((report.is_registered, report.rewards), (true, Vec::new()));
 }
 
 /// Columns: block of the node · whether its neurons are accepted after block 150
