@@ -17,6 +17,7 @@ pub struct CannedAnswers {
 
 /// A line of the file.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Line {
     question: String,
     answer: String,
@@ -26,9 +27,10 @@ impl CannedAnswers {
     /// Reads a file of JSON lines: `{"question": "…", "answer": "…"}`.
     ///
     /// # Errors
-    /// [`LinesError`] when the file cannot be read, or a line is malformed.
+    /// [`LinesError`] when the file cannot be read or is empty, or a line is malformed.
     pub fn open(path: &Path) -> Result<Self, LinesError> {
-        Self::parse(path, &read_text(path)?)
+        let answers = Self::parse(path, &read_text(path)?)?;
+        if answers.entries.is_empty() { Err(LinesError::Empty { path: path.to_owned() }) } else { Ok(answers) }
     }
 
     /// Returns the answers to the questions of [`crate::Dataset::built_in`].
@@ -82,6 +84,14 @@ mod tests {
     fn malformed_line_is_named() {
         let error = CannedAnswers::parse(Path::new("answers.jsonl"), "\n{\"question\": \"What?\"}").unwrap_err();
         assert_eq!(error.to_string(), "line 2 of answers.jsonl is malformed");
+    }
+
+    #[test]
+    fn empty_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("answers.jsonl");
+        std::fs::write(&path, "\n\n").unwrap();
+        assert!(matches!(CannedAnswers::open(&path), Err(LinesError::Empty { .. })));
     }
 
     #[test]

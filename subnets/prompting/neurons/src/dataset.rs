@@ -59,6 +59,7 @@ pub struct Dataset {
 
 /// A line of a JSONL file; other fields are ignored.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "a JSON object")]
 struct Line {
     #[serde(alias = "prompt")]
     question: Option<String>,
@@ -161,6 +162,8 @@ fn limited(text: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use taonet_primitives::with_causes;
+
     use super::*;
 
     fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
@@ -213,6 +216,9 @@ mod tests {
             }
         }
         assert!(matches!(Dataset::open(Path::new("/no/such/file")), Err(DatasetError::File(_))));
+        let files = directory(&[("a.jsonl", b"\"Who?\"")]);
+        let error = Dataset::open(files.path()).unwrap_err();
+        assert!(with_causes(&error).contains("expected a JSON object"), "{}", with_causes(&error));
         let files = directory(&[]);
         let huge = files.path().join("huge.txt");
         std::fs::File::create(&huge).unwrap().set_len(300 << 20).unwrap();

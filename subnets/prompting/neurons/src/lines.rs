@@ -46,6 +46,12 @@ pub enum LinesError {
         /// Why it is malformed.
         source: serde_json::Error,
     },
+    /// The file has no lines.
+    #[error("{path} is empty")]
+    Empty {
+        /// Path of the file.
+        path: PathBuf,
+    },
 }
 
 /// Reads a file of limited size.
