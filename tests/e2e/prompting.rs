@@ -53,6 +53,26 @@ fn contradictory_scoring_is_refused() {
     }
 }
 
+/// Columns: options · what the error names
+#[test]
+fn unusable_source_of_completions_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("answers.jsonl");
+    std::fs::write(&empty, "").unwrap();
+    let empty = empty.to_str().unwrap();
+    // Nothing listens on the discard port.
+    for (options, message) in [
+        (["--canned", empty], "is empty"),
+        (["--backend-url", "http://127.0.0.1:9/v1"], "cannot list the models of the server of --backend-url"),
+    ] {
+        let mut command = tao();
+        command.args(["prompting", "miner", "--netuid", "59", "--key-uri", "//Bob", "--network", "local"]);
+        command.args(["--listen", "127.0.0.1:0"]).args(options);
+        let output = command.output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(message), "{}", stderr(&output));
+    }
+}
+
 /// Returns a command that asks a miner in a file.
 fn prompt_command(chain: &Chain, address: &str) -> Command {
     let miners = chain.path("miners.txt");

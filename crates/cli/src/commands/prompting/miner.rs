@@ -95,7 +95,8 @@ impl MinerArgs {
         let model = match &self.backend_model {
             Some(model) => model.clone(),
             None => {
-                server.first_model().await?.context("the server has no model\nhint: name one with --backend-model")?
+                let first = server.first_model().await.context("cannot list the models of the server of --backend-url");
+                first?.context("the server has no model\nhint: name one with --backend-model")?
             }
         };
         Ok(Completer::server(server, model, max_tokens))
