@@ -53,6 +53,13 @@ fn contradictory_scoring_is_refused() {
     }
 }
 
+#[test]
+fn empty_question_is_refused() {
+    let output = tao().args(["prompt", "", "--netuid", "59", "--key-uri", "//Alice"]).output().unwrap();
+    let error = refusal(&output, 2);
+    assert!(error.contains("a value is required for '<TEXT>'"), "{error}");
+}
+
 /// Columns: options · what the error names
 #[test]
 fn unusable_source_of_completions_is_refused() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 use taonet_kit::{AddressPolicy, MinerEntry, QueryLimits};
 use taonet_lm::Message;
@@ -32,6 +33,7 @@ const NO_MINER: &str = "there is no miner to ask";
 #[derive(Debug, Args)]
 pub(crate) struct PromptArgs {
     /// The question
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     text: String,
     /// System message before the question
     #[arg(long, value_name = "TEXT")]
