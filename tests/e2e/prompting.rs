@@ -54,6 +54,20 @@ fn contradictory_scoring_is_refused() {
 }
 
 #[test]
+fn gate_of_another_embedder_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, miners) = (folder.path().join("gate.json"), folder.path().join("miners.txt"));
+    let text = r#"{"version": 1, "embedder": "other", "draws": 7, "gate": {"dimensions": 3, "rows": {}}}"#;
+    std::fs::write(gate, text).unwrap();
+    std::fs::write(&miners, format!("{BOB}@127.0.0.1:9\n")).unwrap();
+    let mut command = tao();
+    command.args(["prompt", QUESTION, "--embedder", "words", "--key-uri", "//Alice", "--network", "local"]);
+    let output = command.arg("--miners").arg(miners).arg("--state").arg(folder.path()).output().unwrap();
+    let error = refusal(&output, 2);
+    assert!(error.contains("hint: set --embedder as for the validator"), "{error}");
+}
+
+#[test]
 fn empty_question_is_refused() {
     let output = tao().args(["prompt", "", "--netuid", "59", "--key-uri", "//Alice"]).output().unwrap();
     let error = refusal(&output, 2);

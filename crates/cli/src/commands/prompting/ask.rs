@@ -14,7 +14,9 @@ use taonet_lm::Message;
 use taonet_neuron::{MinerDirectory, Neurons};
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
-use taonet_prompting_neurons::{GateFile, Judge, MinerAnswer, ask, ask_streaming, client, query_limits, rewarded};
+use taonet_prompting_neurons::{
+    GateFile, GateFileError, Judge, MinerAnswer, ask, ask_streaming, client, query_limits, rewarded,
+};
 use taonet_wallet::Keypair;
 
 use super::judge::JudgeArgs;
@@ -106,7 +108,16 @@ impl PromptArgs {
             miners.truncate(limit);
             return Ok(miners);
         };
-        let gate = GateFile::open(directory, judge, 0)?;
+        let gate = match GateFile::open(directory, judge, 0) {
+            // The validator's own advice is to remove the gate.
+            Err(GateFileError::Embedder { path }) => {
+                let path = path.display();
+                let message =
+                    format!("{path} belongs to another embedding model\nhint: set --embedder as for the validator");
+                return Err(Classified::error(Failure::Usage, message));
+            }
+            gate => gate?,
+        };
         if gate.gate().miners() == 0 {
             let message =
                 format!("no trained gate in {}\nhint: omit --state to ask random miners", directory.display());
