@@ -40,10 +40,11 @@ fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
 
 /// Columns: options · what the error names
 #[test]
-fn contradictory_scoring_is_refused() {
+fn contradictory_options_are_refused() {
     for (further, message) in [
         (&["--scoring", "shapley"][..], "--judge-model"),
         (&["--scoring", "shapley", "--judge-model", "model.gguf", "--topk", "3"], "--topk"),
+        (&["--random", "3"], "--topk"),
     ] {
         let mut command = tao();
         command.args(["prompting", "validator", "--netuid", "59", "--questions", "questions.jsonl"]);

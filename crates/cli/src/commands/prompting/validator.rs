@@ -38,7 +38,8 @@ pub(crate) struct ValidatorArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
     topk: Option<u16>,
     /// With --topk, also ask this many other miners, chosen at random, so that the gate gets to know them
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(..=4096))]
+    #[arg(long, value_name = "N", requires = "topk", default_value = "4",
+        value_parser = clap::value_parser!(u16).range(..=4096))]
     random: u16,
     /// Seconds between the starts of two steps
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3000))]
