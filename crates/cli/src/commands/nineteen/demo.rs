@@ -37,7 +37,7 @@ const VALIDATOR: &str = "//validator";
 /// Name of the chat task.
 const MODEL: &str = "chat-demo";
 /// Maximum number of weight submissions per round.
-const SUBMISSIONS: usize = 5;
+const SUBMISSIONS: usize = 20;
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
 

@@ -31,7 +31,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Number of steps with --once, and without.
 const STEPS: [u16; 2] = [5, 25];
 /// Maximum number of weight submissions.
-const SUBMISSIONS: usize = 5;
+const SUBMISSIONS: usize = 20;
 /// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end within a few steps.
 const TEMPO: u32 = 5_000;
 
