@@ -16,7 +16,8 @@ use crate::generate::Sampler;
 use crate::paged::{PagedCache, Pages, Row};
 use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 
-/// Maximum number of prompt tokens in one pass. Longer prompts are split, so that other answers progress in between.
+/// Maximum number of prompt tokens in one pass, which all prompts share. Longer prompts are split, so that other answers
+/// progress in between.
 const PROMPT_TOKENS: usize = 256;
 /// Maximum number of buffered events per answer. A full buffer pauses only its own answer.
 const AHEAD: usize = 16;
@@ -209,7 +210,10 @@ impl<'a> Batch<'a> {
     /// Processes the pending tokens of all ready answers in one pass. If no answer is ready, returns the time to wait.
     fn pass(&mut self) -> Option<Duration> {
         let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
-        let (now, mut prompt_tokens, mut pause) = (Instant::now(), PROMPT_TOKENS, None::<Duration>);
+        let (now, mut pause) = (Instant::now(), None::<Duration>);
+        // Equal shares: a short prompt does not wait for a long one.
+        let prompts = self.streams.iter().filter(|stream| stream.pending.len() > 1).count();
+        let share = (PROMPT_TOKENS / prompts.max(1)).max(1);
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let early = stream.due.saturating_duration_since(now);
             // The buffer needs room for a token and the end event.
@@ -218,10 +222,7 @@ impl<'a> Batch<'a> {
                 pause = Some(pause.map_or(early, |pause| pause.min(early)));
                 continue;
             }
-            let count = if stream.pending.len() == 1 { 1 } else { stream.pending.len().min(prompt_tokens) };
-            if stream.pending.len() > 1 {
-                prompt_tokens -= count;
-            }
+            let count = stream.pending.len().min(share);
             for token in stream.pending.drain(..count) {
                 rows.push(Row { sequence: index, token, position: stream.read });
                 stream.read += 1;

@@ -48,6 +48,24 @@ async fn answers_together_are_those_of_each_alone() {
     }
 }
 
+#[test]
+fn short_prompt_does_not_wait_for_a_long_one() {
+    let model = model();
+    let (_, inbox) = channel();
+    let cache = PagedCache::new(model.llama(), 4_096);
+    let mut batch = Batch::new(&model, cache, EngineSettings::default(), inbox);
+    let mut received = [9, 0].map(|number| {
+        let (events, receiver) = mpsc::channel(AHEAD);
+        batch.waiting.push_back(Job { prompt: prompt(&model, number), sampling: sampling(number), events });
+        receiver
+    });
+    assert!(prompt(&model, 9).len() > PROMPT_TOKENS && prompt(&model, 0).len() < PROMPT_TOKENS / 2);
+    batch.admit();
+    batch.pass();
+    let [long, short] = &mut received;
+    assert!(long.try_recv().is_err() && short.try_recv().is_ok());
+}
+
 #[tokio::test]
 async fn a_slow_client_stops_nobody_else() {
     let model = model();
