@@ -16,6 +16,10 @@ use tokio::sync::watch;
 
 use crate::measures;
 
+mod derivatives;
+
+use derivatives::Derivatives;
+
 /// Maximum number of blocks whose transfers are recorded in one transaction.
 const BLOCKS: u32 = 64;
 /// Number of transfers to deposit addresses after which no further block is recorded in the same transaction.
@@ -141,7 +145,7 @@ struct TransferFields {
 /// Consecutive finalized blocks after the last recorded one.
 struct Part {
     last: Block,
-    /// Transfers to deposit addresses and to the operator's account.
+    /// Transfers to derivatives of the operator's account, such as deposit addresses, and to the account itself.
     transfers: Vec<Transfer>,
     /// Number of such transfers that are worth no credit.
     worthless: u64,
@@ -194,12 +198,13 @@ pub struct TopUpWatcher {
     blocks: Arc<dyn FinalizedBlocks>,
     store: Store,
     clock: Clock,
+    derivatives: Derivatives,
 }
 
 impl TopUpWatcher {
     /// Creates a watcher. It credits nothing until top-ups are enabled ([`Store::enable_topups`]).
     pub fn new(blocks: Arc<dyn FinalizedBlocks>, store: Store, clock: Clock) -> Self {
-        Self { blocks, store, clock }
+        Self { blocks, store, clock, derivatives: Derivatives::default() }
     }
 
     /// Credits the transfers of each finalized block until shutdown. Logs failures and retries them.
@@ -294,8 +299,9 @@ impl TopUpWatcher {
         Ok((header, events))
     }
 
-    /// Returns the transfers of a block to deposit addresses and to the operator's account. Those from deposit addresses,
-    /// with which the operator collects the TAO, are no payments.
+    /// Returns the transfers of a block to deposit addresses, to other derivatives of the operator's account and to this
+    /// account. Another derivative can be the address of a key that a restored, older database lacks. Transfers from these
+    /// addresses, with which the operator collects the TAO, are no payments.
     async fn transfers(
         &self,
         block: Block,
@@ -313,8 +319,15 @@ impl TopUpWatcher {
             // Read after the block: a buyer knows an address before the block with the transfer exists.
             let accounts: HashSet<AccountId> = transfers.iter().flat_map(|one| [one.from, one.to]).collect();
             let addresses = self.store.deposit_addresses_among(accounts).await?;
+            let is_of_key =
+                |transfer: &Transfer| addresses.contains(&transfer.to) || addresses.contains(&transfer.from);
+            let derivatives = (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of(operator));
+            let is_address = |account: &AccountId| {
+                addresses.contains(account)
+                    || derivatives.as_ref().is_some_and(|derivatives| derivatives.contains(account))
+            };
             transfers.retain(|transfer| {
-                (addresses.contains(&transfer.to) || transfer.to == operator) && !addresses.contains(&transfer.from)
+                (is_address(&transfer.to) || transfer.to == operator) && !is_address(&transfer.from)
             });
         }
         Ok(transfers)

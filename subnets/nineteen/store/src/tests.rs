@@ -113,6 +113,8 @@ on_both! {
     shared::one_process_has_control
     topups::each_key_has_one_deposit_address
     topups::concurrent_keys_get_different_deposit_addresses
+    topups::keys_with_the_same_prefix_get_different_deposit_addresses
+    topups::address_of_a_lost_key_is_not_given_to_another_key
     topups::transfers_are_credited_once
     topups::transfers_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once

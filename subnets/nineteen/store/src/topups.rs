@@ -8,7 +8,7 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use serde::Serialize;
@@ -20,8 +20,6 @@ use crate::error::{invalid, number, parsed};
 use crate::keys::lock;
 use crate::{Store, StoreError};
 
-/// Number of accounts that one statement looks up.
-const ACCOUNTS: usize = 8;
 /// Kind of the ledger's transfers that grant credits for deposits.
 const KIND: &str = "topup";
 /// Columns of a deposit.
@@ -35,6 +33,7 @@ macro_rules! select_deposit {
     };
 }
 
+mod addresses;
 // After the macro, which it uses.
 mod lists;
 
@@ -176,82 +175,6 @@ impl Store {
     pub async fn topups(&self) -> Result<Option<TopUps>, StoreError> {
         let row = statement(SELECT_TOPUPS).row(&self.database).await?;
         row.as_ref().map(topups).transpose()
-    }
-
-    /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key is unknown.
-    ///
-    /// # Errors
-    /// [`StoreError::TopUpsDisabled`] and [`StoreError::NoFreeAddress`]; another [`StoreError`] when the database fails.
-    pub async fn deposit_address(&self, key: &str) -> Result<Option<DepositAddress>, StoreError> {
-        const FIND: &str =
-            "SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2";
-        let enabled = |topups: Option<TopUps>| {
-            topups
-                .filter(|topups| topups.is_enabled)
-                .map(|topups| topups.terms.account)
-                .ok_or(StoreError::TopUpsDisabled)
-        };
-        let account = enabled(self.topups().await?)?;
-        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
-        if let Some(row) = existing {
-            return deposit_address(&row).map(Some);
-        }
-        let mut transaction = self.database.begin().await?;
-        // Locked, so that no two keys get the same index.
-        let account = enabled(locked(&mut transaction).await?)?;
-        if !lock(&mut transaction, key).await? {
-            return Ok(None);
-        }
-        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&mut transaction).await?;
-        if let Some(row) = existing {
-            return deposit_address(&row).map(Some);
-        }
-        let next = statement("SELECT COALESCE(MAX(number) + 1, 0) FROM deposit_address WHERE account = $1");
-        let next = next.bind(account.to_string()).number(&mut transaction).await?;
-        let index = u16::try_from(next).map_err(|_| StoreError::NoFreeAddress(account))?;
-        let address = account.derivative(index);
-        statement("INSERT INTO deposit_address (address, key_id, account, number) VALUES ($1, $2, $3, $4)")
-            .bind(address.to_string())
-            .bind(key)
-            .bind(account.to_string())
-            .bind(i64::from(index))
-            .execute(&mut transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(Some(DepositAddress { address, key_id: key.to_owned(), account, index }))
-    }
-
-    /// Returns all deposit addresses, also those of earlier accounts.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn deposit_addresses(&self) -> Result<Vec<DepositAddress>, StoreError> {
-        let rows = statement("SELECT address, key_id, account, number FROM deposit_address ORDER BY account, number");
-        rows.rows(&self.database).await?.iter().map(deposit_address).collect()
-    }
-
-    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the operator.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the database fails.
-    pub async fn deposit_addresses_among(
-        &self,
-        accounts: impl IntoIterator<Item = AccountId> + Send,
-    ) -> Result<HashSet<AccountId>, StoreError> {
-        const SELECT: &str = "SELECT address FROM deposit_address WHERE address IN ($1, $2, $3, $4, $5, $6, $7, $8)";
-        let accounts: Vec<String> = accounts.into_iter().map(|account| account.to_string()).collect();
-        let mut addresses = HashSet::new();
-        for part in accounts.chunks(ACCOUNTS) {
-            let mut rows = statement(SELECT);
-            for index in 0..ACCOUNTS {
-                // The last part is filled up with its last account.
-                rows = rows.bind(part.get(index).or(part.last()).cloned());
-            }
-            for row in rows.rows(&self.database).await? {
-                addresses.insert(parsed(&row, "address")?);
-            }
-        }
-        Ok(addresses)
     }
 
     /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash), and grants their
@@ -456,15 +379,6 @@ fn topups(row: &Row) -> Result<TopUps, StoreError> {
         is_enabled: row.get::<i64>("enabled")? != 0,
         block: BlockNumber::new(number(row, "block")?),
         hash: parsed(row, "block_hash")?,
-    })
-}
-
-fn deposit_address(row: &Row) -> Result<DepositAddress, StoreError> {
-    Ok(DepositAddress {
-        address: parsed(row, "address")?,
-        key_id: row.get("key_id")?,
-        account: parsed(row, "account")?,
-        index: number(row, "number")?,
     })
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _, Client, calls};
-use taonet_nineteen_store::{DepositAddress, StoreError};
+use taonet_nineteen_store::StoreError;
 use taonet_primitives::{AccountId, Rao, counted};
 
 use super::database::DatabaseArgs;
@@ -38,12 +38,11 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let account = AccountId::from(args.tx.submit.coldkey(&key));
         let store = args.database.open_existing(args.state.as_deref()).await?;
-        let (topups, addresses) = (store.topups().await, store.deposit_addresses().await);
+        let (topups, addresses) = (store.topups().await, store.collectable_addresses(account).await);
         store.close().await;
-        let mut addresses = addresses?;
-        addresses.retain(|address| address.account == account);
+        let addresses = addresses?;
         if args.check {
-            return check(topups?.map(|topups| topups.terms.account), account, &addresses, context);
+            return check(topups?.map(|topups| topups.terms.account), account, addresses.len(), context);
         }
         if addresses.is_empty() {
             bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
@@ -65,7 +64,7 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
 fn check(
     topup_account: Option<AccountId>,
     account: AccountId,
-    addresses: &[DepositAddress],
+    addresses: usize,
     context: &Context,
 ) -> anyhow::Result<()> {
     let topup_account = topup_account.ok_or(StoreError::TopUpsDisabled)?;
@@ -76,27 +75,27 @@ fn check(
         );
     }
     if context.json {
-        return context.print_json(&json!({ "account": account, "addresses": addresses.len() }));
+        return context.print_json(&json!({ "account": account, "addresses": addresses }));
     }
-    let count = counted(addresses.len(), "deposit address");
+    let count = counted(addresses, "deposit address");
     context.print(&format!("the key can collect the TAO of {account}, which has {count}"))
 }
 
-/// Returns the addresses with TAO, all at the same block.
-async fn funded(chain: &Client, addresses: Vec<DepositAddress>) -> anyhow::Result<Vec<(Rao, DepositAddress)>> {
-    let accounts: Vec<AccountId> = addresses.iter().map(|address| address.address).collect();
+/// Returns the indices of the derivatives with TAO, all at the same block.
+async fn funded(chain: &Client, addresses: Vec<(u16, AccountId)>) -> anyhow::Result<Vec<(Rao, u16)>> {
+    let (indices, accounts): (Vec<u16>, Vec<AccountId>) = addresses.into_iter().unzip();
     let block = chain.head().await.map_err(failed)?;
     let balances = chain.balances(&accounts, At::Hash(block.hash)).await.map_err(failed)?;
-    let funded = balances.into_iter().map(|balance| balance.free).zip(addresses);
+    let funded = balances.into_iter().map(|balance| balance.free).zip(indices);
     Ok(funded.filter(|(free, _)| *free > Rao::ZERO).collect())
 }
 
-/// Plans the transfer of all TAO of addresses to the account of which they are derivatives.
-fn plan(funded: &[(Rao, DepositAddress)], account: AccountId) -> anyhow::Result<Plan> {
+/// Plans the transfer of all TAO of derivatives to the account to which they belong.
+fn plan(funded: &[(Rao, u16)], account: AccountId) -> anyhow::Result<Plan> {
     let sum = funded.iter().try_fold(Rao::ZERO, |sum, (free, _)| sum.checked_add(*free));
     let sum = sum.context("the balances exceed the supply of TAO")?;
     let call = calls::batch_all(
-        funded.iter().map(|(_, address)| calls::as_derivative(address.index, calls::transfer_all(account, false))),
+        funded.iter().map(|(_, index)| calls::as_derivative(*index, calls::transfer_all(account, false))),
     );
     let what = format!("Collect {sum} TAO from {} to {account}", counted(funded.len(), "deposit address"));
     Ok(Plan::new(call, what, json!({ "to": account, "amount_rao": sum, "addresses": funded.len() })))

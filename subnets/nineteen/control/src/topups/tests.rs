@@ -188,6 +188,19 @@ async fn transfers_of_finalized_blocks_are_credited() {
 }
 
 #[tokio::test]
+async fn transfer_to_a_derivative_without_a_key_is_unattributed() {
+    let shop = Shop::open().await;
+    let unused = OPERATOR.derivative(7);
+    let block = shop.chain.add(genesis(), 1, &[(PAYER, unused, 300), (unused, OPERATOR, 300), (PAYER, PAYER, 300)]);
+    shop.chain.finalize(block);
+    shop.watcher.advance().await.unwrap();
+    let deposits = shop.store.deposits(None).await.unwrap();
+    let rows: Vec<_> = deposits.iter().map(|row| (row.to, row.amount_rao.get(), row.key_id.is_none())).collect();
+    assert_eq!(rows, [(unused, 300, true)]);
+    assert_eq!(shop.balance().await, 0);
+}
+
+#[tokio::test]
 async fn transfer_of_an_abandoned_fork_is_not_credited() {
     let shop = Shop::open().await;
     let (chain, payment) = (&shop.chain, (PAYER, shop.address, 500));

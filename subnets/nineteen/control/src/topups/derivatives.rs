@@ -1,0 +1,43 @@
+//! Derivative accounts of the operator's account.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use taonet_primitives::AccountId;
+
+/// All derivatives of an account, which are computed once: 65 536 hashes take some 50 ms.
+#[derive(Default)]
+pub(super) struct Derivatives(Mutex<Option<(AccountId, Arc<HashSet<AccountId>>)>>);
+
+impl Derivatives {
+    /// Returns all derivatives of an account.
+    pub(super) fn of(&self, account: AccountId) -> Arc<HashSet<AccountId>> {
+        let mut computed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((computed_of, derivatives)) = &*computed
+            && *computed_of == account
+        {
+            return Arc::clone(derivatives);
+        }
+        let derivatives: Arc<HashSet<AccountId>> =
+            Arc::new((0..=u16::MAX).map(|index| account.derivative(index)).collect());
+        *computed = Some((account, Arc::clone(&derivatives)));
+        derivatives
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derivatives_are_those_of_the_requested_account() {
+        let derivatives = Derivatives::default();
+        let accounts = [[1; 32], [2; 32]].map(AccountId::from_bytes);
+        for (account, other) in [(accounts[0], accounts[1]), (accounts[0], accounts[1]), (accounts[1], accounts[0])] {
+            let of_account = derivatives.of(account);
+            assert_eq!(of_account.len(), 65_536);
+            assert!([0, 7, u16::MAX].iter().all(|index| of_account.contains(&account.derivative(*index))));
+            assert!(!of_account.contains(&other.derivative(0)));
+        }
+    }
+}

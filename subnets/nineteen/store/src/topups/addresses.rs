@@ -1,0 +1,144 @@
+//! Deposit addresses of API keys.
+
+use std::collections::HashSet;
+
+use taonet_database::{Row, Transaction, statement};
+use taonet_primitives::AccountId;
+
+use super::{DepositAddress, TopUps, locked};
+use crate::error::{number, parsed};
+use crate::keys::lock;
+use crate::{Store, StoreError};
+
+/// Number of accounts that one statement looks up.
+const ACCOUNTS: usize = 8;
+/// Selects the addresses of recorded transfers that are no deposit address.
+const PAID_WITHOUT_KEY: &str =
+    "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)";
+
+impl Store {
+    /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError::TopUpsDisabled`] and [`StoreError::NoFreeAddress`]; another [`StoreError`] when the database fails.
+    pub async fn deposit_address(&self, key: &str) -> Result<Option<DepositAddress>, StoreError> {
+        const FIND: &str =
+            "SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2";
+        let enabled = |topups: Option<TopUps>| {
+            topups
+                .filter(|topups| topups.is_enabled)
+                .map(|topups| topups.terms.account)
+                .ok_or(StoreError::TopUpsDisabled)
+        };
+        let account = enabled(self.topups().await?)?;
+        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
+        if let Some(row) = existing {
+            return deposit_address(&row).map(Some);
+        }
+        let mut transaction = self.database.begin().await?;
+        // Locked, so that no two keys get the same index.
+        let account = enabled(locked(&mut transaction).await?)?;
+        if !lock(&mut transaction, key).await? {
+            return Ok(None);
+        }
+        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&mut transaction).await?;
+        if let Some(row) = existing {
+            return deposit_address(&row).map(Some);
+        }
+        let index = free_index(&mut transaction, account, key).await?;
+        let address = account.derivative(index);
+        statement("INSERT INTO deposit_address (address, key_id, account, number) VALUES ($1, $2, $3, $4)")
+            .bind(address.to_string())
+            .bind(key)
+            .bind(account.to_string())
+            .bind(i64::from(index))
+            .execute(&mut transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(Some(DepositAddress { address, key_id: key.to_owned(), account, index }))
+    }
+
+    /// Returns all deposit addresses, also those of earlier accounts.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn deposit_addresses(&self) -> Result<Vec<DepositAddress>, StoreError> {
+        let rows = statement("SELECT address, key_id, account, number FROM deposit_address ORDER BY account, number");
+        rows.rows(&self.database).await?.iter().map(deposit_address).collect()
+    }
+
+    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the operator.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn deposit_addresses_among(
+        &self,
+        accounts: impl IntoIterator<Item = AccountId> + Send,
+    ) -> Result<HashSet<AccountId>, StoreError> {
+        const SELECT: &str = "SELECT address FROM deposit_address WHERE address IN ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let accounts: Vec<String> = accounts.into_iter().map(|account| account.to_string()).collect();
+        let mut addresses = HashSet::new();
+        for part in accounts.chunks(ACCOUNTS) {
+            let mut rows = statement(SELECT);
+            for index in 0..ACCOUNTS {
+                // The last part is filled up with its last account.
+                rows = rows.bind(part.get(index).or(part.last()).cloned());
+            }
+            for row in rows.rows(&self.database).await? {
+                addresses.insert(parsed(&row, "address")?);
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Returns the derivatives of an account to which TAO can have been sent, with their indices: its deposit addresses, and
+    /// those of recorded transfers to derivatives without a key, such as to addresses of keys that a restored, older
+    /// database lacks.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn collectable_addresses(&self, account: AccountId) -> Result<Vec<(u16, AccountId)>, StoreError> {
+        let addresses = self.deposit_addresses().await?.into_iter().filter(|address| address.account == account);
+        let mut collectable: Vec<_> = addresses.map(|address| (address.index, address.address)).collect();
+        let mut paid = HashSet::new();
+        for row in statement(PAID_WITHOUT_KEY).rows(&self.database).await? {
+            paid.insert(parsed::<AccountId>(&row, "address")?);
+        }
+        // A transfer to the account itself is recorded, too.
+        paid.remove(&account);
+        if !paid.is_empty() {
+            let derivatives = (0..=u16::MAX).map(|index| (index, account.derivative(index)));
+            collectable.extend(derivatives.filter(|(_, address)| paid.contains(address)));
+        }
+        Ok(collectable)
+    }
+}
+
+/// Returns the index of a derivative of an account that is the address of no key. The search starts at the first 16 bits of
+/// the key's ID, which is random: a key that is created after an older database was restored is then unlikely to get the
+/// address of a key that this database lacks, whose buyer may still send TAO to it. Addresses that have received TAO without
+/// being the address of a key are those of such keys; they are used only if all others are.
+async fn free_index(transaction: &mut Transaction, account: AccountId, key: &str) -> Result<u16, StoreError> {
+    let numbers = statement("SELECT number FROM deposit_address WHERE account = $1").bind(account.to_string());
+    let mut used = HashSet::new();
+    for row in numbers.rows(&mut *transaction).await? {
+        used.insert(number::<u16>(&row, "number")?);
+    }
+    let mut paid = HashSet::new();
+    for row in statement(PAID_WITHOUT_KEY).rows(&mut *transaction).await? {
+        paid.insert(parsed::<AccountId>(&row, "address")?);
+    }
+    let first = key.get(..4).and_then(|bits| u16::from_str_radix(bits, 16).ok()).unwrap_or_default();
+    let mut free = (0..=u16::MAX).map(|step| first.wrapping_add(step)).filter(|index| !used.contains(index));
+    let unpaid = free.clone().find(|index| !paid.contains(&account.derivative(*index)));
+    unpaid.or_else(|| free.next()).ok_or(StoreError::NoFreeAddress(account))
+}
+
+fn deposit_address(row: &Row) -> Result<DepositAddress, StoreError> {
+    Ok(DepositAddress {
+        address: parsed(row, "address")?,
+        key_id: row.get("key_id")?,
+        account: parsed(row, "account")?,
+        index: number(row, "number")?,
+    })
+}
