@@ -15,6 +15,14 @@ pub enum DatabaseError {
     /// The URL is not a PostgreSQL URL.
     #[error("malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE")]
     Url,
+    /// No connection to the PostgreSQL server could be obtained.
+    #[error("cannot connect to PostgreSQL at {server}; hint: check the database URL, and that the server runs")]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// Why the last attempt failed.
+        source: sqlx::Error,
+    },
     /// The schema cannot be migrated, for example because a newer version or another program has written the database.
     #[error("cannot migrate the database; hint: a newer version or another program may have written it")]
     Migrate(#[source] MigrateError),

@@ -179,7 +179,8 @@ impl Database {
     /// Connects to a PostgreSQL database with a pool of another size or timeout, and migrates its schema.
     ///
     /// # Errors
-    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema.
+    /// [`DatabaseError`] when the URL is invalid, or the database does not respond or has a different schema. A server that
+    /// is not reachable is tried again until the timeout.
     pub async fn postgres_with(url: &str, migrations: &Migrator, options: PoolOptions) -> Result<Self, DatabaseError> {
         let PoolOptions { connections, wait } = options;
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
@@ -190,7 +191,10 @@ impl Database {
         let limits = Limits::new(wait);
         let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
         // A migration of all rows may exceed the statement timeout.
-        let unlimited = pool(1).connect_with(options.clone()).await?;
+        let unlimited = match pool(1).connect_with(options.clone()).await {
+            Err(timed_out @ sqlx::Error::PoolTimedOut) => return Err(connect_error(&options, wait, timed_out).await),
+            connected => connected?,
+        };
         within(MIGRATION, async { Ok(migrations.run(&unlimited).await?) }).await?;
         let pool = pool(connections).connect_lazy_with(options.options([
             ("statement_timeout", limits.statement.as_millis()),
@@ -233,6 +237,14 @@ impl Database {
         };
         Ok(Loan::new(connection, self.limits))
     }
+}
+
+/// Returns why no connection to a server could be obtained. A pool tries again until its timeout, and drops the cause.
+async fn connect_error(options: &PgConnectOptions, wait: Duration, timed_out: sqlx::Error) -> DatabaseError {
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let attempt = tokio::time::timeout(wait, options.connect()).await;
+    let source = attempt.ok().and_then(Result::err).unwrap_or(timed_out);
+    DatabaseError::Unreachable { server, source }
 }
 
 #[cfg(test)]

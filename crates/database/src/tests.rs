@@ -220,3 +220,17 @@ async fn errors_of_full_disks_say_so() {
     let error = fill.execute(&mut transaction).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Full(_)), "{error:?}");
 }
+
+#[tokio::test]
+async fn unreachable_server_is_named_with_the_cause() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let options = PoolOptions { connections: 1, wait: Duration::from_millis(200) };
+    let error =
+        Database::postgres_with(&format!("postgres://u:secret@{address}/d"), &schema(), options).await.unwrap_err();
+    let DatabaseError::Unreachable { server, source } = &error else { panic!("{error:?}") };
+    assert_eq!(*server, address.to_string());
+    assert!(matches!(source, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused), "{source:?}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}

@@ -55,6 +55,7 @@ fn reason(error: &DatabaseError) -> String {
     match error {
         DatabaseError::Failed(cause) => cause.to_string(),
         DatabaseError::Migrate(cause) => format!("{error}: {cause}"),
+        DatabaseError::Unreachable { source, .. } => format!("{error}: {source}"),
         DatabaseError::Corrupt(cause) | DatabaseError::Full(cause) => format!("{error}: {cause}"),
         error => error.to_string(),
     }
