@@ -468,6 +468,8 @@ fn keys_are_managed() {
     let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
     assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");
     assert_eq!(document(&keys(&["list"])).as_array().unwrap().len(), 1, "the key is not created");
+    let past = ["create", "--name", "shop", "--expires", "2020-01-01T00:00:00Z"];
+    assert!(refusal(&keys(&past), 2).contains("--expires is in the past"));
     let text = refusal(&keys(&["create", "--name", "shop", "--model", "nosuch"]), 1);
     assert!(text.contains("unknown model nosuch") && text.contains("avatar"), "{text}");
     // A mistyped directory is not created.

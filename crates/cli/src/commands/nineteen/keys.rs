@@ -16,8 +16,12 @@ use super::database::DatabaseArgs;
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::printable::printable;
 use crate::table::table;
 use crate::tables::{API_KEYS, INVOICE, USAGE};
+
+/// Maximum length of a key's name, in characters.
+const NAME_LENGTH: usize = 64;
 
 /// Manage buyers' API keys and credits
 #[derive(Debug, Args)]
@@ -57,8 +61,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// Display name
-    #[arg(long)]
+    /// Display name, up to 64 characters
+    #[arg(long, value_parser = display_name)]
     name: String,
     /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -92,8 +96,8 @@ struct CreateArgs {
 struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
-    /// Display name [default: unchanged]
-    #[arg(long)]
+    /// Display name, up to 64 characters [default: unchanged]
+    #[arg(long, value_parser = display_name)]
     name: Option<String>,
     /// Maximum requests per minute [default: unchanged]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -215,6 +219,16 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Parses the name of a key, which is shown in one line of tables, logs and invoices.
+fn display_name(text: &str) -> Result<String, &'static str> {
+    let is_line = printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
+    if is_line {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 1 to 64 characters without line breaks and control characters")
+    }
+}
+
 /// Parses a time, or a duration from now; returns the Unix time in milliseconds.
 fn expiry(text: &str) -> Result<i64, &'static str> {
     let expected = "expected a time such as 2027-01-31T12:00:00Z, or a duration such as 30d";
@@ -249,6 +263,9 @@ async fn check_models(store: &Store, models: &[TaskName]) -> anyhow::Result<()> 
 }
 
 async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
+    if args.expires.is_some_and(|expires_ms| expires_ms <= now_ms()) {
+        return Err(Classified::error(Failure::Usage, "--expires is in the past\nhint: use a later time, such as 30d"));
+    }
     check_models(store, &args.models).await?;
     let terms = KeyTerms {
         name: args.name.clone(),
@@ -417,5 +434,15 @@ mod tests {
             assert!(expiry(text).is_err(), "{text}");
         }
         assert_eq!(time_text(1_801_396_800_000), "2027-01-31T12:00:00Z");
+    }
+
+    #[test]
+    fn display_name_is_one_line() {
+        for name in ["shop".to_owned(), "k\u{e9}y \u{2603} \u{540d}".to_owned(), "\u{540d}".repeat(NAME_LENGTH)] {
+            assert_eq!(display_name(&name), Ok(name.clone()));
+        }
+        for name in ["", " ", "a\nb", "\u{1b}[31m", "\u{202e}a", "x".repeat(NAME_LENGTH + 1).as_str()] {
+            assert!(display_name(name).is_err(), "{name:?}");
+        }
     }
 }
