@@ -80,9 +80,21 @@ async function download(path, name) {
   URL.revokeObjectURL(link.href);
 }
 
-function invoices(rows) {
-  const months = [...new Set(rows.map((row) => row.day.slice(0, 7)))].reverse();
-  byId("invoices").replaceChildren(...months.map((month) => {
+// The months since the creation of the key: it can have received credits in months without usage.
+function monthsSince(seconds) {
+  const [month, now] = [new Date(seconds * 1_000), new Date()];
+  month.setUTCDate(1);
+  month.setUTCHours(0, 0, 0, 0);
+  const months = [];
+  for (; month <= now; month.setUTCMonth(month.getUTCMonth() + 1)) {
+    months.push(month.toISOString().slice(0, 7));
+  }
+  return months;
+}
+
+function invoices(created, rows) {
+  const months = new Set([...monthsSince(created), ...rows.map((row) => row.day.slice(0, 7))]);
+  byId("invoices").replaceChildren(...[...months].sort().reverse().map((month) => {
     const line = element("li", `${month} `);
     for (const format of ["json", "csv"]) {
       const button = element("button", format.toUpperCase());
@@ -107,11 +119,11 @@ async function shown(action) {
 async function show() {
   byId("result").hidden = true;
   const [account, usage] = await Promise.all([get("/v1/key"), get("/v1/usage")]);
-  const rows = (await usage.json()).data;
-  facts(await account.json());
+  const [limits, rows] = [await account.json(), (await usage.json()).data];
+  facts(limits);
   chart(rows);
   table(rows);
-  invoices(rows);
+  invoices(limits.created, rows);
   byId("result").hidden = false;
 }
 
