@@ -164,8 +164,10 @@ impl MarketConfig {
             check(is_free, path, alias, "use a name that buyers use for no task, nor a short form of one")?;
             let count = format!("{} tasks", tasks.len());
             check((1..=MOST_OF_ALIAS).contains(&tasks.len()), path, &count, "use 1..=16 tasks")?;
-            for task in tasks {
+            for (index, task) in tasks.iter().enumerate() {
                 check(names.contains(task), path, task, "use names of tasks in the file")?;
+                let is_first = !tasks.iter().take(index).any(|earlier| earlier == task);
+                check(is_first, path, task, "name each task once")?;
             }
         }
         let sum: f64 = self.enabled().map(|task| task.weight).sum();

@@ -149,6 +149,7 @@ fn aliases_name_tasks_of_the_file() {
     for (aliases, path, hint) in [
         (r#"aliases = { fast = ["none"] }"#, "aliases.fast", "use names of tasks in the file"),
         (r"aliases = { fast = [] }", "aliases.fast", "use 1..=16 tasks"),
+        (r#"aliases = { fast = ["avatar", "avatar"] }"#, "aliases.fast", "name each task once"),
         (r#"aliases = { avatar = ["avatar"] }"#, "aliases.avatar", "use a name that buyers use for no task"),
         // Names by which buyers can ask for a task.
         (
