@@ -19,8 +19,9 @@
 //! # }
 //! ```
 //!
-//! Pure: no clock, no I/O, no randomness. Uses `taonet-proof-core`. Used by `taonet-proof-backends` and
-//! `taonet-proof-circuits`.
+//! Pure: no clock, no I/O, no randomness.
+//!
+//! Uses `taonet-proof-core`. Used by `taonet-proof-backends` and `taonet-proof-circuits`, and by the end-to-end tests.
 
 mod compare;
 mod dims;
