@@ -176,7 +176,7 @@ fn chosen(graph: GraphProto, high: i64, sample: &[Vec<i64>], row: &[i64]) -> Res
     let options = QuantiseOptions { input_range: Range { low: 0, high }, ..options() };
     let model = Model::decode(&model(with_integers(graph))).unwrap();
     let float = model.network().unwrap();
-    let network = quantise(&float, &options, sample).unwrap();
+    let network = quantise(&float, &options, sample)?;
     compare(&model, &float, &network, &options, sample).unwrap();
     let circuit = network.lower()?;
     let unit = f64::from(-network.output_scale()).exp2();

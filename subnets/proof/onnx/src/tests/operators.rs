@@ -5,7 +5,7 @@ use std::f64::consts::LN_2;
 use super::*;
 use taonet_proof_core::Range;
 use taonet_proof_core::network::{Layer, Network, Operation};
-use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
+use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
 /// Inputs of -100 to 100 stand for -3.125 to 3.125.
 pub(super) fn options() -> QuantiseOptions {
@@ -19,16 +19,19 @@ pub(super) fn sample(count: usize) -> Vec<Vec<i64>> {
 
 /// Returns the network before and after quantisation, compared with the file, and the largest error of its outputs as a
 /// part of the largest value.
-pub(super) fn quantised(opset: i64, graph: GraphProto) -> Result<(FloatNetwork, Network, f64), QuantiseError> {
-    let model = Model::decode(&model_of(opset, graph)).unwrap();
-    let float = model.network().unwrap();
+pub(super) fn quantised(
+    opset: i64,
+    graph: GraphProto,
+) -> Result<(FloatNetwork, Network, f64), Box<dyn std::error::Error>> {
+    let model = Model::decode(&model_of(opset, graph))?;
+    let float = model.network()?;
     let sample = sample(float.input.elements());
     let network = quantise(&float, &options(), &sample)?;
-    compare(&model, &float, &network, &options(), &sample).unwrap();
+    compare(&model, &float, &network, &options(), &sample)?;
     let circuit = network.lower()?;
     let (unit, mut largest, mut magnitude) = (f64::from(-network.output_scale()).exp2(), 0.0_f64, 0.0_f64);
     for row in &sample {
-        let expected = model.evaluate(&options().dequantise_input(row)).unwrap().outputs;
+        let expected = model.evaluate(&options().dequantise_input(row))?.outputs;
         for (expected, actual) in expected.iter().zip(circuit.execute(row).unwrap().outputs(&circuit)) {
             largest = largest.max((expected - actual as f64 * unit).abs());
             magnitude = magnitude.max(expected.abs());
