@@ -77,14 +77,6 @@ struct Decoded {
     attention: Attention,
 }
 
-impl Decoded {
-    /// Returns the number of the text's tokens, with those of the prefix, before a repetition without end.
-    fn before_repetition(&self, prefix: &Prefix) -> usize {
-        let text: Vec<u32> = prefix.tokens.iter().chain(&self.tokens).chain([&self.next]).copied().collect();
-        repetition(&text).unwrap_or(text.len())
-    }
-}
-
 /// What becomes of the most probable next token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
@@ -144,7 +136,7 @@ impl Recording {
         cache.release(&slots);
         buffers.memories.push(memory);
         let decoded = decoded?;
-        let kept = decoded.as_ref().map_or(prefix.tokens.len(), |decoded| decoded.before_repetition(prefix));
+        let kept = decoded.as_ref().map_or(prefix.tokens.len(), |decoded| self.before_repetition(decoded, prefix));
         let (words, until) = decoded.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
         let kept = kept.min(prefix.tokens.len());
         Ok(Continuation { words, language: self.language.clone(), language_margin, until, kept })
@@ -209,7 +201,7 @@ impl Recording {
             log_probability += probability;
             let decision = decide(next == special.end_of_text, position, latest, positions, threshold);
             tokens.push(next);
-            let is_last = tokens.len() - forced > limit || repetition(&tokens[text..]).is_some();
+            let is_last = tokens.len() - forced > limit || self.repetition(&tokens[text..]).is_some();
             if decision != Decision::Accept || is_last {
                 tokens.pop();
                 break next;
@@ -258,7 +250,7 @@ impl Recording {
     /// Returns the accepted words that the next token does not continue, with their times, and the time before which no
     /// further word starts.
     fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64) {
-        let kept = decoded.before_repetition(prefix).saturating_sub(prefix.tokens.len());
+        let kept = self.before_repetition(&decoded, prefix).saturating_sub(prefix.tokens.len());
         let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
@@ -300,6 +292,17 @@ impl Recording {
             SpeechTask::Transcribe => &self.language,
             SpeechTask::Translate => "en",
         }
+    }
+
+    /// Returns the number of the text's tokens, with those of the prefix, before a repetition without end.
+    fn before_repetition(&self, decoded: &Decoded, prefix: &Prefix) -> usize {
+        let text: Vec<u32> = prefix.tokens.iter().chain(&decoded.tokens).chain([&decoded.next]).copied().collect();
+        self.repetition(&text).unwrap_or(text.len())
+    }
+
+    /// Returns the index at which a repetition without end begins, if the options have a threshold for repetitions.
+    fn repetition(&self, tokens: &[u32]) -> Option<usize> {
+        self.options.compression_ratio_threshold.and_then(|_| repetition(tokens))
     }
 
     /// Returns whether words compress too well, as repetitions do.

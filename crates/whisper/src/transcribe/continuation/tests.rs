@@ -85,8 +85,10 @@ fn four_times_the_same_tokens_are_a_repetition() {
 fn repetition_is_not_forced_again() {
     let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
     let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
-    assert_eq!(decoded.before_repetition(&prefix), 1);
-    let (words, _) = recording(lenient(), &noise(64_000)).complete_words(decoded, &prefix);
+    let options = Options { compression_ratio_threshold: Some(2.4), ..lenient() };
+    let recording = recording(options, &noise(64_000));
+    assert_eq!(recording.before_repetition(&decoded, &prefix), 1);
+    let (words, _) = recording.complete_words(decoded, &prefix);
     assert!(words.is_empty(), "{words:?}");
 }
 
