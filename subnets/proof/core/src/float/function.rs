@@ -89,6 +89,8 @@ pub enum Unary {
     Not,
     Reciprocal,
     Relu,
+    /// Rounds to the nearest integer, halves to the even one.
+    RoundEven,
     Selu {
         alpha: f64,
         gamma: f64,
@@ -273,6 +275,7 @@ impl Unary {
             Self::Not => 1.0 - x,
             Self::Reciprocal => x.recip(),
             Self::Relu => x.max(0.0),
+            Self::RoundEven => x.round_ties_even(),
             Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
             Self::Sigmoid => sigmoid(x),
             Self::Sin => libm::sin(x),

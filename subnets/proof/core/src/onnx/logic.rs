@@ -3,7 +3,7 @@
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::{ElementType, OnnxError, Reader, Value, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, rules, unsupported};
 use crate::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 /// An operand of a Where.
@@ -52,6 +52,9 @@ impl Reader {
                 ElementType::Boolean
             }
             "Where" => operand(1),
+            "QuantizeLinear" => ElementType::Integer,
+            "DequantizeLinear" => ElementType::Float,
+            _ if node.domain == rules::MACHINE_LEARNING && operator != "ArrayFeatureExtractor" => ElementType::Float,
             _ => operand(0),
         };
         self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
