@@ -102,14 +102,6 @@ impl Ensemble {
         }
         Ok(())
     }
-
-    /// Returns the number of scores.
-    pub(super) fn outputs(&self) -> usize {
-        match self.scores {
-            Scores::Complement | Scores::Opposite | Scores::Logistic => 2,
-            Scores::Sums | Scores::Sigmoids | Scores::Softmax => self.base.len(),
-        }
-    }
 }
 
 /// Returns the integers of an attribute; none if it is absent.

@@ -2,6 +2,7 @@ mod fold;
 mod limits;
 mod logic;
 mod lookup;
+mod models;
 mod moves;
 mod norms;
 mod operators;

@@ -83,8 +83,11 @@ impl Reader {
         let row = places(height, spread_rows, sizes.stride[0], rows - 1);
         let column = places(width, spread_columns, sizes.stride[1], columns - 1);
         let [top, left, bottom, right] = sizes.padding;
-        let kept = (top + bottom < height_with && left + right < width_with)
-            .then(|| (&row[top..spread_rows - bottom], &column[left..spread_columns - right]));
+        let kept = if top + bottom < height_with && left + right < width_with {
+            row.get(top..spread_rows - bottom).zip(column.get(left..spread_columns - right))
+        } else {
+            None
+        };
         let Some((row, column)) = kept else {
             return Err(unsupported(node, "the pads remove all elements".to_owned()));
         };

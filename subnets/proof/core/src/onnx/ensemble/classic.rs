@@ -60,29 +60,37 @@ fn branches(node: &NodeProto, keys: &[Key], places: &HashMap<Key, usize>) -> Res
         ("nodes_falsenodeids", children[1].len()),
     ];
     check_lengths(node, &lengths, keys.len())?;
+    let mut nodes = Vec::with_capacity(keys.len());
     let parts = keys.iter().zip(modes).zip(features.iter().zip(&values)).zip(children[0].iter().zip(children[1]));
-    let branch = |(((&(tree, _), mode), (&feature, &value)), (&one, &other)): (((&Key, &Vec<u8>), _), (&i64, &i64))| {
-        let test = match mode.as_slice() {
-            b"LEAF" => return Ok(TreeNode::Leaf(Vec::new())),
-            b"BRANCH_LEQ" => Test::AtMost,
-            b"BRANCH_LT" => Test::Below,
-            b"BRANCH_GTE" => Test::AtLeast,
-            b"BRANCH_GT" => Test::Above,
-            b"BRANCH_EQ" => Test::Equal,
-            b"BRANCH_NEQ" => Test::Unequal,
-            other => {
-                return Err(unsupported(node, format!("unknown kind of branch '{}'", String::from_utf8_lossy(other))));
-            }
+    for (((&(tree, _), mode), (&feature, &value)), (&one, &other)) in parts {
+        let Some(test) = test(node, mode)? else {
+            nodes.push(TreeNode::Leaf(Vec::new()));
+            continue;
         };
         let place = |number: i64| {
             let place = places.get(&(tree, number)).copied();
             place.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
         };
-        let feature: &i64 = feature;
-        let feature = usize::try_from(*feature).unwrap_or(usize::MAX);
-        Ok(TreeNode::Branch { feature, test, value, children: [place(one)?, place(other)?] })
-    };
-    parts.map(branch).collect()
+        let feature = usize::try_from(feature).unwrap_or(usize::MAX);
+        nodes.push(TreeNode::Branch { feature, test, value, children: [place(one)?, place(other)?] });
+    }
+    Ok(nodes)
+}
+
+/// Returns the test of a node; `None` for a leaf.
+fn test(node: &NodeProto, mode: &[u8]) -> Result<Option<Test>, OnnxError> {
+    Ok(Some(match mode {
+        b"LEAF" => return Ok(None),
+        b"BRANCH_LEQ" => Test::AtMost,
+        b"BRANCH_LT" => Test::Below,
+        b"BRANCH_GTE" => Test::AtLeast,
+        b"BRANCH_GT" => Test::Above,
+        b"BRANCH_EQ" => Test::Equal,
+        b"BRANCH_NEQ" => Test::Unequal,
+        other => {
+            return Err(unsupported(node, format!("unknown kind of branch '{}'", String::from_utf8_lossy(other))));
+        }
+    }))
 }
 
 /// Returns the node, output and value of all weights.
