@@ -298,7 +298,7 @@ impl Model {
         let &[input] = &inputs[..] else { return Err(refuse()) };
         let outputs::Chosen { output, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
         // Nodes that compute labels only can have operators that are unsupported.
-        let nodes = if notes.is_empty() { graph.node.clone() } else { outputs::needed(&graph.node, &output) };
+        let nodes = if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
         let (shape, dims) = input_shape(input)?;
         let kind = input.element().and_then(|element| DataType::try_from(element).ok());
         let input_type = kind.map_or(ElementType::Float, ElementType::of);
@@ -316,7 +316,8 @@ impl Model {
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
         let has_integer_input = self.input_type != ElementType::Float;
-        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: self.notes.clone() };
+        let network =
+            FloatNetwork { input: self.shape, nodes: Vec::new(), has_integer_input, notes: self.notes.clone() };
         let reads = self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,

@@ -62,8 +62,7 @@ pub(super) enum Scores {
 impl Ensemble {
     /// Parses the attributes of a node for inputs with this number of features.
     pub(super) fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
-        let ensemble =
-            if node.op_type == "TreeEnsemble" { compact::parse(node)? } else { classic::parse(node)? };
+        let ensemble = if node.op_type == "TreeEnsemble" { compact::parse(node)? } else { classic::parse(node)? };
         ensemble.check(node, features)?;
         Ok(ensemble)
     }

@@ -63,7 +63,7 @@ impl Model {
             // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
             let is_computed =
                 node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str()));
-            for (name, output) in node.output.iter().zip(outputs) {
+            for (name, output) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
                 if is_computed {
                     computed.insert(name);
                     let is_argument = softmax_arguments.contains(name.as_str());

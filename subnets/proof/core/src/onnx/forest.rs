@@ -89,30 +89,16 @@ impl Reader {
         let ensemble = Ensemble::parse(node, features)?;
         let input = self.tensor(node, 0)?;
         let sums = self.tree_sums(node, &input, &ensemble)?;
-        let count = ensemble.base.len();
-        let position = usize::from(super::rules::is_classifier(node));
-        let name = node.output.get(position).filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| unsupported(node, "the scores are no output".to_owned()))?;
+        let count = self.network.shape(sums).map_or(0, |shape| shape.elements());
+        let name = super::linear::scores_of(node)?;
         let mut expansion = Expansion::new(self, node);
         let of_sums = expansion.computed(sums, vec![1, count])?;
         match ensemble.scores {
-            Scores::Sums => expansion.node_as(name, "Identity", &[&of_sums], Vec::new()),
-            Scores::Sigmoids => expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new()),
+            Scores::Sums | Scores::Complement | Scores::Opposite => {
+                expansion.node_as(name, "Identity", &[&of_sums], Vec::new());
+            }
+            Scores::Sigmoids | Scores::Logistic => expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new()),
             Scores::Softmax => expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)]),
-            Scores::Complement => {
-                let one = expansion.number(1.0)?;
-                let first = expansion.node("Sub", &[&one, &of_sums]);
-                expansion.node_as(name, "Concat", &[&first, &of_sums], vec![int("axis", -1)]);
-            }
-            Scores::Opposite => {
-                let first = expansion.node("Neg", &[&of_sums]);
-                expansion.node_as(name, "Concat", &[&first, &of_sums], vec![int("axis", -1)]);
-            }
-            Scores::Logistic => {
-                let opposite = expansion.node("Neg", &[&of_sums]);
-                let [first, second] = [&opposite, &of_sums].map(|sum| expansion.node("Sigmoid", &[sum]));
-                expansion.node_as(name, "Concat", &[&first, &second], vec![int("axis", -1)]);
-            }
         }
         expansion.finish()
     }
@@ -166,7 +152,12 @@ impl Reader {
                 level.extend(children.into_iter().zip((0..).map(|place| Some((products, place)))));
             }
         }
-        self.weigh(node, &leaves, &bias)
+        let sides: &[[f64; 2]] = match ensemble.scores {
+            Scores::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
+            Scores::Opposite | Scores::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
+            Scores::Sums | Scores::Sigmoids | Scores::Softmax => &[[1.0, 0.0]],
+        };
+        self.weigh(node, &leaves, &bias, sides)
     }
 
     /// Appends all conditions.
@@ -217,33 +208,38 @@ impl Reader {
         self.push_moved(node, inputs, indices, 0.0, shape)
     }
 
-    /// Appends weighted sums of the leaves, and returns their tensor.
+    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset, all sums times the factor,
+    /// plus the offset.
     fn weigh(
         &mut self,
         node: &NodeProto,
         leaves: &[(Element, &Vec<(usize, f64)>)],
-        bias: &[f64],
+        base: &[f64],
+        sides: &[[f64; 2]],
     ) -> Result<usize, OnnxError> {
         if leaves.is_empty() {
             return Err(unsupported(node, "no leaf below a branch has a weight".to_owned()));
         }
-        let (width, outputs) = (leaves.len(), bias.len());
+        let (width, outputs) = (leaves.len(), base.len() * sides.len());
         let parameters = (width as u64 + 1).saturating_mul(outputs as u64);
         if parameters > MAX_PARAMETERS {
             return Err(OnnxError::Parameters(parameters));
         }
         let mut weights = vec![0.0; width * outputs];
-        for (column, (_, of_leaf)) in leaves.iter().enumerate() {
-            for &(output, weight) in *of_leaf {
-                if let Some(slot) = weights.get_mut(output * width + column) {
-                    *slot += weight as f32;
+        for (side, &[factor, _]) in sides.iter().enumerate() {
+            for (column, (_, of_leaf)) in leaves.iter().enumerate() {
+                for &(output, weight) in *of_leaf {
+                    if let Some(slot) = weights.get_mut((side * base.len() + output) * width + column) {
+                        *slot = (factor * weight) as f32;
+                    }
                 }
             }
         }
         let elements: Vec<Element> = leaves.iter().map(|&(element, _)| element).collect();
         let inputs = vec![self.gathered(node, &elements)?];
-        let bias = bias.iter().map(|&value| value as f32).collect();
-        let operation = FloatOperation::Dense { weights, bias };
+        let bias =
+            sides.iter().flat_map(|&[factor, offset]| base.iter().map(move |value| (factor * value + offset) as f32));
+        let operation = FloatOperation::Dense { weights, bias: bias.collect() };
         self.push_node(FloatNode { inputs, shape: vector(node, outputs)?, operation })
     }
 }

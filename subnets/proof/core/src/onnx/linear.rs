@@ -39,22 +39,23 @@ impl Reader {
 
     fn linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
-        let intercepts = node.floats("intercepts").unwrap_or_default().to_vec();
+        let mut intercepts = finite(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
         let classes = intercepts.len();
         let labels = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(node.ints("classlabels_ints").map_or(0, <[i64]>::len));
         let transform = node.text("post_transform").unwrap_or(b"NONE");
-        let name = scores(node)?;
-        let coefficients = coefficients(node, classes, features)?;
+        let name = scores_of(node)?;
+        let mut coefficients = coefficients(node, classes, features)?;
+        let mut sums = classes;
+        if let (&[intercept], 2) = (&intercepts[..], labels) {
+            // The score of the first class is 1 minus that of the second one.
+            let opposite: Vec<f32> = coefficients.iter().map(|weight| -weight).collect();
+            (coefficients, intercepts, sums) = ([opposite, coefficients].concat(), vec![1.0 - intercept, intercept], 2);
+        }
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, features])?;
-        let sums = expansion.weighted(&row, classes, coefficients, intercepts)?;
+        let sums = expansion.weighted(&row, sums, coefficients, intercepts)?;
         match (transform, classes) {
-            (b"NONE", 1) if labels == 2 => {
-                let one = expansion.number(1.0)?;
-                let other = expansion.node("Sub", &[&one, &sums]);
-                expansion.node_as(name, "Concat", &[&other, &sums], vec![int("axis", -1)]);
-            }
             (b"NONE", _) => expansion.node_as(name, "Identity", &[&sums], Vec::new()),
             (b"LOGISTIC", 2..) => expansion.node_as(name, "Sigmoid", &[&sums], Vec::new()),
             (b"SOFTMAX", 2..) => expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)]),
@@ -70,7 +71,7 @@ impl Reader {
         let coefficients = coefficients(node, targets, features)?;
         let intercepts = match node.floats("intercepts") {
             None | Some([]) => vec![0.0; targets],
-            Some(intercepts) if intercepts.len() == targets => intercepts.to_vec(),
+            Some(intercepts) if intercepts.len() == targets => finite(node, "intercepts", intercepts)?,
             Some(intercepts) => return Err(misfit(node, "intercepts", intercepts.len(), targets)),
         };
         let mut expansion = Expansion::new(self, node);
@@ -148,9 +149,13 @@ pub(super) fn first(node: &NodeProto) -> Result<&str, OnnxError> {
     name.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))
 }
 
-/// Returns the name of a classifier's scores.
-pub(super) fn scores(node: &NodeProto) -> Result<&str, OnnxError> {
-    let name = node.output.get(1).map(String::as_str).filter(|name| !name.is_empty());
+/// Returns the name of a node's scores: a classifier's second output, or the only one.
+pub(super) fn scores_of(node: &NodeProto) -> Result<&str, OnnxError> {
+    let name = node
+        .output
+        .get(usize::from(super::rules::is_classifier(node)))
+        .map(String::as_str)
+        .filter(|name| !name.is_empty());
     name.ok_or_else(|| unsupported(node, "the scores are no output".to_owned()))
 }
 

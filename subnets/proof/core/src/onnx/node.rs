@@ -436,7 +436,11 @@ pub(super) fn has_more_outputs(node: &NodeProto) -> bool {
 }
 
 /// Returns the shape of an output with these rows and columns.
-pub(super) fn image_shape(node: &NodeProto, extents: Result<[usize; 2], ShapeError>, channels: usize) -> Result<Shape, OnnxError> {
+pub(super) fn image_shape(
+    node: &NodeProto,
+    extents: Result<[usize; 2], ShapeError>,
+    channels: usize,
+) -> Result<Shape, OnnxError> {
     let shape = extents.and_then(|[rows, columns]| Shape::new(channels, rows, columns));
     shape.map_err(|source| OnnxError::Shape { node: node.describe(), source })
 }

@@ -52,15 +52,14 @@ fn is_map(node: &NodeProto) -> bool {
 }
 
 /// Returns the nodes on which an output depends. In the order of the standard, readers come later.
-pub(super) fn needed(nodes: &[NodeProto], output: &str) -> Vec<NodeProto> {
-    let mut names = HashSet::from([output]);
-    let mut needed = Vec::new();
-    for node in nodes.iter().rev() {
-        if node.output.iter().any(|name| names.contains(name.as_str())) {
-            names.extend(node.input.iter().map(String::as_str));
-            needed.push(node.clone());
-        }
-    }
+pub(super) fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
+    let mut names = HashSet::from([output.to_owned()]);
+    let is_needed = |node: &NodeProto| {
+        let is_needed = node.output.iter().any(|name| names.contains(name));
+        names.extend(node.input.iter().filter(|_| is_needed).cloned());
+        is_needed
+    };
+    let mut needed: Vec<NodeProto> = nodes.into_iter().rev().filter(is_needed).collect();
     needed.reverse();
     needed
 }
@@ -80,7 +79,9 @@ impl Model {
             let keeps_values = match node.op_type.as_str() {
                 "LogSoftmax" if is_divided => false,
                 "Softmax" | "LogSoftmax" => return names,
-                "LinearClassifier" | "TreeEnsembleClassifier" if node.text("post_transform") == Some(&b"SOFTMAX"[..]) => {
+                "LinearClassifier" | "TreeEnsembleClassifier"
+                    if node.text("post_transform") == Some(&b"SOFTMAX"[..]) =>
+                {
                     return names;
                 }
                 "Cast" => node.cast_type().is_ok_and(|kind| ElementType::of(kind) == ElementType::Float),

@@ -1,7 +1,7 @@
 //! Conversion of support vector machines: a kernel of the row with each support vector, and weighted sums of these.
 
-use super::expansion::{Expansion, int};
-use super::linear::{check_transform, finite, first, scores};
+use super::expansion::Expansion;
+use super::linear::{check_transform, finite, first, scores_of};
 use super::node::output;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, unsupported};
@@ -79,10 +79,21 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has another offset, and
+    /// itself.
+    fn with_opposite(self, factor: f32, offset: f32) -> Self {
+        let of = |sign: f32| self.coefficients.iter().map(move |value| sign * factor * value);
+        let coefficients = of(-1.0).chain(of(1.0)).collect();
+        Self { coefficients, offsets: vec![-offset, offset], ..self }
+    }
+}
+
 /// Returns the coefficients of all support vectors for each pair of classes. In the file, a class has coefficients for the
 /// other classes, one row each.
 fn of_pairs(of_classes: &[usize], coefficients: &[f32], count: usize) -> Vec<f32> {
-    let starts: Vec<usize> = of_classes.iter().scan(0, |next, &count| Some(std::mem::replace(next, *next + count))).collect();
+    let starts: Vec<usize> =
+        of_classes.iter().scan(0, |next, &count| Some(std::mem::replace(next, *next + count))).collect();
     let classes = starts.len();
     let mut rows = Vec::new();
     for one in 0..classes {
@@ -131,28 +142,21 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Converts a classifier. Its scores are the sums of all pairs of classes; those of two classes are the sum and its
-    /// opposite, or probabilities.
+    /// Converts a classifier. Its scores are the sums of all pairs of classes; those of two classes are the opposite of the
+    /// sum and the sum, or their logistic functions.
     pub(super) fn support_vector_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = Machine::parse(node, features)?;
         self.check_kernels(node, &machine, features)?;
-        let (name, pairs, probability) = (scores(node)?, machine.offsets.len(), machine.probability);
+        let (name, probability) = (scores_of(node)?, machine.probability);
+        let (machine, operator) = match (&machine.offsets[..], probability) {
+            (&[offset], Some([factor, added])) => (machine.with_opposite(factor, factor * offset + added), "Sigmoid"),
+            (&[offset], None) => (machine.with_opposite(1.0, offset), "Identity"),
+            _ => (machine, "Identity"),
+        };
         let mut expansion = Expansion::new(self, node);
         let sums = expansion.machine(first(node)?, machine, features)?;
-        if let Some([factor, offset]) = probability {
-            let [factor, offset] = [expansion.number(factor)?, expansion.number(offset)?];
-            let scaled = expansion.node("Mul", &[&sums, &factor]);
-            let argument = expansion.node("Add", &[&scaled, &offset]);
-            let opposite = expansion.node("Neg", &[&argument]);
-            let [one, other] = [&opposite, &argument].map(|argument| expansion.node("Sigmoid", &[argument]));
-            expansion.node_as(name, "Concat", &[&one, &other], vec![int("axis", -1)]);
-        } else if pairs == 1 {
-            let opposite = expansion.node("Neg", &[&sums]);
-            expansion.node_as(name, "Concat", &[&opposite, &sums], vec![int("axis", -1)]);
-        } else {
-            expansion.node_as(name, "Identity", &[&sums], Vec::new());
-        }
+        expansion.node_as(name, operator, &[&sums], Vec::new());
         expansion.finish()
     }
 

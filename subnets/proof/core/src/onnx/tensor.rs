@@ -114,7 +114,9 @@ impl Constant {
                 tensor.int32_data.iter().copied().map(i64::from).collect()
             } else {
                 let is_signed = tensor.data_type == BYTES[1];
-                raw.iter().map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) }).collect()
+                raw.iter()
+                    .map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) })
+                    .collect()
             }),
             _ => return Err(refuse(format!("unsupported element type {}", tensor.data_type))),
         };

@@ -8,6 +8,8 @@ mod norms;
 mod operators;
 mod reductions;
 mod refusals;
+mod sequences;
+mod trees;
 
 use proptest::prelude::*;
 use prost::Message as _;

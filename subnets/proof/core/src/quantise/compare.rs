@@ -90,7 +90,8 @@ fn largest_errors(
         let rescaled = |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                let is_exact = layer.operation.is_exact(options.weight_bits) || linear.rescale.is_some_and(is_comparison);
+                let is_exact =
+                    layer.operation.is_exact(options.weight_bits) || linear.rescale.is_some_and(is_comparison);
                 let rounding = if is_exact { 0.0 } else { 0.5 };
                 let of_sums = linear.largest_errors(rounding, &errors, &execution.cells);
                 of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()

@@ -32,7 +32,8 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     }
     // The first node of each tree is its root.
     let mut seen = BTreeSet::new();
-    let roots: Vec<usize> = (0..keys.len()).filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0))).collect();
+    let roots: Vec<usize> =
+        (0..keys.len()).filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0))).collect();
     average(node, &mut nodes, roots.len())?;
     let sums = match scores {
         Scores::Complement | Scores::Opposite | Scores::Logistic => 1,

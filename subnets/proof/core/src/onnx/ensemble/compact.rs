@@ -11,7 +11,10 @@ const SUM: i64 = 1;
 pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     let function = node.int("aggregate_function", SUM);
     if node.int("post_transform", 0) != 0 || ![AVERAGE, SUM].contains(&function) {
-        return Err(unsupported(node, "a post_transform, or another aggregation than sum and mean, is unsupported".to_owned()));
+        return Err(unsupported(
+            node,
+            "a post_transform, or another aggregation than sum and mean, is unsupported".to_owned(),
+        ));
     }
     let roots: Vec<usize> = list(node, "tree_roots").iter().map(|&root| place(root)).collect();
     let divisor = if function == AVERAGE { roots.len().max(1) as f64 } else { 1.0 };

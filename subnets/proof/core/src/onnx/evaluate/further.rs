@@ -107,7 +107,8 @@ impl Operands<'_> {
         let sign = if self.node.int("largest", 1) == 0 { -1.0 } else { 1.0 };
         let mut dims = input.dims.clone();
         dims[axis] = count;
-        let mut outputs = [0; 2].map(|_| Tensor { dims: dims.clone(), values: vec![0.0; elements(&dims).unwrap_or(0)] });
+        let mut outputs =
+            [0; 2].map(|_| Tensor { dims: dims.clone(), values: vec![0.0; elements(&dims).unwrap_or(0)] });
         for (outer, block) in input.values.chunks((width * inner).max(1)).enumerate() {
             for column in 0..inner {
                 let mut order: Vec<usize> = (0..width).collect();

@@ -113,7 +113,13 @@ impl Direction<'_> {
 
 fn activation(operator: &str, x: f64) -> f64 {
     match operator {
-        "Elu" => if x < 0.0 { x.exp() - 1.0 } else { x },
+        "Elu" => {
+            if x < 0.0 {
+                x.exp() - 1.0
+            } else {
+                x
+            }
+        }
         "HardSigmoid" => (0.2 * x + 0.5).clamp(0.0, 1.0),
         "Relu" => x.max(0.0),
         "Sigmoid" => 1.0 / (1.0 + (-x).exp()),

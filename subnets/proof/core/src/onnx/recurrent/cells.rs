@@ -86,7 +86,8 @@ impl Direction {
         let split = if form.gates == 3 { 2 * form.hidden } else { columns };
         let recurrent = [self.named_weights(expansion, 0..split)?, self.named_weights(expansion, split..columns)?];
         let mut outputs = vec![String::new(); length];
-        let (mut state, mut cell) = (self.output.named(expansion, form.hidden)?, self.cell.named(expansion, form.hidden)?);
+        let (mut state, mut cell) =
+            (self.output.named(expansion, form.hidden)?, self.cell.named(expansion, form.hidden)?);
         let mut last = String::new();
         for step in 0..length {
             let at = if self.is_reverse { length - 1 - step } else { step };
@@ -254,7 +255,11 @@ impl Direction {
     }
 
     /// Defines some columns of the recurrent weights: all steps read the same constants.
-    fn named_weights(&self, expansion: &mut Expansion<'_>, columns: std::ops::Range<usize>) -> Result<String, OnnxError> {
+    fn named_weights(
+        &self,
+        expansion: &mut Expansion<'_>,
+        columns: std::ops::Range<usize>,
+    ) -> Result<String, OnnxError> {
         let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
         let rows = self.recurrent.chunks(width);
         let weights = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default().to_vec()).collect();
