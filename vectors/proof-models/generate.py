@@ -147,7 +147,8 @@ def graph(name, shape, nodes, weights, output_shape=None, **rest):
     )
     model.ir_version = 9
     generator = numpy.random.default_rng(5)
-    inputs = generator.integers(-127, 128, (8, int(numpy.prod(shape))))
+    step = rest.get("step", 1)
+    inputs = generator.integers(-127 // step + 1, 128 // step, (rest.get("rows", 8), int(numpy.prod(shape)))) * step
     add(name, model, inputs, 6, -127, 127)
 
 
@@ -176,12 +177,13 @@ def trees():
         nodes_values=values + [0.0] * (count + 1) + [0.0, 0.0, 0.0],
         nodes_truenodeids=[count + index for index in range(count)] + [0] * (count + 1) + [1, 0, 0],
         nodes_falsenodeids=[*range(1, count), 2 * count] + [0] * (count + 1) + [2, 0, 0],
-        target_treeids=[0] * (count + 1) + [1, 1],
-        target_nodeids=[*range(count, 2 * count + 1), 1, 2],
-        target_ids=[index % 2 for index in range(count + 1)] + [0, 1],
-        target_weights=[float(index + 1) for index in range(count + 1)] + [10.0, 20.0],
+        target_treeids=[0] * (2 * count + 2) + [1] * 4,
+        target_nodeids=[*range(count, 2 * count + 1), *range(count, 2 * count + 1), 1, 2, 1, 2],
+        # onnxruntime omits the base value of an output for which no leaf has a weight.
+        target_ids=[0] * (count + 1) + [1] * (count + 1) + [0, 0, 1, 1],
+        target_weights=[float(index + 1) for index in range(2 * count + 2)] + [10.0, 20.0, -30.0, 40.0],
     )
-    graph("tree-branches", [1, 3], [nodes], {}, [1, 2])
+    graph("tree-branches", [1, 3], [nodes], {}, [1, 2], step=16, rows=40)
     nodes = helper.make_node(
         "TreeEnsemble",
         ["x"],
@@ -200,7 +202,7 @@ def trees():
         leaf_targetids=[0, 1, 0, 1, 1],
         leaf_weights=numpy_helper.from_array(numpy.array([1.5, -2.0, 3.0, 0.25, 7.0], numpy.float32)),
     )
-    graph("tree-ensemble", [1, 3], [nodes], {}, [1, 2], learned=5)
+    graph("tree-ensemble", [1, 3], [nodes], {}, [1, 2], learned=5, step=16, rows=16)
 
 
 def recurrent():

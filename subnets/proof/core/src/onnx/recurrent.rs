@@ -10,6 +10,8 @@ use cells::Direction;
 
 /// Maximum number of steps of all directions. Each becomes several nodes, of which there is a maximum, too.
 const MAX_STEPS: usize = 1024;
+/// Operators that can be activations.
+const ACTIVATIONS: [&str; 6] = ["Elu", "HardSigmoid", "Relu", "Sigmoid", "Softsign", "Tanh"];
 
 /// Sizes and options of a recurrent node.
 pub(super) struct Form {
@@ -87,9 +89,8 @@ fn activations(node: &NodeProto, defaults: &[&str], directions: usize) -> Result
     let Some(given) = node.attribute("activations").map(|attribute| &attribute.strings) else {
         return Ok(vec![defaults.iter().map(|&name| name.to_owned()).collect(); directions]);
     };
-    const KNOWN: [&str; 6] = ["Elu", "HardSigmoid", "Relu", "Sigmoid", "Softsign", "Tanh"];
     let operator = |name: &Vec<u8>| {
-        let known = KNOWN.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        let known = ACTIVATIONS.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
         let refuse = || unsupported(node, format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)));
         known.map(|&known| known.to_owned()).ok_or_else(refuse)
     };

@@ -4,7 +4,8 @@ use super::expansion::Expansion;
 use super::linear::{check_transform, finite, first, scores_of};
 use super::node::output;
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, unsupported};
+use super::{MAX_PARAMETERS, OnnxError, Reader, unsupported};
+use crate::network::MAX_MULTIPLY_ADDS;
 
 /// Attributes of a support vector machine.
 pub(super) struct Machine {
@@ -74,6 +75,12 @@ impl Machine {
                 return Err(unsupported(node, reason.to_owned()));
             }
         };
+        // A few classes have many pairs.
+        let parameters = (pairs as u64).saturating_mul(count.max(features) as u64);
+        let work = (pairs as u64).saturating_mul(count as u64).saturating_mul(features as u64);
+        if parameters > MAX_PARAMETERS || work > MAX_MULTIPLY_ADDS {
+            return Err(OnnxError::Parameters(parameters));
+        }
         let coefficients = of_pairs(&of_classes, &coefficients, count);
         Ok(Self { kernel, count, vectors, coefficients, offsets, probability })
     }
@@ -135,7 +142,7 @@ impl Reader {
     pub(super) fn support_vector_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = Machine::parse(node, features)?;
-        self.check_kernels(node, &machine, features)?;
+        Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let mut expansion = Expansion::new(self, node);
         let sums = expansion.machine(first(node)?, machine, features)?;
         expansion.node_as(output(node)?, "Identity", &[&sums], Vec::new());
@@ -147,7 +154,7 @@ impl Reader {
     pub(super) fn support_vector_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let machine = Machine::parse(node, features)?;
-        self.check_kernels(node, &machine, features)?;
+        Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let (name, probability) = (scores_of(node)?, machine.probability);
         let (machine, operator) = match (&machine.offsets[..], probability) {
             (&[offset], Some([factor, added])) => (machine.with_opposite(factor, factor * offset + added), "Sigmoid"),
@@ -158,11 +165,6 @@ impl Reader {
         let sums = expansion.machine(first(node)?, machine, features)?;
         expansion.node_as(name, operator, &[&sums], Vec::new());
         expansion.finish()
-    }
-
-    /// Checks the number of elements of all differences before they are listed.
-    fn check_kernels(&self, node: &NodeProto, machine: &Machine, features: usize) -> Result<(), OnnxError> {
-        Self::check_elements(node, &[1, machine.count.max(1), features])
     }
 }
 

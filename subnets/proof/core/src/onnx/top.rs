@@ -118,7 +118,7 @@ impl Reader {
         let refuse = |source| OnnxError::Shape { node: node.describe(), source };
         let shape = Shape::new(width, lines, 1).map_err(refuse)?;
         let columns = self.push_moved(node, vec![chosen], dims::transposed(&[lines, width], &[1, 0]), 0.0, shape)?;
-        let factors = (0..width).map(|position| position as i32).collect();
+        let factors = (0..i32::try_from(width).unwrap_or(i32::MAX)).collect();
         let operation = FloatOperation::ChannelAffine { factors, offsets: vec![0; width] };
         let positions = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
         let operation = FloatOperation::ChannelSum { shift: 0 };
