@@ -176,10 +176,17 @@ impl Direction {
         let candidate = expansion.columns(input, 2 * hidden..3 * hidden)?;
         let range = 2 * hidden..3 * hidden;
         let sum = if form.resets_late {
-            let bias = expansion.floats(&[hidden], slice(&self.bias[1], 2, hidden))?;
-            let inner = match self.product(expansion, recurrent, state, range)? {
-                Some(product) => expansion.node("Add", &[&product, &bias]),
-                None => bias,
+            let mut bias = slice(&self.bias[1], 2, hidden);
+            let inner = match state {
+                State::Tensor(..) => {
+                    let bias = expansion.floats(&[hidden], bias)?;
+                    self.with_recurrent(expansion, &bias, recurrent, state, range)?
+                }
+                State::Constant(values) => {
+                    bias.iter_mut().zip(self.products(values, range)).for_each(|(bias, product)| *bias += product);
+                    expansion.floats(&[hidden], bias)?
+                }
+                State::Zero => expansion.floats(&[hidden], bias)?,
             };
             let scaled = expansion.node("Mul", &[&reset, &inner]);
             expansion.node("Add", &[&candidate, &scaled])
@@ -236,22 +243,25 @@ impl Direction {
     ) -> Result<Option<String>, OnnxError> {
         match state {
             State::Zero => Ok(None),
-            State::Constant(values) => {
-                let mut sums = vec![0.0; columns.len()];
-                let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
-                for (value, row) in values.iter().zip(self.recurrent.chunks(width)) {
-                    for (sum, weight) in sums.iter_mut().zip(row.get(columns.clone()).unwrap_or_default()) {
-                        *sum += value * weight;
-                    }
-                }
-                expansion.floats(&[columns.len()], sums).map(Some)
-            }
+            State::Constant(values) => expansion.floats(&[columns.len()], self.products(values, columns)).map(Some),
             State::Tensor(name, _) => {
                 let [first, second] = recurrent;
                 let weights = if columns.start == 0 { first } else { second };
                 Ok(Some(expansion.node("MatMul", &[name, weights])))
             }
         }
+    }
+
+    /// Returns the products of constant values with some columns of the recurrent weights.
+    fn products(&self, values: &[f32], columns: std::ops::Range<usize>) -> Vec<f32> {
+        let mut sums = vec![0.0; columns.len()];
+        let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
+        for (value, row) in values.iter().zip(self.recurrent.chunks(width)) {
+            for (sum, weight) in sums.iter_mut().zip(row.get(columns.clone()).unwrap_or_default()) {
+                *sum += value * weight;
+            }
+        }
+        sums
     }
 
     /// Defines some columns of the recurrent weights: all steps read the same constants.

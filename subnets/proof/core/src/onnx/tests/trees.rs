@@ -67,8 +67,9 @@ fn changed(name: &str, change: impl FnOnce(&mut AttributeProto)) -> NodeProto {
 }
 
 proptest! {
-    /// Limits are integers of the input, or between two of them.
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Limits are integers of the input, or between two of them.
     #[test]
     fn trees_are_exact(
         modes in prop::collection::vec(0..6_usize, 7),
