@@ -37,7 +37,8 @@ impl Operands<'_> {
             return Err(self.refuse("the operands do not have four dimensions"));
         };
         let sizes = Transposed::parse(self.node, [rows, columns])?;
-        let outputs = of_group * sizes.groups;
+        let outputs = of_group.checked_mul(sizes.groups).filter(|_| channels.is_multiple_of(sizes.groups));
+        let outputs = outputs.ok_or_else(|| self.refuse("the groups do not fit the channels"))?;
         let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.values);
         let extents = [(0, height), (1, width)].map(|(axis, extent)| sizes.extent(axis, extent));
         let [top, left, bottom, right] = sizes.padding;
