@@ -80,11 +80,12 @@ impl Ensemble {
             }
             match tree {
                 TreeNode::Branch { feature, value, children, .. } => {
-                    if *feature >= features || value.is_nan() {
-                        return Err(unsupported(
-                            node,
-                            format!("tree node {index} compares feature {feature} of {features} with {value}"),
-                        ));
+                    if *feature >= features {
+                        let reason = format!("tree node {index} compares feature {feature} of {features}");
+                        return Err(unsupported(node, reason));
+                    }
+                    if value.is_nan() {
+                        return Err(unsupported(node, format!("the limit of tree node {index} is not a number")));
                     }
                     next.extend(children);
                 }

@@ -123,7 +123,7 @@ fn malformed_trees_are_refused() {
         ("nodes_falsenodeids", |list| list.ints[0] = 99, "tree 0 has no node 99"),
         ("nodes_featureids", |list| list.ints[0] = 3, "feature 3 of 3"),
         ("nodes_featureids", |list| list.ints[0] = -1, "compares feature"),
-        ("nodes_values", |list| list.floats[0] = f32::NAN, "with NaN"),
+        ("nodes_values", |list| list.floats[0] = f32::NAN, "is not a number"),
         ("nodes_values", |list| list.floats.truncate(14), "'nodes_values' has 14 elements, expected 15"),
         ("nodes_nodeids", |list| list.ints[3] = 2, "the same number"),
         ("nodes_modes", |list| list.strings[0] = b"BRANCH_MEMBER".to_vec(), "unknown kind of branch 'BRANCH_MEMBER'"),
