@@ -44,8 +44,9 @@ const UNWANTED: [&str; 24] = [
     "nsfw",
 ];
 
-/// Generates the payload of a request to an image route; `None` for routes without a generator.
-pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>> {
+/// Generates the payload of a request to an image route, which has the task's name if `names_task` is set; `None` for routes
+/// without a generator.
+pub(super) fn payload(task: &Task, names_task: bool, random: &mut impl Rng) -> Option<Map<String, Value>> {
     let mut further = Map::new();
     let mut add = |name: &str, value: Value| further.insert(name.to_owned(), value);
     let (width, height) = (side(random), side(random));
@@ -67,7 +68,6 @@ pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, 
         _ => return None,
     }
     let (width, height) = size(random);
-    let has_model = matches!(task.endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
     let payload = ImagePayload {
         prompt: text(Part::Picture, random.random_range(4..=30), random),
         negative_prompt: negative_prompt(random),
@@ -76,7 +76,7 @@ pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, 
         width,
         height,
         seed: random.random_range(1..=LARGEST_SEED),
-        model: has_model.then(|| task.task.to_string()),
+        model: names_task.then(|| task.task.to_string()),
         further,
     };
     Some(payload.into_map())
