@@ -88,7 +88,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
     let contrast = 0.7 + cfg_scale / 20.0;
     let colours = palette(prompt, negative_prompt);
     let colours: Vec<Colour> = colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
-    let mut pick = |random: &mut Random| {
+    let pick = |random: &mut Random| {
         // The first colours, which the prompt names, are the most frequent.
         let place = random.next() * random.next() * colours.len() as f32;
         let colour = colours.get(place as usize).copied().unwrap_or([128.0; 3]);

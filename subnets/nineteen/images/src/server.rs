@@ -206,7 +206,7 @@ async fn painted(
 
 /// Converts a mask of OpenAI's API to one of the workers'.
 fn white_mask(mask: &Value) -> Result<String, Refusal> {
-    let white = || {
+    let white = || -> Result<String, PictureError> {
         let white = Picture::from_base64(mask.as_str().unwrap_or_default())?.transparent_to_white()?;
         Ok(STANDARD.encode(white.to_png()?))
     };

@@ -116,3 +116,29 @@ fn negative_prompt(random: &mut impl Rng) -> String {
     let count = random.random_range(1..=8);
     UNWANTED.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use taonet_nineteen_core::MarketConfig;
+    use taonet_nineteen_images::PaintRequest;
+
+    use super::*;
+
+    /// Servers of miners and the checking server accept every test: its fields are in range, and its images can be decoded.
+    #[test]
+    fn synthetic_requests_are_valid_for_image_servers() {
+        let mut task = MarketConfig::default().task("avatar").unwrap().clone();
+        let mut random = StdRng::seed_from_u64(6);
+        for (endpoint, rounds) in
+            [(Endpoint::TextToImage, 200), (Endpoint::ImageToImage, 2), (Endpoint::Inpaint, 2), (Endpoint::Avatar, 2)]
+        {
+            task.endpoint = endpoint;
+            for _ in 0..rounds {
+                let payload = payload(&task, true, &mut random).unwrap();
+                PaintRequest::parse(endpoint, &payload).unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
+            }
+        }
+    }
+}
