@@ -8,21 +8,27 @@ use axum::body::Body;
 use axum::http::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::{Map, Value, json};
 use taonet_http::testing::listen;
 use taonet_nineteen_core::task::{Endpoint, Generator, TaskType};
 use taonet_nineteen_core::{MarketConfig, Task};
-use taonet_nineteen_images::{Format, PaintRequest, Picture, paint};
+use taonet_nineteen_images::{Format, PaintRequest, Picture, edit_fields, paint};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, routes};
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, shop_before};
+use crate::image::ImageRequest;
 
 const TASKS: [&str; 4] = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"];
 /// Width and height of all images.
 const SIDE: u32 = 576;
+/// Media type of [`form`].
+const FORM: &str = "multipart/form-data; boundary=b";
 
 /// Returns the default market, with an inpaint task in place of its last one.
 fn market() -> MarketConfig {
@@ -83,8 +89,8 @@ fn mask() -> Picture {
     Picture::from_grey(SIDE, SIDE, (0..SIDE * SIDE).map(pixel).collect()).unwrap()
 }
 
-/// Sends a form with these files and texts.
-async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> (u16, Value) {
+/// Returns a form with these files and texts, with the boundary `b`.
+fn form(files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> Vec<u8> {
     let mut form = Vec::new();
     for (name, file) in files {
         let head = format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{name}.png\"\r\n\r\n");
@@ -94,10 +100,16 @@ async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)
         form.extend(format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n").into_bytes());
     }
     form.extend(b"--b--\r\n");
+    form
+}
+
+/// Sends a form with these files and texts.
+async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)]) -> (u16, Value) {
     let request = Request::post("/v1/images/edits")
         .header("authorization", format!("Bearer {}", shop.key))
-        .header("content-type", "multipart/form-data; boundary=b");
-    let response = shop.router.clone().oneshot(request.body(Body::from(form)).unwrap()).await.unwrap();
+        .header("content-type", FORM);
+    let body = Body::from(form(files, texts));
+    let response = shop.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
     (response.status().as_u16(), document(response).await)
 }
 
@@ -241,4 +253,35 @@ async fn model_selects_one_of_several_avatar_tasks() {
     }
     let body = with(&json!({"init_image": photo, "model": "nobody"}));
     assert_eq!(shop.send("/v1/avatar", &body, None).await.status().as_u16(), 404);
+}
+
+proptest::proptest! {
+    /// A form with random changes is a request within the limits of miners, or an error of the buyer's.
+    #[test]
+    fn changed_form_is_a_request_or_an_error_of_the_buyer(
+        changes in vec((any::<Index>(), any::<u8>()), 0..6),
+        cut in any::<Option<Index>>(),
+    ) {
+        let image = Picture::from_grey(16, 16, (0..=255).collect()).unwrap();
+        let files = [("image[]", image.to_png().unwrap()), ("mask", image.white_to_transparent().to_png().unwrap())];
+        let texts = [("prompt", "a red boat"), ("n", "2"), ("seed", "7"), ("steps", "9"), ("output_format", "jpeg")];
+        let mut body = form(&files, &texts);
+        for (at, byte) in changes {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Some(cut) = cut {
+            body.truncate(cut.index(body.len()));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let Ok(fields) = runtime.block_on(edit_fields(FORM, body.into())) else { return Ok(()) };
+        match ImageRequest::edit(&serde_json::to_vec(&fields).unwrap()) {
+            Ok(request) => {
+                let payload = request.payload;
+                prop_assert!((5..=49).contains(&payload.steps) && (1..=10).contains(&request.count));
+                prop_assert!([payload.width, payload.height].iter().all(|side| (513..=2_047).contains(side)));
+            }
+            Err(error) => prop_assert!(error.status().is_client_error(), "{error}"),
+        }
+    }
 }
