@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 
 SEED = 7
-PAIRS = 600
+PAIRS = 400
 SIDE = 256
 # Per differing bit: perceptual, average, difference, colour hash; then the constant.
 BY_HAND = np.array([-0.30, -0.20, -0.20, -0.10, 6.0])
@@ -65,9 +65,10 @@ def recoded(image, random):
 def changed(image, other, random):
     """Returns a copy with another shape and other content in a part, as of a model with fewer steps or other weights."""
     grid = np.stack(np.meshgrid(np.linspace(0, SIDE, 6), np.linspace(0, SIDE, 6)), -1).reshape(-1, 2)
-    transform = PiecewiseAffineTransform.from_estimate(grid, grid + random.normal(0, SIDE * random.uniform(0.005, 0.04), grid.shape))
+    shift = random.normal(0, SIDE * random.uniform(0.03, 0.08), grid.shape)
+    transform = PiecewiseAffineTransform.from_estimate(grid, grid + shift)
     pixels = warp(np.asarray(image), transform, mode="reflect", preserve_range=True)
-    share = random.uniform(0.02, 0.3)
+    share = random.uniform(0.2, 0.6)
     mask = Image.fromarray((random.random((6, 6)) < share).astype(np.uint8) * 255).resize((SIDE, SIDE), Image.BICUBIC)
     part = np.asarray(mask, float)[..., None] / 255
     return Image.fromarray(np.clip(pixels * (1 - part) + np.asarray(other, float) * part, 0, 255).astype(np.uint8))
@@ -79,7 +80,7 @@ def pair(photos, is_same, random):
     image, place = crop(photos[name], random)
     if is_same:
         return image, recoded(image, random)
-    kind = random.integers(4)
+    kind = random.integers(3)
     other, _ = crop(photos[names[(names.index(name) + random.integers(1, len(names))) % len(names)]], random)
     if kind == 0:
         return image, recoded(other, random)
