@@ -76,6 +76,18 @@ fn every_field_changes_the_image() {
     assert!(sum(0) > 2 * sum(1) && sum(0) > 2 * sum(2), "{} {} {}", sum(0), sum(1), sum(2));
 }
 
+/// An honest miner may send JPEG files.
+#[test]
+fn recompressed_image_is_the_same() {
+    for seed in 7..11 {
+        let mut payload = text_to_image();
+        payload["seed"] = seed.into();
+        let picture = painted(Endpoint::TextToImage, &payload);
+        let recompressed = Picture::decode(&picture.to_jpeg(85).unwrap()).unwrap();
+        assert_eq!(compared(&recompressed, &picture), 1.0, "{seed}");
+    }
+}
+
 #[test]
 fn initial_image_remains_as_far_as_its_strength_says() {
     let initial = painted(Endpoint::TextToImage, &json!({"prompt": "green hills", "width": SIZE, "height": 640}));
