@@ -2,9 +2,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use taonet_http::testing::listen;
+use taonet_nineteen_images::Picture;
 use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_testing::CapturedLog;
@@ -130,8 +133,10 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
     let further = json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
     let changed = of(&workers, "/image-to-image", further.clone()).await["image_b64"].clone();
     assert!(changed != photo && of(&openai, "/image-to-image", further).await["image_b64"] == changed);
-    // The photo is its own mask.
-    let further = json!({"init_image": photo, "mask_image": photo});
+    let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
+    let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
+    let mask = STANDARD.encode(mask.to_png().unwrap());
+    let further = json!({"init_image": photo, "mask_image": mask});
     let inpainted = of(&workers, "/inpaint", further.clone()).await["image_b64"].clone();
     assert!(inpainted != photo && of(&openai, "/inpaint", further).await["image_b64"] == inpainted);
     let further = json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
