@@ -33,6 +33,7 @@ mod nineteen;
 mod outputs;
 mod peers;
 mod proof;
+mod python_package;
 mod rounds;
 mod scoring_api;
 mod scoring_tools;
