@@ -92,12 +92,11 @@ impl MinerArgs {
         let url = self.source.backend_url.as_ref().context("--model, --backend-url or --canned is required")?;
         let token = self.backend_token_file.as_ref().map(|file| input::read_text(file)).transpose()?;
         let server = ModelServer::new(url, token.as_deref().map(str::trim), SERVER_TIMEOUT)?;
-        let model = match &self.backend_model {
-            Some(model) => model.clone(),
-            None => {
-                let first = server.first_model().await.context("cannot list the models of the server of --backend-url");
-                first?.context("the server has no model\nhint: name one with --backend-model")?
-            }
+        let model = if let Some(model) = &self.backend_model {
+            model.clone()
+        } else {
+            let first = server.first_model().await.context("cannot list the models of the server of --backend-url");
+            first?.context("the server has no model\nhint: name one with --backend-model")?
         };
         Ok(Completer::server(server, model, max_tokens))
     }
