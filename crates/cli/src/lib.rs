@@ -49,6 +49,7 @@ mod memory;
 mod password;
 mod preflight;
 mod printable;
+mod progress;
 mod prompt;
 mod run_log;
 mod secret_file;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use futures::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use taonet_service::Shutdown;
 use taonet_wire::{Call, ClientConfig, Peer, Retry, ReturnCode, SignedClient};
 use tokio::task::JoinError;
@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::requests::Requests;
 use crate::commands::axon::Verdict;
 use crate::exit::{Classified, Failure};
+use crate::progress::Progress;
 
 /// Longest reason of a failure that is kept, in characters.
 const MAX_REASON: usize = 200;
@@ -131,7 +132,8 @@ impl Load {
     /// completed when the time is over, and abandoned on `stop`.
     pub(super) async fn run(self, stop: &Shutdown) -> Run {
         let Plan { calls, batch, concurrency, max_time, .. } = self.plan;
-        let bar = Progress::new(u64::from(calls) * u64::from(batch));
+        let bar = ProgressBar::new(u64::from(calls) * u64::from(batch));
+        let bar = Progress::new(bar, "{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
         let load = Arc::new(self);
         let began = Instant::now();
         let due = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
@@ -211,26 +213,6 @@ fn finished(joined: Result<Sample, JoinError>) -> Option<Sample> {
             // The runtime is shutting down.
             Err(_) => None,
         },
-    }
-}
-
-/// A progress bar that is cleared on drop.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new(requests: u64) -> Self {
-        let style = ProgressStyle::with_template("{pos}/{len} requests [{wide_bar}] {per_sec} {elapsed}");
-        let bar = ProgressBar::new(requests);
-        Self(match style {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        })
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

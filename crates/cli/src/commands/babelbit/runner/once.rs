@@ -4,7 +4,7 @@ use std::sync::Arc;
 use taonet_primitives::{NetUid, counted};
 
 use anyhow::{Context as _, anyhow, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{
@@ -17,6 +17,7 @@ use super::{RunnerArgs, Setup, connect_all};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::leaderboard;
+use crate::progress::Progress;
 
 pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> anyhow::Result<()> {
     if args.solo {
@@ -45,7 +46,7 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
         let entries = miners(&setup.miners, &setup.chain, setup.config.netuid).await?;
         connect_all(&entries, &setup.connect)?
     };
-    let progress = Progress::new();
+    let progress = Progress::new(ProgressBar::new(0), "{msg} [{wide_bar}] {pos}/{len}");
     let bar = progress.0.clone();
     let observer = move |event: RunEvent| observe(&bar, &event);
     let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
@@ -98,26 +99,6 @@ fn classify(error: RunError) -> anyhow::Error {
         RunError::Engine(engine) if engine.is_auth() => Classified::error(Failure::Authentication, error.to_string()),
         RunError::Engine(_) => Classified::error(Failure::Network, error.to_string()),
         _ => error.into(),
-    }
-}
-
-/// A progress bar that is cleared on drop.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}");
-        let bar = ProgressBar::new(0);
-        Self(match style {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        })
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::text_api::PREDICT_PATH;
@@ -32,6 +32,7 @@ use crate::context::Context;
 use crate::engines;
 use crate::exit::{Classified, Failure};
 use crate::printable::printable;
+use crate::progress::Progress;
 use crate::settings;
 use crate::table::{decimals, table, wrapped};
 use crate::tables::TEXT_SCORES;
@@ -146,7 +147,8 @@ fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Resu
             if miners.is_empty() {
                 return Err(once::no_miners(setup.config.netuid));
             }
-            let progress = Progress::new();
+            // A counter of revealed words.
+            let progress = Progress::new(ProgressBar::no_length(), "{spinner} {msg}: {pos} words");
             let report = runner.run_once(&setup.engine, &miners, |token| {
                 progress.0.set_message(token.dialogue_uid.clone().unwrap_or_default());
                 progress.0.inc(1);
@@ -254,25 +256,6 @@ fn classify(error: TextRunError) -> anyhow::Error {
         }
         TextRunError::Play(_) => Classified::error(Failure::Network, error.to_string()),
         _ => error.into(),
-    }
-}
-
-/// A counter of revealed words that is cleared on drop.
-struct Progress(ProgressBar);
-
-impl Progress {
-    fn new() -> Self {
-        let bar = ProgressBar::no_length();
-        Self(match ProgressStyle::with_template("{spinner} {msg}: {pos} words") {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        })
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -1,0 +1,22 @@
+//! A progress bar that does not outlive its work.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A progress bar that is cleared on drop.
+pub(crate) struct Progress(pub(crate) ProgressBar);
+
+impl Progress {
+    /// Creates a progress bar in the style of a template.
+    pub(crate) fn new(bar: ProgressBar, template: &str) -> Self {
+        Self(match ProgressStyle::with_template(template) {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
