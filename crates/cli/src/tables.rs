@@ -1,6 +1,23 @@
 //! The columns of every table; their ranks decide which are omitted first on narrow terminals.
 
+mod babelbit;
+mod nineteen;
+mod proof;
+mod yuma;
+
 use crate::table::Column;
+
+pub(crate) use babelbit::{
+    CHALLENGES, CHUTE_PROBES, CONDITIONS, EXAMPLE, FIELD_METRICS, INTERPRET_BENCHMARK, LEADERBOARD, MISMATCHES, RULES,
+    SCORING_BENCHMARK, SETTINGS, STANDINGS, STT_BENCHMARK, TEXT_SCORES, TEXT_STANDINGS, TIMINGS, WEIGHT_VECTOR,
+};
+pub(crate) use nineteen::{API_KEYS, DEPOSITS, INVOICE, MARKET, TASKS, USAGE};
+pub(crate) use proof::{
+    CONTRIBUTIONS, PROOF_CIRCUITS, PROOF_FILES, PROOF_SLICES, PROOF_STANDINGS, PROOF_TALLIES, PROOF_USER,
+};
+pub(crate) use yuma::{
+    YUMA_CLASSIC, YUMA_CONSENSUS, YUMA_DIVIDENDS, YUMA_RANK, YUMA_RESULT, YUMA_STAKE, YUMA_TRUST, yuma_matrix,
+};
 
 const fn number(name: &'static str) -> Column {
     Column::number(name)
@@ -41,58 +58,6 @@ pub(crate) static BENCH_OUTCOMES: [Column; 6] = [
 /// Columns of `tao bench-miner`: failures by reason.
 pub(crate) static BENCH_FAILURES: [Column; 4] =
     [number("requests"), fixed("outcome"), number("status").rank(1), text("reason")];
-
-/// Columns of `tao proof validator --requests`.
-pub(crate) static PROOF_TALLIES: [Column; 6] = [
-    address("miner"),
-    number("verified"),
-    number("failed"),
-    number("seconds"),
-    number("proof bytes").rank(1),
-    text("why"),
-];
-
-/// Columns of the circuits of `tao proof demo`.
-pub(crate) static PROOF_CIRCUITS: [Column; 5] = [
-    fixed("model"),
-    fixed("backend"),
-    number("constraints"),
-    number("compiled in s").rank(1),
-    address("circuit").rank(2),
-];
-
-/// Columns of `tao proof inspect`: files of a circuit.
-pub(crate) static PROOF_FILES: [Column; 2] = [fixed("file"), address("SHA-256")];
-
-/// Columns of `tao proof inspect`: slices of a model.
-pub(crate) static PROOF_SLICES: [Column; 2] = [address("slice"), number("multiply-adds")];
-
-/// Columns of `tao proof setup`: contributions to a trusted setup.
-pub(crate) static CONTRIBUTIONS: [Column; 3] = [number("#"), address("key"), text("contributor")];
-
-/// Columns of the standings of `tao proof demo`.
-pub(crate) static PROOF_STANDINGS: [Column; 9] = [
-    fixed("miner"),
-    number("uid").rank(2),
-    number("verified"),
-    number("failed"),
-    number("seconds").rank(1),
-    number("proof bytes").rank(4),
-    number("weight"),
-    number("emission").rank(3),
-    text("why"),
-];
-
-/// Columns of the user's proofs in `tao proof demo`.
-pub(crate) static PROOF_USER: [Column; 7] = [
-    fixed("backend"),
-    text("digit"),
-    text("miner"),
-    number("seconds"),
-    number("proof bytes").rank(2),
-    number("asked").rank(1),
-    text("failures"),
-];
 
 /// Columns of `tao balance`.
 pub(crate) static BALANCE: [Column; 5] =
@@ -268,118 +233,10 @@ pub(crate) static CONVERTED_KEYS: [Column; 2] = [fixed("address"), address("publ
 /// Columns of `tao weights show`.
 pub(crate) static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
 
-/// Columns of `tao yuma`: the state that the chain stores.
-pub(crate) static YUMA_RESULT: [Column; 11] = [
-    number("uid"),
-    number("stake"),
-    number("active").rank(7),
-    number("permit").rank(6),
-    number("consensus").rank(3),
-    number("Tv").rank(4),
-    number("incentive"),
-    number("dividends"),
-    number("server rao").rank(2),
-    number("validator rao").rank(1),
-    number("rao"),
-];
-
-/// Columns of `tao yuma --explain`: the first step.
-pub(crate) static YUMA_STAKE: [Column; 7] = [
-    number("uid"),
-    number("rao"),
-    number("S"),
-    number("active").rank(3),
-    number("permit").rank(2),
-    number("next permit").rank(1),
-    number("active S"),
-];
-
-/// Columns of `tao yuma --explain`: consensus.
-pub(crate) static YUMA_CONSENSUS: [Column; 2] = [number("uid"), number("C")];
-
-/// Columns of `tao yuma --explain`: validator trust.
-pub(crate) static YUMA_TRUST: [Column; 2] = [number("uid"), number("Tv")];
-
-/// Columns of `tao yuma --explain`: rank and incentive.
-pub(crate) static YUMA_RANK: [Column; 3] = [number("uid"), number("R"), number("I")];
-
-/// Columns of `tao yuma --explain`: dividends.
-pub(crate) static YUMA_DIVIDENDS: [Column; 2] = [number("uid"), number("D")];
-
-/// Returns the columns of the matrices of `tao yuma`: one per uid that has an entry.
-pub(crate) fn yuma_matrix(uids: &[usize]) -> Vec<Column> {
-    std::iter::once(number("from \\ to")).chain(uids.iter().map(|uid| Column::number_of(uid.to_string()))).collect()
-}
-
 /// Returns the columns of `tao speech embed`: the similarity of each sentence to the others, by number.
 pub(crate) fn similarities(sentences: usize) -> Vec<Column> {
     std::iter::once(text("text")).chain((1..=sentences).map(|index| Column::number_of(index.to_string()))).collect()
 }
-
-/// Columns of `tao yuma --classic`.
-pub(crate) static YUMA_CLASSIC: [Column; 8] = [
-    number("uid"),
-    number("stake S"),
-    number("rank R").rank(2),
-    number("trust T").rank(3),
-    number("consensus C").rank(1),
-    number("incentive I"),
-    number("dividends D"),
-    number("emission E"),
-];
-
-/// Columns of `bb runner --once`, and the demonstration while it plays.
-pub(crate) static LEADERBOARD: [Column; 8] = [
-    fixed("miner"),
-    number("uid").rank(4),
-    number("score"),
-    number("accuracy").rank(1),
-    number("rate").rank(2),
-    number("latency").rank(3),
-    number("wall").rank(5),
-    text("lost points"),
-];
-
-/// Columns of `bb runner --once --metrics`.
-pub(crate) static FIELD_METRICS: [Column; 8] = [
-    fixed("miner"),
-    number("replies").rank(3),
-    number("WER"),
-    number("BLEU"),
-    number("chrF").rank(2),
-    number("AL").rank(4),
-    number("LAAL"),
-    number("ATD").rank(1),
-];
-
-/// Columns of `tao demo`: results of each miner.
-pub(crate) static STANDINGS: [Column; 11] = [
-    fixed("miner"),
-    number("uid").rank(5),
-    number("score"),
-    number("arena").rank(1),
-    number("weight"),
-    number("incentive"),
-    number("emission").rank(3),
-    number("accuracy").rank(2),
-    number("rate").rank(4),
-    number("latency").rank(4),
-    text("lost points"),
-];
-
-/// Columns of `tao nineteen demo`: results of each miner.
-pub(crate) static MARKET: [Column; 10] = [
-    fixed("miner"),
-    number("uid").rank(5),
-    number("weight"),
-    number("incentive"),
-    number("quality"),
-    number("period score"),
-    number("tokens/s").rank(2),
-    number("requests").rank(4),
-    number("429").rank(3),
-    number("failed").rank(3),
-];
 
 /// Columns of `tao prompting demo`: results of each miner, and its last answer.
 pub(crate) static PROMPTING: [Column; 8] = [
@@ -393,142 +250,9 @@ pub(crate) static PROMPTING: [Column; 8] = [
     text("last answer").rank(1),
 ];
 
-/// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 11] = [
-    fixed("id"),
-    text("name"),
-    number("credits"),
-    number("rate/min").rank(2),
-    number("tokens/min").rank(4),
-    number("weight").rank(2),
-    number("budget/month").rank(2),
-    number("budget/day").rank(4),
-    text("models").rank(3),
-    fixed("expires").rank(4),
-    text("state"),
-];
-
-/// Columns of `tao nineteen keys usage`.
-pub(crate) static USAGE: [Column; 7] = [
-    fixed("day"),
-    fixed("key"),
-    text("model"),
-    number("requests"),
-    number("tokens in").rank(2),
-    number("tokens out").rank(2),
-    number("credits"),
-];
-
-/// Columns of `tao nineteen keys invoice`.
-pub(crate) static INVOICE: [Column; 5] =
-    [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
-
-/// Columns of `tao nineteen keys deposits`.
-pub(crate) static DEPOSITS: [Column; 7] = [
-    number("block"),
-    number("event"),
-    fixed("key"),
-    number("TAO"),
-    number("credits"),
-    address("from").rank(1),
-    address("to").rank(2),
-];
-
-/// Columns of `tao demo --contest text` and `bb runner --contest text`: scores.
-pub(crate) static TEXT_SCORES: [Column; 3] = [fixed("miner"), number("score"), number("errors")];
-
-/// Columns of `bb ping-chute`.
-pub(crate) static CHUTE_PROBES: [Column; 3] = [fixed("call"), number("seconds"), text("answer")];
-
-/// Columns of `tao demo --contest text`: weights.
-pub(crate) static TEXT_STANDINGS: [Column; 3] = [fixed("miner"), number("weight"), number("emission α")];
-
-/// Columns of `tao demo`: transcripts of one utterance.
-pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
-
-/// Columns of `tao nineteen tasks FILE`.
-pub(crate) static TASKS: [Column; 2] = [fixed("task"), number("weight")];
-
-/// Columns of `bb bench stt`.
-pub(crate) static STT_BENCHMARK: [Column; 10] = [
-    number("miners"),
-    number("audio s").rank(3),
-    number("wall s"),
-    number("CPU s").rank(1),
-    number("decode s").rank(5),
-    number("real-time factor"),
-    number("audio s/s").rank(2),
-    number("miners/s"),
-    number("words").rank(6),
-    number("peak MB").rank(4),
-];
-
-/// Columns of `bb bench scoring`.
-pub(crate) static SCORING_BENCHMARK: [Column; 5] =
-    [number("miners"), number("wall s"), number("CPU s"), number("miners/s"), number("peak MB")];
-
-/// Columns of `bb bench interpret`.
-pub(crate) static INTERPRET_BENCHMARK: [Column; 10] = [
-    text("recording"),
-    number("score"),
-    number("WER").rank(1),
-    number("BLEU").rank(2),
-    number("chrF"),
-    number("AL").rank(5),
-    number("LAAL"),
-    number("ATD").rank(4),
-    number("real-time factor").rank(3),
-    text("lost points"),
-];
-
-/// Columns of `bb audit`: scoring conditions that differ.
-pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
-
-/// Columns of `bb audit`: mismatches.
-pub(crate) static MISMATCHES: [Column; 7] = [
-    number("miner"),
-    address("hotkey").rank(2),
-    fixed("utterance"),
-    fixed("where").rank(1),
-    address("field"),
-    text("recorded"),
-    text("recomputed"),
-];
-
-/// Columns of `bb config show`.
-pub(crate) static SETTINGS: [Column; 4] =
-    [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
-
 /// Columns of `tao doctor`.
 pub(crate) static FINDINGS: [Column; 5] =
     [fixed("check"), fixed("status"), number("exit code").rank(1), text("subject"), text("seen")];
-
-/// Columns of `bb test-miner`: the rules.
-pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
-
-/// Columns of `bb test-miner`: response times.
-pub(crate) static TIMINGS: [Column; 7] = [
-    fixed("request"),
-    number("answers").rank(3),
-    number("median ms").rank(1),
-    number("p95 ms"),
-    number("max ms").rank(2),
-    number("deadline ms"),
-    number("late"),
-];
-
-/// Columns of `bb test-miner`: the scores.
-pub(crate) static CHALLENGES: [Column; 6] = [
-    text("challenge"),
-    number("score"),
-    number("accuracy").rank(1),
-    number("rate").rank(2),
-    number("latency").rank(3),
-    text("lost points"),
-];
-
-/// Columns of `bb validate --once`.
-pub(crate) static WEIGHT_VECTOR: [Column; 2] = [number("uid"), number("weight")];
 
 #[cfg(test)]
 mod tests;

@@ -53,6 +53,14 @@ fn arguments<'a>(source: &'a str, function: &str) -> Vec<&'a str> {
     starts.map(argument).collect()
 }
 
+/// Returns the source of all columns.
+fn declarations() -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let groups = std::fs::read_dir(root.join("tables")).unwrap().map(|entry| entry.unwrap().path());
+    let files = groups.filter(|path| path.is_file()).chain([root.join("tables.rs")]);
+    files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
 #[test]
 fn every_table_has_a_sample() {
     let (mut used, mut facts) = (BTreeSet::new(), BTreeSet::new());
@@ -68,7 +76,8 @@ fn every_table_has_a_sample() {
         samples.iter().map(|sample| sample.name).partition(|name| name.contains('/'));
     assert_eq!(used, names);
     assert_eq!(facts, paths);
-    let declared = include_str!("../../tables.rs").lines().filter_map(|line| {
+    let declarations = declarations();
+    let declared = declarations.lines().filter_map(|line| {
         let (name, _) = line.strip_prefix("pub(crate) static ")?.split_once(':')?;
         Some(name)
     });
@@ -101,7 +110,7 @@ fn no_output_is_aligned_by_hand() {
             }
         }
         for foreign in ["comfy_table", "Column::", "}\\t{"] {
-            assert!(!source.contains(foreign), "{path} contains {foreign}; declare its columns in tables.rs");
+            assert!(!source.contains(foreign), "{path} contains {foreign}; declare its columns in the module tables");
         }
     }
     assert_eq!(aligned, BTreeSet::from(ALIGNED));

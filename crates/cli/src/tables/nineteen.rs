@@ -1,0 +1,62 @@
+//! Columns of the tables of `tao nineteen`.
+
+use super::{address, fixed, number, text};
+use crate::table::Column;
+
+/// Columns of `tao nineteen demo`: results of each miner.
+pub(crate) static MARKET: [Column; 10] = [
+    fixed("miner"),
+    number("uid").rank(5),
+    number("weight"),
+    number("incentive"),
+    number("quality"),
+    number("period score"),
+    number("tokens/s").rank(2),
+    number("requests").rank(4),
+    number("429").rank(3),
+    number("failed").rank(3),
+];
+
+/// Columns of `tao nineteen keys list`.
+pub(crate) static API_KEYS: [Column; 11] = [
+    fixed("id"),
+    text("name"),
+    number("credits"),
+    number("rate/min").rank(2),
+    number("tokens/min").rank(4),
+    number("weight").rank(2),
+    number("budget/month").rank(2),
+    number("budget/day").rank(4),
+    text("models").rank(3),
+    fixed("expires").rank(4),
+    text("state"),
+];
+
+/// Columns of `tao nineteen keys usage`.
+pub(crate) static USAGE: [Column; 7] = [
+    fixed("day"),
+    fixed("key"),
+    text("model"),
+    number("requests"),
+    number("tokens in").rank(2),
+    number("tokens out").rank(2),
+    number("credits"),
+];
+
+/// Columns of `tao nineteen keys invoice`.
+pub(crate) static INVOICE: [Column; 5] =
+    [text("model"), number("requests"), number("tokens in").rank(2), number("tokens out").rank(2), number("credits")];
+
+/// Columns of `tao nineteen keys deposits`.
+pub(crate) static DEPOSITS: [Column; 7] = [
+    number("block"),
+    number("event"),
+    fixed("key"),
+    number("TAO"),
+    number("credits"),
+    address("from").rank(1),
+    address("to").rank(2),
+];
+
+/// Columns of `tao nineteen tasks FILE`.
+pub(crate) static TASKS: [Column; 2] = [fixed("task"), number("weight")];
