@@ -10,6 +10,7 @@ use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Network, WeightRow, calls};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
+use taonet_validator::{EpochError, EpochReport};
 use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
@@ -23,6 +24,8 @@ pub(crate) const VALIDATOR: &str = "//Alice";
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Number of newest blocks whose headers and bodies are kept in memory: those of ten minutes.
 const KEPT_BLOCKS: u32 = 12_000;
+/// Maximum number of submissions of the weights of an epoch.
+const SUBMISSIONS: usize = 20;
 /// Key that pays for all registrations: a development key without funds of value.
 const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
@@ -128,6 +131,23 @@ impl DemoChain {
         anyhow::ensure!(outcome.is_success(), "the demonstration's chain rejected {}: {outcome:?}", call.name());
         Ok(())
     }
+}
+
+/// Submits weights until the chain accepts them. On a busy machine the short blocks of a demonstration's chain may outrun
+/// a submission, which then expires.
+pub(crate) async fn submit_weights(
+    mut submit: impl AsyncFnMut() -> Result<EpochReport, EpochError>,
+) -> anyhow::Result<EpochReport> {
+    let mut epoch = submit().await?;
+    for _ in 1..SUBMISSIONS {
+        if epoch.outcome.is_success() {
+            break;
+        }
+        epoch = submit().await?;
+    }
+    let error = epoch.outcome.error().unwrap_or_default();
+    anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
+    Ok(epoch)
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use taonet_wallet::Keypair;
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
 use crate::commands::demo::Workplace;
 use crate::context::Context;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
 use goods::Goods;
 use load::Buyer;
 use miners::DemoMiner;
@@ -36,8 +36,6 @@ use report::{DemoReport, Round};
 const VALIDATOR: &str = "//validator";
 /// Name of the chat task.
 const MODEL: &str = "chat-demo";
-/// Maximum number of weight submissions per round.
-const SUBMISSIONS: usize = 20;
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
 
@@ -187,16 +185,7 @@ async fn settle(
     // Waits until the last answers are stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
     while operation.scorer.check_next().await? {}
-    // On a busy machine the short blocks of this chain may outrun a submission, which then expires.
-    let mut epoch = weights.run_once().await?;
-    for _ in 1..SUBMISSIONS {
-        if epoch.outcome.is_success() {
-            break;
-        }
-        epoch = weights.run_once().await?;
-    }
-    let error = epoch.outcome.error().unwrap_or_default();
-    anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
+    let epoch = submit_weights(async || weights.run_once().await).await?;
     let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
     chain.standings(&submitted).await

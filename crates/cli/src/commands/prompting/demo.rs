@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
-use taonet_kit::{AddressPolicy, EpochReport, Validator, ValidatorSettings};
+use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
 use taonet_prompting_neurons::{
     ChallengeSettings, Dataset, EventLog, GateFile, HashedWords, Judge, PromptingChallenge, StepRecord, query_limits,
@@ -21,7 +21,7 @@ use taonet_wallet::Keypair;
 
 use crate::context::Context;
 use crate::daemon::demonstrate;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
 use report::DemoReport;
 
 /// The validator's key: a public development key.
@@ -30,8 +30,6 @@ const VALIDATOR: &str = "//validator";
 const DEADLINE: Duration = Duration::from_secs(2);
 /// Number of steps with --once, and without.
 const STEPS: [u16; 2] = [5, 25];
-/// Maximum number of weight submissions.
-const SUBMISSIONS: usize = 20;
 /// Epoch length in blocks: the demonstration's blocks are so short that a usual epoch would end within a few steps.
 const TEMPO: u32 = 5_000;
 
@@ -66,7 +64,7 @@ async fn play(args: &DemoArgs, directory: &Path, shutdown: &Shutdown, context: &
             context.say(&format!("step {number} of {steps}"));
         }
     }
-    let epoch = submit(&mut validator).await?;
+    let epoch = submit_weights(async || validator.set_weights().await).await?;
     let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
     let on_chain = chain.standings(&submitted).await?;
@@ -100,18 +98,4 @@ async fn validator(
     settings.epochs.tempo = TEMPO;
     let client: Arc<dyn Chain> = chain.client();
     Ok(Validator::open(challenge, key, client, directory, settings, shutdown).await?)
-}
-
-/// Submits the weights. On a busy machine the short blocks of this chain may outrun a submission, which then expires.
-async fn submit(validator: &mut Validator<PromptingChallenge>) -> anyhow::Result<EpochReport> {
-    let mut epoch = validator.set_weights().await?;
-    for _ in 1..SUBMISSIONS {
-        if epoch.outcome.is_success() {
-            break;
-        }
-        epoch = validator.set_weights().await?;
-    }
-    let error = epoch.outcome.error().unwrap_or_default();
-    anyhow::ensure!(epoch.outcome.is_success(), "the weights were not set: {error}");
-    Ok(epoch)
 }
