@@ -72,17 +72,8 @@ impl CallerArgs {
 
     /// Returns the directory of the log of accepted requests; none without a log.
     pub(crate) fn replay_directory(&self, me: &Hotkey, listen: SocketAddr) -> Vec<WriteDirectory> {
-        let log = self.replay_log_of(me, listen);
+        let log = replay_log(self.replay_log.as_deref(), me, listen);
         log.iter().map(|path| WriteDirectory::of_file("replay log", path, DiskNeeds::STATE)).collect()
-    }
-
-    fn replay_log_of(&self, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
-        match (&self.replay_log, listen.port()) {
-            (Some(path), _) => Some(path.clone()),
-            // Port 0 selects another port at each start, so there is nothing to persist.
-            (None, 0) => None,
-            (None, port) => Some(state_directory("replay").join(format!("{me}-{port}.log"))),
-        }
     }
 
     /// Builds the verification layer with a stricter policy than [`Self::policy`].
@@ -94,13 +85,24 @@ impl CallerArgs {
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
         let layer = layer.policy(policy);
-        let Some(path) = self.replay_log_of(me, listen) else { return Ok(layer.build()) };
+        let Some(path) = replay_log(self.replay_log.as_deref(), me, listen) else { return Ok(layer.build()) };
         let named =
             || format!("cannot open the replay log {}\nhint: choose another file with --replay-log", path.display());
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).with_context(named)?;
         }
         layer.build_with_replay_log(&path).with_context(named)
+    }
+}
+
+/// Returns the selected log of accepted requests, or the default one of the service that listens on `listen` with the
+/// hotkey `me`.
+pub(crate) fn replay_log(selected: Option<&Path>, me: &Hotkey, listen: SocketAddr) -> Option<PathBuf> {
+    match (selected, listen.port()) {
+        (Some(path), _) => Some(path.to_owned()),
+        // Port 0 selects another port at each start, so there is nothing to persist.
+        (None, 0) => None,
+        (None, port) => Some(state_directory("replay").join(format!("{me}-{port}.log"))),
     }
 }
 
@@ -204,18 +206,24 @@ impl Daemon {
             None if self.address.ip().is_loopback() => router.merge(routes),
             None => router,
         };
-        if context.json {
-            // The message is on one line, so that a program can read it separately.
-            context.print(&json!({ "service": name, "url": format!("http://{}", self.address) }).to_string())?;
-        } else {
-            context.print(&format!("{name} listens on http://{}", self.address))?;
-        }
+        print_address(name, self.address, context)?;
         if !self.directories.is_empty() {
             preflight::spawn_disk_check(self.directories, &shutdown);
         }
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(listener, router, &stop, ServeLimits::default()).await });
         shutdown.finished().await.context("the service did not stop in time")
+    }
+}
+
+/// Prints the listen address of the service `name`.
+pub(crate) fn print_address(name: &str, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
+    let url = format!("http://{address}");
+    if context.json {
+        // The message is on one line, so that a program can read it separately.
+        context.print(&json!({ "service": name, "url": url }).to_string())
+    } else {
+        context.print(&format!("{name} listens on {url}"))
     }
 }
 

@@ -6,9 +6,14 @@ mod judge;
 mod miner;
 mod validator;
 
-use clap::Subcommand;
+use std::net::SocketAddr;
 
+use clap::{Args, Subcommand};
+use taonet_primitives::NetUid;
+
+use crate::chain::NetworkArgs;
 use crate::context::Context;
+use crate::keys::KeyArgs;
 
 pub(crate) use ask::PromptArgs;
 
@@ -17,6 +22,21 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     Miner(Box<miner::MinerArgs>),
     Validator(Box<validator::ValidatorArgs>),
+}
+
+/// Arguments of a miner or a validator
+#[derive(Debug, Args)]
+struct NeuronArgs {
+    /// Netuid of the subnet
+    #[arg(long)]
+    netuid: NetUid,
+    /// Listen address of /metrics and /readyz [default: disabled]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// Runs `tao prompt`.

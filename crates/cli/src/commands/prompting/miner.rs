@@ -1,28 +1,26 @@
 //! The `tao prompting miner` command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::json;
 use taonet_chain::Chain;
 use taonet_http::ModelServer;
 use taonet_kit::{MinerSettings, describe_metrics};
-use taonet_primitives::NetUid;
+use taonet_primitives::Hotkey;
 use taonet_prompting_neurons::{CannedAnswers, Completer, miner};
 use taonet_service::Shutdown;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::chain::NetworkArgs;
+use super::NeuronArgs;
 use crate::chat_model;
 use crate::context::Context;
-use crate::daemon::{serve_metrics, state_directory};
+use crate::daemon::{print_address, replay_log, serve_metrics};
 use crate::input;
-use crate::keys::KeyArgs;
 use crate::preflight;
 
 /// Timeout of a request to an inference server.
@@ -52,16 +50,8 @@ pub(crate) struct MinerArgs {
     /// directory; none with port 0]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
-    /// Netuid of the subnet
-    #[arg(long)]
-    netuid: NetUid,
-    /// Listen address of /metrics and /readyz [default: disabled]
-    #[arg(long, value_name = "ADDRESS")]
-    metrics: Option<SocketAddr>,
     #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
+    neuron: NeuronArgs,
 }
 
 /// Arguments that select what completes
@@ -102,40 +92,32 @@ impl MinerArgs {
     }
 
     /// Returns the log of accepted requests; creates its directory.
-    fn replay_log(&self, hotkey: &str) -> anyhow::Result<Option<PathBuf>> {
-        let path = match (&self.replay_log, self.listen.port()) {
-            (Some(path), _) => path.clone(),
-            (None, 0) => return Ok(None),
-            (None, port) => state_directory("replay").join(format!("{hotkey}-{port}.log")),
-        };
-        if let Some(directory) = path.parent() {
+    fn replay_log(&self, hotkey: &Hotkey) -> anyhow::Result<Option<PathBuf>> {
+        let path = replay_log(self.replay_log.as_deref(), hotkey, self.listen);
+        if let Some(directory) = path.as_deref().and_then(Path::parent) {
             std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         }
-        Ok(Some(path))
+        Ok(path)
     }
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(Some(&args.network))?;
+    let keypair = args.neuron.key.load(Some(&args.neuron.network))?;
     let hotkey = keypair.hotkey();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let readiness = serve_metrics("prompting miner", args.metrics, &shutdown).await?;
+        let readiness = serve_metrics("prompting miner", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
-        let replay_log = args.replay_log(&hotkey.to_string())?;
-        let settings = MinerSettings { announce: args.announce, replay_log, ..MinerSettings::new(args.netuid) };
+        let replay_log = args.replay_log(&hotkey)?;
+        let settings = MinerSettings { announce: args.announce, replay_log, ..MinerSettings::new(args.neuron.netuid) };
         let miner = miner(keypair, settings, args.completer().await?).with_readiness(readiness);
         let listener = TcpListener::bind(args.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
-        let chain: Arc<dyn Chain> = Arc::new(args.network.connect().await?);
+        let chain: Arc<dyn Chain> = Arc::new(args.neuron.network.connect().await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
         context.say(&format!("hotkey {hotkey}"));
-        if context.json {
-            context.print(&json!({ "service": "prompting miner", "url": format!("http://{address}") }).to_string())?;
-        } else {
-            context.print(&format!("prompting miner listens on http://{address}"))?;
-        }
+        print_address("prompting miner", address, context)?;
         miner.run(listener, chain, &shutdown).await?;
         shutdown.finished().await.context("the service did not stop in time")
     })

@@ -1,6 +1,5 @@
 //! The `tao prompting validator` command.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +9,15 @@ use clap::{Args, ValueEnum};
 use taonet_chain::Chain;
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_kit::{AddressPolicy, Challenge, Validator, ValidatorSettings, describe_metrics};
-use taonet_primitives::NetUid;
 use taonet_prompting_neurons::{ChallengeSettings, Dataset, NextTokenChallenge, PromptingChallenge, query_limits};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 
+use super::NeuronArgs;
 use super::judge::JudgeArgs;
-use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::exit::{Classified, Failure};
-use crate::keys::KeyArgs;
 use crate::preflight;
 
 /// Run a validator: ask questions, reward completions, set weights
@@ -53,16 +50,8 @@ pub(crate) struct ValidatorArgs {
     /// Also call miners at private addresses, for development networks
     #[arg(long)]
     allow_private: bool,
-    /// Netuid of the subnet
-    #[arg(long)]
-    netuid: NetUid,
-    /// Listen address of /metrics and /readyz [default: disabled]
-    #[arg(long, value_name = "ADDRESS")]
-    metrics: Option<SocketAddr>,
     #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
+    neuron: NeuronArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,7 +82,7 @@ impl ValidatorArgs {
             query: query_limits(self.deadline()),
             interval: Duration::from_secs(self.interval.into()),
             addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
-            ..ValidatorSettings::new(self.netuid)
+            ..ValidatorSettings::new(self.neuron.netuid)
         }
     }
 
@@ -112,11 +101,12 @@ impl ValidatorArgs {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    let keypair = args.key.load(Some(&args.network))?;
+    let keypair = args.neuron.key.load(Some(&args.neuron.network))?;
     args.check()?;
     let hotkey = keypair.hotkey();
     let directory = args.state.clone();
-    let directory = directory.unwrap_or_else(|| state_directory("prompting").join(format!("{}-{hotkey}", args.netuid)));
+    let directory =
+        directory.unwrap_or_else(|| state_directory("prompting").join(format!("{}-{hotkey}", args.neuron.netuid)));
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let dataset = Dataset::open(&args.questions)?;
     // Miners must not know which questions come next.
@@ -146,10 +136,10 @@ fn validate<C: Challenge>(
     let hotkey = keypair.hotkey();
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let readiness = serve_metrics("prompting validator", args.metrics, &shutdown).await?;
+        let readiness = serve_metrics("prompting validator", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
         preflight::spawn_disk_check(vec![WriteDirectory::new("state", directory, DiskNeeds::STATE)], &shutdown);
-        let chain: Arc<dyn Chain> = Arc::new(args.network.connect().await?);
+        let chain: Arc<dyn Chain> = Arc::new(args.neuron.network.connect().await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
         let validator = Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown).await?;
         context.say(&format!("hotkey {hotkey}"));
