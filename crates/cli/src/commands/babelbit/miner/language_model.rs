@@ -18,6 +18,7 @@ use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
 use taonet_speech::MiniLm;
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 
+use super::is_interpreter;
 use crate::context::Context;
 use crate::engines;
 use crate::exit::{Classified, Failure};
@@ -126,7 +127,7 @@ impl LanguageModelArgs {
             let message = "--lm-sessions and --lm-memory are for text miners\nhint: add --contest text";
             return Err(Classified::error(Failure::Usage, message));
         }
-        if self.has_option() && !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) {
+        if self.has_option() && !is_interpreter(profile) {
             let message = "--lm needs an interpreting profile\nhint: use --profile interpreter or patient";
             return Err(Classified::error(Failure::Usage, message));
         }

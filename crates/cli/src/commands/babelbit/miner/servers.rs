@@ -20,7 +20,7 @@ use url::Url;
 
 use super::language_model::completion_options;
 use super::simultaneous::SimultaneousArgs;
-use super::{interpreter, speech};
+use super::{interpreter, is_interpreter, speech};
 use crate::engines;
 use crate::exit::{Classified, Failure};
 use crate::voice::{Speech, VoiceName};
@@ -155,9 +155,9 @@ impl ServerArgs {
             return Err(usage(&message));
         }
         match self.stage_option(MinerTask::Transcribe) {
-            Some(option) if !matches!(profile, ProfileName::Interpreter | ProfileName::Patient) => Err(usage(
-                &format!("{option} needs an interpreting profile\nhint: use --profile interpreter or patient"),
-            )),
+            Some(option) if !is_interpreter(profile) => Err(usage(&format!(
+                "{option} needs an interpreting profile\nhint: use --profile interpreter or patient"
+            ))),
             _ => Ok(()),
         }
     }
