@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use taonet_chain::{At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules};
 use taonet_primitives::{MechId, NetUid, Rao, counted};
+use taonet_service::BLOCK_TIME;
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
@@ -14,9 +15,6 @@ use crate::exit::{Classified, Failure};
 use crate::table::{Cell, judged, table, warning};
 use crate::tables::SUBNET_CHECKS;
 use neurons::Neurons;
-
-/// Seconds between two blocks of the public networks.
-const BLOCK_SECONDS: u64 = 12;
 
 /// Check the costs and hyperparameters that matter before a subnet's launch
 #[derive(Debug, Args)]
@@ -327,7 +325,7 @@ impl State {
 
 /// Formats a number of blocks with its duration on the public networks.
 fn duration(blocks: u64) -> String {
-    let minutes = blocks.saturating_mul(BLOCK_SECONDS) as f64 / 60.0;
+    let minutes = blocks.saturating_mul(BLOCK_TIME.as_secs()) as f64 / 60.0;
     let time = if minutes < 120.0 { format!("{minutes:.0} min") } else { format!("{:.1} h", minutes / 60.0) };
     format!("{} ({time})", counted(blocks, "block"))
 }
