@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 use rand::RngCore as _;
@@ -74,10 +75,10 @@ struct CreateArgs {
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
     /// Maximum credits per calendar month [default: no limit]
-    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
+    #[arg(long, value_name = "CREDITS", value_parser = budget())]
     budget: Option<i64>,
     /// Maximum credits per day in UTC [default: no limit]
-    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS))]
+    #[arg(long, value_name = "CREDITS", value_parser = budget())]
     daily_budget: Option<i64>,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
     /// [default: never]
@@ -120,23 +121,13 @@ struct UpdateArgs {
     #[arg(long)]
     all_models: bool,
     /// Maximum credits per calendar month [default: unchanged]
-    #[arg(
-        long,
-        value_name = "CREDITS",
-        value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS),
-        conflicts_with = "no_budget"
-    )]
+    #[arg(long, value_name = "CREDITS", value_parser = budget(), conflicts_with = "no_budget")]
     budget: Option<i64>,
     /// Remove the monthly limit
     #[arg(long)]
     no_budget: bool,
     /// Maximum credits per day in UTC [default: unchanged]
-    #[arg(
-        long,
-        value_name = "CREDITS",
-        value_parser = clap::value_parser!(i64).range(0..=MAX_CREDITS),
-        conflicts_with = "no_daily_budget"
-    )]
+    #[arg(long, value_name = "CREDITS", value_parser = budget(), conflicts_with = "no_daily_budget")]
     daily_budget: Option<i64>,
     /// Remove the daily limit
     #[arg(long)]
@@ -219,6 +210,11 @@ pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Returns the parser of a budget in credits.
+fn budget() -> RangedI64ValueParser<i64> {
+    clap::value_parser!(i64).range(0..=MAX_CREDITS)
+}
+
 /// Parses the name of a key, which is shown in one line of tables, logs and invoices.
 fn display_name(text: &str) -> Result<String, &'static str> {
     let is_line = printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
@@ -287,9 +283,14 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     context.print(&key.secret)
 }
 
+/// Returns the message of the error for an unknown ID.
+fn no_key(id: &str) -> String {
+    format!("there is no key {id}; `tao nineteen keys list` lists all keys")
+}
+
 /// Returns the key with this ID.
 pub(super) async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
-    store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` lists all keys"))
+    store.key(id).await?.with_context(|| no_key(id))
 }
 
 async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
@@ -393,9 +394,8 @@ async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Re
 }
 
 async fn invoice(store: &Store, args: &InvoiceArgs, context: &Context) -> anyhow::Result<()> {
-    let found = find(store, &args.key.id).await?;
-    let invoice = store.invoice(&found.id, args.month).await?;
-    let invoice = invoice.with_context(|| format!("there is no key {}", found.id))?;
+    let id = &args.key.id;
+    let invoice = store.invoice(id, args.month).await?.with_context(|| no_key(id))?;
     if args.csv {
         return print_csv(&invoice.to_csv(), context);
     }
