@@ -24,7 +24,7 @@ use crate::{
 use versions::Versions;
 
 pub use bytes::read_as_from_a_node;
-pub use metagraph::metagraph;
+pub use metagraph::{metagraph, neuron};
 pub use rules::weight_rules;
 
 /// The scripted outcome of the next submission of an extrinsic that is not in a block yet.

@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use axum::Router;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use taonet_chain::testing::{MockChain, metagraph, weight_rules};
+use taonet_chain::testing::{self, MockChain, metagraph, weight_rules};
 use taonet_chain::{Axon, Metagraph, WeightRules};
 use taonet_http::{ServeLimits, serve};
 use taonet_neuron::{AddressPolicy, MinerEntry};
-use taonet_primitives::{Alpha, BlockNumber, Hotkey, NetUid, Rao, Uid};
+use taonet_primitives::{BlockNumber, Hotkey, NetUid, Rao, Uid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, DendriteScheme, SignedClient, Signer, SynapseClass};
@@ -75,25 +75,10 @@ pub(crate) fn neuron(uid: u16, uri: &str, port: Option<u16>) -> taonet_chain::Ne
         block: BlockNumber::new(0),
     };
     taonet_chain::Neuron {
-        uid: Uid(uid),
-        hotkey: key(uri).hotkey(),
-        coldkey: key(uri).public().coldkey(),
-        active: true,
         validator_permit: true,
         axon: port.map(axon),
         total_stake: Rao::new(1),
-        alpha_stake: Alpha::new(0),
-        tao_stake: Rao::new(0),
-        rank: 0,
-        trust: 0,
-        consensus: 0,
-        incentive: 0,
-        dividends: 0,
-        validator_trust: 0,
-        emission: Alpha::new(0),
-        pruning_score: 0,
-        last_update: BlockNumber::new(0),
-        registered_at: BlockNumber::new(0),
+        ..testing::neuron(Uid(uid), key(uri).hotkey(), key(uri).public().coldkey())
     }
 }
 

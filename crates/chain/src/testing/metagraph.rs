@@ -1,7 +1,7 @@
-use taonet_primitives::{Alpha, BlockHash, BlockNumber, MechId, NetUid, Rao};
+use taonet_primitives::{Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
 
-use crate::{Block, Metagraph};
+use crate::{Block, Metagraph, Neuron};
 
 /// Returns a subnet without neurons, whose weight epochs are 100 blocks long. Its block is that of genesis, which
 /// [`MockChain::set_metagraph`](super::MockChain::set_metagraph) replaces by the newest one in each read.
@@ -23,5 +23,30 @@ pub fn metagraph(netuid: NetUid, owner: &Keypair) -> Metagraph {
         neurons: Vec::new(),
         weights: None,
         bonds: None,
+    }
+}
+
+/// Returns a neuron without stake, validator permit, axon and results, registered in block 0.
+pub fn neuron(uid: Uid, hotkey: Hotkey, coldkey: Coldkey) -> Neuron {
+    Neuron {
+        uid,
+        hotkey,
+        coldkey,
+        active: true,
+        validator_permit: false,
+        axon: None,
+        total_stake: Rao::new(0),
+        alpha_stake: Alpha::new(0),
+        tao_stake: Rao::new(0),
+        rank: 0,
+        trust: 0,
+        consensus: 0,
+        incentive: 0,
+        dividends: 0,
+        validator_trust: 0,
+        emission: Alpha::new(0),
+        pruning_score: 0,
+        last_update: BlockNumber::new(0),
+        registered_at: BlockNumber::new(0),
     }
 }

@@ -1,7 +1,7 @@
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::header::HOST;
-use taonet_chain::testing::{MockChain, weight_rules};
+use taonet_chain::testing::{self, MockChain, weight_rules};
 use taonet_chain::{
     Block, DispatchError, Event, Extrinsic, Hyperparameters, Metagraph, Neuron, Phase, Schedule, Subnet, WeightRow,
     WeightRules,
@@ -21,25 +21,11 @@ const NETUID: NetUid = NetUid(59);
 
 pub(crate) fn neuron(uid: u16) -> Neuron {
     Neuron {
-        uid: Uid(uid),
-        hotkey: Hotkey::from_bytes([uid as u8; 32]),
-        coldkey: Coldkey::from_bytes([7; 32]),
-        active: true,
         validator_permit: uid == 0,
-        axon: None,
         total_stake: Rao::new(u64::from(uid) * 1_000_000_000),
-        alpha_stake: Alpha::new(0),
-        tao_stake: Rao::new(0),
-        rank: 0,
-        trust: 0,
-        consensus: 0,
         incentive: 1_000 - uid,
-        dividends: 0,
-        validator_trust: 0,
-        emission: Alpha::new(0),
-        pruning_score: 0,
         last_update: BlockNumber::new(1),
-        registered_at: BlockNumber::new(0),
+        ..testing::neuron(Uid(uid), Hotkey::from_bytes([uid as u8; 32]), Coldkey::from_bytes([7; 32]))
     }
 }
 

@@ -47,54 +47,30 @@ impl Neurons {
 #[cfg(test)]
 mod tests {
     use taonet_chain::Block;
-    use taonet_primitives::{Alpha, BlockHash, Coldkey, Hotkey, MechId, NetUid, Uid};
+    use taonet_chain::testing::{metagraph, neuron};
+    use taonet_primitives::{Alpha, BlockHash, Coldkey, Hotkey, NetUid, Uid};
+    use taonet_wallet::Keypair;
 
     use super::*;
 
     /// A miner without a permit that was registered in block 100.
     fn miner(uid: u16) -> Neuron {
         Neuron {
-            uid: Uid(uid),
-            hotkey: Hotkey::from_bytes([uid as u8; 32]),
-            coldkey: Coldkey::from_bytes([99; 32]),
-            active: true,
-            validator_permit: false,
-            axon: None,
             total_stake: Rao::new(10),
             alpha_stake: Alpha::new(10),
-            tao_stake: Rao::new(0),
-            rank: 0,
-            trust: 0,
-            consensus: 0,
-            incentive: 0,
-            dividends: 0,
-            validator_trust: 0,
-            emission: Alpha::new(0),
-            pruning_score: 0,
             last_update: BlockNumber::new(100),
             registered_at: BlockNumber::new(100),
+            ..neuron(Uid(uid), Hotkey::from_bytes([uid as u8; 32]), Coldkey::from_bytes([99; 32]))
         }
     }
 
     /// Counts neurons in block 1000, with a threshold of 10, an immunity of 900 blocks and a cutoff of 50.
     fn counted(neurons: Vec<Neuron>) -> Neurons {
         let metagraph = Metagraph {
-            netuid: NetUid(59),
-            mech: MechId(0),
             block: Block { number: BlockNumber::new(1_000), hash: BlockHash::from_bytes([1; 32]) },
-            name: "babelbit".to_owned(),
-            symbol: "β".to_owned(),
-            tempo: 10,
-            max_uids: 256,
             owner_hotkey: Hotkey::from_bytes([0; 32]),
-            owner_coldkey: Coldkey::from_bytes([99; 32]),
-            tao_in: Rao::new(1),
-            alpha_in: Alpha::new(1),
-            alpha_out: Alpha::new(1),
-            burn: Rao::new(1),
             neurons,
-            weights: None,
-            bonds: None,
+            ..metagraph(NetUid(59), &Keypair::from_uri("//owner").unwrap())
         };
         Neurons::count(&metagraph, Rao::new(10), 900, 50)
     }
