@@ -1,4 +1,4 @@
-//! A progress bar that does not outlive its work.
+//! The progress bars of long commands.
 
 use indicatif::{ProgressBar, ProgressStyle};
 

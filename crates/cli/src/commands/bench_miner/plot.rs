@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use rand::seq::IteratorRandom as _;
 
 use super::load::Sample;
-use super::report::Report;
+use super::report::{Report, milliseconds};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 440.0;
@@ -24,7 +24,8 @@ const LINE: &str = "#57606a";
 /// Draws the requests as points, and the percentiles of the successes as lines.
 pub(super) fn draw(report: &Report) -> String {
     let x = Axis::new(report.samples.iter().map(|sample| sample.start.as_secs_f64()), LEFT, WIDTH - RIGHT);
-    let y = Axis::new(report.samples.iter().map(milliseconds), HEIGHT - BOTTOM, TOP);
+    let latency = |sample: &Sample| milliseconds(sample.latency());
+    let y = Axis::new(report.samples.iter().map(latency), HEIGHT - BOTTOM, TOP);
     let about = &report.about;
     let title = format!(
         "{} at {}: {} of {} requests succeeded",
@@ -40,7 +41,7 @@ pub(super) fn draw(report: &Report) -> String {
     text(&mut svg, LEFT, TOP / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
     for sample in drawn(&report.samples) {
-        let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample)));
+        let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(latency(sample)));
         let fill = if sample.code.is_success() { SUCCESS } else { FAILURE };
         let _ = writeln!(svg, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"2.5\" fill=\"{fill}\" fill-opacity=\"0.6\"/>");
     }
@@ -61,10 +62,6 @@ pub(super) fn draw(report: &Report) -> String {
     }
     svg.push_str("</svg>\n");
     svg
-}
-
-fn milliseconds(sample: &Sample) -> f64 {
-    sample.latency().as_secs_f64() * 1_000.0
 }
 
 /// Selects the requests to draw: if there are too many, the slowest one, the failures, and successes at random. Every

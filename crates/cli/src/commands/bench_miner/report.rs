@@ -247,7 +247,7 @@ impl Milliseconds {
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(super) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
@@ -287,19 +287,19 @@ fn outcomes(samples: &[Sample]) -> Vec<CodeGroup> {
 
 /// Groups failures by their reason, the most frequent first.
 fn failures(samples: &[Sample]) -> Vec<Failed> {
-    let mut counts: BTreeMap<(u8, u16, &str), (String, usize)> = BTreeMap::new();
+    let mut counts: BTreeMap<(u8, u16, &str), (&Sample, usize)> = BTreeMap::new();
     for sample in samples.iter().filter(|sample| !sample.code.is_success()) {
         let key = (sample.code.code(), sample.status.as_u16(), sample.reason.as_str());
-        counts.entry(key).or_insert_with(|| (sample.code.to_string(), 0)).1 += 1;
+        counts.entry(key).or_insert((sample, 0)).1 += 1;
     }
-    let failed = |((_, status, reason), (outcome, requests)): ((u8, u16, &str), (String, usize))| Failed {
-        outcome,
-        status,
-        reason: reason.to_owned(),
+    let failed = |(sample, requests): (&Sample, usize)| Failed {
+        outcome: sample.code.to_string(),
+        status: sample.status.as_u16(),
+        reason: sample.reason.clone(),
         requests,
     };
-    let mut failures: Vec<Failed> = counts.into_iter().map(failed).collect();
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.requests));
+    let mut failures: Vec<Failed> = counts.into_values().map(failed).collect();
+    failures.sort_by_key(|failure| Reverse(failure.requests));
     if failures.len() > MAX_REASONS {
         let others = failures.split_off(MAX_REASONS);
         let requests = others.iter().map(|failure| failure.requests).sum();
