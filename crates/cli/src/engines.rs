@@ -19,6 +19,8 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::settings;
 
+/// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
+pub(crate) const HUB: &str = "hub:";
 /// Name of the recogniser that ships with the product.
 const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.

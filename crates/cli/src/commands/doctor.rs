@@ -315,7 +315,7 @@ fn verify_phrase_models(config: &Config) -> Vec<Finding> {
     let subject = format!("language model of the miner: {name}");
     let language_model = if Path::new(name).exists() {
         Finding::skipped(Check::Models, subject, "a model of your own, which has no published sums")
-    } else if name.starts_with("hub:") {
+    } else if name.starts_with(engines::HUB) {
         Finding::skipped(Check::Models, subject, "verified when it is downloaded")
     } else {
         match engines::language_model_file(Path::new(name), &store) {

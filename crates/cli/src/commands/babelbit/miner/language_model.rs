@@ -20,11 +20,9 @@ use taonet_speech::models::{ALL_MINILM_L6_V2, ModelError, ModelStore};
 
 use super::is_interpreter;
 use crate::context::Context;
-use crate::engines;
+use crate::engines::{self, HUB};
 use crate::exit::{Classified, Failure};
 
-/// Prefix of a model on the hub in `--lm` and `MINER_MODEL_ID`.
-const HUB: &str = "hub:";
 /// Directory of downloaded language models, in the model directory.
 const DOWNLOADS: &str = "hub";
 /// Default of `--lm-sessions`.
