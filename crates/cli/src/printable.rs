@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
+use taonet_primitives::take_complete_text;
+
 /// Escapes control characters (`\n`, `\u{1b}`), for a single line or table cell.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
@@ -46,12 +48,8 @@ impl<W> PrintableWriter<W> {
 impl<W: Write> Write for PrintableWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.begun.extend_from_slice(bytes);
-        let last = self.begun.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
-        let unfinished = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
-        let complete = self.begun.len() - if unfinished { last.len() } else { 0 };
-        let rest = self.begun.split_off(complete);
-        let complete = std::mem::replace(&mut self.begun, rest);
-        self.inner.write_all(printable_lines(&String::from_utf8_lossy(&complete)).as_bytes())?;
+        let complete = take_complete_text(&mut self.begun);
+        self.inner.write_all(printable_lines(&complete).as_bytes())?;
         Ok(bytes.len())
     }
 

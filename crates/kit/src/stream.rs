@@ -3,6 +3,7 @@
 use futures::StreamExt as _;
 use http::StatusCode;
 use taonet_neuron::MinerEntry;
+use taonet_primitives::take_complete_text;
 use taonet_wire::{AnswerStream, SignedClient};
 
 use crate::protocol::{Protocol, fields};
@@ -37,7 +38,7 @@ impl TextReply {
                 Ok(chunk) => self.begun.extend_from_slice(&chunk),
                 Err(error) => return Some(Err(error.into())),
             }
-            let text = complete_text(&mut self.begun);
+            let text = take_complete_text(&mut self.begun);
             if !text.is_empty() {
                 return Some(Ok(text));
             }
@@ -45,16 +46,6 @@ impl TextReply {
         let rest = std::mem::take(&mut self.begun);
         (!rest.is_empty()).then(|| Ok(String::from_utf8_lossy(&rest).into_owned()))
     }
-}
-
-/// Takes the complete characters from the start of some bytes.
-fn complete_text(bytes: &mut Vec<u8>) -> String {
-    let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
-    let is_incomplete = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
-    let kept = if is_incomplete { last.len() } else { 0 };
-    let rest = bytes.split_off(bytes.len() - kept);
-    let complete = std::mem::replace(bytes, rest);
-    String::from_utf8_lossy(&complete).into_owned()
 }
 
 /// Sends a request to a miner, and returns the response as soon as it begins. The deadline and the size of the limits are

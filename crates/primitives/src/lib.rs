@@ -11,7 +11,7 @@
 //! - network addresses: [`is_public`];
 //! - retries: [`Backoff`];
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the beginning of a text;
-//!   [`without_bom`], a text without its byte order mark;
+//!   [`without_bom`], a text without its byte order mark; [`take_complete_text`] of a text that arrives in parts;
 //!   [`with_causes`] and [`innermost_cause`] of an error; [`panic_message`] of a caught panic.
 //!
 //! ```
@@ -34,6 +34,7 @@ mod causes;
 mod counted;
 mod ids;
 mod panics;
+mod partial_text;
 mod public_address;
 #[cfg(feature = "scale")]
 mod scale;
@@ -52,6 +53,7 @@ pub use causes::{HINT, innermost_cause, with_causes};
 pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use panics::panic_message;
+pub use partial_text::take_complete_text;
 pub use public_address::is_public;
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
