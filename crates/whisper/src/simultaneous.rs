@@ -74,8 +74,8 @@ pub struct AlignAtt {
 
 impl AlignAtt {
     /// Creates the policy. Without a language in the transcriber's options, a speech is in the language with which it is
-    /// opened, or else in a detected one. Language, task, punctuation and the thresholds for silence, uncertainty and repetition are
-    /// those of the transcriber's options; its engine decodes concurrent speeches.
+    /// opened, or else in a detected one. Language, task, punctuation and the thresholds for silence, uncertainty and
+    /// repetition are those of the transcriber's options; its engine decodes concurrent speeches.
     ///
     /// # Errors
     /// [`TranscribeError::Option`] when the frame threshold exceeds 200, or the padding is not between 0 and 30 s.

@@ -135,10 +135,10 @@ impl Recording {
         let decoded = self.decode_prefix(buffers, cache, &memory, &mut slots, prefix, size / 2);
         cache.release(&slots);
         buffers.memories.push(memory);
-        let decoded = decoded?;
-        let kept = decoded.as_ref().map_or(prefix.tokens.len(), |decoded| self.before_repetition(decoded, prefix));
-        let (words, until) = decoded.map_or_else(|| (Vec::new(), 0.0), |decoded| self.complete_words(decoded, prefix));
-        let kept = kept.min(prefix.tokens.len());
+        let (words, until, kept) = match decoded? {
+            Some(decoded) => self.complete_words(decoded, prefix),
+            None => (Vec::new(), 0.0, prefix.tokens.len()),
+        };
         Ok(Continuation { words, language: self.language.clone(), language_margin, until, kept })
     }
 
@@ -247,10 +247,9 @@ impl Recording {
         best.map_or((end_of_text, 0.0), |(token, logit)| (token, f64::from(logit - total)))
     }
 
-    /// Returns the accepted words that the next token does not continue, with their times, and the time before which no
-    /// further word starts.
-    fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64) {
-        let kept = self.before_repetition(&decoded, prefix).saturating_sub(prefix.tokens.len());
+    /// Returns the accepted words that the next token does not continue, with their times, the time before which no
+    /// further word starts, and the number of the prefix's tokens before a repetition without end.
+    fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64, usize) {
         let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
@@ -258,6 +257,9 @@ impl Recording {
         let matrix = attention.filtered(attention.rows() - rows, rows);
         let path = shortest_path(&matrix, rows, attention.positions());
         tokens.push(next);
+        let text = [prefix.tokens.as_slice(), &tokens].concat();
+        let before_repetition = self.repetition(&text).unwrap_or(text.len());
+        let kept = before_repetition.min(prefix.tokens.len());
         let new = self.model.vocabulary.split_words(&tokens, self.text_language());
         let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new).collect();
         // Without the last word, which contains the next token: it is complete only if that token begins another word.
@@ -271,7 +273,7 @@ impl Recording {
         }
         let mut length: usize = timed.iter().map(|word| word.tokens.len()).sum();
         // The last character of a text whose next token is not accepted may lack bytes.
-        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT) || length > kept)
+        while timed.last().is_some_and(|word| word.text.contains(REPLACEMENT) || length > before_repetition - kept)
             || self.is_repetitive(&timed)
         {
             length -= timed.pop().map_or(0, |word| word.tokens.len());
@@ -283,7 +285,7 @@ impl Recording {
             let heard = attention.positions().saturating_sub(prefix.frame_threshold);
             until = until.max(heard as f64 / POSITIONS_PER_SECOND);
         }
-        (timed, until)
+        (timed, until, kept)
     }
 
     /// Returns the language of the text: that of the speech, or English for a translation.
@@ -292,12 +294,6 @@ impl Recording {
             SpeechTask::Transcribe => &self.language,
             SpeechTask::Translate => "en",
         }
-    }
-
-    /// Returns the number of the text's tokens, with those of the prefix, before a repetition without end.
-    fn before_repetition(&self, decoded: &Decoded, prefix: &Prefix) -> usize {
-        let text: Vec<u32> = prefix.tokens.iter().chain(&decoded.tokens).chain([&decoded.next]).copied().collect();
-        self.repetition(&text).unwrap_or(text.len())
     }
 
     /// Returns the index at which a repetition without end begins, if the options have a threshold for repetitions.

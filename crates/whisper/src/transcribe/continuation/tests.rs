@@ -87,9 +87,9 @@ fn repetition_is_not_forced_again() {
     let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
     let options = Options { compression_ratio_threshold: Some(2.4), ..lenient() };
     let recording = recording(options, &noise(64_000));
-    assert_eq!(recording.before_repetition(&decoded, &prefix), 1);
-    let (words, _) = recording.complete_words(decoded, &prefix);
+    let (words, _, kept) = recording.complete_words(decoded, &prefix);
     assert!(words.is_empty(), "{words:?}");
+    assert_eq!(kept, 1);
 }
 
 /// Columns: whether the token is the end of text · its position · position of the token before it · threshold · decision
@@ -148,11 +148,11 @@ fn words_before_a_rewind_are_kept() {
     for is_end in [false, true] {
         let prefix = Prefix { is_end, ..prefix.clone() };
         let attended = [(WORD, 60), (WORD + 1, 110), (WORD + 2, 0)];
-        let (words, until) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        let (words, until, _) = recording.complete_words(decoded(&prefix, &attended), &prefix);
         assert_eq!(texts(&words), [" aa", " ba"]);
         assert!(until < 4.0, "{until}");
         // A token that continues a word drops it.
-        let (words, _) =
+        let (words, ..) =
             recording.complete_words(decoded(&prefix, &[(WORD, 60), (WORD + 1, 110), (LETTER, 0)]), &prefix);
         assert_eq!(texts(&words), [" aa"]);
     }
@@ -166,7 +166,7 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
         [(false, END_OF_TEXT, &[" aa", " ba"][..]), (true, END_OF_TEXT, &[" aa"]), (true, WORD + 2, &[" aa", " ba"])]
     {
         let decoded = decoded(&prefix, &[(WORD, 100), (WORD + 1, 150), (next, 165)]);
-        let (words, until) = recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
+        let (words, until, _) = recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // The end of text that the decoder did not want to pass says nothing about later audio.
         let is_heard = until >= 3.5 - 1e-9;
@@ -180,7 +180,7 @@ fn end_of_text_far_before_the_end_of_the_audio_leaves_the_audio_open() {
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
     for (latest, is_heard) in [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)] {
         let decoded = decoded(&prefix, &[(WORD, latest), (END_OF_TEXT, latest)]);
-        let (words, until) = recording.complete_words(decoded, &prefix);
+        let (words, until, _) = recording.complete_words(decoded, &prefix);
         assert_eq!(texts(&words), [" aa"]);
         assert_eq!(until >= 3.5 - 1e-9, is_heard, "{latest}: {until}");
     }
@@ -195,7 +195,7 @@ fn translation_is_split_into_english_words() {
     {
         let mut recording = recording(Options { task, ..lenient() }, &[]);
         "zh".clone_into(&mut recording.language);
-        let (words, _) = recording.complete_words(decoded(&prefix, &attended), &prefix);
+        let (words, ..) = recording.complete_words(decoded(&prefix, &attended), &prefix);
         assert_eq!(texts(&words), expected, "{task:?}");
     }
 }
