@@ -154,6 +154,13 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
     shifted.into_iter().map(|logit| logit - sum).collect()
 }
 
+/// Returns the token with the largest logit, the first one of equal logits: greedy decoding.
+pub fn greedy_token(logits: &[f32]) -> u32 {
+    let largest =
+        (0..).zip(logits).max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
+    largest.map_or(0, |(token, _)| token)
+}
+
 /// Returns the `count` likeliest tokens, the likeliest first.
 pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     if count == 0 {
@@ -219,6 +226,16 @@ mod tests {
         let sum: f64 = logprobs.iter().map(|logprob| logprob.exp()).sum();
         assert!((sum - 1.0).abs() < 1e-12);
         assert_eq!(likeliest(&logprobs, 2).iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    /// Columns: logits · token
+    #[test]
+    fn greedy_token_is_the_first_of_the_largest() {
+        for (logits, token) in
+            [(&[][..], 0), (&[-1.0, 2.0, 1.0], 1), (&[0.5, 3.0, 3.0], 1), (&[f32::NEG_INFINITY, f32::NEG_INFINITY], 0)]
+        {
+            assert_eq!(greedy_token(logits), token, "{logits:?}");
+        }
     }
 
     #[test]

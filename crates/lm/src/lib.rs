@@ -4,7 +4,7 @@
 //!   Its weights are loaded from a directory (except Gemma's), a GGUF file or, without any download, generated from a seed;
 //! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with weights of 32, 8 or 4
 //!   bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its
-//!   computation;
+//!   computation. [`greedy_token`] chooses the likeliest token after a text;
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It builds prompts and
 //!   [generates](LanguageModel::generate) answers with log-probabilities; [`LanguageModel::judge`] computes the
@@ -65,7 +65,7 @@ pub use causal::{CausalModel, Compute, LoadOptions};
 pub use checkpoint::LoadError;
 pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
-pub use generate::{Finish, Generation, Sampling, Step};
+pub use generate::{Finish, Generation, Sampling, Step, greedy_token};
 pub use linear::Bits;
 pub use llama::Llama;
 pub use model::{LanguageModel, Message, Place};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use metrics::{counter, describe_counter};
-use taonet_lm::{CausalModel, ModelError};
+use taonet_lm::{CausalModel, ModelError, greedy_token};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -226,7 +226,7 @@ impl Worker {
         }
         let (mut generated, mut shown) = (Vec::new(), 0);
         while generated.len() < *max_tokens {
-            let token = likeliest(&logits);
+            let token = greedy_token(&logits);
             if vocabulary.ends().contains(&token) {
                 break;
             }
@@ -257,13 +257,6 @@ fn fitting(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
     let piece = room.div_ceil(4);
     let dropped = tokens.len().saturating_sub(room).div_ceil(piece.max(1)) * piece;
     tokens.get(dropped..).unwrap_or_default()
-}
-
-/// Returns the token with the greatest logit.
-fn likeliest(logits: &[f32]) -> u32 {
-    let largest =
-        (0..).zip(logits).max_by(|(one_id, one), (other_id, other)| one.total_cmp(other).then(other_id.cmp(one_id)));
-    largest.map_or(0, |(token, _)| token)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use taonet_lm::{KvCache, LanguageModel, Message, ModelError};
+use taonet_lm::{KvCache, LanguageModel, Message, ModelError, greedy_token};
 
 use super::{PhraseModel, ProposalError, ProposalLimits};
 
@@ -129,7 +129,7 @@ impl PhraseModel for ChatPhraseModel {
         let (mut tokens, mut took) = (Vec::new(), Duration::ZERO);
         loop {
             vocabulary.silence(&mut logits);
-            let token = likeliest(&logits);
+            let token = greedy_token(&logits);
             if vocabulary.ends().contains(&token) {
                 return Ok(vocabulary.decode(&tokens));
             }
@@ -163,17 +163,6 @@ fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
     }
     messages.push(message("user", phrase.to_owned()));
     messages
-}
-
-/// Returns the token with the largest logit; the first one of equal logits.
-fn likeliest(logits: &[f32]) -> u32 {
-    let mut likeliest = (0, f32::NEG_INFINITY);
-    for (token, logit) in (0..).zip(logits) {
-        if *logit > likeliest.1 {
-            likeliest = (token, *logit);
-        }
-    }
-    likeliest.0
 }
 
 fn microseconds(duration: Duration) -> u64 {
