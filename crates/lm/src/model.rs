@@ -21,6 +21,13 @@ pub struct Message {
     pub content: String,
 }
 
+impl Message {
+    /// Creates a message of a role.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
+        Self { role: role.into(), content: content.into() }
+    }
+}
+
 /// A model's probabilities at one position of a given answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
@@ -231,8 +238,7 @@ mod tests {
     use super::*;
 
     fn messages() -> Vec<Message> {
-        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-        vec![message("system", "Be brief."), message("user", "What is stan?")]
+        vec![Message::new("system", "Be brief."), Message::new("user", "What is stan?")]
     }
 
     fn answer(model: &LanguageModel, seed: u64) -> Vec<crate::Step> {
@@ -293,7 +299,7 @@ mod tests {
         let whole = text(model.chat_prompt(&messages(), false).unwrap());
         let mut begun = messages();
         // Split at a point that leaves the tokens unchanged.
-        begun.push(Message { role: "assistant".to_owned(), content: whole[..1].concat() });
+        begun.push(Message::new("assistant", whole[..1].concat()));
         let rest = text(model.chat_prompt(&begun, true).unwrap());
         assert_eq!(whole[1..], rest[..whole.len() - 1]);
     }

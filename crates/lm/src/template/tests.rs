@@ -12,10 +12,6 @@ const QWEN_2: &str = include_str!("tests/qwen2.jinja");
 const QWEN_3: &str = include_str!("tests/qwen3.jinja");
 const GEMMA_3: &str = include_str!("tests/gemma3.jinja");
 
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
-}
-
 fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
     TemplateSource { source: source.to_owned(), begin: begin.to_owned(), end: end.to_owned() }
 }
@@ -23,11 +19,11 @@ fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
 #[test]
 fn conversations_are_written_as_the_template_says() {
     let template = ChatTemplate::new(source(SOURCE, "[", "]")).unwrap();
-    let asked = [message("system", "Be brief. "), message("user", "hello")];
+    let asked = [Message::new("system", "Be brief. "), Message::new("user", "hello")];
     assert_eq!(template.render(&asked, Turn::Answer).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");
-    let begun = [message("user", "hello"), message("assistant", "he")];
+    let begun = [Message::new("user", "hello"), Message::new("assistant", "he")];
     assert_eq!(template.render(&begun, Turn::Continued).unwrap(), "[<user>hello]\n<assistant>he");
-    let error = template.render(&[message("tool", "1")], Turn::Answer).unwrap_err();
+    let error = template.render(&[Message::new("tool", "1")], Turn::Answer).unwrap_err();
     assert_eq!(error.to_string(), "cannot apply the chat template: no tools here");
     assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
 }
@@ -36,12 +32,12 @@ fn conversations_are_written_as_the_template_says() {
 /// and an answer. The prompts are those of Jinja2 with the settings of transformers' `apply_chat_template`.
 #[test]
 fn templates_of_models_render_as_in_transformers() {
-    let one = [message("user", "hello")];
+    let one = [Message::new("user", "hello")];
     let conversation = [
-        message("system", "Be brief. "),
-        message("user", " hello\n"),
-        message("assistant", "<think>\nhm\n</think>\n\nhi"),
-        message("user", "bye"),
+        Message::new("system", "Be brief. "),
+        Message::new("user", " hello\n"),
+        Message::new("assistant", "<think>\nhm\n</think>\n\nhi"),
+        Message::new("user", "bye"),
     ];
     for (template, begin, of_one, of_conversation) in [
         (
@@ -86,7 +82,7 @@ fn templates_of_models_render_as_in_transformers() {
 fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
     for (template, added) in [(SMOLLM2, ""), (QWEN_2, ""), (QWEN_3, "<think>\n\n</think>\n\n"), (GEMMA_3, "")] {
         let template = ChatTemplate::new(source(template, "", "")).unwrap();
-        let messages = [message("user", "hello")];
+        let messages = [Message::new("user", "hello")];
         let expected = template.render(&messages, Turn::Answer).unwrap() + added;
         assert_eq!(template.render(&messages, Turn::Direct).unwrap(), expected);
     }
@@ -95,7 +91,7 @@ fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
 #[test]
 fn refusal_of_a_template_is_an_error_with_its_message() {
     let template = ChatTemplate::new(source(GEMMA_3, "", "")).unwrap();
-    let error = template.render(&[message("assistant", "hi")], Turn::Answer).unwrap_err();
+    let error = template.render(&[Message::new("assistant", "hi")], Turn::Answer).unwrap_err();
     let expected =
         "cannot apply the chat template: Conversation roles must alternate user/assistant/user/assistant/...";
     assert_eq!(error.to_string(), expected);

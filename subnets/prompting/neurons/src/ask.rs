@@ -201,7 +201,7 @@ mod tests {
         }
         let limits = query_limits(Duration::from_secs(3));
         let client = client(keypair, &addresses, limits).unwrap();
-        let conversation = vec![Message { role: "user".to_owned(), content: QUESTION.to_owned() }];
+        let conversation = vec![Message::new("user", QUESTION)];
         let judge = Arc::new(Judge::new(Arc::new(HashedWords), None));
         let answers = ask(&client, &miners, conversation, limits, judge).await.unwrap();
         assert_eq!(answers[0].completion.as_deref(), Ok(SENTENCE), "{answers:?}");
@@ -225,7 +225,7 @@ mod tests {
         let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let limits = query_limits(Duration::from_secs(3));
         let client = client(keypair.clone(), &addresses, limits).unwrap();
-        let conversation = vec![Message { role: "user".to_owned(), content: QUESTION.to_owned() }];
+        let conversation = vec![Message::new("user", QUESTION)];
         for (response, expected) in [
             (ResponseTemplate::new(200).set_body_bytes(SENTENCE), Ok(SENTENCE)),
             (ResponseTemplate::new(501), Err("501")),

@@ -12,6 +12,7 @@ use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 
 use crate::events::shortened;
 use crate::judge::{Answer, Judged};
+use crate::protocol::last_text;
 use crate::{AnswerRecord, Dataset, EventLog, GateFile, GateFileError, Item, Judge, Prompting, StepRecord};
 
 pub use settings::{ChallengeError, ChallengeSettings};
@@ -70,7 +71,7 @@ impl PromptingChallenge {
             Some(question) => conversation(&settings.base_prompt, question),
             None => drawn(&dataset, &settings, &mut file.draws),
         };
-        let embedding = judge.embed(last(&conversation)).map_err(GateFileError::from)?;
+        let embedding = judge.embed(last_text(&conversation)).map_err(GateFileError::from)?;
         let state = State { file, next: Some(Task { conversation, embedding }) };
         Ok(Self {
             judge: Arc::new(judge),
@@ -100,7 +101,7 @@ impl PromptingChallenge {
         };
         let judge = Arc::clone(&self.judge);
         let task = move || {
-            let embedding = judge.embed(last(&conversation))?;
+            let embedding = judge.embed(last_text(&conversation))?;
             Ok::<_, BoxError>(Task { conversation, embedding })
         };
         tokio::task::spawn_blocking(task).await?
@@ -153,11 +154,8 @@ impl Challenge for PromptingChallenge {
     }
 
     async fn rewards(&self, request: &Prompting, replies: &[Reply<Prompting>]) -> Result<Vec<f64>, BoxError> {
-        let pairs = request.roles.iter().zip(&request.messages);
-        let conversation: Vec<Message> =
-            pairs.map(|(role, content)| Message { role: role.clone(), content: content.clone() }).collect();
         let answers: Vec<Answer> = replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
-        let judged = self.judge.judge(conversation, answers.clone()).await?;
+        let judged = self.judge.judge(request.messages_with_roles(), answers.clone()).await?;
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         let shares = normalised_rewards(&totals, self.settings.temperature);
         let record = recorded(request, replies, &answers, &judged.rewards, &shares);
@@ -210,12 +208,7 @@ fn drawn(dataset: &Dataset, settings: &ChallengeSettings, draws: &mut Draws) -> 
 }
 
 fn conversation(system: &str, user: String) -> Vec<Message> {
-    let message = |role: &str, content: String| Message { role: role.to_owned(), content };
-    vec![message("system", system.to_owned()), message("user", user)]
-}
-
-fn last(conversation: &[Message]) -> &str {
-    conversation.last().map(|message| message.content.as_str()).unwrap_or_default()
+    vec![Message::new("system", system), Message::new("user", user)]
 }
 
 #[cfg(test)]

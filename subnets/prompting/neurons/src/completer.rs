@@ -18,6 +18,7 @@ use taonet_wallet::Keypair;
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, unbounded_channel};
 
 use crate::next_tokens::MAX_PREDICTIONS;
+use crate::protocol::last_text;
 use crate::{CannedAnswers, NextTokens, Prompting, StreamPrompting};
 
 /// Why a conversation could not be completed.
@@ -107,10 +108,7 @@ impl Completer {
                 let message = response.choices.into_iter().next().and_then(|choice| choice.message.content);
                 message.ok_or(CompleteError::NoMessage)
             }
-            Backend::Canned(answers) => {
-                let question = conversation.last().map(|message| message.content.as_str());
-                Ok(answers.answer(question.unwrap_or_default()).to_owned())
-            }
+            Backend::Canned(answers) => Ok(answers.answer(last_text(conversation)).to_owned()),
         }
     }
 

@@ -9,6 +9,7 @@ use taonet_speech::{EmbedError, SentenceEmbedder};
 use tokio::task::{JoinError, spawn_blocking};
 
 use crate::Prompting;
+use crate::protocol::last_text;
 
 /// Number of characters of a completion, from its start, that are rewarded.
 pub const MAX_TEXT: usize = 8_000;
@@ -112,9 +113,8 @@ impl Judge {
         answers: Vec<Answer>,
         is_abandoned: impl Fn() -> bool,
     ) -> Result<Judged, JudgeError> {
-        let question = conversation.last().map(|message| message.content.as_str()).unwrap_or_default();
         let texts: Vec<&str> =
-            std::iter::once(question).chain(answers.iter().map(|answer| answer.text.as_str())).collect();
+            std::iter::once(last_text(conversation)).chain(answers.iter().map(|answer| answer.text.as_str())).collect();
         let mut embeddings = self.embedder.embed(&texts)?.into_iter().map(|embedding| embedding.0.to_vec());
         let embedding = embeddings.next().unwrap_or_default();
         let mut completions = Vec::with_capacity(answers.len());
@@ -157,7 +157,7 @@ mod tests {
     use crate::HashedWords;
 
     fn conversation() -> Vec<Message> {
-        vec![Message { role: "user".to_owned(), content: "What is the capital of Texas?".to_owned() }]
+        vec![Message::new("user", "What is the capital of Texas?")]
     }
 
     fn answers() -> Vec<Answer> {
@@ -199,7 +199,7 @@ mod tests {
         let judge = Judge::new(Arc::new(HashedWords), Some(model));
         let logprobs = judge.logprobs(&conversation(), &"stan ".repeat(2_000)).unwrap();
         assert_eq!(logprobs.len(), MAX_TOKENS);
-        let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
+        let long = [Message::new("user", "stan ".repeat(5_000))];
         let judged = judge.rewards(&long, answers(), || false);
         assert!(matches!(judged, Err(JudgeError::Model(ModelError::TooLong { .. }))), "{judged:?}");
     }

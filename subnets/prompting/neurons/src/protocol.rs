@@ -84,9 +84,18 @@ impl Prompting {
         if self.messages.iter().map(String::len).sum::<usize>() > MAX_CONVERSATION {
             return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB");
         }
-        let pairs = self.roles.iter().zip(&self.messages);
-        Ok(pairs.map(|(role, content)| Message { role: role.clone(), content: content.clone() }).collect())
+        Ok(self.messages_with_roles())
     }
+
+    /// Returns the messages with their roles, without checks; messages that lack a role are missing.
+    pub(crate) fn messages_with_roles(&self) -> Vec<Message> {
+        self.roles.iter().zip(&self.messages).map(|(role, content)| Message::new(role, content)).collect()
+    }
+}
+
+/// Returns the text of a conversation's last message.
+pub(crate) fn last_text(conversation: &[Message]) -> &str {
+    conversation.last().map(|message| message.content.as_str()).unwrap_or_default()
 }
 
 /// Returns the limits of the subnet's requests with this deadline: 64 concurrent ones, and responses of up to 512 KiB.
@@ -102,17 +111,14 @@ mod tests {
 
     use super::*;
 
-    fn message(role: &str, content: &str) -> Message {
-        Message { role: role.to_owned(), content: content.to_owned() }
-    }
-
     /// The body hash is SHA3-256 of the hexadecimal SHA3-256 of `str(messages)`, as the Python SDK computes it.
     #[test]
     fn headers_are_those_of_the_python_class() {
         let keypair = Keypair::from_uri("//Alice").unwrap();
         let peer = Peer::new(keypair.hotkey(), "10.0.0.1", 8091).unwrap();
         let signer = Signer::new(keypair, "10.0.0.2", DendriteScheme::new().class(Prompting::class()));
-        let request = Prompting::new(&[message("system", "Answer briefly."), message("user", "What is 2 + 2?")]);
+        let request =
+            Prompting::new(&[Message::new("system", "Answer briefly."), Message::new("user", "What is 2 + 2?")]);
         let body = serde_json::to_vec(&request).unwrap();
         let timeout = Duration::from_secs(12);
         let headers = signer.headers(&peer, &Method::POST, "/Prompting", "Prompting", timeout, &body).unwrap();
@@ -133,7 +139,10 @@ mod tests {
             "roles": ["user"], "messages": ["Hello"], "completion": "Hi!",
         });
         let read: Prompting = serde_json::from_value(body).unwrap();
-        assert_eq!(read, Prompting { completion: "Hi!".to_owned(), ..Prompting::new(&[message("user", "Hello")]) });
+        assert_eq!(
+            read,
+            Prompting { completion: "Hi!".to_owned(), ..Prompting::new(&[Message::new("user", "Hello")]) }
+        );
         let without = json!({"roles": ["user"], "messages": ["Hello"]});
         assert_eq!(serde_json::from_value::<Prompting>(without).unwrap().completion, "");
     }
@@ -146,9 +155,10 @@ mod tests {
             let request = Prompting { roles: texts(roles), messages: texts(messages), completion: String::new() };
             assert_eq!(request.conversation().is_ok(), is_valid, "{roles} {messages}");
         }
-        let conversation = [message("system", "Be brief."), message("user", "Hello")];
+        let conversation = [Message::new("system", "Be brief."), Message::new("user", "Hello")];
         assert_eq!(Prompting::new(&conversation).conversation().unwrap(), conversation);
-        let long = Prompting::new(&[message("user", &"x".repeat(MAX_CONVERSATION + 1))]).conversation().unwrap_err();
+        let long =
+            Prompting::new(&[Message::new("user", "x".repeat(MAX_CONVERSATION + 1))]).conversation().unwrap_err();
         assert_eq!(long, SynapseError::new(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB"));
     }
 

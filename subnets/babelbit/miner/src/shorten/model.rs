@@ -151,17 +151,16 @@ impl PhraseModel for ChatPhraseModel {
 /// Returns the conversation that ends with a phrase. Without the role `system`, the instructions precede the first
 /// example.
 fn messages(phrase: &str, has_system: bool) -> Vec<Message> {
-    let message = |role: &str, content: String| Message { role: role.to_owned(), content };
     let mut messages = Vec::new();
     let mut instructions = Some(INSTRUCTIONS);
     if has_system {
-        messages.extend(instructions.take().map(|text| message("system", text.to_owned())));
+        messages.extend(instructions.take().map(|text| Message::new("system", text)));
     }
     for (said, shorter) in EXAMPLES {
         let said = instructions.take().map_or_else(|| said.to_owned(), |text| format!("{text}\n\n{said}"));
-        messages.extend([message("user", said), message("assistant", shorter.to_owned())]);
+        messages.extend([Message::new("user", said), Message::new("assistant", shorter)]);
     }
-    messages.push(message("user", phrase.to_owned()));
+    messages.push(Message::new("user", phrase));
     messages
 }
 

@@ -7,8 +7,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::*;
 
 fn conversation() -> Vec<Message> {
-    let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-    vec![message("system", "Be brief."), message("user", "What is stan?")]
+    vec![Message::new("system", "Be brief."), Message::new("user", "What is stan?")]
 }
 
 async fn answer_of(response: Value) -> Result<String, CompleteError> {
@@ -74,7 +73,7 @@ async fn model_in_the_process_answers_reproducibly() {
     assert_eq!(completer.complete(&conversation()).await.unwrap(), answer);
     let parts: Vec<String> = completer.stream(&conversation()).await.unwrap().try_collect().await.unwrap();
     assert!(parts.len() > 1 && parts.concat().trim() == answer, "{parts:?}, expected {answer}");
-    let long = [Message { role: "user".to_owned(), content: "stan ".repeat(5_000) }];
+    let long = [Message::new("user", "stan ".repeat(5_000))];
     assert!(completer.stream(&long).await.is_err());
     let error = completer.complete(&long).await.unwrap_err();
     assert!(matches!(error, CompleteError::Submit(SubmitError::Prompt(_))), "{error:?}");
@@ -107,7 +106,7 @@ async fn next_tokens_are_those_of_the_language_model() {
 #[tokio::test]
 async fn canned_answer_is_that_to_the_last_message() {
     let completer = Completer::canned(CannedAnswers::built_in().unwrap());
-    let question = [Message { role: "user".to_owned(), content: "Who wrote Hamlet?".to_owned() }];
+    let question = [Message::new("user", "Who wrote Hamlet?")];
     let answer = completer.complete(&question).await.unwrap();
     assert!(answer.contains("Shakespeare"));
     let parts: Vec<String> = completer.stream(&question).await.unwrap().try_collect().await.unwrap();
