@@ -1,3 +1,4 @@
+use std::error::Error as _;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,12 +53,11 @@ impl From<DatabaseError> for StoreError {
 
 /// Returns the message of an error and its causes: logs show only an error's own message.
 fn reason(error: &DatabaseError) -> String {
-    match error {
-        DatabaseError::Failed(cause) => cause.to_string(),
-        DatabaseError::Migrate(cause) => format!("{error}: {cause}"),
-        DatabaseError::Unreachable { source, .. } => format!("{error}: {source}"),
-        DatabaseError::Corrupt(cause) | DatabaseError::Full(cause) => format!("{error}: {cause}"),
-        error => error.to_string(),
+    match (error, error.source()) {
+        // Its own message adds nothing to the cause.
+        (DatabaseError::Failed(cause), _) => cause.to_string(),
+        (error, Some(cause)) => format!("{error}: {cause}"),
+        (error, None) => error.to_string(),
     }
 }
 
