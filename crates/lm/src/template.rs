@@ -29,14 +29,14 @@ pub(crate) struct TemplateSource {
     pub(crate) end: String,
 }
 
-/// How the prompt of a conversation ends.
+/// The turn at the end of a chat prompt, in which the model writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// With the start of the assistant's turn.
+    /// A new turn of the assistant.
     Answer,
-    /// Like [`Answer`](Self::Answer); a reasoning model answers without thinking first.
+    /// A new turn of the assistant, in which a reasoning model answers without thinking first.
     Direct,
-    /// Within the last message, which the model continues.
+    /// The last message, which is unfinished.
     Continued,
 }
 

@@ -118,6 +118,7 @@ pub struct Shortener {
 
 #[derive(Default)]
 struct State {
+    /// Whether a phrase is being shortened.
     is_busy: bool,
     /// Time until which phrases are not shortened, after one that took too long.
     paused_until: Option<Instant>,

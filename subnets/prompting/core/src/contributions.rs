@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_earns_by_guessing() {
+    fn miner_that_guesses_earns_nothing() {
         assert!(of(&[]).is_empty());
         assert!(of(&[vec![], vec![0.0, f64::NAN]]).iter().all(|one| one.share.abs() < f64::MIN_POSITIVE));
         assert!((of(&[vec![0.4, 0.4]])[0].share - 1.0).abs() < 1e-12, "one miner");

@@ -19,8 +19,8 @@ pub struct Prompt {
     pub embedding: Vec<f32>,
 }
 
-/// A completion of a prompt by a miner, with what the validator has computed from it. A miner that gave none has an
-/// empty text.
+/// A miner's completion of a prompt, with what the validator has computed from it. A miner that gave none has an empty
+/// text.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completion {
     /// The text.
@@ -40,7 +40,7 @@ impl Completion {
     }
 }
 
-/// An aspect under which completions are valued.
+/// A reward model: values completions under one aspect.
 pub trait RewardModel: Send + Sync {
     /// Returns the name of the aspect in reports.
     fn name(&self) -> &'static str;
@@ -49,7 +49,7 @@ pub trait RewardModel: Send + Sync {
     fn rewards(&self, prompt: &Prompt, completions: &[Completion]) -> Vec<f64>;
 }
 
-/// Fast answers are worth more: 1 up to a tenth of the deadline, and less from there, to 0 at the deadline.
+/// Reward for speed: 1 up to a tenth of the deadline, and less from there, to 0 at the deadline.
 #[derive(Debug, Clone, Copy)]
 pub struct Speed;
 

@@ -7,7 +7,7 @@ pub const MAX_EXACT: usize = 12;
 /// Number of sampled orders of more players. Each order values n coalitions.
 const ORDERS: usize = 512;
 
-/// What two players achieve together beyond the better of the two.
+/// The synergy of two players: what they achieve together beyond the better of the two.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Synergy {
     /// The first player.

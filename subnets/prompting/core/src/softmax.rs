@@ -14,7 +14,7 @@ pub fn softmax(values: &[f64]) -> Vec<f64> {
 }
 
 /// Returns the rewards of a step as shares: the softmax of the non-zero rewards, divided by `temperature`. A reward of 0
-/// remains 0, so that a miner cannot earn by answering nothing of value.
+/// remains 0, so that an answer without value earns nothing.
 pub fn normalised_rewards(rewards: &[f64], temperature: f64) -> Vec<f64> {
     let earned = |reward: f64| reward.is_finite() && reward > 0.0;
     let scaled: Vec<f64> =

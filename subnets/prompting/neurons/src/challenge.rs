@@ -1,4 +1,4 @@
-//! What validators ask and reward.
+//! The challenge of validators: questions to miners, and the rewards of their answers.
 
 mod settings;
 

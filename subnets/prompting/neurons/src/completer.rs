@@ -1,4 +1,4 @@
-//! How a miner completes conversations.
+//! Completion of conversations by a miner.
 
 use std::io;
 use std::ops::ControlFlow;

@@ -1,4 +1,4 @@
-//! Where a validator's questions come from.
+//! Datasets: the source of a validator's questions.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -51,7 +51,7 @@ pub enum GateFileError {
     Gate {
         /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the gate is unusable.
         source: GateError,
     },
     /// The embedding model failed.

@@ -1,4 +1,4 @@
-//! What completions are worth.
+//! Rewards of completions.
 
 use std::sync::Arc;
 
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn work_ends_when_nobody_waits() {
+    fn rewarding_stops_when_its_caller_is_gone() {
         let (judge, asked) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
         let is_abandoned = || asked.replace(asked.get() + 1) == 2;
         let judged = judge.rewards(&conversation(), answers(), is_abandoned);

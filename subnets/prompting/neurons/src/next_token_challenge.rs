@@ -1,4 +1,4 @@
-//! What validators ask and reward with Shapley values.
+//! The challenge with Shapley values: next tokens of texts, and the rewards of the predictions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

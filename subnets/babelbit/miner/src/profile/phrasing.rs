@@ -61,7 +61,8 @@ pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
 const PAUSE: f64 = 0.35;
 /// Length in seconds above which speech without a pause is cut at a good boundary.
 const LONG: f64 = 2.2;
-/// The same while the listener hears nothing: a short phrase now is better than a long one later.
+/// Length in seconds above which speech is cut at a good boundary while the reply plays no speech: a short phrase now is
+/// better than a long one later.
 const LONG_WHEN_IDLE: f64 = 1.2;
 /// Length in seconds above which speech is cut at the current position, even without a boundary.
 const TOO_LONG: f64 = 5.0;

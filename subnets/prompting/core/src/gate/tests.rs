@@ -123,7 +123,7 @@ fn untrained_gate_chooses_by_chance() {
 }
 
 #[test]
-fn no_miner_is_no_step() {
+fn training_without_rewards_changes_nothing() {
     let mut gate = Gate::new(3);
     assert!(gate.train(&EMBEDDINGS[0], &[], GateSettings::default()).abs() < f64::MIN_POSITIVE);
     assert_eq!(gate, Gate::new(3));

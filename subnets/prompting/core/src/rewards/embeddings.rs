@@ -1,11 +1,11 @@
 use super::{Completion, Prompt, RewardModel};
 
-/// Cosine similarity of embeddings of unit length.
+/// Returns the cosine similarity of embeddings of unit length.
 fn similarity(one: &[f32], other: &[f32]) -> f64 {
     one.iter().zip(other).map(|(one, other)| f64::from(*one) * f64::from(*other)).sum()
 }
 
-/// The answer is about the question: the cosine similarity of their embeddings; opposite meanings count as 0.
+/// Reward for relevance: the cosine similarity of the embeddings of question and answer; opposite meanings count as 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Relevance;
 
@@ -20,8 +20,8 @@ impl RewardModel for Relevance {
     }
 }
 
-/// The answer differs from those of all other miners: 1 less the similarity to the most similar one. Copies of one
-/// answer are worth 0.
+/// Reward for diversity: 1 less the similarity to the most similar answer of another miner. Copies of an answer have the
+/// reward 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Diversity;
 

@@ -10,7 +10,7 @@ const PARROTED: f64 = 0.9;
 /// Length of the compared runs, in words.
 const RUN: usize = 3;
 
-/// The answer has a suitable length: 1 from `min` to `max` words, less in proportion below and above.
+/// Reward for a suitable length: 1 from `min` to `max` words, less in proportion below and above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Length {
     /// Minimum number of words of a full reward.
@@ -42,7 +42,7 @@ impl RewardModel for Length {
     }
 }
 
-/// The answer does not repeat itself: the share of its pairs of words that are distinct.
+/// Reward for text that does not repeat itself: the share of its pairs of successive words that are distinct.
 #[derive(Debug, Clone, Copy)]
 pub struct Repetition;
 
@@ -62,8 +62,8 @@ impl RewardModel for Repetition {
     }
 }
 
-/// The answer does not repeat the prompt: 1 while at most half of its runs of three words come from a message of the
-/// prompt, less from there, and 0 from nine tenths on.
+/// Reward for text that does not repeat the prompt: 1 while at most half of its runs of three words come from a message
+/// of the prompt, less from there, and 0 from nine tenths on.
 #[derive(Debug, Clone, Copy)]
 pub struct Originality;
 
