@@ -67,10 +67,7 @@ impl PromptingChallenge {
     ) -> Result<Self, ChallengeError> {
         settings.check()?;
         let mut file = GateFile::open(directory, &judge, seed)?;
-        let conversation = match file.question.clone() {
-            Some(question) => conversation(&settings.base_prompt, question),
-            None => drawn(&dataset, &settings, &mut file.draws),
-        };
+        let conversation = next_conversation(file.question.clone(), &dataset, &settings, &mut file.draws);
         let embedding = judge.embed(last_text(&conversation)).map_err(GateFileError::from)?;
         let state = State { file, next: Some(Task { conversation, embedding }) };
         Ok(Self {
@@ -95,10 +92,7 @@ impl PromptingChallenge {
 
     /// Prepares the next step: it asks `question`, or else one of the dataset.
     async fn prepare(&self, question: Option<String>) -> Result<Task, BoxError> {
-        let conversation = match question {
-            Some(question) => conversation(&self.settings.base_prompt, question),
-            None => drawn(&self.dataset, &self.settings, &mut self.state().file.draws),
-        };
+        let conversation = next_conversation(question, &self.dataset, &self.settings, &mut self.state().file.draws);
         let judge = Arc::clone(&self.judge);
         let task = move || {
             let embedding = judge.embed(last_text(&conversation))?;
@@ -199,15 +193,17 @@ fn recorded(
     StepRecord { question, seed: None, answers: rows.map(answer).collect() }
 }
 
-/// Draws the conversation of a step from the dataset.
-fn drawn(dataset: &Dataset, settings: &ChallengeSettings, draws: &mut Draws) -> Vec<Message> {
-    match dataset.sample(draws) {
-        Item::Question(question) => conversation(&settings.base_prompt, question),
-        Item::Passage(passage) => conversation(&settings.question_prompt, passage),
-    }
-}
-
-fn conversation(system: &str, user: String) -> Vec<Message> {
+/// Returns the conversation of a step: about `question`, or else about an item that is drawn from the dataset.
+fn next_conversation(
+    question: Option<String>,
+    dataset: &Dataset,
+    settings: &ChallengeSettings,
+    draws: &mut Draws,
+) -> Vec<Message> {
+    let (system, user) = match question.map_or_else(|| dataset.sample(draws), Item::Question) {
+        Item::Question(question) => (&settings.base_prompt, question),
+        Item::Passage(passage) => (&settings.question_prompt, passage),
+    };
     vec![Message::new("system", system), Message::new("user", user)]
 }
 
