@@ -1,12 +1,13 @@
 //! Conversion of element-wise ONNX nodes. A chain of functions of one tensor becomes one function; a scale or an offset is
 //! folded into the layer before, where possible.
 
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+use taonet_proof_core::{Shape, Window};
+
 use super::dims;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, unsupported};
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
-use taonet_proof_core::{Shape, Window};
 
 /// A scale and an offset of each element.
 pub(super) struct Affine {

@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 
 use prost::Message;
+use taonet_proof_core::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
+use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{Range, Rescale};
 
 use super::proto::{
     AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
     OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use taonet_proof_core::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
-use taonet_proof_core::network::Matrices;
-use taonet_proof_core::{Range, Rescale};
 
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use taonet_proof_core::MAX_ELEMENTS;
+
 use super::dims;
 use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
 use super::{ElementType, MAX_MOVED, Model, OnnxError, Reader, Value, rules, unsupported};
-use taonet_proof_core::MAX_ELEMENTS;
 
 /// Operators that are evaluated. [`folded_elements`] knows the sizes of their outputs.
 const FOLDED: &[&str] = &[

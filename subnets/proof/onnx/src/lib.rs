@@ -44,14 +44,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use prost::Message;
+use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
+use taonet_proof_core::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
 use thiserror::Error;
 
 pub use compare::{CompareError, compare};
 use limits::MAX_PARTS;
 use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
-use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
-use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
-use taonet_proof_core::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
 use tensor::Constant;
 
 /// Maximum size of a model file, in bytes.

@@ -1,10 +1,11 @@
 //! Conversion of conditions, and of choices between tensors. The values of a condition are 0 and 1.
 
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
+
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, unsupported};
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 /// An operand of a Where.
 enum Branch {

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use taonet_proof_core::float::Lookup;
+
 use super::dims;
 use super::proto::NodeProto;
 use super::{ElementType, MAX_PARAMETERS, OnnxError, Reader, unsupported};
-use taonet_proof_core::float::Lookup;
 
 impl Reader {
     pub(super) fn embed(&mut self, node: &NodeProto) -> Result<(), OnnxError> {

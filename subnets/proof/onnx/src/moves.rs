@@ -1,12 +1,13 @@
 //! Conversion of ONNX nodes that only move elements.
 
+use taonet_proof_core::float::{FloatNode, FloatOperation};
+use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
+
 use super::dims::{self, Span};
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, unsupported};
-use taonet_proof_core::float::{FloatNode, FloatOperation};
-use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
 
 impl Reader {
     /// Appends a move without a name; returns its tensor.

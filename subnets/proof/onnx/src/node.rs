@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation};
+use taonet_proof_core::network::Matrices;
+use taonet_proof_core::{Shape, ShapeError, Window};
+
 use super::elementwise::scale_rows;
 use super::proto::NodeProto;
 use super::tensor::Constant;
 use super::{MAX_LIST, OnnxError, Reader, Value, dims, rules, unsupported};
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation};
-use taonet_proof_core::network::Matrices;
-use taonet_proof_core::{Shape, ShapeError, Window};
 
 /// A computed tensor that a node reads.
 pub(super) struct Operand {

@@ -1,13 +1,14 @@
 //! Conversion of Softmax and of norms over axes. They become maxima, sums, tables and products of rows, so the integers
 //! need nothing further.
 
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+
 use super::dims;
 use super::elementwise::Affine;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::reduce::Rows;
 use super::{OnnxError, Reader, Value, unsupported};
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
 
 /// The largest value that stands for minus infinity in the mask of an attention: exporters write -10 000 and less.
 pub(super) const MASKED: f32 = -9_999.0;

@@ -1,12 +1,13 @@
 //! Conversion of reductions over axes, and of maxima and minima of several tensors. They become moves, which cost nothing,
 //! with sums of channels and max pools between them.
 
+use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
+use taonet_proof_core::{Shape, Window};
+
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, unsupported};
-use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unary};
-use taonet_proof_core::{Shape, Window};
 
 /// The elements of a tensor in rows: a row has those along some axes, for one position along the others.
 pub(super) struct Rows {

@@ -1,10 +1,10 @@
 use std::borrow::Cow;
 
 use half::{bf16, f16};
+use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::{DataType, NodeProto, TensorProto};
 use super::{MAX_RANK, OnnxError, unsupported};
-use taonet_proof_core::MAX_ELEMENTS;
 
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;

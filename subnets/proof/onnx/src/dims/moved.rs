@@ -1,7 +1,8 @@
 //! Positions of moved elements. Lists of them are as long as the output, whose size is checked first.
 
-use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
 use taonet_proof_core::{MAX_ELEMENTS, Shape, ShapeError};
+
+use super::{NodeProto, OnnxError, axis, elements, from_either_end, unsupported};
 
 /// The positions along an axis that a Slice keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

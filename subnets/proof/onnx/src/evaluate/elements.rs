@@ -3,10 +3,11 @@
 
 use std::cmp::Ordering;
 
+use taonet_proof_core::MAX_ELEMENTS;
+
 use super::{Operands, Tensor};
 use crate::OnnxError;
 use crate::dims::elements;
-use taonet_proof_core::MAX_ELEMENTS;
 
 impl Operands<'_> {
     /// Compares two operands: 1 where the condition holds, else 0.

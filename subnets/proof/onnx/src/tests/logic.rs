@@ -1,9 +1,10 @@
 //! Conditions, and choices between tensors: read, evaluated, quantised and compared.
 
-use super::operators::{options, quantised, read_small};
-use super::*;
 use taonet_proof_core::network::Operation;
 use taonet_proof_core::quantise::quantise;
+
+use super::operators::{options, quantised, read_small};
+use super::*;
 
 pub(super) fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto {
     TensorProto {

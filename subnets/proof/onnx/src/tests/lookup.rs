@@ -1,10 +1,11 @@
 //! Embeddings and integer inputs: read, evaluated, quantised and compared.
 
-use super::reductions::spread;
-use super::*;
 use taonet_proof_core::Range;
 use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
+
+use super::reductions::spread;
+use super::*;
 
 /// Gives the input of a graph integers.
 fn with_integers(mut graph: GraphProto) -> GraphProto {

@@ -1,11 +1,12 @@
 //! Softmax and norms: read, evaluated, quantised and compared.
 
+use taonet_proof_core::network::{Layer, Operation};
+use taonet_proof_core::quantise::quantise;
+
 use super::logic::booleans;
 use super::operators::{options, quantised, read_small, sample, with_float};
 use super::reductions::spread;
 use super::*;
-use taonet_proof_core::network::{Layer, Operation};
-use taonet_proof_core::quantise::quantise;
 
 /// Checks the values of the network and of the evaluation of a model from "x" to "y".
 fn check(opset: i64, dims: &[i64], nodes: Vec<NodeProto>, weights: Vec<TensorProto>, expected: &[f64]) {

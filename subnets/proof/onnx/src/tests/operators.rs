@@ -2,10 +2,11 @@
 
 use std::f64::consts::LN_2;
 
-use super::*;
 use taonet_proof_core::Range;
 use taonet_proof_core::network::{Layer, Network, Operation};
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
+
+use super::*;
 
 /// Inputs of -100 to 100 stand for -3.125 to 3.125.
 pub(super) fn options() -> QuantiseOptions {

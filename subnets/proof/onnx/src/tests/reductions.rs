@@ -1,10 +1,11 @@
 //! Reductions over axes, and maxima and minima of tensors: read, evaluated, quantised and compared.
 
-use super::operators::{options, quantised, read_small};
-use super::*;
 use taonet_proof_core::Range;
 use taonet_proof_core::network::Operation;
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
+
+use super::operators::{options, quantised, read_small};
+use super::*;
 
 pub(super) fn spread(count: usize) -> Vec<f32> {
     (0..count).map(|index| ((index * 7 % 13) as f32 - 6.0) / 8.0).collect()
