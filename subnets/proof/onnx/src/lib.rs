@@ -26,6 +26,7 @@
 mod compare;
 mod dims;
 mod elementwise;
+mod error;
 mod evaluate;
 mod export;
 mod fold;
@@ -46,11 +47,13 @@ use std::sync::Arc;
 use prost::Message;
 use taonet_proof_core::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use taonet_proof_core::network::{MAX_MULTIPLY_ADDS, lowered_bytes};
-use taonet_proof_core::{MemoryBudget, MemoryError, Shape, ShapeError, Window};
-use thiserror::Error;
+use taonet_proof_core::{MemoryBudget, Shape, Window};
 
 pub use compare::{CompareError, compare};
-use limits::MAX_PARTS;
+pub use error::OnnxError;
+use error::unsupported;
+pub use evaluate::Evaluation;
+pub use export::export;
 use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
 use tensor::Constant;
 
@@ -70,116 +73,6 @@ const MAX_COMPUTED: u64 = 1 << 26;
 const MAX_MOVED: usize = 1 << 25;
 /// Supported versions of the standard operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
-
-/// Why a model file is invalid or unsupported.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum OnnxError {
-    /// The file is longer than [`MAX_BYTES`].
-    #[error("the model file has {0} bytes, more than the maximum of {MAX_BYTES}")]
-    TooLong(usize),
-    /// The bytes are not an ONNX model.
-    #[error("malformed ONNX file: {0}")]
-    Malformed(String),
-    /// There are more than 2^18 nodes, attributes, weights and names.
-    #[error("the model file has more than {limit} nodes, attributes, weights and names", limit = MAX_PARTS)]
-    Parts,
-    /// The version of the standard operator set is missing or unsupported.
-    #[error(
-        "unsupported operator set version {0}, expected {oldest} to {newest}; hint: export the model with one of these \
-         versions",
-        oldest = OPSETS.start(),
-        newest = OPSETS.end()
-    )]
-    Opset(i64),
-    /// The file has a part that could change the meaning of its nodes.
-    #[error("the model has {0}, which is unsupported")]
-    Feature(&'static str),
-    /// There are more weights and biases than [`MAX_PARAMETERS`].
-    #[error("the nodes have at least {0} weights and biases, more than the maximum of {MAX_PARAMETERS}")]
-    Parameters(u64),
-    /// One execution needs more multiply-adds than a circuit may have.
-    #[error("one execution needs at least {0} multiply-adds, more than the maximum of {MAX_MULTIPLY_ADDS}")]
-    Work(u64),
-    /// The network takes more memory than its weights justify.
-    #[error(transparent)]
-    Memory(MemoryError),
-    /// The nodes compute more elements than the memory of any network can hold.
-    #[error("the nodes compute at least {0} elements, more than the maximum of {MAX_COMPUTED}")]
-    Elements(u64),
-    /// A tensor has more than 32 dimensions.
-    #[error("tensor '{0}' has more than {MAX_RANK} dimensions")]
-    Rank(String),
-    /// There are more nodes than [`MAX_NODES`].
-    #[error("the graph has {0} nodes, more than the maximum of {MAX_NODES}")]
-    Nodes(usize),
-    /// The graph does not have exactly one output and exactly one input besides its weights.
-    #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
-    Interface {
-        /// Number of inputs that are not weights.
-        inputs: usize,
-        /// Number of outputs.
-        outputs: usize,
-    },
-    /// The input's dimensions are unknown, its batch is not 1, or its elements are not numbers.
-    #[error(
-        "input '{0}' has no fixed dimensions of floats, integers or booleans with a batch of 1, such as [1, C, H, W] or \
-         [1, N]; hint: export the model with fixed dimensions"
-    )]
-    InputShape(String),
-    /// A node reads its own output or that of a later node.
-    #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
-    Cycle {
-        /// Name of the node.
-        node: String,
-        /// Name of the tensor that the node reads.
-        tensor: String,
-    },
-    /// A node reads an undefined tensor.
-    #[error("{node} reads undefined tensor '{tensor}'")]
-    Missing {
-        /// Name of the node.
-        node: String,
-        /// Name of the tensor that the node reads.
-        tensor: String,
-    },
-    /// Two tensors have the same name.
-    #[error("tensor '{0}' is defined twice")]
-    Duplicate(String),
-    /// A weight is stored in another file.
-    #[error("weight '{0}' is stored in another file; hint: save the model as one file")]
-    External(String),
-    /// The dimensions, type or data of a weight are unsupported or inconsistent.
-    #[error("weight '{name}': {reason}")]
-    Weight {
-        /// Name of the weight.
-        name: String,
-        /// Why the weight is invalid.
-        reason: String,
-    },
-    /// The operator is unsupported.
-    #[error("{0}: unsupported operator; hint: supported are {names}", names = rules::operators())]
-    Operator(String),
-    /// The operator is supported, but not with these attributes or operands.
-    #[error("{node}: {reason}")]
-    Unsupported {
-        /// Name of the node.
-        node: String,
-        /// The unsupported feature.
-        reason: String,
-    },
-    /// A shape or window is invalid.
-    #[error("{node}: {source}")]
-    Shape {
-        /// Name of the node.
-        node: String,
-        /// The shape error.
-        source: ShapeError,
-    },
-    /// No node computes the output.
-    #[error("the graph has no nodes that compute the output")]
-    Empty,
-}
 
 /// The tensor that a name in the graph refers to.
 #[derive(Clone, Debug)]
@@ -427,10 +320,6 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
     Ok(())
 }
 
-fn unsupported(node: &NodeProto, reason: String) -> OnnxError {
-    OnnxError::Unsupported { node: node.describe(), reason }
-}
-
 fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
     let rank = match &value {
         Value::Tensor(_, dims) => dims.len(),
@@ -521,9 +410,6 @@ impl Reader {
         Ok(self.network)
     }
 }
-
-pub use evaluate::Evaluation;
-pub use export::export;
 
 #[cfg(test)]
 mod tests;
