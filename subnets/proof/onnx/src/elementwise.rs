@@ -7,7 +7,7 @@ use taonet_proof_core::{Shape, Window};
 use super::dims;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, Value, unsupported};
+use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
 
 /// A scale and an offset of each element.
 pub(super) struct Affine {
@@ -245,20 +245,19 @@ impl Reader {
         if affine.is_identity() {
             return super::define(&mut self.values, output(node)?, Value::Tensor(input.index, input.dims.clone()));
         }
-        let refuse = |source| OnnxError::Shape { node: node.describe(), source };
         let (shape, count) = (input.shape, input.shape.elements());
         let width = input.dims.last().map_or(1, |&width| width.max(1));
         let (affine, grid, moves) = if let Some(by_channel) = affine.by_row(shape.channels) {
             (by_channel, shape, None)
         } else if let Some(by_column) = affine.by_column(width) {
-            let grid = Shape::new(width, count / width, 1).map_err(refuse)?;
+            let grid = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
             let orders = [[count / width, width], [width, count / width]].map(|dims| dims::transposed(&dims, &[1, 0]));
             (by_column, grid, Some(orders))
         } else {
             let Affine { factors, offsets } = affine;
             let each = Affine { factors: factors.clone(), offsets: offsets.clone() };
             let in_order: Vec<u32> = (0..count as u32).collect();
-            (each, Shape::vector(count).map_err(refuse)?, Some([in_order.clone(), in_order]))
+            (each, Shape::vector(count).map_err(invalid_shape(node))?, Some([in_order.clone(), in_order]))
         };
         let mut tensor = input.index;
         let mut back = None;

@@ -51,7 +51,7 @@ use taonet_proof_core::{MemoryBudget, Shape, Window};
 
 pub use compare::{CompareError, compare};
 pub use error::OnnxError;
-use error::unsupported;
+use error::{invalid_shape, unsupported};
 pub use evaluate::Evaluation;
 pub use export::export;
 use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};

@@ -5,7 +5,7 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::{ElementType, OnnxError, Reader, Value, unsupported};
+use super::{ElementType, OnnxError, Reader, Value, invalid_shape, unsupported};
 
 /// An operand of a Where.
 enum Branch {
@@ -118,7 +118,7 @@ impl Reader {
                 return self.push_function(node, root, chosen, &condition);
             }
         }
-        let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
         let mut sum = None;
         for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
             let index = match &branch {
@@ -159,7 +159,7 @@ impl Reader {
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions.
     fn fitted(&mut self, node: &NodeProto, operand: &Operand, dims: &[usize]) -> Result<usize, OnnxError> {
-        let shape = dims::shape(dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = dims::shape(dims).map_err(invalid_shape(node))?;
         let fitted = self.fit(node, operand, dims, shape)?;
         fitted.ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))
     }

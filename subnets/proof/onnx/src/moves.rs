@@ -6,8 +6,9 @@ use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
 use super::dims::{self, Span};
 use super::node::{Operand, output};
 use super::proto::NodeProto;
+use super::reduce::row_shape;
 use super::tensor::Constant;
-use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, unsupported};
+use super::{MAX_MOVED, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
 
 impl Reader {
     /// Appends a move without a name; returns its tensor.
@@ -41,7 +42,7 @@ impl Reader {
         constant: f32,
         dims: Vec<usize>,
     ) -> Result<(), OnnxError> {
-        let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
         let tensor = self.push_moved(node, inputs, indices, constant, shape)?;
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }
@@ -81,14 +82,12 @@ impl Reader {
         let by_input = self.floats(node, 1, &[inputs, outputs])?;
         let order = dims::transposed(&[inputs, outputs], &[1, 0]);
         let weights = order.iter().filter_map(|&from| by_input.get(from as usize).copied()).collect();
-        let image = |channels| {
-            Shape::new(channels, rows, 1).map_err(|source| OnnxError::Shape { node: node.describe(), source })
-        };
         let columns = dims::transposed(&[rows, width], &[1, 0]);
-        let columns = self.push_moved(node, vec![input.index], columns, 0.0, image(width)?)?;
+        let columns = self.push_moved(node, vec![input.index], columns, 0.0, row_shape(node, width, rows)?)?;
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
         let operation = FloatOperation::Convolution { window, groups: 1, weights, bias: vec![0.0; outputs] };
-        let product = self.push_node(FloatNode { inputs: vec![columns], shape: image(outputs)?, operation })?;
+        let shape = row_shape(node, outputs, rows)?;
+        let product = self.push_node(FloatNode { inputs: vec![columns], shape, operation })?;
         self.moved(node, vec![product], dims::transposed(&[outputs, rows], &[1, 0]), 0.0, dims)?;
         self.before_move = Some(product);
         Ok(())
@@ -140,7 +139,7 @@ impl Reader {
             start += part;
             let dims: Vec<usize> = places.iter().map(Vec::len).collect();
             Self::check_elements(node, &dims)?;
-            let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+            let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
             let indices = dims::selected(&input.dims, &places);
             let tensor = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
             if !name.is_empty() {
@@ -162,7 +161,7 @@ impl Reader {
             return self.rename(node, None);
         }
         Self::check_elements(node, &dims)?;
-        let shape = dims::shape(&dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
         let tensor = self.fit(node, &input, &dims, shape)?.ok_or_else(refuse)?;
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }

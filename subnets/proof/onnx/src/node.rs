@@ -10,7 +10,7 @@ use taonet_proof_core::{Shape, ShapeError, Window};
 use super::elementwise::scale_rows;
 use super::proto::NodeProto;
 use super::tensor::Constant;
-use super::{MAX_LIST, OnnxError, Reader, Value, dims, rules, unsupported};
+use super::{MAX_LIST, OnnxError, Reader, Value, dims, invalid_shape, rules, unsupported};
 
 /// A computed tensor that a node reads.
 pub(super) struct Operand {
@@ -262,12 +262,11 @@ impl Reader {
         for (operand, matrix) in [(a, [rows, inner]), (b, [inner, columns])] {
             let dims = [batch, &matrix].concat();
             let shape = if operand.dims == dims { Ok(operand.shape) } else { dims::shape(&dims) };
-            let shape = shape.map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+            let shape = shape.map_err(invalid_shape(node))?;
             tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(refuse)?);
         }
         let sizes = Matrices { count, rows, inner, columns };
-        let shape =
-            Shape::new(count, rows, columns).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = Shape::new(count, rows, columns).map_err(invalid_shape(node))?;
         let dims = [batch, &[rows, columns]].concat();
         self.push(
             output(node)?,
@@ -298,7 +297,7 @@ impl Reader {
     }
 
     fn dense(&mut self, node: &NodeProto, input: &Operand, weights: Vec<f32>, bias: Vec<f32>) -> Result<(), OnnxError> {
-        let shape = Shape::vector(bias.len()).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = Shape::vector(bias.len()).map_err(invalid_shape(node))?;
         let mut dims = input.dims.clone();
         if let Some(last) = dims.last_mut() {
             *last = bias.len();
@@ -429,7 +428,7 @@ pub(super) fn has_more_outputs(node: &NodeProto) -> bool {
 /// Returns the shape of an output with these rows and columns.
 fn image_shape(node: &NodeProto, extents: Result<[usize; 2], ShapeError>, channels: usize) -> Result<Shape, OnnxError> {
     let shape = extents.and_then(|[rows, columns]| Shape::new(channels, rows, columns));
-    shape.map_err(|source| OnnxError::Shape { node: node.describe(), source })
+    shape.map_err(invalid_shape(node))
 }
 
 fn sizes(values: &[i64]) -> Option<Vec<usize>> {

@@ -7,7 +7,7 @@ use taonet_proof_core::{Shape, Window};
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, Value, unsupported};
+use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
 
 /// The elements of a tensor in rows: a row has those along some axes, for one position along the others.
 pub(super) struct Rows {
@@ -135,7 +135,7 @@ impl Reader {
         rows: &Rows,
         dims: &[usize],
     ) -> Result<usize, OnnxError> {
-        let shape = dims::shape(dims).map_err(|source| OnnxError::Shape { node: node.describe(), source })?;
+        let shape = dims::shape(dims).map_err(invalid_shape(node))?;
         if rows.is_in_order() && self.network.shape(tensor) == Some(shape) {
             return Ok(tensor);
         }
@@ -295,6 +295,6 @@ fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> 
 }
 
 /// Returns the shape of a tensor of which each row is a channel.
-fn row_shape(node: &NodeProto, count: usize, width: usize) -> Result<Shape, OnnxError> {
-    Shape::new(count, width, 1).map_err(|source| OnnxError::Shape { node: node.describe(), source })
+pub(super) fn row_shape(node: &NodeProto, count: usize, width: usize) -> Result<Shape, OnnxError> {
+    Shape::new(count, width, 1).map_err(invalid_shape(node))
 }
