@@ -105,12 +105,7 @@ impl Reader {
     fn spans(&self, node: &NodeProto, dims: &[usize]) -> Result<Vec<Span>, OnnxError> {
         let mut parts = [const { None }; 4];
         for ((part, name), position) in parts.iter_mut().zip(["starts", "ends", "axes", ""]).zip(1..) {
-            let (attribute, input) = (node.ints(name).map(<[i64]>::to_vec), self.integers(node, position)?);
-            let misplaced = if self.opset < 10 { input.is_some() } else { attribute.is_some() };
-            if misplaced {
-                return Err(unsupported(node, format!("limits are misplaced for operator set {}", self.opset)));
-            }
-            *part = attribute.or(input);
+            *part = self.list(node, "limits", name, position, 10)?;
         }
         let [Some(starts), Some(ends), axes, steps] = parts else {
             return Err(unsupported(node, "starts or ends are not constant".to_owned()));
@@ -122,13 +117,9 @@ impl Reader {
     pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let (attribute, given) = (node.ints("split").map(<[i64]>::to_vec), self.integers(node, 1)?);
-        let misplaced = if self.opset < 13 { given.is_some() } else { attribute.is_some() };
-        if misplaced {
-            return Err(unsupported(node, format!("parts are misplaced for operator set {}", self.opset)));
-        }
+        let given = self.list(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, attribute.or(given).as_deref(), self.opset)?;
+        let parts = dims::parts(node, extent, given.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let places = input.dims.iter().enumerate().map(|(index, &extent)| {

@@ -126,6 +126,23 @@ impl Reader {
         self.weights(node, position)?.map(read).transpose()
     }
 
+    /// Returns the integers of an attribute or, since a version of the operator set, at an input position.
+    pub(super) fn list(
+        &self,
+        node: &NodeProto,
+        what: &str,
+        attribute: &str,
+        position: usize,
+        since: i64,
+    ) -> Result<Option<Vec<i64>>, OnnxError> {
+        let (attribute, input) = (node.ints(attribute).map(<[i64]>::to_vec), self.integers(node, position)?);
+        let misplaced = if self.opset < since { input.is_some() } else { attribute.is_some() };
+        if misplaced {
+            return Err(unsupported(node, format!("{what} are misplaced for operator set {}", self.opset)));
+        }
+        Ok(attribute.or(input))
+    }
+
     /// Returns float weights with exactly these dimensions.
     pub(super) fn floats(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
@@ -197,13 +214,7 @@ impl Reader {
                 dims::reshaped(node, &dims, &target)?
             }
             operator => {
-                // The axes are an input since version 13.
-                let (attribute, input) = (node.ints("axes").map(<[i64]>::to_vec), self.integers(node, 1)?);
-                let misplaced = if self.opset < 13 { input.is_some() } else { attribute.is_some() };
-                if misplaced {
-                    return Err(unsupported(node, format!("axes are misplaced for operator set {}", self.opset)));
-                }
-                let axes = attribute.or(input);
+                let axes = self.list(node, "axes", "axes", 1, 13)?;
                 if operator == "Squeeze" {
                     dims::squeezed(node, &dims, axes.as_deref())?
                 } else {

@@ -97,14 +97,8 @@ impl Reader {
 
     /// Returns the axes that a node reduces; none if it changes nothing.
     fn reduced_axes(&self, node: &NodeProto, rank: usize) -> Result<Vec<usize>, OnnxError> {
-        // The axes are an input since these versions.
         let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
-        let (attribute, input) = (node.ints("axes").map(<[i64]>::to_vec), self.integers(node, 1)?);
-        let misplaced = if self.opset < since { input.is_some() } else { attribute.is_some() };
-        if misplaced {
-            return Err(unsupported(node, format!("axes are misplaced for operator set {}", self.opset)));
-        }
-        let given = attribute.or(input).unwrap_or_default();
+        let given = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
         match (given.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
             (false, _) => dims::unique_axes(node, &given, rank),
             (true, false) => Ok((0..rank).collect()),
