@@ -6,6 +6,7 @@ use std::sync::Arc;
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::dims;
+use super::logic::output_type;
 use super::node::{has_more_outputs, output};
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
@@ -70,7 +71,11 @@ impl Reader {
             return Ok(false);
         }
         rules::check(node)?;
-        let holds_integers = Self::holds_integers(node, &operands)?;
+        let operand_type = |position: usize| match operands.get(position) {
+            Some((_, constant)) if constant.integers().is_some() => ElementType::Integer,
+            _ => ElementType::Float,
+        };
+        let holds_integers = output_type(node, operand_type)? != ElementType::Float;
         let is_float = operands.first().is_some_and(|(_, constant)| constant.floats().is_some());
         let is_left = match node.op_type.as_str() {
             // Divisions of integers are refused, as those of computed tensors are.
@@ -110,18 +115,6 @@ impl Reader {
         };
         super::define(&mut self.values, output(node)?, Value::Constant(Arc::new(Constant { dims, data })))?;
         Ok(true)
-    }
-
-    /// Returns whether the elements of a node's output are integers or booleans, given its operands.
-    fn holds_integers(node: &NodeProto, operands: &[(&str, &Constant)]) -> Result<bool, OnnxError> {
-        let reads_integers =
-            |position: usize| operands.get(position).is_some_and(|(_, constant)| constant.integers().is_some());
-        Ok(match node.op_type.as_str() {
-            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => true,
-            "Cast" => super::element_type(node.cast_type()?) != ElementType::Float,
-            "Where" => reads_integers(1),
-            _ => reads_integers(0),
-        })
     }
 
     /// Returns the dimensions of a tensor as a constant.

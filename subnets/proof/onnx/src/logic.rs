@@ -52,15 +52,7 @@ impl Reader {
                 "a power of integers that is no integer, which rounds, is unsupported".to_owned(),
             ));
         }
-        let result = match operator {
-            "ArgMax" | "ArgMin" => ElementType::Integer,
-            "Cast" => super::element_type(node.cast_type()?),
-            "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => {
-                ElementType::Boolean
-            }
-            "Where" => operand(1),
-            _ => operand(0),
-        };
+        let result = output_type(node, operand)?;
         self.types.extend(node.output.iter().map(|name| (name.clone(), result)));
         Ok(())
     }
@@ -204,4 +196,15 @@ impl Reader {
         let indices = places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
         self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
+}
+
+/// Returns the type of the elements of a node's outputs, given those of its operands.
+pub(super) fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> Result<ElementType, OnnxError> {
+    Ok(match node.op_type.as_str() {
+        "ArgMax" | "ArgMin" => ElementType::Integer,
+        "Cast" => super::element_type(node.cast_type()?),
+        "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
+        "Where" => operand(1),
+        _ => operand(0),
+    })
 }
