@@ -1,5 +1,6 @@
 //! Conversion of conditions, and of choices between tensors. The values of a condition are 0 and 1.
 
+use taonet_proof_core::Shape;
 use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_OPERATIONS, Unary};
 
 use super::dims;
@@ -7,14 +8,14 @@ use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, unsupported};
 
-/// An operand of a Where.
-enum Branch {
+/// An operand among which a Where, a Max or a Min chooses.
+pub(super) enum Alternative {
     Tensor(Operand),
     /// A constant that has this value everywhere, with its dimensions.
     Number(f64, Vec<usize>),
 }
 
-impl Branch {
+impl Alternative {
     fn dims(&self) -> &[usize] {
         match self {
             Self::Tensor(operand) => &operand.dims,
@@ -85,7 +86,7 @@ impl Reader {
 
     /// Converts a choice between two operands.
     pub(super) fn choose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let [a, b] = [self.branch(node, 1)?, self.branch(node, 2)?];
+        let [a, b] = [self.alternative(node, 1)?, self.alternative(node, 2)?];
         if let Some(constant) = self.weights(node, 0).ok().flatten() {
             let condition =
                 constant.integers().map(|values| values.iter().map(|&value| value != 0).collect::<Vec<_>>());
@@ -94,9 +95,9 @@ impl Reader {
         }
         let condition = self.tensor(node, 0)?;
         let (root, function) = self.function_of(condition.index);
-        let of_branch = |branch: &Branch| match branch {
-            Branch::Number(value, _) => Some(Function::Constant(*value)),
-            Branch::Tensor(operand) => {
+        let of_branch = |branch: &Alternative| match branch {
+            Alternative::Number(value, _) => Some(Function::Constant(*value)),
+            Alternative::Tensor(operand) => {
                 let (of_branch, function) = self.function_of(operand.index);
                 (of_branch == root && operand.dims == condition.dims).then_some(function)
             }
@@ -114,16 +115,17 @@ impl Reader {
         let mut sum = None;
         for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
             let index = match &branch {
-                Branch::Number(value, _) => {
+                Alternative::Number(value, _) => {
                     let gated = gate.with(Binary::Multiply, Function::Constant(*value));
                     let index = self.push_mapped(root, gated)?;
                     let operand = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
-                    self.fitted(node, &operand, &dims)?
+                    self.fitted(node, &operand, &dims, shape)?
                 }
-                Branch::Tensor(operand) => {
+                Alternative::Tensor(operand) => {
                     let index = self.push_mapped(root, gate)?;
                     let gate = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
-                    let inputs = vec![self.fitted(node, &gate, &dims)?, self.fitted(node, operand, &dims)?];
+                    let gate = self.fitted(node, &gate, &dims, shape)?;
+                    let inputs = vec![gate, self.fitted(node, operand, &dims, shape)?];
                     self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?
                 }
             };
@@ -138,20 +140,26 @@ impl Reader {
         super::define(&mut self.values, output(node)?, Value::Tensor(sum.unwrap_or_default(), dims))
     }
 
-    fn branch(&self, node: &NodeProto, position: usize) -> Result<Branch, OnnxError> {
+    /// Returns the operand at an input position: a computed tensor, or a constant of one value.
+    pub(super) fn alternative(&self, node: &NodeProto, position: usize) -> Result<Alternative, OnnxError> {
         match self.tensor(node, position) {
-            Ok(operand) => Ok(Branch::Tensor(operand)),
+            Ok(operand) => Ok(Alternative::Tensor(operand)),
             Err(error) => {
                 let value = self.limit(node, position)?.ok_or(error)?;
                 let dims = self.weights(node, position)?.map(|constant| constant.dims.clone());
-                Ok(Branch::Number(value, dims.unwrap_or_default()))
+                Ok(Alternative::Number(value, dims.unwrap_or_default()))
             }
         }
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions.
-    fn fitted(&mut self, node: &NodeProto, operand: &Operand, dims: &[usize]) -> Result<usize, OnnxError> {
-        let shape = dims::shape(dims).map_err(invalid_shape(node))?;
+    pub(super) fn fitted(
+        &mut self,
+        node: &NodeProto,
+        operand: &Operand,
+        dims: &[usize],
+        shape: Shape,
+    ) -> Result<usize, OnnxError> {
         let fitted = self.fit(node, operand, dims, shape)?;
         fitted.ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))
     }
@@ -162,7 +170,7 @@ impl Reader {
         node: &NodeProto,
         condition: &[bool],
         of_condition: &[usize],
-        branches: [&Branch; 2],
+        branches: [&Alternative; 2],
     ) -> Result<(), OnnxError> {
         let refuse = || unsupported(node, "the operands do not fit each other".to_owned());
         let [a, b] = branches;
@@ -172,11 +180,11 @@ impl Reader {
         let (mut inputs, mut next, mut constant, mut positions) = (Vec::new(), 0, None, Vec::with_capacity(2));
         for branch in branches {
             match branch {
-                Branch::Number(value, _) => {
+                Alternative::Number(value, _) => {
                     constant = Some(*value);
                     positions.push(None);
                 }
-                Branch::Tensor(operand) => {
+                Alternative::Tensor(operand) => {
                     let count = operand.shape.elements() as u32;
                     let of_operand: Vec<u32> = (next..next + count).collect();
                     positions.push(Some(dims::broadcast(&of_operand, &operand.dims, &dims).ok_or_else(refuse)?));

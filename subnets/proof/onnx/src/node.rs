@@ -13,6 +13,7 @@ use super::tensor::Constant;
 use super::{MAX_LIST, OnnxError, Reader, Value, dims, invalid_shape, rules, unsupported};
 
 /// A computed tensor that a node reads.
+#[derive(Clone)]
 pub(super) struct Operand {
     /// Index in the float network.
     pub(super) index: usize,

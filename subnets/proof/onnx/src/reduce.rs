@@ -5,6 +5,7 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unar
 use taonet_proof_core::{Shape, Window};
 
 use super::dims;
+use super::logic::Alternative;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
@@ -224,11 +225,10 @@ impl Reader {
         let is_max = node.op_type != "Min";
         let (mut operands, mut limit, mut of_limits) = (Vec::new(), None, Vec::new());
         for position in 0..node.input.len() {
-            match self.tensor(node, position) {
-                Ok(operand) => operands.push(operand),
-                Err(error) => {
-                    let value = self.limit(node, position)?.ok_or(error)?;
-                    of_limits.extend(self.weights(node, position)?.map(|constant| constant.dims.clone()));
+            match self.alternative(node, position)? {
+                Alternative::Tensor(operand) => operands.push(operand),
+                Alternative::Number(value, dims) => {
+                    of_limits.push(dims);
                     let tighter = |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
                     limit = Some(limit.map_or(value, tighter));
                 }
@@ -237,7 +237,7 @@ impl Reader {
         let operand = match &operands[..] {
             [] => return Err(unsupported(node, "all operands are constant".to_owned())),
             [_] if limit.is_none() => return self.rename(node, None),
-            [single] => Operand { index: single.index, shape: single.shape, dims: single.dims.clone() },
+            [single] => single.clone(),
             several => self.extremum_of(node, several, is_max)?,
         };
         if of_limits.iter().any(|dims| dims::common(&[&operand.dims, dims]).as_ref() != Some(&operand.dims)) {
@@ -259,9 +259,7 @@ impl Reader {
         let (dims, shape) = (largest.dims.clone(), largest.shape);
         let mut tensors = Vec::with_capacity(operands.len());
         for operand in operands {
-            let fitted = self.fit(node, operand, &dims, shape)?;
-            let tensor = fitted
-                .ok_or_else(|| unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims)))?;
+            let tensor = self.fitted(node, operand, &dims, shape)?;
             tensors.push(if is_max { tensor } else { self.negated(tensor)? });
         }
         // Each element is a row of the operands' elements.
