@@ -112,32 +112,21 @@ impl Reader {
             }
         }
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-        let mut sum = None;
+        let mut terms = Vec::with_capacity(2);
         for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
-            let index = match &branch {
-                Alternative::Number(value, _) => {
-                    let gated = gate.with(Binary::Multiply, Function::Constant(*value));
-                    let index = self.push_mapped(root, gated)?;
-                    let operand = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
-                    self.fitted(node, &operand, &dims, shape)?
-                }
-                Alternative::Tensor(operand) => {
-                    let index = self.push_mapped(root, gate)?;
-                    let gate = Operand { index, shape: condition.shape, dims: condition.dims.clone() };
-                    let gate = self.fitted(node, &gate, &dims, shape)?;
-                    let inputs = vec![gate, self.fitted(node, operand, &dims, shape)?];
-                    self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?
-                }
+            let gate = match &branch {
+                Alternative::Number(value, _) => gate.with(Binary::Multiply, Function::Constant(*value)),
+                Alternative::Tensor(_) => gate,
             };
-            sum = Some(match sum {
-                None => index,
-                Some(first) => {
-                    let inputs = vec![first, index];
-                    self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Add })?
-                }
-            });
+            let gate = Operand { index: self.push_mapped(root, gate)?, ..condition.clone() };
+            let mut term = self.fitted(node, &gate, &dims, shape)?;
+            if let Alternative::Tensor(operand) = &branch {
+                let inputs = vec![term, self.fitted(node, operand, &dims, shape)?];
+                term = self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?;
+            }
+            terms.push(term);
         }
-        super::define(&mut self.values, output(node)?, Value::Tensor(sum.unwrap_or_default(), dims))
+        self.push(output(node)?, FloatNode { inputs: terms, shape, operation: FloatOperation::Add }, dims)
     }
 
     /// Returns the operand at an input position: a computed tensor, or a constant of one value.
