@@ -10,6 +10,7 @@ use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
 
 /// A scale and an offset of each element.
+#[derive(Clone)]
 pub(super) struct Affine {
     pub(super) factors: Vec<f32>,
     pub(super) offsets: Vec<f32>,
@@ -162,10 +163,8 @@ impl Reader {
         let is_larger = |a: &Operand, b: &Operand| dims::elements(&a.dims) >= dims::elements(&b.dims);
         let target = if is_larger(&a, &b) { &a } else { &b };
         let (shape, dims) = (target.shape, target.dims.clone());
-        let fitted = [&a, &b].map(|operand| self.fit(node, operand, &dims, shape));
-        let [Ok(Some(one)), Ok(Some(other))] = fitted else {
-            let [one, other] = fitted;
-            one.and(other)?;
+        let fitted = [self.fit(node, &a, &dims, shape)?, self.fit(node, &b, &dims, shape)?];
+        let [Some(one), Some(other)] = fitted else {
             let (one, other) = (&a.dims, &b.dims);
             return Err(unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}")));
         };
@@ -254,10 +253,8 @@ impl Reader {
             let orders = [[count / width, width], [width, count / width]].map(|dims| dims::transposed(&dims, &[1, 0]));
             (by_column, grid, Some(orders))
         } else {
-            let Affine { factors, offsets } = affine;
-            let each = Affine { factors: factors.clone(), offsets: offsets.clone() };
             let in_order: Vec<u32> = (0..count as u32).collect();
-            (each, Shape::vector(count).map_err(invalid_shape(node))?, Some([in_order.clone(), in_order]))
+            (affine.clone(), Shape::vector(count).map_err(invalid_shape(node))?, Some([in_order.clone(), in_order]))
         };
         let mut tensor = input.index;
         let mut back = None;

@@ -373,10 +373,7 @@ impl Reader {
         if let FloatOperation::Dense { weights, bias } | FloatOperation::Convolution { weights, bias, .. } =
             &node.operation
         {
-            self.parameters = self.parameters.saturating_add((weights.len() + bias.len()) as u64);
-            if self.parameters > MAX_PARAMETERS {
-                return Err(OnnxError::Parameters(self.parameters));
-            }
+            self.count_parameters(weights.len() + bias.len())?;
         }
         self.count_computed(node.shape.elements())?;
         // One node of the file can become several, such as a move before and after a layer.
@@ -385,6 +382,12 @@ impl Reader {
         }
         self.network.nodes.push(node);
         Ok(self.network.nodes.len())
+    }
+
+    /// Counts weights and biases: several nodes can read the same ones.
+    fn count_parameters(&mut self, parameters: usize) -> Result<(), OnnxError> {
+        self.parameters = self.parameters.saturating_add(parameters as u64);
+        if self.parameters > MAX_PARAMETERS { Err(OnnxError::Parameters(self.parameters)) } else { Ok(()) }
     }
 
     /// Counts computed elements: a few nodes can describe very many.

@@ -7,7 +7,7 @@ use taonet_proof_core::float::Lookup;
 
 use super::dims;
 use super::proto::NodeProto;
-use super::{ElementType, MAX_PARAMETERS, OnnxError, Reader, unsupported};
+use super::{ElementType, OnnxError, Reader, unsupported};
 
 impl Reader {
     pub(super) fn embed(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -32,10 +32,7 @@ impl Reader {
         let of_row = of_table.get(1..).unwrap_or_default();
         let dims = [&index.dims[..], of_row].concat();
         Self::check_elements(node, &dims)?;
-        self.parameters = self.parameters.saturating_add(values.len() as u64);
-        if self.parameters > MAX_PARAMETERS {
-            return Err(OnnxError::Parameters(self.parameters));
-        }
+        self.count_parameters(values.len())?;
         let (count, width) = (index.shape.elements(), of_row.iter().product::<usize>());
         let table = Arc::new(Lookup::new(values, width));
         let (root, function) = self.function_of(index.index);
