@@ -6,6 +6,7 @@
 mod elements;
 mod reduced;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::norms::MASKED;
@@ -105,15 +106,15 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     /// Returns an operand; `None` if the node does not have it.
-    fn optional(&self, position: usize) -> Option<Tensor> {
+    fn optional(&self, position: usize) -> Option<Cow<'_, Tensor>> {
         let name = self.node.input.get(position).filter(|name| !name.is_empty())?;
         if let Some(tensor) = self.tensors.get(name.as_str()) {
-            return Some(tensor.clone());
+            return Some(Cow::Borrowed(tensor));
         }
-        self.model.constants.get(name).map(|constant| Tensor::from(&**constant))
+        self.model.constants.get(name).map(|constant| Cow::Owned(Tensor::from(&**constant)))
     }
 
-    fn get(&self, position: usize) -> Result<Tensor, OnnxError> {
+    fn get(&self, position: usize) -> Result<Cow<'_, Tensor>, OnnxError> {
         self.optional(position).ok_or_else(|| self.refuse("an operand is missing"))
     }
 
@@ -130,7 +131,7 @@ impl Operands<'_> {
         match node.op_type.as_str() {
             "Constant" => Ok(Tensor::from(&node.constant()?)),
             "Shape" => self.dimensions(),
-            "Identity" | "Dropout" => self.get(0),
+            "Identity" | "Dropout" => self.get(0).map(Cow::into_owned),
             "Cast" => self.cast(),
             "Flatten" => self.reshaped(|dims| dims::flattened(node, dims)),
             "Reshape" => {
@@ -145,11 +146,11 @@ impl Operands<'_> {
                 let axes = axes.ok_or_else(|| self.refuse("the axes are missing"))?;
                 self.reshaped(|dims| dims::unsqueezed(node, dims, &axes))
             }
-            "Add" => self.sum(&self.get(0)?, &self.get(1)?),
-            "Sub" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a - b),
-            "Mul" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a * b),
-            "Div" => self.combined(&self.get(0)?, &self.get(1)?, |a, b| a / b),
-            "Pow" => self.combined(&self.get(0)?, &self.get(1)?, f64::powf),
+            "Add" => self.sum(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
+            "Sub" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a - b),
+            "Mul" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a * b),
+            "Div" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), |a, b| a / b),
+            "Pow" => self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), f64::powf),
             "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.compared(),
             "Where" => self.chosen(),
             "Softmax" | "LogSoftmax" => self.softmax(),
@@ -160,7 +161,7 @@ impl Operands<'_> {
             "Concat" => self.concatenated(),
             "Pad" => self.padded(),
             "Gather" => self.gathered(),
-            "MatMul" => self.matrix_product(&self.get(0)?, &self.get(1)?),
+            "MatMul" => self.matrix_product(self.get(0)?.as_ref(), self.get(1)?.as_ref()),
             "Gemm" => self.gemm(),
             "BatchNormalization" => self.batch_norm(),
             "Conv" => self.convolution(),
@@ -177,7 +178,7 @@ impl Operands<'_> {
     /// precision, and does not round as the types of the file do. Values that half precision would turn into infinities
     /// are refused.
     fn cast(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?;
+        let mut tensor = self.get(0)?.into_owned();
         let overflows = |&value: &f64| half::f16::from_f64(value).is_infinite();
         match self.node.cast_type()? {
             DataType::Float16 if tensor.values.iter().any(overflows) => {
@@ -192,19 +193,19 @@ impl Operands<'_> {
 
     /// Returns the dimensions of the operand from one axis to another.
     fn dimensions(&self) -> Result<Tensor, OnnxError> {
-        let Tensor { dims, .. } = self.get(0)?;
-        let rank = dims.len().cast_signed() as i64;
+        let input = self.get(0)?;
+        let rank = input.dims.len().cast_signed() as i64;
         let [start, end] = [("start", 0), ("end", rank)].map(|(name, default)| {
             let limit = self.node.int(name, default);
             if limit < 0 { limit.saturating_add(rank).max(0) } else { limit.min(rank) }
         });
-        let extents = dims.iter().zip(0_i64..).filter(|(_, axis)| (start..end).contains(axis));
+        let extents = input.dims.iter().zip(0_i64..).filter(|(_, axis)| (start..end).contains(axis));
         let values: Vec<f64> = extents.map(|(&extent, _)| extent as f64).collect();
         Ok(Tensor { dims: vec![values.len()], values })
     }
 
     fn reshaped(&self, change: impl FnOnce(&[usize]) -> Result<Vec<usize>, OnnxError>) -> Result<Tensor, OnnxError> {
-        let Tensor { dims, values } = self.get(0)?;
+        let Tensor { dims, values } = self.get(0)?.into_owned();
         Ok(Tensor { dims: change(&dims)?, values })
     }
 
@@ -284,18 +285,19 @@ impl Operands<'_> {
                 return Ok(tensor);
             }
             let values = (0..columns).flat_map(|column| tensor.values.iter().skip(column).step_by(columns.max(1)));
-            Ok(Tensor { dims: vec![columns, rows], values: values.copied().collect() })
+            Ok(Cow::Owned(Tensor { dims: vec![columns, rows], values: values.copied().collect() }))
         };
-        let mut product = self.matrix_product(&transposed(0, "transA")?, &transposed(1, "transB")?)?;
+        let mut product = self.matrix_product(transposed(0, "transA")?.as_ref(), transposed(1, "transB")?.as_ref())?;
         let (alpha, beta) = (self.node.float("alpha", 1.0), self.node.float("beta", 1.0));
         product.values.iter_mut().for_each(|value| *value *= f64::from(alpha));
-        let Some(mut bias) = self.optional(2) else { return Ok(product) };
+        let Some(bias) = self.optional(2) else { return Ok(product) };
+        let mut bias = bias.into_owned();
         bias.values.iter_mut().for_each(|value| *value *= f64::from(beta));
         self.sum(&product, &bias)
     }
 
     fn batch_norm(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?;
+        let mut tensor = self.get(0)?.into_owned();
         let [scale, shift, mean, variance] = [self.get(1)?, self.get(2)?, self.get(3)?, self.get(4)?];
         let channels = tensor.dims.get(1).copied().unwrap_or_default();
         if [&scale, &shift, &mean, &variance].iter().any(|part| part.values.len() != channels) {
@@ -347,7 +349,7 @@ impl Operands<'_> {
         if inner.checked_mul(groups) != Some(channels) || outputs % groups.max(1) != 0 {
             return Err(self.refuse("the groups do not fit the channels"));
         }
-        let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.values);
+        let bias = self.optional(2).map_or_else(|| vec![0.0; outputs], |bias| bias.into_owned().values);
         let (stride, [top, left, bottom, right]) = self.window()?;
         let out_rows = self.positions(height + top + bottom, rows, stride[0])?;
         let out_columns = self.positions(width + left + right, columns, stride[1])?;

@@ -20,7 +20,7 @@ impl Operands<'_> {
             "Less" => |a: f64, b: f64| f64::from(a < b),
             _ => |a: f64, b: f64| f64::from(a <= b),
         };
-        self.combined(&self.get(0)?, &self.get(1)?, condition)
+        self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), condition)
     }
 
     /// Chooses between the elements of two operands.
@@ -66,7 +66,9 @@ impl Operands<'_> {
             }
             "PRelu" => {
                 let slope = self.get(1)?;
-                return self.combined(&self.get(0)?, &slope, |x, slope| if x < 0.0 { slope * x } else { x }).map(Some);
+                return self
+                    .combined(self.get(0)?.as_ref(), &slope, |x, slope| if x < 0.0 { slope * x } else { x })
+                    .map(Some);
             }
             "Selu" => {
                 let (alpha, gamma) = (alpha(1.673_263_192_176_818_8), parameter("gamma", 1.050_701_022_148_132_3));
@@ -81,7 +83,7 @@ impl Operands<'_> {
                 None => return Ok(None),
             },
         };
-        let mut tensor = self.get(0)?;
+        let mut tensor = self.get(0)?.into_owned();
         tensor.values.iter_mut().for_each(|value| *value = function(*value));
         Ok(Some(tensor))
     }

@@ -7,9 +7,9 @@ use crate::OnnxError;
 impl Operands<'_> {
     /// Combines all operands, one after the other.
     pub(super) fn folded(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
-        let first = self.get(0)?;
+        let first = self.get(0)?.into_owned();
         (1..self.node.input.len())
-            .try_fold(first, |folded, position| self.combined(&folded, &self.get(position)?, operation))
+            .try_fold(first, |folded, position| self.combined(&folded, self.get(position)?.as_ref(), operation))
     }
 
     /// Reduces a tensor along the axes that the node names.
@@ -18,7 +18,7 @@ impl Operands<'_> {
         let given = self.node.ints("axes").map(<[i64]>::to_vec).or_else(|| self.integers(1)).unwrap_or_default();
         let mut is_reduced = vec![given.is_empty(); input.dims.len()];
         if given.is_empty() && self.node.int("noop_with_empty_axes", 0) != 0 {
-            return Ok(input);
+            return Ok(input.into_owned());
         }
         for axis in given {
             let axis = existing_axis(axis, &input.dims).ok_or_else(|| self.refuse("an axis does not exist"))?;
@@ -52,14 +52,15 @@ impl Operands<'_> {
 
     /// Returns the position of the first or last maximum or minimum along an axis.
     pub(super) fn position_of_extremum(&self) -> Result<Tensor, OnnxError> {
-        let Tensor { mut dims, values } = self.get(0)?;
+        let input = self.get(0)?;
+        let mut dims = input.dims.clone();
         let axis = existing_axis(self.node.int("axis", 0), &dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         let (width, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
         let sign = if self.node.op_type == "ArgMin" { -1.0 } else { 1.0 };
         let takes_last = self.node.int("select_last_index", 0) != 0;
         let mut positions = Vec::new();
-        for block in values.chunks((width * inner).max(1)) {
+        for block in input.values.chunks((width * inner).max(1)) {
             for column in 0..inner {
                 let (mut position, mut largest) = (0, f64::NEG_INFINITY);
                 for (index, value) in block.iter().skip(column).step_by(inner).enumerate() {
@@ -81,7 +82,7 @@ impl Operands<'_> {
 
     /// Evaluates a softmax, except for one at the end over all elements: the network has its arguments as outputs.
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?;
+        let mut tensor = self.get(0)?.into_owned();
         let is_old = self.model.opset < 13;
         let axis = existing_axis(self.node.int("axis", if is_old { 1 } else { -1 }), &tensor.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
@@ -107,7 +108,7 @@ impl Operands<'_> {
 
     /// Evaluates a norm: over the last axes, or over all but the first two.
     pub(super) fn normalised(&self) -> Result<Tensor, OnnxError> {
-        let mut tensor = self.get(0)?;
+        let mut tensor = self.get(0)?.into_owned();
         let is_instance = self.node.op_type == "InstanceNormalization";
         let axis = if is_instance { 2 } else { self.node.int("axis", -1) };
         let axis = existing_axis(axis, &tensor.dims).ok_or_else(|| self.refuse("the axis does not exist"))?;
@@ -129,7 +130,7 @@ impl Operands<'_> {
             let mut part = self.optional(position);
             if let Some(part) = part.as_mut().filter(|_| is_instance) {
                 // One number for each channel.
-                part.dims.extend(vec![1; tensor.dims.len() - 2]);
+                part.to_mut().dims.extend(vec![1; tensor.dims.len() - 2]);
             }
             part
         };
