@@ -68,9 +68,7 @@ impl Model {
         let output = tensors.remove(self.output.as_str()).ok_or(OnnxError::Empty)?;
         Ok(Evaluation { outputs: output.values, magnitude })
     }
-}
 
-impl Model {
     /// Evaluates a node whose operands are these constants; returns the dimensions and values of its output.
     pub(super) fn evaluate_constants(
         &self,
@@ -118,6 +116,11 @@ impl Operands<'_> {
         self.optional(position).ok_or_else(|| self.refuse("an operand is missing"))
     }
 
+    /// Returns the integers of an attribute or, without it, at an input position.
+    fn list(&self, attribute: &str, position: usize) -> Option<Vec<i64>> {
+        self.node.ints(attribute).map(<[i64]>::to_vec).or_else(|| self.integers(position))
+    }
+
     fn integers(&self, position: usize) -> Option<Vec<i64>> {
         Some(self.optional(position)?.values.iter().map(|&value| value as i64).collect())
     }
@@ -139,7 +142,7 @@ impl Operands<'_> {
                 self.reshaped(|dims| dims::reshaped(node, dims, &target))
             }
             "Squeeze" | "Unsqueeze" => {
-                let axes = node.ints("axes").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+                let axes = self.list("axes", 1);
                 if node.op_type == "Squeeze" {
                     return self.reshaped(|dims| dims::squeezed(node, dims, axes.as_deref()));
                 }
@@ -238,19 +241,7 @@ impl Operands<'_> {
         if last != inner {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        let mut dims = rows.to_vec();
-        dims.push(columns);
-        let mut values = Vec::new();
-        for row in a.values.chunks(inner.max(1)) {
-            let mut sums = vec![0.0; columns];
-            for (&value, weights) in row.iter().zip(b.values.chunks(columns.max(1))) {
-                for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += value * weight;
-                }
-            }
-            values.extend(sums);
-        }
-        Ok(Tensor { dims, values })
+        Ok(Tensor { dims: [rows, &[columns]].concat(), values: multiplied(&a.values, &b.values, inner, columns) })
     }
 
     /// Multiplies matrices in pairs, where those of one operand are repeated to the dimensions of the other.
@@ -267,13 +258,11 @@ impl Operands<'_> {
             dims::broadcast(&tensor.values, &tensor.dims, &[batch, &matrix].concat()).ok_or_else(refuse)
         };
         let (left, right) = (repeated(a, [rows, inner])?, repeated(b, [height, columns])?);
-        let mut values = Vec::new();
-        let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
-        for (left, right) in pairs {
-            let [left, right] = [(left, [rows, inner]), (right, [height, columns])]
-                .map(|(values, dims)| Tensor { dims: dims.to_vec(), values: values.to_vec() });
-            values.extend(self.matrix_product(&left, &right)?.values);
+        if inner != height {
+            return Err(refuse());
         }
+        let pairs = left.chunks((rows * inner).max(1)).zip(right.chunks((height * columns).max(1)));
+        let values = pairs.flat_map(|(left, right)| multiplied(left, right, inner, columns)).collect();
         Ok(Tensor { dims: [batch, &[rows, columns]].concat(), values })
     }
 
@@ -418,4 +407,19 @@ impl Operands<'_> {
         }
         Ok(Tensor { dims: vec![1, channels, rows, columns], values })
     }
+}
+
+/// Returns the product of two matrices, row by row.
+fn multiplied(a: &[f64], b: &[f64], inner: usize, columns: usize) -> Vec<f64> {
+    let mut values = Vec::new();
+    for row in a.chunks(inner.max(1)) {
+        let mut sums = vec![0.0; columns];
+        for (&value, weights) in row.iter().zip(b.chunks(columns.max(1))) {
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum += value * weight;
+            }
+        }
+        values.extend(sums);
+    }
+    values
 }

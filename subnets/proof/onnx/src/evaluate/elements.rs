@@ -10,6 +10,12 @@ use crate::OnnxError;
 use crate::dims::elements;
 
 impl Operands<'_> {
+    /// Returns the axis that the node names.
+    pub(super) fn axis(&self, default: i64, dims: &[usize]) -> Result<usize, OnnxError> {
+        let axis = existing_axis(self.node.int("axis", default), dims);
+        axis.ok_or_else(|| self.refuse("the axis does not exist"))
+    }
+
     /// Compares two operands: 1 where the condition holds, else 0.
     pub(super) fn compared(&self) -> Result<Tensor, OnnxError> {
         let condition: fn(f64, f64) -> f64 = match self.node.op_type.as_str() {
@@ -110,12 +116,10 @@ impl Operands<'_> {
 
     pub(super) fn sliced(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
-        let given =
-            |name: &str, position| self.node.ints(name).map(<[i64]>::to_vec).or_else(|| self.integers(position));
-        let (Some(starts), Some(ends)) = (given("starts", 1), given("ends", 2)) else {
+        let (Some(starts), Some(ends)) = (self.list("starts", 1), self.list("ends", 2)) else {
             return Err(self.refuse("starts or ends are missing"));
         };
-        let axes = given("axes", 3).unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
+        let axes = self.list("axes", 3).unwrap_or_else(|| (0..starts.len().cast_signed() as i64).collect());
         let steps = self.integers(4).unwrap_or_else(|| vec![1; starts.len()]);
         let mut kept: Vec<Vec<usize>> = input.dims.iter().map(|&extent| (0..extent).collect()).collect();
         for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
@@ -142,11 +146,10 @@ impl Operands<'_> {
     /// Returns the parts of a Split, one after the other along the axis.
     pub(super) fn split(&self) -> Result<Vec<Tensor>, OnnxError> {
         let input = self.get(0)?;
-        let axis = existing_axis(self.node.int("axis", 0), &input.dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = self.axis(0, &input.dims)?;
         let (count, extent) = (self.node.output.len(), input.dims[axis]);
         let part = extent.div_ceil(count.max(1)).cast_signed() as i64;
-        let given = self.node.ints("split").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+        let given = self.list("split", 1);
         let (mut start, mut parts) = (0, Vec::with_capacity(count));
         for index in 0..count {
             let size = given.as_ref().map_or(Some(part), |given| given.get(index).copied());
@@ -179,8 +182,7 @@ impl Operands<'_> {
     pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
         let parts = (0..self.node.input.len()).map(|position| self.get(position)).collect::<Result<Vec<_>, _>>()?;
         let mut dims = parts.first().map(|part| part.dims.clone()).unwrap_or_default();
-        let axis = existing_axis(self.node.int("axis", 0), &dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = self.axis(0, &dims)?;
         dims[axis] = 0;
         for part in &parts {
             let mut others = part.dims.clone();
@@ -207,7 +209,7 @@ impl Operands<'_> {
     pub(super) fn padded(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
         let rank = input.dims.len();
-        let pads = self.node.ints("pads").map(<[i64]>::to_vec).or_else(|| self.integers(1));
+        let pads = self.list("pads", 1);
         let pads = pads.ok_or_else(|| self.refuse("the pads are missing"))?;
         let constant = self.optional(2).and_then(|value| value.values.first().copied());
         let constant = constant.unwrap_or_else(|| f64::from(self.node.float("value", 0.0)));
@@ -246,8 +248,7 @@ impl Operands<'_> {
 
     pub(super) fn gathered(&self) -> Result<Tensor, OnnxError> {
         let (input, indices) = (self.get(0)?, self.get(1)?);
-        let axis = existing_axis(self.node.int("axis", 0), &input.dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = self.axis(0, &input.dims)?;
         let extent = input.dims[axis] as f64;
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
         let dims = [outer, &indices.dims, inner].concat();

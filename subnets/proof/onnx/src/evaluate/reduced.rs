@@ -15,7 +15,7 @@ impl Operands<'_> {
     /// Reduces a tensor along the axes that the node names.
     pub(super) fn reduced(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
-        let given = self.node.ints("axes").map(<[i64]>::to_vec).or_else(|| self.integers(1)).unwrap_or_default();
+        let given = self.list("axes", 1).unwrap_or_default();
         let mut is_reduced = vec![given.is_empty(); input.dims.len()];
         if given.is_empty() && self.node.int("noop_with_empty_axes", 0) != 0 {
             return Ok(input.into_owned());
@@ -54,8 +54,7 @@ impl Operands<'_> {
     pub(super) fn position_of_extremum(&self) -> Result<Tensor, OnnxError> {
         let input = self.get(0)?;
         let mut dims = input.dims.clone();
-        let axis = existing_axis(self.node.int("axis", 0), &dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = self.axis(0, &dims)?;
         let (width, inner) = (dims[axis], dims[axis + 1..].iter().product::<usize>());
         let sign = if self.node.op_type == "ArgMin" { -1.0 } else { 1.0 };
         let takes_last = self.node.int("select_last_index", 0) != 0;
@@ -84,8 +83,7 @@ impl Operands<'_> {
     pub(super) fn softmax(&self) -> Result<Tensor, OnnxError> {
         let mut tensor = self.get(0)?.into_owned();
         let is_old = self.model.opset < 13;
-        let axis = existing_axis(self.node.int("axis", if is_old { 1 } else { -1 }), &tensor.dims);
-        let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
+        let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let outer: usize = tensor.dims[..axis].iter().product();
         if self.is_last_softmax && inner * outer == 1 {
