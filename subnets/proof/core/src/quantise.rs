@@ -177,8 +177,8 @@ fn magnitudes(
     Ok(magnitudes)
 }
 
-/// Returns `2^exponent`.
-pub(crate) fn power(exponent: i32) -> f64 {
+/// Returns `2^exponent`, such as the unit of integers with the scale `-exponent`.
+pub fn power(exponent: i32) -> f64 {
     f64::from(exponent).exp2()
 }
 

@@ -11,7 +11,7 @@
 use taonet_proof_core::circuit::{Cell, Circuit, Execution, Linear, Product, StageKind, Table};
 use taonet_proof_core::float::{FloatError, FloatNetwork, FloatOperation, Function};
 use taonet_proof_core::network::{Layer, Network, NetworkError, Operation};
-use taonet_proof_core::quantise::QuantiseOptions;
+use taonet_proof_core::quantise::{QuantiseOptions, power};
 use taonet_proof_core::{Clamp, ExecutionError, Rescale};
 use thiserror::Error;
 
@@ -258,11 +258,6 @@ fn linear_errors(linear: &Linear, rounding: f64, errors: &[f64], cells: &[i64]) 
         }
     }
     sums
-}
-
-/// Returns `2^exponent`.
-fn power(exponent: i32) -> f64 {
-    f64::from(exponent).exp2()
 }
 
 /// Returns the largest error of an activation whose sum has the largest error `error`. Saturation is none if only signs are
