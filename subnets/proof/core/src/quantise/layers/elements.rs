@@ -1,5 +1,6 @@
 //! Element-wise functions as tables, and moves.
 
+use super::integers::{fits_table, weighted_sums};
 use super::{MAX_SCALE, Quantiser, SUMS, Tensor, integer_bits};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation, Function};
 use crate::network::{MAX_TABLE, Operation};
@@ -41,18 +42,12 @@ impl Quantiser<'_> {
     /// comparisons. Then saturation changes nothing, but a small difference must not become 0.
     pub(super) fn is_read_for_sign(&self, tensor: usize, inputs: &[Tensor], operation: &Operation) -> bool {
         let Operation::Sum { factors } = operation else { return false };
-        let sums = inputs
-            .iter()
-            .zip(factors)
-            .try_fold(Range::only(0), |sums, (input, &factor)| sums.plus(&input.range.times(factor.into())?));
         // Backends have a value for each quotient.
-        if sums.is_none_or(|sums| sums.high.abs_diff(sums.low) >= MAX_TABLE as u64) {
-            return false;
-        }
+        let has_table = weighted_sums(inputs, factors).is_some_and(fits_table);
         let mut readers = self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
         let is_of_sign =
             |node: &FloatNode| matches!(&node.operation, FloatOperation::Function(function) if function.is_of_sign());
-        readers.peek().is_some() && readers.all(is_of_sign)
+        has_table && readers.peek().is_some() && readers.all(is_of_sign)
     }
 
     fn fine_bits(&self) -> u8 {

@@ -30,8 +30,7 @@ impl Quantiser<'_> {
         let first = inputs.first()?.range;
         let range = match (&node.operation, operation) {
             (FloatOperation::Add | FloatOperation::Subtract, Operation::Sum { factors }) => {
-                let mut terms = inputs.iter().zip(factors);
-                terms.try_fold(Range::only(0), |sum, (input, &factor)| sum.plus(&input.range.times(factor.into())?))
+                weighted_sums(inputs, factors)
             }
             (FloatOperation::Multiply, Operation::Product) => {
                 let second = inputs.get(1)?.range;
@@ -42,7 +41,7 @@ impl Quantiser<'_> {
             }
             _ => None,
         };
-        range.filter(|range| range.high.abs_diff(range.low) < MAX_TABLE as u64)
+        range.filter(|&range| fits_table(range))
     }
 
     /// Returns whether the values of a table are integers that must not be rounded.
@@ -50,6 +49,17 @@ impl Quantiser<'_> {
         let fits = |value: &f64| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f64;
         self.is_deciding(index + 1) && (input.is_exact || function.is_integer()) && values.iter().all(fits)
     }
+}
+
+/// Returns the interval of sums of one value of each tensor times a factor; `None` on overflow.
+pub(super) fn weighted_sums(inputs: &[Tensor], factors: &[i32]) -> Option<Range> {
+    let mut terms = inputs.iter().zip(factors);
+    terms.try_fold(Range::only(0), |sum, (input, &factor)| sum.plus(&input.range.times(factor.into())?))
+}
+
+/// Returns whether a table can have a value for each integer of an interval.
+pub(super) fn fits_table(range: Range) -> bool {
+    range.high.abs_diff(range.low) < MAX_TABLE as u64
 }
 
 /// Returns whether a function that is not continuous reads each tensor of a network, directly or after operations that keep
