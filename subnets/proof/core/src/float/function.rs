@@ -170,22 +170,22 @@ impl Function {
     }
 
     /// Returns the largest magnitude of the table in which the function's value is looked up, if it is one.
-    pub fn table_magnitude(&self) -> Option<f32> {
+    pub(crate) fn table_magnitude(&self) -> Option<f32> {
         if let Self::Lookup(table, ..) = self { Some(table.magnitude) } else { None }
     }
 
     /// Returns whether the function looks values up in a table.
-    pub fn looks_up(&self) -> bool {
+    pub(crate) fn looks_up(&self) -> bool {
         self.has(|part| matches!(part, Self::Lookup(..)))
     }
 
     /// Returns whether the function looks up rows that its argument names only if that is an exact integer.
-    pub fn looks_up_exactly(&self) -> bool {
+    pub(crate) fn looks_up_exactly(&self) -> bool {
         self.has(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
     }
 
     /// Returns whether the function's values are integers, whatever its argument is.
-    pub fn is_integer(&self) -> bool {
+    pub(crate) fn is_integer(&self) -> bool {
         let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
@@ -205,7 +205,7 @@ impl Function {
     }
 
     /// Returns whether neighbouring arguments can have entirely different values, as the rows of a table have.
-    pub fn is_discontinuous(&self) -> bool {
+    pub(crate) fn is_discontinuous(&self) -> bool {
         self.has(|part| match part {
             Self::Lookup(..) | Self::Unary(Unary::Truncate, _) => true,
             Self::Binary(operation, ..) => operation.is_comparison(),
@@ -239,7 +239,7 @@ impl Function {
     }
 
     /// Returns whether the function's only values are 0 and 1.
-    pub fn is_boolean(&self) -> bool {
+    pub(crate) fn is_boolean(&self) -> bool {
         match self {
             // Its argument is 0 or 1.
             Self::Unary(Unary::Not, _) => true,
