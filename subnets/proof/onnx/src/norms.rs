@@ -146,13 +146,10 @@ impl Reader {
             return Err(unsupported(node, format!("the input has dimensions {:?}, expected a batch of 1", input.dims)));
         };
         let axes: Vec<usize> = (2..input.dims.len()).collect();
-        let mut parts = Vec::with_capacity(2);
-        for position in [1, 2] {
-            let of_channels = self.floats(node, position, &[channels])?;
-            let width = input.shape.elements() / channels;
-            parts.push(of_channels.into_iter().flat_map(|value| std::iter::repeat_n(value, width)).collect());
-        }
-        let [factors, offsets] = <[Vec<f32>; 2]>::try_from(parts).unwrap_or_default();
+        let of_channels = [self.floats(node, 1, &[channels])?, self.floats(node, 2, &[channels])?];
+        let width = input.shape.elements() / channels;
+        let [factors, offsets] =
+            of_channels.map(|values| values.into_iter().flat_map(|value| std::iter::repeat_n(value, width)).collect());
         self.normalise(node, &input, &axes, true, &Affine { factors, offsets })
     }
 

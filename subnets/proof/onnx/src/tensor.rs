@@ -4,7 +4,7 @@ use half::{bf16, f16};
 use taonet_proof_core::MAX_ELEMENTS;
 
 use super::proto::{DataType, NodeProto, TensorProto};
-use super::{MAX_RANK, OnnxError, unsupported};
+use super::{MAX_RANK, OnnxError, dims, unsupported};
 
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
@@ -72,7 +72,7 @@ impl Constant {
         }
         let refuse = |reason: String| OnnxError::Weight { name: name.clone(), reason };
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
-        let count = dims.as_ref().and_then(|dims| dims.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim)));
+        let count = dims.as_deref().and_then(dims::elements);
         let (Some(dims), Some(count)) = (dims, count.filter(|&count| count <= MAX_ELEMENTS)) else {
             return Err(refuse(format!("dimensions {:?} are negative or too large", tensor.dims)));
         };
