@@ -246,11 +246,6 @@ impl Till {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[cfg(test)]
-    pub(crate) fn process(&self) -> Process {
-        self.process.clone()
-    }
-
     /// Returns whether a row of the table `hold` is a lease of this process.
     pub(crate) fn has_leased(&self, id: &str) -> bool {
         id.strip_prefix(self.process.as_str()).is_some_and(|rest| rest.starts_with(':'))

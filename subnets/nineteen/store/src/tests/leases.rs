@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -10,7 +9,7 @@ use taonet_database::statement;
 
 use super::credits::{terms, usage};
 use super::*;
-use crate::{HoldRefusal, Process, StoreError};
+use crate::{HoldRefusal, StoreError};
 
 const DAY: &str = "2026-11-21";
 
@@ -246,9 +245,7 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
                         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
                     }
                     let released = running[place].drain(..).len();
-                    let others = stores.iter().enumerate().filter(|(index, _)| *index != place);
-                    let alive: Vec<_> = others.map(|(_, store)| store.till.process()).collect();
-                    release_dead(&stores[place], &alive).await;
+                    release_dead(&stores).await;
                     println!("{released} requests killed");
                 }
                 _ => {}
@@ -260,10 +257,9 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
             store.close_leases().await;
         }
         // The last statement of a killed process may reach the server after its release. Processes release repeatedly.
-        let alive: Vec<_> = stores.iter().map(|store| store.till.process()).collect();
         let releases = async {
             while accounts(&stores[0], &key).await != (granted - charged - held, held) {
-                release_dead(&home.open().await, &alive).await;
+                release_dead(&stores).await;
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
@@ -275,15 +271,15 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
     }
 }
 
-/// Releases the leases of all processes but the given ones, as if they had not been renewed. `store` must not have holds
-/// of its own: it would release them.
-async fn release_dead(store: &Store, alive: &[Process]) {
-    // Later at each call: a process that is alive now may be killed before the next one.
-    static LATER: AtomicI64 = AtomicI64::new(1_000_000_000);
-    let later = LATER.fetch_add(1, Ordering::Relaxed);
-    for process in alive {
-        let renew = statement("UPDATE hold SET created_ms = $1 WHERE request_id LIKE $2 || ':%'");
-        renew.bind(later).bind(process.as_str()).execute(&store.database).await.unwrap();
+/// Releases the leases of all processes but these, as if they had not been renewed. Only rows of the other processes are
+/// changed: these processes may write their leases at the same time.
+async fn release_dead(alive: &[Store]) {
+    let store = &alive[0];
+    for id in statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap() {
+        if !alive.iter().any(|store| store.till.has_leased(&id)) {
+            let age = statement("UPDATE hold SET created_ms = -1 WHERE request_id = $1");
+            age.bind(&id).execute(&store.database).await.unwrap();
+        }
     }
-    store.release_holds(later, later).await.unwrap();
+    store.release_holds(0, 1).await.unwrap();
 }
