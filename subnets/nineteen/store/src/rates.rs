@@ -10,7 +10,7 @@ use crate::keys::lock;
 use crate::{Store, StoreError};
 
 /// Length of the window, in seconds.
-const WINDOW: i64 = 60;
+pub(crate) const WINDOW: i64 = 60;
 /// Inverse of the share of a key's limit that one reservation of a process covers.
 const SHARE: u32 = 600;
 
@@ -77,8 +77,8 @@ impl RateLease {
     }
 }
 
-/// Returns the time until the requests of one second have left the window.
-fn leaves(second: i64, now_ms: i64) -> Duration {
+/// Returns the time until the requests of one second, or their tokens, have left the window.
+pub(crate) fn leaves(second: i64, now_ms: i64) -> Duration {
     let end = second.saturating_add(WINDOW + 1).saturating_mul(1_000);
     Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
 }

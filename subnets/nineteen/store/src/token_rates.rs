@@ -13,10 +13,8 @@ use std::time::Duration;
 use taonet_database::statement;
 
 use crate::keys::lock;
+use crate::rates::{WINDOW, leaves};
 use crate::{Store, StoreError};
-
-/// Length of the window, in seconds.
-const WINDOW: i64 = 60;
 
 /// Usage of an API key's limit of tokens after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +80,6 @@ impl TokenWindow {
             *sum = sum.saturating_sub(tokens);
         }
     }
-}
-
-/// Returns the time until the tokens of a second have left the window.
-fn leaves(second: i64, now_ms: i64) -> Duration {
-    let end = second.saturating_add(WINDOW).saturating_add(1).saturating_mul(1_000);
-    Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
 }
 
 impl Store {
