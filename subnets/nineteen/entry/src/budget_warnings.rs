@@ -47,10 +47,7 @@ impl BudgetWarnings {
         let mut new = Vec::new();
         for used in uses.into_iter().filter(|used| used.percent() >= WARNING_PERCENT) {
             texts.entry(used.key_id.clone()).or_default().push(format!("{} {}%", used.period, used.percent()));
-            let date = match used.period {
-                BudgetPeriod::Day => today,
-                BudgetPeriod::Month => today.get(..7).unwrap_or(today),
-            };
+            let date = used.period.of_day(today);
             if state.logged.insert((used.key_id.clone(), used.period, date.to_owned())) {
                 new.push(used);
             }

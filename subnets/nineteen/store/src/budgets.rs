@@ -18,6 +18,16 @@ pub enum BudgetPeriod {
     Month,
 }
 
+impl BudgetPeriod {
+    /// Returns the period of a day such as `2026-11-21`: the day itself, or its month, `2026-11`.
+    pub fn of_day(self, day: &str) -> &str {
+        match self {
+            Self::Day => day,
+            Self::Month => day.get(..7).unwrap_or(day),
+        }
+    }
+}
+
 impl fmt::Display for BudgetPeriod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -60,9 +70,11 @@ pub(crate) struct Budgets {
 impl Budgets {
     /// Returns the budgets of the day `today` after a charge on the day `day`.
     pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
-        let less =
-            |budget: Option<i64>, is_in: bool| budget.map(|left| left.saturating_sub(if is_in { charge } else { 0 }));
-        Self { month: less(self.month, month_of(day) == month_of(today)), day: less(self.day, day == today) }
+        let less = |budget: Option<i64>, period: BudgetPeriod| {
+            let is_in = period.of_day(day) == period.of_day(today);
+            budget.map(|left| left.saturating_sub(if is_in { charge } else { 0 }))
+        };
+        Self { month: less(self.month, BudgetPeriod::Month), day: less(self.day, BudgetPeriod::Day) }
     }
 
     /// Returns the smaller remainder.
@@ -71,11 +83,6 @@ impl Budgets {
         let month = self.month.map(|left| (left, BudgetPeriod::Month));
         day.into_iter().chain(month).min()
     }
-}
-
-/// Returns the month of a day, such as `2026-11`.
-pub(crate) fn month_of(day: &str) -> &str {
-    day.get(..7).unwrap_or(day)
 }
 
 impl Store {
@@ -95,7 +102,7 @@ impl Store {
              WHERE revoked_ms IS NULL AND (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
              AND (id = $3 OR $3 IS NULL) ORDER BY id",
         );
-        let rows = rows.bind(month_of(day)).bind(day).bind(key).rows(&self.database).await?;
+        let rows = rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).bind(key).rows(&self.database).await?;
         let mut uses = Vec::with_capacity(rows.len());
         for row in &rows {
             uses.extend(budget_use(row, BudgetPeriod::Month, "monthly_budget", "in_month")?);

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
 use super::plan::{Found, Plan, Settled};
-use crate::budgets::{Budgets, month_of};
+use crate::budgets::{BudgetPeriod, Budgets};
 use crate::keys::lock;
 use crate::{Process, StoreError};
 
@@ -139,7 +139,7 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&s
          CAST((SELECT COALESCE(SUM(charged), 0) FROM usage_day WHERE key_id = $1 AND day = $4) AS BIGINT) AS in_day",
     );
     let day = day.unwrap_or("none");
-    let row = row.bind(key).bind(id).bind(month_of(day)).bind(day).row(transaction).await?;
+    let row = row.bind(key).bind(id).bind(BudgetPeriod::Month.of_day(day)).bind(day).row(transaction).await?;
     let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budgets: Budgets::default() }) };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
