@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use taonet_database::statement;
 
@@ -11,9 +13,9 @@ use crate::{ApiKey, Store, StoreError, UsageRow};
 /// A calendar month in UTC, such as `2026-11`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Month {
-    year: u16,
+    year: i16,
     /// From 1 to 12.
-    month: u8,
+    month: i8,
 }
 
 /// The text is not a month.
@@ -43,15 +45,10 @@ impl std::fmt::Display for Month {
 }
 
 impl Month {
-    /// Returns the beginning of the month, in milliseconds since the Unix epoch.
+    /// Returns the beginning of the month, in milliseconds since the Unix epoch; `i64::MAX` after the year 9999.
     fn start_ms(self) -> i64 {
-        const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-        let year = i64::from(self.year);
-        let leap_days = |last: i64| last / 4 - last / 100 + last / 400;
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let in_year =
-            BEFORE.get(usize::from(self.month) - 1).copied().unwrap_or(0) + i64::from(is_leap && self.month > 2);
-        ((year - 1970) * 365 + leap_days(year - 1) - leap_days(1969) + in_year) * 86_400_000
+        let start = Date::new(self.year, self.month, 1).and_then(|first| first.to_zoned(TimeZone::UTC));
+        start.map_or(i64::MAX, |start| start.timestamp().as_millisecond())
     }
 
     fn next(self) -> Self {
