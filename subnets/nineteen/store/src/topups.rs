@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use serde::Serialize;
-use taonet_database::{Row, Transaction, statement};
+use taonet_database::{On, Row, Transaction, statement};
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 
 use crate::credits::{grant, grantable};
@@ -173,8 +173,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn topups(&self) -> Result<Option<TopUps>, StoreError> {
-        let row = statement(SELECT_TOPUPS).row(&self.database).await?;
-        row.as_ref().map(topups).transpose()
+        settings(&self.database).await
     }
 
     /// Records the transfers of the blocks after the block `after`, up to `last` (height and hash), and grants their
@@ -259,13 +258,16 @@ impl Store {
     }
 }
 
-const SELECT_TOPUPS: &str = "SELECT account, rao_per_credit, enabled, block, block_hash FROM topup";
+/// Reads the settings, and the last recorded block.
+async fn settings(on: impl Into<On<'_>>) -> Result<Option<TopUps>, StoreError> {
+    let row = statement("SELECT account, rao_per_credit, enabled, block, block_hash FROM topup").row(on).await?;
+    row.as_ref().map(topups).transpose()
+}
 
 /// Reads the settings, and locks them until the end of the transaction.
 async fn locked(transaction: &mut Transaction) -> Result<Option<TopUps>, StoreError> {
     statement("UPDATE topup SET number = number").execute(&mut *transaction).await?;
-    let row = statement(SELECT_TOPUPS).row(transaction).await?;
-    row.as_ref().map(topups).transpose()
+    settings(transaction).await
 }
 
 /// Returns the active keys to which transfers belong, in the order of these, and locks them.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use taonet_database::{Row, Transaction, statement};
+use taonet_database::{On, Row, Transaction, statement};
 use taonet_primitives::AccountId;
 
 use super::{DepositAddress, TopUps, locked};
@@ -12,9 +12,6 @@ use crate::{Store, StoreError};
 
 /// Number of accounts that one statement looks up.
 const ACCOUNTS: usize = 8;
-/// Selects the addresses of recorded transfers that are no deposit address.
-const PAID_WITHOUT_KEY: &str =
-    "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)";
 
 impl Store {
     /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key is unknown.
@@ -22,28 +19,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::TopUpsDisabled`] and [`StoreError::NoFreeAddress`]; another [`StoreError`] when the database fails.
     pub async fn deposit_address(&self, key: &str) -> Result<Option<DepositAddress>, StoreError> {
-        const FIND: &str =
-            "SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2";
-        let enabled = |topups: Option<TopUps>| {
-            topups
-                .filter(|topups| topups.is_enabled)
-                .map(|topups| topups.terms.account)
-                .ok_or(StoreError::TopUpsDisabled)
-        };
-        let account = enabled(self.topups().await?)?;
-        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&self.database).await?;
-        if let Some(row) = existing {
-            return deposit_address(&row).map(Some);
+        let account = enabled_account(self.topups().await?)?;
+        if let Some(existing) = existing_address(&self.database, account, key).await? {
+            return Ok(Some(existing));
         }
         let mut transaction = self.database.begin().await?;
         // Locked, so that no two keys get the same index.
-        let account = enabled(locked(&mut transaction).await?)?;
+        let account = enabled_account(locked(&mut transaction).await?)?;
         if !lock(&mut transaction, key).await? {
             return Ok(None);
         }
-        let existing = statement(FIND).bind(account.to_string()).bind(key).row(&mut transaction).await?;
-        if let Some(row) = existing {
-            return deposit_address(&row).map(Some);
+        if let Some(existing) = existing_address(&mut transaction, account, key).await? {
+            return Ok(Some(existing));
         }
         let index = free_index(&mut transaction, account, key).await?;
         let address = account.derivative(index);
@@ -100,10 +87,7 @@ impl Store {
     pub async fn collectable_addresses(&self, account: AccountId) -> Result<Vec<(u16, AccountId)>, StoreError> {
         let addresses = self.deposit_addresses().await?.into_iter().filter(|address| address.account == account);
         let mut collectable: Vec<_> = addresses.map(|address| (address.index, address.address)).collect();
-        let mut paid = HashSet::new();
-        for row in statement(PAID_WITHOUT_KEY).rows(&self.database).await? {
-            paid.insert(parsed::<AccountId>(&row, "address")?);
-        }
+        let mut paid = paid_without_key(&self.database).await?;
         // A transfer to the account itself is recorded, too.
         paid.remove(&account);
         if !paid.is_empty() {
@@ -112,6 +96,34 @@ impl Store {
         }
         Ok(collectable)
     }
+}
+
+/// Returns the account of which deposit addresses are derivatives, if top-ups are enabled.
+fn enabled_account(topups: Option<TopUps>) -> Result<AccountId, StoreError> {
+    let enabled = topups.filter(|topups| topups.is_enabled).ok_or(StoreError::TopUpsDisabled)?;
+    Ok(enabled.terms.account)
+}
+
+/// Returns the deposit address of an API key that is a derivative of an account, if it exists.
+async fn existing_address(
+    on: impl Into<On<'_>>,
+    account: AccountId,
+    key: &str,
+) -> Result<Option<DepositAddress>, StoreError> {
+    let row =
+        statement("SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2")
+            .bind(account.to_string())
+            .bind(key)
+            .row(on)
+            .await?;
+    row.as_ref().map(deposit_address).transpose()
+}
+
+/// Returns the addresses of recorded transfers that are no deposit address.
+async fn paid_without_key(on: impl Into<On<'_>>) -> Result<HashSet<AccountId>, StoreError> {
+    let rows =
+        statement("SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)");
+    rows.rows(on).await?.iter().map(|row| parsed(row, "address")).collect()
 }
 
 /// Returns the index of a derivative of an account that is the address of no key. The search starts at the first 16 bits of
@@ -124,10 +136,7 @@ async fn free_index(transaction: &mut Transaction, account: AccountId, key: &str
     for row in numbers.rows(&mut *transaction).await? {
         used.insert(number::<u16>(&row, "number")?);
     }
-    let mut paid = HashSet::new();
-    for row in statement(PAID_WITHOUT_KEY).rows(&mut *transaction).await? {
-        paid.insert(parsed::<AccountId>(&row, "address")?);
-    }
+    let paid = paid_without_key(transaction).await?;
     let first = key.get(..4).and_then(|bits| u16::from_str_radix(bits, 16).ok()).unwrap_or_default();
     let mut free = (0..=u16::MAX).map(|step| first.wrapping_add(step)).filter(|index| !used.contains(index));
     let unpaid = free.clone().find(|index| !paid.contains(&account.derivative(*index)));
