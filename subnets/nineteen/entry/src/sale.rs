@@ -113,22 +113,21 @@ impl Gateway {
         protocol: Protocol,
         preference: RoutePreference,
     ) -> Result<Response, GatewayError> {
-        let mut candidates = self.candidates(key, &request, endpoint, preference)?.into_iter().peekable();
-        let (streams, mut request) = (request.streams, Some(request));
-        let (head, replies, bill) = loop {
-            let Some(task) = candidates.next() else { return Err(GatewayError::NoAnswer) };
-            let is_last = candidates.peek().is_none();
-            // The last task gets the request itself, which may have several MiB.
-            let attempt = if is_last { request.take() } else { request.clone() };
-            let Some(attempt) = attempt else { return Err(GatewayError::NoAnswer) };
-            let max_wait = (!is_last).then_some(FALLBACK_WAIT);
-            match self.ask_text(key, &task, attempt, endpoint, &protocol, max_wait).await {
-                Ok(answer) => break answer,
-                Err(error) if !is_last && error.depends_on_model() => {
-                    tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
+        let mut candidates = self.candidates(key, &request, endpoint, preference)?;
+        let last = candidates.pop().ok_or(GatewayError::NoAnswer)?;
+        let streams = request.streams;
+        let (head, replies, bill) = 'answered: {
+            for task in candidates {
+                match self.ask_text(key, &task, request.clone(), endpoint, &protocol, Some(FALLBACK_WAIT)).await {
+                    Ok(answer) => break 'answered answer,
+                    Err(error) if error.depends_on_model() => {
+                        tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
+            // The last task gets the request itself, which may have several MiB.
+            self.ask_text(key, &last, request, endpoint, &protocol, None).await?
         };
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
