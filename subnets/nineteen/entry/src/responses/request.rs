@@ -15,7 +15,7 @@ const MOST_ITEMS: usize = 1_024;
 /// Types of the parts of a message with text.
 const TEXTS: [&str; 2] = ["input_text", "output_text"];
 /// Values of `reasoning.summary` and of its former name, `generate_summary`.
-const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
+pub(crate) const SUMMARIES: [&str; 3] = ["auto", "concise", "detailed"];
 
 /// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);

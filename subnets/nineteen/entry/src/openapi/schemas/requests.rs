@@ -8,6 +8,7 @@ use super::{
     one_of, refer, request, some_text, string, text_like, typed, whole, with_conditions,
 };
 use crate::request::EFFORTS;
+use crate::responses::SUMMARIES;
 
 /// Pattern of a JPEG, PNG, GIF, BMP or TIFF image in base64: the file signature, completed to full groups of four
 /// characters, then the rest of the data.
@@ -120,7 +121,7 @@ fn message() -> RefOr<Schema> {
 
 /// Returns the schema of `reasoning` in `/v1/responses`.
 fn reasoning() -> RefOr<Schema> {
-    let summary = || either([one_of(&["auto", "concise", "detailed"]), null()]);
+    let summary = || either([one_of(&SUMMARIES), null()]);
     let effort = either([one_of(&EFFORTS), null()]);
     object([], [("effort", effort), ("summary", summary()), ("generate_summary", summary())])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
