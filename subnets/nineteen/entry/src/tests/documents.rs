@@ -17,6 +17,12 @@ async fn get(shop: &Shop, path: &str) -> axum::response::Response {
     shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
 }
 
+/// Requests a document with an API key.
+async fn get_with(shop: &Shop, key: &str, path: &str) -> axum::response::Response {
+    let request = Request::get(path).header("authorization", format!("Bearer {key}"));
+    shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
 /// Asserts that every `$ref` resolves.
 fn check(value: &Value, whole: &Value) {
     match value {
@@ -98,10 +104,7 @@ async fn key_and_usage_are_those_of_the_own_key() {
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(shop.send("/v1/chat/completions", &body, None).await).await;
     let charged = shop.charged().await;
-    let own = async |path: &str, key: &str| {
-        let request = Request::get(path).header("authorization", format!("Bearer {key}"));
-        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
-    };
+    let own = async |path: &str, key: &str| document(get_with(&shop, key, path).await).await;
     let key = own("/v1/key", &shop.key).await;
     assert_eq!((&key["name"], &key["rate_per_minute"], &key["models"]), (&json!("test"), &json!(100), &Value::Null));
     assert!(key["balance"].is_number() && !key.to_string().contains(&shop.key));
@@ -170,14 +173,10 @@ async fn token_rate_counts_used_tokens() {
 #[tokio::test]
 async fn requests_for_documents_are_limited() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
-    let own = async || {
-        let request = Request::get("/v1/key").header("authorization", format!("Bearer {}", shop.key));
-        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
-    };
     for _ in 0..120 {
-        assert_eq!(own().await.status(), 200);
+        assert_eq!(get_with(&shop, &shop.key, "/v1/key").await.status(), 200);
     }
-    let refused = own().await;
+    let refused = get_with(&shop, &shop.key, "/v1/key").await;
     assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (429, true));
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     assert_eq!(shop.send("/v1/chat/completions", &body, None).await.status(), 200, "they do not count as requests");
@@ -190,10 +189,7 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(shop.send("/v1/chat/completions", &body, None).await).await;
     let charged = shop.charged().await;
-    let own = async |path: &str| {
-        let request = Request::get(path).header("authorization", format!("Bearer {}", shop.key));
-        shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
-    };
+    let own = async |path: &str| get_with(&shop, &shop.key, path).await;
     let csv = own("/v1/usage?format=csv").await;
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");
     assert_eq!(csv.headers()["content-disposition"], "attachment; filename=\"usage.csv\"");
@@ -246,10 +242,7 @@ async fn usage_page_runs_its_own_script_only() {
 async fn topup_shows_the_own_deposit_address_and_transfers() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word()])).await;
     let other = shop.store.create_key(&KeyTerms::new("other", 7), &[5; 40], 0).await.unwrap();
-    let own = async |key: &str| {
-        let request = Request::get("/v1/topup").header("authorization", format!("Bearer {key}"));
-        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
-    };
+    let own = async |key: &str| document(get_with(&shop, key, "/v1/topup").await).await;
     assert_eq!(own(&shop.key).await["error"]["code"], "topup_unavailable");
     let (operator, payer) = (AccountId::from_bytes([7; 32]), AccountId::from_bytes([8; 32]));
     let hash = |block: u8| BlockHash::from_bytes([block; 32]);
@@ -273,10 +266,7 @@ async fn topup_shows_the_own_deposit_address_and_transfers() {
     let transfers: Vec<_> =
         (0..101).map(|event| Transfer { block: number(3), hash: hash(3), event, ..transfer }).collect();
     shop.store.record_transfers(hash(2), (number(3), hash(3)), &transfers, 5_000).await.unwrap();
-    let page = async |query: &str| {
-        let request = Request::get(format!("/v1/topup{query}")).header("authorization", format!("Bearer {}", shop.key));
-        document(shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
-    };
+    let page = async |query: &str| document(get_with(&shop, &shop.key, &format!("/v1/topup{query}")).await).await;
     let first = page("").await;
     let events = |page: &Value| -> Vec<_> {
         page["deposits"].as_array().unwrap().iter().map(|one| (one["block"].clone(), one["event"].clone())).collect()
