@@ -10,9 +10,10 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required,
+    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
 };
 
 use crate::messages::is_message_route;
@@ -103,58 +104,10 @@ pub(crate) fn api() -> OpenApi {
     for sold in &SOLD {
         paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
     }
-    let get = |id: &str, summary: &str, schema: &str| {
-        let ok = ResponseBuilder::new().description("OK").content(JSON, content(schema));
-        OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
-    };
-    let id = ParameterBuilder::new()
-        .name("id")
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(string()));
+    let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
     let unknown =
         get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model", "Error"));
-    let own = |id: &str, summary: &str, schema: &str| {
-        get(id, summary, schema)
-            .securities(Some(either_key()))
-            .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
-            .response("429", refusal("More than 120 requests for documents of the key in a minute", "Error"))
-            .response("500", refusal("Internal error", "Error"))
-    };
-    let format = ParameterBuilder::new()
-        .name("format")
-        .parameter_in(ParameterIn::Query)
-        .schema(Some(schemas::document_format()))
-        .build();
-    // Documents of the own key that are also available as CSV.
-    let tabular = |id: &str, summary: &str, schema: &str| {
-        let ok = ResponseBuilder::new().description("OK");
-        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
-        own(id, summary, schema)
-            .parameter(format.clone())
-            .response("200", ok)
-            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
-    };
-    let month = ParameterBuilder::new()
-        .name("month")
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None)));
-    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice").parameter(month);
-    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
-    let before = ParameterBuilder::new()
-        .name("before")
-        .parameter_in(ParameterIn::Query)
-        .schema(Some(schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None)));
-    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
-        .parameter(before)
-        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
-        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
-    paths = paths
-        .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
-        .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
-        .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
-        .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
+    let paths = add_key_documents(paths)
         .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
         .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));
@@ -168,6 +121,50 @@ pub(crate) fn api() -> OpenApi {
         .build()
 }
 
+/// Adds the documents of the request's API key.
+fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
+    let own = |id: &str, summary: &str, schema: &str| {
+        get(id, summary, schema)
+            .securities(Some(either_key()))
+            .response("401", refusal("The API key is missing, unknown, expired or revoked", "Error"))
+            .response("429", refusal("More than 120 requests for documents of the key in a minute", "Error"))
+            .response("500", refusal("Internal error", "Error"))
+    };
+    // Documents that are also available as CSV.
+    let tabular = |id: &str, summary: &str, schema: &str| {
+        let ok = ResponseBuilder::new().description("OK");
+        let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
+        own(id, summary, schema)
+            .parameter(parameter("format", ParameterIn::Query, schemas::document_format()))
+            .response("200", ok)
+            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+    };
+    let month = schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None);
+    let month = parameter("month", ParameterIn::Path, month).required(Required::True);
+    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice").parameter(month);
+    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
+    let before = schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None);
+    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+        .parameter(parameter("before", ParameterIn::Query, before))
+        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
+    paths
+        .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
+        .path("/v1/key", PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")))
+        .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
+        .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
+}
+
+/// Returns the operation of a document.
+fn get(id: &str, summary: &str, schema: &str) -> OperationBuilder {
+    let ok = ResponseBuilder::new().description("OK").content(JSON, content(schema));
+    OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
+}
+
+fn parameter(name: &str, place: ParameterIn, schema: RefOr<Schema>) -> ParameterBuilder {
+    ParameterBuilder::new().name(name).parameter_in(place).schema(Some(schema))
+}
+
 /// Returns the alternative ways to send the API key.
 fn either_key() -> [SecurityRequirement; 2] {
     KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
@@ -175,11 +172,9 @@ fn either_key() -> [SecurityRequirement; 2] {
 
 fn operation(sold: &Sold) -> OperationBuilder {
     let id = sold.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
-    let repeated = ParameterBuilder::new()
-        .name("Idempotency-Key")
-        .parameter_in(ParameterIn::Header)
-        .description(Some("Retries with the same key within a day get the stored response and are not charged again."))
-        .schema(Some(schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255))));
+    let repeated = schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255));
+    let repeated = parameter("Idempotency-Key", ParameterIn::Header, repeated)
+        .description(Some("Retries with the same key within a day get the stored response and are not charged again."));
     let body = RequestBodyBuilder::new().content(JSON, content(sold.request)).required(Some(Required::True));
     let mut answer = ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
     if sold.streams {
