@@ -30,6 +30,7 @@ mod images;
 mod miners;
 mod saturation;
 mod synthetic;
+mod two_tasks;
 
 pub(crate) const TASK: &str = "chat-llama-3-2-3b";
 

@@ -1,0 +1,93 @@
+//! Tests of the queue with a miner that serves two tasks.
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::miners::*;
+use super::*;
+
+const OTHER: &str = "chat-llama-3-1-8b";
+
+/// Opens a period in which the only miner offers two tasks.
+fn offer_two_tasks(bench: &Bench) {
+    let config = MarketConfig::default();
+    let floor = |task: &str| {
+        let task = Arc::new(config.task(task).unwrap().clone());
+        let mut offer = bench.contenders[0].offer.clone();
+        offer.task = task.task.clone();
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
+        let contender = Contender::new(&row, bench.contenders[0].session().clone(), 900.0);
+        TaskFloor::new(task, vec![contender], 10)
+    };
+    bench.querier.market().open(Roster::new(PeriodId(2), vec![floor(TASK), floor(OTHER)]));
+}
+
+async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
+    let request = Request { task: OTHER.parse().unwrap(), ..buyers(key) };
+    text(querier.ask(request).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+}
+
+/// Returns the number of requests in flight at the only miner, over all its tasks.
+fn running(bench: &Bench) -> usize {
+    let roster = bench.querier.market().roster().unwrap();
+    roster.contenders().map(|contender| contender.running()).sum()
+}
+
+/// A task's released slot goes to the queued request of another task of the same miner.
+#[tokio::test]
+async fn tasks_of_a_miner_share_its_slots() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    offer_two_tasks(&bench);
+    let first = tokio::spawn(buy(bench.querier.clone(), "a"));
+    until(|| running(&bench) == 1).await;
+    let second = tokio::spawn(buy_other(bench.querier.clone(), "a"));
+    until(|| bench.querier.queued(OTHER) == 1).await;
+    gate.add_permits(2);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("a")));
+}
+
+/// A key's requests of one task count when a slot of the same miner is free for another task.
+#[tokio::test]
+async fn key_has_one_share_of_all_tasks() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = capped_market(vec![(gated(&gate), Some(2))], 2).await;
+    let order = answers_of_two_tasks(&gate, &bench).await;
+    // Behind the two requests that were in flight before.
+    assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
+}
+
+/// So they do while the miner's limit grows.
+#[tokio::test]
+async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
+    let gate = Arc::new(Semaphore::new(0));
+    let bench = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    let order = answers_of_two_tasks(&gate, &bench).await;
+    // The next request may overtake it at the miner.
+    let place = order.iter().position(|key| *key == "one").unwrap();
+    assert!(place == 2 || place == 3, "{order:?}");
+}
+
+/// Returns the keys in the order of their answers: "many" has two requests in flight for one task, and three in the queue
+/// for another one, before "one".
+async fn answers_of_two_tasks(gate: &Semaphore, bench: &Bench) -> Vec<&'static str> {
+    offer_two_tasks(bench);
+    let mut buying = JoinSet::new();
+    for count in 1..=2 {
+        buying.spawn(buy(bench.querier.clone(), "many"));
+        until(|| running(bench) == count).await;
+    }
+    for count in 1..=3 {
+        buying.spawn(buy_other(bench.querier.clone(), "many"));
+        until(|| bench.querier.queued(OTHER) == count).await;
+    }
+    buying.spawn(buy_other(bench.querier.clone(), "one"));
+    until(|| bench.querier.queued(OTHER) == 4).await;
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        until(|| running(bench) >= 2.min(6 - order.len())).await;
+        gate.add_permits(1);
+        order.push(buying.join_next().await.unwrap().unwrap().unwrap());
+    }
+    order
+}
