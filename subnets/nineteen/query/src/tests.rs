@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod images;
 mod miners;
+mod periods;
 mod saturation;
 mod synthetic;
 mod two_tasks;
@@ -408,87 +409,6 @@ async fn tests_and_quick_starts_are_not_hedged() {
     drop(bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
     assert_eq!(total(&bench), 1.0);
     assert_eq!(bench.contenders.iter().filter(|contender| contender.take_changes().is_some()).count(), 1);
-}
-
-#[test]
-fn what_was_learnt_outlives_the_period() {
-    // The next period's roster inherits health and quality, but not counters that are stored.
-    let config = MarketConfig::default();
-    let task = Arc::new(config.task(TASK).unwrap().clone());
-    let hotkey = key("//Bob").hotkey();
-    let session = || {
-        let peer = Peer::new(hotkey, "127.0.0.1", 1).unwrap();
-        taonet_nineteen_transport::Session::restore(
-            peer,
-            "a".to_owned(),
-            taonet_nineteen_transport::FernetKey::from_bytes([1; 32]),
-            1,
-            true,
-        )
-    };
-    let capacity = Capacity { declared: 1.0, accepted: 1.0, to_score: 1.0 };
-    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency: None };
-    let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
-    let market = Market::default();
-    let open = |id| {
-        let floor = TaskFloor::new(Arc::clone(&task), vec![Contender::new(&row, session(), 1.0)], 1);
-        market.open(Roster::new(PeriodId(id), vec![floor]));
-        market.roster().unwrap()
-    };
-    let first = open(1);
-    let contender = &first.floors()[0].contenders()[0];
-    contender.set_quality(0.9);
-    contender.enter(0.0).unwrap();
-    let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
-    contender.leave(&crate::roster::Completion { outcome, ..Default::default() });
-    assert_eq!(contender.part().1.total_requests, 1.0);
-    let second = open(2);
-    let heir = &second.floors()[0].contenders()[0];
-    assert_eq!((heir.quality(), heir.health()), (0.9, contender.health()));
-    assert_eq!(heir.counts().total_requests, 0.0);
-}
-
-/// A request that ends after its period counts in the period after it, even if a later period is open by then.
-#[tokio::test]
-async fn requests_count_in_the_period_in_which_they_end() {
-    let slow = || stalls(vec![(0, chunk("slow"))]);
-    let bench = bench(vec![slow()], QueryDeadlines::default()).await;
-    let open = |period| {
-        let roster = bench.querier.market().roster().unwrap();
-        let floor = &roster.floors()[0];
-        let earlier = &floor.contenders()[0];
-        let counts = PeriodCounts::default();
-        let row = ContenderRow { offer: earlier.offer.clone(), counts, sent: 0.0, score: None };
-        let next = Contender::new(&row, earlier.session().clone(), 1.0);
-        bench
-            .querier
-            .market()
-            .open(Roster::new(PeriodId(period), vec![TaskFloor::new(Arc::clone(&floor.task), vec![next], 1)]));
-        Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].contenders()[0])
-    };
-    let total = |contender: &Contender| contender.counts().total_requests;
-    let ask = async || bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
-    let (stored, unstored) = (ask().await, ask().await);
-    let first = Arc::clone(&bench.contenders[0]);
-    // The first answer ends before the period is closed; the second one ends afterwards, before the next one opens.
-    drop(stored);
-    let (row, part) = first.take_changes().unwrap();
-    assert_eq!((row.counts.total_requests, part.total_requests), (1.0, 1.0));
-    let late = ask().await;
-    drop(unstored);
-    let second = open(2);
-    assert_eq!((total(&second), second.running()), (1.0, 1));
-    // The third one ends two periods later.
-    let third = open(3);
-    assert_eq!((total(&third), third.running()), (1.0, 1), "no period has stored the second request");
-    drop(late);
-    assert_eq!((total(&second), total(&third), third.running()), (1.0, 2.0, 0));
-    let (row, part) = third.take_changes().unwrap();
-    assert_eq!((row.counts.total_requests, part.total_requests), (2.0, 2.0));
-    // The third period was closed without this part.
-    let fourth = open(4);
-    third.carry(&part);
-    assert_eq!((total(&fourth), fourth.take_changes().unwrap().1.total_requests), (2.0, 2.0));
 }
 
 /// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none.
