@@ -1,6 +1,7 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
 mod chat_model;
+mod keys;
 mod topups;
 
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
-use taonet_database::testing::Postgres;
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_wallet::Keypair;
@@ -408,108 +408,4 @@ fn tasks_are_printed_and_checked() {
 pub(crate) fn create_database(state: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { Store::open(state).await.unwrap().close().await });
-}
-
-#[test]
-fn keys_are_managed() {
-    let folder = TempDir::new().unwrap();
-    create_database(folder.path());
-    let keys = |args: &[&str]| {
-        tao().args(["nineteen", "keys", "--json", "--state"]).arg(folder.path()).args(args).output().unwrap()
-    };
-    let made = document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "avatar"]));
-    let id = made["id"].as_str().unwrap();
-    let secret = made["key"].as_str().unwrap();
-    assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
-    assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
-    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("has only"));
-    let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
-    assert_eq!(
-        (&updated["models"], &updated["monthly_budget"], &updated["balance"]),
-        (&json!(null), &json!(7), &json!(30))
-    );
-    assert_eq!(
-        (&updated["weight"], &document(&keys(&["update", id, "--weight", "3"]))["weight"]),
-        (&json!(1), &json!(3))
-    );
-    for weight in ["0", "101", "1.5"] {
-        let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
-        assert!(text.contains("is not a weight of a key\nhint: use an integer in 1..=100"), "{text}");
-    }
-    let limited = document(&keys(&[
-        "update",
-        id,
-        "--daily-budget",
-        "2",
-        "--expires",
-        "2027-01-31T12:00:00Z",
-        "--token-rate",
-        "9",
-    ]));
-    assert_eq!(limited["tokens_per_minute"], 9);
-    assert_eq!((&limited["daily_budget"], &limited["expires_ms"]), (&json!(2), &json!(1_801_396_800_000_u64)));
-    let unlimited = document(&keys(&["update", id, "--no-daily-budget", "--no-expiry", "--no-token-rate"]));
-    assert_eq!(unlimited["tokens_per_minute"], Value::Null);
-    assert_eq!((&unlimited["daily_budget"], &unlimited["expires_ms"]), (&json!(null), &json!(null)));
-    assert!(refusal(&keys(&["update", id, "--expires", "soon"]), 2).contains("a duration such as 30d"));
-    document(&keys(&["revoke", id]));
-    assert!(refusal(&keys(&["revoke", id]), 1).contains("already revoked"));
-    let listed = document(&keys(&["list"]));
-    assert!(listed[0]["revoked_ms"].is_number() && listed[0]["weight"] == 3, "{listed}");
-    assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
-    let month = document(&keys(&["invoice", id, "--month", "2020-02"]));
-    assert_eq!((&month["lines"], &month["charged"], &month["grants"]), (&json!([]), &json!(0), &json!([])));
-    let invoice = ["nineteen", "keys", "invoice", id, "--month", "2020-02", "--csv", "--state"];
-    let csv = tao().args(invoice).arg(folder.path()).output().unwrap();
-    let header = "month,key,name,type,model,requests,input_tokens,output_tokens,time,amount_rao,credits\n";
-    assert_eq!(String::from_utf8(csv.stdout).unwrap(), header);
-    assert!(refusal(&keys(&["invoice", id, "--month", "2020"]), 2).contains("expected a month such as 2026-11"));
-    assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
-    let text = refusal(&keys(&["create", "--name", "shop", "--credits", "9223372036854775807"]), 2);
-    assert!(text.contains("9223372036854775807 is not in 0..=9007199254740991"), "{text}");
-    assert_eq!(document(&keys(&["list"])).as_array().unwrap().len(), 1, "the key is not created");
-    let past = ["create", "--name", "shop", "--expires", "2020-01-01T00:00:00Z"];
-    assert!(refusal(&keys(&past), 2).contains("--expires is in the past"));
-    let text = refusal(&keys(&["create", "--name", "shop", "--model", "nosuch"]), 1);
-    assert!(text.contains("unknown model nosuch") && text.contains("avatar"), "{text}");
-    // A mistyped directory is not created.
-    let typo = folder.path().join("typo");
-    for command in [&["create", "--name", "shop"][..], &["list"]] {
-        let output = tao().args(["nineteen", "keys", "--state"]).arg(&typo).args(command).output().unwrap();
-        assert!(refusal(&output, 1).contains("typo contains no database of a validator"));
-        assert!(!typo.exists());
-    }
-    // The key's text is nowhere in the database.
-    for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
-    }
-}
-
-#[test]
-fn keys_are_managed_in_postgres() {
-    let Some(server) = Postgres::start() else { return };
-    // Like on two machines: without a common directory.
-    let keys = |place: &[(&str, &str)], args: &[&str]| {
-        tao().envs(place.iter().copied()).args(["nineteen", "keys", "--json"]).args(args).output().unwrap()
-    };
-    let url = server.url();
-    let shared = [("DATABASE_URL", url.as_str())];
-    let made = document(&keys(&shared, &["create", "--name", "shop", "--credits", "50"]));
-    let id = made["id"].as_str().unwrap();
-    assert_eq!(document(&keys(&[], &["grant", id, "-20", "--database", &url]))["balance"], 30);
-    // The state directory has no database then.
-    let folder = TempDir::new().unwrap();
-    let state = folder.path().join("state").display().to_string();
-    assert_eq!(document(&keys(&shared, &["list", "--state", &state]))[0]["balance"], 30);
-    assert!(!PathBuf::from(&state).exists());
-    assert_eq!(document(&keys(&shared, &["usage"])), json!({"usage": [], "balanced": true}));
-    let explained = tao().envs(shared).args(["nineteen", "explain", "--json"]).output().unwrap();
-    assert_eq!(document(&explained)["miners"], json!([]));
-    let text = refusal(&keys(&[], &["list", "--database", "mysql://x"]), 2);
-    assert!(text.contains("postgres://USER:PASSWORD@HOST/DATABASE"), "{text}");
-    assert!(refusal(&keys(&[], &["list"]), 1).contains("--state is missing"));
-    let nobody = format!("postgres://nobody:hunter2@localhost/none?host={}", folder.path().display());
-    let text = refusal(&keys(&[("DATABASE_URL", &nobody)], &["list"]), 1);
-    assert!(text.contains("cannot open the validator's PostgreSQL database") && !text.contains("hunter2"), "{text}");
 }
