@@ -48,11 +48,17 @@ impl Sale {
         self.chain.path("state")
     }
 
-    fn validator(&self) -> Command {
+    /// Returns the command of a validator that sells no credits.
+    fn closed_validator(&self) -> Command {
         let mut validator = tao();
         validator.args(["nineteen", "validator", "--key-uri", "//Alice", "--netuid", BABELBIT, "--network"]);
-        validator.arg(self.url()).args(["--topup-account", BOB, "--rao-per-credit", &RAO_PER_CREDIT.to_string()]);
-        validator.arg("--state").arg(self.state());
+        validator.arg(self.url()).arg("--state").arg(self.state());
+        validator
+    }
+
+    fn validator(&self) -> Command {
+        let mut validator = self.closed_validator();
+        validator.args(["--topup-account", BOB, "--rao-per-credit", &RAO_PER_CREDIT.to_string()]);
         validator
     }
 
@@ -201,6 +207,23 @@ fn pay_in_reorganized_blocks(sale: &Sale, store: &Store, to: AccountId) {
     sale.finalize();
 }
 
+/// The operator, Bob, collects the TAO, which changes no credits.
+fn collect(sale: &Sale, client: &Client, bob: AccountId, buyers: &[Buyer]) {
+    let free = |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
+    let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
+    let collect = |key: &str, option: &str| {
+        let mut collect = tao();
+        collect.args(["nineteen", "collect", "--key-uri", key, option, "--json", "--network", &sale.url(), "--state"]);
+        collect.arg(sale.state()).output().unwrap()
+    };
+    assert_eq!(document(&collect("//Bob", "--check")), json!({"account": BOB, "addresses": 3}));
+    assert!(refusal(&collect("//Charlie", "--check"), 1).contains("TAO is collected for"));
+    let collected = document(&collect("//Bob", "--yes"));
+    assert_eq!((&collected["success"], &collected["amount_rao"]), (&json!(true), &json!(sum)), "{collected}");
+    assert!(buyers.iter().all(|buyer| free(buyer.address) == 0));
+    assert_eq!(free(bob), before + sum - collected["fee_rao"].as_u64().unwrap());
+}
+
 #[test]
 fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     let sale = Sale::start();
@@ -226,21 +249,8 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     sale.wait_for(&store, 57);
     sale.assert_books_equal_chain(&store, &buyers);
 
-    // The operator collects the TAO, which changes no credits.
     let (bob, client) = (BOB.parse::<AccountId>().unwrap(), sale.client());
-    let free = |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
-    let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
-    let collect = |key: &str, option: &str| {
-        let mut collect = tao();
-        collect.args(["nineteen", "collect", "--key-uri", key, option, "--json", "--network", &sale.url(), "--state"]);
-        collect.arg(sale.state()).output().unwrap()
-    };
-    assert_eq!(document(&collect("//Bob", "--check")), json!({"account": BOB, "addresses": 3}));
-    assert!(refusal(&collect("//Charlie", "--check"), 1).contains("TAO is collected for"));
-    let collected = document(&collect("//Bob", "--yes"));
-    assert_eq!((&collected["success"], &collected["amount_rao"]), (&json!(true), &json!(sum)), "{collected}");
-    assert!(buyers.iter().all(|buyer| free(buyer.address) == 0));
-    assert_eq!(free(bob), before + sum - collected["fee_rao"].as_u64().unwrap());
+    collect(&sale, &client, bob, &buyers);
 
     // A transfer to the account itself belongs to no key.
     sale.runtime.block_on(pay(&client, bob, amount(3)));
@@ -270,9 +280,7 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     assert!(validator.terminate().success());
 
     // Without the option, nothing is sold.
-    let mut closed = tao();
-    closed.args(["nineteen", "validator", "--key-uri", "//Alice", "--netuid", BABELBIT, "--network", &sale.url()]);
-    let closed = Daemon::start(closed.arg("--state").arg(sale.state()));
+    let closed = Daemon::start(&mut sale.closed_validator());
     assert!(refusal(&sale.keys(&["topup", &buyers[0].id]), 1).contains("credits no transfers of TAO"));
     drop(closed);
 }
