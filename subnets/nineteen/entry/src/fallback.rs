@@ -11,6 +11,7 @@ use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::ApiKey;
 
 use crate::request::TextRequest;
+use crate::sale::named_task;
 use crate::usage::input_tokens;
 use crate::vision::image_tokens;
 use crate::{Gateway, GatewayError};
@@ -173,8 +174,9 @@ impl Gateway {
         endpoint: Endpoint,
         preference: RoutePreference,
     ) -> Result<Vec<Task>, GatewayError> {
-        let Some(tasks) = tasks_of_alias(&self.0.market.current(), key, &request.model, endpoint) else {
-            return Ok(vec![self.task(key, Some(&request.model), endpoint)?]);
+        let config = self.0.market.current();
+        let Some(tasks) = tasks_of_alias(&config, key, &request.model, endpoint) else {
+            return Ok(vec![named_task(&config, key, Some(&request.model), endpoint)?]);
         };
         let mut tasks = tasks?;
         retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());

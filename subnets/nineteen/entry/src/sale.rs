@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
+use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
 use taonet_nineteen_store::ApiKey;
 
@@ -51,23 +51,33 @@ pub(crate) enum Protocol {
     Messages(MessageOptions),
 }
 
+/// Returns the task of a route that `model` names, or the first task of the route without `model`. Aliases name no task.
+pub(crate) fn named_task(
+    config: &MarketConfig,
+    key: &ApiKey,
+    model: Option<&str>,
+    endpoint: Endpoint,
+) -> Result<Task, GatewayError> {
+    let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
+    let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
+    let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
+    if !may_use(key, &task) {
+        return Err(GatewayError::Forbidden(task.task.to_string()));
+    }
+    Ok(task)
+}
+
 impl Gateway {
     /// Resolves a buyer's `model` to a task. Accepts the task's name (optionally with underscores, without the prefix
     /// `chat-` or without the suffix for the route), the name of the task's model, and an alias, which stands for its
     /// first task. Without `model`, returns the first task of the route.
-    pub(crate) fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
+    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
         // Without fallbacks: embeddings and images of two models differ.
         if let Some(tasks) = model.and_then(|model| tasks_of_alias(&config, key, model, endpoint)) {
             return tasks?.into_iter().next().ok_or(GatewayError::NoAnswer);
         }
-        let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-        let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
-        let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
-        if !may_use(key, &task) {
-            return Err(GatewayError::Forbidden(task.task.to_string()));
-        }
-        Ok(task)
+        named_task(&config, key, model, endpoint)
     }
 
     /// Reserves the tokens of a request, and its maximum cost.
