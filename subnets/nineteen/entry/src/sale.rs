@@ -51,7 +51,8 @@ pub(crate) enum Protocol {
     Messages(MessageOptions),
 }
 
-/// Returns the task of a route that `model` names, or the first task of the route without `model`. Aliases name no task.
+/// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns the first task of
+/// the route.
 pub(crate) fn named_task(
     config: &MarketConfig,
     key: &ApiKey,

@@ -271,8 +271,8 @@ pub(super) async fn no_sequence_of_operations_overdraws(home: Home) {
     }
 }
 
-/// Releases the leases of all processes but these, as if they had not been renewed. Only rows of the other processes are
-/// changed: these processes may write their leases at the same time.
+/// Releases the leases of all processes but these, as if they had not been renewed. Changes no row of these processes,
+/// which may write their leases at the same time.
 async fn release_dead(alive: &[Store]) {
     let store = &alive[0];
     for id in statement("SELECT request_id FROM hold").values::<String>(&store.database).await.unwrap() {
