@@ -8,8 +8,8 @@
 //! Each phrase has a time limit, within that of its frame, and the model starts no step that is expected to end after
 //! it, so that no reply is late. One phrase is shortened at a time; phrases of other utterances do not wait for it,
 //! since they would keep the miner's workers from their frames. After a phrase that took too long, the rules alone
-//! rewrite the phrases of the next 10 s ([`PAUSE`](crate::remote::PAUSE)): a model that is too slow for the machine
-//! delays one frame and not every frame.
+//! rewrite the phrases of the next 10 s ([`PAUSE`]): a model that is too slow for the machine delays one frame and not
+//! every frame.
 //!
 //! Decoding is greedy: the same phrase always gives the same proposal. Only the time limit and the other utterances
 //! decide whether there is one.
