@@ -12,6 +12,19 @@ use crate::{check, read, root, there_is};
 /// Daemons by their names in the reference system.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
 
+/// Services of the profiles `owner`, `nineteen`, `nineteen-scale` and `proof`.
+const OPTIONAL: [&str; 9] = [
+    "engine",
+    "scoring-api",
+    "arena-gateway",
+    "nineteen-validator",
+    "nineteen-miner",
+    "nineteen-entry",
+    "nineteen-query",
+    "proof-validator",
+    "proof-miner",
+];
+
 /// Metrics port of the runner.
 const RUNNER_METRICS: &str = "8011";
 
@@ -120,7 +133,9 @@ fn every_setting_in_it_exists() {
     let known: BTreeSet<_> =
         variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| variable.name).collect();
     let text = read("compose.yml");
-    let named: BTreeSet<_> = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap()).collect();
+    let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
+    // Options of a service's command are no settings of the program.
+    let named: BTreeSet<_> = named.filter(|name| !name.ends_with("_OPTIONS")).collect();
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
@@ -141,7 +156,7 @@ fn workers_find_their_services() {
     assert_eq!(url(&config.operator.nats_url), "nats://nats:4222");
     assert_eq!(url(&config.operator.database_url), "postgres://postgres@postgres/postgres");
     for name in ["scorer", "nats", "postgres"] {
-        assert_eq!(services[name].value("profiles"), Some("[scale]"), "{name}");
+        assert!(services[name].value("profiles").unwrap().starts_with("[scale"), "{name}");
         assert_eq!(services[name].block("ports").next(), None, "{name}");
     }
     assert!(scorer.value("command").unwrap().ends_with("--metrics 0.0.0.0:8012"));
@@ -149,12 +164,29 @@ fn workers_find_their_services() {
     assert!(!scorer.block("volumes").any(|volume| volume.contains("wallets") || volume.starts_with("token:")));
 }
 
+/// Each one is ready by the same check, at the address of its command, and only miners are published.
+#[test]
+fn services_of_profiles_are_checked_and_published() {
+    let (services, prometheus) = (section("services"), read("prometheus.yml"));
+    let (ready, text) = ("&ready\n  test: [CMD, curl, --fail, --silent, --output, /dev/null", read("compose.yml"));
+    assert!(text.contains(&format!("{ready}, \"http://127.0.0.1:8010/readyz\"]")));
+    for name in OPTIONAL {
+        let service = &services[name];
+        assert!(service.value("profiles").is_some() && service.value("healthcheck") == Some("*ready"), "{name}");
+        assert!(service.value("command").unwrap().contains(" --metrics 0.0.0.0:8010"), "{name}");
+        assert!(prometheus.contains(&format!("[{name},")) || prometheus.contains(&format!(", {name}")), "{name}");
+        for port in service.block("ports") {
+            assert_eq!(port.starts_with("127.0.0.1:"), !name.ends_with("-miner"), "{name}: {port}");
+        }
+    }
+}
+
 /// Only daemons read .env, since it contains secrets.
 #[test]
 fn only_daemons_see_the_settings() {
     for (name, service) in section("services") {
         let base = service.value("<<");
-        let is_daemon = DAEMONS.contains(&name.as_str()) || name == "scorer";
+        let is_daemon = [&DAEMONS[..], &OPTIONAL, &["scorer"]].concat().contains(&name.as_str());
         assert_eq!(base == Some("*daemon"), is_daemon, "{name}");
     }
     assert_eq!(read("compose.yml").matches("env_file").count(), 1);
@@ -189,18 +221,19 @@ fn what_is_kept_is_in_volumes() {
 /// The image has a directory owned by its user for every volume, since volumes inherit the owner.
 #[test]
 fn the_image_has_a_place_for_each_volume() {
-    let image = read("docker/Dockerfile");
-    let made = image.split_once("install --directory").unwrap().1.split_once("COPY").unwrap().0;
+    let (image, user) = (read("docker/Dockerfile"), read("docker/add-user"));
+    let made = user.split_once("install --directory").unwrap().1;
     let made: BTreeSet<_> = made.split_whitespace().collect();
     for (name, service) in section("services") {
-        let places = service.block("volumes").map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
+        // Docker creates the directories of bind mounts itself.
+        let volumes = service.block("volumes").filter(|volume| !volume.starts_with(['.', '$']));
+        let places = volumes.map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
         for place in places.map(Option::unwrap).filter(|place| place.contains("taonet/") || place.ends_with("taonet")) {
             let place = place.trim_start_matches("/home/taonet/");
-            // Docker creates bind mounts itself.
-            assert!(made.contains(place) || place == ".bittensor/wallets", "{name}: {place}");
+            assert!(made.contains(place), "{name}: {place}");
         }
     }
-    assert!(image.contains("\nUSER taonet\n"));
+    assert!(image.contains("/tmp/add-user \"${UID}\"\n") && image.contains("\nUSER taonet\n"));
 }
 
 /// The one-shot service generates a token that is readable by its user, and keeps an existing one.

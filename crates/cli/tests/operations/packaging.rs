@@ -1,6 +1,8 @@
-//! Checks what a release contains: stripped programs, man pages, completions.
+//! Checks what a release contains: stripped programs, man pages, completions, units.
 
-use crate::read;
+use std::process::Command;
+
+use crate::{check, read, root, there_is};
 
 /// Returns the lines of a table in Cargo.toml.
 fn table(name: &str) -> Vec<String> {
@@ -36,4 +38,57 @@ fn packages_install_man_pages_and_completions() {
     {
         assert!(guide.contains(line), "docs/validator.md: {line}");
     }
+}
+
+/// The context of the image's build contains only what .dockerignore lists.
+#[test]
+fn image_is_built_from_files_in_its_context() {
+    let (image, ignored) = (read("docker/Dockerfile"), read(".dockerignore"));
+    for file in ["docker/add-user", "scripts/split-debug"] {
+        assert!(image.contains(file) && ignored.contains(&format!("\n!{file}\n")), "{file}");
+    }
+    assert!(read("scripts/split-debug").contains("/lib.sh") && ignored.contains("\n!scripts/lib.sh\n"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn debian_package_has_program_links_pages_and_units() {
+    if !there_is("dpkg-deb") || !there_is("readelf") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut package = Command::new(root().join("scripts/package-deb"));
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    package.args([env!("CARGO_BIN_EXE_tao"), &target]).arg(folder.path());
+    check(package.env("DEB_COMPRESSOR", "none").env("SOURCE_DATE_EPOCH", "1700000000"));
+    let file = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let query = |argument: &str| {
+        let output = Command::new("dpkg-deb").arg(argument).arg(&file).env("TZ", "UTC").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let contents = query("--contents");
+    for line in [
+        " ./usr/bin/tao",
+        " ./usr/bin/bb -> tao",
+        " ./usr/bin/sn2-miner -> tao",
+        " ./usr/share/man/man1/tao.1.gz",
+        " ./usr/share/bash-completion/completions/bb",
+        " ./usr/share/zsh/vendor-completions/_tao",
+        " ./usr/share/fish/vendor_completions.d/tao.fish",
+        " ./usr/lib/systemd/system/taonet-.service.d/common.conf",
+        " ./usr/lib/systemd/system/taonet-nineteen-miner.service",
+        " ./usr/share/doc/taonet/copyright",
+    ] {
+        assert!(contents.lines().any(|found| found.ends_with(line)), "{line}: {contents}");
+    }
+    let times = contents.lines().filter(|line| line.contains(" 2023-11-14 "));
+    assert_eq!(times.count(), contents.lines().count(), "files have the time of the commit: {contents}");
+    let control = query("--info");
+    assert!(control.contains(&format!(" Version: {}\n", env!("CARGO_PKG_VERSION"))), "{control}");
+    assert!(control.contains(" Depends: libc6 (>= 2."), "{control}");
+    let unpacked = folder.path().join("unpacked");
+    check(Command::new("dpkg-deb").arg("--extract").arg(&file).arg(&unpacked));
+    let unit = std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/taonet-runner.service")).unwrap();
+    assert!(unit.contains("\nExecStart=/usr/bin/bb -v runner "), "{unit}");
 }

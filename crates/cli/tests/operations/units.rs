@@ -19,8 +19,12 @@ fn units() -> Vec<String> {
 
 #[test]
 fn there_is_a_unit_for_each_daemon() {
-    let expected = ["subtensor-gateway", "signer", "validator", "runner", "scorer", "miner"];
-    let expected: BTreeSet<_> = expected.map(|name| format!("taonet-{name}.service")).into();
+    let babelbit = ["subtensor-gateway", "signer", "validator", "runner", "scorer", "miner"];
+    let owner = ["engine", "scoring-api", "arena-gateway"];
+    let nineteen = ["nineteen-validator", "nineteen-query", "nineteen-entry", "nineteen-miner"];
+    let proof = ["proof-validator", "proof-miner"];
+    let expected = [&babelbit[..], &owner, &nineteen, &proof].concat();
+    let expected: BTreeSet<_> = expected.iter().map(|name| format!("taonet-{name}.service")).collect();
     assert_eq!(BTreeSet::from_iter(units()), expected);
 }
 
@@ -30,10 +34,12 @@ fn units_set_what_exists_and_find_each_other() {
     let common = read(COMMON);
     texts.push(common.clone());
     let set = |text: &str| -> Vec<(String, String)> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix("Environment="));
+        let lines =
+            text.lines().filter_map(|line| line.strip_prefix("Environment=")).map(|line| line.trim_matches('"'));
         lines.map(|line| line.split_once('=').unwrap()).map(|(name, value)| (name.into(), value.into())).collect()
     };
-    for (name, _) in texts.iter().flat_map(|text| set(text)) {
+    // The units expand OPTIONS themselves.
+    for (name, _) in texts.iter().flat_map(|text| set(text)).filter(|(name, _)| name != "OPTIONS") {
         assert!(variables().iter().any(|variable| variable.name == name && variable.apply.is_some()), "{name}");
     }
     let pairs = set(&common).into_iter().map(|(name, value)| (name.into(), value.into()));
@@ -50,6 +56,33 @@ fn a_worker_is_restarted_and_needs_no_wallet() {
     assert!(!unit.contains("Restart=") && !unit.contains("LoadCredential="), "{unit}");
 }
 
+/// The specifier `%d` of the credentials directory came with systemd 250; Ubuntu 22.04 has 249.
+#[test]
+fn units_read_credentials_as_older_systemd_does() {
+    let mut with_credentials = 0;
+    for unit in units() {
+        let text = read(&format!("systemd/{unit}"));
+        assert!(!text.contains("%d"), "{unit}");
+        for name in ["hotkey", "api-token"] {
+            let is_loaded = text.contains(&format!("LoadCredential={name}:/etc/taonet/"));
+            assert_eq!(is_loaded, text.contains(&format!("${{CREDENTIALS_DIRECTORY}}/{name}")), "{unit}: {name}");
+            with_credentials += usize::from(is_loaded);
+        }
+    }
+    assert!(with_credentials > 10, "{with_credentials}");
+}
+
+/// Only units with options of the operator use them, and give a default.
+#[test]
+fn options_have_a_default() {
+    for unit in units() {
+        let text = read(&format!("systemd/{unit}"));
+        let command = text.lines().find(|line| line.starts_with("ExecStart=")).unwrap();
+        assert_eq!(command.ends_with(" $OPTIONS"), text.contains("OPTIONS="), "{unit}");
+    }
+    assert!(read(COMMON).contains("\nEnvironmentFile=-/etc/taonet/%N.env\n"));
+}
+
 /// Verifies the units with systemd-analyze, with this build's program in place of the installed one.
 #[test]
 fn systemd_takes_the_units() {
@@ -64,6 +97,7 @@ fn systemd_takes_the_units() {
     verify.args(["verify", "--man=no"]).env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
     for unit in units() {
         let text = read(&format!("systemd/{unit}")).replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_tao"));
+        let text = text.replace("/usr/local/bin/tao", env!("CARGO_BIN_EXE_tao"));
         fs::write(folder.path().join(&unit), text).unwrap();
         verify.arg(folder.path().join(&unit));
     }
