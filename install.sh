@@ -2,9 +2,11 @@
 # Installs the latest release of taonet: the program tao, its links bb, sn2-miner and sn2-validator, man pages, and
 # completions for bash, zsh and fish.
 #
-# Usage: install.sh --from URL|DIR [--prefix DIR]
-#   --from URL|DIR  release server, or a directory of releases [default: TAO_UPDATE_URL]
-#   --prefix DIR    installs into DIR/bin and DIR/share [default: ~/.local]
+# Usage: install.sh --from URL|DIR [--prefix DIR] [--restart COMMAND]
+#   --from URL|DIR     release server, or a directory of releases [default: TAO_UPDATE_URL]
+#   --prefix DIR       installs into DIR/bin and DIR/share [default: ~/.local]
+#   --restart COMMAND  shell command that restarts the daemons after an update, and succeeds once they are ready, within
+#                      5 minutes. If it fails, the previous program is restored, and the command runs again
 #
 # The release is installed only if its list of digests has a valid minisign signature of the key below, the program has
 # the digest in that list, and it reports the promised version. `tao update` makes the same checks.
@@ -22,18 +24,19 @@ die() { say "error: $*"; exit 1; }
 
 from="${TAO_UPDATE_URL:-}"
 prefix="${HOME:-}/.local"
+restart=""
 while [ $# -gt 0 ]; do
     case "$1" in
-    --from | --prefix)
+    --from | --prefix | --restart)
         [ $# -gt 1 ] || die "$1 needs a value"
-        if [ "$1" = --from ]; then from="$2"; else prefix="$2"; fi
+        case "$1" in --from) from="$2" ;; --prefix) prefix="$2" ;; *) restart="$2" ;; esac
         shift 2
         ;;
     -h | --help)
         sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
-    *) die "unknown argument: $1. Usage: install.sh --from URL|DIR [--prefix DIR]" ;;
+    *) die "unknown argument: $1. Usage: install.sh --from URL|DIR [--prefix DIR] [--restart COMMAND]" ;;
     esac
 done
 [ -n "$from" ] || die "there is no official release server yet: name one with --from URL"
@@ -101,6 +104,11 @@ is_newer() {
 version_of() {
     if command -v timeout >/dev/null; then set -- timeout 10 "$1"; fi
     "$@" --version 2>/dev/null </dev/null | sed -n '1s/^tao //p' || true
+}
+
+# Restarts the daemons. Its output goes to standard error.
+restart_daemons() {
+    if command -v timeout >/dev/null; then timeout 300 sh -c "$restart"; else sh -c "$restart"; fi >&2 </dev/null
 }
 
 # Installs the completions of a program.
@@ -196,6 +204,11 @@ else
         fi
         rm -f "$bin/tao"
         die "the new program failed its self-test after the installation, and was removed"
+    fi
+    if [ -n "$restart" ] && [ "$replaced" = true ] && ! restart_daemons; then
+        mv -f "$bin/tao.previous" "$bin/tao"
+        restart_daemons || die "the daemons became ready neither with version $version nor with the previous one, which was restored"
+        die "the daemons did not become ready with version $version; the previous one was restored, and they run it"
     fi
     say "installed $bin/tao $version"
 fi

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use semver::Version;
 use taonet_http::Fault;
 
-use crate::{KeyError, SelfTestError};
+use crate::{KeyError, RestartError, SelfTestError};
 
 /// Why an update failed. Unless a variant notes otherwise, the installed program is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,17 @@ pub enum UpdateError {
     /// The new program failed its self-test after the replacement; the previous one was restored.
     #[error("the new program failed its self-test after the replacement, and the previous one was restored: {0}")]
     RolledBack(#[source] SelfTestError),
+    /// The daemons did not become ready with the new program. The previous one was restored, if there was one.
+    #[error("the daemons did not become ready with version {version}: {failure}; {outcome}")]
+    NotReady {
+        /// Version of the new program.
+        version: Version,
+        /// Why the daemons did not become ready.
+        #[source]
+        failure: RestartError,
+        /// The state that the rollback left.
+        outcome: &'static str,
+    },
     /// Another process is updating the same program.
     #[error("another process is updating {}", .0.display())]
     Busy(PathBuf),

@@ -32,7 +32,8 @@
 //! the program and the timeouts of the steps. Unless an [`UpdateError`] says otherwise, a failed update leaves the
 //! installed program unchanged; [`UpdateError::is_network`] returns whether a retry may succeed.
 //!
-//! [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of the daemon,
+//! [`Updater::restart_daemons`] runs a command that restarts the daemons, and restores the previous program if they do not
+//! become ready. [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of the daemon,
 //! and [`restart`] executes the new program in place of the process. The crate does not build or sign releases, and
 //! updates only the program itself: no models, configuration or databases.
 //!
@@ -40,6 +41,7 @@
 //! `tao update` and by the daemons with `--auto-update`.
 
 mod auto;
+mod daemons;
 mod download;
 mod error;
 mod key;
@@ -50,6 +52,7 @@ mod source;
 mod updater;
 
 pub use auto::{AutoUpdate, INTERVAL, PendingRestart, restart};
+pub use daemons::RestartError;
 pub use download::Progress;
 pub use error::UpdateError;
 pub use key::{KeyError, ReleaseKey};

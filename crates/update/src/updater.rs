@@ -203,7 +203,7 @@ impl Updater {
     }
 }
 
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> UpdateError {
+pub(crate) fn file_error(path: &Path) -> impl FnOnce(io::Error) -> UpdateError {
     let path = path.to_owned();
     move |source| UpdateError::File { path, source }
 }

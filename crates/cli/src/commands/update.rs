@@ -1,6 +1,7 @@
 //! The `tao update` command.
 
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,6 +21,13 @@ pub(crate) struct UpdateArgs {
     /// Release server: an http or https URL, or a directory
     #[arg(long, value_name = "URL|DIR", env = "TAO_UPDATE_URL", hide_env_values = true)]
     from: Option<ReleaseSource>,
+    /// Shell command that restarts the daemons, and succeeds once they are ready. If it fails, the previous program is
+    /// restored, and the command runs again
+    #[arg(long, value_name = "COMMAND", conflicts_with = "check")]
+    restart: Option<String>,
+    /// Timeout of --restart, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "restart")]
+    restart_timeout: u32,
 }
 
 pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
@@ -42,6 +50,12 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
             Check::Newer(release) if args.check => report(&release, context),
             Check::Newer(release) => {
                 let installed = install(&updater, &release, context).await?;
+                // Whoever installed the release before has restarted the daemons.
+                if let (Some(command), Some(_)) = (&args.restart, &installed.previous) {
+                    context.say("restarting the daemons");
+                    let within = Duration::from_secs(u64::from(args.restart_timeout));
+                    updater.restart_daemons(&installed, command, within).await.map_err(classified)?;
+                }
                 show(&updater, &installed, context)
             }
         }

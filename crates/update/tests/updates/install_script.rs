@@ -115,6 +115,35 @@ fn a_release_is_installed_with_its_links_and_updated() {
     assert!(elsewhere.path().join("bin/tao").exists());
 }
 
+/// The daemons of these tests are ready only with the old program.
+#[test]
+fn previous_program_is_restored_when_daemons_do_not_become_ready() {
+    if !has("minisign") {
+        return;
+    }
+    let releases = Releases::of(NEW);
+    let script = Script::new(&releases.keys);
+    let log = script.folder.path().join("log");
+    let restart = |condition: &str| {
+        let mut command = script.command(releases.path().to_str().unwrap());
+        let tao = script.bin().join("tao");
+        let restart = format!("'{}' --version >>'{}'; {condition}", tao.display(), log.display());
+        command.args(["--restart", &restart]).output().unwrap()
+    };
+    let runs = || fs::read_to_string(&log).unwrap_or_default();
+    said(&restart("false"), true);
+    assert_eq!(runs(), "", "there were no daemons before the first installation");
+    script.put("tao", &program(OLD));
+    let text = said(&restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())), false);
+    assert!(text.contains("with version 0.2.0; the previous one was restored, and they run it"), "{text}");
+    assert_eq!((script.installed("tao"), runs()), (program(OLD), "tao 0.2.0\ntao 0.1.0\n".to_owned()));
+    let text = said(&restart("false"), false);
+    assert!(text.contains("neither with version 0.2.0 nor with the previous one"), "{text}");
+    assert_eq!(script.installed("tao"), program(OLD));
+    said(&restart("true"), true);
+    assert_eq!((script.installed("tao"), script.installed("tao.previous")), (program(NEW), program(OLD)));
+}
+
 #[test]
 fn man_pages_and_completions_are_those_of_the_installed_program() {
     if !has("minisign") {

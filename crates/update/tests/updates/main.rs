@@ -10,6 +10,7 @@
 )]
 
 mod auto;
+mod daemons;
 mod install_script;
 mod installation;
 #[cfg(target_os = "linux")]

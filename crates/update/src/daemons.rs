@@ -1,0 +1,63 @@
+//! The restart of daemons by the operator's command after an update, with a rollback.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::program::restore;
+use crate::updater::file_error;
+use crate::{Installed, UpdateError, Updater};
+
+/// Why the daemons did not become ready.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestartError {
+    /// There is no shell.
+    #[error("cannot run the command: {0}")]
+    Start(#[source] io::Error),
+    /// The command reported that the daemons are not ready.
+    #[error("the command failed: {0}")]
+    Failed(ExitStatus),
+    /// The command did not exit within the timeout.
+    #[error("the command did not exit within {0:?}")]
+    Timeout(Duration),
+}
+
+impl Updater {
+    /// Runs `command` in a shell, which restarts the daemons and succeeds once they are ready. If it fails, or takes
+    /// longer than `within`, the previous program is restored, and the command runs again. Its output goes to standard
+    /// error.
+    ///
+    /// # Errors
+    /// [`UpdateError::NotReady`] if the daemons did not become ready with the new program, and [`UpdateError::File`] if
+    /// then the previous program cannot be restored.
+    pub async fn restart_daemons(
+        &self,
+        installed: &Installed,
+        command: &str,
+        within: Duration,
+    ) -> Result<(), UpdateError> {
+        let Err(failure) = run(command, within).await else { return Ok(()) };
+        let version = installed.version.clone();
+        let Some(previous) = &installed.previous else {
+            return Err(UpdateError::NotReady { version, failure, outcome: "there is no previous program to restore" });
+        };
+        restore(previous, self.program()).map_err(file_error(self.program()))?;
+        let outcome = match run(command, within).await {
+            Ok(()) => "the previous program was restored, and the daemons run it",
+            Err(_) => "the previous program was restored, but the daemons did not become ready with it either",
+        };
+        Err(UpdateError::NotReady { version, failure, outcome })
+    }
+}
+
+async fn run(command: &str, within: Duration) -> Result<(), RestartError> {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).stdin(Stdio::null()).stdout(io::stderr()).kill_on_drop(true);
+    let status = timeout(within, shell.status()).await.map_err(|_| RestartError::Timeout(within))?;
+    let status = status.map_err(RestartError::Start)?;
+    if status.success() { Ok(()) } else { Err(RestartError::Failed(status)) }
+}
