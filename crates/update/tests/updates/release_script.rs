@@ -59,6 +59,27 @@ async fn a_signed_directory_is_a_release_server() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("never changed"));
 }
 
+/// The files of scripts/release, and nothing else, are in the signed list.
+#[test]
+fn packages_are_in_the_signed_list() {
+    if !has("minisign") {
+        return;
+    }
+    let project = project("0.2.0");
+    let write = |name: &str| fs::write(project.path().join(name), name).unwrap();
+    fs::create_dir(project.path().join("dist")).unwrap();
+    let files = ["dist/taonet_0.2.0_arm64.deb", "dist/tao-0.2.0-aarch64-unknown-linux-gnu", "dist/SHA256SUMS"];
+    for file in files {
+        write(file);
+    }
+    let output = sign(project.path(), "secret.key", &files);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = fs::read_to_string(project.path().join("releases/0.2.0/SHA256SUMS")).unwrap();
+    let names: Vec<_> = list.lines().map(|line| line.split_once("  ").unwrap().1).collect();
+    assert_eq!(names, ["tao-0.2.0-aarch64-unknown-linux-gnu", "taonet_0.2.0_arm64.deb"]);
+    assert_eq!(fs::read_dir(project.path().join("releases/0.2.0")).unwrap().count(), 4);
+}
+
 #[test]
 fn a_release_that_nobody_could_install_is_not_published() {
     if !has("minisign") {
@@ -66,12 +87,15 @@ fn a_release_that_nobody_could_install_is_not_published() {
     }
     let project = project("0.2.0");
     fs::write(project.path().join("tao"), program("0.2.0")).unwrap();
+    fs::write(project.path().join("taonet_0.2.0_amd64.deb"), "a package").unwrap();
     make_keys(project.path(), "other.pub", "other.key");
     for (secret, program, expected) in [
         ("other.key", "x86_64-unknown-linux-gnu=tao", "is not the secret key of"),
         ("secret.key", "x86_64-pc-windows-msvc=tao", "unsupported target"),
         ("missing.key", "x86_64-unknown-linux-gnu=tao", "cannot read the secret key"),
         ("secret.key", "x86_64-unknown-linux-gnu=missing", "missing"),
+        ("secret.key", "taonet_0.1.0_amd64.deb", "is not of version 0.2.0"),
+        ("secret.key", "taonet_0.2.0_amd64.deb", "there is no program"),
     ] {
         let output = sign(project.path(), secret, &[program]);
         let text = String::from_utf8_lossy(&output.stderr);
