@@ -1,17 +1,21 @@
 //! Updates of this program: the updater of `tao update`, and `--auto-update` of daemons.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use taonet_update::{
-    AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, UpdateError, Updater, describe_metrics, restart,
+    AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, Trial, UpdateError, Updater, describe_metrics, restart,
 };
 
 use crate::exit::{Classified, Failure};
 
+/// Time in which a daemon must become ready after an automatic update. A validator waits for a block, and may read many
+/// circuits.
+const READY_WITHIN: Duration = Duration::from_mins(5);
 /// Version of this program.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -40,6 +44,17 @@ pub(crate) enum End {
 }
 
 impl AutoUpdateArgs {
+    /// Runs a daemon. If this process executes it after an automatic update, and it fails before it is ready, the program
+    /// before the update is restored and executed.
+    pub(crate) fn on_trial(&self, daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
+        let result = daemon(&trial);
+        if let Err(error) = &result {
+            trial.failed(&format!("{error:#}").replace('\n', "; "));
+        }
+        result
+    }
+
     /// Starts automatic updates, if enabled. Call after the metrics recorder is installed.
     pub(crate) fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
         let Some(source) = &self.auto_update else { return Ok(Running(None)) };

@@ -11,6 +11,7 @@ use taonet_service::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::measures::checked;
+use crate::trial::{VARIABLE, is_rejected};
 use crate::{Check, UpdateError, Updater};
 
 /// Mean interval between two checks for a newer release.
@@ -104,7 +105,8 @@ impl AutoUpdate {
             Check::Newer(release) => release,
         };
         let digest = release.digest();
-        if rejected.as_ref() == Some(&digest) {
+        let was_rolled_back = is_rejected(self.updater.program(), &release.version().to_string());
+        if rejected.as_ref() == Some(&digest) || was_rolled_back {
             checked("rejected");
             return Ok(false);
         }
@@ -150,12 +152,22 @@ impl PendingRestart {
     }
 }
 
-/// Executes `program` in place of this process. The first of `arguments` is its name (`argv[0]`), the others are its
-/// arguments. Returns only on failure.
+/// Executes `program`, a new version, in place of this process; its run begins with a [`Trial`](crate::Trial). The first
+/// of `arguments` is its name (`argv[0]`), the others are its arguments. Returns only on failure.
 #[must_use = "returns only if the program cannot be executed"]
 pub fn restart(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> io::Error {
+    execute(program, arguments, true)
+}
+
+/// Executes a program in place of this process, on trial or not.
+pub(crate) fn execute(program: &Path, arguments: impl IntoIterator<Item = OsString>, is_on_trial: bool) -> io::Error {
     let mut arguments = arguments.into_iter();
     let mut command = Command::new(program);
+    if is_on_trial {
+        command.env(VARIABLE, program);
+    } else {
+        command.env_remove(VARIABLE);
+    }
     if let Some(name) = arguments.next() {
         command.arg0(name);
     }

@@ -34,7 +34,8 @@
 //!
 //! [`Updater::restart_daemons`] runs a command that restarts the daemons, and restores the previous program if they do not
 //! become ready. [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of the daemon,
-//! and [`restart`] executes the new program in place of the process. The crate does not build or sign releases, and
+//! and [`restart`] executes the new program in place of the process. A [`Trial`] in the new program restores the
+//! previous one if the daemon does not become ready. The crate does not build or sign releases, and
 //! updates only the program itself: no models, configuration or databases.
 //!
 //! Uses `taonet-http` (client), `taonet-primitives` (error messages) and `taonet-service` (shutdown, locks). Used by
@@ -49,6 +50,7 @@ mod measures;
 mod program;
 mod release;
 mod source;
+mod trial;
 mod updater;
 
 pub use auto::{AutoUpdate, INTERVAL, PendingRestart, restart};
@@ -60,4 +62,5 @@ pub use measures::describe as describe_metrics;
 pub use program::SelfTestError;
 pub use release::{Release, TARGET};
 pub use source::ReleaseSource;
+pub use trial::Trial;
 pub use updater::{Check, Installed, Limits, Updater};

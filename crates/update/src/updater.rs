@@ -11,6 +11,7 @@ use taonet_service::lock_file;
 use crate::download::{Download, Progress};
 use crate::program::{beside, copy_permissions, other_programs, replace, restore, self_test, version_of};
 use crate::release::{file_name, latest_version, listed_digest};
+use crate::trial::clear_rejected;
 use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
 
 /// Maximum size of `latest.json`, `SHA256SUMS` and its signature, in bytes.
@@ -180,6 +181,7 @@ impl Updater {
             return Err(UpdateError::SelfTest(error));
         }
         let previous = replace(&file, &self.program).map_err(file_error(&self.program))?;
+        clear_rejected(&self.program);
         if let Err(error) = self_test(&self.program, &release.version, within).await {
             restore(&previous, &self.program).map_err(file_error(&self.program))?;
             return Err(UpdateError::RolledBack(error));

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Lines};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use tempfile::TempDir;
@@ -40,13 +41,9 @@ impl Drop for Daemon {
     }
 }
 
-/// One process runs several releases in turn. It does not install a truncated program or one with a wrong version.
-#[test]
-fn a_compiled_program_replaces_itself_while_it_runs() {
-    let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
-    releases.publish("0.1.0", &compiled("0.1.0"));
-    let place = TempDir::new().unwrap();
-    let (installed, key) = (place.path().join("tao"), place.path().join("key.pub"));
+/// Starts a daemon that updates itself every 50 ms.
+fn start(releases: &Releases, place: &Path) -> Daemon {
+    let (installed, key) = (place.join("tao"), place.join("key.pub"));
     fs::write(&key, releases.keys.public()).unwrap();
     fs::write(&installed, compiled("0.1.0")).unwrap();
     fs::set_permissions(&installed, fs::Permissions::from_mode(0o755)).unwrap();
@@ -60,7 +57,17 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
         }
     };
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut daemon = Daemon { child, lines };
+    Daemon { child, lines }
+}
+
+/// One process runs several releases in turn. It does not install a truncated program or one with a wrong version.
+#[test]
+fn a_compiled_program_replaces_itself_while_it_runs() {
+    let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
+    releases.publish("0.1.0", &compiled("0.1.0"));
+    let place = TempDir::new().unwrap();
+    let installed = place.path().join("tao");
+    let mut daemon = start(&releases, place.path());
     let id = daemon.child.id();
     assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
 
@@ -88,4 +95,32 @@ fn a_compiled_program_replaces_itself_while_it_runs() {
     assert!(Command::new("kill").args(["-TERM", &id.to_string()]).status().unwrap().success());
     assert_eq!(daemon.line(), "stopped 0.4.0");
     assert!(daemon.child.wait().unwrap().success());
+}
+
+/// A release that does not become ready gives way to the previous program, in the same process, and does not come back.
+#[test]
+fn release_that_is_not_ready_is_rolled_back() {
+    let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };
+    releases.publish("0.1.0", &compiled("0.1.0"));
+    let place = TempDir::new().unwrap();
+    let mut daemon = start(&releases, place.path());
+    let id = daemon.child.id();
+    assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
+    for version in ["0.2.0-hangs", "0.3.0-fails", "0.4.0-panics"] {
+        releases.publish(version, &compiled(version));
+        assert_eq!(daemon.line(), format!("running {version} as {id}"));
+        assert_eq!(daemon.line(), format!("running 0.1.0 as {id}"));
+        assert!(fs::read(place.path().join("tao")).unwrap() == compiled("0.1.0"), "{version}");
+        assert_eq!(fs::read_to_string(place.path().join(".tao.rejected")).unwrap(), version);
+    }
+    // Several checks later, the daemon still runs, without another attempt.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(daemon.child.try_wait().unwrap().is_none());
+    releases.publish("0.5.0", &compiled("0.5.0"));
+    assert_eq!(daemon.line(), format!("running 0.5.0 as {id}"));
+    // Its trial, of 2 s, has ended.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(daemon.child.try_wait().unwrap().is_none());
+    assert!(fs::read(place.path().join("tao")).unwrap() == compiled("0.5.0"));
+    assert!(!place.path().join(".tao.rejected").exists());
 }

@@ -13,6 +13,7 @@ use taonet_proof_miner::{
     Miner, MinerSettings, Permits, QuicServer, QuicSettings, describe_metrics, router, signed_requests,
 };
 use taonet_service::Shutdown;
+use taonet_update::Trial;
 use taonet_wire::{StandingTable, Standings};
 
 use super::probe::ProbeArgs;
@@ -75,6 +76,10 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
+    args.update.on_trial(|trial| serve(args, trial, context))
+}
+
+fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {
     let keypair = load_key(&args.key, &args.network, args.loopback)?;
     let hotkey = keypair.hotkey();
     if args.probe.self_probe {
@@ -99,6 +104,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
+        trial.ends_with(readiness.clone());
         if !args.loopback {
             let chain = Arc::new(args.network.connect().await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);

@@ -19,6 +19,7 @@ use taonet_proof_validator::{
     miner_directory,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_update::Trial;
 use taonet_validator::{LocalWeights, StateFile, Validator, ValidatorSettings, WeightService};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
@@ -220,6 +221,10 @@ pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
+    args.update.on_trial(|trial| validate(args, trial, context))
+}
+
+fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {
     let is_idle = args.disable_benchmark && !args.api.serves_users();
     anyhow::ensure!(!is_idle, "--disable-benchmark requires --api or --relay-url: there would be no requests");
     let keypair = Arc::new(load_key(&args.key, &args.network, args.loopback)?);
@@ -249,6 +254,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             };
         }
         let readiness = serve_metrics("proof validator", Some(args.metrics()), &shutdown).await?;
+        trial.ends_with(readiness.clone());
         let bundles = args.bundles.iter().map(|path| WriteDirectory::new("bundles", path, DiskNeeds::RECORDINGS));
         let state = WriteDirectory::new("state", &directory, DiskNeeds::STATE);
         preflight::spawn_disk_check(bundles.chain([state]).collect(), &shutdown);

@@ -1,0 +1,131 @@
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use taonet_http::Readiness;
+
+use crate::auto::execute;
+use crate::program::{beside, restore};
+
+/// Environment variable of a process whose program was replaced by an update: the path of the program.
+pub(crate) const VARIABLE: &str = "TAONET_UPDATE_TRIAL";
+/// Suffix of the file with the version of the release that was rolled back.
+const REJECTED: &str = ".rejected";
+/// Interval between two looks at the readiness.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// The first run of a program after an automatic update, until its daemon is ready. If the daemon fails, panics or is
+/// not ready in time, the previous program is restored and executed in place of the process, with the same arguments.
+///
+/// In a process that was started otherwise, a trial does nothing.
+#[derive(Debug)]
+pub struct Trial(Option<Arc<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    program: PathBuf,
+    version: String,
+    arguments: Vec<OsString>,
+    readiness: Mutex<Option<Readiness>>,
+    is_over: AtomicBool,
+}
+
+impl Trial {
+    /// Begins the trial of this process if [`restart`](crate::restart) has executed it. `version` is that of the program,
+    /// `arguments` are those of the process; the daemon must be ready after `within`.
+    pub fn begin(version: &str, arguments: impl IntoIterator<Item = OsString>, within: Duration) -> Self {
+        let Some(program) = std::env::var_os(VARIABLE) else { return Self(None) };
+        let running = Arc::new(Running {
+            program: program.into(),
+            version: version.to_owned(),
+            arguments: arguments.into_iter().collect(),
+            readiness: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        let watched = Arc::clone(&running);
+        // A thread, since the daemon may hang before or in its runtime.
+        thread::spawn(move || watched.watch(within));
+        Self(Some(running))
+    }
+
+    /// Sets the readiness of the daemon, with which the trial ends.
+    pub fn ends_with(&self, readiness: Readiness) {
+        if let Some(running) = &self.0 {
+            *running.readiness.lock().unwrap_or_else(PoisonError::into_inner) = Some(readiness);
+        }
+    }
+
+    /// Ends the trial of a daemon that has failed for this reason. Returns only if the daemon was ready before, if there
+    /// is no trial, or if the previous program cannot be restored or executed.
+    pub fn failed(&self, reason: &str) {
+        if let Some(running) = &self.0 {
+            running.fail(reason);
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let Some(running) = &self.0 else { return };
+        if thread::panicking() {
+            running.fail("the daemon panicked before it was ready");
+        }
+        // Otherwise it was shut down.
+        running.is_over.store(true, Ordering::Release);
+    }
+}
+
+impl Running {
+    fn watch(&self, within: Duration) {
+        let began = Instant::now();
+        while !self.is_over.load(Ordering::Acquire) {
+            if self.is_ready() {
+                self.is_over.store(true, Ordering::Release);
+                tracing::info!("ready after the update");
+            } else if began.elapsed() > within {
+                self.fail("the daemon was not ready in time");
+            } else {
+                thread::sleep(INTERVAL);
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
+        readiness.as_ref().is_some_and(Readiness::is_ready)
+    }
+
+    /// Executes the previous program, unless the trial is over.
+    fn fail(&self, reason: &str) {
+        if self.is_ready() || self.is_over.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!(reason, "restoring the program before the update");
+        let Err(error) = self.roll_back();
+        tracing::error!(%error, program = %self.program.display(), "cannot restore the program before the update");
+    }
+
+    /// Returns only on failure.
+    fn roll_back(&self) -> io::Result<Infallible> {
+        fs::write(beside(&self.program, ".", REJECTED), &self.version)?;
+        restore(&beside(&self.program, "", ".previous"), &self.program)?;
+        Err(execute(&self.program, self.arguments.iter().cloned(), false))
+    }
+}
+
+/// Returns whether a release was rolled back.
+pub(crate) fn is_rejected(program: &Path, version: &str) -> bool {
+    fs::read_to_string(beside(program, ".", REJECTED)).is_ok_and(|rejected| rejected == version)
+}
+
+/// Forgets the release that was rolled back: another one, or the same by the operator's wish, is installed.
+pub(crate) fn clear_rejected(program: &Path) {
+    // It may not exist. If it cannot be removed, the same release is not installed automatically.
+    let _ = fs::remove_file(beside(program, ".", REJECTED));
+}
