@@ -92,3 +92,18 @@ fn debian_package_has_program_links_pages_and_units() {
     let unit = std::fs::read_to_string(unpacked.join("usr/lib/systemd/system/taonet-runner.service")).unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/bb -v runner "), "{unit}");
 }
+
+/// The workflow makes releases with the scripts that make them on any machine.
+#[test]
+fn release_workflow_runs_scripts_of_the_repository() {
+    let workflow = read(".github/workflows/release.yml");
+    let lines: Vec<_> = workflow.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let words = lines.iter().flat_map(|line| line.split_whitespace()).filter(|word| word.starts_with("scripts/"));
+    let scripts: Vec<_> = words.collect();
+    for script in &scripts {
+        assert!(root().join(script).is_file(), "{script}");
+    }
+    for script in ["scripts/release", "scripts/package-image", "scripts/try-release"] {
+        assert!(scripts.contains(&script), "{script}: {scripts:?}");
+    }
+}
