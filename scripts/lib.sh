@@ -95,6 +95,8 @@ require_cargo_tool() {
     local tools="${XDG_CACHE_HOME:-$HOME/.cache}/taonet/tools"
     PATH="$tools/bin:$PATH"
     case "$("$1" --version 2>/dev/null)" in "$1 $2" | "$1 v$2") return ;; esac
+    # Some tools do not report their version.
+    case "$(cargo install --root "$tools" --list 2>/dev/null)" in *"$1 v$2:"*) return ;; esac
     say "installing: cargo install $1 --version $2 --locked"
     # These tools run for a second, so build time matters more than speed. The disabled features fetch git repositories
     # (cargo-deny) and serve the book (mdbook).
