@@ -107,3 +107,26 @@ fn release_workflow_runs_scripts_of_the_repository() {
         assert!(scripts.contains(&script), "{script}: {scripts:?}");
     }
 }
+
+/// Faults of the arguments are found before anything is built.
+#[test]
+fn release_script_rejects_invalid_arguments() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(root().join("scripts/release")).args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let existing = folder.path().to_str().unwrap();
+    for (arguments, expected) in [
+        (&["--target", "riscv64gc-unknown-linux-gnu"][..], "there is no cross-compiler for riscv64gc"),
+        (&["--out", existing], "exists: remove it"),
+        (&["--program", "tao", "--check-reproducible"], "without --program"),
+        (&["--target"], "--target needs a value"),
+        (&["--nonsense"], "unknown argument: --nonsense"),
+    ] {
+        let (success, text) = run(arguments);
+        assert!(!success && text.contains(expected), "{arguments:?}: {text}");
+    }
+    let (success, help) = run(&["--help"]);
+    assert!(success && help.contains("--check-reproducible"), "{help}");
+}
