@@ -11,8 +11,8 @@ use crate::{Check, Finding};
 
 /// Open files that a daemon needs: a connection to each of 256 miners, and those of its callers.
 const OPEN_FILES: u64 = 4_096;
-/// The first systemd with the directives and credentials of the units, of which Ubuntu 22.04 has a newer one.
-const SYSTEMD: u32 = 247;
+/// The oldest systemd on which the units were verified: that of Ubuntu 22.04.
+const SYSTEMD: u32 = 249;
 /// Timeout of a query to systemd.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(systemd_version("systemd 252 (252.39-1~deb12u1)\n+PAM +AUDIT"), Some(252));
         assert_eq!(systemd_version(""), None);
         let old =
-            Host { systemd: Some(245), failed_units: failed_units(units), open_files: Some(1_024), ..Host::default() };
+            Host { systemd: Some(248), failed_units: failed_units(units), open_files: Some(1_024), ..Host::default() };
         let statuses: Vec<_> = host(&old, &[]).iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Fault, Status::Fault, Status::Warning]);
     }
