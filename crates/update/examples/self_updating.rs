@@ -34,7 +34,7 @@ async fn main() {
         _ => {}
     }
     let readiness = Readiness::starting();
-    trial.ends_with(readiness.clone());
+    trial.ends_with(readiness.clone(), shutdown.clone());
     readiness.set_ready();
     let pending = AutoUpdate::new(updater).every(Duration::from_millis(50)).spawn(&shutdown).unwrap();
     shutdown.finished().await.unwrap();

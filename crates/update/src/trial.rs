@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use taonet_http::Readiness;
+use taonet_service::Shutdown;
 
 use crate::auto::execute;
 use crate::program::{beside, restore};
@@ -20,8 +21,9 @@ const REJECTED: &str = ".rejected";
 /// Interval between two looks at the readiness.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// The first run of a program after an automatic update, until its daemon is ready. If the daemon fails, panics or is
-/// not ready in time, the previous program is restored and executed in place of the process, with the same arguments.
+/// The first run of a program after an automatic update, until its daemon is ready or is shut down. If the daemon fails,
+/// panics or is not ready in time, the previous program is restored and executed in place of the process, with the same
+/// arguments.
 ///
 /// In a process that was started otherwise, a trial does nothing.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ struct Running {
     program: PathBuf,
     version: String,
     arguments: Vec<OsString>,
-    readiness: Mutex<Option<Readiness>>,
+    daemon: Mutex<Option<(Readiness, Shutdown)>>,
     is_over: AtomicBool,
 }
 
@@ -45,7 +47,7 @@ impl Trial {
             program: program.into(),
             version: version.to_owned(),
             arguments: arguments.into_iter().collect(),
-            readiness: Mutex::default(),
+            daemon: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
         let watched = Arc::clone(&running);
@@ -54,15 +56,15 @@ impl Trial {
         Self(Some(running))
     }
 
-    /// Sets the readiness of the daemon, with which the trial ends.
-    pub fn ends_with(&self, readiness: Readiness) {
+    /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or is told to shut down.
+    pub fn ends_with(&self, readiness: Readiness, shutdown: Shutdown) {
         if let Some(running) = &self.0 {
-            *running.readiness.lock().unwrap_or_else(PoisonError::into_inner) = Some(readiness);
+            *running.daemon.lock().unwrap_or_else(PoisonError::into_inner) = Some((readiness, shutdown));
         }
     }
 
-    /// Ends the trial of a daemon that has failed for this reason. Returns only if the daemon was ready before, if there
-    /// is no trial, or if the previous program cannot be restored or executed.
+    /// Ends the trial of a daemon that has failed for this reason. Returns only if the trial had ended, if there is none,
+    /// or if the previous program cannot be restored or executed.
     pub fn failed(&self, reason: &str) {
         if let Some(running) = &self.0 {
             running.fail(reason);
@@ -85,9 +87,8 @@ impl Running {
     fn watch(&self, within: Duration) {
         let began = Instant::now();
         while !self.is_over.load(Ordering::Acquire) {
-            if self.is_ready() {
+            if self.has_ended() {
                 self.is_over.store(true, Ordering::Release);
-                tracing::info!("ready after the update");
             } else if began.elapsed() > within {
                 self.fail("the daemon was not ready in time");
             } else {
@@ -96,14 +97,14 @@ impl Running {
         }
     }
 
-    fn is_ready(&self) -> bool {
-        let readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
-        readiness.as_ref().is_some_and(Readiness::is_ready)
+    fn has_ended(&self) -> bool {
+        let daemon = self.daemon.lock().unwrap_or_else(PoisonError::into_inner);
+        daemon.as_ref().is_some_and(|(readiness, shutdown)| readiness.is_ready() || shutdown.is_requested())
     }
 
     /// Executes the previous program, unless the trial is over.
     fn fail(&self, reason: &str) {
-        if self.is_ready() || self.is_over.swap(true, Ordering::AcqRel) {
+        if self.has_ended() || self.is_over.swap(true, Ordering::AcqRel) {
             return;
         }
         tracing::error!(reason, "restoring the program before the update");
