@@ -35,11 +35,11 @@
 //! [`Updater::restart_daemons`] runs a command that restarts the daemons, and restores the previous program if they do not
 //! become ready. [`AutoUpdate`] polls the release server in a daemon; after an installation it requests the shutdown of
 //! the daemon, and [`restart`] executes the new program in place of the process. A [`Trial`] in the new program restores
-//! the previous one if the daemon does not become ready. The crate does not build or sign releases, and
-//! updates only the program itself: no models, configuration or databases.
+//! the previous one if the daemon does not become ready. The crate does not build or sign releases, and updates only the
+//! program itself: no models, configuration or databases.
 //!
-//! Uses `taonet-http` (client, readiness), `taonet-primitives` (error messages) and `taonet-service` (shutdown, locks). Used by
-//! `tao update` and by the daemons with `--auto-update`.
+//! Uses `taonet-http` (client, readiness), `taonet-primitives` (error messages) and `taonet-service` (shutdown, locks).
+//! Used by `tao update` and by the daemons with `--auto-update`.
 
 mod auto;
 mod daemons;
