@@ -21,7 +21,7 @@ async fn main() {
         println!("tao {version}");
         return;
     };
-    let trial = Trial::begin(&version, std::env::args_os(), Duration::from_secs(2));
+    let trial = Trial::begin(&version, std::env::args_os(), Duration::from_secs(10));
     let key = ReleaseKey::parse(&std::fs::read_to_string(key).unwrap()).unwrap();
     let updater = Updater::new(releases.parse().unwrap(), key, version.parse().unwrap(), program).unwrap();
     let shutdown = Shutdown::on_signals().unwrap();

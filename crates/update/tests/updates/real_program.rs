@@ -118,8 +118,8 @@ fn release_that_is_not_ready_is_rolled_back() {
     assert!(daemon.child.try_wait().unwrap().is_none());
     releases.publish("0.5.0", &compiled("0.5.0"));
     assert_eq!(daemon.line(), format!("running 0.5.0 as {id}"));
-    // Its trial, of 2 s, has ended.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    // Its trial, of 10 s, has ended.
+    std::thread::sleep(std::time::Duration::from_secs(12));
     assert!(daemon.child.try_wait().unwrap().is_none());
     assert!(fs::read(place.path().join("tao")).unwrap() == compiled("0.5.0"));
     assert!(!place.path().join(".tao.rejected").exists());
