@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,9 +30,14 @@ const INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Trial(Option<Arc<Running>>);
 
+/// Device and inode.
+type FileId = (u64, u64);
+
 #[derive(Debug)]
 struct Running {
     program: PathBuf,
+    /// The file at this path when the trial began.
+    file: Option<FileId>,
     version: String,
     arguments: Vec<OsString>,
     daemon: Mutex<Option<(Readiness, Shutdown)>>,
@@ -43,8 +49,10 @@ impl Trial {
     /// `arguments` are those of the process; the daemon must be ready after `within`.
     pub fn begin(version: &str, arguments: impl IntoIterator<Item = OsString>, within: Duration) -> Self {
         let Some(program) = std::env::var_os(VARIABLE) else { return Self(None) };
+        let program = PathBuf::from(program);
         let running = Arc::new(Running {
-            program: program.into(),
+            file: file_id(&program),
+            program,
             version: version.to_owned(),
             arguments: arguments.into_iter().collect(),
             daemon: Mutex::default(),
@@ -114,10 +122,30 @@ impl Running {
 
     /// Returns only on failure.
     fn roll_back(&self) -> io::Result<Infallible> {
-        fs::write(beside(&self.program, ".", REJECTED), &self.version)?;
-        restore(&beside(&self.program, "", ".previous"), &self.program)?;
+        self.restore()?;
         Err(execute(&self.program, self.arguments.iter().cloned(), false))
     }
+
+    /// Restores the previous program, unless another daemon of this program has done so, or a later update has replaced
+    /// the program on trial.
+    fn restore(&self) -> io::Result<()> {
+        if !self.is_installed() {
+            return Ok(());
+        }
+        fs::write(beside(&self.program, ".", REJECTED), &self.version)?;
+        let restored = restore(&beside(&self.program, "", ".previous"), &self.program);
+        // The other daemon may do the same at this moment.
+        if self.is_installed() { restored } else { Ok(()) }
+    }
+
+    /// Returns whether the program on trial is still the installed one.
+    fn is_installed(&self) -> bool {
+        file_id(&self.program) == self.file
+    }
+}
+
+fn file_id(path: &Path) -> Option<FileId> {
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// Returns whether a release was rolled back.
@@ -129,4 +157,65 @@ pub(crate) fn is_rejected(program: &Path, version: &str) -> bool {
 pub(crate) fn clear_rejected(program: &Path) {
     // It may not exist. If it cannot be removed, the same release is not installed automatically.
     let _ = fs::remove_file(beside(program, ".", REJECTED));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program::replace;
+
+    fn running(program: &Path) -> Running {
+        Running {
+            file: file_id(program),
+            program: program.to_owned(),
+            version: "2".to_owned(),
+            arguments: Vec::new(),
+            daemon: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns a directory in which version 2 has replaced version 1.
+    fn updated() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("tao");
+        fs::write(&program, "1").unwrap();
+        install(&program, "2");
+        (folder, program)
+    }
+
+    fn install(program: &Path, version: &str) {
+        let new = program.with_file_name("new");
+        fs::write(&new, version).unwrap();
+        replace(&new, program).unwrap();
+    }
+
+    #[test]
+    fn two_daemons_of_a_program_restore_it_once() {
+        let (_folder, program) = updated();
+        let daemons = [running(&program), running(&program)];
+        for daemon in daemons {
+            daemon.restore().unwrap();
+            assert_eq!(fs::read(&program).unwrap(), b"1");
+        }
+        assert!(is_rejected(&program, "2") && !is_rejected(&program, "1"));
+    }
+
+    #[test]
+    fn later_update_is_not_rolled_back() {
+        let (_folder, program) = updated();
+        let daemon = running(&program);
+        install(&program, "3");
+        daemon.restore().unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"3");
+        assert!(!is_rejected(&program, "2"));
+    }
+
+    #[test]
+    fn missing_previous_program_is_an_error() {
+        let (_folder, program) = updated();
+        fs::remove_file(beside(&program, "", ".previous")).unwrap();
+        assert_eq!(running(&program).restore().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(fs::read(&program).unwrap(), b"2");
+    }
 }
