@@ -101,6 +101,31 @@ fn a_daemon_outlives_a_release_of_another_key() {
     assert!(daemon.terminate().success());
 }
 
+/// A daemon after an automatic update, which cannot start: the new program takes other arguments, or finds a fault.
+#[test]
+fn daemon_that_fails_after_its_update_runs_the_previous_program() {
+    let common = ["--circuit-cache-dir", "missing", "--loopback", "--key-uri", "//Bob"];
+    for (daemon, argument, reason) in [
+        ("miner", "--no-such-option", "unexpected argument"),
+        ("miner", "--quic-port=0", "missing"),
+        ("validator", "--disable-benchmark", "--disable-benchmark requires"),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let program = folder.path().join("tao");
+        fs::write(&program, "the new program").unwrap();
+        // It prints its arguments.
+        std::os::unix::fs::symlink("/bin/echo", folder.path().join("tao.previous")).unwrap();
+        let arguments = [&["proof", daemon], &common[..], &[argument]].concat();
+        let mut command = tao();
+        command.args(&arguments).current_dir(folder.path()).env("TAONET_UPDATE_TRIAL", &program);
+        let output = command.output().unwrap();
+        assert!(output.status.success() && stderr(&output).contains(reason), "{argument}: {}", stderr(&output));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{}\n", arguments.join(" ")));
+        assert_eq!(fs::read_to_string(folder.path().join(".tao.rejected")).unwrap(), VERSION);
+        assert_eq!(fs::read_link(&program).unwrap(), Path::new("/bin/echo"));
+    }
+}
+
 #[test]
 fn links_to_the_program_run_their_commands() {
     let folder = TempDir::new().unwrap();

@@ -64,6 +64,11 @@ impl AutoUpdateArgs {
     }
 }
 
+/// Restores and executes the program before an automatic update, if this process executes the new one. Returns otherwise.
+pub(crate) fn roll_back(reason: &str) {
+    Trial::begin(VERSION, std::env::args_os(), READY_WITHIN).failed(reason);
+}
+
 impl Running {
     /// Returns how the daemon ends after a shutdown with `result`: a pending update restarts it.
     pub(crate) async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
