@@ -53,3 +53,10 @@ debian_architecture() {
 sha256() {
     if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi
 }
+
+# Installs mmdebstrap if missing, and what it needs for Debian's mirror on other systems, such as Ubuntu.
+require_mmdebstrap() {
+    require mmdebstrap mmdebstrap
+    require gpg gpg
+    [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || install_packages debian-archive-keyring
+}
