@@ -148,7 +148,7 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
         let subject = format!("systemd {version}");
         findings.push(if version < SYSTEMD {
             let seen = format!("older than {SYSTEMD}: the units do not start");
-            Finding::fault(Check::Host, subject, seen, "upgrade to Debian 12, Ubuntu 22.10 or newer, or use Docker")
+            Finding::fault(Check::Host, subject, seen, "upgrade to Debian 12, Ubuntu 22.04 or newer, or use Docker")
         } else {
             Finding::ok(Check::Host, subject, "supports the units")
         });
