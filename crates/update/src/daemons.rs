@@ -29,7 +29,7 @@ pub enum RestartError {
 impl Updater {
     /// Runs `command` in a shell, which restarts the daemons and succeeds once they are ready. If it fails, or takes
     /// longer than `within`, the previous program is restored, and the command runs again. Its output goes to standard
-    /// error.
+    /// error. At the timeout, the shell is killed, but not the processes that it has started.
     ///
     /// # Errors
     /// [`UpdateError::NotReady`] if the daemons did not become ready with the new program, and [`UpdateError::File`] if
