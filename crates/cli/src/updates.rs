@@ -44,17 +44,6 @@ pub(crate) enum End {
 }
 
 impl AutoUpdateArgs {
-    /// Runs a daemon. If this process executes it after an automatic update, and it fails before it is ready, the program
-    /// before the update is restored and executed.
-    pub(crate) fn on_trial(&self, daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
-        let result = daemon(&trial);
-        if let Err(error) = &result {
-            trial.failed(&format!("{error:#}").replace('\n', "; "));
-        }
-        result
-    }
-
     /// Starts automatic updates, if enabled. Call after the metrics recorder is installed.
     pub(crate) fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
         let Some(source) = &self.auto_update else { return Ok(Running(None)) };
@@ -62,6 +51,17 @@ impl AutoUpdateArgs {
         let updates = updater(source)?;
         Ok(Running(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(classified)?)))
     }
+}
+
+/// Runs a daemon. If this process executes it after an automatic update, and it fails before it is ready, the program
+/// before the update is restored and executed.
+pub(crate) fn on_trial(daemon: impl FnOnce(&Trial) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let trial = Trial::begin(VERSION, std::env::args_os(), READY_WITHIN);
+    let result = daemon(&trial);
+    if let Err(error) = &result {
+        trial.failed(&format!("{error:#}").replace('\n', "; "));
+    }
+    result
 }
 
 /// Restores and executes the program before an automatic update, if this process executes the new one. Returns otherwise.

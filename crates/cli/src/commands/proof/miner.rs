@@ -23,7 +23,7 @@ use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::NeuronKeyArgs;
 use crate::preflight;
-use crate::updates::AutoUpdateArgs;
+use crate::updates::{AutoUpdateArgs, on_trial};
 
 /// Run a miner that proves the outputs of circuits
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    args.update.on_trial(|trial| serve(args, trial, context))
+    on_trial(|trial| serve(args, trial, context))
 }
 
 fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {

@@ -33,7 +33,7 @@ use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::NeuronKeyArgs;
 use crate::preflight;
 use crate::submission;
-use crate::updates::{AutoUpdateArgs, End};
+use crate::updates::{AutoUpdateArgs, End, on_trial};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;
@@ -221,7 +221,7 @@ pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
-    args.update.on_trial(|trial| validate(args, trial, context))
+    on_trial(|trial| validate(args, trial, context))
 }
 
 fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::Result<()> {
