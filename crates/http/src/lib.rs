@@ -79,5 +79,5 @@ pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};
 pub use multipart::{FormFile, MultipartForm};
 pub use serve::{ServeLimits, serve, serve_over};
-pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
+pub use whole::{BodyBuffer, BodyRefusal, WholeBodies, WholeBody, whole_body};
 pub use write_deadline::WriteDeadline;

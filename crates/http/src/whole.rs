@@ -51,37 +51,69 @@ impl WholeBodies {
     where
         B: HttpBody<Data = Bytes> + Unpin,
     {
-        // Most bodies are one chunk, which is used without a copy.
-        let (mut first, mut whole, mut share) = (Bytes::new(), Vec::new(), None);
+        let mut buffer = self.buffer();
         while let Some(frame) = body.frame().await {
             let Ok(chunk) = frame.map_err(|_| BodyRefusal::Incomplete)?.into_data() else { continue };
-            let before = first.len() + whole.len();
-            let after = before + chunk.len();
-            if after > self.max_bytes {
-                return Err(BodyRefusal::TooLarge { limit: self.max_bytes });
-            }
-            self.enlarge(&mut share, after.saturating_sub(SMALL_BODY) - before.saturating_sub(SMALL_BODY))?;
-            if before == 0 {
-                first = chunk;
-            } else {
-                whole.extend_from_slice(&std::mem::take(&mut first));
-                whole.extend_from_slice(&chunk);
-            }
+            buffer.push(chunk)?;
         }
-        let bytes = if whole.is_empty() { first } else { whole.into() };
-        Ok(WholeBody { bytes, _share: share })
+        Ok(buffer.finish())
+    }
+
+    /// Returns an empty buffer for a body whose chunks the caller receives. The caller is responsible for the timeout.
+    pub fn buffer(&self) -> BodyBuffer {
+        BodyBuffer { limits: self.clone(), first: Bytes::new(), whole: Vec::new(), share: None }
+    }
+}
+
+/// A body that is being received, within the limits of [`WholeBodies`].
+#[derive(Debug)]
+pub struct BodyBuffer {
+    limits: WholeBodies,
+    /// The only chunk so far: most bodies are one chunk, which is used without a copy.
+    first: Bytes,
+    /// All chunks, if there are several.
+    whole: Vec<u8>,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyBuffer {
+    /// Appends a chunk.
+    ///
+    /// # Errors
+    /// [`BodyRefusal::TooLarge`], or [`BodyRefusal::Busy`] if the shared memory for large bodies is in use.
+    pub fn push(&mut self, chunk: Bytes) -> Result<(), BodyRefusal> {
+        let before = self.first.len() + self.whole.len();
+        let after = before + chunk.len();
+        if after > self.limits.max_bytes {
+            return Err(BodyRefusal::TooLarge { limit: self.limits.max_bytes });
+        }
+        self.enlarge(after.saturating_sub(SMALL_BODY) - before.saturating_sub(SMALL_BODY))?;
+        if before == 0 {
+            self.first = chunk;
+        } else {
+            self.whole.extend_from_slice(&std::mem::take(&mut self.first));
+            self.whole.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+
+    /// Returns the complete body.
+    pub fn finish(self) -> WholeBody {
+        let bytes = if self.whole.is_empty() { self.first } else { self.whole.into() };
+        WholeBody { bytes, _share: self.share }
     }
 
     /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause a deadlock.
-    fn enlarge(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), BodyRefusal> {
+    fn enlarge(&mut self, bytes: usize) -> Result<(), BodyRefusal> {
         if bytes == 0 {
             return Ok(());
         }
         let bytes = u32::try_from(bytes).map_err(|_| BodyRefusal::Busy)?;
-        let more = Arc::clone(&self.large_bytes).try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
-        match share {
+        let budget = Arc::clone(&self.limits.large_bytes);
+        let more = budget.try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
+        match &mut self.share {
             Some(share) => share.merge(more),
-            None => *share = Some(more),
+            share @ None => *share = Some(more),
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //!
 //! - the server half, [`SignedLayer`]: a tower layer that checks requests in a fixed order and lets only verified ones
 //!   through. A failed check becomes a [`Refusal`]. Handlers take the [`Caller`] as an extractor, and the body as
-//!   usual.
+//!   usual. [`Verifier`] has the same checks for other servers.
 //! - the client half: a [`Signer`] creates the headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many,
 //!   with a deadline and a size limit, and classifies the result ([`ReturnCode`]).
 //!
@@ -78,7 +78,7 @@ pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
 pub use server::{
-    Caller, Concurrency, Limits, Load, Policy, Rate, Signed, SignedLayer, SignedLayerBuilder, Standing, StandingTable,
-    Standings,
+    Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Signed, SignedLayer, SignedLayerBuilder, Standing,
+    StandingTable, Standings, Verifier,
 };
 pub use taonet_primitives::is_public;

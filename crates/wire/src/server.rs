@@ -11,6 +11,7 @@ mod builder;
 mod limits;
 mod load;
 mod policy;
+mod verifier;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,22 +25,18 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use taonet_http::WholeBodies;
 use taonet_primitives::Hotkey;
-use taonet_wallet::PublicKey;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use crate::{Claim, Clock, Refusal, Scheme, SystemClock};
 use body::hold;
-use load::{Gate, Permit, RateLimiter};
-
-use crate::clock::nanoseconds;
-use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, SystemClock, Window};
 
 pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
-pub use load::{Concurrency, Load, Rate};
+pub use load::{Concurrency, Load, Permit, Rate};
 pub use policy::{Policy, Standing, StandingTable, Standings};
+pub use verifier::Verifier;
 
 /// The verified sender of a request. Handlers behind a [`SignedLayer`] take it as an extractor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,19 +76,6 @@ const HEAVY: usize = 256 * 1024;
 #[derive(Clone)]
 pub struct SignedLayer(Arc<Verifier>);
 
-struct Verifier {
-    me: Hotkey,
-    scheme: Arc<dyn Scheme>,
-    clock: Arc<dyn Clock>,
-    window: Window,
-    limits: Limits,
-    bodies: WholeBodies,
-    policy: Policy,
-    replay: ReplayGuard,
-    rate: Option<RateLimiter>,
-    gate: Option<Arc<Gate>>,
-}
-
 impl SignedLayer {
     /// Creates a layer for the neuron `me` without load limits, with an in-memory replay cache.
     pub fn new(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy) -> Self {
@@ -107,83 +91,32 @@ impl SignedLayer {
     pub fn builder(me: Hotkey, scheme: impl Scheme) -> SignedLayerBuilder {
         SignedLayerBuilder::new(me, scheme)
     }
+
+    /// Returns the checks of the layer as separate steps. They share its replay cache and its limits.
+    pub fn verifier(&self) -> Arc<Verifier> {
+        Arc::clone(&self.0)
+    }
 }
 
-impl Verifier {
-    async fn verify(&self, head: &Parts, claim: &Claim, body: Body) -> Result<(Bytes, Option<Permit>), Refusal> {
-        if claim.receiver.is_some_and(|receiver| receiver != self.me) {
-            return Err(Refusal::WrongReceiver);
-        }
-        self.check_freshness(claim)?;
-        let (body, standing) = if self.scheme.message_needs_body() {
-            let body = self.bodies.read(body).await?;
-            self.with_body(prove, head, claim, &body.bytes).await?;
-            let standing = self.policy.check(&claim.sender)?;
-            self.replay.peek(claim)?;
-            (body, standing)
-        } else {
-            prove(&*self.scheme, head, claim, &[])?;
-            let standing = self.policy.check(&claim.sender)?;
-            self.replay.peek(claim)?;
-            (self.bodies.read(body).await?, standing)
-        };
-        self.with_body(check_body, head, claim, &body.bytes).await?;
-        let now = self.clock.now_ns();
-        self.replay.accept(claim, now)?;
-        if let Some(rate) = &self.rate {
-            rate.check(&claim.sender, now)?;
-        }
-        let permit = match &self.gate {
-            Some(gate) => Some(gate.enter(standing.stake, claim.timeout).await?),
-            None => None,
-        };
-        Ok((body.bytes, permit))
-    }
-
-    async fn with_body(&self, check: Check, head: &Parts, claim: &Claim, body: &Bytes) -> Result<(), Refusal> {
-        if body.len() < HEAVY {
-            return check(&*self.scheme, head, claim, body);
-        }
-        let (scheme, head, claim, body) = (Arc::clone(&self.scheme), head.clone(), claim.clone(), body.clone());
-        let checked = tokio::task::spawn_blocking(move || check(&*scheme, &head, &claim, &body)).await;
+async fn verify(
+    verifier: &Arc<Verifier>,
+    head: &Parts,
+    claim: &Claim,
+    body: Body,
+) -> Result<(Bytes, Option<Permit>), Refusal> {
+    let standing = verifier.check_head(head, claim)?;
+    let body = verifier.bodies.read(body).await?;
+    let standing = if body.bytes.len() < HEAVY {
+        verifier.check_body(head, claim, standing, &body.bytes)?
+    } else {
+        let (verifier, head, claim) = (Arc::clone(verifier), head.clone(), claim.clone());
+        let bytes = body.bytes.clone();
+        let checked = tokio::task::spawn_blocking(move || verifier.check_body(&head, &claim, standing, &bytes)).await;
         // The runtime is shutting down.
-        checked.unwrap_or(Err(Refusal::Busy))
-    }
-
-    fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
-        if !claim.dated {
-            return Ok(());
-        }
-        let now = self.clock.now_ns();
-        let limit = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
-        if claim.nonce < now.saturating_sub(nanoseconds(limit)) {
-            return Err(Refusal::Stale { age: Duration::from_nanos(now - claim.nonce), limit });
-        }
-        if claim.nonce > now.saturating_add(nanoseconds(self.window.future)) {
-            return Err(Refusal::Future);
-        }
-        Ok(())
-    }
-
-    fn refuse(&self, refusal: &Refusal, head: &Parts, claim: Option<&Claim>, arrived: Instant) -> Response {
-        tracing::debug!(%refusal, "request refused");
-        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took: arrived.elapsed() };
-        let mut response = self.scheme.refuse(refusal, &request);
-        refusal.finish(&mut response);
-        response
-    }
-}
-
-type Check = fn(&dyn Scheme, &Parts, &Claim, &[u8]) -> Result<(), Refusal>;
-
-fn prove(scheme: &dyn Scheme, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
-    let message = scheme.message(head, claim, body)?;
-    let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
-    if sender.verify(&message, &claim.signature) { Ok(()) } else { Err(Refusal::WrongSignature) }
-}
-
-fn check_body(scheme: &dyn Scheme, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
-    scheme.check_body(head, claim, body)
+        checked.unwrap_or(Err(Refusal::Busy))?
+    };
+    let permit = verifier.enter(standing, claim).await?;
+    Ok((body.bytes, permit))
 }
 
 fn no_head() -> Parts {
@@ -234,24 +167,24 @@ where
         Box::pin(async move {
             let arrived = Instant::now();
             let (mut head, body) = request.into_parts();
-            let claim = match verifier.limits.check_head(&head).and_then(|()| verifier.scheme.claim(&head)) {
+            let claim = match verifier.claim(&head) {
                 Ok(claim) => claim,
-                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, None, arrived)),
+                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, None, arrived.elapsed())),
             };
-            let (body, permit) = match verifier.verify(&head, &claim, body).await {
+            let (body, permit) = match verify(&verifier, &head, &claim, body).await {
                 Ok(verified) => verified,
-                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived)),
+                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived.elapsed())),
             };
-            let echo = verifier.scheme.echo(&head, &claim);
+            let echo = verifier.echo(&head, &claim);
             head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
             let limit = verifier.limits.answer_timeout;
             let until = Instant::now() + limit.min(MAX_TIMEOUT);
             let mut response = match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
                 Ok(response) => response?.into_response(),
                 // The head was moved into the request. Its echoed headers are added below.
-                Err(_) => verifier.refuse(&Refusal::AnswerTimeout { limit }, &no_head(), None, arrived),
+                Err(_) => verifier.refuse(&Refusal::AnswerTimeout { limit }, &no_head(), None, arrived.elapsed()),
             };
-            verifier.scheme.complete(echo, arrived.elapsed(), &mut response);
+            verifier.complete(echo, arrived.elapsed(), &mut response);
             Ok(hold(permit, until, response))
         })
     }

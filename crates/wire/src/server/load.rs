@@ -101,7 +101,7 @@ type Place = (Reverse<u64>, u64);
 
 /// A permit to run, released on drop.
 #[derive(Debug)]
-pub(super) struct Permit(Option<Arc<Gate>>);
+pub struct Permit(Option<Arc<Gate>>);
 
 impl Gate {
     pub(super) fn new(bounds: Concurrency) -> Arc<Self> {

@@ -1,0 +1,155 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::Response;
+use http::HeaderMap;
+use http::request::Parts;
+use taonet_http::{BodyBuffer, WholeBodies};
+use taonet_primitives::Hotkey;
+use taonet_wallet::PublicKey;
+
+use super::load::{Gate, Permit, RateLimiter};
+use super::{Limits, Policy, Standing};
+use crate::clock::nanoseconds;
+use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, Window};
+
+/// The checks of a [`SignedLayer`](super::SignedLayer) as separate steps, for servers that are not tower services, such
+/// as those in Python.
+///
+/// Call the steps in this order, and pass the request on only if all of them succeed: [`Verifier::claim`],
+/// [`Verifier::check_head`], then read the body into [`Verifier::body_buffer`] within [`Limits::body_timeout`],
+/// [`Verifier::check_body`], [`Verifier::enter`]. On an error, respond with [`Verifier::refuse`].
+pub struct Verifier {
+    pub(super) me: Hotkey,
+    pub(super) scheme: Arc<dyn Scheme>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) window: Window,
+    pub(super) limits: Limits,
+    pub(super) bodies: WholeBodies,
+    pub(super) policy: Policy,
+    pub(super) replay: ReplayGuard,
+    pub(super) rate: Option<RateLimiter>,
+    pub(super) gate: Option<Arc<Gate>>,
+}
+
+impl Verifier {
+    /// Returns the limits on each request.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Checks the size of the head, and parses its claims. None of them is verified yet.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the head or the announced body is too large, or a header is missing or malformed.
+    pub fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
+        self.limits.check_head(head)?;
+        self.scheme.claim(head)
+    }
+
+    /// Makes all checks that need no body: receiver and freshness and, unless the scheme signs the body's bytes, also
+    /// signature, admission and a first look at the replay cache. Returns the standing of an admitted caller; `None` if
+    /// these checks need the body.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the first check that failed.
+    pub fn check_head(&self, head: &Parts, claim: &Claim) -> Result<Option<Standing>, Refusal> {
+        if claim.receiver.is_some_and(|receiver| receiver != self.me) {
+            return Err(Refusal::WrongReceiver);
+        }
+        self.check_freshness(claim)?;
+        if self.scheme.message_needs_body() { Ok(None) } else { self.authenticate(head, claim, &[]).map(Some) }
+    }
+
+    /// Returns an empty buffer for the body, within [`Limits::body_bytes`] and [`Limits::large_bodies_bytes`].
+    pub fn body_buffer(&self) -> BodyBuffer {
+        self.bodies.buffer()
+    }
+
+    /// Makes the checks that remain once the body is complete, and records the request in the replay cache. `standing`
+    /// is the result of [`Self::check_head`]. Hashes the body: for large bodies, call it on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Refusal`]: the first check that failed.
+    pub fn check_body(
+        &self,
+        head: &Parts,
+        claim: &Claim,
+        standing: Option<Standing>,
+        body: &[u8],
+    ) -> Result<Standing, Refusal> {
+        let standing = standing.map_or_else(|| self.authenticate(head, claim, body), Ok)?;
+        self.scheme.check_body(head, claim, body)?;
+        let now = self.clock.now_ns();
+        self.replay.accept(claim, now)?;
+        if let Some(rate) = &self.rate {
+            rate.check(&claim.sender, now)?;
+        }
+        Ok(standing)
+    }
+
+    /// Waits for a permit to run if concurrent requests are limited. Hold the permit until the response has ended.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] if the queue is full, [`Refusal::WaitedTooLong`] if the caller's timeout or the queue's
+    /// patience ends.
+    pub async fn enter(&self, standing: Standing, claim: &Claim) -> Result<Option<Permit>, Refusal> {
+        match &self.gate {
+            Some(gate) => gate.enter(standing.stake, claim.timeout).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Creates the response to a refused request. `claim` is `None` if it could not be parsed; `took` is the time since
+    /// the request's head arrived.
+    pub fn refuse(&self, refusal: &Refusal, head: &Parts, claim: Option<&Claim>, took: Duration) -> Response {
+        tracing::debug!(%refusal, "request refused");
+        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took };
+        let mut response = self.scheme.refuse(refusal, &request);
+        refusal.finish(&mut response);
+        response
+    }
+
+    /// Returns the request headers that the response to an accepted request repeats.
+    pub fn echo(&self, head: &Parts, claim: &Claim) -> HeaderMap {
+        self.scheme.echo(head, claim)
+    }
+
+    /// Adds the headers from [`Self::echo`] to the response to an accepted request.
+    pub fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
+        self.scheme.complete(echo, took, response);
+    }
+
+    fn authenticate(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Standing, Refusal> {
+        let message = self.scheme.message(head, claim, body)?;
+        let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
+        if !sender.verify(&message, &claim.signature) {
+            return Err(Refusal::WrongSignature);
+        }
+        let standing = self.policy.check(&claim.sender)?;
+        self.replay.peek(claim)?;
+        Ok(standing)
+    }
+
+    fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
+        if !claim.dated {
+            return Ok(());
+        }
+        let now = self.clock.now_ns();
+        let limit = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
+        if claim.nonce < now.saturating_sub(nanoseconds(limit)) {
+            return Err(Refusal::Stale { age: Duration::from_nanos(now - claim.nonce), limit });
+        }
+        if claim.nonce > now.saturating_add(nanoseconds(self.window.future)) {
+            return Err(Refusal::Future);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("me", &self.me).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
