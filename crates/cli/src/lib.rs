@@ -26,8 +26,8 @@
 //! belongs in a library.
 //!
 //! Uses every other crate of the workspace except `taonet-amx`, `taonet-avx512`, `taonet-chain-vectors`,
-//! `taonet-database`, `taonet-localnet-trie`, `taonet-proof-onnx`, `taonet-scale-json`, `taonet-summing-subnet` and
-//! `taonet-testing`. Used by the end-to-end tests only, which run its binaries.
+//! `taonet-database`, `taonet-localnet-trie`, `taonet-proof-onnx`, `taonet-python`, `taonet-scale-json`,
+//! `taonet-summing-subnet` and `taonet-testing`. Used by the end-to-end tests only, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

@@ -26,7 +26,8 @@
 //! pure: no clock, no randomness, no I/O. The crate does not schedule epochs, does not distribute emission to stakers,
 //! and does not store bonds: `taonet-localnet-runtime` does.
 //!
-//! Uses `taonet-primitives` (uids). Used by `taonet-localnet-runtime` at every epoch, and by `tao yuma`.
+//! Uses `taonet-primitives` (uids). Used by `taonet-localnet-runtime` at every epoch, by
+//! `taonet-python`, and by `tao yuma`.
 
 pub mod classic;
 mod epoch;

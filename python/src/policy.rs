@@ -1,0 +1,120 @@
+//! Which callers a server admits, and its limits.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use taonet_primitives::Hotkey;
+use taonet_wire::{Concurrency, Load, Rate, Standing, StandingTable};
+
+use crate::chain::Metagraph;
+use crate::convert::seconds;
+use crate::errors::Failure;
+
+/// Stakes and validator permits by hotkey, shared by a policy and the code that updates them.
+#[pyclass(frozen, module = "taonet")]
+pub(crate) struct Standings(Arc<StandingTable>);
+
+#[pymethods]
+impl Standings {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Replaces all standings by those of a metagraph.
+    fn update(&self, metagraph: &Metagraph) {
+        let standing = |neuron: &taonet_chain::Neuron| {
+            (neuron.hotkey, Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit })
+        };
+        self.0.replace(metagraph.graph().neurons.iter().map(standing).collect());
+    }
+
+    /// Replaces all standings by these tuples (stake in rao, validator permit).
+    fn replace(&self, standings: HashMap<String, (u64, bool)>) -> Result<(), Failure> {
+        let standing = |(hotkey, (stake, validator_permit)): (String, _)| {
+            Ok((hotkey.parse()?, Standing { stake, validator_permit }))
+        };
+        self.0.replace(standings.into_iter().map(standing).collect::<Result<_, Failure>>()?);
+        Ok(())
+    }
+}
+
+/// The access policy: which callers with a valid signature may call. By default, all of them.
+#[pyclass(frozen, module = "taonet")]
+#[derive(Clone)]
+pub(crate) struct Policy(pub(crate) taonet_wire::Policy);
+
+#[pymethods]
+impl Policy {
+    #[new]
+    #[pyo3(signature = (*, allowed=None, blocked=Vec::new(), standings=None, registered_only=false, min_stake=0,
+                        validators_only=false))]
+    fn new(
+        allowed: Option<Vec<String>>,
+        blocked: Vec<String>,
+        standings: Option<&Standings>,
+        registered_only: bool,
+        min_stake: u64,
+        validators_only: bool,
+    ) -> Result<Self, Failure> {
+        let open = taonet_wire::Policy::open;
+        let mut policy =
+            allowed.map_or_else(|| Ok(open()), |allowed| hotkeys(&allowed).map(taonet_wire::Policy::only))?;
+        policy = policy.block(hotkeys(&blocked)?).min_stake(min_stake);
+        if let Some(standings) = standings {
+            policy = policy.with_standings(standings.0.clone());
+        }
+        if registered_only {
+            policy = policy.registered_only();
+        }
+        Ok(Self(if validators_only { policy.validators_only() } else { policy }))
+    }
+}
+
+fn hotkeys(texts: &[String]) -> Result<Vec<Hotkey>, Failure> {
+    texts.iter().map(|text| Ok(text.parse()?)).collect()
+}
+
+/// The limits on each request, and on all of them together.
+#[pyclass(frozen, module = "taonet")]
+#[derive(Clone)]
+pub(crate) struct Limits {
+    pub(crate) limits: taonet_wire::Limits,
+    pub(crate) load: Load,
+}
+
+#[pymethods]
+impl Limits {
+    /// Times are in seconds. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its
+    /// bucket; `running` is the number of concurrent requests, and `waiting` that of queued ones.
+    #[new]
+    #[pyo3(signature = (*, body_bytes=1_048_576, body_timeout=10.0, answer_timeout=300.0, header_bytes=16_384,
+                        rate=None, burst=None, running=None, waiting=1024, patience=10.0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        body_bytes: usize,
+        body_timeout: f64,
+        answer_timeout: f64,
+        header_bytes: usize,
+        rate: Option<u32>,
+        burst: Option<u32>,
+        running: Option<usize>,
+        waiting: usize,
+        patience: f64,
+    ) -> Result<Self, Failure> {
+        let limits = taonet_wire::Limits {
+            body_bytes,
+            body_timeout: seconds("body_timeout", body_timeout)?,
+            answer_timeout: seconds("answer_timeout", answer_timeout)?,
+            header_bytes,
+            ..taonet_wire::Limits::default()
+        };
+        let patience = seconds("patience", patience)?;
+        let load = Load {
+            rate: rate.map(|per_second| Rate { per_second, burst: burst.unwrap_or(per_second) }),
+            concurrency: running.map(|running| Concurrency { running, waiting, patience }),
+        };
+        Ok(Self { limits, load })
+    }
+}
