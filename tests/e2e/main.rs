@@ -34,6 +34,7 @@ mod outputs;
 mod peers;
 mod prompting;
 mod proof;
+mod python_package;
 mod rounds;
 mod scoring_api;
 mod scoring_tools;
