@@ -64,8 +64,8 @@ pub(crate) struct Call(taonet_wire::Call);
 
 #[pymethods]
 impl Call {
-    /// `retry` is "never", "unsent" (only if the peer cannot have received the request) or "idempotent" (also after lost
-    /// connections and the statuses 502, 503 and 504).
+    /// `retry` is "never", "unsent" (only if the peer cannot have received the request) or "idempotent" (also after
+    /// lost connections and the statuses 502, 503 and 504).
     #[new]
     #[pyo3(signature = (path, body=Message::Text(String::new()), *, method="POST", name=None, headers=Vec::new(),
                         timeout=12.0, retry="unsent", max_response_bytes=None))]
@@ -235,7 +235,7 @@ impl SignedClient {
         Ok(Response(block_on(py, self.client.call(&peer.0, &call.0))??))
     }
 
-    /// Calls many peers concurrently, at most `at_once` at a time. Returns one reply per call, in the order of the calls.
+    /// Calls many peers concurrently, at most `at_once` at a time. Returns one reply per call, in their order.
     #[pyo3(signature = (calls, *, at_once=256))]
     fn call_all(
         &self,

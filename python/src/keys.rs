@@ -107,8 +107,8 @@ pub(crate) fn verify(
     check(py, signer, &message, &signature, wrapped)
 }
 
-/// Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one result for each, equal to
-/// that of [`verify`], but faster.
+/// Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one result for each, equal
+/// to that of [`verify`], but faster.
 #[pyfunction]
 pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)>) -> Result<Vec<bool>, Failure> {
     let mut parsed: Vec<(Hotkey, Vec<u8>, Option<taonet_wallet::Signature>)> = Vec::with_capacity(items.len());

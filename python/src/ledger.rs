@@ -17,8 +17,8 @@ use crate::errors::Failure;
 use crate::keys::Keypair;
 use crate::runtime::{Process, block_on, runtime};
 
-/// Submits the weights of one hotkey, once per epoch, even after a crash. Only one process at a time can open the ledger
-/// of a directory.
+/// Submits the weights of one hotkey, once per epoch, even after a crash. Only one process at a time can open the
+/// ledger of a directory.
 #[pyclass(frozen, module = "taonet")]
 pub(crate) struct WeightLedger {
     chain: taonet_chain::Client,

@@ -178,7 +178,7 @@ impl Request {
         py.detach(|| self.0.result(self.0.finish()))
     }
 
-    /// Waits for a permit to run. Returns `True` if the result is there, or calls `done` from another thread once it is;
+    /// Waits for a permit to run. Returns `True` if the result is there, or calls `done` on another thread once it is;
     /// then call `entered`.
     fn enter(&self, done: Py<PyAny>) -> Result<bool, Failure> {
         let mut progress = self.0.progress();

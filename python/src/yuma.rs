@@ -6,7 +6,7 @@ use taonet_consensus::{EpochInput, run, run_dense};
 
 use crate::errors::Failure;
 
-/// Computes one epoch of Yuma consensus from a dictionary with the fields of `EpochInput`, bit for bit as the chain does.
+/// Computes one epoch of Yuma consensus from a dictionary with the fields of `EpochInput`, bit for bit as the chain.
 /// With `dense`, it follows the chain's dense path.
 #[pyfunction]
 #[pyo3(signature = (epoch, *, dense=false))]

@@ -84,8 +84,8 @@ def verify(
     `ValueError`. With `wrapped`, the message may also be signed as `<Bytes>…</Bytes>`, as browser wallets do."""
 
 def verify_batch(items: Sequence[tuple[str, Union[bytes, str], Union[bytes, str]]]) -> list[bool]:
-    """Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one result for each, equal
-    to that of `verify`, but faster."""
+    """Verifies many sr25519 signatures, given as tuples (signer, message, signature). Returns one result for each,
+    equal to that of `verify`, but faster."""
 
 def generate_mnemonic(words: Literal[12, 15, 18, 21, 24] = 12) -> str:
     """Generates a mnemonic."""
@@ -102,7 +102,7 @@ class Keyfile:
         """Creates a keyfile from a key pair."""
     @staticmethod
     def from_bytes(content: bytes, password: Optional[str] = None) -> Keyfile:
-        """Parses the content of a keyfile, encrypted or plain. The password is used only if the content is encrypted."""
+        """Parses the content of a keyfile, encrypted or plain. The password is used only if it is encrypted."""
     @staticmethod
     def read(path: Path, password: Optional[str] = None) -> Keyfile:
         """Reads a keyfile, encrypted or plain."""

@@ -16,7 +16,7 @@ def dendrite():
 
 
 class Recorder:
-    """An application that responds with the caller and the body, and counts its requests. It waits before it responds."""
+    """An application that responds with caller and body, and counts its requests. It waits before it responds."""
 
     def __init__(self):
         self.requests, self.seconds, self.released = 0, 0.0, None

@@ -154,6 +154,7 @@ class OurServer(unittest.TestCase):
         self.assertEqual(self.app.requests, 0)
 
     def test_malformed_arguments_are_errors(self):
+        headers = taonet.Signer(ALICE, dendrite()).headers
         for make, error, message in [
             (lambda: taonet.Peer(BOB.address, "a/b", 1), ValueError, "neither an IP address nor a host name"),
             (lambda: taonet.Peer(BOB.address, "a", 70_000), OverflowError, ""),
@@ -162,8 +163,8 @@ class OurServer(unittest.TestCase):
             (lambda: taonet.Call("/", headers=[("a b", "")]), ValueError, "invalid header"),
             (lambda: taonet.Call("/", method="G T"), ValueError, "method"),
             (lambda: self.client.call_all([], at_once=0), ValueError, "at_once is 0"),
-            (lambda: taonet.Signer(ALICE, dendrite()).headers(peer(1), "/Other"), taonet.SigningError, "unknown message"),
-            (lambda: taonet.Signer(ALICE, dendrite()).headers(peer(1), "/EchoSynapse", "{}"), taonet.SigningError, "field"),
+            (lambda: headers(peer(1), "/Other"), taonet.SigningError, "unknown message"),
+            (lambda: headers(peer(1), "/EchoSynapse", "{}"), taonet.SigningError, "field"),
         ]:
             with self.assertRaisesRegex(error, message):
                 make()

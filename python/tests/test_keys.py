@@ -75,7 +75,7 @@ class Signatures(unittest.TestCase):
         self.assertEqual(repr(keyfile), f"Keyfile({pair.address}, secret)")
         for secret in (pair, keyfile):
             self.assertRaises(TypeError, pickle.dumps, secret)
-            self.assertFalse([name for name in dir(secret) if "secret" in name or "seed" in name and "from" not in name])
+            self.assertFalse([name for name in dir(secret) if "secret" in name or "private" in name])
         with self.assertRaises(taonet.WalletError) as raised:
             taonet.Keypair.from_uri(MNEMONIC.replace("walk", "wolk"))
         self.assertNotIn("wolk", str(raised.exception))
@@ -109,7 +109,8 @@ class Keyfiles(unittest.TestCase):
 
     def test_their_wallet_reads_our_wallet(self):
         wallet = taonet.Wallet("mine", "first", self.folder)
-        coldkey, hotkey = taonet.Keyfile.from_mnemonic(MNEMONIC), taonet.Keyfile.from_mnemonic(taonet.generate_mnemonic())
+        coldkey = taonet.Keyfile.from_mnemonic(MNEMONIC)
+        hotkey = taonet.Keyfile.from_mnemonic(taonet.generate_mnemonic())
         wallet.write_coldkey(coldkey, PASSWORD)
         wallet.write_hotkey(hotkey)
         self.assertEqual((wallet.coldkey_address, wallet.hotkey_address), (coldkey.address, hotkey.address))

@@ -195,26 +195,25 @@ class Checks(unittest.IsolatedAsyncioTestCase):
 import os, support, taonet
 verifier = taonet._native.Verifier(support.BOB.address, support.dendrite())
 client = taonet.SignedClient(support.ALICE, support.dendrite())
+peer, call = taonet.Peer(support.BOB.address, "127.0.0.1", 1), taonet.Call("/EchoSynapse", '{"prompt": ""}')
 child = os.fork()
 if child == 0:
     failed = 0
-    for call in (lambda: verifier.request("POST", b"/", []), lambda: client.call(
-            taonet.Peer(support.BOB.address, "127.0.0.1", 1), taonet.Call("/EchoSynapse", '{"prompt": ""}'))):
+    for use in (lambda: verifier.request("POST", b"/", []), lambda: client.call(peer, call)):
         try:
-            call()
+            use()
         except RuntimeError as error:
             failed += "create it in the child process" in str(error)
     # A new client works: nothing listens there.
     try:
-        taonet.SignedClient(support.ALICE, support.dendrite()).call(
-            taonet.Peer(support.BOB.address, "127.0.0.1", 1), taonet.Call("/EchoSynapse", '{"prompt": ""}', timeout=5.0))
+        taonet.SignedClient(support.ALICE, support.dendrite()).call(peer, call)
     except taonet.CallError as error:
         failed += error.status == 503
     os._exit(failed)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60)
+        python = [sys.executable, "-W", "ignore", "-c", code]
+        done = subprocess.run(python, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60)
         self.assertEqual((done.stdout, done.stderr), ("3\n", ""))
 
 
@@ -223,7 +222,8 @@ class Sdk(unittest.TestCase):
         async def answer(scope, receive, send):
             synapse = json.loads((await receive())["body"])
             body = json.dumps({**synapse, "answer": synapse["prompt"] + "!"}).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
         async def call(port):
