@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Mnemonic, PublicKey, Signed, WordCount};
 
@@ -29,8 +29,10 @@ impl Keypair {
     /// Derives a key pair from a URI such as `//Alice`, or from a mnemonic.
     #[staticmethod]
     #[pyo3(signature = (uri, *, crypto_type="sr25519"))]
-    fn from_uri(uri: &str, crypto_type: &str) -> Result<Self, Failure> {
-        Ok(Self::new(taonet_wallet::Keypair::from_uri_with(uri, self::crypto_type(crypto_type)?)?))
+    fn from_uri(py: Python<'_>, uri: &str, crypto_type: &str) -> Result<Self, Failure> {
+        let crypto_type = self::crypto_type(crypto_type)?;
+        // The seed of a mnemonic takes thousands of hashes.
+        Ok(Self::new(py.detach(|| taonet_wallet::Keypair::from_uri_with(uri, crypto_type))?))
     }
 
     /// Creates a key pair from a seed of 32 bytes.
@@ -128,7 +130,7 @@ pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)
 /// Generates a mnemonic of 12, 15, 18, 21 or 24 words.
 #[pyfunction]
 #[pyo3(signature = (words=12))]
-pub(crate) fn generate_mnemonic(words: usize) -> Result<String, Failure> {
+pub(crate) fn generate_mnemonic(py: Python<'_>, words: usize) -> Result<Bound<'_, PyString>, Failure> {
     let count = WordCount::try_from(words).map_err(|error| Failure::value(error.to_string()))?;
-    Ok(Mnemonic::generate(count)?.phrase().to_string())
+    Ok(PyString::new(py, &Mnemonic::generate(count)?.phrase()))
 }

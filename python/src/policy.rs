@@ -86,14 +86,17 @@ pub(crate) struct Limits {
 
 #[pymethods]
 impl Limits {
-    /// Times are in seconds. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its
-    /// bucket; `running` is the number of concurrent requests, and `waiting` that of queued ones.
+    /// Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which the first 64 KiB of
+    /// each do not count. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its bucket;
+    /// `running` is the number of concurrent requests, and `waiting` that of queued ones.
     #[new]
-    #[pyo3(signature = (*, body_bytes=1_048_576, body_timeout=10.0, answer_timeout=300.0, header_bytes=16_384,
-                        rate=None, burst=None, running=None, waiting=1024, patience=10.0))]
+    #[pyo3(signature = (*, body_bytes=1_048_576, large_bodies_bytes=67_108_864, body_timeout=10.0,
+                        answer_timeout=300.0, header_bytes=16_384, rate=None, burst=None, running=None, waiting=1024,
+                        patience=10.0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         body_bytes: usize,
+        large_bodies_bytes: usize,
         body_timeout: f64,
         answer_timeout: f64,
         header_bytes: usize,
@@ -103,8 +106,13 @@ impl Limits {
         waiting: usize,
         patience: f64,
     ) -> Result<Self, Failure> {
+        if body_bytes > large_bodies_bytes {
+            let hint = "hint: set large_bodies_bytes, the memory that large bodies share, to at least body_bytes";
+            return Err(Failure::value(format!("body_bytes is {body_bytes}, above {large_bodies_bytes}; {hint}")));
+        }
         let limits = taonet_wire::Limits {
             body_bytes,
+            large_bodies_bytes,
             body_timeout: seconds("body_timeout", body_timeout)?,
             answer_timeout: seconds("answer_timeout", answer_timeout)?,
             header_bytes,

@@ -36,6 +36,7 @@ impl Verifier {
     #[new]
     #[pyo3(signature = (hotkey, scheme, *, policy=None, limits=None, replay_log=None))]
     fn new(
+        py: Python<'_>,
         hotkey: &str,
         scheme: Scheme<'_>,
         policy: Option<&Policy>,
@@ -50,7 +51,7 @@ impl Verifier {
             builder = builder.limits(*limits).load(*load);
         }
         let layer = match replay_log {
-            Some(path) => builder.build_with_replay_log(path)?,
+            Some(path) => py.detach(|| builder.build_with_replay_log(path))?,
             None => builder.build(),
         };
         Ok(Self { verifier: layer.verifier(), process: Process::current() })

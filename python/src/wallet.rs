@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use taonet_wallet::{DEFAULT_ROOT, Mnemonic, Name, Overwrite, Password, StoredKey, Wallets, expand_home};
-use zeroize::Zeroizing;
 
 use crate::convert::crypto_type;
 use crate::errors::Failure;
@@ -20,9 +19,9 @@ impl Keyfile {
     /// Creates a keyfile from a mnemonic, which the file will contain.
     #[staticmethod]
     #[pyo3(signature = (mnemonic, *, crypto_type="sr25519"))]
-    fn from_mnemonic(mnemonic: &str, crypto_type: &str) -> Result<Self, Failure> {
-        let crypto_type = self::crypto_type(crypto_type)?;
-        Ok(Self(taonet_wallet::Keyfile::from_mnemonic(&Mnemonic::parse(mnemonic)?, crypto_type)))
+    fn from_mnemonic(py: Python<'_>, mnemonic: &str, crypto_type: &str) -> Result<Self, Failure> {
+        let (mnemonic, crypto_type) = (Mnemonic::parse(mnemonic)?, self::crypto_type(crypto_type)?);
+        Ok(Self(py.detach(|| taonet_wallet::Keyfile::from_mnemonic(&mnemonic, crypto_type))))
     }
 
     /// Creates a keyfile from a key pair.
@@ -151,7 +150,7 @@ impl Wallet {
 
 /// Checks the strength of a password for a new keyfile.
 fn new_password(text: String) -> Result<Password, Failure> {
-    let password = Password::new(Zeroizing::new(text));
+    let password = Password::new(text);
     password.check_new()?;
     Ok(password)
 }

@@ -331,6 +331,7 @@ class Limits:
         cls,
         *,
         body_bytes: int = 1_048_576,
+        large_bodies_bytes: int = 67_108_864,
         body_timeout: float = 10.0,
         answer_timeout: float = 300.0,
         header_bytes: int = 16_384,
@@ -340,7 +341,8 @@ class Limits:
         waiting: int = 1024,
         patience: float = 10.0,
     ) -> Limits:
-        """Times are in seconds. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its
+        """Times are in seconds. `large_bodies_bytes` is the memory for all bodies together, of which the first 64 KiB
+        of each do not count. `rate` is the number of requests per second of one hotkey, `burst` the capacity of its
         bucket; `running` is the number of concurrent requests, and `waiting` that of queued ones."""
 
 @final

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import taonet
 from sdk import bt
+from test_types import fields
 
 URL, NETUID = os.environ["TAONET_TEST_CHAIN"], 59
 VALIDATOR = taonet.Keypair.from_uri("//validator")
@@ -52,6 +53,10 @@ class Reads(unittest.TestCase):
         self.assertEqual(json.loads(json.dumps(graph.to_dict()))["netuid"], NETUID)
         standings = taonet.Standings()
         standings.update(graph)
+
+    def test_weight_rules_have_the_fields_of_the_stubs(self):
+        rules = self.client.weight_rules(NETUID)
+        self.assertEqual((set(rules), set(rules["schedule"])), (fields("WeightRules"), fields("Schedule")))
 
     def test_errors_say_what_failed(self):
         with self.assertRaisesRegex(taonet.ChainError, "subnet 60000 does not exist") as raised:

@@ -113,6 +113,18 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         self.assertEqual((await exchange(server, self.signed(), (b"123456", b"789012")))[0], 413)
         status, headers, _ = await exchange(server, self.signed(), (b"1", None))
         self.assertEqual((status, headers["connection"]), (408, "close"))
+        with self.assertRaisesRegex(ValueError, "hint: set large_bodies_bytes"):
+            taonet.Limits(body_bytes=67_108_865)
+
+    async def test_large_bodies_share_their_memory(self):
+        body = json.dumps({"prompt": 250_000 * "x"})
+        server = self.server(limits=taonet.Limits(body_bytes=300_000, large_bodies_bytes=300_000))
+        waiting = asyncio.ensure_future(exchange(server, self.signed(body), (body.encode(), None)))
+        await asyncio.sleep(0)
+        self.assertEqual((await self.status(server, self.signed(body), body))[0], 503)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        self.assertEqual((await self.status(server, self.signed(body), body))[0], 200, "the memory was released")
 
     async def test_slow_handler_is_cancelled(self):
         self.app.seconds = 60

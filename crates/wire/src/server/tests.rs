@@ -412,3 +412,34 @@ async fn a_turn_ends_with_the_streamed_answer() {
     assert_eq!(streamed.into_body().collect().await.unwrap().to_bytes(), "chunk");
     assert_eq!(server.send(&signed(NOW + 2), BODY).await, (StatusCode::OK, "second".into()));
 }
+
+#[tokio::test]
+async fn verifier_makes_the_checks_of_its_layer_step_by_step() {
+    let bob = key("//Bob").hotkey();
+    let clock = Arc::new(ManualClock::at(NOW));
+    let layer = SignedLayer::with_clock(bob, BabelbitScheme::axon(), Limits::default(), Policy::open(), clock.clone());
+    let echo = post(|body: String| async { body });
+    let server = Server { router: Router::new().route("/v1/predict", echo).route_layer(layer.clone()), clock };
+    let verifier = layer.verifier();
+    let head = |headers: HeaderMap| {
+        let mut head = no_head();
+        head.headers = headers;
+        head
+    };
+
+    let forged = head(with(signed(NOW), "bt_header_dendrite_nonce", &(NOW + 1).to_string()));
+    let claim = verifier.claim(&forged).unwrap();
+    assert_eq!(verifier.check_head(&forged, &claim), Err(Refusal::WrongSignature));
+    assert_eq!(verifier.check_body(&forged, &claim, None, BODY.as_bytes()), Err(Refusal::WrongSignature));
+
+    let accepted = head(signed(NOW));
+    let claim = verifier.claim(&accepted).unwrap();
+    let standing = verifier.check_head(&accepted, &claim).unwrap();
+    assert!(standing.is_some(), "the signature is verified before the body is read");
+    let standing = verifier.check_body(&accepted, &claim, standing, BODY.as_bytes()).unwrap();
+    assert!(verifier.enter(standing, &claim).await.unwrap().is_none(), "the layer limits no concurrency");
+    assert_eq!(verifier.check_head(&accepted, &claim), Err(Refusal::Replayed));
+    assert_eq!(verifier.check_body(&accepted, &claim, Some(standing), BODY.as_bytes()), Err(Refusal::Replayed));
+    let replayed = refused(401, "request was already received, or a newer one was");
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, replayed);
+}
