@@ -10,7 +10,7 @@ from pathlib import Path
 
 import taonet
 from sdk import EchoSynapse, axon_info, bt, keypair
-from support import ALICE, BOB, ECHO, Recorder, Server, dendrite, exchange, scope
+from support import ALICE, BOB, Recorder, Server, dendrite, exchange, scope
 
 BODY = json.dumps({"prompt": "hello"})
 
@@ -167,7 +167,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         keys = [taonet.Keypair.from_uri(f"//{number}") for number in range(4)]
         standings = taonet.Standings()
         standings.replace({key.address: (stake, False) for key, stake in zip(keys, (1, 5, 3, 9))})
-        self.app.seconds = 0.1
+        self.app.released = asyncio.Event()
         server = self.server(
             policy=taonet.Policy(standings=standings), limits=taonet.Limits(running=1, waiting=2))
         order = []
@@ -176,7 +176,11 @@ class Checks(unittest.IsolatedAsyncioTestCase):
             status, _ = await self.status(server, self.signed(signer=key))
             order.append((keys.index(key), status))
 
-        await asyncio.gather(*map(call, keys))
+        calls = asyncio.gather(*map(call, keys))
+        while not order:
+            await asyncio.sleep(0.001)
+        self.app.released.set()
+        await calls
         self.assertEqual(order, [(2, 503), (0, 200), (3, 200), (1, 200)])
 
     async def test_queued_request_times_out(self):
