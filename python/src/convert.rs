@@ -3,19 +3,33 @@
 use std::time::Duration;
 
 use http::HeaderMap;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyDict, PyString};
+use serde_json::{Map, Value};
 use taonet_wallet::{CryptoType, Signature, message_bytes};
 
 use crate::errors::Failure;
 
 /// A message: bytes, or a text as in [`message_bytes`].
-#[derive(FromPyObject)]
 pub(crate) enum Message {
-    #[pyo3(transparent)]
     Bytes(PyBackedBytes),
-    #[pyo3(transparent)]
     Text(String),
+}
+
+impl FromPyObject<'_, '_> for Message {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.extract::<PyBackedBytes>() {
+            return Ok(Self::Bytes(bytes));
+        }
+        if object.is_instance_of::<PyString>() {
+            return object.extract().map(Self::Text);
+        }
+        Err(PyTypeError::new_err(format!("expected bytes or str, got {}", object.get_type().name()?)))
+    }
 }
 
 impl Message {
@@ -52,6 +66,12 @@ pub(crate) fn crypto_type(name: &str) -> Result<CryptoType, Failure> {
 /// Converts seconds to a duration.
 pub(crate) fn seconds(name: &str, seconds: f64) -> Result<Duration, Failure> {
     Duration::try_from_secs_f64(seconds).map_err(|error| Failure::value(format!("{name}: {error}")))
+}
+
+/// Converts a dictionary with values of JSON, which are written and parsed: both limit the depth of nested values.
+pub(crate) fn json_object(name: &str, fields: &Bound<'_, PyDict>) -> Result<Map<String, Value>, Failure> {
+    let text: String = fields.py().import("json")?.call_method1("dumps", (fields,))?.extract()?;
+    serde_json::from_str(&text).map_err(|error| Failure::value(format!("{name}: {error}")))
 }
 
 /// Converts headers to pairs of bytes, as in ASGI.

@@ -114,8 +114,9 @@ pub(crate) fn verify(
 #[pyfunction]
 pub(crate) fn verify_batch(py: Python<'_>, items: Vec<(String, Message, Message)>) -> Result<Vec<bool>, Failure> {
     let mut parsed: Vec<(Hotkey, Vec<u8>, Option<taonet_wallet::Signature>)> = Vec::with_capacity(items.len());
-    for (signer, message, signature) in items {
-        parsed.push((signer.parse()?, message.to_signed()?, signature.to_signature()));
+    for (index, (signer, message, signature)) in items.into_iter().enumerate() {
+        let signer = signer.parse().map_err(|error| Failure::value(format!("items[{index}]: {signer:?}: {error}")))?;
+        parsed.push((signer, message.to_signed()?, signature.to_signature()));
     }
     Ok(py.detach(|| {
         let well_formed = parsed.iter().filter_map(|(signer, message, signature)| {

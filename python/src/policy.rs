@@ -33,7 +33,7 @@ impl Standings {
     /// Replaces all standings by these tuples (stake in rao, validator permit).
     fn replace(&self, standings: HashMap<String, (u64, bool)>) -> Result<(), Failure> {
         let standing = |(hotkey, (stake, validator_permit)): (String, _)| {
-            Ok((hotkey.parse()?, Standing { stake, validator_permit }))
+            Ok((self::hotkey("standings", &hotkey)?, Standing { stake, validator_permit }))
         };
         self.0.replace(standings.into_iter().map(standing).collect::<Result<_, Failure>>()?);
         Ok(())
@@ -59,9 +59,9 @@ impl Policy {
         validators_only: bool,
     ) -> Result<Self, Failure> {
         let open = taonet_wire::Policy::open;
-        let mut policy =
-            allowed.map_or_else(|| Ok(open()), |allowed| hotkeys(&allowed).map(taonet_wire::Policy::only))?;
-        policy = policy.block(hotkeys(&blocked)?).min_stake(min_stake);
+        let mut policy = allowed
+            .map_or_else(|| Ok(open()), |allowed| hotkeys("allowed", &allowed).map(taonet_wire::Policy::only))?;
+        policy = policy.block(hotkeys("blocked", &blocked)?).min_stake(min_stake);
         if let Some(standings) = standings {
             policy = policy.with_standings(standings.0.clone());
         }
@@ -72,8 +72,13 @@ impl Policy {
     }
 }
 
-fn hotkeys(texts: &[String]) -> Result<Vec<Hotkey>, Failure> {
-    texts.iter().map(|text| Ok(text.parse()?)).collect()
+fn hotkeys(name: &str, texts: &[String]) -> Result<Vec<Hotkey>, Failure> {
+    texts.iter().map(|text| hotkey(name, text)).collect()
+}
+
+/// Parses one of the hotkeys in an argument. The error names both.
+fn hotkey(name: &str, text: &str) -> Result<Hotkey, Failure> {
+    text.parse().map_err(|error| Failure::value(format!("{name}: {text:?}: {error}")))
 }
 
 /// The limits on each request, and on all of them together.

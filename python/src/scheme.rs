@@ -2,9 +2,9 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pythonize::depythonize;
 use serde_json::{Map, Value};
 
+use crate::convert::json_object;
 use crate::errors::Failure;
 
 /// A message class of the SDK 10: its name, its signed fields and its fields without a default.
@@ -19,7 +19,7 @@ impl SynapseClass {
     #[new]
     #[pyo3(signature = (name, *, hash_fields=Vec::new(), required=None))]
     fn new(name: &str, hash_fields: Vec<String>, required: Option<Bound<'_, PyDict>>) -> Result<Self, Failure> {
-        let required: Map<String, Value> = required.map(|fields| depythonize(&fields)).transpose()?.unwrap_or_default();
+        let required = required.map(|fields| json_object("required", &fields)).transpose()?.unwrap_or_default();
         let class = taonet_wire::SynapseClass::new(name).hash(hash_fields);
         Ok(Self(required.into_iter().fold(class, |class, (field, empty)| class.required(field, empty))))
     }

@@ -35,6 +35,11 @@ class Silent:
         self.socket.close()
 
 
+def listens(port):
+    with socket.socket() as attempt:
+        return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+
 def peer(port, key=BOB):
     return taonet.Peer(key.address, "127.0.0.1", port)
 
@@ -50,7 +55,7 @@ class SdkAxon(unittest.TestCase):
         self.addCleanup(axon.stop)
         client = taonet.SignedClient(ALICE, dendrite(), external_ip="127.0.0.1")
         until = time.monotonic() + 30
-        while socket.socket().connect_ex(("127.0.0.1", port)) != 0 and time.monotonic() < until:
+        while not listens(port) and time.monotonic() < until:
             time.sleep(0.05)
         response = client.call(peer(port), taonet.Call("/EchoSynapse", BODY))
         self.assertEqual((response.status, response.json()["answer"]), (200, "hello τ"), response.body)
@@ -155,6 +160,10 @@ class OurServer(unittest.TestCase):
 
     def test_malformed_arguments_are_errors(self):
         headers = taonet.Signer(ALICE, dendrite()).headers
+        circular, deep = [], []
+        circular.append(circular)
+        for _ in range(200):
+            deep = [deep]
         for make, error, message in [
             (lambda: taonet.Peer(BOB.address, "a/b", 1), ValueError, "neither an IP address nor a host name"),
             (lambda: taonet.Peer(BOB.address, "a", 70_000), OverflowError, ""),
@@ -165,6 +174,9 @@ class OurServer(unittest.TestCase):
             (lambda: self.client.call_all([], at_once=0), ValueError, "at_once is 0"),
             (lambda: headers(peer(1), "/Other"), taonet.SigningError, "unknown message"),
             (lambda: headers(peer(1), "/EchoSynapse", "{}"), taonet.SigningError, "field"),
+            (lambda: taonet.SynapseClass("X", required={"a": circular}), ValueError, "Circular reference"),
+            (lambda: taonet.SynapseClass("X", required={"a": deep}), ValueError, "required: recursion limit"),
+            (lambda: taonet.SynapseClass("X", required={"a": object()}), TypeError, "object"),
         ]:
             with self.assertRaisesRegex(error, message):
                 make()

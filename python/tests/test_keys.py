@@ -63,6 +63,9 @@ class Signatures(unittest.TestCase):
             (lambda: taonet.Keypair.from_uri("//Alice", crypto_type="rsa"), ValueError, "unknown signature scheme"),
             (lambda: taonet.Keypair.from_uri("not a mnemonic"), taonet.WalletError, "mnemonic has 3 words"),
             (lambda: taonet.Keypair.from_uri("//Alice").sign("0xzz"), ValueError, "not hex"),
+            (lambda: taonet.Keypair.from_uri("//Alice").sign(5), TypeError, "expected bytes or str, got int"),
+            (lambda: taonet.Keypair.from_uri("//Alice").sign("\ud800"), UnicodeEncodeError, "surrogates"),
+            (lambda: taonet.verify_batch([("bad", b"", b"")]), ValueError, r'items\[0\]: "bad": address has 3 bytes'),
             (lambda: taonet.generate_mnemonic(13), ValueError, "13 words"),
         ]:
             with self.assertRaisesRegex(error, message):

@@ -156,6 +156,14 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         for name in ("stake", "permit", "registered"):
             self.assertEqual((await self.status(self.server(policy=policies[name]), self.signed()))[0], 200, name)
 
+    def test_malformed_hotkeys_are_named(self):
+        for make, name in [
+            (lambda: taonet.Policy(allowed=["bad"]), "allowed"), (lambda: taonet.Policy(blocked=["bad"]), "blocked"),
+            (lambda: taonet.Standings().replace({"bad": (1, True)}), "standings"),
+        ]:
+            with self.assertRaisesRegex(ValueError, f'{name}: "bad": address has 3 bytes'):
+                make()
+
     async def test_rate_limit_is_per_hotkey(self):
         server = self.server(limits=taonet.Limits(rate=1, burst=2))
         statuses = [(await self.status(server, self.signed()))[0] for _ in range(3)]
