@@ -30,7 +30,7 @@ pub(crate) fn runtime() -> Result<&'static Runtime, Failure> {
         return Ok(runtime);
     }
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).thread_name("taonet").enable_all().build();
-    let runtime = runtime.map_err(|error| PyErr::from(PyOSError::new_err(error.to_string())))?;
+    let runtime = runtime.map_err(|error| PyOSError::new_err(error.to_string()))?;
     // Dropping the runtime of the parent would wait for its threads.
     let runtime: &'static Runtime = Box::leak(Box::new(runtime));
     *shared = Some((process, runtime));

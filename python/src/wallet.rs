@@ -144,7 +144,8 @@ impl Wallet {
     }
 
     fn __repr__(&self) -> String {
-        format!("Wallet({:?}, {:?}, {:?})", self.wallet.name().as_str(), self.hotkey.as_str(), self.wallet.directory())
+        let directory = self.wallet.directory().to_string_lossy();
+        format!("Wallet({:?}, {:?}, {directory:?})", self.wallet.name().as_str(), self.hotkey.as_str())
     }
 }
 
