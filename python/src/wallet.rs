@@ -144,8 +144,9 @@ impl Wallet {
     }
 
     fn __repr__(&self) -> String {
-        let directory = self.wallet.directory().to_string_lossy();
-        format!("Wallet({:?}, {:?}, {directory:?})", self.wallet.name().as_str(), self.hotkey.as_str())
+        let directory = self.wallet.directory();
+        let (name, hotkey) = (self.wallet.name().as_str(), self.hotkey.as_str());
+        format!("Wallet({name:?}, {hotkey:?}, {:?})", directory.to_string_lossy())
     }
 }
 
