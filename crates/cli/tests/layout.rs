@@ -14,6 +14,8 @@ const MAX_LINES: usize = 8_000;
 const MIN_PAGE: usize = 20;
 /// Crates exempt from [`MAX_LINES`].
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
+/// Programs, which may use the crates of every subnet, and which no crate names as its user.
+const PROGRAMS: [&str; 3] = ["cli", "benches", "simulation"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -103,7 +105,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
         let own = subnet_of(name);
         for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
             assert!(
-                own == Some(other) || ["cli", "benches"].contains(&name.as_str()),
+                own == Some(other) || PROGRAMS.contains(&name.as_str()),
                 "{name} uses a crate of {other}"
             );
         }
@@ -176,7 +178,7 @@ fn the_first_page_of_every_crate_says_what_it_uses_and_who_uses_it() {
             let expected: BTreeSet<String> = packages.keys().cloned().collect();
             let others = crates(&uses).union(&package.uses).cloned().collect::<BTreeSet<_>>();
             let missing: Vec<_> =
-                expected.difference(&others).filter(|other| !["cli", "benches"].contains(&other.as_str())).collect();
+                expected.difference(&others).filter(|other| !PROGRAMS.contains(&other.as_str())).collect();
             assert!(missing.is_empty(), "{name} does not use {missing:?}");
         } else {
             assert_eq!(crates(&uses), package.uses, "the page of {name}: what it uses");
@@ -190,7 +192,7 @@ fn the_first_page_of_every_crate_says_what_it_uses_and_who_uses_it() {
         assert!(wrong.is_empty(), "the page of {name}: {wrong:?} do not use it");
         // A crate with many users says so instead of listing them; commands stand for the crate `cli`.
         let mut unnamed = users(&|package| package.uses.contains(name));
-        unnamed.retain(|user| !named.contains(user) && !["cli", "benches"].contains(&user.as_str()));
+        unnamed.retain(|user| !named.contains(user) && !PROGRAMS.contains(&user.as_str()));
         let is_general = ["every", "nearly", "all "].iter().any(|word| used_by.contains(word));
         assert!(unnamed.is_empty() || is_general, "the page of {name}: {unnamed:?} use it too");
     }

@@ -1,0 +1,265 @@
+//! The boundary to the operating system. This module defines the functions of the C library that read clocks, draw
+//! random bytes and change files, so that all code of the executable calls these definitions: the standard library,
+//! tokio, SQLite and the daemons. Outside of a simulated process, they do what the C library does.
+#![allow(unsafe_code, reason = "replaces functions of the C library, whose arguments are pointers")]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use libc::{clockid_t, mode_t, off_t, size_t, ssize_t, timespec, timeval};
+
+use crate::disk::{self, Change};
+use crate::quiet;
+
+/// The simulated monotonic clock in nanoseconds; 0 outside of simulated processes.
+static MONOTONIC: AtomicU64 = AtomicU64::new(0);
+/// The simulated wall clock in nanoseconds since the Unix epoch; 0 outside of simulated processes.
+static WALL: AtomicU64 = AtomicU64::new(0);
+/// State of the generator of random bytes; 0 for those of the system.
+static RANDOM: AtomicU64 = AtomicU64::new(0);
+
+const NANOS: u64 = 1_000_000_000;
+
+/// Number of threads that sleep until a simulated time, such as those of SQLite that wait for a lock.
+static SLEEPERS: Mutex<usize> = Mutex::new(0);
+/// Notified when the simulated time changes.
+static TIME_PASSED: Condvar = Condvar::new();
+
+fn sleepers() -> MutexGuard<'static, usize> {
+    SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sets the clocks: the time since boot, and since the Unix epoch.
+pub(crate) fn set_clocks(monotonic: Duration, wall: Duration) {
+    MONOTONIC.store(monotonic.as_nanos() as u64, Ordering::SeqCst);
+    WALL.store(wall.as_nanos() as u64, Ordering::SeqCst);
+    if *sleepers() > 0 {
+        TIME_PASSED.notify_all();
+        quiet::wait_for_all();
+    }
+}
+
+/// Sleeps for a simulated time; returns false outside of simulated processes, and for the thread that simulates them.
+fn sleep(nanos: u64) -> bool {
+    let now = MONOTONIC.load(Ordering::SeqCst);
+    // SAFETY: the call has no arguments.
+    let thread = unsafe { libc::gettid() };
+    if now == 0 || thread.unsigned_abs() == std::process::id() {
+        return false;
+    }
+    let mut sleepers = sleepers();
+    *sleepers += 1;
+    while MONOTONIC.load(Ordering::SeqCst) < now.saturating_add(nanos) {
+        sleepers = TIME_PASSED.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
+    }
+    *sleepers -= 1;
+    true
+}
+
+/// Replaces the system's random bytes by those of a generator with this seed.
+pub(crate) fn seed_random(seed: u64) {
+    RANDOM.store(seed | 1, Ordering::Relaxed);
+}
+
+/// Makes all threads of this program share one processor without preempting each other, so that a thread that works for
+/// another one begins when the other one waits. Best effort: elsewhere, results may depend on the machine.
+pub(crate) fn take_turns() {
+    let mut processors = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+    // SAFETY: a set of zeros is a valid, empty set.
+    let set = unsafe { processors.assume_init_mut() };
+    // SAFETY: the call has no arguments.
+    let processor = unsafe { libc::sched_getcpu() };
+    // SAFETY: the function checks that the number fits in the set.
+    unsafe { libc::CPU_SET(usize::try_from(processor).unwrap_or_default(), set) };
+    // SAFETY: the pointer is valid, and the size is that of the set.
+    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is valid.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+}
+
+/// Returns the next number of SplitMix64, and advances its state.
+pub(crate) fn split_mix(state: &AtomicU64) -> u64 {
+    const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut mixed = state.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+fn fail(code: c_int) -> c_int {
+    // SAFETY: the C library returns a valid pointer to the thread's error code.
+    unsafe { *libc::__errno_location() = code };
+    -1
+}
+
+fn simulated(clock: clockid_t) -> u64 {
+    match clock {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => WALL.load(Ordering::Relaxed),
+        libc::CLOCK_MONOTONIC | libc::CLOCK_MONOTONIC_COARSE | libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_BOOTTIME => {
+            MONOTONIC.load(Ordering::Relaxed)
+        }
+        _ => 0,
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
+    let nanos = simulated(clock);
+    if nanos == 0 {
+        // SAFETY: the caller's arguments are those of the system call.
+        return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as c_int;
+    }
+    // SAFETY: the caller passes a valid pointer, as for the C library's function.
+    unsafe { time.write(timespec { tv_sec: (nanos / NANOS) as _, tv_nsec: (nanos % NANOS) as _ }) };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_int {
+    let nanos = simulated(libc::CLOCK_REALTIME);
+    if nanos == 0 {
+        // SAFETY: the caller's arguments are those of the system call.
+        return unsafe { libc::syscall(libc::SYS_gettimeofday, time, zone) } as c_int;
+    }
+    // SAFETY: the caller passes a valid pointer, as for the C library's function.
+    unsafe { time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ }) };
+    0
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn nanosleep(length: *const timespec, rest: *mut timespec) -> c_int {
+    // SAFETY: the caller passes a valid pointer, as for the C library's function.
+    let timespec { tv_sec, tv_nsec } = unsafe { length.read() };
+    if sleep(tv_sec as u64 * NANOS + tv_nsec as u64) {
+        return 0;
+    }
+    // SAFETY: the caller's arguments are those of the system call.
+    (unsafe { libc::syscall(libc::SYS_nanosleep, length, rest) }) as c_int
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn usleep(micros: u32) -> c_int {
+    let length = timespec { tv_sec: i64::from(micros / 1_000_000), tv_nsec: i64::from(micros % 1_000_000) * 1_000 };
+    // SAFETY: the pointer is valid, and there is no second one.
+    unsafe { nanosleep(&raw const length, std::ptr::null_mut()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: u32) -> ssize_t {
+    if RANDOM.load(Ordering::Relaxed) == 0 {
+        // SAFETY: the caller's arguments are those of the system call.
+        return unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) } as ssize_t;
+    }
+    // SAFETY: the caller passes a buffer of this length, as for the C library's function.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
+    for chunk in bytes.chunks_mut(8) {
+        for (byte, random) in chunk.iter_mut().zip(split_mix(&RANDOM).to_le_bytes()) {
+            *byte = random;
+        }
+    }
+    length as ssize_t
+}
+
+/// Whether a descriptor is a regular file of a simulated process. The standard streams may be files, too.
+fn is_simulated_file(file: c_int) -> bool {
+    if file <= 2 || !disk::is_simulated() {
+        return false;
+    }
+    let mut status = std::mem::MaybeUninit::<libc::stat64>::uninit();
+    // SAFETY: the pointer is valid for writes of the structure.
+    let is_known = unsafe { libc::fstat64(file, status.as_mut_ptr()) } == 0;
+    // SAFETY: the call succeeded, and has filled the structure.
+    is_known && unsafe { status.assume_init() }.st_mode & libc::S_IFMT as mode_t == libc::S_IFREG as mode_t
+}
+
+/// Writes to a file, as far as its disk allows. `write` writes the first bytes of the buffer.
+fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> ssize_t) -> ssize_t {
+    if !is_simulated_file(file) {
+        return write(length);
+    }
+    match disk::write(length) {
+        Change::Done => write(length),
+        Change::Refused(code) => fail(code) as ssize_t,
+        Change::Torn(kept) => {
+            write(kept);
+            disk::crash();
+            fail(libc::EIO) as ssize_t
+        }
+    }
+}
+
+/// Changes a file other than by a write, if its disk allows it.
+fn change(change: impl FnOnce() -> c_int) -> c_int {
+    match disk::write(0) {
+        Change::Done => change(),
+        Change::Refused(code) => fail(code),
+        Change::Torn(_) => {
+            disk::crash();
+            fail(libc::EIO)
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(file: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
+    // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
+    write_to(file, length, |length| unsafe { libc::syscall(libc::SYS_write, file, buffer, length) } as ssize_t)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite64(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
+    write_to(file, length, |length| {
+        // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
+        (unsafe { libc::syscall(libc::SYS_pwrite64, file, buffer, length, offset) }) as ssize_t
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn pwrite(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
+    // SAFETY: the arguments are the caller's.
+    unsafe { pwrite64(file, buffer, length, offset) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate64(file: c_int, length: off_t) -> c_int {
+    // SAFETY: the call has no pointers.
+    let truncate = || unsafe { libc::syscall(libc::SYS_ftruncate, file, length) } as c_int;
+    if is_simulated_file(file) { change(truncate) } else { truncate() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ftruncate(file: c_int, length: off_t) -> c_int {
+    // SAFETY: the arguments are the caller's.
+    unsafe { ftruncate64(file, length) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fsync(file: c_int) -> c_int {
+    match disk::sync() {
+        // SAFETY: the call has no pointers.
+        Ok(()) => (unsafe { libc::syscall(libc::SYS_fsync, file) }) as c_int,
+        Err(code) => fail(code),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fdatasync(file: c_int) -> c_int {
+    // SAFETY: the arguments are the caller's.
+    unsafe { fsync(file) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
+    let (here, plain) = (libc::AT_FDCWD, 0);
+    // SAFETY: the arguments are the caller's.
+    change(|| unsafe { libc::syscall(libc::SYS_renameat2, here, from, here, to, plain) } as c_int)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    // SAFETY: the arguments are the caller's.
+    change(|| unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, 0) } as c_int)
+}

@@ -1,0 +1,178 @@
+//! Deterministic simulation of the daemons: the production code of Babelbit's validator and of the subnet owner's
+//! services runs in one process, on simulated time, network, disk and chain, with faults derived from a seed.
+//!
+//! Each process of the simulation has a tokio runtime of its own, whose time is paused. The runtimes run in turn, one tick
+//! of simulated time each, so that only one of them runs at a time ([`process`]). Clocks, random bytes and changes of
+//! files are simulated where the program calls the C library ([`boundary`]); SQLite's threads have no time of their own
+//! ([`quiet`]). Connections are sockets that a proxy reads and writes between two ticks ([`network`]). The chain is the
+//! mock of `taonet-chain`, with a pool, forks, and nodes that can fail or lie ([`chain`], [`endpoint`]). A killed process
+//! leaves its directory as it was in the middle of a write ([`disk`]).
+//!
+//! Each seed runs in a process of its own, because tokio's random numbers depend on what ran before.
+
+mod boundary;
+mod chain;
+mod disk;
+mod endpoint;
+mod invariants;
+mod network;
+mod process;
+mod quiet;
+mod record;
+mod runner;
+mod schedule;
+mod services;
+mod shrink;
+mod tracker;
+mod world;
+
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+
+/// Simulate the daemons with the faults of each seed, and print the shortest schedule that violates an invariant
+#[derive(Debug, Parser)]
+struct Args {
+    /// Seeds
+    #[arg(value_name = "SEED")]
+    seeds: Vec<u64>,
+    /// Also simulate this many seeds, from 0 on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    count: u64,
+    /// Print every event
+    #[arg(long)]
+    verbose: bool,
+    /// Faults to simulate, by their numbers in the seed's schedule, such as 0,3 [default: all]
+    #[arg(long, value_name = "LIST")]
+    only: Option<String>,
+    /// Do not shorten the schedules of violations
+    #[arg(long)]
+    no_shrink: bool,
+    /// Simulate one seed in this process
+    #[arg(long, hide = true)]
+    here: bool,
+}
+
+#[allow(clippy::print_stdout, reason = "the output of a development tool")]
+fn main() -> ExitCode {
+    // Before the first hash table, whose order depends on random bytes.
+    if std::env::args().any(|argument| argument == "--here") {
+        boundary::seed_random(1);
+        boundary::take_turns();
+    }
+    let args = Args::parse();
+    if args.here {
+        return match args.seeds.first() {
+            Some(seed) => here(&args.run(*seed)),
+            None => ExitCode::FAILURE,
+        };
+    }
+    let seeds: Vec<u64> = args.seeds.iter().copied().chain(0..args.count).collect();
+    let mut failed = Vec::new();
+    for seed in &seeds {
+        let run = args.run(*seed);
+        let Ok(outcome) = run.run() else {
+            println!("seed {seed}: the simulation did not start");
+            failed.push(*seed);
+            continue;
+        };
+        if outcome.has_passed {
+            println!("seed {seed}: passed, {}", outcome.text.trim_end());
+            continue;
+        }
+        failed.push(*seed);
+        print!("seed {seed}: FAILED\n{}", outcome.text);
+        if !args.no_shrink {
+            println!("{}", shrink::shortest(&run));
+        }
+    }
+    println!("{} of {} seeds passed", seeds.len() - failed.len(), seeds.len());
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+impl Args {
+    fn run(&self, seed: u64) -> Run {
+        let only = self.only.as_ref().map(|list| list.split(',').filter_map(|number| number.parse().ok()).collect());
+        Run { seed, only, is_verbose: self.verbose }
+    }
+}
+
+/// One simulation.
+#[derive(Debug, Clone)]
+struct Run {
+    seed: u64,
+    /// Numbers of the faults to simulate; `None` for all.
+    only: Option<Vec<usize>>,
+    is_verbose: bool,
+}
+
+/// Result of a simulation.
+struct RunOutcome {
+    has_passed: bool,
+    /// The output of its process.
+    text: String,
+}
+
+impl Run {
+    /// Simulates in a process of its own.
+    fn run(&self) -> std::io::Result<RunOutcome> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--here").arg(self.seed.to_string());
+        if let Some(only) = &self.only {
+            let only: Vec<_> = only.iter().map(ToString::to_string).collect();
+            command.arg(format!("--only={}", only.join(",")));
+        }
+        if self.is_verbose {
+            command.arg("--verbose");
+        }
+        let output = command.stderr(std::process::Stdio::inherit()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(RunOutcome { has_passed: output.status.success(), text })
+    }
+
+    /// Returns the number of faults of the seed, and the descriptions of those to simulate.
+    fn faults(&self) -> Vec<(usize, schedule::Fault)> {
+        let all = schedule::faults(self.seed, &world::targets()).into_iter().enumerate();
+        all.filter(|(index, _)| self.only.as_ref().is_none_or(|only| only.contains(index))).collect()
+    }
+}
+
+/// Simulates a seed in this process, which then has nothing else to do.
+#[allow(clippy::print_stdout, reason = "the output of a development tool")]
+fn here(run: &Run) -> ExitCode {
+    if run.is_verbose {
+        record::be_verbose();
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    }
+    std::panic::set_hook(Box::new(|panic| record::fail(format!("{panic}"))));
+    let faults: Vec<_> = run.faults().into_iter().map(|(_, fault)| fault).collect();
+    let root = match tempfile::tempdir_in(directory()) {
+        Ok(root) => root,
+        Err(error) => {
+            println!("cannot create a directory: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    boundary::seed_random(run.seed);
+    match world::World::new(run.seed, root.path()) {
+        Ok(mut world) => world.run(&faults),
+        Err(error) => record::fail(format!("cannot start: {error:#}")),
+    }
+    let (violations, hash) = record::finish();
+    if violations.is_empty() {
+        println!("{} faults, trace {hash}", faults.len());
+        return ExitCode::SUCCESS;
+    }
+    for violation in violations {
+        println!("  {violation}");
+    }
+    println!("  trace {hash}");
+    ExitCode::FAILURE
+}
+
+/// The directory for the files of simulations: in memory where possible, because every change is synced.
+fn directory() -> std::path::PathBuf {
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}

@@ -1,0 +1,306 @@
+//! A simulated process: a tokio runtime of its own with paused time, a disk, a wall clock and a listener.
+
+use std::cell::Cell;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::Instant;
+
+use crate::disk::{self, Disk, DiskFault};
+use crate::network::TICK;
+use crate::{boundary, quiet, record};
+
+/// Time since boot at the start of a simulation. Later than that of any machine, so that a timed wait of a thread, whose
+/// deadline the kernel compares with the real time, never ends early.
+const BOOT: Duration = Duration::from_secs(1 << 32);
+/// Time since the Unix epoch at the start of a simulation.
+pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+/// Pause before the supervisor starts a process again that has exited.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// The main task of a process.
+pub(crate) type Main = Pin<Box<dyn Future<Output = anyhow::Result<()>>>>;
+
+/// What a process is started with.
+pub(crate) struct Life {
+    /// The directory of the process.
+    pub(crate) directory: PathBuf,
+    /// The socket on which the process serves.
+    pub(crate) listener: TcpListener,
+}
+
+/// A simulated process, which a supervisor starts again when it exits.
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    root: PathBuf,
+    life: u32,
+    start: Box<dyn Fn(Life) -> Main>,
+    running: Option<Running>,
+    disk: Option<Disk>,
+    /// Difference between the wall clock and the true time, in seconds.
+    pub(crate) clock_offset: i64,
+    /// When the process is started again, if it does not run.
+    start_at: Duration,
+    /// Until when the process is paused.
+    paused_until: Duration,
+    /// Port of the listener; `None` while the process does not run.
+    pub(crate) port: Option<u16>,
+    random: AtomicU64,
+    /// Number of changes of files in all lives.
+    pub(crate) changes: u64,
+}
+
+struct Running {
+    runtime: Runtime,
+    /// Runs the main task, which need not be `Send`.
+    local: LocalSet,
+    main: JoinHandle<anyhow::Result<()>>,
+    /// The true time of the last tick's end.
+    until: Duration,
+}
+
+/// The waker of the tick in progress, called when the process has died in a change of a file.
+static DEATH: Mutex<Option<Waker>> = Mutex::new(None);
+
+impl Process {
+    pub(crate) fn new(
+        name: &'static str,
+        root: &Path,
+        seed: u64,
+        start: impl Fn(Life) -> Main + 'static,
+    ) -> Self {
+        Self {
+            name,
+            root: root.join(name),
+            life: 0,
+            start: Box::new(start),
+            running: None,
+            disk: None,
+            clock_offset: 0,
+            start_at: Duration::ZERO,
+            paused_until: Duration::ZERO,
+            port: None,
+            random: AtomicU64::new(seed),
+            changes: 0,
+        }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The directory of the current life, or of the next one.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.directory_of(self.life)
+    }
+
+    fn directory_of(&self, life: u32) -> PathBuf {
+        self.root.join(life.to_string())
+    }
+
+    /// Runs the process until the time `until`; starts it if that is due. Returns whether it has died or exited.
+    pub(crate) fn tick(&mut self, until: Duration) -> bool {
+        if until < self.paused_until {
+            return false;
+        }
+        if self.running.is_none() {
+            if until < self.start_at {
+                return false;
+            }
+            self.begin(until);
+        }
+        let Some(running) = &mut self.running else { return false };
+        if let Some(disk) = self.disk.take() {
+            disk::enter(disk);
+        }
+        quiet::enter(self.name);
+        let died = running.run(until, self.clock_offset);
+        quiet::wait();
+        self.disk = disk::leave();
+        if died {
+            self.end(until + RESTART);
+            return true;
+        }
+        if running.main.is_finished() {
+            let ended = running.local.block_on(&running.runtime, &mut running.main);
+            record::note(&format!("{} exits: {ended:?}", self.name));
+            self.kill(until + RESTART);
+            return true;
+        }
+        false
+    }
+
+    fn begin(&mut self, now: Duration) {
+        let directory = self.directory();
+        let listener = std::fs::create_dir_all(&directory)
+            .and_then(|()| TcpListener::bind("127.0.0.1:0"))
+            .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => return record::fail(format!("cannot start {}: {error}", self.name)),
+        };
+        self.port = listener.local_addr().ok().map(|address| address.port());
+        let random = AtomicU64::new(boundary::split_mix(&self.random));
+        let disk = self.disk.take();
+        let fault = disk.and_then(|disk| disk.fault);
+        self.disk = Some(Disk {
+            directory: directory.clone(),
+            after_crash: self.directory_of(self.life + 1),
+            fault,
+            crash_in: None,
+            is_dead: false,
+            changes: 0,
+            random,
+        });
+        set_clocks(now, self.clock_offset);
+        let mut builder = Builder::new_current_thread();
+        builder.enable_all().start_paused(true).on_thread_park(before_park).on_thread_unpark(after_park);
+        let runtime = match builder.build() {
+            Ok(runtime) => runtime,
+            Err(error) => return record::fail(format!("cannot start {}: {error}", self.name)),
+        };
+        let local = LocalSet::new();
+        let main = local.spawn_local((self.start)(Life { directory, listener }));
+        record::note(&format!("{} starts", self.name));
+        self.running = Some(Running { runtime, local, main, until: now });
+    }
+
+    /// Kills the process now; the supervisor starts it again at the time `again`.
+    pub(crate) fn kill(&mut self, again: Duration) {
+        if self.running.is_none() {
+            self.start_at = self.start_at.max(again);
+            return;
+        }
+        if let Some(mut disk) = self.disk.take() {
+            disk.is_dead = true;
+            disk::enter(disk);
+            disk::crash();
+            self.disk = disk::leave();
+        }
+        self.end(again);
+    }
+
+    /// Drops everything that the process has in memory.
+    fn end(&mut self, again: Duration) {
+        if let Some(disk) = self.disk.take() {
+            self.changes += disk.changes;
+            disk::enter(disk);
+        }
+        quiet::enter(self.name);
+        // SQLite's connections are closed, without an effect: every change of a file fails.
+        if let Some(Running { runtime, local, .. }) = self.running.take() {
+            let context = runtime.enter();
+            drop(local);
+            drop(context);
+        }
+        quiet::wait();
+        self.disk = disk::leave();
+        self.port = None;
+        self.life += 1;
+        self.start_at = again;
+    }
+
+    /// Stops the process without an end, as by SIGSTOP.
+    pub(crate) fn pause(&mut self, until: Duration) {
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// Kills the process in a change of a file, or with `None` no longer.
+    pub(crate) fn crash_in(&mut self, changes: Option<u64>) {
+        if let Some(disk) = self.disk.as_mut() {
+            disk.crash_in = changes;
+        }
+    }
+
+    pub(crate) fn set_disk_fault(&mut self, fault: Option<DiskFault>) {
+        if let Some(disk) = self.disk.as_mut() {
+            disk.fault = fault;
+        }
+    }
+
+    /// Copies the directory to a backup.
+    pub(crate) fn back_up(&self, to: &Path) -> std::io::Result<()> {
+        if to.exists() {
+            std::fs::remove_dir_all(to)?;
+        }
+        disk::copy(&self.directory(), to)
+    }
+
+    /// Kills the process and replaces its directory by a backup.
+    pub(crate) fn restore(&mut self, backup: &Path, again: Duration) -> std::io::Result<()> {
+        self.kill(again);
+        let directory = self.directory();
+        if directory.exists() {
+            std::fs::remove_dir_all(&directory)?;
+        }
+        disk::copy(backup, &directory)
+    }
+}
+
+impl Running {
+    /// Runs until a time; returns whether the process has died.
+    fn run(&mut self, until: Duration, clock_offset: i64) -> bool {
+        let began = std::mem::replace(&mut self.until, until);
+        set_clocks(began, clock_offset);
+        let length = until.saturating_sub(began);
+        self.local.block_on(&self.runtime, async {
+            let mut end = Instant::now() + length;
+            CLOCKS.set(Some(Clocks { origin: Instant::now(), began, clock_offset }));
+            if length > TICK {
+                // The process was paused: its timers are all due at once.
+                tokio::time::advance(length).await;
+                after_park();
+                end = Instant::now();
+            }
+            let mut sleep = Box::pin(tokio::time::sleep_until(end));
+            std::future::poll_fn(|context| {
+                if disk::is_dead() {
+                    return Poll::Ready(true);
+                }
+                *DEATH.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+                sleep.as_mut().poll(context).map(|()| false)
+            })
+            .await
+        })
+    }
+}
+
+/// How the clocks of the process that runs now follow from the time of its runtime.
+#[derive(Clone, Copy)]
+struct Clocks {
+    origin: Instant,
+    began: Duration,
+    clock_offset: i64,
+}
+
+thread_local! {
+    static CLOCKS: Cell<Option<Clocks>> = const { Cell::new(None) };
+}
+
+/// Sets the clocks to a true time, and a difference of the wall clock from it in seconds.
+fn set_clocks(time: Duration, clock_offset: i64) {
+    let shift = Duration::from_secs(clock_offset.unsigned_abs());
+    let wall = if clock_offset < 0 { EPOCH + time - shift } else { EPOCH + time + shift };
+    boundary::set_clocks(BOOT + time, wall);
+}
+
+fn before_park() {
+    quiet::wait();
+    if disk::is_dead() && let Some(waker) = DEATH.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        waker.wake();
+    }
+}
+
+/// Sets the clocks: time passes only while a runtime is parked.
+fn after_park() {
+    if let Some(Clocks { origin, began, clock_offset }) = CLOCKS.get() {
+        set_clocks(began + origin.elapsed(), clock_offset);
+    }
+}

@@ -1,0 +1,63 @@
+//! What happens in a simulation: a hash over all events, so that two runs can be compared, and the violated invariants.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+/// The record of a simulation.
+struct Record {
+    time: Duration,
+    hash: Sha256,
+    violations: Vec<String>,
+    is_verbose: bool,
+}
+
+static RECORD: Mutex<Option<Record>> = Mutex::new(None);
+
+fn with<T>(change: impl FnOnce(&mut Record) -> T) -> T {
+    let mut record = RECORD.lock().unwrap_or_else(PoisonError::into_inner);
+    change(record.get_or_insert_with(|| Record {
+        time: Duration::ZERO,
+        hash: Sha256::new(),
+        violations: Vec::new(),
+        is_verbose: false,
+    }))
+}
+
+/// Prints every event from now on.
+pub(crate) fn be_verbose() {
+    with(|record| record.is_verbose = true);
+}
+
+/// Sets the time of the following events.
+pub(crate) fn set_time(time: Duration) {
+    with(|record| record.time = time);
+}
+
+/// Records an event.
+#[allow(clippy::print_stderr, reason = "the output of a development tool")]
+pub(crate) fn note(event: &str) {
+    with(|record| {
+        record.hash.update(record.time.as_millis().to_le_bytes());
+        record.hash.update(event);
+        if record.is_verbose {
+            eprintln!("{:>10.3} {event}", record.time.as_secs_f64());
+        }
+    });
+}
+
+/// Records the violation of an invariant.
+pub(crate) fn fail(violation: String) {
+    note(&format!("VIOLATION: {violation}"));
+    with(|record| record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64())));
+}
+
+/// Returns the violations, and the first digits of the hash over all events.
+pub(crate) fn finish() -> (Vec<String>, String) {
+    with(|record| {
+        let digest = record.hash.clone().finalize();
+        let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        (std::mem::take(&mut record.violations), digits)
+    })
+}

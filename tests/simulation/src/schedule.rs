@@ -1,0 +1,148 @@
+//! Schedules of faults, derived from a seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::chain::{BLOCK_TIME, TEMPO};
+use crate::disk::DiskFault;
+use crate::endpoint::NodeFault;
+
+/// Number of epochs in which faults begin.
+const FAULTY_EPOCHS: u32 = 3;
+/// Maximum number of faults.
+const MAX_FAULTS: usize = 10;
+/// The longest fault.
+const MAX_LENGTH: u64 = 400;
+
+/// The length of an epoch.
+pub(crate) const EPOCH_TIME: Duration = BLOCK_TIME.saturating_mul(TEMPO);
+
+/// A fault, its time and its length.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) at: Duration,
+    pub(crate) length: Duration,
+    pub(crate) kind: Kind,
+}
+
+/// What happens. Numbers are indices of processes and links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The process is killed, in this change of a file, or with 0 at once.
+    Kill(usize, u64),
+    /// The process stops without an end.
+    Pause(usize),
+    /// No byte passes the link.
+    Cut(usize),
+    /// The process's clock differs from the true time by so many seconds.
+    Clock(usize, i64),
+    /// The process's disk has a fault.
+    Disk(usize, DiskFault),
+    /// The chain node of a process has a fault.
+    Node(NodeFault),
+    /// So many blocks are reverted; their extrinsics are lost, or return to the pool.
+    Fork(u32, bool),
+    /// All pools lose their content.
+    LosePool,
+    /// The process is killed, and its directory replaced by an older backup.
+    Restore(usize),
+}
+
+/// The parts of a simulation that faults can affect.
+pub(crate) struct Targets {
+    pub(crate) processes: usize,
+    /// Processes with files.
+    pub(crate) with_files: Vec<usize>,
+    /// Processes that recover from an older backup.
+    pub(crate) with_backups: Vec<usize>,
+    pub(crate) links: usize,
+}
+
+/// Returns the faults of a seed, in the order of their times.
+pub(crate) fn faults(seed: u64, targets: &Targets) -> Vec<Fault> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let count = random.random_range(1..=MAX_FAULTS);
+    let mut faults: Vec<Fault> = (0..count).map(|_| fault(&mut random, targets)).collect();
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
+    let begin = random.random_range(1..(EPOCH_TIME * FAULTY_EPOCHS).as_secs());
+    // Short faults are as likely as long ones.
+    let longest = 2_u64.pow(random.random_range(1..=MAX_LENGTH.ilog2() + 1)).min(MAX_LENGTH);
+    let length = Duration::from_secs(random.random_range(1..=longest));
+    let kind = kind(random, targets);
+    Fault { at: Duration::from_secs(begin), length, kind }
+}
+
+fn kind(random: &mut StdRng, targets: &Targets) -> Kind {
+    let process = random.random_range(0..targets.processes);
+    let mut choose = |from: &[usize]| *from.choose(random).unwrap_or(&0);
+    let (with_files, with_backup) = (choose(&targets.with_files), choose(&targets.with_backups));
+    match random.random_range(0..20) {
+        0..=2 => Kind::Kill(with_files, random.random_range(1..60)),
+        3 => Kind::Kill(process, 0),
+        4 | 5 => Kind::Pause(process),
+        6..=8 => Kind::Cut(random.random_range(0..targets.links)),
+        9 | 10 => Kind::Clock(process, *[-86_400, -60, 60, 86_400].choose(random).unwrap_or(&60)),
+        11 => Kind::Disk(with_files, DiskFault::Full),
+        12 => Kind::Disk(with_files, DiskFault::Failing(random.random_range(2..20))),
+        13 => Kind::Fork(random.random_range(1..=3), random.random()),
+        14 => Kind::LosePool,
+        15 => Kind::Restore(with_backup),
+        _ => Kind::Node(node_fault(random)),
+    }
+}
+
+fn node_fault(random: &mut StdRng) -> NodeFault {
+    match random.random_range(0..10) {
+        0 => NodeFault::Unreachable,
+        1 => NodeFault::Slow(random.random_range(1..30)),
+        2 => NodeFault::Behind(random.random_range(1..TEMPO)),
+        3 => NodeFault::Reordered,
+        4 => NodeFault::Silent,
+        5 => NodeFault::Refuses,
+        6 => NodeFault::RefusesAndKeeps,
+        7 => NodeFault::Swallows,
+        8 => NodeFault::HighNonce,
+        _ => NodeFault::Ahead(random.random_range(1..1_000)),
+    }
+}
+
+/// Returns the time after which there are no faults.
+pub(crate) fn end(faults: &[Fault]) -> Duration {
+    faults.iter().map(|fault| fault.at + fault.length).max().unwrap_or_default()
+}
+
+impl Fault {
+    /// Describes the fault with the names of processes and links.
+    pub(crate) fn describe(&self, processes: &[&str], links: &[String]) -> String {
+        let process = |index: &usize| processes.get(*index).copied().unwrap_or("?");
+        let what = match &self.kind {
+            Kind::Kill(index, 0) => format!("kill {}", process(index)),
+            Kind::Kill(index, change) => format!("kill {} in change {change} of its files", process(index)),
+            Kind::Pause(index) => format!("pause {}", process(index)),
+            Kind::Cut(index) => format!("cut {}", links.get(*index).map_or("?", String::as_str)),
+            Kind::Clock(index, seconds) => format!("set the clock of {} by {seconds:+} s", process(index)),
+            Kind::Disk(index, DiskFault::Full) => format!("fill the disk of {}", process(index)),
+            Kind::Disk(index, DiskFault::Failing(rate)) => format!("fail 1/{rate} of the writes of {}", process(index)),
+            Kind::Node(fault) => format!("chain node: {fault:?}"),
+            Kind::Fork(blocks, true) => format!("revert {blocks} blocks, and lose their extrinsics"),
+            Kind::Fork(blocks, false) => format!("revert {blocks} blocks"),
+            Kind::LosePool => "lose the transaction pool".to_owned(),
+            Kind::Restore(index) => format!("restore an older backup of {}", process(index)),
+        };
+        format!("{self}: {what}")
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>5} s, for {:>3} s", self.at.as_secs(), self.length.as_secs())
+    }
+}

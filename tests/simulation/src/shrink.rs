@@ -1,0 +1,56 @@
+//! Shortens a schedule that violates an invariant, by removing faults as long as an invariant is violated.
+
+use std::fmt::Write as _;
+
+use crate::Run;
+use crate::world::{PROCESSES, links};
+
+/// Returns a description of the shortest schedule found.
+pub(crate) fn shortest(run: &Run) -> String {
+    let numbers: Vec<usize> = run.faults().iter().map(|(number, _)| *number).collect();
+    let kept = minimise(&numbers, |numbers| {
+        let run = Run { only: Some(numbers.to_vec()), is_verbose: false, ..run.clone() };
+        run.run().is_ok_and(|outcome| !outcome.has_passed)
+    });
+    let shortest = Run { only: Some(kept.clone()), ..run.clone() };
+    let list: Vec<_> = kept.iter().map(ToString::to_string).collect();
+    let mut text = format!("  shortest schedule (scripts/simulate {} --only={}):\n", run.seed, list.join(","));
+    for (number, fault) in shortest.faults() {
+        let _ = writeln!(text, "  {number:>3} at {}", fault.describe(&PROCESSES, &links()));
+    }
+    text
+}
+
+/// Removes numbers as long as `fails` holds for the rest: halves first, then ever smaller parts.
+fn minimise(numbers: &[usize], fails: impl Fn(&[usize]) -> bool) -> Vec<usize> {
+    let mut kept = numbers.to_vec();
+    let mut size = kept.len().div_ceil(2);
+    while size > 0 {
+        let mut start = 0;
+        while start < kept.len() {
+            let mut without = kept.clone();
+            without.drain(start..(start + size).min(kept.len()));
+            if fails(&without) {
+                kept = without;
+            } else {
+                start += size;
+            }
+        }
+        size = if size == 1 { 0 } else { size.div_ceil(2) };
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedule_without_needed_faults_is_minimal() {
+        let numbers: Vec<usize> = (0..10).collect();
+        let fails = |kept: &[usize]| kept.contains(&3) && kept.contains(&8);
+        assert_eq!(minimise(&numbers, fails), [3, 8]);
+        assert_eq!(minimise(&numbers, |kept| kept.contains(&9)), [9]);
+        assert_eq!(minimise(&numbers, |_| true), [0_usize; 0]);
+    }
+}
