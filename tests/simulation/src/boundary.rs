@@ -1,7 +1,11 @@
 //! The boundary to the operating system. This module defines the functions of the C library that read clocks, draw
 //! random bytes and change files, so that all code of the executable calls these definitions: the standard library,
 //! tokio, SQLite and the daemons. Outside of a simulated process, they do what the C library does.
-#![allow(unsafe_code, reason = "replaces functions of the C library, whose arguments are pointers")]
+#![allow(
+    unsafe_code,
+    clippy::cast_possible_wrap,
+    reason = "replaces functions of the C library, whose arguments are pointers and signed numbers"
+)]
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -36,6 +36,19 @@ struct State {
     pool: Vec<SignedExtrinsic>,
     /// The extrinsics of each block.
     blocks: BTreeMap<u32, Vec<SignedExtrinsic>>,
+    /// All extrinsics, in the order in which the pool took them. Their hashes are random.
+    known: Vec<ExtrinsicHash>,
+}
+
+impl State {
+    /// Returns the number of an extrinsic, in the order in which the pool took them.
+    fn number(&mut self, hash: ExtrinsicHash) -> usize {
+        if let Some(index) = self.known.iter().position(|known| *known == hash) {
+            return index;
+        }
+        self.known.push(hash);
+        self.known.len() - 1
+    }
 }
 
 impl SimulatedChain {
@@ -77,8 +90,9 @@ impl SimulatedChain {
         mock.set_time(EPOCH + now);
         let is_included = self.head().number == number;
         if let Some(extrinsic) = next.filter(|_| is_included) {
-            record::note(&format!("block {number} includes {}", extrinsic.hash));
-            self.state().blocks.entry(number.get()).or_default().push(extrinsic);
+            let mut state = self.state();
+            record::note(&format!("block {number} includes extrinsic {}", state.number(extrinsic.hash)));
+            state.blocks.entry(number.get()).or_default().push(extrinsic);
         }
         if number.get() % TEMPO == 0
             && let Ok(rules) = mock.weight_rules(NETUID, taonet_chain::At::Head).await
@@ -94,7 +108,7 @@ impl SimulatedChain {
         for extrinsic in pool {
             let nonce = self.nonce(&extrinsic).await;
             if extrinsic.nonce < nonce || extrinsic.last_block.is_some_and(|last| last < number) {
-                record::note(&format!("pool drops {}", extrinsic.hash));
+                record::note(&format!("pool drops extrinsic {}", self.state().number(extrinsic.hash)));
             } else if next.is_none() && extrinsic.nonce == nonce {
                 next = Some(extrinsic);
             } else {
@@ -146,7 +160,7 @@ impl SimulatedChain {
         if state.pool.iter().any(is_taken) {
             return Err((1014, String::new()));
         }
-        record::note(&format!("pool takes {}", extrinsic.hash));
+        record::note(&format!("pool takes extrinsic {}", state.number(extrinsic.hash)));
         state.pool.push(extrinsic.clone());
         Ok(())
     }

@@ -127,7 +127,7 @@ pub(crate) fn crash() {
     let copied = copy(&from, &to);
     IS_COPYING.set(false);
     if let Err(error) = copied {
-        crate::record::fail(format!("cannot copy {}: {error}", from.display()));
+        crate::record::fail(&format!("cannot copy {}: {error}", from.display()));
     }
 }
 

@@ -27,13 +27,13 @@ pub(crate) fn check(world: &World, quiet_from: Duration) {
     once_an_epoch(&submissions);
     recovery(world, &submissions, quiet_from);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return fail("no runtime".to_owned()) };
+    let Ok(runtime) = runtime else { return fail("no runtime") };
     let checked = runtime.block_on(async {
         weight_ledger(world).await?;
         scores(world).await
     });
     if let Err(error) = checked {
-        fail(format!("cannot check the files: {error:#}"));
+        fail(&format!("cannot check the files: {error:#}"));
     }
 }
 
@@ -68,7 +68,7 @@ fn submissions(world: &World) -> BTreeMap<u64, Vec<ExtrinsicHash>> {
 fn once_an_epoch(submissions: &BTreeMap<u64, Vec<ExtrinsicHash>>) {
     for (epoch, all) in submissions {
         if all.len() > 1 {
-            fail(format!("{} submissions in epoch {epoch}", all.len()));
+            fail(&format!("{} submissions in epoch {epoch}", all.len()));
         }
     }
 }
@@ -80,7 +80,7 @@ fn recovery(world: &World, submissions: &BTreeMap<u64, Vec<ExtrinsicHash>>, quie
     let last = epoch_of(world.chain.head().number.get());
     for epoch in recovered..last {
         if !submissions.contains_key(&epoch) {
-            fail(format!("no submission in epoch {epoch}, although there was no fault since {quiet_from:?}"));
+            fail(&format!("no submission in epoch {epoch}, although there was no fault since {quiet_from:?}"));
         }
     }
 }
@@ -96,15 +96,18 @@ async fn weight_ledger(world: &World) -> anyhow::Result<()> {
             let found = chain.lookup(hash, BlockNumber::new(0), head).await?;
             let has_succeeded = found.as_ref().is_some_and(Outcome::is_success);
             if state == State::Finalized && !has_succeeded {
-                fail(format!("the ledger has {:?} of epoch {epoch} as final, which the chain has not", extrinsic.step));
+                fail(&format!(
+                    "the ledger has {:?} of epoch {epoch} as final, which the chain has not",
+                    extrinsic.step
+                ));
             }
             if state.is_void() && has_succeeded {
-                fail(format!("the ledger has {:?} of epoch {epoch} as {state}, which the chain has", extrinsic.step));
+                fail(&format!("the ledger has {:?} of epoch {epoch} as {state}, which the chain has", extrinsic.step));
             }
         }
         let of_step = |step: Step| record.extrinsics.iter().filter(|one| one.step == step).count();
         if of_step(Step::Submit) == 0 && of_step(Step::Reveal) > 0 {
-            fail(format!("the ledger reveals in epoch {epoch} what was not submitted"));
+            fail(&format!("the ledger reveals in epoch {epoch} what was not submitted"));
         }
     }
     Ok(())
@@ -119,7 +122,7 @@ async fn scores(world: &World) -> anyhow::Result<()> {
     let store = Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display())).await?;
     let OutboxCounts { waiting, refused, .. } = ledger.outbox_counts().await?;
     if waiting + refused > 0 {
-        fail(format!("{waiting} submissions wait and {refused} are refused, although there were no faults lately"));
+        fail(&format!("{waiting} submissions wait and {refused} are refused, although there were no faults lately"));
     }
     let (mut finished, expected) = (0, mean());
     for uid in ledger.latest(ChallengeType::Main, u32::MAX).await? {
@@ -127,10 +130,10 @@ async fn scores(world: &World) -> anyhow::Result<()> {
         let given = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let miners: BTreeSet<u16> = given.iter().map(|score| score.miner_uid).collect();
         if miners.len() != given.len() {
-            fail(format!("{uid}: the scoring API has {} scores of {} miners", given.len(), miners.len()));
+            fail(&format!("{uid}: the scoring API has {} scores of {} miners", given.len(), miners.len()));
         }
         if let Some(score) = given.iter().find(|given| (given.score - expected).abs() > 1e-6) {
-            fail(format!("{uid}: the scoring API has the score {}, not {expected}", score.score));
+            fail(&format!("{uid}: the scoring API has the score {}, not {expected}", score.score));
         }
         if challenge.state != ChallengeState::Finished {
             continue;
@@ -138,14 +141,14 @@ async fn scores(world: &World) -> anyhow::Result<()> {
         finished += 1;
         let rows = ledger.results(&challenge).await?;
         if rows.len() != usize::from(MINERS) * UTTERANCES as usize || rows.iter().any(|row| row.score.is_none()) {
-            fail(format!("{uid}: the finished challenge has {} rows, or one without a score", rows.len()));
+            fail(&format!("{uid}: the finished challenge has {} rows, or one without a score", rows.len()));
         }
         if miners.len() != usize::from(MINERS) {
-            fail(format!("{uid}: the scoring API has the scores of {} miners", miners.len()));
+            fail(&format!("{uid}: the scoring API has the scores of {} miners", miners.len()));
         }
     }
     if finished < 2 {
-        fail(format!("{finished} challenges were played"));
+        fail(&format!("{finished} challenges were played"));
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ fn here(run: &Run) -> ExitCode {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     }
-    std::panic::set_hook(Box::new(|panic| record::fail(format!("{panic}"))));
+    std::panic::set_hook(Box::new(|panic| record::fail(&format!("{panic}"))));
     let faults: Vec<_> = run.faults().into_iter().map(|(_, fault)| fault).collect();
     let root = match tempfile::tempdir_in(directory()) {
         Ok(root) => root,
@@ -157,7 +157,7 @@ fn here(run: &Run) -> ExitCode {
     boundary::seed_random(run.seed);
     match world::World::new(run.seed, root.path()) {
         Ok(mut world) => world.run(&faults),
-        Err(error) => record::fail(format!("cannot start: {error:#}")),
+        Err(error) => record::fail(&format!("cannot start: {error:#}")),
     }
     let (violations, hash) = record::finish();
     if violations.is_empty() {

@@ -70,12 +70,7 @@ struct Running {
 static DEATH: Mutex<Option<Waker>> = Mutex::new(None);
 
 impl Process {
-    pub(crate) fn new(
-        name: &'static str,
-        root: &Path,
-        seed: u64,
-        start: impl Fn(Life) -> Main + 'static,
-    ) -> Self {
+    pub(crate) fn new(name: &'static str, root: &Path, seed: u64, start: impl Fn(Life) -> Main + 'static) -> Self {
         Self {
             name,
             root: root.join(name),
@@ -144,7 +139,7 @@ impl Process {
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
         let listener = match listener {
             Ok(listener) => listener,
-            Err(error) => return record::fail(format!("cannot start {}: {error}", self.name)),
+            Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
         };
         self.port = listener.local_addr().ok().map(|address| address.port());
         let random = AtomicU64::new(boundary::split_mix(&self.random));
@@ -164,7 +159,7 @@ impl Process {
         builder.enable_all().start_paused(true).on_thread_park(before_park).on_thread_unpark(after_park);
         let runtime = match builder.build() {
             Ok(runtime) => runtime,
-            Err(error) => return record::fail(format!("cannot start {}: {error}", self.name)),
+            Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
         };
         let local = LocalSet::new();
         let main = local.spawn_local((self.start)(Life { directory, listener }));
@@ -293,7 +288,9 @@ fn set_clocks(time: Duration, clock_offset: i64) {
 
 fn before_park() {
     quiet::wait();
-    if disk::is_dead() && let Some(waker) = DEATH.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if disk::is_dead()
+        && let Some(waker) = DEATH.lock().unwrap_or_else(PoisonError::into_inner).take()
+    {
         waker.wake();
     }
 }

@@ -58,7 +58,7 @@ fn wait_for(select: impl Fn(&Thread, &'static str) -> bool) {
         }
         std::thread::yield_now();
     }
-    crate::record::fail("a thread does not become idle".to_owned());
+    crate::record::fail("a thread does not become idle");
 }
 
 impl Threads {
@@ -67,7 +67,8 @@ impl Threads {
             self.directory = File::open(TASKS).ok();
         }
         // A directory has two links more than it has subdirectories.
-        let count = self.directory.as_ref().and_then(|directory| directory.metadata().ok()).map_or(0, |it| it.nlink());
+        let metadata = self.directory.as_ref().map(File::metadata);
+        let count = if let Some(Ok(metadata)) = metadata { metadata.nlink() } else { 0 };
         if count != self.count {
             self.scan();
             self.count = count;

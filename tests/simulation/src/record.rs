@@ -48,7 +48,7 @@ pub(crate) fn note(event: &str) {
 }
 
 /// Records the violation of an invariant.
-pub(crate) fn fail(violation: String) {
+pub(crate) fn fail(violation: &str) {
     note(&format!("VIOLATION: {violation}"));
     with(|record| record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64())));
 }

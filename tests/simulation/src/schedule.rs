@@ -12,7 +12,7 @@ use crate::disk::DiskFault;
 use crate::endpoint::NodeFault;
 
 /// Number of epochs in which faults begin.
-const FAULTY_EPOCHS: u32 = 3;
+const FAULTY_EPOCHS: u32 = 2;
 /// Maximum number of faults.
 const MAX_FAULTS: usize = 10;
 /// The longest fault.

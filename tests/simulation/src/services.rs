@@ -39,6 +39,8 @@ pub(crate) const UTTERANCES: u32 = 2;
 const CHALLENGES: u64 = 40;
 /// Number of samples of an utterance: five frames.
 const SAMPLES: usize = 9_600;
+/// Number of blocks of the validator's own epochs: as on the main network, several of them are in one epoch of the chain.
+const VALIDATOR_TEMPO: u32 = TEMPO / 3;
 /// Pause between attempts to connect to the chain.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -132,7 +134,8 @@ pub(crate) async fn validator(life: Life, services: Services, signer: Url) -> an
         retries: 5,
         retry_delay: Duration::from_secs(2),
     };
-    let settings = ValidatorSettings { netuid: NETUID, tempo: TEMPO, burn_uid: Uid(0), max_skipped_epochs: 1 };
+    let settings =
+        ValidatorSettings { netuid: NETUID, tempo: VALIDATOR_TEMPO, burn_uid: Uid(0), max_skipped_epochs: 1 };
     let state = StateFile::open(&life.directory.join("state.json"))?;
     Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper()).run(&Shutdown::new()).await;
     Ok(())

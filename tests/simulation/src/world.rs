@@ -95,7 +95,8 @@ impl World {
             let (engine, scoring) = (url(client, ENGINE)?, url(client, SCORING)?);
             Ok(Services { engine, scoring, gateway: url(client, GATEWAY)? })
         };
-        let (of_signer, of_validator, of_runner) = (url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
+        let (of_signer, of_validator, of_runner) =
+            (url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
         let (signer, of_gateway) = (url(VALIDATOR, SIGNER)?, node.clone());
         let [a, b, c, d, e, f] = PROCESSES;
         let seed = || split_mix(&random);
@@ -241,7 +242,7 @@ impl World {
         let (path, again) = (self.backup(index, number), self.now + RESTART);
         record::note(&format!("backup {number} of {count}"));
         if let Some(Err(error)) = self.processes.get_mut(index).map(|process| process.restore(&path, again)) {
-            record::fail(format!("cannot restore a backup: {error}"));
+            record::fail(&format!("cannot restore a backup: {error}"));
         }
         self.reset_links(index);
     }

@@ -14,11 +14,3 @@ fn fifty_seeds_violate_no_invariant() {
     let (has_passed, output) = simulate(&["--count", "50"]);
     assert!(has_passed, "{output}");
 }
-
-#[test]
-fn seed_repeats_exactly() {
-    let first = simulate(&["7", "--no-shrink"]);
-    assert!(first.1.contains("trace "), "{}", first.1);
-    assert_eq!(simulate(&["7", "--no-shrink"]), first);
-    assert_ne!(simulate(&["8", "--no-shrink"]).1, first.1);
-}
