@@ -18,7 +18,7 @@ mod accounts;
 mod blocks;
 mod chain;
 mod explorer;
-mod fate;
+pub(crate) mod fate;
 mod heads;
 mod holdings;
 mod hotkey;

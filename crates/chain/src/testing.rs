@@ -5,6 +5,7 @@ mod chain;
 mod hotkey;
 mod metagraph;
 mod rules;
+mod simulated;
 mod submission;
 mod versions;
 
@@ -26,6 +27,7 @@ use versions::Versions;
 pub use bytes::read_as_from_a_node;
 pub use metagraph::{metagraph, neuron};
 pub use rules::weight_rules;
+pub use simulated::{SimulatedNode, Tracker};
 
 /// The scripted outcome of the next submission of an extrinsic that is not in a block yet.
 #[derive(Debug, Clone, PartialEq)]

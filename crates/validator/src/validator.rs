@@ -8,7 +8,8 @@
 //!
 //! The service is the validator's chain access: a [`WeightService`].
 //!
-//! While required scores are unavailable, the epoch stays due and is retried until its last third.
+//! While required scores are unavailable, the epoch stays due and is retried until its last third. So it is while there
+//! are no scores and the previous weights are refused.
 //!
 //! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The last processed
 //! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next epoch.
@@ -36,7 +37,7 @@ pub use state::{StateError, StateFile};
 const WAITING: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause before unavailable scores are fetched again.
+/// Pause before scores are fetched again that were unavailable, or needed because the previous weights were refused.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`WAITING`] has passed without a new block.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -125,17 +126,19 @@ impl<S: Subnet> Validator<S> {
             },
         };
         self.readiness.set_ready();
-        if let Some(epoch) = due_epoch(block, self.settings.tempo, self.state.saved().last_epoch)
-            && let Err(error) = self.epoch(epoch, block).await
-        {
-            return match error {
-                EpochError::Read(error) => self.log_outage(&error, AFTER_FAILURE).await,
-                EpochError::Scores(missing) => {
-                    tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
-                    (self.sleeper)(AFTER_MISSING_SCORES).await;
-                    None
+        if let Some(epoch) = due_epoch(block, self.settings.tempo, self.state.saved().last_epoch) {
+            match self.epoch(epoch, block).await {
+                Ok(_) if self.state.saved().last_epoch == Some(epoch) => {}
+                Ok(_) => {
+                    tracing::warn!(epoch, %block, "cannot set the previous weights, asking for scores again");
+                    return self.wait_for_scores().await;
                 }
-            };
+                Err(EpochError::Read(error)) => return self.log_outage(&error, AFTER_FAILURE).await,
+                Err(EpochError::Scores(missing)) => {
+                    tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
+                    return self.wait_for_scores().await;
+                }
+            }
         }
         match self.service.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
@@ -151,6 +154,12 @@ impl<S: Subnet> Validator<S> {
             }
             Err(error) => self.log_outage(&error, AFTER_ERROR).await,
         }
+    }
+
+    /// Pauses before the scores of the same epoch are fetched again.
+    async fn wait_for_scores(&self) -> Option<BlockNumber> {
+        (self.sleeper)(AFTER_MISSING_SCORES).await;
+        None
     }
 
     /// Logs, once per outage, that the chain is unreachable, then sleeps for `pause`.

@@ -64,7 +64,8 @@ fn sleep(nanos: u64) -> bool {
 
 /// Replaces the system's random bytes by those of a generator with this seed.
 pub(crate) fn seed_random(seed: u64) {
-    RANDOM.store(seed | 1, Ordering::Relaxed);
+    // Not 0.
+    RANDOM.store(seed << 1 | 1, Ordering::Relaxed);
 }
 
 /// Makes all threads of this program share one processor without preempting each other, so that a thread that works for

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taonet_chain::testing::{MockChain, metagraph, weight_rules};
+use taonet_chain::testing::{MockChain, metagraph, neuron, weight_rules};
 use taonet_chain::{Block, Chain as _, CommitReveal, Follow, Metagraph, Neuron, SignedExtrinsic, WeightRules};
-use taonet_primitives::{Alpha, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_primitives::{BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
 
 use crate::process::EPOCH;
@@ -170,6 +170,11 @@ impl SimulatedChain {
         self.state().pool.iter().filter(|extrinsic| extrinsic.signer == signer).count() as u32
     }
 
+    /// Whether a block includes an extrinsic.
+    pub(crate) fn includes(&self, extrinsic: ExtrinsicHash) -> bool {
+        self.included().iter().any(|(_, hash)| *hash == extrinsic)
+    }
+
     /// Returns the extrinsics in blocks, each with the height of its block.
     pub(crate) fn included(&self) -> Vec<(u32, ExtrinsicHash)> {
         let state = self.state();
@@ -195,25 +200,9 @@ fn at_block(rules: WeightRules, block: u32) -> WeightRules {
 fn subnet(neurons: &[Hotkey]) -> Metagraph {
     let owner = Keypair::from_seed(&[7; 32]);
     let neuron = |(uid, hotkey): (u16, &Hotkey)| Neuron {
-        uid: Uid(uid),
-        hotkey: *hotkey,
-        coldkey: owner.public().coldkey(),
-        active: true,
         validator_permit: uid == 0,
-        axon: None,
         total_stake: Rao::new(1_000_000_000_000),
-        alpha_stake: Alpha::new(0),
-        tao_stake: Rao::new(0),
-        rank: 0,
-        trust: 0,
-        consensus: 0,
-        incentive: 0,
-        dividends: 0,
-        validator_trust: 0,
-        emission: Alpha::new(0),
-        pruning_score: 0,
-        last_update: BlockNumber::new(0),
-        registered_at: BlockNumber::new(0),
+        ..neuron(Uid(uid), *hotkey, owner.public().coldkey())
     };
     Metagraph { neurons: (0..).zip(neurons).map(neuron).collect(), ..metagraph(NETUID, &owner) }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use taonet_chain::testing::{SimulatedNode, Tracker};
 use taonet_chain::{
     At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Extrinsic, Follow, HotkeyState, Inclusion, Metagraph,
     NonceLease, Outcome, SignOptions, SignedExtrinsic, TransportError, WeightRow, WeightRules,
@@ -14,7 +15,6 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::chain::{BLOCK_TIME, SimulatedChain};
-use crate::tracker::{self, SimulatedNode};
 
 /// The client's timeout of a read: two block times.
 const READ: Duration = Duration::from_secs(24);
@@ -124,11 +124,12 @@ pub(crate) fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
 /// The client of one life of a process.
 pub(crate) struct Endpoint {
     node: Node,
+    tracker: Tracker,
 }
 
 impl Endpoint {
     pub(crate) fn new(node: Node) -> Self {
-        Self { node }
+        Self { node, tracker: Tracker::new(BLOCK_TIME) }
     }
 
     /// Waits for a response of the node.
@@ -215,11 +216,14 @@ impl SimulatedNode for Endpoint {
         Ok(if self.node.has(NodeFault::RefusesAndKeeps) { refused() } else { answer })
     }
 
-    async fn changed(&self) {
+    async fn included(&self, extrinsic: ExtrinsicHash) {
         let mut heads = self.node.heads.subscribe();
-        if heads.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        while heads.changed().await.is_ok() {
+            if self.node.chain.includes(extrinsic) {
+                return;
+            }
         }
+        std::future::pending().await
     }
 }
 
@@ -304,7 +308,7 @@ impl Chain for Endpoint {
             let extra = u32::from(self.node.has(NodeFault::HighNonce));
             Ok(next + self.node.chain.pooled(account) + extra)
         };
-        Ok(NonceLease::alone(next.await?))
+        self.tracker.lease_nonce(account, next).await
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
@@ -323,8 +327,8 @@ impl Chain for Endpoint {
         self.read(self.mock().dry_run(extrinsic)).await
     }
 
-    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, _: Option<NonceLease>) -> Outcome {
-        tracker::submit(self, extrinsic, follow).await
+    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+        self.tracker.submit(self, extrinsic, follow, lease).await
     }
 
     async fn lookup(

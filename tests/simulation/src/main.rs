@@ -23,7 +23,6 @@ mod runner;
 mod schedule;
 mod services;
 mod shrink;
-mod tracker;
 mod world;
 
 use std::process::{Command, ExitCode};
@@ -34,7 +33,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 struct Args {
     /// Seeds
-    #[arg(value_name = "SEED")]
+    #[arg(value_name = "SEED", required_unless_present = "count")]
     seeds: Vec<u64>,
     /// Also simulate this many seeds, from 0 on
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -43,8 +42,8 @@ struct Args {
     #[arg(long)]
     verbose: bool,
     /// Faults to simulate, by their numbers in the seed's schedule, such as 0,3 [default: all]
-    #[arg(long, value_name = "LIST")]
-    only: Option<String>,
+    #[arg(long, value_name = "LIST", value_parser = numbers)]
+    only: Option<Numbers>,
     /// Do not shorten the schedules of violations
     #[arg(long)]
     no_shrink: bool,
@@ -90,9 +89,18 @@ fn main() -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Numbers of faults.
+#[derive(Debug, Clone)]
+struct Numbers(Vec<usize>);
+
+/// Parses a list of numbers; an empty text is an empty list.
+fn numbers(text: &str) -> Result<Numbers, std::num::ParseIntError> {
+    text.split(',').filter(|_| !text.is_empty()).map(str::parse).collect::<Result<_, _>>().map(Numbers)
+}
+
 impl Args {
     fn run(&self, seed: u64) -> Run {
-        let only = self.only.as_ref().map(|list| list.split(',').filter_map(|number| number.parse().ok()).collect());
+        let only = self.only.as_ref().map(|Numbers(list)| list.clone());
         Run { seed, only, is_verbose: self.verbose }
     }
 }

@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::rpc::RpcError;
+use crate::rpc::{Pace, RpcError};
 use crate::{
     Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until,
 };
@@ -21,7 +21,7 @@ const ALREADY_THERE: i32 = 1013;
 
 /// The node requests that are needed to track an extrinsic.
 #[async_trait]
-pub(super) trait Nodes: Sync {
+pub(crate) trait Nodes: Sync {
     type Reports: Reports;
 
     /// Returns the newest finalized block.
@@ -68,30 +68,30 @@ pub(super) trait Nodes: Sync {
 
 /// A stream of a pool's status notifications for a watched extrinsic.
 #[async_trait]
-pub(super) trait Reports: Send {
+pub(crate) trait Reports: Send {
     /// Returns the next status; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Status>;
 }
 
 /// The result of looking for an extrinsic in a block.
 #[derive(Debug)]
-pub(super) struct Looked {
-    pub(super) number: BlockNumber,
-    pub(super) parent: BlockHash,
-    pub(super) inclusion: Option<Inclusion>,
+pub(crate) struct Looked {
+    pub(crate) number: BlockNumber,
+    pub(crate) parent: BlockHash,
+    pub(crate) inclusion: Option<Inclusion>,
 }
 
 /// A pool's response to submitted bytes.
-pub(super) struct Offer<R> {
-    pub(super) answer: Result<R, RpcError>,
+pub(crate) struct Offer<R> {
+    pub(crate) answer: Result<R, RpcError>,
     /// Whether a node that did not respond may hold the extrinsic in its pool.
-    pub(super) others_may_have_it: bool,
+    pub(crate) others_may_have_it: bool,
 }
 
 /// The status of a watched extrinsic, as reported by a pool.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Status {
+pub(crate) enum Status {
     Future,
     Ready,
     Broadcast(IgnoredAny),
@@ -106,17 +106,24 @@ pub(super) enum Status {
 
 /// The timeouts and intervals for tracking an extrinsic.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// The timeout of the whole submission.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// The delay between attempts, each of which searches the chain and resubmits the extrinsic.
-    pub(super) pause: Duration,
+    pub(crate) pause: Duration,
     /// The timeout for the pool's next status notification.
-    pub(super) silence: Duration,
+    pub(crate) silence: Duration,
+}
+
+impl Times {
+    pub(crate) fn new(pace: &Pace, follow: Follow) -> Self {
+        let patience = pace.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
+        Self { patience, pause: pace.pause(), silence: pace.total() }
+    }
 }
 
 /// Submits an extrinsic and tracks it; see [`crate::Chain::submit`].
-pub(super) async fn follow<N: Nodes>(
+pub(crate) async fn follow<N: Nodes>(
     nodes: &N,
     extrinsic: &SignedExtrinsic,
     follow: Follow,

@@ -17,9 +17,7 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let pace = &self.rpc.pace;
-        let patience = pace.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
-        let times = Times { patience, pause: pace.pause(), silence: pace.total() };
+        let times = Times::new(&self.rpc.pace, follow);
         fate::follow(self, extrinsic, follow, lease, times).await
     }
 

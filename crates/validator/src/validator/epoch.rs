@@ -12,8 +12,9 @@ use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
 use crate::weight_service::WeightsOutcome;
 
-/// Divisor that defines the last third of an epoch, in which the validator does not wait for unavailable scores: a
-/// retry takes minutes when services hang, and submitting weights takes a few blocks.
+/// Divisor that defines the last third of an epoch, in which the validator waits neither for unavailable scores, nor for
+/// new ones where previous weights are refused: a retry takes minutes when services hang, and submitting weights takes a
+/// few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
@@ -39,11 +40,13 @@ pub struct EpochReport {
 
 impl<S: Subnet> Validator<S> {
     /// Processes an epoch. Fails, so that the epoch is retried, only if the chain is unreachable, or if required scores
-    /// are unavailable and there is time left.
+    /// are unavailable and there is time left. The epoch also stays due if previous weights could not be set and there
+    /// is time left: they may be too old for a gateway that was restarted, which accepts new scores.
     pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
-        let is_late = left <= (self.settings.tempo / LATE).max(1);
+        let late = (self.settings.tempo / LATE).max(1);
+        let is_late = left <= late;
         let neurons = self.service.neurons(self.settings.netuid).await?;
         let found = self.subnet.scores(&neurons, is_late).await;
         let RoundScores { round, scores } = found.map_err(|missing| EpochError::Scores(missing.into()))?;
@@ -57,7 +60,7 @@ impl<S: Subnet> Validator<S> {
         let decision =
             policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(&hotkey.parse().ok()?));
         self.has_decided = true;
-        measure(&decision, &state, began);
+        measure(&state, began);
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
         // Scores just fetched belong to the newest block; previous weights keep the block of their scores.
@@ -84,7 +87,13 @@ impl<S: Subnet> Validator<S> {
             metrics::gauge!("lastset").set(now.as_secs_f64());
         }
         let epochs_without_scores = state.epochs_without_scores;
-        self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
+        // The submission took time, too.
+        let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+        let has_failed = matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
+        if !has_failed || rest <= BLOCK_TIME.saturating_mul(late) {
+            metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
+            self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
+        }
         Ok(EpochReport {
             epoch,
             block,
@@ -127,9 +136,8 @@ impl<S: Subnet> Validator<S> {
     }
 }
 
-fn measure(decision: &Decision, state: &PolicyState, began: Instant) {
+fn measure(state: &PolicyState, began: Instant) {
     metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
-    metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
     metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
 }
 

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,7 +13,9 @@ use taonet_service::{sleeper, system_clock};
 use tempfile::TempDir;
 use url::Url;
 
+use super::state::Saved;
 use super::*;
+use crate::policy::{PolicyState, Previous};
 use crate::signer::SignerClient;
 use crate::subnet::RoundScores;
 use crate::subtensor_gateway::GatewayClient;
@@ -23,14 +26,20 @@ use crate::weight_service::HttpWeights;
 const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
 
 /// A subnet with one miner.
-struct OneMiner;
+#[derive(Default)]
+struct OneMiner {
+    /// How often there are no scores, before there are some.
+    without_scores: AtomicU32,
+}
 
 impl Subnet for OneMiner {
     type Scores = Option<Uid>;
     type Error = Infallible;
 
     async fn scores(&self, neurons: &Neurons, _: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
-        Ok(RoundScores { round: Some("r".into()), scores: neurons.uid_of(&MINER) })
+        let missing = self.without_scores.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let scores = neurons.uid_of(&MINER).filter(|_| missing.is_err());
+        Ok(RoundScores { round: Some("r".into()), scores })
     }
 
     fn weights(&self, scores: &Option<Uid>, _: Option<Uid>) -> Option<Weights> {
@@ -44,7 +53,8 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure.
+/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. Weights whose scores are not
+/// new are refused.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
@@ -58,8 +68,13 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
                     let hotkeys = [Hotkey::from_bytes([2; 32]), MINER];
                     Json(json!({ "block": 700, "hotkeys": hotkeys, "last_update": [], "axons": [] })).into_response()
                 }
-                "/set_weights" => {
-                    notes.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+                "/set_weights" | "/v1/weights/set_and_confirm" => {
+                    let request: Value = serde_json::from_slice(&body).unwrap();
+                    if request.get("state_block").is_some() {
+                        return Json(json!({ "success": false, "error": "the weights are stale", "details": {} }))
+                            .into_response();
+                    }
+                    notes.lock().unwrap().push(request);
                     Json(json!({ "success": true })).into_response()
                 }
                 _ => match blocks.lock().unwrap().next() {
@@ -82,7 +97,7 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
     let settings = ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
     let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    Validator::new(OneMiner, service, settings, state, system_clock(), at_once)
+    Validator::new(OneMiner::default(), service, settings, state, system_clock(), at_once)
 }
 
 #[tokio::test]
@@ -97,6 +112,35 @@ async fn an_epoch_is_worked_on_once() {
     restarted.step(Some(BlockNumber::new(800))).await;
     let set = set.lock().unwrap();
     assert_eq!((set.len(), &set[1]["uids"]), (2, &json!([1])));
+}
+
+/// A gateway that was restarted refuses previous weights whose scores are old, and accepts new scores.
+///
+/// Columns: blocks, of an epoch whose last third begins at 767 · epochs without scores at first · weights set ·
+/// epochs without scores at last
+#[tokio::test]
+async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
+    for (blocks, without_scores, set_count, expected) in
+        [(vec![742, 745, 746], 1, 1, 0), (vec![742, 745, 766, 767, 768], 3, 1, 0), (vec![742, 745, 767, 768], 3, 0, 1)]
+    {
+        let (steps, last) = (blocks.len() - 1, blocks.last().copied().map(BlockNumber::new));
+        let (url, set) = chain(blocks.clone()).await;
+        let directory = tempfile::tempdir().unwrap();
+        let mut validator = validator(&url, &directory);
+        validator.subnet.without_scores = AtomicU32::new(without_scores);
+        let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+        let previous = Previous::new(&weights, |_| Some(MINER.to_string()), BlockNumber::new(650));
+        let policy = PolicyState { previous: Some(previous), ..PolicyState::default() };
+        validator.state.replace(Saved { last_epoch: Some(6), policy, ..validator.state.saved().clone() }).unwrap();
+        for step in 1..steps {
+            assert_eq!(validator.step(None).await, None, "{blocks:?}: retried after step {step}");
+            assert_eq!(validator.state.saved().last_epoch, Some(6));
+        }
+        assert_eq!(validator.step(None).await, last, "{blocks:?}");
+        let saved = validator.state.saved();
+        assert_eq!((saved.last_epoch, saved.policy.epochs_without_scores), (Some(7), expected), "{blocks:?}");
+        assert_eq!(set.lock().unwrap().len(), set_count, "{blocks:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,137 @@
+//! The client's nonces and its tracking of submissions, over nodes that a simulation implements.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::de::IgnoredAny;
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
+
+use crate::client::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
+use crate::nonce::Nonces;
+use crate::rpc::{Pace, RpcError};
+use crate::{Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
+
+/// The responses of a simulated node, from which the client's code derives the outcome of a submission.
+#[async_trait]
+pub trait SimulatedNode: Sync {
+    /// Returns the newest finalized block.
+    async fn finalized(&self) -> Result<Block, ChainError>;
+
+    /// Returns the newest block.
+    async fn newest(&self) -> Result<Block, ChainError>;
+
+    /// Looks for an extrinsic in one block. Returns the block's height and parent, and the inclusion.
+    async fn look(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<(BlockNumber, BlockHash, Option<Inclusion>), ChainError>;
+
+    /// Returns the next nonce of an account after a block.
+    async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
+
+    /// Offers an extrinsic to the pool. Returns the JSON-RPC error of a refusal: its code, and its details.
+    async fn offer(&self, extrinsic: &SignedExtrinsic) -> Result<Result<(), (i32, String)>, ChainError>;
+
+    /// Waits until the pool reports that a block includes an extrinsic.
+    async fn included(&self, extrinsic: ExtrinsicHash);
+}
+
+/// The nonces of a client, and its tracking of submissions.
+pub struct Tracker {
+    pace: Pace,
+    nonces: Nonces,
+}
+
+impl Tracker {
+    /// Creates a tracker for a chain with this block time.
+    pub fn new(block_time: Duration) -> Self {
+        Self { pace: Pace::new(block_time), nonces: Nonces::default() }
+    }
+
+    /// Leases an account's next nonce, like [`Chain::lease_nonce`](crate::Chain::lease_nonce) of a client. `next` reads
+    /// the node's next nonce, counting its pool.
+    ///
+    /// # Errors
+    /// [`ChainError::Busy`] if another caller holds the lease for too long, or an error of `next`.
+    pub async fn lease_nonce(
+        &self,
+        account: AccountId,
+        next: impl Future<Output = Result<u32, ChainError>>,
+    ) -> Result<NonceLease, ChainError> {
+        self.nonces.lease(account, self.pace.unit(), self.pace.shun(), next).await
+    }
+
+    /// Submits an extrinsic to a node and tracks it, like [`Chain::submit_leased`](crate::Chain::submit_leased) of a
+    /// client.
+    pub async fn submit(
+        &self,
+        node: &dyn SimulatedNode,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+        lease: Option<NonceLease>,
+    ) -> Outcome {
+        fate::follow(&Offering { node, extrinsic }, extrinsic, follow, lease, Times::new(&self.pace, follow)).await
+    }
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker").field("pace", &self.pace).finish_non_exhaustive()
+    }
+}
+
+/// A node, and the extrinsic that it is offered.
+struct Offering<'a> {
+    node: &'a dyn SimulatedNode,
+    extrinsic: &'a SignedExtrinsic,
+}
+
+/// A pool's notifications about an extrinsic.
+struct Inclusions<'a> {
+    node: &'a dyn SimulatedNode,
+    extrinsic: ExtrinsicHash,
+}
+
+#[async_trait]
+impl Reports for Inclusions<'_> {
+    async fn next(&mut self) -> Option<Status> {
+        self.node.included(self.extrinsic).await;
+        Some(Status::InBlock(IgnoredAny))
+    }
+}
+
+#[async_trait]
+impl<'a> Nodes for Offering<'a> {
+    type Reports = Inclusions<'a>;
+
+    async fn final_block(&self) -> Result<Block, ChainError> {
+        self.node.finalized().await
+    }
+
+    async fn newest_block(&self) -> Result<Block, ChainError> {
+        self.node.newest().await
+    }
+
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+        let (number, parent, inclusion) = self.node.look(extrinsic, block).await?;
+        Ok(Looked { number, parent, inclusion })
+    }
+
+    async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
+        self.node.next_nonce(account, block).await
+    }
+
+    async fn offer(&self, _: &[u8]) -> Result<Offer<Inclusions<'a>>, ChainError> {
+        let answer = match self.node.offer(self.extrinsic).await? {
+            Ok(()) => Ok(Inclusions { node: self.node, extrinsic: self.extrinsic.hash }),
+            Err((code, data)) => Err(RpcError { code, message: "refused".to_owned(), data: Some(data) }),
+        };
+        Ok(Offer { answer, others_may_have_it: false })
+    }
+
+    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+        Ok(None)
+    }
+}
