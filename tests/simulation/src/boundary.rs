@@ -65,11 +65,18 @@ fn sleep(nanos: u64) -> bool {
 /// Replaces the system's random bytes by those of a generator with this seed.
 pub(crate) fn seed_random(seed: u64) {
     // Not 0.
-    RANDOM.store(seed << 1 | 1, Ordering::Relaxed);
+    RANDOM.store((seed << 1) | 1, Ordering::Relaxed);
 }
 
-/// Makes all threads of this program share one processor without preempting each other, so that a thread that works for
-/// another one begins when the other one waits. Best effort: elsewhere, results may depend on the machine.
+/// Sleeps for a real time.
+pub(crate) fn pause(length: Duration) {
+    let length = timespec { tv_sec: length.as_secs() as _, tv_nsec: length.subsec_nanos() as _ };
+    // SAFETY: the first pointer is valid, and the call allows that there is no second one.
+    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const length, std::ptr::null_mut::<timespec>()) };
+}
+
+/// Makes all threads of this program share one processor, so that most of the time a thread that works for another one
+/// begins when the other one waits. Best effort: results may depend on the machine.
 pub(crate) fn take_turns() {
     let mut processors = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
     // SAFETY: a set of zeros is a valid, empty set.
@@ -80,9 +87,6 @@ pub(crate) fn take_turns() {
     unsafe { libc::CPU_SET(usize::try_from(processor).unwrap_or_default(), set) };
     // SAFETY: the pointer is valid, and the size is that of the set.
     unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the pointer is valid.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
 }
 
 /// Returns the next number of SplitMix64, and advances its state.

@@ -1,4 +1,4 @@
-//! Deterministic simulation of the daemons: the production code of Babelbit's validator and of the subnet owner's
+//! Simulation of the daemons: the production code of Babelbit's validator and of the subnet owner's
 //! services runs in one process, on simulated time, network, disk and chain, with faults derived from a seed.
 //!
 //! Each process of the simulation has a tokio runtime of its own, whose time is paused. The runtimes run in turn, one tick
@@ -7,6 +7,9 @@
 //! ([`quiet`]). Connections are sockets that a proxy reads and writes between two ticks ([`network`]). The chain is the
 //! mock of `taonet-chain`, with a pool, forks, and nodes that can fail or lie ([`chain`], [`endpoint`]). A killed process
 //! leaves its directory as it was in the middle of a write ([`disk`]).
+//!
+//! The faults repeat with the seed. The order in which SQLite's threads finish does not always, and with it the times of
+//! some requests; the hash of the trace shows whether two runs were the same.
 //!
 //! Each seed runs in a process of its own, because tokio's random numbers depend on what ran before.
 
