@@ -53,6 +53,16 @@ pub(crate) fn fail(violation: &str) {
     with(|record| record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64())));
 }
 
+/// Records a violation after which the simulation cannot continue, prints all of them, and exits.
+#[allow(clippy::print_stdout, clippy::exit, reason = "the output of a development tool, which other threads keep busy")]
+pub(crate) fn abort(violation: &str) -> ! {
+    fail(violation);
+    for violation in finish().0 {
+        println!("  {violation}");
+    }
+    std::process::exit(1)
+}
+
 /// Returns the violations, and the first digits of the hash over all events.
 pub(crate) fn finish() -> (Vec<String>, String) {
     with(|record| {
