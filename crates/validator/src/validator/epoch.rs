@@ -12,9 +12,9 @@ use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
 use crate::weight_service::WeightsOutcome;
 
-/// Divisor that defines the last third of an epoch, in which the validator waits neither for unavailable scores, nor for
-/// new ones where previous weights are refused: a retry takes minutes when services hang, and submitting weights takes a
-/// few blocks.
+/// Divisor that defines the last third of an epoch, in which the validator waits neither for unavailable scores, nor
+/// for new ones where previous weights are refused: a retry takes minutes when services hang, and submitting weights
+/// takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);

@@ -53,8 +53,8 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. Weights whose scores are not
-/// new are refused.
+/// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. It refuses weights whose
+/// scores are not new.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
