@@ -10,7 +10,7 @@ fn simulate(arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
-fn twenty_seeds_violate_no_invariant() {
-    let (has_passed, output) = simulate(&["--count", "20"]);
+fn sixteen_seeds_violate_no_invariant() {
+    let (has_passed, output) = simulate(&["--count", "16"]);
     assert!(has_passed, "{output}");
 }
