@@ -83,6 +83,13 @@ pub enum FloatOperation {
         /// Value of the outputs that are no element of an input: padding.
         constant: f32,
     },
+    /// Comparisons of elements with constants: 1 where the condition holds, else 0.
+    Compare {
+        /// The limit of each element.
+        limits: Vec<f64>,
+        /// Whether each condition is that the element is above its limit, not at most the limit.
+        is_above: Vec<bool>,
+    },
     /// Each element with the opposite sign.
     Negate,
     /// Each channel times an integer, plus an integer.

@@ -91,6 +91,8 @@ pub enum Unary {
     Not,
     Reciprocal,
     Relu,
+    /// Rounds to the nearest integer, halves to the even one.
+    RoundEven,
     Selu {
         alpha: f64,
         gamma: f64,
@@ -189,7 +191,7 @@ impl Function {
         let is_limit = |limit: f64| limit.is_infinite() || limit.fract().abs() <= 0.0;
         match self {
             Self::Constant(value) => value.fract().abs() <= 0.0,
-            Self::Unary(Unary::Truncate, _) => true,
+            Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
             Self::Unary(Unary::Abs | Unary::Neg | Unary::Not | Unary::Relu, function) => function.is_integer(),
             Self::Unary(Unary::Clip { low, high }, function) => {
                 is_limit(*low) && is_limit(*high) && function.is_integer()
@@ -207,7 +209,7 @@ impl Function {
     /// Returns whether neighbouring arguments can have entirely different values, as the rows of a table have.
     pub(crate) fn is_discontinuous(&self) -> bool {
         self.has(|part| match part {
-            Self::Lookup(..) | Self::Unary(Unary::Truncate, _) => true,
+            Self::Lookup(..) | Self::Unary(Unary::RoundEven | Unary::Truncate, _) => true,
             Self::Binary(operation, ..) => operation.is_comparison(),
             _ => false,
         })
@@ -303,6 +305,7 @@ impl Unary {
             Self::Not => 1.0 - x,
             Self::Reciprocal => x.recip(),
             Self::Relu => x.max(0.0),
+            Self::RoundEven => x.round_ties_even(),
             Self::Selu { alpha, gamma } => gamma * elu(x, alpha),
             Self::Sigmoid => sigmoid(x),
             Self::Sin => libm::sin(x),
@@ -437,6 +440,7 @@ mod tests {
             (zero(), true, false, false),
             (Function::Variable.then(Unary::Sigmoid), false, false, false),
             (Function::Variable.then(Unary::Truncate), false, true, false),
+            (Function::Variable.then(Unary::RoundEven), false, true, false),
             (is_positive(), true, true, false),
             (is_positive().then(Unary::Not).with(Binary::Multiply, Function::Constant(3.0)), true, true, false),
             (Function::Variable.with(Binary::Greater, Function::Constant(1.0)), false, true, false),
@@ -459,6 +463,7 @@ mod tests {
         for (function, is_integer, looks_up_exactly) in [
             (Function::Variable, false, false),
             (whole(), true, false),
+            (Function::Variable.then(Unary::RoundEven), true, false),
             (whole().with(Binary::Multiply, Function::Constant(3.0)), true, false),
             (whole().with(Binary::Multiply, Function::Constant(0.5)), false, false),
             (whole().then(Unary::Sigmoid), false, false),

@@ -81,6 +81,11 @@ impl FloatNode {
                 };
                 indices.iter().map(|&index| elements.get(index as usize).copied().unwrap_or(*constant)).collect()
             }
+            FloatOperation::Compare { limits, is_above } => {
+                let conditions = input.iter().zip(limits).zip(is_above);
+                let holds = |((&value, &limit), &is_above)| (f64::from(value) > limit) == is_above;
+                conditions.map(|condition| f32::from(u8::from(holds(condition)))).collect()
+            }
             FloatOperation::Negate => input.iter().map(|value| -value).collect(),
             FloatOperation::ChannelAffine { factors, offsets } => {
                 let channels = input.chunks(input.len() / factors.len()).zip(factors.iter().zip(offsets));

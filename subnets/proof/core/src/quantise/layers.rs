@@ -1,3 +1,4 @@
+mod conditions;
 mod elements;
 mod integers;
 
@@ -99,11 +100,11 @@ impl<'a> Quantiser<'a> {
         let Some(&first) = inputs.first() else { return Ok(()) };
         match &node.operation {
             FloatOperation::Dense { weights, bias } => {
-                let (weights, bias, scale) = self.weights(index, weights, bias, first.scale)?;
+                let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
                 self.linear(&inputs, Operation::Dense { weights, bias }, scale, target)
             }
             FloatOperation::Convolution { window, groups, weights, bias } => {
-                let (weights, bias, scale) = self.weights(index, weights, bias, first.scale)?;
+                let (weights, bias, scale) = self.weights(index, weights, bias, first)?;
                 let operation = Operation::Convolution { window: *window, groups: *groups, weights, bias };
                 self.linear(&inputs, operation, scale, target)
             }
@@ -124,6 +125,11 @@ impl<'a> Quantiser<'a> {
             }
             FloatOperation::Add => self.add(index, &inputs, [1, 1], target),
             FloatOperation::Subtract => self.add(index, &inputs, [1, -1], target),
+            FloatOperation::Compare { limits, is_above } => {
+                self.compare(first, limits, is_above);
+                Ok(())
+            }
+            FloatOperation::Multiply if !target.positive && self.push_gated(&inputs) => Ok(()),
             FloatOperation::Multiply => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 self.linear(&inputs, Operation::Product, scale, target)
@@ -164,12 +170,12 @@ impl<'a> Quantiser<'a> {
         node: usize,
         weights: &[f32],
         bias: &[f32],
-        input: i32,
+        input: Tensor,
     ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
         let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-        let limit = power(i32::from(self.options.weight_bits) - 1) - 1.0;
+        let limit = self.largest_weight(input, weights, bias, largest);
         let scale = if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
-        let sums = input + scale;
+        let sums = input.scale + scale;
         if scale.abs() > MAX_SCALE || sums.abs() > MAX_SCALE {
             return Err(QuantiseError::Magnitude { node, magnitude: largest });
         }
@@ -300,7 +306,7 @@ fn integer_bits(magnitude: f32) -> i32 {
 impl FloatOperation {
     /// Returns whether the operation has sums to rescale, into which a ReLU can be merged.
     fn has_sums(&self) -> bool {
-        !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. })
+        !matches!(self, Self::MaxPool(_) | Self::Function(_) | Self::Move { .. } | Self::Compare { .. })
     }
 }
 

@@ -175,7 +175,10 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
     for (index, node) in network.nodes.iter().enumerate().rev() {
         // All readers of the output come later.
         let reads_finely = match node.operation {
-            FloatOperation::Function(_) | FloatOperation::ChannelSum { .. } | FloatOperation::Multiply => true,
+            FloatOperation::Function(_)
+            | FloatOperation::ChannelSum { .. }
+            | FloatOperation::Multiply
+            | FloatOperation::Compare { .. } => true,
             FloatOperation::Move { .. }
             | FloatOperation::MaxPool(_)
             | FloatOperation::Negate

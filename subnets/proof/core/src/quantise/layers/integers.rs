@@ -70,6 +70,7 @@ pub(super) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool> {
     for (index, node) in network.nodes.iter().enumerate().rev() {
         let decides = match &node.operation {
             FloatOperation::Function(function) if function.is_discontinuous() => true,
+            FloatOperation::Compare { .. } => true,
             FloatOperation::Add
             | FloatOperation::ChannelAffine { .. }
             | FloatOperation::ChannelSum { shift: 0 }

@@ -1,0 +1,65 @@
+//! Conditions: comparisons with constants, products with conditions, and weighted sums of conditions.
+
+use super::{Quantiser, Tensor};
+use crate::network::Operation;
+use crate::quantise::power;
+use crate::{Clamp, Range, Rescale, Window};
+
+/// Bits of the weights of conditions, including the sign: a condition has a single bit, so finer weights cost nothing.
+const WEIGHT_BITS: i32 = 16;
+/// Maximum magnitude of a weighted sum of conditions: a quarter of what a field element of `stark` represents with both
+/// signs, so that roundings fit, too.
+const MAX_TOTAL: f64 = (1_u32 << 28) as f64;
+
+impl Tensor {
+    /// Returns whether the tensor's only values are 0 and 1.
+    fn is_boolean(&self) -> bool {
+        self.scale == 0 && self.range.low >= 0 && self.range.high <= 1
+    }
+}
+
+impl Quantiser<'_> {
+    /// Appends comparisons of a tensor's elements with constants. They are exact: an integer is at most a limit if it is
+    /// at most the largest integer that is. The saturation of a difference to one bit is the condition.
+    pub(super) fn compare(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
+        let unit = power(input.scale);
+        let conditions = limits.iter().zip(is_above).map(|(limit, &is_above)| {
+            // The conversion of a number that is too large saturates.
+            let last = ((limit * unit).floor() as i64).clamp(input.range.low - 1, input.range.high);
+            if is_above { (1, -last) } else { (-1, last + 1) }
+        });
+        let (weights, bias): (Vec<i32>, Vec<i64>) = conditions.unzip();
+        let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+        let operation = Operation::Convolution { window, groups: limits.len(), weights, bias };
+        let rescale = Rescale { shift: 0, clamp: Clamp::Unsigned(1) };
+        self.push(&[input], operation, Some(rescale), 0, Range { low: 0, high: 1 });
+    }
+
+    /// Appends the product of two tensors if one of them is a condition: the product is the other tensor or 0, and nothing
+    /// is rounded. Returns whether one is.
+    pub(super) fn push_gated(&mut self, inputs: &[Tensor]) -> bool {
+        let (gate, other) = match inputs {
+            [gate, other] if gate.is_boolean() => (gate, other),
+            [other, gate] if gate.is_boolean() => (gate, other),
+            _ => return false,
+        };
+        let (scale, range) = (gate.scale + other.scale, other.range);
+        self.push(inputs, Operation::Product, None, scale, range);
+        self.mark_exact(inputs.iter().all(|input| input.is_exact));
+        true
+    }
+
+    /// Returns the largest integer weight of a layer, whose largest weight before quantisation is `largest`.
+    pub(super) fn largest_weight(&self, input: Tensor, weights: &[f32], bias: &[f32], largest: f32) -> f64 {
+        let usual = power(i32::from(self.options.weight_bits) - 1) - 1.0;
+        if !input.is_boolean() {
+            return usual;
+        }
+        let width = weights.len().checked_div(bias.len()).unwrap_or_default().max(1);
+        let totals = weights.chunks(width).zip(bias).map(|(row, bias)| {
+            row.iter().chain([bias]).map(|weight| f64::from(weight.abs())).sum::<f64>() / f64::from(largest)
+        });
+        let total = totals.fold(1.0, f64::max);
+        (MAX_TOTAL / total).min(power(WEIGHT_BITS - 1) - 1.0).max(usual)
+    }
+}
