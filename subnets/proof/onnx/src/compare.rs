@@ -146,7 +146,9 @@ fn largest_errors(
         let rescaled = |rescale, (error, &sum): (f64, &i64)| rescaled_error(rescale, error, sum, is_for_sign);
         let of_stage: Vec<f64> = match &stage.kind {
             StageKind::Linear(linear) => {
-                let rounding = if is_exact(&layer.operation, options.weight_bits) { 0.0 } else { 0.5 };
+                let is_exact =
+                    is_exact(&layer.operation, options.weight_bits) || linear.rescale.is_some_and(is_comparison);
+                let rounding = if is_exact { 0.0 } else { 0.5 };
                 let of_sums = linear_errors(linear, rounding, &errors, &execution.cells);
                 of_sums.into_iter().zip(sums).map(|sum| rescaled(linear.rescale, sum)).collect()
             }
@@ -260,10 +262,20 @@ fn linear_errors(linear: &Linear, rounding: f64, errors: &[f64], cells: &[i64]) 
     sums
 }
 
+/// Returns whether a layer compares its inputs with constants: no activation has a single bit.
+fn is_comparison(rescale: Rescale) -> bool {
+    rescale == Rescale { shift: 0, clamp: Clamp::Unsigned(1) }
+}
+
 /// Returns the largest error of an activation whose sum has the largest error `error`. Saturation is none if only signs are
 /// read.
 fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64, is_for_sign: bool) -> f64 {
     let Some(rescale) = rescale else { return error };
+    if is_comparison(rescale) {
+        // The condition holds for sums from 1 on, and its limit is less than one unit away from the first of them.
+        let distance = if sum > 0 { sum - 1 } else { -sum };
+        return f64::from(u8::from(error > distance as f64));
+    }
     let quotient = rescale.split(sum).0;
     let cut = quotient - rescale.clamp.apply(quotient);
     // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.

@@ -4,6 +4,9 @@
 #![allow(clippy::indexing_slicing)]
 
 mod elements;
+mod further;
+mod learned;
+mod recurrent;
 mod reduced;
 
 use std::borrow::Cow;
@@ -12,7 +15,7 @@ use std::collections::{HashMap, HashSet};
 use super::norms::MASKED;
 use super::proto::{DataType, NodeProto};
 use super::tensor::{Constant, Data};
-use super::{Model, OnnxError, dims, unsupported};
+use super::{Model, OnnxError, dims, rules, unsupported};
 
 /// Outputs of a model for one input.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,20 +45,26 @@ impl Model {
         }
         let mut magnitude = input.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
         let mut tensors = HashMap::from([(self.input.as_str(), Tensor { dims: self.dims.clone(), values: input })]);
-        let (last_softmax, softmax_arguments) = (self.last_softmax(), self.softmax_arguments());
+        let (after_softmax, softmax_arguments) = (self.after_softmax(), self.softmax_arguments());
         let mut computed = HashSet::from([self.input.as_str()]);
         for node in &self.nodes {
             if tensors.contains_key(self.output.as_str()) {
                 break;
             }
             let name = node.output.first().map_or("", String::as_str);
-            let operands =
-                Operands { model: self, tensors: &tensors, node, is_last_softmax: last_softmax == Some(name) };
-            let outputs = if node.op_type == "Split" { operands.split()? } else { vec![operands.compute()?] };
+            let name = if rules::is_classifier(node) { node.output.get(1).map_or("", String::as_str) } else { name };
+            let operands = Operands {
+                model: self,
+                tensors: &tensors,
+                node,
+                is_last_softmax: after_softmax.last() == Some(&name),
+                is_after_softmax: after_softmax.contains(&name),
+            };
+            let outputs = operands.compute_all()?;
             // Constants on the way, such as the limits of a Slice, can be arbitrarily large.
             let is_computed =
                 node.op_type != "Shape" && node.input.iter().any(|input| computed.contains(input.as_str()));
-            for (name, output) in node.output.iter().zip(outputs) {
+            for (name, output) in node.output.iter().zip(outputs).filter(|(name, _)| !name.is_empty()) {
                 if is_computed {
                     computed.insert(name);
                     let is_argument = softmax_arguments.contains(name.as_str());
@@ -78,7 +87,8 @@ impl Model {
         let tensors: HashMap<&str, Tensor> =
             operands.iter().map(|&(name, constant)| (name, Tensor::from(constant))).collect();
         let Tensor { dims, values } =
-            Operands { model: self, tensors: &tensors, node, is_last_softmax: false }.compute()?;
+            Operands { model: self, tensors: &tensors, node, is_last_softmax: false, is_after_softmax: false }
+                .compute()?;
         Ok((dims, values))
     }
 }
@@ -100,6 +110,8 @@ struct Operands<'a> {
     node: &'a NodeProto,
     /// Whether the node is a softmax at the end, which is omitted if it covers all elements.
     is_last_softmax: bool,
+    /// Whether the node is between that softmax and the output.
+    is_after_softmax: bool,
 }
 
 impl Operands<'_> {
@@ -127,6 +139,20 @@ impl Operands<'_> {
 
     fn refuse(&self, reason: &str) -> OnnxError {
         unsupported(self.node, format!("cannot be evaluated: {reason}"))
+    }
+
+    /// Computes all outputs of the node.
+    fn compute_all(&self) -> Result<Vec<Tensor>, OnnxError> {
+        match self.node.op_type.as_str() {
+            "Split" => self.split(),
+            "GRU" | "LSTM" | "RNN" => self.recurrent(),
+            "TopK" => self.largest(),
+            _ if rules::is_classifier(self.node) => {
+                // The labels are not evaluated: nothing reads them.
+                Ok(vec![Tensor { dims: vec![1], values: vec![0.0] }, self.classified()?])
+            }
+            _ => Ok(vec![self.compute()?]),
+        }
     }
 
     fn compute(&self) -> Result<Tensor, OnnxError> {
@@ -171,6 +197,16 @@ impl Operands<'_> {
             "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool" => self.pool(),
             "ReduceMax" | "ReduceMean" | "ReduceMin" | "ReduceSum" => self.reduced(),
             "ArgMax" | "ArgMin" => self.position_of_extremum(),
+            "ConstantOfShape" => self.filled(),
+            "ConvTranspose" => self.transposed_convolution(),
+            "QuantizeLinear" | "DequantizeLinear" => self.quantised(),
+            "ArrayFeatureExtractor" => self.features(),
+            "LinearRegressor" => self.linear_regression(),
+            "Normalizer" => self.normalised_rows(),
+            "Scaler" => self.scaled(),
+            "SVMRegressor" => self.support_vector_regression(),
+            "TreeEnsemble" | "TreeEnsembleRegressor" => self.tree_regression(),
+            "Sum" => self.folded(|a, b| a + b),
             "Max" | "Or" => self.folded(f64::max),
             "Min" => self.folded(f64::min),
             _ => self.element_wise()?.ok_or_else(|| self.refuse("the operator is unsupported")),

@@ -20,7 +20,9 @@ const FOLDED: &[&str] = &[
     "Cast",
     "Clip",
     "Concat",
+    "ConstantOfShape",
     "Cos",
+    "DequantizeLinear",
     "Div",
     "Equal",
     "Exp",
@@ -152,6 +154,11 @@ fn folded_elements(node: &NodeProto, operands: &[(&str, &Constant)]) -> Option<u
     let of = |position: usize| all.get(position).and_then(|dims| dims::elements(dims));
     match node.op_type.as_str() {
         "Concat" => all.iter().try_fold(0_usize, |sum, dims| sum.checked_add(dims::elements(dims)?)),
+        "ConstantOfShape" => {
+            let (_, shape) = operands.first()?;
+            let extents = shape.integers()?.iter().map(|&extent| usize::try_from(extent).ok());
+            dims::elements(&extents.collect::<Option<Vec<usize>>>()?)
+        }
         "Gather" => of(0)?.checked_mul(of(1)?.max(1))?.checked_div(extent_of_axis(node, all.first()?)?),
         "Add" | "And" | "Div" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Max" | "Min"
         | "Mul" | "Or" | "Pow" | "Sub" | "Where" => dims::elements(&dims::common(&all)?),

@@ -26,20 +26,30 @@
 mod compare;
 mod dims;
 mod elementwise;
+mod ensemble;
 mod error;
 mod evaluate;
+mod expansion;
 mod export;
 mod fold;
+mod forest;
 mod limits;
+mod linear;
 mod logic;
 mod lookup;
 mod moves;
 mod node;
 mod norms;
+mod outputs;
 mod proto;
+mod quantised;
+mod recurrent;
 mod reduce;
 mod rules;
+mod support_vectors;
 mod tensor;
+mod top;
+mod transposed;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -110,8 +120,12 @@ pub struct Model {
     dims: Vec<usize>,
     input_type: ElementType,
     output: String,
+    /// Integers that each weight of 8 bits can have, by name.
+    bytes: HashMap<String, [i64; 2]>,
     /// Version of the standard operator set.
     opset: i64,
+    /// Human-readable notes on what was omitted.
+    notes: Vec<String>,
 }
 
 struct Reader {
@@ -132,8 +146,10 @@ struct Reader {
     types: HashMap<String, ElementType>,
     /// The last product of rows, or scale of columns, which only the move after it reads.
     before_move: Option<usize>,
-    /// Output of the softmax at the end, if there is one.
-    last_softmax: Option<String>,
+    /// Tensors from the output of the softmax at the end, if there is one, to the output of the graph.
+    after_softmax: Vec<String>,
+    /// Integers that each weight of 8 bits can have, by name.
+    bytes: HashMap<String, [i64; 2]>,
     /// Names that only a softmax reads.
     softmax_arguments: HashSet<String>,
 }
@@ -170,8 +186,9 @@ impl Model {
         if graph.node.len() > MAX_NODES {
             return Err(OnnxError::Nodes(graph.node.len()));
         }
-        let mut constants = HashMap::new();
+        let (mut constants, mut bytes) = (HashMap::new(), HashMap::new());
         for weight in &graph.initializer {
+            bytes.extend(tensor::byte_range(weight.data_type).map(|range| (weight.name.clone(), range)));
             let constant = Arc::new(Constant::read(weight)?);
             if constants.insert(weight.name.clone(), constant).is_some() {
                 return Err(OnnxError::Duplicate(weight.name.clone()));
@@ -179,14 +196,16 @@ impl Model {
         }
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|input| !constants.contains_key(&input.name)).collect();
-        let ([input], [output]) = (&inputs[..], &graph.output[..]) else {
-            return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
-        };
+        let refuse = || OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() };
+        let &[input] = &inputs[..] else { return Err(refuse()) };
+        let outputs::Chosen { output, notes } = outputs::choose(&graph).ok_or_else(refuse)?;
+        // Nodes that compute labels only can have operators that are unsupported.
+        let nodes = if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &output) };
         let (shape, dims) = input_shape(input)?;
         let kind = input.element().and_then(|element| DataType::try_from(element).ok());
         let input_type = kind.map_or(ElementType::Float, element_type);
-        let (input, output) = (input.name.clone(), output.name.clone());
-        Ok(Self { nodes: graph.node, constants, input, shape, dims, input_type, output, opset })
+        let input = input.name.clone();
+        Ok(Self { nodes, constants, input, shape, dims, input_type, output, bytes, opset, notes })
     }
 
     /// Converts the model to a float network.
@@ -199,7 +218,7 @@ impl Model {
             constants.map(|(name, constant)| (name.clone(), Value::Constant(Arc::clone(constant)))).collect();
         define(&mut values, &self.input, Value::Tensor(0, self.dims.clone()))?;
         let input_type = self.input_type;
-        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), input_type, notes: Vec::new() };
+        let network = FloatNetwork { input: self.shape, nodes: Vec::new(), input_type, notes: self.notes.clone() };
         let reads = self.reads().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         let mut reader = Reader {
             network,
@@ -212,7 +231,8 @@ impl Model {
             renamed: HashSet::new(),
             types: HashMap::from([(self.input.clone(), self.input_type)]),
             before_move: None,
-            last_softmax: self.last_softmax().map(str::to_owned),
+            after_softmax: self.after_softmax().into_iter().map(str::to_owned).collect(),
+            bytes: self.bytes.clone(),
             softmax_arguments: self.softmax_arguments().into_iter().map(str::to_owned).collect(),
         };
         for node in &self.nodes {
@@ -235,27 +255,6 @@ impl Model {
         reads
     }
 
-    /// Returns the output of the softmax at the end: nothing else reads it, and after it values are at most given another
-    /// floating-point type or other dimensions. It is omitted if it covers all elements.
-    fn last_softmax(&self) -> Option<&str> {
-        let (mut name, reads) = (&self.output, self.reads());
-        // At most as many steps as there are nodes, should they form a cycle.
-        for _ in &self.nodes {
-            if reads.get(name.as_str()) != Some(&1) {
-                return None;
-            }
-            let node = self.nodes.iter().find(|node| node.output.first() == Some(name))?;
-            let keeps_values = match node.op_type.as_str() {
-                "Softmax" | "LogSoftmax" => return Some(name),
-                "Cast" => node.cast_type().is_ok_and(|kind| element_type(kind) == ElementType::Float),
-                "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
-                _ => false,
-            };
-            name = node.input.first().filter(|_| keeps_values)?;
-        }
-        None
-    }
-
     /// Returns the names that only a softmax reads: among them, values far below the others do not matter.
     fn softmax_arguments(&self) -> HashSet<&str> {
         let is_softmax = |node: &&NodeProto| matches!(node.op_type.as_str(), "Softmax" | "LogSoftmax");
@@ -272,6 +271,9 @@ impl Model {
 fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
     let standard = model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
     let version = standard.map(|set| set.version).max().unwrap_or_default();
+    // Files with trees only can have no standard operators.
+    let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
+    let version = if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };
     if OPSETS.contains(&version) { Ok(version) } else { Err(OnnxError::Opset(version)) }
 }
 
@@ -284,6 +286,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
         }
         // The integer network has weights for the mean.
         FloatOperation::AveragePool(window) => area(window).saturating_mul(node.shape.channels as u64),
+        FloatOperation::Compare { limits, .. } => 2 * limits.len() as u64,
         _ => 0,
     });
     let parameters = parameters.fold(0, u64::saturating_add);
@@ -302,6 +305,7 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
                 let channels = read.map_or(0, |shape| shape.channels) / (*groups).max(1);
                 (plane.saturating_mul(*groups as u64), area(window).saturating_mul(channels as u64))
             }
+            FloatOperation::Compare { .. } => (elements, 1),
             FloatOperation::Add | FloatOperation::Subtract => (elements, 2),
             FloatOperation::Multiply => (0, 2),
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),

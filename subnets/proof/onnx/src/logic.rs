@@ -6,7 +6,8 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, MAX_
 use super::dims;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
-use super::{ElementType, OnnxError, Reader, Value, invalid_shape, unsupported};
+use super::tensor::Constant;
+use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
 
 /// An operand among which a Where, a Max or a Min chooses.
 pub(super) enum Alternative {
@@ -202,6 +203,13 @@ pub(super) fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementTy
         "Cast" => super::element_type(node.cast_type()?),
         "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
         "Where" => operand(1),
+        "QuantizeLinear" => ElementType::Integer,
+        "DequantizeLinear" => ElementType::Float,
+        "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
+            Some(value) if Constant::read(value)?.integers().is_some() => ElementType::Integer,
+            _ => ElementType::Float,
+        },
+        _ if node.domain == rules::MACHINE_LEARNING && node.op_type != "ArrayFeatureExtractor" => ElementType::Float,
         _ => operand(0),
     })
 }

@@ -27,6 +27,9 @@ impl Reader {
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         rules::check(node)?;
         self.check_type(node)?;
+        if node.domain == rules::MACHINE_LEARNING {
+            return self.learned(node);
+        }
         match node.op_type.as_str() {
             "Constant" => self.constant(node),
             "Identity" => self.rename(node, None),
@@ -39,6 +42,11 @@ impl Reader {
             "Gemm" => self.gemm(node),
             "MatMul" => self.matrix_product(node),
             "Conv" => self.convolution(node),
+            "ConvTranspose" => self.transposed_convolution(node),
+            "GRU" | "LSTM" | "RNN" => self.recurrent(node),
+            "QuantizeLinear" | "DequantizeLinear" => self.quantised(node),
+            "Sum" => self.sum(node),
+            "TopK" => self.largest(node),
             "BatchNormalization" => self.batch_norm(node),
             "Add" => self.arithmetic(node, Binary::Add),
             "Sub" => self.arithmetic(node, Binary::Subtract),
@@ -82,7 +90,7 @@ impl Reader {
 
     /// Returns the first input of a node that slides a window over rows and columns. The input must have the dimensions
     /// with which it was computed: the window of a reshaped tensor would cover other elements.
-    fn image(&self, node: &NodeProto) -> Result<Operand, OnnxError> {
+    pub(super) fn image(&self, node: &NodeProto) -> Result<Operand, OnnxError> {
         let input = self.tensor(node, 0)?;
         let Shape { channels, height, width } = input.shape;
         if input.dims == [1, channels, height, width] {
@@ -96,7 +104,7 @@ impl Reader {
     }
 
     /// Appends a node whose output has channels, rows and columns.
-    fn push_image(
+    pub(super) fn push_image(
         &mut self,
         node: &NodeProto,
         input: &Operand,
@@ -438,7 +446,11 @@ pub(super) fn has_more_outputs(node: &NodeProto) -> bool {
 }
 
 /// Returns the shape of an output with these rows and columns.
-fn image_shape(node: &NodeProto, extents: Result<[usize; 2], ShapeError>, channels: usize) -> Result<Shape, OnnxError> {
+pub(super) fn image_shape(
+    node: &NodeProto,
+    extents: Result<[usize; 2], ShapeError>,
+    channels: usize,
+) -> Result<Shape, OnnxError> {
     let shape = extents.and_then(|[rows, columns]| Shape::new(channels, rows, columns));
     shape.map_err(invalid_shape(node))
 }

@@ -21,7 +21,7 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let axes = self.softmax_axes(node, input.dims.len())?;
         let covers_all = input.dims.iter().enumerate().all(|(axis, &extent)| extent == 1 || axes.contains(&axis));
-        if covers_all && self.last_softmax.as_deref() == Some(output(node)?) {
+        if covers_all && self.is_last_softmax(output(node)?) {
             self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
             return self.rename(node, None);
         }

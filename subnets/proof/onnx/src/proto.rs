@@ -74,6 +74,8 @@ pub(super) struct AttributeProto {
     pub(super) floats: Vec<f32>,
     #[prost(int64, repeated, tag = "8")]
     pub(super) ints: Vec<i64>,
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub(super) strings: Vec<Vec<u8>>,
     #[prost(int32, tag = "20")]
     pub(super) kind: i32,
     #[prost(string, tag = "21")]
@@ -177,6 +179,7 @@ pub(super) enum AttributeKind {
     Tensor = 4,
     Floats = 6,
     Ints = 7,
+    Strings = 8,
 }
 
 impl ValueInfoProto {
@@ -219,5 +222,13 @@ impl NodeProto {
 
     pub(super) fn ints(&self, name: &str) -> Option<&[i64]> {
         self.attribute(name).map(|attribute| attribute.ints.as_slice())
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Option<&[f32]> {
+        self.attribute(name).map(|attribute| attribute.floats.as_slice())
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&[u8]> {
+        self.attribute(name).map(|attribute| attribute.s.as_slice())
     }
 }

@@ -1,9 +1,12 @@
 //! The inputs and attributes of each supported operator. Whatever is not listed is refused, because it could change the
 //! operator's meaning.
 
-use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Tensor};
+use super::proto::AttributeKind::{self, Float, Floats, Int, Ints, String, Strings, Tensor};
 use super::proto::NodeProto;
 use super::{MAX_LIST, OnnxError, unsupported};
+
+/// The domain of operators for machine learning.
+pub(super) const MACHINE_LEARNING: &str = "ai.onnx.ml";
 
 type Attributes = &'static [(&'static str, AttributeKind)];
 
@@ -38,6 +41,26 @@ const POSITION: Attributes = &[("axis", Int), ("keepdims", Int), ("select_last_i
 // Before version 13 or 18, the axes are an attribute.
 const REDUCTION: Attributes = &[("axes", Ints), ("keepdims", Int), ("noop_with_empty_axes", Int)];
 
+const TRANSPOSED: Attributes = &[
+    ("auto_pad", String),
+    ("dilations", Ints),
+    ("group", Int),
+    ("kernel_shape", Ints),
+    ("output_padding", Ints),
+    ("pads", Ints),
+    ("strides", Ints),
+];
+const RECURRENT: Attributes = &[
+    ("activations", Strings),
+    ("direction", String),
+    ("hidden_size", Int),
+    ("input_forget", Int),
+    ("layout", Int),
+    ("linear_before_reset", Int),
+];
+// The other types of `output_dtype` are refused; `saturate` applies to floating-point types of 8 bits.
+const QUANTISED: Attributes = &[("axis", Int), ("block_size", Int), ("output_dtype", Int), ("saturate", Int)];
+
 /// All supported operators, in alphabetical order.
 const RULES: &[Rule] = &[
     ("Abs", 1, &[]),
@@ -55,8 +78,11 @@ const RULES: &[Rule] = &[
     ("Clip", 3, &[("max", Float), ("min", Float)]),
     ("Concat", usize::MAX, AXIS),
     ("Constant", 0, CONSTANT),
+    ("ConstantOfShape", 1, &[("value", Tensor)]),
     ("Conv", 3, CONVOLUTION),
+    ("ConvTranspose", 3, TRANSPOSED),
     ("Cos", 1, &[]),
+    ("DequantizeLinear", 3, QUANTISED),
     ("Div", 2, &[]),
     ("Dropout", 3, &[("ratio", Float), ("seed", Int)]),
     ("Elu", 1, ALPHA),
@@ -72,6 +98,7 @@ const RULES: &[Rule] = &[
     ("GlobalMaxPool", 1, &[]),
     ("Greater", 2, &[]),
     ("GreaterOrEqual", 2, &[]),
+    ("GRU", 6, RECURRENT),
     ("HardSigmoid", 1, &[("alpha", Float), ("beta", Float)]),
     ("HardSwish", 1, &[]),
     ("Identity", 1, &[]),
@@ -83,6 +110,7 @@ const RULES: &[Rule] = &[
     ("LessOrEqual", 2, &[]),
     ("Log", 1, &[]),
     ("LogSoftmax", 1, AXIS),
+    ("LSTM", 8, RECURRENT),
     ("MatMul", 2, &[]),
     ("Max", usize::MAX, &[]),
     ("MaxPool", 1, POOL),
@@ -96,6 +124,7 @@ const RULES: &[Rule] = &[
     ("Pad", 4, &[("mode", String), ("pads", Ints), ("value", Float)]),
     ("Pow", 2, &[]),
     ("PRelu", 2, &[]),
+    ("QuantizeLinear", 3, QUANTISED),
     ("Reciprocal", 1, &[]),
     ("ReduceMax", 2, REDUCTION),
     ("ReduceMean", 2, REDUCTION),
@@ -104,6 +133,7 @@ const RULES: &[Rule] = &[
     ("Relu", 1, &[]),
     ("Reshape", 2, &[("allowzero", Int)]),
     ("RMSNormalization", 2, NORM),
+    ("RNN", 6, RECURRENT),
     ("Selu", 1, &[("alpha", Float), ("gamma", Float)]),
     ("Shape", 1, &[("end", Int), ("start", Int)]),
     ("Sigmoid", 1, &[]),
@@ -118,25 +148,176 @@ const RULES: &[Rule] = &[
     ("Sqrt", 1, &[]),
     ("Squeeze", 2, &[("axes", Ints)]),
     ("Sub", 2, &[]),
+    ("Sum", usize::MAX, &[]),
     ("Swish", 1, ALPHA),
     ("Tanh", 1, &[]),
+    // Before version 10, the number is an attribute.
+    ("TopK", 2, &[("axis", Int), ("k", Int), ("largest", Int), ("sorted", Int)]),
     ("Transpose", 1, &[("perm", Ints)]),
     ("Unsqueeze", 2, &[("axes", Ints)]),
     ("Where", 3, &[]),
 ];
 
-/// Returns the names of all supported operators, separated by commas.
+const LABELS: [(&str, AttributeKind); 3] =
+    [("classlabels_ints", Ints), ("classlabels_int64s", Ints), ("classlabels_strings", Strings)];
+
+/// All supported operators for machine learning, in alphabetical order.
+const LEARNED: &[Rule] = &[
+    ("ArrayFeatureExtractor", 2, &[]),
+    (
+        "LinearClassifier",
+        1,
+        &[
+            LABELS[0],
+            LABELS[2],
+            ("coefficients", Floats),
+            ("intercepts", Floats),
+            // Changes the labels only.
+            ("multi_class", Int),
+            ("post_transform", String),
+        ],
+    ),
+    (
+        "LinearRegressor",
+        1,
+        &[("coefficients", Floats), ("intercepts", Floats), ("post_transform", String), ("targets", Int)],
+    ),
+    ("Normalizer", 1, &[("norm", String)]),
+    ("Scaler", 1, &[("offset", Floats), ("scale", Floats)]),
+    (
+        "SVMClassifier",
+        1,
+        &[
+            LABELS[0],
+            LABELS[2],
+            ("coefficients", Floats),
+            ("kernel_params", Floats),
+            ("kernel_type", String),
+            ("post_transform", String),
+            ("prob_a", Floats),
+            ("prob_b", Floats),
+            ("rho", Floats),
+            ("support_vectors", Floats),
+            ("vectors_per_class", Ints),
+        ],
+    ),
+    (
+        "SVMRegressor",
+        1,
+        &[
+            ("coefficients", Floats),
+            ("kernel_params", Floats),
+            ("kernel_type", String),
+            ("n_supports", Int),
+            ("one_class", Int),
+            ("post_transform", String),
+            ("rho", Floats),
+            ("support_vectors", Floats),
+        ],
+    ),
+    (
+        "TreeEnsemble",
+        1,
+        &[
+            ("aggregate_function", Int),
+            ("leaf_targetids", Ints),
+            ("leaf_weights", Tensor),
+            ("n_targets", Int),
+            ("nodes_falseleafs", Ints),
+            ("nodes_falsenodeids", Ints),
+            ("nodes_featureids", Ints),
+            ("nodes_hitrates", Tensor),
+            ("nodes_missing_value_tracks_true", Ints),
+            ("nodes_modes", Tensor),
+            ("nodes_splits", Tensor),
+            ("nodes_trueleafs", Ints),
+            ("nodes_truenodeids", Ints),
+            ("post_transform", Int),
+            ("tree_roots", Ints),
+        ],
+    ),
+    (
+        "TreeEnsembleClassifier",
+        1,
+        &[
+            LABELS[1],
+            LABELS[2],
+            ("base_values", Floats),
+            ("base_values_as_tensor", Tensor),
+            ("class_ids", Ints),
+            ("class_nodeids", Ints),
+            ("class_treeids", Ints),
+            ("class_weights", Floats),
+            ("class_weights_as_tensor", Tensor),
+            ("nodes_falsenodeids", Ints),
+            ("nodes_featureids", Ints),
+            ("nodes_hitrates", Floats),
+            ("nodes_hitrates_as_tensor", Tensor),
+            ("nodes_missing_value_tracks_true", Ints),
+            ("nodes_modes", Strings),
+            ("nodes_nodeids", Ints),
+            ("nodes_treeids", Ints),
+            ("nodes_truenodeids", Ints),
+            ("nodes_values", Floats),
+            ("nodes_values_as_tensor", Tensor),
+            ("post_transform", String),
+        ],
+    ),
+    (
+        "TreeEnsembleRegressor",
+        1,
+        &[
+            ("aggregate_function", String),
+            ("base_values", Floats),
+            ("base_values_as_tensor", Tensor),
+            ("n_targets", Int),
+            ("nodes_falsenodeids", Ints),
+            ("nodes_featureids", Ints),
+            ("nodes_hitrates", Floats),
+            ("nodes_hitrates_as_tensor", Tensor),
+            ("nodes_missing_value_tracks_true", Ints),
+            ("nodes_modes", Strings),
+            ("nodes_nodeids", Ints),
+            ("nodes_treeids", Ints),
+            ("nodes_truenodeids", Ints),
+            ("nodes_values", Floats),
+            ("nodes_values_as_tensor", Tensor),
+            ("post_transform", String),
+            ("target_ids", Ints),
+            ("target_nodeids", Ints),
+            ("target_treeids", Ints),
+            ("target_weights", Floats),
+            ("target_weights_as_tensor", Tensor),
+        ],
+    ),
+];
+
+/// Returns the names of all supported standard operators, separated by commas.
 pub(super) fn operators() -> std::string::String {
     let names: Vec<&str> = RULES.iter().map(|(name, ..)| *name).collect();
     names.join(", ")
 }
 
+/// Returns the names of all supported operators for machine learning, separated by commas.
+#[cfg(test)]
+pub(super) fn learned_operators() -> std::string::String {
+    let names: Vec<&str> = LEARNED.iter().map(|(name, ..)| *name).collect();
+    names.join(", ")
+}
+
+/// Returns whether a node's first output is a label and its second one has the scores.
+pub(super) fn is_classifier(node: &NodeProto) -> bool {
+    matches!(node.op_type.as_str(), "LinearClassifier" | "SVMClassifier" | "TreeEnsembleClassifier")
+}
+
 /// Checks that a node has only inputs and attributes that the reader understands.
 pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
-    if !node.domain.is_empty() && node.domain != "ai.onnx" {
+    let is_learned = node.domain == MACHINE_LEARNING;
+    if !is_learned && !node.domain.is_empty() && node.domain != "ai.onnx" {
         return Err(OnnxError::Operator(format!("{} of domain '{}'", node.describe(), node.domain)));
     }
-    let rule = RULES.iter().find(|(name, ..)| *name == node.op_type);
+    let rules = if is_learned { LEARNED } else { RULES };
+    let rule = rules.iter().find(|(name, ..)| *name == node.op_type);
     let &(_, most, attributes) = rule.ok_or_else(|| OnnxError::Operator(node.describe()))?;
     let inputs = node.input.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
     if inputs > most {
@@ -147,7 +328,8 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
         let Some((_, kind)) = attributes.iter().find(|(known, _)| known == name) else {
             return Err(unsupported(node, format!("attribute '{name}' is unsupported")));
         };
-        if attribute.ints.len() > MAX_LIST && node.op_type != "Constant" {
+        // Lists of trees have an element for each of their nodes.
+        if attribute.ints.len() > MAX_LIST && node.op_type != "Constant" && !node.op_type.starts_with("TreeEnsemble") {
             return Err(unsupported(node, format!("attribute '{name}' has {} integers", attribute.ints.len())));
         }
         // Maxima and minima of evaluations would return the other operand.

@@ -6,6 +6,8 @@ use taonet_proof_core::MAX_ELEMENTS;
 use super::proto::{DataType, NodeProto, TensorProto};
 use super::{MAX_RANK, OnnxError, dims, unsupported};
 
+/// Types of integers of 8 bits, which only quantisation reads: without and with a sign.
+const BYTES: [i32; 2] = [2, 3];
 /// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
 
@@ -110,6 +112,14 @@ impl Constant {
             Ok(DataType::Int32) => {
                 Data::Integers(elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect())
             }
+            _ if BYTES.contains(&tensor.data_type) => Data::Integers(if raw.is_empty() {
+                tensor.int32_data.iter().copied().map(i64::from).collect()
+            } else {
+                let is_signed = tensor.data_type == BYTES[1];
+                raw.iter()
+                    .map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) })
+                    .collect()
+            }),
             _ => return Err(refuse(format!("unsupported element type {}", tensor.data_type))),
         };
         if let Data::Floats(values) = &mut data {
@@ -122,7 +132,8 @@ impl Constant {
             Data::Integers(values) => (values.len(), true),
         };
         let size = match DataType::try_from(tensor.data_type) {
-            Ok(DataType::Bool) => 1,
+            // Other types than those of 8 bits are refused above.
+            Ok(DataType::Bool) | Err(_) => 1,
             Ok(DataType::Float16 | DataType::Bfloat16) => 2,
             Ok(DataType::Double | DataType::Int64) => 8,
             _ => 4,
@@ -175,6 +186,12 @@ impl Constant {
             Data::Floats(_) => None,
         }
     }
+}
+
+/// Returns the integers that elements of a type of 8 bits can have; `None` for other types.
+pub(super) fn byte_range(data_type: i32) -> Option<[i64; 2]> {
+    let index = BYTES.iter().position(|&kind| kind == data_type)?;
+    [[0, 255], [-128, 127]].get(index).copied()
 }
 
 /// Splits raw bytes into elements.

@@ -2,11 +2,14 @@ mod fold;
 mod limits;
 mod logic;
 mod lookup;
+mod models;
 mod moves;
 mod norms;
 mod operators;
 mod reductions;
 mod refusals;
+mod sequences;
+mod trees;
 
 use proptest::prelude::*;
 use prost::Message as _;

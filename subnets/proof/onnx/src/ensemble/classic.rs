@@ -1,0 +1,156 @@
+//! Ensembles whose nodes have numbers within their tree: TreeEnsembleClassifier and TreeEnsembleRegressor.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Ensemble, Scores, Test, TreeNode, check_lengths, list, numbers, outputs, text};
+use crate::proto::NodeProto;
+use crate::{OnnxError, rules, unsupported};
+
+/// Number of a tree, and of a node in it.
+type Key = (i64, i64);
+
+pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
+    let (trees, numbers_of_nodes) = (list(node, "nodes_treeids"), list(node, "nodes_nodeids"));
+    let keys: Vec<Key> = trees.iter().copied().zip(numbers_of_nodes.iter().copied()).collect();
+    let places: HashMap<Key, usize> = keys.iter().copied().zip(0..).collect();
+    check_lengths(node, &[("nodes_nodeids", numbers_of_nodes.len())], trees.len())?;
+    if places.len() != keys.len() {
+        return Err(unsupported(node, "two nodes of a tree have the same number".to_owned()));
+    }
+    let outputs = outputs(node)?;
+    let weights = weights(node, &places)?;
+    let scores = scores(node, outputs, &weights)?;
+    let mut nodes = branches(node, &keys, &places)?;
+    for (leaf, output, weight) in weights {
+        // Weights of branches have no effect.
+        if let Some(TreeNode::Leaf(weights)) = nodes.get_mut(leaf) {
+            if weights.iter().any(|&(other, _)| other == output) {
+                return Err(unsupported(node, format!("leaf {leaf} has two weights for output {output}")));
+            }
+            weights.push((output, weight));
+        }
+    }
+    // The first node of each tree is its root.
+    let mut seen = BTreeSet::new();
+    let roots: Vec<usize> =
+        (0..keys.len()).filter(|&place| keys.get(place).is_some_and(|key| seen.insert(key.0))).collect();
+    average(node, &mut nodes, roots.len())?;
+    let sums = match scores {
+        Scores::Complement | Scores::Opposite | Scores::Logistic => 1,
+        Scores::Sums | Scores::Sigmoids | Scores::Softmax => outputs,
+    };
+    let mut base = numbers(node, "base_values")?;
+    if base.is_empty() {
+        base = vec![0.0; sums];
+    }
+    check_lengths(node, &[("base_values", base.len())], sums)?;
+    Ok(Ensemble { nodes, roots, base, scores })
+}
+
+/// Returns the nodes, without the weights of leaves.
+fn branches(node: &NodeProto, keys: &[Key], places: &HashMap<Key, usize>) -> Result<Vec<TreeNode>, OnnxError> {
+    let no_modes = Vec::new();
+    let modes = node.attribute("nodes_modes").map_or(&no_modes, |modes| &modes.strings);
+    let (features, values) = (list(node, "nodes_featureids"), numbers(node, "nodes_values")?);
+    let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| list(node, name));
+    let lengths = [
+        ("nodes_modes", modes.len()),
+        ("nodes_featureids", features.len()),
+        ("nodes_values", values.len()),
+        ("nodes_truenodeids", children[0].len()),
+        ("nodes_falsenodeids", children[1].len()),
+    ];
+    check_lengths(node, &lengths, keys.len())?;
+    let mut nodes = Vec::with_capacity(keys.len());
+    let parts = keys.iter().zip(modes).zip(features.iter().zip(&values)).zip(children[0].iter().zip(children[1]));
+    for (((&(tree, _), mode), (&feature, &value)), (&one, &other)) in parts {
+        let Some(test) = test(node, mode)? else {
+            nodes.push(TreeNode::Leaf(Vec::new()));
+            continue;
+        };
+        let place = |number: i64| {
+            let place = places.get(&(tree, number)).copied();
+            place.ok_or_else(|| unsupported(node, format!("tree {tree} has no node {number}")))
+        };
+        let feature = usize::try_from(feature).unwrap_or(usize::MAX);
+        nodes.push(TreeNode::Branch { feature, test, value, children: [place(one)?, place(other)?] });
+    }
+    Ok(nodes)
+}
+
+/// Returns the test of a node; `None` for a leaf.
+fn test(node: &NodeProto, mode: &[u8]) -> Result<Option<Test>, OnnxError> {
+    Ok(Some(match mode {
+        b"LEAF" => return Ok(None),
+        b"BRANCH_LEQ" => Test::AtMost,
+        b"BRANCH_LT" => Test::Below,
+        b"BRANCH_GTE" => Test::AtLeast,
+        b"BRANCH_GT" => Test::Above,
+        b"BRANCH_EQ" => Test::Equal,
+        b"BRANCH_NEQ" => Test::Unequal,
+        other => {
+            return Err(unsupported(node, format!("unknown kind of branch '{}'", String::from_utf8_lossy(other))));
+        }
+    }))
+}
+
+/// Returns the node, output and value of all weights.
+fn weights(node: &NodeProto, places: &HashMap<Key, usize>) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
+    let kind = if rules::is_classifier(node) { "class" } else { "target" };
+    let [trees, nodes, ids] = ["treeids", "nodeids", "ids"].map(|name| list(node, &format!("{kind}_{name}")));
+    let values = numbers(node, &format!("{kind}_weights"))?;
+    let lengths = [("weights", values.len()), ("nodeids", nodes.len()), ("ids", ids.len())];
+    check_lengths(node, &lengths, trees.len())?;
+    let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(|((&tree, &number), (&id, &value))| {
+        let place = places.get(&(tree, number)).copied();
+        let output = usize::try_from(id).ok();
+        let (Some(place), Some(output)) = (place, output) else {
+            return Err(unsupported(node, format!("a weight of tree {tree}, node {number}, output {id} is misplaced")));
+        };
+        Ok((place, output, value))
+    });
+    weights.collect()
+}
+
+/// Returns how scores follow from sums. If all weights are those of one of two classes, there is one sum.
+fn scores(node: &NodeProto, outputs: usize, weights: &[(usize, usize, f64)]) -> Result<Scores, OnnxError> {
+    let transform = text(node, "post_transform", "NONE");
+    let refuse = |reason: &str| Err(unsupported(node, format!("post_transform '{transform}' {reason}")));
+    if !rules::is_classifier(node) {
+        return if transform == "NONE" { Ok(Scores::Sums) } else { refuse("of a regression is unsupported") };
+    }
+    let ids: BTreeSet<usize> = weights.iter().map(|&(_, output, _)| output).collect();
+    if outputs == 2 && ids.len() == 1 && ids.contains(&0) {
+        let are_positive = weights.iter().all(|&(.., weight)| weight >= 0.0);
+        return match transform {
+            "LOGISTIC" => Ok(Scores::Logistic),
+            "NONE" if are_positive => Ok(Scores::Complement),
+            "NONE" => Ok(Scores::Opposite),
+            _ => refuse("of two classes with one sum is unsupported"),
+        };
+    }
+    if outputs == 2 && !super::numbers(node, "base_values")?.is_empty() {
+        return Err(unsupported(node, "base values of two classes with a sum each are unsupported".to_owned()));
+    }
+    match transform {
+        "NONE" => Ok(Scores::Sums),
+        "LOGISTIC" => Ok(Scores::Sigmoids),
+        "SOFTMAX" => Ok(Scores::Softmax),
+        _ => refuse("is unsupported"),
+    }
+}
+
+/// Divides the weights by the number of trees if the node averages.
+fn average(node: &NodeProto, nodes: &mut [TreeNode], trees: usize) -> Result<(), OnnxError> {
+    let divisor = match text(node, "aggregate_function", "SUM") {
+        "SUM" => return Ok(()),
+        "AVERAGE" => trees.max(1) as f64,
+        other => return Err(unsupported(node, format!("aggregate_function '{other}' is unsupported"))),
+    };
+    for node in nodes {
+        if let TreeNode::Leaf(weights) = node {
+            weights.iter_mut().for_each(|(_, weight)| *weight /= divisor);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Recurrent cells, by the equations of the standard. Of the reader's code, they share the check of attributes only.
+
+use super::{Operands, Tensor};
+use crate::OnnxError;
+use crate::recurrent::Form;
+
+/// Operands of one direction.
+struct Direction<'a> {
+    /// Weights of inputs and previous outputs, a row for each gate and hidden unit.
+    weights: [&'a [f64]; 2],
+    bias: [Vec<f64>; 2],
+    peepholes: Vec<f64>,
+    activations: &'a [String],
+    output: Vec<f64>,
+    cell: Vec<f64>,
+}
+
+impl Operands<'_> {
+    /// Returns the outputs of all steps, and of the last step, and the last cells of an LSTM.
+    pub(super) fn recurrent(&self) -> Result<Vec<Tensor>, OnnxError> {
+        let (input, weights, recurrent) = (self.get(0)?, self.get(1)?, self.get(2)?);
+        let form = Form::parse(self.node, &input.dims, &weights.dims)?;
+        let (hidden, directions, rows) = (form.hidden, form.is_reverse.len(), form.gates * form.hidden);
+        let is_lstm = form.gates == 4;
+        let length = self.integers(4).and_then(|lengths| lengths.first().copied());
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(form.steps);
+        let part = |position: usize, direction: usize, length: usize| {
+            let Some(tensor) = self.optional(position) else { return Ok(vec![0.0; length]) };
+            let part = tensor.values.get(direction * length..(direction + 1) * length).map(<[f64]>::to_vec);
+            part.ok_or_else(|| self.refuse("the operands do not fit each other"))
+        };
+        if recurrent.values.len() != directions * rows * hidden || !(1..=form.steps).contains(&length) {
+            return Err(self.refuse("the operands do not fit each other"));
+        }
+        let [of_all, of_last] = form.output_dims();
+        let mut all = vec![0.0; form.steps * directions * hidden];
+        let (mut last, mut cells) = (Vec::new(), Vec::new());
+        for (index, &is_reverse) in form.is_reverse.iter().enumerate() {
+            let bias = part(3, index, 2 * rows)?;
+            let mut direction = Direction {
+                weights: [
+                    &weights.values[index * rows * form.inputs..][..rows * form.inputs],
+                    &recurrent.values[index * rows * hidden..][..rows * hidden],
+                ],
+                bias: [bias[..rows].to_vec(), bias[rows..].to_vec()],
+                peepholes: if is_lstm { part(7, index, 3 * hidden)? } else { Vec::new() },
+                activations: &form.activations[index],
+                output: part(5, index, hidden)?,
+                cell: if is_lstm { part(6, index, hidden)? } else { Vec::new() },
+            };
+            for step in 0..length {
+                let at = if is_reverse { length - 1 - step } else { step };
+                direction.step(&input.values[at * form.inputs..][..form.inputs], &form);
+                all[(at * directions + index) * hidden..][..hidden].copy_from_slice(&direction.output);
+            }
+            last.extend(direction.output);
+            cells.extend(direction.cell);
+        }
+        let mut outputs = vec![Tensor { dims: of_all, values: all }, Tensor { dims: of_last.clone(), values: last }];
+        if is_lstm {
+            outputs.push(Tensor { dims: of_last, values: cells });
+        }
+        Ok(outputs)
+    }
+}
+
+impl Direction<'_> {
+    fn step(&mut self, input: &[f64], form: &Form) {
+        let hidden = form.hidden;
+        let [of_input, of_output] = [self.sums(0, input), self.sums(1, &self.output)];
+        let sum = |row: usize| of_input[row] + of_output[row];
+        let activate = |index: usize, value: f64| activation(&self.activations[index], value);
+        match form.gates {
+            4 => {
+                let peephole = |gate: usize, unit: usize, cell: f64| self.peepholes[gate * hidden + unit] * cell;
+                let mut next = Vec::with_capacity(hidden);
+                let mut output = Vec::with_capacity(hidden);
+                for unit in 0..hidden {
+                    let cell = self.cell[unit];
+                    let enters = activate(0, sum(unit) + peephole(0, unit, cell));
+                    let forget = activate(0, sum(2 * hidden + unit) + peephole(2, unit, cell));
+                    let cell = forget * cell + enters * activate(1, sum(3 * hidden + unit));
+                    let leaves = activate(0, sum(hidden + unit) + peephole(1, unit, cell));
+                    next.push(cell);
+                    output.push(leaves * activate(2, cell));
+                }
+                (self.cell, self.output) = (next, output);
+            }
+            3 => {
+                let update: Vec<f64> = (0..hidden).map(|unit| activate(0, sum(unit))).collect();
+                let reset: Vec<f64> = (hidden..2 * hidden).map(|row| activate(0, sum(row))).collect();
+                let kept: Vec<f64> = self.output.iter().zip(&reset).map(|(output, reset)| output * reset).collect();
+                let early = self.sums(1, &kept);
+                let candidate = |unit: usize| {
+                    let row = 2 * hidden + unit;
+                    let inner = if form.resets_late { reset[unit] * of_output[row] } else { early[row] };
+                    activate(1, of_input[row] + inner)
+                };
+                let mixed = |unit: usize| (1.0 - update[unit]) * candidate(unit) + update[unit] * self.output[unit];
+                self.output = (0..hidden).map(mixed).collect();
+            }
+            _ => self.output = (0..hidden).map(|unit| activate(0, sum(unit))).collect(),
+        }
+    }
+
+    /// Returns the weighted sums of the input (0) or of an output (1), with their biases.
+    fn sums(&self, side: usize, values: &[f64]) -> Vec<f64> {
+        let rows = self.weights[side].chunks(values.len().max(1)).zip(&self.bias[side]);
+        rows.map(|(row, bias)| bias + row.iter().zip(values).map(|(a, b)| a * b).sum::<f64>()).collect()
+    }
+}
+
+fn activation(operator: &str, x: f64) -> f64 {
+    match operator {
+        "Elu" => {
+            if x < 0.0 {
+                x.exp() - 1.0
+            } else {
+                x
+            }
+        }
+        "HardSigmoid" => (0.2 * x + 0.5).clamp(0.0, 1.0),
+        "Relu" => x.max(0.0),
+        "Sigmoid" => 1.0 / (1.0 + (-x).exp()),
+        "Softsign" => x / (1.0 + x.abs()),
+        _ => x.tanh(),
+    }
+}

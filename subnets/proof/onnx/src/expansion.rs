@@ -1,0 +1,148 @@
+//! Expansion of a node into nodes of simpler operators. The reader converts these instead; [`Model::evaluate`] evaluates
+//! the original node.
+//!
+//! [`Model::evaluate`]: super::Model::evaluate
+
+use std::sync::Arc;
+
+use super::node::{has_more_outputs, output};
+use super::proto::{AttributeKind, AttributeProto, NodeProto};
+use super::tensor::{Constant, Data};
+use super::{OnnxError, Reader, Value, unsupported};
+
+/// The nodes into which one node is expanded, in their order.
+pub(super) struct Expansion<'a> {
+    pub(super) reader: &'a mut Reader,
+    /// Beginning of the names of all tensors between the nodes.
+    prefix: String,
+    names: usize,
+    nodes: Vec<NodeProto>,
+}
+
+impl<'a> Expansion<'a> {
+    pub(super) fn new(reader: &'a mut Reader, node: &NodeProto) -> Self {
+        let prefix = node.output.iter().find(|name| !name.is_empty()).cloned().unwrap_or_default();
+        Self { reader, prefix, names: 0, nodes: Vec::new() }
+    }
+
+    pub(super) fn name(&mut self) -> String {
+        self.names += 1;
+        format!("{}/{}", self.prefix, self.names)
+    }
+
+    fn constant(&mut self, constant: Constant) -> Result<String, OnnxError> {
+        let name = self.name();
+        super::define(&mut self.reader.values, &name, Value::Constant(Arc::new(constant)))?;
+        Ok(name)
+    }
+
+    /// Defines a constant; returns its name.
+    pub(super) fn floats(&mut self, dims: &[usize], values: Vec<f32>) -> Result<String, OnnxError> {
+        self.constant(Constant { dims: dims.to_vec(), data: Data::Floats(values) })
+    }
+
+    /// Defines a constant of one number.
+    pub(super) fn number(&mut self, value: f32) -> Result<String, OnnxError> {
+        self.floats(&[], vec![value])
+    }
+
+    /// Defines a list of integers.
+    pub(super) fn integers(&mut self, values: &[i64]) -> Result<String, OnnxError> {
+        self.constant(Constant::of_integers(values))
+    }
+
+    /// Appends a node; returns the name of its output.
+    pub(super) fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
+        self.node_with(operator, inputs, Vec::new())
+    }
+
+    pub(super) fn node_with(&mut self, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+        let name = self.name();
+        self.node_as(&name, operator, inputs, attributes);
+        name
+    }
+
+    /// Appends a node whose output has this name.
+    pub(super) fn node_as(&mut self, name: &str, operator: &str, inputs: &[&str], attributes: Vec<AttributeProto>) {
+        self.nodes.push(NodeProto {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![name.to_owned()],
+            op_type: operator.to_owned(),
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+    }
+
+    /// Appends a reduction over the last axis, which remains.
+    pub(super) fn reduce(&mut self, operator: &str, input: &str) -> Result<String, OnnxError> {
+        // The axes are an input since these versions.
+        let since = if operator == "ReduceSum" { 13 } else { 18 };
+        if self.reader.opset < since {
+            return Ok(self.node_with(operator, &[input], vec![ints("axes", &[-1])]));
+        }
+        let axes = self.integers(&[-1])?;
+        Ok(self.node(operator, &[input, &axes]))
+    }
+
+    /// Appends a reshape.
+    pub(super) fn reshape(&mut self, input: &str, dims: &[usize]) -> Result<String, OnnxError> {
+        let dims: Vec<i64> = dims.iter().map(|&extent| extent.cast_signed() as i64).collect();
+        let dims = self.integers(&dims)?;
+        Ok(self.node("Reshape", &[input, &dims]))
+    }
+
+    /// Appends a choice of positions along the last axis.
+    pub(super) fn columns(&mut self, input: &str, positions: std::ops::Range<usize>) -> Result<String, OnnxError> {
+        let positions: Vec<i64> = positions.map(|position| position.cast_signed() as i64).collect();
+        let positions = self.integers(&positions)?;
+        Ok(self.node_with("Gather", &[input, &positions], vec![int("axis", -1)]))
+    }
+
+    /// Converts all nodes.
+    pub(super) fn finish(self) -> Result<(), OnnxError> {
+        let Self { reader, nodes, .. } = self;
+        for name in nodes.iter().flat_map(|node| &node.input) {
+            *reader.reads.entry(name.clone()).or_default() += 1;
+        }
+        nodes.iter().try_for_each(|node| reader.node(node))
+    }
+}
+
+impl Reader {
+    /// Converts a sum of any number of tensors.
+    pub(super) fn sum(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let [first, others @ ..] = &node.input[..] else {
+            return Err(unsupported(node, "the node has no input".to_owned()));
+        };
+        let Some((last, others)) = others.split_last() else { return self.rename(node, None) };
+        let mut expansion = Expansion::new(self, node);
+        let mut sum = first.clone();
+        for other in others {
+            sum = expansion.node("Add", &[&sum, other]);
+        }
+        expansion.node_as(output(node)?, "Add", &[&sum, last], Vec::new());
+        expansion.finish()
+    }
+
+    /// Returns the only row of a node's first input, and its number of features.
+    pub(super) fn feature_count(&self, node: &NodeProto) -> Result<usize, OnnxError> {
+        if !super::rules::is_classifier(node) && has_more_outputs(node) {
+            return Err(unsupported(node, "a second output is unsupported".to_owned()));
+        }
+        let dims = self.tensor(node, 0)?.dims;
+        match dims[..] {
+            [features] | [1, features] => Ok(features),
+            _ => Err(unsupported(node, format!("the input has dimensions {dims:?}, expected one row of features"))),
+        }
+    }
+}
+
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+    let kind = AttributeKind::Int as i32;
+    AttributeProto { name: name.to_owned(), i: value, kind, ..AttributeProto::default() }
+}
+
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    let kind = AttributeKind::Ints as i32;
+    AttributeProto { name: name.to_owned(), ints: values.to_vec(), kind, ..AttributeProto::default() }
+}

@@ -1,0 +1,268 @@
+//! Conversion of tree ensembles. All comparisons of features are evaluated first. Then, from level to level of the trees,
+//! the product of whether a branch is reached and whether its test holds is whether its child is. The sums are those of
+//! the weights of all leaves, of which one is reached in each tree. Nothing but these weights is rounded.
+
+use std::collections::HashMap;
+
+use taonet_proof_core::Shape;
+use taonet_proof_core::float::{FloatNode, FloatOperation};
+
+use super::ensemble::{Ensemble, Scores, Test, TreeNode};
+use super::expansion::{Expansion, int};
+use super::node::Operand;
+use super::proto::NodeProto;
+use super::{MAX_PARAMETERS, OnnxError, Reader, Value, invalid_shape, unsupported};
+
+/// A comparison of a feature with a limit: whether it is above the limit, or at most the limit.
+type Comparison = (usize, u64, bool);
+/// An element of a computed tensor.
+type Element = (usize, u32);
+
+/// Conditions that are needed, and their places.
+#[derive(Default)]
+struct Conditions {
+    comparisons: Vec<Comparison>,
+    places: HashMap<Comparison, u32>,
+    /// Pairs of comparisons that hold for one number only.
+    equalities: Vec<[u32; 2]>,
+}
+
+/// Place of a condition.
+#[derive(Clone, Copy)]
+enum Condition {
+    Comparison(u32),
+    /// Whether an equality holds, or does not.
+    Equality(u32, bool),
+}
+
+impl Conditions {
+    fn compare(&mut self, feature: usize, limit: f64, is_above: bool) -> u32 {
+        let next = self.comparisons.len() as u32;
+        let comparison = (feature, limit.to_bits(), is_above);
+        *self.places.entry(comparison).or_insert_with(|| {
+            self.comparisons.push(comparison);
+            next
+        })
+    }
+
+    /// Returns the conditions under which a branch's children are reached.
+    fn of_branch(&mut self, feature: usize, test: Test, value: f64) -> [Condition; 2] {
+        // What is below a number is at most the next smaller one.
+        let limit = match test {
+            Test::Below | Test::AtLeast => value.next_down(),
+            _ => value,
+        };
+        let [low, high] = [false, true].map(|is_above| (feature, limit, is_above));
+        let [one, other] = match test {
+            Test::AtMost | Test::Below => [low, high],
+            Test::Above | Test::AtLeast => [high, low],
+            Test::Equal | Test::Unequal => {
+                let pair = [self.compare(feature, value, false), self.compare(feature, value.next_down(), true)];
+                self.equalities.push(pair);
+                let place = self.equalities.len() as u32 - 1;
+                return [true, false].map(|holds| Condition::Equality(place, holds == (test == Test::Equal)));
+            }
+        };
+        [one, other].map(|(feature, limit, is_above)| Condition::Comparison(self.compare(feature, limit, is_above)))
+    }
+}
+
+/// Tensors of all conditions.
+struct Gates {
+    comparisons: usize,
+    /// Whether each equality holds, and does not hold.
+    equalities: Option<[usize; 2]>,
+}
+
+impl Gates {
+    fn element(&self, condition: Condition) -> Element {
+        match (condition, self.equalities) {
+            (Condition::Equality(place, holds), Some([equal, unequal])) => (if holds { equal } else { unequal }, place),
+            (Condition::Comparison(place) | Condition::Equality(place, _), _) => (self.comparisons, place),
+        }
+    }
+}
+
+impl Reader {
+    /// Converts a tree ensemble.
+    pub(super) fn trees(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let features = self.feature_count(node)?;
+        let ensemble = Ensemble::parse(node, features)?;
+        let input = self.tensor(node, 0)?;
+        let sums = self.tree_sums(node, &input, &ensemble)?;
+        let count = self.network.shape(sums).map_or(0, |shape| shape.elements());
+        let name = super::linear::scores_of(node)?;
+        let mut expansion = Expansion::new(self, node);
+        let of_sums = expansion.computed(sums, vec![1, count])?;
+        match ensemble.scores {
+            Scores::Sums | Scores::Complement | Scores::Opposite => {
+                expansion.node_as(name, "Identity", &[&of_sums], Vec::new());
+            }
+            Scores::Sigmoids | Scores::Logistic => expansion.node_as(name, "Sigmoid", &[&of_sums], Vec::new()),
+            Scores::Softmax => expansion.node_as(name, "Softmax", &[&of_sums], vec![int("axis", -1)]),
+        }
+        expansion.finish()
+    }
+
+    /// Appends the sums of the weights of all leaves that are reached, and returns their tensor.
+    fn tree_sums(&mut self, node: &NodeProto, input: &Operand, ensemble: &Ensemble) -> Result<usize, OnnxError> {
+        let mut conditions = Conditions::default();
+        let branches: Vec<Option<[Condition; 2]>> = ensemble
+            .nodes
+            .iter()
+            .map(|tree| match tree {
+                &TreeNode::Branch { feature, test, value, .. } => Some(conditions.of_branch(feature, test, value)),
+                TreeNode::Leaf(_) => None,
+            })
+            .collect();
+        if conditions.comparisons.is_empty() {
+            return Err(unsupported(node, "the trees have no branches".to_owned()));
+        }
+        let gates = self.gates(node, input, &conditions)?;
+        let (mut bias, mut leaves) = (ensemble.base.clone(), Vec::new());
+        // Nodes of one level, and whether they are reached: roots always are.
+        let mut level: Vec<(usize, Option<Element>)> = ensemble.roots.iter().map(|&root| (root, None)).collect();
+        while !level.is_empty() {
+            let (mut parents, mut tests, mut children, mut first) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            for (index, reached) in level {
+                match (ensemble.nodes.get(index), branches.get(index).copied().flatten()) {
+                    (Some(TreeNode::Leaf(weights)), _) => match reached {
+                        Some(element) if !weights.is_empty() => leaves.push((element, weights)),
+                        Some(_) => {}
+                        None => add(&mut bias, weights),
+                    },
+                    (Some(TreeNode::Branch { children: ends, .. }), Some(conditions)) => {
+                        for (&end, condition) in ends.iter().zip(conditions) {
+                            let gate = gates.element(condition);
+                            match reached {
+                                None => first.push((end, Some(gate))),
+                                Some(parent) => {
+                                    parents.push(parent);
+                                    tests.push(gate);
+                                    children.push(end);
+                                }
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            level = first;
+            if !children.is_empty() {
+                let products = self.products(node, &parents, &tests)?;
+                level.extend(children.into_iter().zip((0..).map(|place| Some((products, place)))));
+            }
+        }
+        let sides: &[[f64; 2]] = match ensemble.scores {
+            Scores::Complement => &[[-1.0, 1.0], [1.0, 0.0]],
+            Scores::Opposite | Scores::Logistic => &[[-1.0, 0.0], [1.0, 0.0]],
+            Scores::Sums | Scores::Sigmoids | Scores::Softmax => &[[1.0, 0.0]],
+        };
+        self.weigh(node, &leaves, &bias, sides)
+    }
+
+    /// Appends all conditions.
+    fn gates(&mut self, node: &NodeProto, input: &Operand, conditions: &Conditions) -> Result<Gates, OnnxError> {
+        let elements: Vec<Element> =
+            conditions.comparisons.iter().map(|&(feature, ..)| (input.index, feature as u32)).collect();
+        let inputs = vec![self.gathered(node, &elements)?];
+        let operation = FloatOperation::Compare {
+            limits: conditions.comparisons.iter().map(|&(_, limit, _)| f64::from_bits(limit)).collect(),
+            is_above: conditions.comparisons.iter().map(|&(.., is_above)| is_above).collect(),
+        };
+        let shape = vector(node, elements.len())?;
+        let comparisons = self.push_node(FloatNode { inputs, shape, operation })?;
+        if conditions.equalities.is_empty() {
+            return Ok(Gates { comparisons, equalities: None });
+        }
+        let [low, high]: [Vec<Element>; 2] = [0, 1].map(|side: usize| {
+            let places = conditions.equalities.iter().filter_map(|pair| pair.get(side));
+            places.map(|&place| (comparisons, place)).collect()
+        });
+        let equal = self.products(node, &low, &high)?;
+        let count = conditions.equalities.len();
+        let operation = FloatOperation::Compare { limits: vec![0.0; count], is_above: vec![false; count] };
+        let unequal = self.push_node(FloatNode { inputs: vec![equal], shape: vector(node, count)?, operation })?;
+        Ok(Gates { comparisons, equalities: Some([equal, unequal]) })
+    }
+
+    /// Appends products of elements in pairs, and returns their tensor.
+    fn products(&mut self, node: &NodeProto, a: &[Element], b: &[Element]) -> Result<usize, OnnxError> {
+        let inputs = vec![self.gathered(node, a)?, self.gathered(node, b)?];
+        self.push_node(FloatNode { inputs, shape: vector(node, a.len())?, operation: FloatOperation::Multiply })
+    }
+
+    /// Appends a vector of elements of several tensors, and returns it.
+    fn gathered(&mut self, node: &NodeProto, elements: &[Element]) -> Result<usize, OnnxError> {
+        let (mut inputs, mut starts, mut next) = (Vec::new(), HashMap::new(), 0);
+        let mut indices = Vec::with_capacity(elements.len());
+        for &(tensor, place) in elements {
+            let start = *starts.entry(tensor).or_insert_with(|| {
+                inputs.push(tensor);
+                let start = next;
+                next += self.network.shape(tensor).map_or(0, |shape| shape.elements()) as u32;
+                start
+            });
+            indices.push(start + place);
+        }
+        let shape = vector(node, elements.len())?;
+        self.push_moved(node, inputs, indices, 0.0, shape)
+    }
+
+    /// Appends weighted sums of the leaves, and returns their tensor: for each factor and offset, all sums times the factor,
+    /// plus the offset.
+    fn weigh(
+        &mut self,
+        node: &NodeProto,
+        leaves: &[(Element, &Vec<(usize, f64)>)],
+        base: &[f64],
+        sides: &[[f64; 2]],
+    ) -> Result<usize, OnnxError> {
+        if leaves.is_empty() {
+            return Err(unsupported(node, "no leaf below a branch has a weight".to_owned()));
+        }
+        let (width, outputs) = (leaves.len(), base.len() * sides.len());
+        let parameters = (width as u64 + 1).saturating_mul(outputs as u64);
+        if parameters > MAX_PARAMETERS {
+            return Err(OnnxError::Parameters(parameters));
+        }
+        let mut weights = vec![0.0; width * outputs];
+        for (side, &[factor, _]) in sides.iter().enumerate() {
+            for (column, (_, of_leaf)) in leaves.iter().enumerate() {
+                for &(output, weight) in *of_leaf {
+                    if let Some(slot) = weights.get_mut((side * base.len() + output) * width + column) {
+                        *slot = (factor * weight) as f32;
+                    }
+                }
+            }
+        }
+        let elements: Vec<Element> = leaves.iter().map(|&(element, _)| element).collect();
+        let inputs = vec![self.gathered(node, &elements)?];
+        let bias =
+            sides.iter().flat_map(|&[factor, offset]| base.iter().map(move |value| (factor * value + offset) as f32));
+        let operation = FloatOperation::Dense { weights, bias: bias.collect() };
+        self.push_node(FloatNode { inputs, shape: vector(node, outputs)?, operation })
+    }
+}
+
+impl Expansion<'_> {
+    /// Names a computed tensor, which has these dimensions.
+    fn computed(&mut self, tensor: usize, dims: Vec<usize>) -> Result<String, OnnxError> {
+        let name = self.name();
+        super::define(&mut self.reader.values, &name, Value::Tensor(tensor, dims))?;
+        Ok(name)
+    }
+}
+
+fn add(sums: &mut [f64], weights: &[(usize, f64)]) {
+    for &(output, weight) in weights {
+        if let Some(sum) = sums.get_mut(output) {
+            *sum += weight;
+        }
+    }
+}
+
+/// Returns the shape of a vector.
+fn vector(node: &NodeProto, length: usize) -> Result<Shape, OnnxError> {
+    Shape::vector(length).map_err(invalid_shape(node))
+}

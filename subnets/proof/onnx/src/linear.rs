@@ -1,0 +1,191 @@
+//! Conversion of the operators of `ai.onnx.ml` other than trees and support vectors.
+
+use super::expansion::{Expansion, int};
+use super::node::output;
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, unsupported};
+
+impl Reader {
+    /// Converts an operator for machine learning.
+    pub(super) fn learned(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let label = node.output.first().filter(|label| super::rules::is_classifier(node) && !label.is_empty());
+        if label.is_some_and(|label| self.reads.contains_key(label)) {
+            let reason = "the label is read; hint: remove the nodes after it, since the scores determine it";
+            return Err(unsupported(node, reason.to_owned()));
+        }
+        match node.op_type.as_str() {
+            "ArrayFeatureExtractor" => self.features(node),
+            "LinearClassifier" => self.linear_classifier(node),
+            "LinearRegressor" => self.linear_regressor(node),
+            "Normalizer" => self.normalizer(node),
+            "Scaler" => self.scaler(node),
+            "SVMClassifier" => self.support_vector_classifier(node),
+            "SVMRegressor" => self.support_vector_regressor(node),
+            _ => self.trees(node),
+        }
+    }
+
+    /// Converts a choice of columns.
+    fn features(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let refuse = || unsupported(node, "the columns are not constant integers".to_owned());
+        let columns = self.integers(node, 1)?.ok_or_else(refuse)?;
+        let count = self.feature_count(node)?;
+        let mut expansion = Expansion::new(self, node);
+        let row = expansion.reshape(first(node)?, &[1, count])?;
+        let columns = expansion.integers(&columns)?;
+        expansion.node_as(output(node)?, "Gather", &[&row, &columns], vec![int("axis", -1)]);
+        expansion.finish()
+    }
+
+    fn linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let features = self.feature_count(node)?;
+        let mut intercepts = finite(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
+        let classes = intercepts.len();
+        let labels = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
+        let labels = labels.max(node.ints("classlabels_ints").map_or(0, <[i64]>::len));
+        let transform = node.text("post_transform").unwrap_or(b"NONE");
+        let name = scores_of(node)?;
+        let mut coefficients = coefficients(node, classes, features)?;
+        let mut sums = classes;
+        if let (&[intercept], 2) = (&intercepts[..], labels) {
+            // The score of the first class is 1 minus that of the second one.
+            let opposite: Vec<f32> = coefficients.iter().map(|weight| -weight).collect();
+            (coefficients, intercepts, sums) = ([opposite, coefficients].concat(), vec![1.0 - intercept, intercept], 2);
+        }
+        let mut expansion = Expansion::new(self, node);
+        let row = expansion.reshape(first(node)?, &[1, features])?;
+        let sums = expansion.weighted(&row, sums, coefficients, intercepts)?;
+        match (transform, classes) {
+            (b"NONE", _) => expansion.node_as(name, "Identity", &[&sums], Vec::new()),
+            (b"LOGISTIC", 2..) => expansion.node_as(name, "Sigmoid", &[&sums], Vec::new()),
+            (b"SOFTMAX", 2..) => expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)]),
+            _ => return Err(transform_unsupported(node)),
+        }
+        expansion.finish()
+    }
+
+    fn linear_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let features = self.feature_count(node)?;
+        let targets = usize::try_from(node.int("targets", 1)).unwrap_or_default();
+        check_transform(node)?;
+        let coefficients = coefficients(node, targets, features)?;
+        let intercepts = match node.floats("intercepts") {
+            None | Some([]) => vec![0.0; targets],
+            Some(intercepts) if intercepts.len() == targets => finite(node, "intercepts", intercepts)?,
+            Some(intercepts) => return Err(misfit(node, "intercepts", intercepts.len(), targets)),
+        };
+        let mut expansion = Expansion::new(self, node);
+        let row = expansion.reshape(first(node)?, &[1, features])?;
+        let sums = expansion.weighted(&row, targets, coefficients, intercepts)?;
+        expansion.node_as(output(node)?, "Identity", &[&sums], Vec::new());
+        expansion.finish()
+    }
+
+    /// Converts `(x - offset) * scale`.
+    fn scaler(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let features = self.feature_count(node)?;
+        let part = |name: &str| match node.floats(name) {
+            Some(&[single]) => Ok(vec![single; features]),
+            Some(several) if several.len() == features => Ok(several.to_vec()),
+            other => Err(misfit(node, name, other.map_or(0, <[f32]>::len), features)),
+        };
+        let (offset, scale) = (part("offset")?, part("scale")?);
+        if offset.iter().chain(&scale).any(|value| !value.is_finite()) {
+            return Err(unsupported(node, "an offset or scale is not finite".to_owned()));
+        }
+        let mut expansion = Expansion::new(self, node);
+        let [offset, scale] = [expansion.floats(&[features], offset)?, expansion.floats(&[features], scale)?];
+        let centred = expansion.node("Sub", &[first(node)?, &offset]);
+        expansion.node_as(output(node)?, "Mul", &[&centred, &scale], Vec::new());
+        expansion.finish()
+    }
+
+    /// Converts a division of a row by its norm. After the softmax at the end, whose sum is 1, it changes nothing.
+    fn normalizer(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        self.feature_count(node)?;
+        let name = output(node)?;
+        if self.after_softmax.iter().any(|after| after == name) {
+            return self.rename(node, None);
+        }
+        let input = first(node)?;
+        let mut expansion = Expansion::new(self, node);
+        let norm = match node.text("norm").unwrap_or(b"MAX") {
+            b"MAX" => expansion.reduce("ReduceMax", input)?,
+            b"L1" => {
+                let magnitudes = expansion.node("Abs", &[input]);
+                expansion.reduce("ReduceSum", &magnitudes)?
+            }
+            b"L2" => {
+                let squares = expansion.node("Mul", &[input, input]);
+                let sum = expansion.reduce("ReduceSum", &squares)?;
+                expansion.node("Sqrt", &[&sum])
+            }
+            _ => return Err(unsupported(node, "norm is neither MAX, L1 nor L2".to_owned())),
+        };
+        expansion.node_as(name, "Div", &[input, &norm], Vec::new());
+        expansion.finish()
+    }
+}
+
+impl Expansion<'_> {
+    /// Appends weighted sums of a row; the weights are in rows, one for each sum.
+    pub(super) fn weighted(
+        &mut self,
+        row: &str,
+        sums: usize,
+        weights: Vec<f32>,
+        offsets: Vec<f32>,
+    ) -> Result<String, OnnxError> {
+        let width = weights.len().checked_div(sums).unwrap_or_default();
+        let weights = self.floats(&[sums, width], weights)?;
+        let offsets = self.floats(&[sums], offsets)?;
+        Ok(self.node_with("Gemm", &[row, &weights, &offsets], vec![int("transB", 1)]))
+    }
+}
+
+/// Returns the name of a node's first input.
+pub(super) fn first(node: &NodeProto) -> Result<&str, OnnxError> {
+    let name = node.input.first().map(String::as_str);
+    name.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))
+}
+
+/// Returns the name of a node's scores: a classifier's second output, or the only one.
+pub(super) fn scores_of(node: &NodeProto) -> Result<&str, OnnxError> {
+    let name = node
+        .output
+        .get(usize::from(super::rules::is_classifier(node)))
+        .map(String::as_str)
+        .filter(|name| !name.is_empty());
+    name.ok_or_else(|| unsupported(node, "the scores are no output".to_owned()))
+}
+
+fn misfit(node: &NodeProto, name: &str, length: usize, expected: usize) -> OnnxError {
+    unsupported(node, format!("attribute '{name}' has {length} elements, expected {expected}"))
+}
+
+fn coefficients(node: &NodeProto, rows: usize, features: usize) -> Result<Vec<f32>, OnnxError> {
+    let values = node.floats("coefficients").unwrap_or_default();
+    if rows == 0 || rows.checked_mul(features) != Some(values.len()) {
+        return Err(misfit(node, "coefficients", values.len(), rows.saturating_mul(features)));
+    }
+    finite(node, "coefficients", values)
+}
+
+/// Returns the numbers of an attribute, which must be finite.
+pub(super) fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, OnnxError> {
+    if values.iter().all(|value| value.is_finite()) {
+        Ok(values.to_vec())
+    } else {
+        Err(unsupported(node, format!("attribute '{name}' has numbers that are not finite")))
+    }
+}
+
+/// Refuses all transforms of the sums.
+pub(super) fn check_transform(node: &NodeProto) -> Result<(), OnnxError> {
+    if node.text("post_transform").unwrap_or(b"NONE") == b"NONE" { Ok(()) } else { Err(transform_unsupported(node)) }
+}
+
+fn transform_unsupported(node: &NodeProto) -> OnnxError {
+    let transform = String::from_utf8_lossy(node.text("post_transform").unwrap_or_default()).into_owned();
+    unsupported(node, format!("post_transform '{transform}' is unsupported for these scores"))
+}

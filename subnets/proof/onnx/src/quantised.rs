@@ -1,0 +1,45 @@
+//! Conversion of QuantizeLinear and DequantizeLinear. A pair of them is one function: it rounds to the values that the
+//! integers between them stand for.
+
+use taonet_proof_core::float::{Binary, Function, Unary};
+
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, unsupported};
+
+/// Integers of QuantizeLinear without a zero point.
+pub(super) const UNSIGNED: [i64; 2] = [0, 255];
+
+impl Reader {
+    pub(super) fn quantised(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        if node.int("block_size", 0) != 0 || node.int("output_dtype", 0) != 0 {
+            return Err(unsupported(node, "block_size and output_dtype are unsupported".to_owned()));
+        }
+        let input = self.tensor(node, 0)?;
+        let missing = || unsupported(node, "the scale is missing".to_owned());
+        let scale = self.limit(node, 1)?.ok_or_else(missing)?;
+        let zero = self.limit(node, 2)?.unwrap_or(0.0);
+        if !(scale.is_finite() && scale > 0.0) {
+            return Err(unsupported(node, format!("the scale {scale} is not positive")));
+        }
+        let (root, function) = self.function_of(input.index);
+        let (scale, zero) = (Function::Constant(scale), Function::Constant(zero));
+        let function = if node.op_type == "DequantizeLinear" {
+            function.with(Binary::Subtract, zero).with(Binary::Multiply, scale)
+        } else {
+            let [low, high] = self.integers_of(node)?.map(|limit| limit as f64);
+            let rounded = function.with(Binary::Divide, scale).then(Unary::RoundEven);
+            rounded.with(Binary::Add, zero).then(Unary::Clip { low, high })
+        };
+        self.push_function(node, root, function, &input)
+    }
+
+    /// Returns the smallest and the largest integer of a QuantizeLinear: those of its zero point's type.
+    fn integers_of(&self, node: &NodeProto) -> Result<[i64; 2], OnnxError> {
+        match node.input.get(2).filter(|name| !name.is_empty()) {
+            None => Ok(UNSIGNED),
+            Some(name) => self.bytes.get(name).copied().ok_or_else(|| {
+                unsupported(node, "the zero point is not a weight of 8 bits: other types are unsupported".to_owned())
+            }),
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The cells of recurrent nodes, by the equations of the standard.
+
+use super::{Form, Steps};
+use crate::expansion::{Expansion, int};
+use crate::proto::NodeProto;
+use crate::{OnnxError, Reader, Value, unsupported};
+
+/// Weights and initial state of one direction.
+pub(super) struct Direction {
+    is_reverse: bool,
+    activations: Vec<String>,
+    /// Weights of the input: a row for each input, a column for each gate and hidden unit.
+    inputs: Vec<f32>,
+    /// Weights of the previous output: a row for each hidden unit, a column for each gate and hidden unit.
+    recurrent: Vec<f32>,
+    /// Biases of the gates with the input, and with the previous output.
+    bias: [Vec<f32>; 2],
+    /// Weights of the cell for the input, output and forget gates.
+    peepholes: Option<Vec<f32>>,
+    output: State,
+    cell: State,
+    /// Number of hidden units.
+    hidden: usize,
+}
+
+/// A value from the step before.
+#[derive(Clone)]
+enum State {
+    Zero,
+    Constant(Vec<f32>),
+    /// A tensor, and the first of its elements.
+    Tensor(String, usize),
+}
+
+impl Direction {
+    /// Reads the operands of one direction.
+    pub(super) fn read(reader: &Reader, node: &NodeProto, form: &Form, index: usize) -> Result<Self, OnnxError> {
+        let (directions, hidden, rows) = (form.is_reverse.len(), form.hidden, form.gates * form.hidden);
+        let part = |position: usize, dims: [usize; 2]| {
+            let whole = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
+            Ok(slice(&whole, index, dims[0] * dims[1]))
+        };
+        let (inputs, recurrent) = (part(1, [rows, form.inputs])?, part(2, [rows, hidden])?);
+        let bias = match reader.weights(node, 3)? {
+            Some(_) => slice(&reader.floats(node, 3, &[directions, 2 * rows])?, index, 2 * rows),
+            None => vec![0.0; 2 * rows],
+        };
+        let (of_input, of_output) = bias.split_at(rows);
+        let is_lstm = node.op_type == "LSTM";
+        let peepholes = match reader.weights(node, 7)?.filter(|_| is_lstm) {
+            Some(_) => Some(slice(&reader.floats(node, 7, &[directions, 3 * hidden])?, index, 3 * hidden)),
+            None => None,
+        };
+        let state = |position: usize| State::read(reader, node, position, form, index);
+        Ok(Self {
+            is_reverse: form.is_reverse.get(index).copied().unwrap_or_default(),
+            activations: form.activations.get(index).cloned().unwrap_or_default(),
+            inputs: turned(&inputs, form.inputs),
+            recurrent: turned(&recurrent, hidden),
+            bias: [of_input.to_vec(), of_output.to_vec()],
+            peepholes,
+            output: state(5)?,
+            cell: if is_lstm { state(6)? } else { State::Zero },
+            hidden,
+        })
+    }
+
+    /// Appends all steps of a row with one input for each step.
+    pub(super) fn unroll(
+        mut self,
+        expansion: &mut Expansion<'_>,
+        form: &Form,
+        row: &str,
+        length: usize,
+    ) -> Result<Steps, OnnxError> {
+        let columns = form.gates * form.hidden;
+        let weights = expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
+        // The bias of the previous output is added here, too, unless a GRU multiplies it with its reset gate.
+        let kept = if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
+        let [of_input, of_output] = &self.bias;
+        let added = of_output.iter().enumerate().map(|(index, &bias)| if index < kept { bias } else { 0.0 });
+        let bias = of_input.iter().zip(added).map(|(one, other)| one + other).collect();
+        let bias = expansion.floats(&[columns], bias)?;
+        let products = expansion.node("MatMul", &[row, &weights]);
+        let of_inputs = expansion.node("Add", &[&products, &bias]);
+        let split = if form.gates == 3 { 2 * form.hidden } else { columns };
+        let recurrent = [self.named_weights(expansion, 0..split)?, self.named_weights(expansion, split..columns)?];
+        let mut outputs = vec![String::new(); length];
+        let (mut state, mut cell) =
+            (self.output.named(expansion, form.hidden)?, self.cell.named(expansion, form.hidden)?);
+        let mut last = String::new();
+        for step in 0..length {
+            let at = if self.is_reverse { length - 1 - step } else { step };
+            let position = expansion.integers(&[at.cast_signed() as i64])?;
+            let input = expansion.node_with("Gather", &[&of_inputs, &position], vec![int("axis", 1)]);
+            let input = expansion.reshape(&input, &[1, columns])?;
+            let (output, next) = match form.gates {
+                4 => self.lstm(expansion, form, &input, &recurrent, &state, &cell)?,
+                3 => (self.gru(expansion, form, &input, &recurrent, &state)?, State::Zero),
+                _ => {
+                    let sum = self.with_recurrent(expansion, &input, &recurrent, &state, 0..form.hidden)?;
+                    (self.activate(expansion, 0, &sum), State::Zero)
+                }
+            };
+            if let Some(slot) = outputs.get_mut(at) {
+                slot.clone_from(&output);
+            }
+            last.clone_from(&output);
+            (state, cell) = (State::Tensor(output, 0), next);
+        }
+        let last_cell = match cell {
+            State::Tensor(name, _) => Some(name),
+            _ => None,
+        };
+        Ok(Steps { outputs, last, last_cell })
+    }
+
+    fn lstm(
+        &self,
+        expansion: &mut Expansion<'_>,
+        form: &Form,
+        input: &str,
+        recurrent: &[String; 2],
+        state: &State,
+        cell: &State,
+    ) -> Result<(String, State), OnnxError> {
+        let hidden = form.hidden;
+        let sum = self.with_recurrent(expansion, input, recurrent, state, 0..4 * hidden)?;
+        // The order of the gates is input, output, forget, cell.
+        let gate = |expansion: &mut Expansion<'_>, index: usize, cell: &State| {
+            let part = expansion.columns(&sum, index * hidden..(index + 1) * hidden)?;
+            let part = match self.peepholes.as_ref().filter(|_| index < 3) {
+                Some(peepholes) => {
+                    let weights = slice(peepholes, index, hidden);
+                    match cell.times(expansion, &weights)? {
+                        Some(product) => expansion.node("Add", &[&part, &product]),
+                        None => part,
+                    }
+                }
+                None => part,
+            };
+            Ok::<String, OnnxError>(self.activate(expansion, usize::from(index == 3), &part))
+        };
+        let (enters, candidate) = (gate(expansion, 0, cell)?, gate(expansion, 3, cell)?);
+        let mut next = expansion.node("Mul", &[&enters, &candidate]);
+        if let Some(cell_name) = cell.name(expansion, hidden)? {
+            let forget = gate(expansion, 2, cell)?;
+            let kept = expansion.node("Mul", &[&forget, &cell_name]);
+            next = expansion.node("Add", &[&kept, &next]);
+        }
+        let next_state = State::Tensor(next.clone(), 0);
+        let leaves = gate(expansion, 1, &next_state)?;
+        let bounded = self.activate(expansion, 2, &next);
+        Ok((expansion.node("Mul", &[&leaves, &bounded]), next_state))
+    }
+
+    fn gru(
+        &self,
+        expansion: &mut Expansion<'_>,
+        form: &Form,
+        input: &str,
+        recurrent: &[String; 2],
+        state: &State,
+    ) -> Result<String, OnnxError> {
+        let hidden = form.hidden;
+        // The order of the gates is update, reset, candidate.
+        let gates = expansion.columns(input, 0..2 * hidden)?;
+        let gates = self.with_recurrent(expansion, &gates, recurrent, state, 0..2 * hidden)?;
+        let [update, reset] = {
+            let mut gate = |index: usize| {
+                let part = expansion.columns(&gates, index * hidden..(index + 1) * hidden)?;
+                Ok::<String, OnnxError>(self.activate(expansion, 0, &part))
+            };
+            [gate(0)?, gate(1)?]
+        };
+        let candidate = expansion.columns(input, 2 * hidden..3 * hidden)?;
+        let range = 2 * hidden..3 * hidden;
+        let sum = if form.resets_late {
+            let mut bias = slice(&self.bias[1], 2, hidden);
+            let inner = match state {
+                State::Tensor(..) => {
+                    let bias = expansion.floats(&[hidden], bias)?;
+                    self.with_recurrent(expansion, &bias, recurrent, state, range)?
+                }
+                State::Constant(values) => {
+                    bias.iter_mut().zip(self.products(values, range)).for_each(|(bias, product)| *bias += product);
+                    expansion.floats(&[hidden], bias)?
+                }
+                State::Zero => expansion.floats(&[hidden], bias)?,
+            };
+            let scaled = expansion.node("Mul", &[&reset, &inner]);
+            expansion.node("Add", &[&candidate, &scaled])
+        } else {
+            match state.name(expansion, hidden)? {
+                None => candidate,
+                Some(name) => {
+                    let kept = expansion.node("Mul", &[&reset, &name]);
+                    let state = State::Tensor(kept, 0);
+                    self.with_recurrent(expansion, &candidate, recurrent, &state, range)?
+                }
+            }
+        };
+        let candidate = self.activate(expansion, 1, &sum);
+        let one = expansion.number(1.0)?;
+        let rest = expansion.node("Sub", &[&one, &update]);
+        let changed = expansion.node("Mul", &[&rest, &candidate]);
+        Ok(match state.name(expansion, hidden)? {
+            None => changed,
+            Some(name) => {
+                let kept = expansion.node("Mul", &[&update, &name]);
+                expansion.node("Add", &[&changed, &kept])
+            }
+        })
+    }
+
+    fn activate(&self, expansion: &mut Expansion<'_>, index: usize, input: &str) -> String {
+        let operator = self.activations.get(index).map_or("Tanh", String::as_str);
+        expansion.node(operator, &[input])
+    }
+
+    /// Adds the product of the previous output with some columns of the recurrent weights, if it is not 0.
+    fn with_recurrent(
+        &self,
+        expansion: &mut Expansion<'_>,
+        input: &str,
+        recurrent: &[String; 2],
+        state: &State,
+        columns: std::ops::Range<usize>,
+    ) -> Result<String, OnnxError> {
+        Ok(match self.product(expansion, recurrent, state, columns)? {
+            Some(product) => expansion.node("Add", &[input, &product]),
+            None => input.to_owned(),
+        })
+    }
+
+    /// Multiplies the previous output with some columns of the recurrent weights; `None` if it is 0.
+    fn product(
+        &self,
+        expansion: &mut Expansion<'_>,
+        recurrent: &[String; 2],
+        state: &State,
+        columns: std::ops::Range<usize>,
+    ) -> Result<Option<String>, OnnxError> {
+        match state {
+            State::Zero => Ok(None),
+            State::Constant(values) => expansion.floats(&[columns.len()], self.products(values, columns)).map(Some),
+            State::Tensor(name, _) => {
+                let [first, second] = recurrent;
+                let weights = if columns.start == 0 { first } else { second };
+                Ok(Some(expansion.node("MatMul", &[name, weights])))
+            }
+        }
+    }
+
+    /// Returns the products of constant values with some columns of the recurrent weights.
+    fn products(&self, values: &[f32], columns: std::ops::Range<usize>) -> Vec<f32> {
+        let mut sums = vec![0.0; columns.len()];
+        let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
+        for (value, row) in values.iter().zip(self.recurrent.chunks(width)) {
+            for (sum, weight) in sums.iter_mut().zip(row.get(columns.clone()).unwrap_or_default()) {
+                *sum += value * weight;
+            }
+        }
+        sums
+    }
+
+    /// Defines some columns of the recurrent weights: all steps read the same constants.
+    fn named_weights(
+        &self,
+        expansion: &mut Expansion<'_>,
+        columns: std::ops::Range<usize>,
+    ) -> Result<String, OnnxError> {
+        let width = self.recurrent.len().checked_div(self.hidden).unwrap_or_default().max(1);
+        let rows = self.recurrent.chunks(width);
+        let weights = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default().to_vec()).collect();
+        expansion.floats(&[self.hidden, columns.len()], weights)
+    }
+}
+
+impl State {
+    /// Reads the initial state of a direction.
+    fn read(
+        reader: &Reader,
+        node: &NodeProto,
+        position: usize,
+        form: &Form,
+        direction: usize,
+    ) -> Result<Self, OnnxError> {
+        let [_, expected] = form.output_dims();
+        let Some(name) = node.input.get(position).filter(|name| !name.is_empty()) else { return Ok(Self::Zero) };
+        match reader.values.get(name) {
+            Some(Value::Tensor(_, dims)) if *dims == expected => {
+                Ok(Self::Tensor(name.clone(), direction * form.hidden))
+            }
+            Some(Value::Tensor(_, dims)) => {
+                Err(unsupported(node, format!("an initial state has dimensions {dims:?}, expected {expected:?}")))
+            }
+            _ => {
+                let values = slice(&reader.floats(node, position, &expected)?, direction, form.hidden);
+                let is_zero = values.iter().all(|value| value.abs() <= 0.0);
+                Ok(if is_zero { Self::Zero } else { Self::Constant(values) })
+            }
+        }
+    }
+
+    /// Returns the state as a row of its own.
+    fn named(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Self, OnnxError> {
+        let Self::Tensor(name, start) = self else { return Ok(self.clone()) };
+        let target = expansion.integers(&[1, -1])?;
+        let row = expansion.node("Reshape", &[name, &target]);
+        let part = expansion.columns(&row, *start..start + hidden)?;
+        Ok(Self::Tensor(part, 0))
+    }
+
+    /// Returns the name of the state; `None` if it is 0.
+    fn name(&self, expansion: &mut Expansion<'_>, hidden: usize) -> Result<Option<String>, OnnxError> {
+        match self {
+            Self::Zero => Ok(None),
+            Self::Constant(values) => expansion.floats(&[hidden], values.clone()).map(Some),
+            Self::Tensor(name, _) => Ok(Some(name.clone())),
+        }
+    }
+
+    /// Multiplies the state with weights; `None` if it is 0.
+    fn times(&self, expansion: &mut Expansion<'_>, weights: &[f32]) -> Result<Option<String>, OnnxError> {
+        match self {
+            Self::Zero => Ok(None),
+            Self::Constant(values) => {
+                let products = values.iter().zip(weights).map(|(value, weight)| value * weight).collect();
+                expansion.floats(&[weights.len()], products).map(Some)
+            }
+            Self::Tensor(name, _) => {
+                let weights = expansion.floats(&[weights.len()], weights.to_vec())?;
+                Ok(Some(expansion.node("Mul", &[name, &weights])))
+            }
+        }
+    }
+}
+
+/// Returns a part of a list that consists of parts of this length.
+fn slice(values: &[f32], index: usize, length: usize) -> Vec<f32> {
+    values.get(index * length..(index + 1) * length).unwrap_or_default().to_vec()
+}
+
+/// Transposes a matrix with rows of this width.
+fn turned(values: &[f32], width: usize) -> Vec<f32> {
+    (0..width).flat_map(|column| values.iter().skip(column).step_by(width.max(1)).copied()).collect()
+}

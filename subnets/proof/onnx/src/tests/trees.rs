@@ -1,0 +1,208 @@
+//! Trees: exact for every input, and within limits for every file.
+
+use super::super::proto::AttributeProto;
+use super::super::rules::MACHINE_LEARNING;
+use super::*;
+use taonet_proof_core::Range;
+use taonet_proof_core::quantise::{QuantiseOptions, quantise};
+use crate::compare;
+
+fn list(name: &str, values: &[i64]) -> AttributeProto {
+    let kind = AttributeKind::Ints as i32;
+    AttributeProto { name: name.to_owned(), ints: values.to_vec(), kind, ..AttributeProto::default() }
+}
+
+fn numbers(name: &str, values: &[f32]) -> AttributeProto {
+    let kind = AttributeKind::Floats as i32;
+    AttributeProto { name: name.to_owned(), floats: values.to_vec(), kind, ..AttributeProto::default() }
+}
+
+fn texts(name: &str, values: &[&str]) -> AttributeProto {
+    let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+    AttributeProto { name: name.to_owned(), strings, kind: AttributeKind::Strings as i32, ..AttributeProto::default() }
+}
+
+const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
+
+/// A regression by one complete tree of depth 3: its eight leaves have the weights 0 to 7.
+fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
+    let leaf = |index: i64| index >= 7;
+    let (mut of_modes, mut of_features, mut of_values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for index in 0..15_usize {
+        of_modes.push(modes.get(index).map_or("LEAF", |&mode| MODES[mode]));
+        of_features.push(features.get(index).copied().unwrap_or(0));
+        of_values.push(values.get(index).copied().unwrap_or(0.0));
+        let index = index.cast_signed() as i64;
+        ones.push(if leaf(index) { 0 } else { 2 * index + 1 });
+        others.push(if leaf(index) { 0 } else { 2 * index + 2 });
+    }
+    let leaves: Vec<i64> = (7..15).collect();
+    let weights: Vec<f32> = (0..8_u8).map(f32::from).collect();
+    let attribute = vec![
+        texts("nodes_modes", &of_modes),
+        list("nodes_treeids", &[0; 15]),
+        list("nodes_nodeids", &(0..15).collect::<Vec<i64>>()),
+        list("nodes_featureids", &of_features),
+        numbers("nodes_values", &of_values),
+        list("nodes_truenodeids", &ones),
+        list("nodes_falsenodeids", &others),
+        list("target_treeids", &[0; 8]),
+        list("target_nodeids", &leaves),
+        list("target_ids", &[0; 8]),
+        numbers("target_weights", &weights),
+    ];
+    let node = node("TreeEnsembleRegressor", &["x"], "y", &[]);
+    NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node }
+}
+
+fn file(node: NodeProto) -> Vec<u8> {
+    model(small(&[1, 3], vec![node], vec![]))
+}
+
+/// Changes one attribute of a tree.
+fn changed(name: &str, change: impl FnOnce(&mut AttributeProto)) -> NodeProto {
+    let mut node = tree(&[0; 7], &[0; 7], &[0.5; 7]);
+    change(node.attribute.iter_mut().find(|attribute| attribute.name == name).unwrap());
+    node
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Limits are integers of the input, or between two of them.
+    #[test]
+    fn trees_are_exact(
+        modes in prop::collection::vec(0..6_usize, 7),
+        features in prop::collection::vec(0..3_i64, 7),
+        limits in prop::collection::vec(-9..=9_i8, 7),
+        rows in prop::collection::vec(prop::collection::vec(-4..=4_i64, 3), 1..12),
+    ) {
+        let limits: Vec<f32> = limits.iter().map(|&limit| f32::from(limit) / 8.0).collect();
+        let model = Model::decode(&file(tree(&modes, &features, &limits))).unwrap();
+        let float = model.network().unwrap();
+        let input_range = Range { low: -4, high: 4 };
+        let options = QuantiseOptions { input_range, input_scale: 2, ..QuantiseOptions::default() };
+        let network = quantise(&float, &options, &rows).unwrap();
+        compare(&model, &float, &network, &options, &rows).unwrap();
+        let (circuit, unit) = (network.lower().unwrap(), f64::from(-network.output_scale()).exp2());
+        for row in &rows {
+            let input: Vec<f32> = row.iter().map(|&value| value as f32 / 4.0).collect();
+            let leaf = model.evaluate(&input).unwrap().outputs[0];
+            prop_assert!((float.run(&input).unwrap().pop().unwrap()[0] - leaf as f32).abs() < 1e-6);
+            let ours = circuit.execute(row).unwrap().outputs(&circuit)[0] as f64 * unit;
+            prop_assert!((ours - leaf).abs() < 1e-9, "{row:?}: {ours} {leaf}");
+        }
+    }
+}
+
+/// A comparison that the executor would decide otherwise is a difference from the file.
+#[test]
+fn network_with_another_threshold_is_refused() {
+    let model = Model::decode(&file(tree(&[0; 7], &[0; 7], &[0.5; 7]))).unwrap();
+    let float = model.network().unwrap();
+    let rows: Vec<Vec<i64>> = (-4..=4).map(|value| vec![value, 0, 0]).collect();
+    let input_range = Range { low: -4, high: 4 };
+    let options = QuantiseOptions { input_range, input_scale: 2, ..QuantiseOptions::default() };
+    let mut network = quantise(&float, &options, &rows).unwrap();
+    let bias = network.layers.iter_mut().find_map(|layer| match &mut layer.operation {
+        taonet_proof_core::network::Operation::Convolution { bias, .. } => Some(bias),
+        _ => None,
+    });
+    bias.unwrap().iter_mut().for_each(|bias| *bias += 1);
+    let error = compare(&model, &float, &network, &options, &rows).unwrap_err();
+    assert!(matches!(error, crate::CompareError::Difference { what: "integer", .. }), "{error}");
+}
+
+#[test]
+fn malformed_trees_are_refused() {
+    type Change = fn(&mut AttributeProto);
+    let table: [(&str, Change, &str); 14] = [
+        ("nodes_truenodeids", |list| list.ints[6] = 0, "is reached twice"),
+        ("nodes_truenodeids", |list| list.ints[2] = 2, "is reached twice"),
+        ("nodes_truenodeids", |list| list.ints[6] = 12, "is reached twice"),
+        ("nodes_falsenodeids", |list| list.ints[0] = 99, "tree 0 has no node 99"),
+        ("nodes_featureids", |list| list.ints[0] = 3, "feature 3 of 3"),
+        ("nodes_featureids", |list| list.ints[0] = -1, "compares feature"),
+        ("nodes_values", |list| list.floats[0] = f32::NAN, "is not a number"),
+        ("nodes_values", |list| list.floats.truncate(14), "'nodes_values' has 14 elements, expected 15"),
+        ("nodes_nodeids", |list| list.ints[3] = 2, "the same number"),
+        ("nodes_modes", |list| list.strings[0] = b"BRANCH_MEMBER".to_vec(), "unknown kind of branch 'BRANCH_MEMBER'"),
+        ("target_ids", |list| list.ints[0] = 1, "has weights"),
+        ("target_ids", |list| list.ints[0] = -1, "is misplaced"),
+        ("target_nodeids", |list| list.ints[0] = 8, "two weights for output 0"),
+        ("target_weights", |list| list.floats[0] = f32::INFINITY, "has weights"),
+    ];
+    for (name, change, expected) in table {
+        let error = read(&file(changed(name, change))).unwrap_err().to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+    }
+    let mut many = tree(&[0; 7], &[0; 7], &[0.5; 7]);
+    many.attribute.push(AttributeProto {
+        name: "n_targets".to_owned(),
+        i: 1 << 40,
+        kind: AttributeKind::Int as i32,
+        ..AttributeProto::default()
+    });
+    let error = read(&file(many)).unwrap_err().to_string();
+    assert!(error.contains("classes or targets"), "{error}");
+    let standard = NodeProto { domain: String::new(), ..tree(&[0; 7], &[0; 7], &[0.5; 7]) };
+    assert!(matches!(read(&file(standard)), Err(OnnxError::Operator(_))));
+}
+
+/// A degenerate tree needs several nodes of the network for each of its levels.
+#[test]
+fn deep_trees_are_refused_before_memory_is_spent() {
+    let levels = 10_000_i64;
+    let nodes: Vec<i64> = (0..=2 * levels).collect();
+    let is_branch = |node: i64| node < levels;
+    let modes: Vec<&str> = nodes.iter().map(|&node| if is_branch(node) { "BRANCH_LEQ" } else { "LEAF" }).collect();
+    let one = |node: i64| if is_branch(node) { node + 1 } else { 0 };
+    let other = |node: i64| if is_branch(node) { levels + 1 + node } else { 0 };
+    let attribute = vec![
+        texts("nodes_modes", &modes),
+        list("nodes_treeids", &vec![0; nodes.len()]),
+        list("nodes_nodeids", &nodes),
+        list("nodes_featureids", &vec![0; nodes.len()]),
+        numbers("nodes_values", &nodes.iter().map(|&node| node as f32).collect::<Vec<f32>>()),
+        list("nodes_truenodeids", &nodes.iter().map(|&node| one(node)).collect::<Vec<i64>>()),
+        list("nodes_falsenodeids", &nodes.iter().map(|&node| other(node)).collect::<Vec<i64>>()),
+        list("target_treeids", &[0]),
+        list("target_nodeids", &[levels]),
+        list("target_ids", &[0]),
+        numbers("target_weights", &[1.0]),
+    ];
+    let node = node("TreeEnsembleRegressor", &["x"], "y", &[]);
+    let error = read(&file(NodeProto { attribute, domain: MACHINE_LEARNING.to_owned(), ..node })).unwrap_err();
+    assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
+}
+
+/// Labels are omitted with the nodes that compute them, and so is the map at the end.
+#[test]
+fn labels_and_maps_are_omitted() {
+    let learned = |operator: &str, inputs: &[&str], output: &str| NodeProto {
+        domain: MACHINE_LEARNING.to_owned(),
+        ..node(operator, inputs, output, &[])
+    };
+    let mut graph = small(
+        &[1, 2],
+        vec![
+            node("Mul", &["x", "x"], "scores", &[]),
+            learned("LabelEncoder", &["scores"], "label"),
+            learned("ZipMap", &["scores"], "y"),
+        ],
+        vec![],
+    );
+    graph.output[0].kind = Some(TypeProto { tensor: None });
+    let mut label = value("label", &[1]);
+    label.kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Int64 as i32;
+    graph.output.insert(0, label.clone());
+    let network = read(&model(graph.clone())).unwrap();
+    assert_eq!(network.notes.len(), 2, "{:?}", network.notes);
+    // Two outputs that are no labels.
+    graph.output.push(value("scores", &[1, 2]));
+    assert!(matches!(read(&model(graph.clone())), Err(OnnxError::Interface { outputs: 3, .. })));
+    // Only a label.
+    graph.output = vec![label];
+    assert!(matches!(read(&model(graph)), Err(OnnxError::Operator(_))));
+}

@@ -1,0 +1,141 @@
+//! Conversion of transposed convolutions: convolutions, with the kernel turned round, of the input with zeros between its
+//! rows and columns.
+
+use taonet_proof_core::float::FloatOperation;
+use taonet_proof_core::{MAX_ELEMENTS, Shape, Window};
+
+use super::node::image_shape;
+use super::proto::NodeProto;
+use super::{OnnxError, Reader, invalid_shape, unsupported};
+
+/// Sizes of a transposed convolution.
+pub(super) struct Transposed {
+    pub(super) groups: usize,
+    pub(super) kernel: [usize; 2],
+    pub(super) stride: [usize; 2],
+    /// Rows and columns of the output that are removed: top, left, bottom, right.
+    pub(super) padding: [usize; 4],
+    /// Rows and columns that are added at the bottom and on the right.
+    pub(super) added: [usize; 2],
+}
+
+impl Transposed {
+    /// Reads the sizes of a node with these weights.
+    pub(super) fn parse(node: &NodeProto, kernel: [usize; 2]) -> Result<Self, OnnxError> {
+        let list = |name: &str, default: &[i64]| {
+            let values = node.ints(name).unwrap_or(default);
+            let values: Option<Vec<usize>> = values.iter().map(|&size| usize::try_from(size).ok()).collect();
+            let in_range = |values: &Vec<usize>| values.iter().all(|&size| size <= MAX_ELEMENTS);
+            let values = values.filter(|values| values.len() == default.len() && in_range(values));
+            values.ok_or_else(|| unsupported(node, format!("{name} is malformed")))
+        };
+        let pair = |values: Vec<usize>| <[usize; 2]>::try_from(values).unwrap_or_default();
+        if !matches!(node.text("auto_pad").unwrap_or(b"NOTSET"), b"NOTSET" | b"") {
+            return Err(unsupported(node, "auto_pad is unsupported; hint: export explicit pads".to_owned()));
+        }
+        if list("dilations", &[1, 1])? != [1, 1] {
+            return Err(unsupported(node, "dilations are unsupported".to_owned()));
+        }
+        let declared = node.ints("kernel_shape").is_none() || pair(list("kernel_shape", &[0, 0])?) == kernel;
+        let (stride, added) = (pair(list("strides", &[1, 1])?), pair(list("output_padding", &[0, 0])?));
+        let padding = <[usize; 4]>::try_from(list("pads", &[0; 4])?).unwrap_or_default();
+        let groups = usize::try_from(node.int("group", 1)).unwrap_or_default();
+        let fits = |(added, stride): (&usize, &usize)| added < stride;
+        if !declared || groups == 0 || kernel.contains(&0) || !added.iter().zip(&stride).all(fits) {
+            return Err(unsupported(node, "groups, kernel_shape, strides or output_padding are malformed".to_owned()));
+        }
+        Ok(Self { groups, kernel, stride, padding, added })
+    }
+
+    /// Returns the rows or columns before pads are removed; `None` if they are too many.
+    pub(super) fn extent(&self, axis: usize, extent: usize) -> Option<usize> {
+        let part = |pair: &[usize; 2]| pair.get(axis).copied();
+        let positions = extent.checked_sub(1)?.checked_mul(part(&self.stride)?)?;
+        positions.checked_add(part(&self.kernel)?)?.checked_add(part(&self.added)?)
+    }
+}
+
+impl Reader {
+    pub(super) fn transposed_convolution(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        let input = self.image(node)?;
+        let Shape { channels, height, width } = input.shape;
+        let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
+        let &[inputs, of_group, rows, columns] = &dims[..] else {
+            return Err(unsupported(node, format!("weights {dims:?} do not match a 2-D transposed convolution")));
+        };
+        let sizes = Transposed::parse(node, [rows, columns])?;
+        let outputs = of_group.checked_mul(sizes.groups).filter(|&outputs| outputs > 0);
+        let outputs = outputs.filter(|_| inputs == channels && channels.is_multiple_of(sizes.groups));
+        let outputs = outputs.ok_or_else(|| {
+            unsupported(node, format!("weights {dims:?} in {} groups do not match {channels} channels", sizes.groups))
+        })?;
+        let weights = turned(&self.floats(node, 1, &dims)?, &sizes, inputs, of_group);
+        let bias = match self.weights(node, 2)? {
+            Some(_) => self.floats(node, 2, &[outputs])?,
+            None => vec![0.0; outputs],
+        };
+        // A kernel covers the zeros before, between and after the elements.
+        let extents = [(0, height), (1, width)].map(|(axis, extent)| sizes.extent(axis, extent));
+        let [Some(height_with), Some(width_with)] = extents else {
+            return Err(unsupported(node, "the output is too large".to_owned()));
+        };
+        let (spread_rows, spread_columns) = (height_with + rows - 1, width_with + columns - 1);
+        Self::check_elements(node, &[channels, spread_rows, spread_columns])?;
+        let row = places(height, spread_rows, sizes.stride[0], rows - 1);
+        let column = places(width, spread_columns, sizes.stride[1], columns - 1);
+        let [top, left, bottom, right] = sizes.padding;
+        let kept = if top + bottom < height_with && left + right < width_with {
+            row.get(top..spread_rows - bottom).zip(column.get(left..spread_columns - right))
+        } else {
+            None
+        };
+        let Some((row, column)) = kept else {
+            return Err(unsupported(node, "the pads remove all elements".to_owned()));
+        };
+        let zero = input.shape.elements() as u32;
+        let element = |channel: usize, at: (Option<usize>, Option<usize>)| match at {
+            (Some(y), Some(x)) => ((channel * height + y) * width + x) as u32,
+            _ => zero,
+        };
+        let mut indices = Vec::with_capacity(channels * row.len() * column.len());
+        for channel in 0..channels {
+            for &y in row {
+                indices.extend(column.iter().map(|&x| element(channel, (y, x))));
+            }
+        }
+        let refuse = invalid_shape(node);
+        let shape = Shape::new(channels, row.len(), column.len()).map_err(refuse)?;
+        let spread = self.push_moved(node, vec![input.index], indices, 0.0, shape)?;
+        let window = Window { kernel: [rows, columns], stride: [1, 1], padding: [0; 4] };
+        let shape = image_shape(node, window.output(&shape), outputs)?;
+        let input = super::node::Operand { index: spread, ..input };
+        let operation = FloatOperation::Convolution { window, groups: sizes.groups, weights, bias };
+        self.push_image(node, &input, shape, operation)
+    }
+}
+
+/// Returns the element at each row or column of the input with zeros; `None` for zeros.
+fn places(extent: usize, spread: usize, stride: usize, before: usize) -> Vec<Option<usize>> {
+    let place = |at: usize| {
+        let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
+        Some(from / stride).filter(|&place| place < extent)
+    };
+    (0..spread).map(place).collect()
+}
+
+/// Returns the weights by output, input of its group, row and column, with rows and columns in reverse. In the file, the
+/// input comes first.
+fn turned(weights: &[f32], sizes: &Transposed, inputs: usize, of_group: usize) -> Vec<f32> {
+    let area = sizes.kernel[0] * sizes.kernel[1];
+    let width = inputs / sizes.groups;
+    let mut turned = Vec::with_capacity(weights.len());
+    for group in 0..sizes.groups {
+        for output in 0..of_group {
+            for input in group * width..(group + 1) * width {
+                let start = (input * of_group + output) * area;
+                turned.extend(weights.get(start..start + area).unwrap_or_default().iter().rev());
+            }
+        }
+    }
+    turned
+}
