@@ -232,6 +232,26 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
     inputs.iter().map(prove).collect()
 }
 
+/// A model of `vectors/proof-models`, whose inputs are small integers.
+fn vectors(name: &str, elements: usize) -> TestModel {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../vectors/proof-models/{name}.onnx"));
+    TestModel { name: name.to_owned(), file: std::fs::read(path).unwrap(), elements, range: Range { low: 0, high: 7 } }
+}
+
+/// Trees need no tables, so both backends prove them; boosted ones have a softmax at the end or a sigmoid.
+#[test]
+fn trees_and_recurrent_cells_are_proven() {
+    for name in ["decision-tree", "random-forest-binary"] {
+        check_proofs(&vectors(name, 4), "stark");
+        check_proofs(&vectors(name, 4), "groth16");
+    }
+    for name in ["xgboost", "lightgbm-binary", "svc"] {
+        check_proofs(&vectors(name, 4), "stark");
+    }
+    check_proofs(&vectors("lstm-bidirectional", 15), "stark");
+    check_proofs(&vectors("top-largest", 20), "stark");
+}
+
 #[test]
 fn blocks_with_norms_and_choices_are_proven() {
     for model in [transformer(), choices(), extrema(), positions(), tokens()] {

@@ -314,3 +314,48 @@ fn row_of_another_sum_is_rejected() {
     }
     assert_eq!(forger.forge_outputs(vec![honest; 2], |_| ()), Ok(()));
 }
+
+/// A comparison with a constant, as in a tree, is a difference that saturates to one bit. Another condition is rejected,
+/// whichever step is false: the quotient, the remainder or the saturation.
+#[test]
+fn another_branch_is_rejected() {
+    let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
+    let compare = Layer {
+        inputs: vec![0],
+        // Whether the first input is at most 100, and whether the second one is above 100.
+        operation: Operation::Convolution { window, groups: 2, weights: vec![-1, 1], bias: vec![101, -100] },
+        rescale: Some(Rescale { shift: 0, clamp: Clamp::Unsigned(1) }),
+        scale: 0,
+    };
+    let network = small(2, vec![compare]);
+    let circuit = network.lower().unwrap();
+    for (inputs, conditions) in [([100, 100], [1, 0]), ([101, 101], [0, 1]), ([0, 255], [1, 1]), ([255, 0], [0, 0])] {
+        assert_eq!(circuit.execute(&inputs).unwrap().outputs(&circuit), conditions, "{inputs:?}");
+    }
+    let mut forger = Forger::new(&network);
+    forger.change_inputs(&[150, 50]);
+    assert_eq!(forger.statement.outputs, [0, 0]);
+    let System { plan, .. } = &forger.prover.system;
+    let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
+    let fixed = plan.tables[activations].fixed.as_deref().unwrap();
+    for (output, honest, outputs) in [(0, -49, vec![1, 0]), (1, -50, vec![0, 1])] {
+        let lane = plan.activations.iter().position(|&at| at == (0, output)).unwrap();
+        let row = |argument| {
+            plan.functions.row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument).unwrap()
+        };
+        for forged in [[honest, 0, 1], [1, 0, 1], [1, honest - 1, 1], [honest, 1, 1]] {
+            for moves_counts in [false, true] {
+                let verified = forger.forge_outputs(outputs.clone(), |traces| {
+                    traces[activations].values[lane * 3..][..3].copy_from_slice(&forged.map(Val::from_i64));
+                    if moves_counts {
+                        let counts = &mut traces[functions].values;
+                        counts[row(honest)] -= Val::ONE;
+                        counts[row(forged[0])] += Val::ONE;
+                    }
+                });
+                assert_eq!(verified, Err(VerifyError::Invalid), "{output} {forged:?} {moves_counts}");
+            }
+        }
+    }
+    assert_eq!(forger.forge_outputs(vec![0, 0], |_| ()), Ok(()));
+}
