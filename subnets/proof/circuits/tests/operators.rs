@@ -248,8 +248,21 @@ fn trees_and_recurrent_cells_are_proven() {
     for name in ["xgboost", "lightgbm-binary", "svc"] {
         check_proofs(&vectors(name, 4), "stark");
     }
-    check_proofs(&vectors("lstm-bidirectional", 15), "stark");
-    check_proofs(&vectors("top-largest", 20), "stark");
+    for (name, elements) in [
+        ("lstm-bidirectional", 15),
+        ("gru", 15),
+        ("rnn", 15),
+        ("top-largest", 20),
+        ("top-positions", 12),
+        ("quantised", 50),
+        ("conv-transpose", 48),
+    ] {
+        check_proofs(&vectors(name, elements), "stark");
+    }
+    for (name, elements) in [("linear-regression", 3), ("tree-branches", 3)] {
+        check_proofs(&vectors(name, elements), "stark");
+        check_proofs(&vectors(name, elements), "groth16");
+    }
 }
 
 #[test]

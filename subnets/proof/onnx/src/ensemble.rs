@@ -97,6 +97,10 @@ impl Ensemble {
                 }
             }
         }
+        // Otherwise the first node of a tree is not its root, or a node is not checked.
+        if let Some(index) = is_reached.iter().position(|is_reached| !is_reached) {
+            return Err(unsupported(node, format!("tree node {index} is not reached from a root")));
+        }
         if self.roots.is_empty() || !self.base.iter().all(|base| base.is_finite()) {
             return Err(unsupported(node, "there are no trees, or base values are not finite".to_owned()));
         }

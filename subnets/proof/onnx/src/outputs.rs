@@ -77,7 +77,9 @@ impl Model {
             let Some(node) = node.filter(|_| reads.get(name.as_str()) == Some(&1)) else { return Vec::new() };
             names.push(name.as_str());
             let keeps_values = match node.op_type.as_str() {
+                // The sum of all elements is 1 only if the softmax covers them: the last axis of one row.
                 "LogSoftmax" if is_divided => false,
+                "Softmax" if is_divided && ![-1, 1].contains(&node.int("axis", -1)) => false,
                 "Softmax" | "LogSoftmax" => return names,
                 "LinearClassifier" | "TreeEnsembleClassifier"
                     if node.text("post_transform") == Some(&b"SOFTMAX"[..]) =>
@@ -89,7 +91,8 @@ impl Model {
                     is_divided = true;
                     node.text("norm") == Some(&b"L1"[..])
                 }
-                "Dropout" | "Flatten" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" => true,
+                "Dropout" | "Identity" => true,
+                "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" => !is_divided,
                 _ => false,
             };
             match node.input.first().filter(|_| keeps_values) {

@@ -8,6 +8,9 @@ use super::{MAX_LIST, OnnxError, unsupported};
 /// The domain of operators for machine learning.
 pub(super) const MACHINE_LEARNING: &str = "ai.onnx.ml";
 
+/// Maximum number of nodes, and of weights of leaves, of all trees of an ensemble.
+const MAX_TREE_NODES: usize = 1 << 20;
+
 type Attributes = &'static [(&'static str, AttributeKind)];
 
 /// An operator with its maximum number of inputs and its attributes.
@@ -328,8 +331,13 @@ pub(super) fn check(node: &NodeProto) -> Result<(), OnnxError> {
         let Some((_, kind)) = attributes.iter().find(|(known, _)| known == name) else {
             return Err(unsupported(node, format!("attribute '{name}' is unsupported")));
         };
-        // Lists of trees have an element for each of their nodes.
-        if attribute.ints.len() > MAX_LIST && node.op_type != "Constant" && !node.op_type.starts_with("TreeEnsemble") {
+        let longest = match node.op_type.as_str() {
+            "Constant" => usize::MAX,
+            // Lists of trees have an element for each of their nodes.
+            "TreeEnsemble" | "TreeEnsembleClassifier" | "TreeEnsembleRegressor" => MAX_TREE_NODES,
+            _ => MAX_LIST,
+        };
+        if attribute.ints.len() > longest {
             return Err(unsupported(node, format!("attribute '{name}' has {} integers", attribute.ints.len())));
         }
         // Maxima and minima of evaluations would return the other operand.

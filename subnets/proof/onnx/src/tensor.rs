@@ -113,7 +113,12 @@ impl Constant {
                 Data::Integers(elements(raw).map(|bytes| i64::from(i32::from_le_bytes(bytes))).collect())
             }
             _ if BYTES.contains(&tensor.data_type) => Data::Integers(if raw.is_empty() {
-                tensor.int32_data.iter().copied().map(i64::from).collect()
+                let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
+                let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
+                if let Some(value) = values.iter().find(|value| !(low..=high).contains(*value)) {
+                    return Err(refuse(format!("{value} is no integer of 8 bits")));
+                }
+                values
             } else {
                 let is_signed = tensor.data_type == BYTES[1];
                 raw.iter()

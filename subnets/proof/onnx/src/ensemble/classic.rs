@@ -1,6 +1,6 @@
 //! Ensembles whose nodes have numbers within their tree: TreeEnsembleClassifier and TreeEnsembleRegressor.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Ensemble, Scores, Test, TreeNode, check_lengths, list, numbers, outputs, text};
 use crate::proto::NodeProto;
@@ -21,10 +21,11 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     let weights = weights(node, &places)?;
     let scores = scores(node, outputs, &weights)?;
     let mut nodes = branches(node, &keys, &places)?;
+    let mut weighted = HashSet::new();
     for (leaf, output, weight) in weights {
         // Weights of branches have no effect.
         if let Some(TreeNode::Leaf(weights)) = nodes.get_mut(leaf) {
-            if weights.iter().any(|&(other, _)| other == output) {
+            if !weighted.insert((leaf, output)) {
                 return Err(unsupported(node, format!("leaf {leaf} has two weights for output {output}")));
             }
             weights.push((output, weight));

@@ -173,7 +173,12 @@ fn comparisons_of_integers_are_exact() {
 }
 
 /// Returns the outputs of a graph whose input has integers, for the first of these rows; all of them are the sample.
-fn chosen(graph: GraphProto, high: i64, sample: &[Vec<i64>], row: &[i64]) -> Result<Vec<f64>, QuantiseError> {
+pub(super) fn chosen(
+    graph: GraphProto,
+    high: i64,
+    sample: &[Vec<i64>],
+    row: &[i64],
+) -> Result<Vec<f64>, QuantiseError> {
     let options = QuantiseOptions { input_range: Range { low: 0, high }, ..options() };
     let model = Model::decode(&model(with_integers(graph))).unwrap();
     let float = model.network().unwrap();

@@ -83,6 +83,8 @@ fn transposed_convolutions_and_quantised_tensors_with_another_meaning_are_refuse
     let kernel = || vec![floats("w", &[2, 3, 2, 2], &[0.5; 24])];
     let convolution = |ints: &[(&str, &[i64])]| vec![node("ConvTranspose", &["x", "w"], "y", ints)];
     let scales = || vec![floats("s", &[], &[0.25]), floats("n", &[], &[-1.0]), floats("m", &[2], &[0.25, 0.5])];
+    let byte =
+        |value| TensorProto { name: "z".to_owned(), data_type: 2, int32_data: vec![value], ..TensorProto::default() };
     let quantise = |inputs: &[&str]| vec![node("QuantizeLinear", inputs, "y", &[])];
     for (nodes, weights, expected) in [
         (convolution(&[("strides", &[0, 1])]), kernel(), "strides or output_padding are malformed"),
@@ -98,6 +100,7 @@ fn transposed_convolutions_and_quantised_tensors_with_another_meaning_are_refuse
         (quantise(&["x", "n"]), scales(), "is not positive"),
         (quantise(&["x", "m"]), scales(), "must be one number"),
         (quantise(&["x", "s", "s"]), scales(), "the zero point is not a weight of 8 bits"),
+        (quantise(&["x", "s", "z"]), vec![byte(300)], "weight 'z': 300 is no integer of 8 bits"),
     ] {
         let error = read(&model(small(image, nodes, weights))).unwrap_err().to_string();
         assert!(error.contains(expected), "{expected}: {error}");

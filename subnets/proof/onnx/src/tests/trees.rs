@@ -1,10 +1,11 @@
 //! Trees: exact for every input, and within limits for every file.
 
+use taonet_proof_core::Range;
+use taonet_proof_core::quantise::{QuantiseOptions, quantise};
+
 use super::super::proto::AttributeProto;
 use super::super::rules::MACHINE_LEARNING;
 use super::*;
-use taonet_proof_core::Range;
-use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 use crate::compare;
 
 fn list(name: &str, values: &[i64]) -> AttributeProto {
@@ -117,11 +118,13 @@ fn network_with_another_threshold_is_refused() {
 #[test]
 fn malformed_trees_are_refused() {
     type Change = fn(&mut AttributeProto);
-    let table: [(&str, Change, &str); 14] = [
+    let table: [(&str, Change, &str); 16] = [
         ("nodes_truenodeids", |list| list.ints[6] = 0, "is reached twice"),
         ("nodes_truenodeids", |list| list.ints[2] = 2, "is reached twice"),
         ("nodes_truenodeids", |list| list.ints[6] = 12, "is reached twice"),
         ("nodes_falsenodeids", |list| list.ints[0] = 99, "tree 0 has no node 99"),
+        ("nodes_modes", |list| list.strings[6] = b"LEAF".to_vec(), "is not reached from a root"),
+        ("nodes_treeids", |list| list.ints.resize((1 << 20) + 1, 0), "'nodes_treeids' has 1048577 integers"),
         ("nodes_featureids", |list| list.ints[0] = 3, "feature 3 of 3"),
         ("nodes_featureids", |list| list.ints[0] = -1, "compares feature"),
         ("nodes_values", |list| list.floats[0] = f32::NAN, "is not a number"),
@@ -148,6 +151,48 @@ fn malformed_trees_are_refused() {
     assert!(error.contains("classes or targets"), "{error}");
     let standard = NodeProto { domain: String::new(), ..tree(&[0; 7], &[0; 7], &[0.5; 7]) };
     assert!(matches!(read(&file(standard)), Err(OnnxError::Operator(_))));
+}
+
+/// A tree compares sums of integers beyond the bits of an activation, which differ by one.
+#[test]
+fn computed_integers_are_compared_exactly() {
+    let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
+    split.output.push("b".to_owned());
+    let limits = [17_000.0, 0.0, 17_001.0, 0.0, 0.0, 0.0, 0.0];
+    let NodeProto { attribute, domain, .. } = tree(&[0; 7], &[0; 7], &limits);
+    let trees = NodeProto { attribute, domain, ..node("TreeEnsembleRegressor", &["i"], "y", &[]) };
+    let graph = small(&[1, 2], vec![split, node("Add", &["a", "b"], "i", &[]), trees], vec![]);
+    for (row, leaf) in [([9000, 8000], 3.0), ([9000, 8001], 5.0), ([9001, 8001], 7.0)] {
+        let outputs = lookup::chosen(graph.clone(), 10_000, &[vec![0, 1], vec![1, 3]], &row).unwrap();
+        assert_eq!(outputs, [leaf], "{row:?}");
+    }
+}
+
+/// The sum of a softmax over another axis than the last one of a row is not 1.
+#[test]
+fn normalizer_after_softmax_of_several_rows_divides() {
+    let normalizer = |input: &str| NodeProto {
+        domain: MACHINE_LEARNING.to_owned(),
+        ..with_text(node("Normalizer", &[input], "y", &[]), "norm", "L1")
+    };
+    let shape = || vec![integers("shape", &[1, 2, 3])];
+    let reshaped = vec![
+        node("Reshape", &["x", "shape"], "r", &[]),
+        node("Softmax", &["r"], "s", &[]),
+        node("Flatten", &["s"], "f", &[]),
+        normalizer("f"),
+    ];
+    let of_columns = vec![with_int(node("Softmax", &["x"], "s", &[]), "axis", 0), normalizer("s")];
+    let of_row = vec![node("Softmax", &["x"], "s", &[]), normalizer("s")];
+    let input = [0.0, 1.0, 2.0, 0.5, 0.25, 1.0];
+    for (nodes, expected) in [(reshaped, 1.0), (of_columns, 1.0), (of_row, input.iter().sum())] {
+        let model = Model::decode(&model(small(&[1, 6], nodes, shape()))).unwrap();
+        let outputs = model.evaluate(&input).unwrap().outputs;
+        let floats = model.network().unwrap().run(&input).unwrap().pop().unwrap();
+        let difference = outputs.iter().zip(&floats).map(|(a, b)| (a - f64::from(*b)).abs()).fold(0.0, f64::max);
+        assert!(difference < 1e-6, "{outputs:?} {floats:?}");
+        assert!((floats.iter().sum::<f32>() - expected).abs() < 1e-5, "{floats:?}");
+    }
 }
 
 /// A degenerate tree needs several nodes of the network for each of its levels.

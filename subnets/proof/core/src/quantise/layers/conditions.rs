@@ -23,9 +23,11 @@ impl Quantiser<'_> {
     /// at most the largest integer that is. The saturation of a difference to one bit is the condition.
     pub(super) fn compare(&mut self, input: Tensor, limits: &[f64], is_above: &[bool]) {
         let unit = power(input.scale);
-        let conditions = limits.iter().zip(is_above).map(|(limit, &is_above)| {
-            // The conversion of a number that is too large saturates.
-            let last = ((limit * unit).floor() as i64).clamp(input.range.low - 1, input.range.high);
+        let conditions = limits.iter().zip(is_above).map(|(&limit, &is_above)| {
+            // A negative limit stays negative if its product is too small for a float: 0 is above it. The conversion of
+            // a number that is too large saturates.
+            let scaled = if limit < 0.0 { (limit * unit).min(-f64::MIN_POSITIVE) } else { limit * unit };
+            let last = (scaled.floor() as i64).clamp(input.range.low - 1, input.range.high);
             if is_above { (1, -last) } else { (-1, last + 1) }
         });
         let (weights, bias): (Vec<i32>, Vec<i64>) = conditions.unzip();
@@ -61,5 +63,36 @@ impl Quantiser<'_> {
         });
         let total = totals.fold(1.0, f64::max);
         (MAX_TOTAL / total).min(power(WEIGHT_BITS - 1) - 1.0).max(usual)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Shape;
+    use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
+    use crate::quantise::{QuantiseOptions, quantise};
+
+    /// Whatever the scale, the smallest floats keep their signs, and limits beyond all inputs hold for all or none.
+    #[test]
+    fn comparisons_with_extreme_limits_are_exact() {
+        let tiny = f64::from_bits(1);
+        let limits = [-tiny, -0.0, 0.0, tiny, 4.0, 4.0_f64.next_down(), -4.5, f64::MIN, f64::MAX, f64::INFINITY];
+        let shape = Shape::vector(limits.len()).unwrap();
+        let input_range = Range { low: -5, high: 5 };
+        for (input_scale, is_above) in [-2, 0, 3].into_iter().flat_map(|scale| [(scale, false), (scale, true)]) {
+            let operation = FloatOperation::Compare { limits: limits.to_vec(), is_above: vec![is_above; limits.len()] };
+            let nodes = vec![FloatNode { inputs: vec![0], shape, operation }];
+            let network = FloatNetwork { input: shape, nodes, input_type: ElementType::Float, notes: Vec::new() };
+            let options = QuantiseOptions { input_range, input_scale, ..QuantiseOptions::default() };
+            let circuit = quantise(&network, &options, &[vec![1; limits.len()]]).unwrap().lower().unwrap();
+            for value in -5..=5_i32 {
+                let real = f64::from(value) * power(-input_scale);
+                let expected = limits.map(|limit| i64::from((real > limit) == is_above));
+                let inputs = vec![i64::from(value); limits.len()];
+                let outputs = circuit.execute(&inputs).unwrap().outputs(&circuit);
+                assert_eq!(outputs, expected, "{real} {is_above}");
+            }
+        }
     }
 }
