@@ -1,6 +1,7 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
 mod chat_model;
+mod images;
 mod keys;
 mod topups;
 

@@ -164,7 +164,7 @@ fn every_command_of_the_guide_runs() {
 
     // A miner; the network has others.
     let lines = guide.take("tao nineteen miner");
-    let [forwarding, own_model] = lines.as_slice() else { panic!("{lines:?}") };
+    let [forwarding, own_model, painting] = lines.as_slice() else { panic!("{lines:?}") };
     let key = "//miner//guide";
     let mut miner = command(&network, forwarding, &[]);
     let miner = Daemon::start(miner.args(["--no-metagraph", "--key-uri", key]));
@@ -185,6 +185,8 @@ fn every_command_of_the_guide_runs() {
     assert!(!refused.status.success() && stderr(&refused).contains("DIR"), "{}", stderr(&refused));
     write_checkpoint(&network.chain.path("checkpoint"));
     let mut miner = command(&network, own_model, &[("DIR", "checkpoint")]);
+    assert!(Daemon::start(miner.args(["--no-metagraph", "--key-uri", key])).terminate().success());
+    let mut miner = command(&network, painting, &[]);
     assert!(Daemon::start(miner.args(["--no-metagraph", "--key-uri", key])).terminate().success());
 
     // A validator on SQLite, with the miners' models as its checking server.

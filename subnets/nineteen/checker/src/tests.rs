@@ -9,6 +9,7 @@ use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel, Message, Sampling};
 use taonet_nineteen_core::scoring::ScoringProfile;
+use taonet_nineteen_images::{PaintRequest, Picture, paint, worker_answer};
 
 use super::*;
 
@@ -171,6 +172,49 @@ fn picture(clip: [f64; 3], hash: &str) -> Value {
         "average_hash": hash, "perceptual_hash": hash, "difference_hash": hash, "color_hash": "07038000000",
     });
     json!({"image_b64": "aW1hZ2U=", "is_nsfw": false, "clip_embeddings": clip, "image_hashes": hashes})
+}
+
+/// With a painter as the checking server: the requested image has quality 1, that of another prompt or of fewer steps less,
+/// and a recompressed one still 1.
+#[tokio::test]
+async fn painted_image_is_checked_on_every_route() {
+    let server = checking_server(taonet_nineteen_images::router()).await;
+    let reference = Reference::Image(ImageReference::new(server, None));
+    let request = |further: Value| {
+        let mut request = json!({"prompt": "a red boat", "steps": 8, "width": 576, "height": 576, "seed": 7});
+        request.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        request
+    };
+    let painted =
+        |endpoint, request: &Value| paint(&PaintRequest::parse(endpoint, request.as_object().unwrap()).unwrap());
+    let photo = painted(Endpoint::TextToImage, &request(json!({"prompt": "hills"})));
+    let image = |picture: &Picture| worker_answer(picture).unwrap()["image_b64"].clone();
+    let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
+    let mask = image(&Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap());
+    let photo = image(&photo);
+    for (endpoint, further) in [
+        (Endpoint::TextToImage, json!({})),
+        (Endpoint::ImageToImage, json!({"init_image": photo, "image_strength": 0.3})),
+        (Endpoint::Inpaint, json!({"init_image": photo, "mask_image": mask})),
+        (Endpoint::Avatar, json!({"init_image": photo, "ipadapter_strength": 0.3, "control_strength": 0.5})),
+    ] {
+        let request = request(further);
+        let quality = async |picture: &Picture| {
+            let answer = worker_answer(picture).unwrap();
+            check(&reference, endpoint, request.clone(), answer).await.quality.unwrap()
+        };
+        let picture = painted(endpoint, &request);
+        assert_eq!(quality(&picture).await, 1.0, "{endpoint:?}");
+        let recompressed = Picture::decode(&picture.to_jpeg(85).unwrap()).unwrap();
+        assert_eq!(quality(&recompressed).await, 1.0, "{endpoint:?}");
+        for (field, value) in [("prompt", json!("a blue house")), ("steps", json!(5))] {
+            let mut other = request.clone();
+            other[field] = value;
+            let quality = quality(&painted(endpoint, &other)).await;
+            let is_lower = if endpoint == Endpoint::TextToImage { quality < 0.5 } else { quality < 1.0 };
+            assert!(is_lower, "{endpoint:?} {field}: {quality}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ impl Controller {
             measures::contenders(floor.task.task.as_str(), floor.contenders().len());
         }
         tokio::select! {
-            () = send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts) => {}
+            () = send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts, &config) => {}
             () = self.admit_late(roster.period, Instant::now() + left, &config) => {}
         }
         self.recorder.flush().await?;

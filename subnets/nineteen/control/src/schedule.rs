@@ -7,7 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use taonet_nineteen_core::schedule::{Schedule, Turn};
 use taonet_nineteen_core::task::TaskType;
-use taonet_nineteen_core::{KeyWeight, TaskName};
+use taonet_nineteen_core::{KeyWeight, MarketConfig, TaskName};
 use taonet_nineteen_query::{Querier, Request, RequestKind, Roster};
 use taonet_primitives::Seconds;
 use tokio::sync::Semaphore;
@@ -35,13 +35,15 @@ pub(crate) fn draw(random: &Random) -> f64 {
 }
 
 /// Sends the synthetic requests that remain in the budgets of `roster`, spread over the time `left`, and waits for the
-/// answers. Uses the conversations in `drafts` while there are any. Dropping the future cancels the requests in flight.
+/// answers. Uses the conversations in `drafts` while there are any. `config` is that of the period. Dropping the future
+/// cancels the requests in flight.
 pub(crate) async fn send_all(
     querier: &Querier,
     roster: &Arc<Roster>,
     left: Duration,
     random: &Random,
     drafts: &Drafts,
+    config: &MarketConfig,
 ) {
     let began = Instant::now();
     let end = began + left;
@@ -68,12 +70,13 @@ pub(crate) async fn send_all(
             continue;
         };
         let (querier, definition) = (querier.clone(), Arc::clone(&floor.task));
+        let names_task = config.names_task(&definition);
         let is_text = definition.task_type != TaskType::Image;
         let draft = if is_text { drafts.take() } else { None };
         let seed: u64 = rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
         running.spawn(async move {
             // Drawing an input image takes too long for the thread of the requests in flight.
-            let make = move || synthetic::payload(&definition, draft, &mut StdRng::seed_from_u64(seed));
+            let make = move || synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed));
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
                 let most_chunks = synthetic::most_chunks(&payload);
                 let kind = RequestKind::Synthetic;

@@ -24,11 +24,17 @@ const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
 /// Generates the payload of a synthetic request; `None` for routes without a generator. Input images are drawn, which
 /// can take some 100 ms. Texts are those of `draft`, a conversation from [`Drafts`], or else from a grammar, which is
-/// public and therefore easier to recognise.
+/// public and therefore easier to recognise. Requests for images have the task's name if `names_task` is set
+/// ([`MarketConfig::names_task`](taonet_nineteen_core::MarketConfig::names_task)).
 ///
 /// `synthetic_generation_config.kwargs` may set `max_tokens`, the maximum for that field, and `max_words`, the maximum
 /// length of a message in words.
-pub fn payload(task: &Task, draft: Option<Vec<Value>>, random: &mut impl Rng) -> Option<Map<String, Value>> {
+pub fn payload(
+    task: &Task,
+    draft: Option<Vec<Value>>,
+    names_task: bool,
+    random: &mut impl Rng,
+) -> Option<Map<String, Value>> {
     let limit = |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
     let words = usize::try_from(limit("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
     match task.endpoint {
@@ -53,7 +59,7 @@ pub fn payload(task: &Task, draft: Option<Vec<Value>>, random: &mut impl Rng) ->
             };
             Some(EmbeddingPayload { input: texts, model: task.task.to_string(), further: Map::new() }.into_map())
         }
-        _ => image::payload(task, random),
+        _ => image::payload(task, names_task, random),
     }
 }
 
@@ -143,7 +149,7 @@ mod tests {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-1-8b").unwrap();
         let mut random = StdRng::seed_from_u64(1);
-        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, &mut random).unwrap()).collect();
+        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
         let texts: HashSet<_> = payloads.iter().map(|payload| payload["messages"].to_string()).collect();
         assert!(texts.len() > 490, "{}", texts.len());
         let different =
@@ -161,7 +167,7 @@ mod tests {
         let config = MarketConfig::default();
         let task = config.task("proteus-text-to-image").unwrap();
         let mut random = StdRng::seed_from_u64(5);
-        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, &mut random).unwrap()).collect();
+        let payloads: Vec<_> = (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
         for (name, fewest) in
             [("prompt", 490), ("seed", 490), ("negative_prompt", 100), ("steps", 6), ("cfg_scale", 10), ("width", 6)]
         {
@@ -182,7 +188,7 @@ mod tests {
             json!({"max_tokens": 24, "max_words": 8}).as_object().unwrap().clone();
         let mut random = StdRng::seed_from_u64(2);
         for _ in 0..100 {
-            let payload = payload(&task, None, &mut random).unwrap();
+            let payload = payload(&task, None, true, &mut random).unwrap();
             assert!(payload["max_tokens"].as_u64().unwrap() <= 24);
             for message in payload["messages"].as_array().unwrap() {
                 assert!(message["content"].as_str().unwrap().split(' ').count() <= 8, "{message}");
@@ -201,7 +207,7 @@ mod tests {
             Some(vec![message("user", "Count"), long, message("user", "Go on")])
         };
         let mut random = StdRng::seed_from_u64(4);
-        let mut made = |task: &Task| payload(task, draft(), &mut random).unwrap();
+        let mut made = |task: &Task| payload(task, draft(), true, &mut random).unwrap();
         let short = message("assistant", "One two three four five");
         assert_eq!(made(&task)["messages"], json!([message("user", "Count"), short, message("user", "Go on")]));
         task.endpoint = Endpoint::Completions;
@@ -215,27 +221,28 @@ mod tests {
         let config = MarketConfig::default();
         let mut random = StdRng::seed_from_u64(3);
         let mut image = config.task("proteus-text-to-image").unwrap().clone();
-        let fields = |task: &Task, random: &mut StdRng| {
-            let payload = payload(task, None, random).unwrap();
+        let fields = |task: &Task, names_task: bool, random: &mut StdRng| {
+            let payload = payload(task, None, names_task, random).unwrap();
             payload.keys().skip(7).cloned().collect::<Vec<_>>().join(" ")
         };
-        for (endpoint, names) in [
-            (Endpoint::TextToImage, "model"),
-            (Endpoint::ImageToImage, "model init_image image_strength"),
-            (Endpoint::Inpaint, "init_image mask_image"),
-            (Endpoint::Avatar, "init_image ipadapter_strength control_strength"),
+        for (endpoint, names_task, names) in [
+            (Endpoint::TextToImage, true, "model"),
+            (Endpoint::ImageToImage, true, "model init_image image_strength"),
+            (Endpoint::Inpaint, false, "init_image mask_image"),
+            (Endpoint::Inpaint, true, "model init_image mask_image"),
+            (Endpoint::Avatar, false, "init_image ipadapter_strength control_strength"),
         ] {
             image.endpoint = endpoint;
-            assert_eq!(fields(&image, &mut random), names);
+            assert_eq!(fields(&image, names_task, &mut random), names);
         }
         for endpoint in [Endpoint::Upscale, Endpoint::ClipEmbeddings] {
             image.endpoint = endpoint;
-            assert_eq!((Generator::of(endpoint), payload(&image, None, &mut random)), (None, None));
+            assert_eq!((Generator::of(endpoint), payload(&image, None, true, &mut random)), (None, None));
         }
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.endpoint = Endpoint::Completions;
-        assert!(payload(&task, None, &mut random).unwrap()["prompt"].is_string());
+        assert!(payload(&task, None, true, &mut random).unwrap()["prompt"].is_string());
         task.endpoint = Endpoint::Embeddings;
-        assert!(payload(&task, None, &mut random).unwrap()["input"].is_array());
+        assert!(payload(&task, None, true, &mut random).unwrap()["input"].is_array());
     }
 }

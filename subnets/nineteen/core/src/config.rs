@@ -10,7 +10,7 @@ use taonet_primitives::Seconds;
 
 use crate::period::PeriodProfile;
 use crate::scoring::ScoringProfile;
-use crate::task::{CheckingFunction, Generator, ServerKind, Task, TaskName, TaskType};
+use crate::task::{CheckingFunction, Endpoint, Generator, ServerKind, Task, TaskName, TaskType};
 
 mod votes;
 
@@ -140,6 +140,13 @@ impl MarketConfig {
     /// Returns the enabled tasks, which are offered to miners and scored.
     pub fn enabled(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().filter(|task| task.enabled)
+    }
+
+    /// Returns whether requests to a task's miners name the task in the field `model`. As in the reference, those on the
+    /// avatar and inpaint routes do not, unless the market has several tasks of the route.
+    pub fn names_task(&self, task: &Task) -> bool {
+        let is_unnamed = matches!(task.endpoint, Endpoint::Avatar | Endpoint::Inpaint);
+        !is_unnamed || self.enabled().filter(|other| other.endpoint == task.endpoint).count() > 1
     }
 
     fn validate(&self) -> Result<(), ConfigError> {

@@ -19,7 +19,7 @@
 //! the weights ([`scoring`]); [`period`] and [`scoring`] also have the formulas of later releases.
 //!
 //! Uses `taonet-primitives`. Used by `taonet-nineteen-checker`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
-//! `taonet-nineteen-miner`, `taonet-nineteen-query`, `taonet-nineteen-store` and `tao nineteen`.
+//! `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`, `taonet-nineteen-store` and `tao nineteen`.
 
 // Tests compare tables exactly, or within an explicit tolerance.
 #![cfg_attr(test, allow(clippy::float_cmp))]

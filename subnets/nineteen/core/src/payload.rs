@@ -102,7 +102,7 @@ pub struct ImagePayload {
     pub height: u64,
     /// Seed of the noise, in `1..=LARGEST_SEED`.
     pub seed: u64,
-    /// Name of the task, sent as `model`; `None` on the avatar and inpaint routes.
+    /// Name of the task, sent as `model`; `None` if the route selects it ([`crate::MarketConfig::names_task`]).
     pub model: Option<String>,
     /// Further fields specific to the route, such as images and strengths.
     pub further: Map<String, Value>,

@@ -38,6 +38,9 @@ pub enum GatewayError {
     /// The body is not a JSON object.
     #[error("the request body is not a JSON object: {0}")]
     Body(String),
+    /// The body is not a form.
+    #[error("{0}; hint: send the fields as multipart/form-data, with image and mask as files")]
+    Form(String),
     /// The body was not received completely.
     #[error("the request body is incomplete")]
     Incomplete,
@@ -175,7 +178,9 @@ impl GatewayError {
             Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
             Self::Expired => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
-            Self::Field { .. } | Self::Body(_) | Self::Incomplete => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::Field { .. } | Self::Body(_) | Self::Form(_) | Self::Incomplete => {
+                (StatusCode::BAD_REQUEST, INVALID, None)
+            }
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large")),
             Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),

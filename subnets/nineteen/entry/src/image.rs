@@ -1,114 +1,62 @@
-//! Requests to `/v1/images/generations` and to the reference's image routes.
+//! Requests to `/v1/images/generations`, `/v1/images/edits` and the reference's image routes.
+
+mod openai;
+mod output;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::ImagePayload;
 use taonet_nineteen_core::task::Endpoint;
 use tokio::sync::Semaphore;
 
 use crate::GatewayError;
 use crate::download::Downloads;
-use crate::request::{Fields, integer};
+use crate::request::Fields;
 
-/// Default number of denoising steps, as in synthetic requests.
-const DEFAULT_STEPS: u64 = 8;
+pub(crate) use output::Output;
+
 /// Default number of denoising steps of the reference's routes.
 const REFERENCE_STEPS: u64 = 10;
 /// Default guidance scale: how closely an image follows the prompt.
 const DEFAULT_CFG: f64 = 3.0;
 /// Default width and height, in pixels.
 const DEFAULT_SIDE: u64 = 1_024;
+/// Minimum and maximum width and height, in pixels: those of the reference's image workers.
+const SIDES: std::ops::RangeInclusive<u64> = 513..=2_047;
 /// Maximum length of a prompt, in characters.
 const LONGEST_PROMPT: usize = 32_000;
 
 /// A parsed image request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ImageRequest {
-    /// Name of the task; `None` for avatars and inpainting, which have one task each.
+    /// Name of the task; `None` selects the first one of the route.
     pub(crate) model: Option<String>,
     pub(crate) payload: ImagePayload,
     pub(crate) endpoint: Endpoint,
-    /// Whether the response has OpenAI's format instead of the reference's.
-    pub(crate) is_openai: bool,
+    /// Number of images.
+    pub(crate) count: usize,
+    pub(crate) output: Output,
 }
 
 impl ImageRequest {
-    /// Parses a request to `POST /v1/images/generations`.
-    pub(crate) fn generation(body: &[u8]) -> Result<Self, GatewayError> {
-        let mut fields = Fields::parse(body)?;
-        fields.refuse_unless("n", |value| integer(value) == Some(1), "only n = 1 is supported")?;
-        let is = |expected: &'static [&'static str]| {
-            move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
-        };
-        fields.refuse_unless("response_format", is(&["b64_json"]), "response_format must be b64_json")?;
-        for name in ["quality", "background", "moderation"] {
-            fields.refuse_unless(name, is(&["auto"]), &format!("only {name} = auto is supported"))?;
-        }
-        let (width, height) = match fields.take("size") {
-            None => (DEFAULT_SIDE, DEFAULT_SIDE),
-            Some(size) => self::size(&size)
-                .ok_or_else(|| GatewayError::field("size", "size must be auto or WIDTHxHEIGHT, each in 513..=2047"))?,
-        };
-        let model = fields.model()?;
-        Self::request(fields, (Some(model), Endpoint::TextToImage, true), (width, height), DEFAULT_STEPS)
-    }
-
     /// Parses a request to one of the reference's routes.
     pub(crate) fn reference(body: &[u8], endpoint: Endpoint) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
-        let has_model = matches!(endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
-        let model = if has_model { Some(fields.model()?) } else { None };
+        // In the reference, avatars and inpainting have one task each.
+        let has_one_task = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
+        let model = if has_one_task && !fields.has("model") { None } else { Some(fields.model()?) };
         let mut side = |name: &'static str| -> Result<u64, GatewayError> {
-            Ok(fields.whole(name, 513, 2_047)?.unwrap_or(DEFAULT_SIDE))
+            Ok(fields.whole(name, *SIDES.start(), *SIDES.end())?.unwrap_or(DEFAULT_SIDE))
         };
         let size = (side("width")?, side("height")?);
-        Self::request(fields, (model, endpoint, false), size, REFERENCE_STEPS)
-    }
-
-    fn request(
-        mut fields: Fields,
-        (model, endpoint, is_openai): (Option<String>, Endpoint, bool),
-        (width, height): (u64, u64),
-        default_steps: u64,
-    ) -> Result<Self, GatewayError> {
-        let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
-        let prompt = match fields.take("prompt") {
-            Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
-            _ => return Err(GatewayError::field("prompt", "prompt must be a string of 1..=32000 characters")),
-        };
-        let negative_prompt = match fields.take("negative_prompt") {
-            None => String::new(),
-            Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
-            Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string")),
-        };
-        let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
-        let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
-        let seed = fields.seed()?;
-        let mut further = Map::new();
-        let strength = |fields: &mut Fields, name: &'static str| {
-            Ok::<_, GatewayError>((name.to_owned(), Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5))))
-        };
-        match endpoint {
-            Endpoint::ImageToImage => {
-                further.extend([image(&mut fields, "init_image", "init_image")?]);
-                further.extend([strength(&mut fields, "image_strength")?]);
-            }
-            Endpoint::Inpaint => {
-                further.extend([image(&mut fields, "init_image", "init_image")?]);
-                further.extend([image(&mut fields, "mask", "mask_image")?]);
-            }
-            Endpoint::Avatar => {
-                further.extend([image(&mut fields, "init_image", "init_image")?]);
-                further.extend([strength(&mut fields, "ipadapter_strength")?]);
-                further.extend([strength(&mut fields, "control_strength")?]);
-            }
-            _ => {}
-        }
-        fields.end()?;
-        let payload =
-            ImagePayload { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model: None, further };
-        Ok(Self { model, payload, endpoint, is_openai })
+        Ok(Self {
+            model,
+            payload: payload(fields, endpoint, size, REFERENCE_STEPS)?,
+            endpoint,
+            count: 1,
+            output: Output::Reference,
+        })
     }
 
     /// Downloads the images that are given as URLs, and puts their data in place of the URLs. `turns` limits the number of
@@ -139,25 +87,62 @@ impl ImageRequest {
         Ok(())
     }
 
-    /// Converts a miner's answer to the format that the buyer expects.
+    /// Returns the image of a miner's answer, in base64.
     ///
     /// # Errors
     /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer without a valid image.
-    pub(crate) fn document(&self, answer: &Value, created: i64) -> Result<Value, GatewayError> {
+    pub(crate) fn image_of(answer: &Value) -> Result<&str, GatewayError> {
         // As in the reference, even if the miner has sent the image.
         if answer.get("is_nsfw") == Some(&Value::Bool(true)) {
             return Err(GatewayError::Unsafe);
         }
-        let image = answer.get("image_b64").and_then(Value::as_str).filter(|image| !image.is_empty());
-        match image {
-            Some(image) if is_image(image) => Ok(if self.is_openai {
-                json!({"created": created, "data": [{"b64_json": image}]})
-            } else {
-                json!({ "image_b64": image })
-            }),
-            _ => Err(GatewayError::NoAnswer),
-        }
+        let image = answer.get("image_b64").and_then(Value::as_str);
+        image.filter(|image| is_image(image)).ok_or(GatewayError::NoAnswer)
     }
+}
+
+/// Parses the fields that all image requests have in common, and those of the route.
+fn payload(
+    mut fields: Fields,
+    endpoint: Endpoint,
+    (width, height): (u64, u64),
+    default_steps: u64,
+) -> Result<ImagePayload, GatewayError> {
+    let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
+    let prompt = match fields.take("prompt") {
+        Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
+        _ => return Err(GatewayError::field("prompt", "prompt must be a string of 1..=32000 characters")),
+    };
+    let negative_prompt = match fields.take("negative_prompt") {
+        None => String::new(),
+        Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
+        Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a string")),
+    };
+    let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
+    let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
+    let seed = fields.seed()?;
+    let mut further = Map::new();
+    let strength = |fields: &mut Fields, name: &'static str| {
+        Ok::<_, GatewayError>((name.to_owned(), Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5))))
+    };
+    match endpoint {
+        Endpoint::ImageToImage => {
+            further.extend([image(&mut fields, "init_image", "init_image")?]);
+            further.extend([strength(&mut fields, "image_strength")?]);
+        }
+        Endpoint::Inpaint => {
+            further.extend([image(&mut fields, "init_image", "init_image")?]);
+            further.extend([image(&mut fields, "mask", "mask_image")?]);
+        }
+        Endpoint::Avatar => {
+            further.extend([image(&mut fields, "init_image", "init_image")?]);
+            further.extend([strength(&mut fields, "ipadapter_strength")?]);
+            further.extend([strength(&mut fields, "control_strength")?]);
+        }
+        _ => {}
+    }
+    fields.end()?;
+    Ok(ImagePayload { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model: None, further })
 }
 
 /// Takes an image field; returns its name in requests to miners, and the base64 data or a URL.
@@ -189,18 +174,10 @@ fn is_url(text: &str) -> bool {
     text.starts_with("https://")
 }
 
-fn size(size: &Value) -> Option<(u64, u64)> {
-    let text = size.as_str()?;
-    if text == "auto" {
-        return Some((DEFAULT_SIDE, DEFAULT_SIDE));
-    }
-    let (width, height) = text.split_once('x')?;
-    let side = |text: &str| text.parse().ok().filter(|side| (513..=2_047).contains(side));
-    Some((side(width)?, side(height)?))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// The first bytes of a JPEG file, in base64.
@@ -208,35 +185,6 @@ mod tests {
 
     fn named(error: &GatewayError) -> &str {
         if let GatewayError::Field { param, .. } = error { param } else { "" }
-    }
-
-    #[test]
-    fn openais_fields_become_the_miners() {
-        let body = json!({"model": "m", "prompt": "a cat", "size": "768x1024", "seed": 4, "n": 1, "quality": "auto"});
-        let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
-        assert_eq!(
-            Value::Object(request.payload.clone().into_map()).to_string(),
-            r#"{"prompt":"a cat","negative_prompt":"","steps":8,"cfg_scale":3.0,"width":768,"height":1024,"seed":4}"#
-        );
-        for (field, value) in [
-            ("n", json!(2)),
-            ("response_format", json!("url")),
-            ("quality", json!("hd")),
-            ("size", json!("256x256")),
-            ("size", json!("1024")),
-            ("size", json!(1_024)),
-            ("style", json!("vivid")),
-            ("steps", json!(4)),
-            ("cfg_scale", json!(20)),
-            ("prompt", json!(" ")),
-            ("model", json!(7)),
-            ("init_image", json!(JPEG)),
-        ] {
-            let mut body = body.clone();
-            body[field] = value;
-            let error = ImageRequest::generation(body.to_string().as_bytes()).unwrap_err();
-            assert_eq!(named(&error), field, "{error}");
-        }
     }
 
     #[test]
@@ -249,7 +197,7 @@ mod tests {
         assert_eq!((&map["init_image"], &map["image_strength"]), (&json!(JPEG), &json!(0.7)));
         for (endpoint, body, param) in [
             (Endpoint::TextToImage, json!({"prompt": "a"}), "model"),
-            (Endpoint::Avatar, json!({"prompt": "a", "model": "m", "init_image": JPEG}), "model"),
+            (Endpoint::Avatar, json!({"prompt": "a", "model": 7, "init_image": JPEG}), "model"),
             (Endpoint::Avatar, json!({"prompt": "a"}), "init_image"),
             (Endpoint::Avatar, json!({"prompt": "a", "init_image": "http://example.org/a.png"}), "init_image"),
             (Endpoint::Avatar, json!({"prompt": "a", "init_image": "aGVsbG8="}), "init_image"),
@@ -261,9 +209,9 @@ mod tests {
         }
     }
 
-    /// A null prompt is absent, and avatars and inpainting have no model.
+    /// A null prompt is absent, and avatars and inpainting need no model.
     #[test]
-    fn null_prompt_is_absent_and_some_routes_have_no_model() {
+    fn null_prompt_is_absent_and_some_routes_need_no_model() {
         let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap();
         let body = json!({"model": "m", "prompt": "a", "negative_prompt": null, "init_image": JPEG});
         let request = read(Endpoint::ImageToImage, body);
@@ -272,6 +220,8 @@ mod tests {
         assert_eq!((request.model, &request.payload.into_map()["mask_image"]), (None, &json!(JPEG)));
         let map = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).payload.into_map();
         assert_eq!((&map["ipadapter_strength"], map.get("model")), (&json!(0.5), None));
+        let request = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG, "model": "portrait"}));
+        assert_eq!(request.model.as_deref(), Some("portrait"));
     }
 
     #[tokio::test]
@@ -290,16 +240,13 @@ mod tests {
 
     #[test]
     fn answers_are_images() {
-        let body = json!({"model": "m", "prompt": "a"});
-        let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
-        let document = request.document(&json!({"image_b64": JPEG, "is_nsfw": false}), 7).unwrap();
-        assert_eq!(document, json!({"created": 7, "data": [{"b64_json": JPEG}]}));
+        let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
+        assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
         for image in [json!(null), json!(JPEG)] {
-            let answer = json!({"image_b64": image, "is_nsfw": true});
-            assert_eq!(request.document(&answer, 7), Err(GatewayError::Unsafe));
+            assert_eq!(image_of(json!({"image_b64": image, "is_nsfw": true})), Err(GatewayError::Unsafe));
         }
-        for bad in [json!({}), json!({"image_b64": "aGVsbG8="}), json!({"image_b64": "%"})] {
-            assert_eq!(request.document(&bad, 7), Err(GatewayError::NoAnswer), "{bad}");
+        for bad in [json!({}), json!({"image_b64": ""}), json!({"image_b64": "aGVsbG8="}), json!({"image_b64": "%"})] {
+            assert_eq!(image_of(bad.clone()), Err(GatewayError::NoAnswer), "{bad}");
         }
     }
 }

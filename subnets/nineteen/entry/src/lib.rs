@@ -6,7 +6,7 @@
 //! | `POST /v1/responses` | the same in OpenAI's newer protocol, without stored state |
 //! | `POST /v1/messages`, `POST /v1/messages/count_tokens` | the same in Anthropic's protocol; tokens of a request |
 //! | `POST /v1/embeddings` | embedding vectors |
-//! | `POST /v1/images/generations` | images |
+//! | `POST /v1/images/generations`, `POST /v1/images/edits` | images |
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
 //! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
@@ -57,8 +57,8 @@
 //! With the feature `testing`, `testing` has the parsers of requests for fuzz targets.
 //!
 //! Uses `taonet-nineteen-query` (miners), `taonet-nineteen-store` (keys, credits), `taonet-nineteen-control` (the
-//! market's tasks), `taonet-nineteen-core`, `taonet-http`, `taonet-wire` (public addresses), `taonet-primitives`
-//! (backoff) and `taonet-service`. Used by `tao nineteen`.
+//! market's tasks), `taonet-nineteen-images` (formats, masks, forms), `taonet-nineteen-core`, `taonet-http`,
+//! `taonet-wire` (public addresses), `taonet-primitives` (backoff) and `taonet-service`. Used by `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

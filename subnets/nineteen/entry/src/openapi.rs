@@ -22,6 +22,7 @@ use schemas::{components, string};
 /// Names of the security schemes: the API key as a bearer token or in the header `x-api-key`.
 const KEYS: [&str; 2] = ["key", "x-api-key"];
 const JSON: &str = "application/json";
+const FORM: &str = "multipart/form-data";
 
 /// A billed route of the gateway.
 struct Sold {
@@ -32,7 +33,7 @@ struct Sold {
     streams: bool,
 }
 
-const SOLD: [Sold; 11] = [
+const SOLD: [Sold; 12] = [
     sold("/v1/chat/completions", "Creates a chat completion", "ChatRequest", "ChatCompletion", true),
     sold("/v1/completions", "Creates a text completion", "CompletionRequest", "Completion", true),
     sold("/v1/responses", "Creates a response, without stored state", "ResponseRequest", "Response", true),
@@ -45,7 +46,8 @@ const SOLD: [Sold; 11] = [
         false,
     ),
     sold("/v1/embeddings", "Creates embedding vectors", "EmbeddingRequest", "EmbeddingList", false),
-    sold("/v1/images/generations", "Creates an image from a prompt", "GenerationRequest", "ImageList", false),
+    sold("/v1/images/generations", "Creates images from a prompt", "GenerationRequest", "ImageList", false),
+    sold("/v1/images/edits", "Changes an image, or the masked part of it", "EditRequest", "ImageList", false),
     sold("/v1/text-to-image", "Creates an image from a prompt", "TextToImageRequest", "Image", false),
     sold("/v1/image-to-image", "Creates an image from a prompt and an image", "ImageToImageRequest", "Image", false),
     sold("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
@@ -175,7 +177,8 @@ fn operation(sold: &Sold) -> OperationBuilder {
     let repeated = schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255));
     let repeated = parameter("Idempotency-Key", ParameterIn::Header, repeated)
         .description(Some("Retries with the same key within a day get the stored response and are not charged again."));
-    let body = RequestBodyBuilder::new().content(JSON, content(sold.request)).required(Some(Required::True));
+    let content_type = if sold.request == "EditRequest" { FORM } else { JSON };
+    let body = RequestBodyBuilder::new().content(content_type, content(sold.request)).required(Some(Required::True));
     let mut answer = ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
     if sold.streams {
         // The schema of each event.

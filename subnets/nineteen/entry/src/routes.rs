@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{MatchedPath, Path, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
@@ -15,6 +17,7 @@ use taonet_http::{WholeBodies, count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_core::{MarketConfig, Task};
+use taonet_nineteen_images::edit_fields;
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
@@ -40,6 +43,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 const LARGE_BODIES: usize = 1 << 30;
 /// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB of memory.
 const DOWNLOADING: usize = 16;
+/// Maximum number of requests whose images are being decoded or encoded, each of which can take some 300 MiB of memory.
+const CONVERTING: usize = 4;
 /// Name of the counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Maximum length of a request ID sent by the buyer, in bytes.
@@ -66,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) speeds: Speeds,
     /// One permit per request whose images are being downloaded.
     pub(crate) downloading: Semaphore,
+    /// One permit per request whose images are being decoded or encoded.
+    converting: Semaphore,
     bodies: WholeBodies,
 }
 
@@ -79,8 +86,10 @@ enum Product {
     /// The number of tokens of a message request. Counting them costs no credits.
     TokenCount,
     Embedding,
-    /// An image in OpenAI's format.
+    /// Images in OpenAI's format, from a prompt.
     Generation,
+    /// Images in OpenAI's format, from a prompt and an image. The body is a form.
+    Edit,
     /// An image in the reference's format.
     Image(Endpoint),
 }
@@ -98,6 +107,7 @@ impl Gateway {
             rates: Rates::default(),
             speeds: Speeds::default(),
             downloading: Semaphore::new(DOWNLOADING),
+            converting: Semaphore::new(CONVERTING),
             bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
         }))
     }
@@ -131,6 +141,7 @@ impl Gateway {
             .route("/v1/messages/count_tokens", sell(Product::TokenCount))
             .route("/v1/embeddings", sell(Product::Embedding))
             .route("/v1/images/generations", sell(Product::Generation))
+            .route("/v1/images/edits", sell(Product::Edit))
             .route("/v1/text-to-image", sell(Product::Image(Endpoint::TextToImage)))
             .route("/v1/image-to-image", sell(Product::Image(Endpoint::ImageToImage)))
             .route("/v1/inpaint", sell(Product::Image(Endpoint::Inpaint)))
@@ -189,6 +200,10 @@ impl Gateway {
             Err(error) => return error.into_response(),
         };
         let sold = match admitted {
+            Ok(()) if product == Product::Edit => match form_as_json(&head.headers, body.bytes.clone()).await {
+                Ok(fields) => self.sell_once(&key, &head.headers, head.uri.path(), &fields, product).await,
+                Err(error) => Err(error),
+            },
             Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), &body.bytes, product).await,
             Err(error) => Err(error),
         };
@@ -243,9 +258,35 @@ impl Gateway {
             Product::TokenCount => self.token_count(key, &messages::parse_count(body)?),
             Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
             Product::Generation => self.image(key, ImageRequest::generation(body)?).await,
+            Product::Edit => {
+                let body = body.to_vec();
+                let request = self.0.convert(move || ImageRequest::edit(&body)).await?;
+                self.image(key, request).await
+            }
             Product::Image(endpoint) => self.image(key, ImageRequest::reference(body, endpoint)?).await,
         }
     }
+}
+
+impl Inner {
+    /// Decodes or encodes images on a thread for blocking work, once a permit is free.
+    ///
+    /// # Errors
+    /// That of `convert`, or [`GatewayError::Internal`] when it panics.
+    pub(crate) async fn convert<T: Send + 'static>(
+        &self,
+        convert: impl FnOnce() -> Result<T, GatewayError> + Send + 'static,
+    ) -> Result<T, GatewayError> {
+        let _permit = self.converting.acquire().await.map_err(|_| GatewayError::Internal)?;
+        tokio::task::spawn_blocking(convert).await.map_err(|_| GatewayError::Internal)?
+    }
+}
+
+/// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields, but another boundary.
+async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, GatewayError> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let fields = edit_fields(content_type, body).await.map_err(|error| GatewayError::Form(error.to_string()))?;
+    serde_json::to_vec(&fields).map_err(|error| GatewayError::Body(error.to_string()))
 }
 
 fn model_document(task: &Task) -> Value {

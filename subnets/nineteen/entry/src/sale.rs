@@ -15,7 +15,7 @@ use crate::bill::{Bill, Tariff, today};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
-use crate::image::ImageRequest;
+use crate::image::{ImageRequest, Output};
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
@@ -265,8 +265,8 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
-        let document = request.document(&value, &model, tokens);
+        let (values, mut bill) = self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await?;
+        let document = values.first().and_then(|value| request.document(value, &model, tokens));
         if document.is_some() {
             bill.deliver_all();
         }
@@ -277,13 +277,17 @@ impl Gateway {
     pub(crate) async fn image(&self, key: &ApiKey, mut request: ImageRequest) -> Result<Response, GatewayError> {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
-        size::check(sealed_size(&request.payload.further), || Some("init_image"))?;
-        let steps = request.payload.steps;
+        let ImageRequest { mut payload, count, output, .. } = request;
+        size::check_image(sealed_size(&payload.further), count)?;
+        let (seed, steps) = (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
-        let mut payload = request.payload.clone();
-        payload.model = request.model.as_ref().map(|_| task.task.to_string());
-        let (value, mut bill) = self.whole(request_of(key, &task, payload.into_map().into()), bill).await?;
-        let document = request.document(&value, today(&self.0.clock).0 / 1_000);
+        payload.model = self.0.market.current().names_task(&task).then(|| task.task.to_string());
+        let payload = Payload::from(payload.into_map());
+        // Images with the same seed would be equal.
+        let of_choice = |choice| request_of(key, &task, payload.with_seed(seed_of_choice(seed, choice)));
+        let requests = (0_u64..).take(count).map(of_choice).collect();
+        let (values, mut bill) = self.whole(requests, bill).await?;
+        let document = self.image_document(&values, output).await;
         if document.is_ok() {
             bill.deliver_steps(steps);
         }
@@ -291,14 +295,39 @@ impl Gateway {
         Ok(Json(document?).into_response())
     }
 
-    /// Queries miners for an answer that is one JSON document.
-    async fn whole(&self, request: Request, bill: Bill) -> Result<(Value, Bill), GatewayError> {
-        let (mut replies, bill) = self.ask(vec![request], bill).await?;
-        if let Some((_, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) = replies.next().await {
-            return Ok((value, bill));
+    /// Converts miners' images to the format that the buyer expects.
+    async fn image_document(&self, values: &[Value], output: Output) -> Result<Value, GatewayError> {
+        let images = values.iter().map(|value| ImageRequest::image_of(value).map(str::to_owned));
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        let created = today(&self.0.clock).0 / 1_000;
+        if !output.is_converted() {
+            return output.document(images, created);
         }
+        self.0.convert(move || output.document(images, created)).await
+    }
+
+    /// Queries miners for answers that are one JSON document each.
+    async fn whole(&self, requests: Vec<Request>, bill: Bill) -> Result<(Vec<Value>, Bill), GatewayError> {
+        let mut values = vec![None; requests.len()];
+        let (mut replies, bill) = self.ask(requests, bill).await?;
+        let failure = loop {
+            if values.iter().all(Option::is_some) {
+                return Ok((values.into_iter().flatten().collect(), bill));
+            }
+            match replies.next().await {
+                Some((choice, Some(Ok(Chunk { body: ChunkBody::Object(value), .. })))) => {
+                    if let Some(place) = values.get_mut(choice) {
+                        *place = Some(value);
+                    }
+                }
+                // A document ends with its only chunk.
+                Some((choice, None)) if values.get(choice).is_some_and(Option::is_some) => {}
+                Some((_, Some(Err(error)))) => break error,
+                _ => break GatewayError::NoAnswer,
+            }
+        };
         bill.settle().await;
-        Err(GatewayError::NoAnswer)
+        Err(failure)
     }
 }
 

@@ -25,14 +25,27 @@ pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usiz
     };
     let size = size + OTHER_FIELDS;
     check(size, || largest_image(payload, images))?;
-    if size.saturating_mul(choices) > LARGEST_CHOICES {
-        let message = format!(
-            "the requests for n = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; hint: \
-             request fewer choices"
-        );
-        return Err(GatewayError::TooLarge { param: Some("n".to_owned()), message });
+    check_choices(size, choices)
+}
+
+/// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted.
+///
+/// # Errors
+/// [`GatewayError::TooLarge`], which names the image or the number.
+pub(crate) fn check_image(size: usize, count: usize) -> Result<(), GatewayError> {
+    check(size, || Some("init_image"))?;
+    check_choices(size, count)
+}
+
+fn check_choices(size: usize, choices: usize) -> Result<(), GatewayError> {
+    if size.saturating_mul(choices) <= LARGEST_CHOICES {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "the requests for n = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; hint: \
+         request fewer choices"
+    );
+    Err(GatewayError::TooLarge { param: Some("n".to_owned()), message })
 }
 
 /// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to shorten.

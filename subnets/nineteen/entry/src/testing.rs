@@ -16,7 +16,7 @@ pub fn payloads(body: &[u8]) -> Vec<Map<String, Value>> {
         responses::parse(body).map(|(request, _)| request),
         messages::parse_count(body),
     ];
-    let images = [ImageRequest::generation(body)].into_iter().chain(
+    let images = [ImageRequest::generation(body), ImageRequest::edit(body)].into_iter().chain(
         [Endpoint::TextToImage, Endpoint::ImageToImage, Endpoint::Inpaint, Endpoint::Avatar]
             .map(|endpoint| ImageRequest::reference(body, endpoint)),
     );

@@ -6,6 +6,7 @@ mod choices;
 mod documents;
 mod fallback;
 mod goods;
+mod images;
 mod market;
 mod messages;
 mod peers;

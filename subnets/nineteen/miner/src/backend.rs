@@ -50,7 +50,7 @@ impl Backend {
         Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization, openai_images: false })
     }
 
-    /// Makes the client use OpenAI's API for images (`/images/generations`) instead of the image workers' API.
+    /// Makes the client use OpenAI's API for images (`/images/generations`, `/images/edits`) instead of the image workers'.
     #[must_use]
     pub fn with_openai_images(self) -> Self {
         Self { openai_images: true, ..self }
@@ -60,21 +60,34 @@ impl Backend {
         self.openai_images
     }
 
-    /// Posts a payload; returns the response once its headers have arrived. Dropping the response closes the
-    /// connection.
+    /// Sends a request; returns the response once its headers have arrived. Dropping the response closes the connection.
     ///
     /// # Errors
     /// [`BackendError::NoAnswer`] when the backend is unreachable or closes the connection.
-    pub(crate) async fn post(
-        &self,
-        path: &str,
-        payload: &Map<String, Value>,
-    ) -> Result<reqwest::Response, BackendError> {
-        let mut request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, "application/json");
+    pub(crate) async fn send(&self, call: Call) -> Result<reqwest::Response, BackendError> {
+        let Call { path, content_type, body } = call;
+        let mut request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, content_type);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
-        let body = serde_json::to_vec(payload).map_err(|error| BackendError::Setup(error.into()))?;
         request.body(body).send().await.map_err(BackendError::NoAnswer)
+    }
+}
+
+/// A request to the backend.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Path below the base URL.
+    pub(crate) path: &'static str,
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    /// Creates a request with a JSON body.
+    pub(crate) fn json(path: &'static str, payload: &Map<String, Value>) -> Self {
+        // Serialising JSON values to memory does not fail.
+        let body = serde_json::to_vec(payload).unwrap_or_default();
+        Self { path, content_type: "application/json".to_owned(), body }
     }
 }

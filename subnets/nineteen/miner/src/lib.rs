@@ -39,8 +39,9 @@
 //! time, or without streaming no complete response, the validator gets status 504; after any other failure of the
 //! backend, 502. A miner serves tasks of one type only. The crate runs no model and does not read the chain: `tao nineteen miner` refreshes the stakes.
 //!
-//! Uses `taonet-nineteen-transport` (handshake, encryption), `taonet-nineteen-core` (tasks, capacities), `taonet-wire`,
-//! `taonet-http` (server-sent events) and `taonet-primitives`. Used by `tao nineteen miner`.
+//! Uses `taonet-nineteen-transport` (handshake, encryption), `taonet-nineteen-core` (tasks, capacities),
+//! `taonet-nineteen-images` (masks), `taonet-wire`, `taonet-http` (server-sent events) and `taonet-primitives`. Used by
+//! `tao nineteen miner`.
 
 // Tests compare shares exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -55,6 +56,7 @@ mod places;
 mod relay;
 mod routes;
 mod sse;
+mod task_routes;
 mod validators;
 
 pub use backend::{Backend, BackendError};

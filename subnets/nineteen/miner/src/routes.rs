@@ -11,18 +11,19 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
-use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_transport::{CONCURRENCY, MinerHandshake, PROBE, STREAM_END};
 use taonet_primitives::Hotkey;
 use taonet_wire::{Caller, SignedLayer};
 use tokio::time::{Instant, timeout_at};
 
+use crate::backend::Call;
 use crate::backend_limit::BackendLimit;
 use crate::capacity::announce;
 use crate::places::Places;
 use crate::relay::{LogprobsWarning, Relay};
 use crate::sse::{Accepted, StreamFault, reported};
+use crate::task_routes::TaskRoutes;
 use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
@@ -36,8 +37,7 @@ pub struct Miner(Arc<Inner>);
 
 struct Inner {
     config: MinerConfig,
-    /// Endpoints of the served tasks; `None` if the name of a task does not tell.
-    endpoints: Vec<Option<Endpoint>>,
+    task_routes: TaskRoutes,
     backend: Backend,
     validators: Option<Arc<Validators>>,
     places: Arc<Places>,
@@ -50,10 +50,9 @@ impl Miner {
     /// capacity to each caller.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
         let places = Places::new(config.concurrency);
-        let market = MarketConfig::default();
-        let endpoints = config.served.iter().map(|served| served.endpoint(&market)).collect();
+        let task_routes = TaskRoutes::new(&config.served);
         let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
-        Self(Arc::new(Inner { config, endpoints, backend, validators, places, logprobs_warning, limit }))
+        Self(Arc::new(Inner { config, task_routes, backend, validators, places, logprobs_warning, limit }))
     }
 
     /// Returns a validator's share of the capacity, in `0..=1`.
@@ -68,19 +67,16 @@ impl Miner {
     }
 
     /// Returns the task that a payload requests. Validators send the task's name as `model`, some with underscores. A
-    /// payload without `model`, such as that of an avatar, selects the miner's only task, or the only one of the route.
-    fn served(&self, endpoint: Endpoint, payload: &Map<String, Value>) -> Result<&Served, Refused> {
+    /// payload without `model`, such as that of an avatar, selects the miner's only task, or the validator's only one of the
+    /// route.
+    fn served(&self, validator: &Hotkey, endpoint: Endpoint, payload: &Map<String, Value>) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
             if let [only] = served.as_slice() {
                 return Ok(only);
             }
-            let of_route = served.iter().zip(&self.0.endpoints).filter(|(_, own)| **own == Some(endpoint));
-            let mut of_route = of_route.map(|(served, _)| served);
-            return match (of_route.next(), of_route.next()) {
-                (Some(only), None) => Ok(only),
-                _ => Err(Refused::Field("model")),
-            };
+            let only = self.0.task_routes.only_task(validator, served, endpoint);
+            return only.ok_or(Refused::Field("model"));
         };
         let model = model.as_str().ok_or(Refused::Field("model"))?;
         let task = model.replace('_', "-");
@@ -166,8 +162,11 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
 
 async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let share = miner.share(&caller.hotkey);
-    let answer = object(&body)
-        .map(|payload| announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share));
+    let answer = object(&body).map(|payload| {
+        let offered = payload.get("task_configs").unwrap_or(&Value::Null);
+        miner.0.task_routes.learn(caller.hotkey, &miner.0.config.served, offered);
+        announce(&miner.0.config, offered, share)
+    });
     let headers = [(CONCURRENCY, HeaderValue::from(miner.announced(&caller.hotkey)))];
     let response = answer.map(|answer| (headers, Json(answer)));
     let response = response.map_or_else(IntoResponse::into_response, IntoResponse::into_response);
@@ -190,7 +189,7 @@ async fn work(
     let mut payload = object(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
-    let served = miner.served(endpoint, &payload)?;
+    let served = miner.served(&validator, endpoint, &payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
@@ -199,10 +198,10 @@ async fn work(
     let running = running.ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
-    let is_openai_image = endpoint == Endpoint::TextToImage && miner.0.backend.has_openai_images();
-    let (path, payload) =
-        if is_openai_image { (images::PATH, images::request(payload)) } else { (endpoint.path(), payload) };
-    let answer = timeout_at(first, miner.0.backend.post(path, &payload)).await;
+    let is_openai_image = miner.0.backend.has_openai_images() && images::is_convertible(endpoint);
+    let call =
+        if is_openai_image { openai_call(endpoint, payload).await? } else { Call::json(endpoint.path(), &payload) };
+    let answer = timeout_at(first, miner.0.backend.send(call)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
         Refused::Backend(error.to_string())
@@ -210,7 +209,12 @@ async fn work(
     let status = answer.status();
     if status != StatusCode::OK {
         let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
-        let fault = reported(&String::from_utf8_lossy(&body.unwrap_or_default()));
+        let body = body.unwrap_or_default();
+        if let Some(withheld) = Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body)) {
+            miner.0.limit.accepted();
+            return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
+        }
+        let fault = reported(&String::from_utf8_lossy(&body));
         return Err(miner.refused(Some(status), &format!("status {status}: {fault}")));
     }
     if streams && !is_json(&answer) {
@@ -238,6 +242,12 @@ async fn work(
         body
     };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Converts an image request to a call of OpenAI's API.
+async fn openai_call(endpoint: Endpoint, payload: Map<String, Value>) -> Result<Call, Refused> {
+    let call = tokio::task::spawn_blocking(move || images::call(endpoint, payload)).await;
+    call.map_err(|error| Refused::Backend(error.to_string()))?.map_err(Refused::Field)
 }
 
 fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refused> {

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use taonet_neuron::AddressPolicy;
-use taonet_nineteen_checker::LocalReference;
+use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, MarketFile, Nineteen, References, market_report};
 use taonet_nineteen_query::{QueryDeadlines, QueueSettings};
 use taonet_nineteen_store::Store;
@@ -26,6 +26,7 @@ use taonet_wallet::Keypair;
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
 use crate::commands::demo::Workplace;
 use crate::context::Context;
+use crate::daemon::serve_here;
 use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, submit_weights};
 use goods::Goods;
 use load::Buyer;
@@ -36,6 +37,8 @@ use report::{DemoReport, Round};
 const VALIDATOR: &str = "//validator";
 /// Name of the chat task.
 const MODEL: &str = "chat-demo";
+/// Name of the task for images from a prompt.
+const IMAGE_MODEL: &str = "painter-text-to-image";
 /// Epoch length in blocks.
 const TEMPO: u32 = 360;
 
@@ -55,6 +58,10 @@ pub(crate) struct DemoArgs {
     /// with random weights [default: SmolLM2-135M-Instruct if it is installed, otherwise random]
     #[arg(long, value_name = "MODEL")]
     model: Option<PathBuf>,
+    /// Also sell images, which a painter draws without a model: two more miners, one of which answers every request with
+    /// the same image
+    #[arg(long)]
+    images: bool,
     /// Keep the validator's database in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -87,11 +94,11 @@ async fn play(
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let goods = Goods::load(args.model.as_deref(), args.seed, context)?;
+    let goods = Goods::load(args.model.as_deref(), args.images, args.seed, context)?;
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
     let miners = miners::start(&chain, &validator, &goods, shutdown).await?;
-    let operation = operation(&chain, &validator, &goods, args.seed, kept).await?;
+    let operation = operation(&chain, &validator, &goods, args.seed, kept, shutdown).await?;
     let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
     let settings = validator_settings(NETUID, TEMPO);
     let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
@@ -122,7 +129,7 @@ async fn play(
                 show(&report, context)?;
                 // The tests of a period show the gateway which miners answer well.
                 if report.periods == 1 {
-                    suggest(&buyer, context);
+                    suggest(&buyer, goods.has_images, context);
                 }
             }
         }
@@ -134,8 +141,8 @@ async fn play(
     show(&report, context)
 }
 
-/// Prints a command that buys an answer.
-fn suggest(buyer: &Buyer, context: &Context) {
+/// Prints commands that buy an answer and an image.
+fn suggest(buyer: &Buyer, has_images: bool, context: &Context) {
     let (base, key) = buyer.access();
     let question = json!({
         "model": MODEL,
@@ -145,22 +152,33 @@ fn suggest(buyer: &Buyer, context: &Context) {
     context.say(&format!(
         "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
     ));
+    if has_images {
+        let request = json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
+        context.say(&format!(
+            "try an image: curl {base}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
+        ));
+    }
 }
 
 fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
 }
 
-/// Creates the validator, with the model itself as its checker.
+/// Creates the validator, with the model itself as its checker, and a painter of its own for images.
 async fn operation(
     chain: &DemoChain,
     validator: &Keypair,
     goods: &Goods,
     seed: u64,
     directory: &Path,
+    shutdown: &Shutdown,
 ) -> anyhow::Result<Operation> {
     let market = MarketFile::fixed(goods.market.clone());
-    let references = References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
+    let mut references = References::for_all(Arc::new(LocalReference::new(Arc::clone(&goods.model))));
+    if goods.has_images {
+        let url = serve_here("checking painter", taonet_nineteen_images::router(), shutdown).await?;
+        references = references.with_image_server(CheckingServer::new(&url, None, goods.deadline())?);
+    }
     let control = ControlSettings {
         addresses: AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() },
         seed: Some(seed),

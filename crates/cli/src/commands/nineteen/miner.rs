@@ -1,7 +1,7 @@
 //! The `tao nineteen miner` command.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ use crate::input;
 use crate::keys::KeyArgs;
 use crate::preflight;
 
+/// Value of `--model` for the painter.
+const PAINTER: &str = "painter";
 /// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
 
@@ -41,7 +43,7 @@ pub(crate) struct MinerArgs {
     #[arg(long, value_name = "FILE", requires = "backend_url")]
     backend_token_file: Option<PathBuf>,
     /// Serve this Llama model on the CPU, without a backend: a directory (config.json, safetensors, tokenizer.json), a GGUF
-    /// file, or a name in `tao models list`
+    /// file, or a name in `tao models list`. With --type image: painter, which draws images without a model
     #[arg(long, value_name = "MODEL", conflicts_with = "backend_url")]
     model: Option<PathBuf>,
     /// Image protocol of the backend
@@ -99,7 +101,7 @@ enum Kind {
 enum ImageProtocol {
     /// The routes of the image workers, such as /text-to-image
     Workers,
-    /// OpenAI's /images/generations, for text-to-image tasks
+    /// OpenAI's /images/generations and /images/edits
     Openai,
 }
 
@@ -128,7 +130,12 @@ impl MinerArgs {
 
     async fn backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
         if let Some(model) = &self.model {
-            anyhow::ensure!(!matches!(self.kind, Kind::Image), "--model serves text and embeddings, not images");
+            if matches!(self.kind, Kind::Image) {
+                let is_painter = model == Path::new(PAINTER);
+                anyhow::ensure!(is_painter, "--model serves no images, except painter\nhint: set --model {PAINTER}");
+                let url = serve_here(PAINTER, taonet_nineteen_images::router(), shutdown).await?;
+                return Ok(Backend::new(&url, None)?);
+            }
             let model = Arc::new(chat_model::load("local", model)?);
             let streams = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
             let settings = EngineSettings { streams, ..EngineSettings::default() };

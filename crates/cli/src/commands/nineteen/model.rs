@@ -13,7 +13,7 @@ use crate::chat_model;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
-/// Serve a language model, by default a small one with random weights for development networks
+/// Serve a language model, by default a small one with random weights, and painted images, for development networks
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name in `tao models list`
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
     };
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        daemon.serve("nineteen model", router(model, settings)?, context).await
+        let routes = router(model, settings)?.merge(taonet_nineteen_images::router());
+        daemon.serve("nineteen model", routes, context).await
     })
 }

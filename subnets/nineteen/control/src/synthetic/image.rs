@@ -44,8 +44,9 @@ const UNWANTED: [&str; 24] = [
     "nsfw",
 ];
 
-/// Generates the payload of a request to an image route; `None` for routes without a generator.
-pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>> {
+/// Generates the payload of a request to an image route, which has the task's name if `names_task` is set; `None` for routes
+/// without a generator.
+pub(super) fn payload(task: &Task, names_task: bool, random: &mut impl Rng) -> Option<Map<String, Value>> {
     let mut further = Map::new();
     let mut add = |name: &str, value: Value| further.insert(name.to_owned(), value);
     let (width, height) = (side(random), side(random));
@@ -67,7 +68,6 @@ pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, 
         _ => return None,
     }
     let (width, height) = size(random);
-    let has_model = matches!(task.endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
     let payload = ImagePayload {
         prompt: text(Part::Picture, random.random_range(4..=30), random),
         negative_prompt: negative_prompt(random),
@@ -76,7 +76,7 @@ pub(super) fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, 
         width,
         height,
         seed: random.random_range(1..=LARGEST_SEED),
-        model: has_model.then(|| task.task.to_string()),
+        model: names_task.then(|| task.task.to_string()),
         further,
     };
     Some(payload.into_map())
@@ -115,4 +115,30 @@ fn negative_prompt(random: &mut impl Rng) -> String {
     }
     let count = random.random_range(1..=8);
     UNWANTED.choose_multiple(random, count).copied().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use taonet_nineteen_core::MarketConfig;
+    use taonet_nineteen_images::PaintRequest;
+
+    use super::*;
+
+    /// Servers of miners and the checking server accept every test: its fields are in range, and its images can be decoded.
+    #[test]
+    fn synthetic_requests_are_valid_for_image_servers() {
+        let mut task = MarketConfig::default().task("avatar").unwrap().clone();
+        let mut random = StdRng::seed_from_u64(6);
+        for (endpoint, rounds) in
+            [(Endpoint::TextToImage, 200), (Endpoint::ImageToImage, 2), (Endpoint::Inpaint, 2), (Endpoint::Avatar, 2)]
+        {
+            task.endpoint = endpoint;
+            for _ in 0..rounds {
+                let payload = payload(&task, true, &mut random).unwrap();
+                PaintRequest::parse(endpoint, &payload).unwrap_or_else(|error| panic!("{endpoint:?}: {error}"));
+            }
+        }
+    }
 }

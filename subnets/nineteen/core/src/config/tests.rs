@@ -168,3 +168,17 @@ fn aliases_name_tasks_of_the_file() {
     }
     assert!(with(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
 }
+
+/// The reference's payloads for avatars and inpainting name no task, but two tasks of a route must be told apart.
+#[test]
+fn task_is_named_unless_the_route_selects_it() {
+    let mut config = MarketConfig::default();
+    let named = |config: &MarketConfig, task: &str| config.names_task(config.task(task).unwrap());
+    assert!(named(&config, "proteus-text-to-image") && named(&config, "chat-llama-3-2-3b"));
+    assert!(!named(&config, "avatar"));
+    let second = Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
+    config.tasks.push(second);
+    assert!(named(&config, "avatar") && named(&config, "portrait"));
+    config.tasks.last_mut().unwrap().enabled = false;
+    assert!(!named(&config, "avatar"));
+}

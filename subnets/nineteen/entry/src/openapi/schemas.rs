@@ -145,10 +145,7 @@ pub(super) fn components() -> ComponentsBuilder {
             "EmbeddingList",
             object([("object", one_of(&["list"])), ("data", lists(any())), ("model", string()), ("usage", any())], []),
         )
-        .schema(
-            "ImageList",
-            object([("created", count()), ("data", lists(object([("b64_json", string())], []).into()))], []),
-        )
+        .schema("ImageList", object([("created", count()), ("data", lists(image_entry().into()))], []))
         .schema("Image", object([("image_b64", string())], []))
         .schema(
             "Model",
@@ -188,6 +185,11 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
         .schema("Event", object([("data", string())], [("event", string())]))
+}
+
+/// Returns the schema of an image in base64, or of one as a data URL.
+fn image_entry() -> ObjectBuilder {
+    object([], [("b64_json", string()), ("url", string())])
 }
 
 fn answer(kind: &str) -> ObjectBuilder {

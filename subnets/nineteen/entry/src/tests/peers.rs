@@ -25,8 +25,9 @@ use tokio::net::TcpListener;
 use super::market::{Shop, calls, chunk, shop_with, word};
 
 const CHAT: &str = "chat-llama-3-2-3b";
-/// First bytes of a JPEG file, in base64.
-const JPEG: &str = "/9j/4AAQ";
+/// A PNG file with one transparent pixel, in base64.
+const PNG: &str =
+    concat!("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA", "AABJRU5ErkJggg==");
 /// Credits and rate limit (requests per minute) that no test exhausts.
 const PLENTY: u32 = 1_000_000_000;
 
@@ -100,7 +101,7 @@ fn embeddings() -> MethodRouter {
 }
 
 fn image() -> MethodRouter {
-    post(|| async { Json(json!({"image_b64": JPEG, "is_nsfw": false})) })
+    post(|| async { Json(json!({"image_b64": PNG, "is_nsfw": false})) })
 }
 
 /// A running gateway that serves every route.
@@ -162,7 +163,9 @@ fn bought() -> Value {
         "completion": ["text_completion", "word word "],
         "response": ["completed", "word word word "],
         "embedding": [[0.5, 0.5], [1.5, 1.5]],
-        "image": JPEG,
+        "image": PNG,
+        "images": [PNG, PNG],
+        "edit": [PNG, PNG],
         "errors": [
             ["AuthenticationError", 401, "invalid_api_key", null],
             ["NotFoundError", 404, "model_not_found", "model"],

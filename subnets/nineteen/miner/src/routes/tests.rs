@@ -2,9 +2,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use taonet_http::testing::listen;
+use taonet_nineteen_images::Picture;
 use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_testing::CapturedLog;
@@ -101,6 +104,67 @@ async fn images_come_from_openais_route() {
     let url = Url::parse(&format!("http://{}/v1", listen(empty).await)).unwrap();
     let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
     assert_eq!(ask(&miner, "/text-to-image", payload).await.status(), StatusCode::BAD_GATEWAY);
+}
+
+/// Each image route has the image that the painter draws for the payload, by the routes of the image workers and by those of
+/// OpenAI's API.
+#[tokio::test]
+async fn image_routes_work_with_both_protocols_of_a_backend() {
+    let url = Url::parse(&format!("http://{}/v1", listen(taonet_nineteen_images::router()).await)).unwrap();
+    let served: Vec<Served> =
+        ["a-text-to-image", "a-image-to-image", "inpaint", "avatar"].map(|task| task.parse().unwrap()).to_vec();
+    let images = || MinerConfig { task_type: TaskType::Image, served: served.clone(), ..config() };
+    let workers = Miner::new(images(), Backend::new(&url, None).unwrap(), None);
+    let openai = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
+    let payload = |further: Value| {
+        let mut payload = json!({"prompt": "a red boat", "negative_prompt": "", "steps": 6, "cfg_scale": 3.0, "width": 576,
+            "height": 576, "seed": 7});
+        payload.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        payload
+    };
+    let of = async |miner: &Miner, route: &str, further: Value| {
+        let response = ask(miner, route, payload(further)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{route}");
+        serde_json::from_str::<Value>(&text(response).await).unwrap()
+    };
+    let model = || json!({"model": "a-text-to-image"});
+    let photo = of(&workers, "/text-to-image", model()).await["image_b64"].clone();
+    assert_eq!(of(&openai, "/text-to-image", model()).await["image_b64"], photo);
+    let further = json!({"model": "a-image-to-image", "init_image": photo, "image_strength": 0.7});
+    let changed = of(&workers, "/image-to-image", further.clone()).await["image_b64"].clone();
+    assert!(changed != photo && of(&openai, "/image-to-image", further).await["image_b64"] == changed);
+    let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
+    let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
+    let mask = STANDARD.encode(mask.to_png().unwrap());
+    let further = json!({"init_image": photo, "mask_image": mask});
+    let inpainted = of(&workers, "/inpaint", further.clone()).await["image_b64"].clone();
+    assert!(inpainted != photo && of(&openai, "/inpaint", further).await["image_b64"] == inpainted);
+    let further = json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
+    for miner in [&workers, &openai] {
+        let avatar = of(miner, "/avatar", further.clone()).await["image_b64"].clone();
+        assert!(avatar.is_string() && avatar != photo);
+        let mut unsafe_prompt = model();
+        unsafe_prompt["prompt"] = "nsfw".into();
+        let withheld = of(miner, "/text-to-image", unsafe_prompt).await;
+        assert_eq!((&withheld["image_b64"], &withheld["is_nsfw"]), (&Value::Null, &json!(true)));
+        let response = ask(miner, "/inpaint", payload(json!({"init_image": photo, "mask_image": "aGVsbG8="}))).await;
+        assert!(response.status().is_client_error(), "{}", response.status());
+    }
+}
+
+/// A validator lists its tasks with their routes when it asks for the capacity.
+#[tokio::test]
+async fn validator_tells_the_route_of_a_task() {
+    let echo = |Json(payload): Json<Value>| async move { Json(json!({"image_b64": payload["model"]})) };
+    let backend = Router::new().route("/v1/avatar", post(echo));
+    let served = ["portrait=face", "inpaint"].map(|text| text.parse().unwrap()).to_vec();
+    let miner = miner_before(backend, MinerConfig { task_type: TaskType::Image, served, ..config() }).await;
+    let avatar = async || ask(&miner, "/avatar", json!({"prompt": "a"})).await;
+    assert_eq!(avatar().await.status(), StatusCode::UNPROCESSABLE_ENTITY, "the name does not tell the route");
+    let task = json!({"task": "portrait", "max_capacity": 800.0, "weight": 0.1, "endpoint": "/avatar"});
+    let capacity = text(ask(&miner, "/capacity", json!({ "task_configs": [task] })).await).await;
+    assert_eq!(capacity, r#"{"miner_type":"image","portrait":800.0}"#);
+    assert_eq!(text(avatar().await).await, r#"{"image_b64":"face"}"#);
 }
 
 /// The reference's payloads for avatars and inpainting have no `model`: the route selects the task.

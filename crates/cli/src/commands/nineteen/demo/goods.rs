@@ -20,6 +20,8 @@ pub(super) struct Goods {
     /// A cheaper model, with fewer layers and other weights, which the cheating miner serves.
     pub(super) cheaper: Arc<LanguageModel>,
     pub(super) market: MarketConfig,
+    /// Whether the market has image tasks, for which a painter draws.
+    pub(super) has_images: bool,
     /// Whether the model is trained: it makes sense, and takes longer.
     pub(super) is_trained: bool,
     /// Remark on the model for the report.
@@ -29,7 +31,8 @@ pub(super) struct Goods {
 impl Goods {
     /// Loads the model that `--model` names. Without it, the chat model if that is installed, or else the small model
     /// with random weights, and says how to install the chat model.
-    pub(super) fn load(model: Option<&Path>, seed: u64, context: &Context) -> anyhow::Result<Self> {
+    pub(super) fn load(model: Option<&Path>, has_images: bool, seed: u64, context: &Context) -> anyhow::Result<Self> {
+        let painted = if has_images { " A painter draws the images, without a model." } else { "" };
         let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
         let installed = if model.is_none() { chat_model::installed_chat_model()? } else { None };
         let trained = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
@@ -41,15 +44,19 @@ impl Goods {
                      ({megabytes:.0} MB) installs one that answers in English"
                 ));
             }
-            let note = "The chain runs in memory; the models have random weights, generated from the seed.".to_owned();
+            let note =
+                format!("The chain runs in memory; the models have random weights, generated from the seed.{painted}");
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
-            return Ok(Self { model, cheaper, market: tasks(include_str!("tasks.toml"))?, is_trained: false, note });
+            let market = tasks(include_str!("tasks.toml"), has_images)?;
+            return Ok(Self { model, cheaper, market, has_images, is_trained: false, note });
         };
         let name = chat_model::name_of(trained);
         context.say(&format!("the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"));
-        let note = format!("The chain runs in memory; the miners serve {name}, the cheating one a random model.");
+        let note =
+            format!("The chain runs in memory; the miners serve {name}, the cheating one a random model.{painted}");
         let model = Arc::new(chat_model::load("demo", trained)?);
-        Ok(Self { model, cheaper, market: tasks(include_str!("trained.toml"))?, is_trained: true, note })
+        let market = tasks(include_str!("trained.toml"), has_images)?;
+        Ok(Self { model, cheaper, market, has_images, is_trained: true, note })
     }
 
     /// Returns the response timeout of a miner, on a machine that also runs all models.
@@ -63,8 +70,9 @@ impl Goods {
     }
 }
 
-fn tasks(file: &str) -> anyhow::Result<MarketConfig> {
-    MarketConfig::from_toml(file).context("the demo's task file is invalid")
+fn tasks(file: &str, has_images: bool) -> anyhow::Result<MarketConfig> {
+    let images = if has_images { include_str!("images.toml") } else { "" };
+    MarketConfig::from_toml(&format!("{file}\n{images}")).context("the demo's task file is invalid")
 }
 
 #[cfg(test)]
@@ -73,10 +81,13 @@ mod tests {
 
     #[test]
     fn both_markets_have_the_same_tasks() {
-        let [random, trained] =
-            [include_str!("tasks.toml"), include_str!("trained.toml")].map(|file| tasks(file).unwrap());
-        let names = |market: &MarketConfig| market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&random), names(&trained));
-        assert!(random.period() < trained.period());
+        for has_images in [false, true] {
+            let [random, trained] =
+                [include_str!("tasks.toml"), include_str!("trained.toml")].map(|file| tasks(file, has_images).unwrap());
+            let names = |market: &MarketConfig| market.tasks.iter().map(|task| task.task.clone()).collect::<Vec<_>>();
+            assert_eq!(names(&random), names(&trained));
+            assert_eq!(names(&random).len(), if has_images { 6 } else { 2 });
+            assert!(random.period() < trained.period());
+        }
     }
 }

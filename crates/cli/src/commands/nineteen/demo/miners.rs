@@ -4,20 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::Router;
+use anyhow::Context as _;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
+use axum::{Json, Router};
+use serde_json::json;
 use taonet_lm::EngineSettings;
 use taonet_lm::server::router;
-use taonet_nineteen_core::task::TaskType;
-use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
-use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_core::task::{Endpoint, TaskType};
+use taonet_nineteen_images::{PaintRequest, paint, worker_answer};
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, Served, miner_router};
+use taonet_nineteen_transport::{FiberRules, LARGEST_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
-use taonet_wire::Policy;
+use taonet_wire::{Limits, Policy};
+use url::Url;
 
 use super::goods::Goods;
 use crate::daemon::serve_here;
@@ -36,10 +40,15 @@ pub(super) enum Behaviour {
     Limiting,
     Failing,
     Cheating,
+    /// Serves images.
+    Painting,
+    /// Answers every request with the same image.
+    Reusing,
 }
 
 impl Behaviour {
-    const ALL: [Self; 5] = [Self::Good, Self::Slow, Self::Limiting, Self::Failing, Self::Cheating];
+    const TEXT: [Self; 5] = [Self::Good, Self::Slow, Self::Limiting, Self::Failing, Self::Cheating];
+    const IMAGE: [Self; 2] = [Self::Painting, Self::Reusing];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -48,6 +57,8 @@ impl Behaviour {
             Self::Limiting => "limiting",
             Self::Failing => "failing",
             Self::Cheating => "cheating",
+            Self::Painting => "painting",
+            Self::Reusing => "reusing",
         }
     }
 
@@ -57,7 +68,7 @@ impl Behaviour {
     const fn delay(self, is_trained: bool) -> Duration {
         Duration::from_millis(match self {
             Self::Cheating if is_trained => 3_000,
-            Self::Good | Self::Cheating => 0,
+            Self::Good | Self::Cheating | Self::Painting | Self::Reusing => 0,
             Self::Limiting | Self::Failing => 150,
             Self::Slow => 500,
         })
@@ -66,6 +77,7 @@ impl Behaviour {
     /// Returns the time per token, as if each miner had its own machine.
     const fn pace(self) -> Duration {
         Duration::from_millis(match self {
+            Self::Painting | Self::Reusing => 0,
             Self::Cheating => 2,
             Self::Good => 4,
             Self::Limiting | Self::Failing => 10,
@@ -80,7 +92,7 @@ pub(super) struct DemoMiner {
     pub(super) hotkey: Hotkey,
 }
 
-/// Starts and registers one miner of each behaviour.
+/// Starts and registers one miner of each behaviour that the market has tasks for.
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
@@ -88,27 +100,59 @@ pub(super) async fn start(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
     let mut miners = Vec::new();
-    for behaviour in Behaviour::ALL {
+    for behaviour in Behaviour::TEXT {
         let model = if behaviour == Behaviour::Cheating { &goods.cheaper } else { &goods.model };
         let settings = EngineSettings { streams: CONCURRENCY, pace: behaviour.pace(), ..EngineSettings::default() };
         let backend = with_faults(router(Arc::clone(model), settings)?, behaviour, behaviour.delay(goods.is_trained));
         let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
-        let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
-        let config = MinerConfig {
-            task_type: TaskType::Text,
-            served: vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?],
-            concurrency: CONCURRENCY,
-            deadlines: Deadlines::default(),
-        };
-        let signed =
-            signed_requests(keypair.hotkey(), FiberRules::Strict).policy(Policy::only([validator.hotkey()])).build();
-        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
-        let miner = Miner::new(config, Backend::new(&backend, None)?, None);
-        let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;
-        chain.register(&keypair, url.port().unwrap_or_default()).await?;
-        miners.push(DemoMiner { behaviour, hotkey: keypair.hotkey() });
+        let served = vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?];
+        let miner = miner_of(TaskType::Text, served, &backend)?;
+        miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
+    }
+    if !goods.has_images {
+        return Ok(miners);
+    }
+    for behaviour in Behaviour::IMAGE {
+        let is_painter = behaviour == Behaviour::Painting;
+        let backend = if is_painter { taonet_nineteen_images::router() } else { one_image()? };
+        let backend = serve_here("painter", backend, shutdown).await?;
+        let tasks = goods.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
+        let served = tasks.map(|task| Served { task: task.task.clone(), model: None, capacity: None }).collect();
+        let miner = miner_of(TaskType::Image, served, &backend)?;
+        miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
     }
     Ok(miners)
+}
+
+fn miner_of(task_type: TaskType, served: Vec<Served>, backend: &Url) -> anyhow::Result<Miner> {
+    let config = MinerConfig { task_type, served, concurrency: CONCURRENCY, deadlines: Deadlines::default() };
+    Ok(Miner::new(config, Backend::new(backend, None)?, None))
+}
+
+/// Starts a miner and registers it on the chain.
+async fn register(
+    miner: Miner,
+    behaviour: Behaviour,
+    chain: &DemoChain,
+    validator: &Keypair,
+    shutdown: &Shutdown,
+) -> anyhow::Result<DemoMiner> {
+    let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
+    let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+    let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).policy(Policy::only([validator.hotkey()]));
+    let signed = signed.limits(limits).build();
+    let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
+    let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;
+    chain.register(&keypair, url.port().unwrap_or_default()).await?;
+    Ok(DemoMiner { behaviour, hotkey: keypair.hotkey() })
+}
+
+/// Returns an image server that sends the same image, with its hashes, for every request.
+fn one_image() -> anyhow::Result<Router> {
+    let request = json!({"prompt": "a red boat on a blue lake"});
+    let picture = paint(&PaintRequest::parse(Endpoint::TextToImage, request.as_object().context("no object")?)?);
+    let answer = worker_answer(&picture)?;
+    Ok(Router::new().fallback(move || async move { Json(answer) }))
 }
 
 /// Adds the first-token delay and the faults of a behaviour to a backend.
@@ -116,7 +160,7 @@ fn with_faults(router: Router, behaviour: Behaviour, delay: Duration) -> Router 
     let refusal = match behaviour {
         Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),
         Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
-        Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => None,
+        _ => None,
     };
     // Counted by task: with one counter, all rejections could affect the same task.
     let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);

@@ -1,7 +1,7 @@
 //! Schemas of requests. A test with schemathesis checks that they match exactly what the gateway accepts.
 
 use utoipa::openapi::schema::{AdditionalProperties, Type};
-use utoipa::openapi::{ComponentsBuilder, ObjectBuilder, RefOr, Schema};
+use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
     Field, any, either, exactly, flag, list, lists, needs, nonempty, null, number, object, of_type, one_at_most,
@@ -27,9 +27,9 @@ const IMAGE_DATA: &str = concat!(
     r"^(?:/9j/|iVBORw0KGg[o-r][A-Za-z0-9+/]|R0lGOD[dl]h|UklGR[g-v][A-Za-z0-9+/]{4}[BFJNRVZdhlptx159]XRUJQ)",
     r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
 );
-/// Pattern of an image size: `auto`, or a width and a height in `513..=2047`, in pixels.
+/// Pattern of an image size: `auto`, a small size of OpenAI's API, or a width and a height in `513..=2047`, in pixels.
 const SIZE: &str = concat!(
-    "^(?:auto|(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7])x",
+    "^(?:auto|256x256|512x512|(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7])x",
     "(?:51[3-9]|5[2-9][0-9]|[6-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-7]))$"
 );
 
@@ -80,6 +80,39 @@ fn image(further: impl IntoIterator<Item = Field>) -> Vec<Field> {
         ("seed", of_type(Type::Integer).into()),
     ];
     fields.into_iter().chain(further).collect()
+}
+
+/// Returns the optional fields of OpenAI's image routes.
+fn openai_images() -> Vec<Field> {
+    vec![
+        ("size", text_like(SIZE, None)),
+        ("n", whole(1.0, 10.0)),
+        ("response_format", one_of(&["b64_json", "url"])),
+        ("quality", one_of(&["auto", "low", "medium", "high", "standard", "hd"])),
+        ("background", one_of(&["auto", "opaque"])),
+        ("moderation", one_of(&["auto"])),
+        ("output_format", one_of(&["png", "jpeg"])),
+        ("output_compression", whole(0.0, 100.0)),
+        ("stream", exactly(false.into())),
+        ("partial_images", exactly(0.into())),
+    ]
+}
+
+/// Returns the schema condition that only JPEG files are compressed as the buyer asks.
+fn compressed_jpeg() -> RefOr<Schema> {
+    let jpeg = object([("output_format", one_of(&["jpeg"]))], []);
+    either([object([], [("output_compression", null())]).into(), jpeg.into()])
+}
+
+/// Returns the schema of the form of `/v1/images/edits`.
+fn edit(prompt: Field) -> ObjectBuilder {
+    let file = |name| {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        (name, of_type(Type::String).format(Some(binary)).into())
+    };
+    let further = [file("mask"), ("model", some_text()), ("image_strength", number(0.1, 1.0))];
+    let further = further.into_iter().chain([("input_fidelity", one_of(&["low"]))]).chain(image(openai_images()));
+    object([file("image"), prompt], further).additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
 /// Returns the schema of a number above 0 and up to `largest`.
@@ -244,14 +277,6 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("store", exactly(false.into())),
     ];
     let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
-    let generation = [
-        ("size", text_like(SIZE, None)),
-        ("n", exactly(1.into())),
-        ("response_format", one_of(&["b64_json"])),
-        ("quality", one_of(&["auto"])),
-        ("background", one_of(&["auto"])),
-        ("moderation", one_of(&["auto"])),
-    ];
     let init = || picture("init_image");
     let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
     let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
@@ -284,18 +309,29 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
             "EmbeddingRequest",
             request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
         )
-        .schema("GenerationRequest", request([model(), prompt()], image(generation)))
+        .schema(
+            "GenerationRequest",
+            with_conditions(request([model(), prompt()], image(openai_images())), [compressed_jpeg()]),
+        )
+        .schema("EditRequest", edit(prompt()))
         .schema("TextToImageRequest", request([model(), prompt()], image(sides())))
         .schema(
             "ImageToImageRequest",
             request([model(), prompt(), init()], image(sides().into_iter().chain([strength("image_strength")]))),
         )
-        .schema("InpaintRequest", request([prompt(), init(), picture("mask")], image(sides())))
+        .schema(
+            "InpaintRequest",
+            request([prompt(), init(), picture("mask")], image(sides().into_iter().chain([model()]))),
+        )
         .schema(
             "AvatarRequest",
             request(
                 [prompt(), init()],
-                image(sides().into_iter().chain([strength("ipadapter_strength"), strength("control_strength")])),
+                image(sides().into_iter().chain([
+                    strength("ipadapter_strength"),
+                    strength("control_strength"),
+                    model(),
+                ])),
             ),
         )
 }

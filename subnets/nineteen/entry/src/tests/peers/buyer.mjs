@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { text as read } from "node:stream/consumers";
 
-const { default: OpenAI } = createRequire(join(process.argv[2], "package.json"))("openai");
+const { default: OpenAI, toFile } = createRequire(join(process.argv[2], "package.json"))("openai");
 
 const TOOL = { type: "function", function: { name: "weather", parameters: { type: "object" } } };
 const question = JSON.parse(await read(process.stdin));
@@ -88,6 +88,13 @@ const embeddings = await client.embeddings.create({ model: "embed", input: ["a",
 results.embedding = embeddings.data.map((entry) => Array.from(entry.embedding));
 const images = await client.images.generate({ model: "proteus-text-to-image", prompt: "a cat" });
 results.image = images.data[0].b64_json;
+const two = { model: "proteus", prompt: "a cat", n: 2, size: "1024x1536", quality: "standard" };
+results.images = (await client.images.generate(two)).data.map((entry) => entry.b64_json);
+// Image and mask are the same transparent pixel.
+const file = () => toFile(Buffer.from(results.image, "base64"), "pixel.png", { type: "image/png" });
+const edit = { image: await file(), prompt: "a cat" };
+const edits = [await client.images.edit(edit), await client.images.edit({ ...edit, mask: await file() })];
+results.edit = edits.map((answer) => answer.data[0].b64_json);
 const stranger = new OpenAI({ baseURL: question.url, apiKey: "sk-tao-none", maxRetries: 0 });
 results.errors = [
   await failure(() => stranger.chat.completions.create(ask)),

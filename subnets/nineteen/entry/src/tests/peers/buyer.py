@@ -1,5 +1,6 @@
 """Calls every route with OpenAI's client for Python. Reads {"url", "key"}, prints the results of all calls."""
 
+import base64
 import json
 import sys
 
@@ -75,6 +76,12 @@ def main():
     embeddings = client.embeddings.create(model="embed", input=["a", "b"]).data
     results["embedding"] = [entry.embedding for entry in embeddings]
     results["image"] = client.images.generate(model="proteus-text-to-image", prompt="a cat").data[0].b64_json
+    images = client.images.generate(model="proteus", prompt="a cat", n=2, size="1024x1536", quality="standard").data
+    results["images"] = [image.b64_json for image in images]
+    # Image and mask are the same transparent pixel.
+    file = ("pixel.png", base64.b64decode(results["image"]), "image/png")
+    edits = [client.images.edit(image=[file], prompt="a cat"), client.images.edit(image=file, mask=file, prompt="a cat")]
+    results["edit"] = [edit.data[0].b64_json for edit in edits]
 
     stranger = openai.OpenAI(base_url=question["url"], api_key="sk-tao-none", max_retries=0)
     results["errors"] = [

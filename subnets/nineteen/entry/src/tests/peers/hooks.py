@@ -15,6 +15,8 @@ MODELS = {
     "/v1/images/generations": "proteus-text-to-image",
     "/v1/text-to-image": "proteus-text-to-image",
     "/v1/image-to-image": "proteus-image-to-image",
+    "/v1/inpaint": "inpaint",
+    "/v1/avatar": "avatar",
 }
 
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taonet_testing::peer_directory;
 
-use super::{JPEG, Served, here};
+use super::{PNG, Served, here};
 
 const WORDS: &str = "word word word ";
 
@@ -36,7 +36,7 @@ async fn litellm_buys_everything() {
         "response": ["completed", WORDS],
         "message": ["end_turn", WORDS],
         "embedding": [[0.5, 0.5], [1.5, 1.5]],
-        "image": JPEG,
+        "image": PNG,
         "anthropic": WORDS,
         "anthropic_tool": tool,
         "retried": WORDS,
@@ -124,7 +124,7 @@ async fn vercels_ai_sdk_buys_everything() {
         "retried": WORDS,
         "completion": "word word ",
         "embedding": [[0.5, 0.5], [1.5, 1.5]],
-        "image": JPEG,
+        "image": PNG,
         "errors": [[401, false], [404, false], [404, false]],
     });
     assert_eq!(results, expected);

@@ -1,0 +1,119 @@
+//! Forms of `/v1/images/edits`.
+
+use std::convert::Infallible;
+use std::future::ready;
+
+use axum::body::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::stream;
+use multer::{Multipart, parse_boundary};
+use serde_json::{Map, Number, Value};
+
+/// Maximum number of fields; OpenAI's API has fewer than 20.
+const MOST_FIELDS: usize = 64;
+/// Fields with files.
+const FILES: [&str; 2] = ["image", "mask"];
+/// Fields with numbers; all others are texts or flags.
+const NUMBERS: [&str; 9] =
+    ["n", "seed", "steps", "cfg_scale", "image_strength", "output_compression", "partial_images", "width", "height"];
+/// Fields with flags.
+const FLAGS: [&str; 1] = ["stream"];
+
+/// Why a form is malformed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormError {
+    /// The body is not a form of type `multipart/form-data`.
+    #[error("the request body is not a multipart form: {0}")]
+    Malformed(#[from] multer::Error),
+    /// A field occurs twice.
+    #[error("the form has more than one field {0}")]
+    Twice(String),
+    /// The form has too many fields.
+    #[error("the form has more than {MOST_FIELDS} fields")]
+    TooMany,
+}
+
+/// Parses a form as a JSON object, as which other routes receive the same fields: files in base64, numbers and flags as
+/// such, all else as texts. `image[]` counts as `image`. Values that are no numbers remain texts, so that the error about
+/// them names the field.
+///
+/// # Errors
+/// [`FormError`] when the body is not such a form, or has a field twice.
+pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, Value>, FormError> {
+    let mut form = Multipart::new(stream::once(ready(Ok::<_, Infallible>(body))), parse_boundary(content_type)?);
+    let mut fields = Map::new();
+    while let Some(field) = form.next_field().await? {
+        let name = field.name().unwrap_or_default();
+        let name = name.strip_suffix("[]").unwrap_or(name).to_owned();
+        if fields.len() >= MOST_FIELDS {
+            return Err(FormError::TooMany);
+        }
+        let value = if FILES.contains(&name.as_str()) {
+            STANDARD.encode(field.bytes().await?).into()
+        } else {
+            value(&name, field.text().await?)
+        };
+        if fields.insert(name.clone(), value).is_some() {
+            return Err(FormError::Twice(name));
+        }
+    }
+    Ok(fields)
+}
+
+fn value(name: &str, text: String) -> Value {
+    let number = || serde_json::from_str::<Number>(text.trim()).ok().map(Value::Number);
+    let flag = || text.trim().parse::<bool>().ok().map(Value::Bool);
+    let parsed = match name {
+        _ if NUMBERS.contains(&name) => number(),
+        _ if FLAGS.contains(&name) => flag(),
+        _ => None,
+    };
+    parsed.unwrap_or(Value::String(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn part(name: &str, further: &str, value: &str) -> String {
+        format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"{further}\r\n\r\n{value}\r\n")
+    }
+
+    async fn parse(parts: &[String]) -> Result<Value, String> {
+        let body = format!("{}--b--\r\n", parts.concat());
+        let fields = edit_fields("multipart/form-data; boundary=b", body.into()).await;
+        fields.map(Value::Object).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn form_becomes_the_fields_of_other_routes() {
+        let parts = [
+            part("image[]", "; filename=\"a.png\"", "file"),
+            part("mask", "", "mask"),
+            part("prompt", "", "7"),
+            part("n", "", "2"),
+            part("cfg_scale", "", "2.5"),
+            part("seed", "", "many"),
+            part("stream", "", "false"),
+        ];
+        let expected = json!({
+            "image": "ZmlsZQ==", "mask": "bWFzaw==", "prompt": "7", "n": 2, "cfg_scale": 2.5,
+            "seed": "many", "stream": false,
+        });
+        assert_eq!(parse(&parts).await, Ok(expected));
+        let twice = [part("image", "; filename=\"a\"", "a"), part("image[]", "; filename=\"b\"", "b")];
+        assert_eq!(parse(&twice).await.unwrap_err(), "the form has more than one field image");
+        let many: Vec<_> = (0..=MOST_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
+        assert_eq!(parse(&many).await.unwrap_err(), "the form has more than 64 fields");
+        for (kind, body) in
+            [("text/plain", ""), ("multipart/form-data", ""), ("multipart/form-data; boundary=b", "--b\r\n")]
+        {
+            let error = edit_fields(kind, body.into()).await.unwrap_err();
+            assert!(matches!(error, FormError::Malformed(_)), "{kind}: {error}");
+        }
+    }
+}

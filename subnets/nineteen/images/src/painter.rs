@@ -1,0 +1,167 @@
+//! The painter: an image as a pure function of a request.
+
+use image::{Rgba, RgbaImage};
+
+use crate::colours::{Colour, Random, palette};
+use crate::request::Start;
+use crate::{PaintRequest, Picture};
+
+/// Radius of the first and of the last ellipse, as fractions of the shorter side.
+const RADII: (f32, f32) = (0.55, 0.05);
+/// Opacity of an ellipse.
+const OPACITY: f32 = 0.85;
+/// Largest deviation of an ellipse's colour from that of the palette.
+const SHADE: f32 = 22.0;
+/// Part of the radius over which the edge of an ellipse fades.
+const EDGE: f32 = 0.2;
+/// Width and height of the face in the middle of an avatar, as fractions of the sides.
+const FACE: (f32, f32) = (0.3, 0.38);
+
+/// An ellipse with a soft edge, in pixels.
+struct Ellipse {
+    centre: (f32, f32),
+    radii: (f32, f32),
+}
+
+impl Ellipse {
+    /// Returns the opacity at a position: 1 inside, 0 outside, between them at the edge.
+    fn cover(&self, x: f32, y: f32) -> f32 {
+        let (across, down) = ((x - self.centre.0) / self.radii.0, (y - self.centre.1) / self.radii.1);
+        let distance = (across * across + down * down).sqrt();
+        ((1.0 - distance) / EDGE + 0.5).clamp(0.0, 1.0)
+    }
+
+    /// Returns the rows or columns that an ellipse covers, of `side` ones.
+    fn span(centre: f32, radius: f32, side: usize) -> std::ops::Range<usize> {
+        let reach = radius * (1.0 + EDGE);
+        let first = (centre - reach).max(0.0) as usize;
+        let end = ((centre + reach).max(0.0) as usize).saturating_add(1);
+        first.min(side)..end.min(side)
+    }
+}
+
+/// An image in progress.
+struct Canvas {
+    width: usize,
+    height: usize,
+    pixels: Vec<Colour>,
+}
+
+impl Canvas {
+    /// Creates a canvas whose colour changes from the top to the bottom.
+    fn gradient((width, height): (u32, u32), top: Colour, bottom: Colour) -> Self {
+        let (width, height) = (width as usize, height as usize);
+        let row = |y: usize| std::iter::repeat_n(mix(top, bottom, y as f32 / height as f32), width);
+        Self { width, height, pixels: (0..height).flat_map(row).collect() }
+    }
+
+    /// Blends a share of an image in `0..=1` into the canvas.
+    fn blend(&mut self, image: &[Colour], share: f32) {
+        for (pixel, other) in self.pixels.iter_mut().zip(image) {
+            *pixel = mix(*pixel, *other, share);
+        }
+    }
+
+    /// Draws an ellipse. `opacity` returns that of a position.
+    fn draw(&mut self, ellipse: &Ellipse, colour: Colour, opacity: impl Fn(f32, f32) -> f32) {
+        let columns = Ellipse::span(ellipse.centre.0, ellipse.radii.0, self.width);
+        let rows = Ellipse::span(ellipse.centre.1, ellipse.radii.1, self.height);
+        let (first_row, count) = (rows.start, rows.len());
+        for (row, y) in self.pixels.chunks_exact_mut(self.width).skip(first_row).take(count).zip(rows) {
+            let Some(row) = row.get_mut(columns.clone()) else { continue };
+            for (pixel, x) in row.iter_mut().zip(columns.clone()) {
+                let (x, y) = (x as f32, y as f32);
+                *pixel = mix(*pixel, colour, ellipse.cover(x, y) * opacity(x, y));
+            }
+        }
+    }
+}
+
+/// Draws the image of a request. Equal requests have equal images, on every machine.
+///
+/// Each denoising step draws one ellipse, from large to small, so that more steps show more detail. Sizes, places and colours
+/// follow from prompt and seed, contrast from the guidance scale. Of an initial image, as much remains as its strength says;
+/// outside the mask of an inpainting request, every pixel remains as it is. Takes some 10 ms to 100 ms.
+pub fn paint(request: &PaintRequest) -> Picture {
+    let PaintRequest { prompt, negative_prompt, steps, cfg_scale, size, seed, start } = request;
+    let mut random = Random::new(*seed, prompt, negative_prompt);
+    let contrast = 0.7 + cfg_scale / 20.0;
+    let colours = palette(prompt, negative_prompt);
+    let colours: Vec<Colour> = colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
+    let pick = |random: &mut Random| {
+        // The first colours, which the prompt names, are the most frequent.
+        let place = random.next() * random.next() * colours.len() as f32;
+        let colour = colours.get(place as usize).copied().unwrap_or([128.0; 3]);
+        let shade = random.within(-SHADE, SHADE);
+        colour.map(|part| part + shade)
+    };
+    let (top, bottom) = (pick(&mut random), pick(&mut random));
+    let mut canvas = Canvas::gradient(*size, top, bottom);
+    let initial = initial_image(start, *size);
+    let (kept, protected) = match start {
+        Start::Nothing | Start::Masked(..) => (0.0, 0.0),
+        Start::Image(_, strength) => (*strength, *strength),
+        Start::Face(_, strength, _) => (*strength, 0.0),
+    };
+    canvas.blend(&initial, kept);
+    let (width, height) = (canvas.width as f32, canvas.height as f32);
+    let face = Ellipse { centre: (width / 2.0, height / 2.0), radii: (width * FACE.0, height * FACE.1) };
+    let control = if let Start::Face(_, _, control) = start { *control } else { 0.0 };
+    for step in 0..*steps {
+        let radius = width.min(height) * lerp(RADII.0, RADII.1, step as f32 / *steps as f32);
+        let radius = radius * random.within(0.6, 1.0);
+        let ellipse = Ellipse {
+            centre: (random.next() * width, random.next() * height),
+            radii: (radius, radius * random.within(0.5, 1.5)),
+        };
+        let colour = pick(&mut random);
+        canvas.draw(&ellipse, colour, |x, y| {
+            let free = if control > 0.0 { 1.0 - face.cover(x, y) * control } else { 1.0 };
+            OPACITY * (1.0 - protected) * free
+        });
+    }
+    finished(&canvas, start, &initial)
+}
+
+/// Returns the colours of the initial image in the size of the new one.
+fn initial_image(start: &Start, (width, height): (u32, u32)) -> Vec<Colour> {
+    match start {
+        Start::Nothing => Vec::new(),
+        Start::Image(image, _) | Start::Masked(image, _) | Start::Face(image, ..) => {
+            let pixels = image.scaled(width, height).rgb();
+            pixels.pixels().map(|pixel| pixel.0.map(f32::from)).collect()
+        }
+    }
+}
+
+/// Rounds the colours, and puts the initial image back outside the mask.
+fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
+    let (width, height) = (canvas.width as u32, canvas.height as u32);
+    let replaced = match start {
+        Start::Masked(_, mask) => mask.scaled(width, height).is_white(),
+        _ => Vec::new(),
+    };
+    let mut pixels = RgbaImage::new(width, height);
+    for (index, (to, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
+        let is_replaced = replaced.get(index).copied().unwrap_or(true);
+        let kept = initial.get(index).filter(|_| !is_replaced);
+        let [red, green, blue] = kept.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
+        *to = Rgba([red, green, blue, u8::MAX]);
+    }
+    Picture::of_pixels(pixels)
+}
+
+fn contrasted(colour: Colour, by: f32) -> Colour {
+    colour.map(|part| 128.0 + (part - 128.0) * by)
+}
+
+fn mix([red, green, blue]: Colour, [other_red, other_green, other_blue]: Colour, part: f32) -> Colour {
+    [lerp(red, other_red, part), lerp(green, other_green, part), lerp(blue, other_blue, part)]
+}
+
+fn lerp(one: f32, other: f32, part: f32) -> f32 {
+    one + (other - one) * part
+}
+
+#[cfg(test)]
+mod tests;
