@@ -19,8 +19,6 @@ const LONGEST_NAME: usize = 255;
 /// Maximum size of a stored response, in bytes. Larger responses are not stored: a retry of such a request is executed
 /// again.
 const LARGEST: usize = 4 << 20;
-/// Maximum size of a response that is not streamed, in bytes: a few images.
-const LARGEST_WHOLE: usize = 64 << 20;
 
 /// Handling of a request, depending on its `Idempotency-Key`.
 pub(crate) enum Begun {
@@ -76,7 +74,8 @@ impl Once {
         let content_type = content_type.unwrap_or("application/json").to_owned();
         let (head, body) = response.into_parts();
         if !content_type.starts_with("text/event-stream") {
-            let Ok(bytes) = to_bytes(body, LARGEST_WHOLE).await else {
+            // A document is in memory already. That of ten images can have more than 100 MiB.
+            let Ok(bytes) = to_bytes(body, usize::MAX).await else {
                 return GatewayError::Internal.into_response();
             };
             self.finish(content_type, bytes.to_vec()).await;

@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     /// One permit per request whose images are being downloaded.
     pub(crate) downloading: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
-    converting: Semaphore,
+    converting: Arc<Semaphore>,
     bodies: WholeBodies,
 }
 
@@ -107,7 +107,7 @@ impl Gateway {
             rates: Rates::default(),
             speeds: Speeds::default(),
             downloading: Semaphore::new(DOWNLOADING),
-            converting: Semaphore::new(CONVERTING),
+            converting: Arc::new(Semaphore::new(CONVERTING)),
             bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
         }))
     }
@@ -201,10 +201,10 @@ impl Gateway {
         };
         let sold = match admitted {
             Ok(()) if product == Product::Edit => match form_as_json(&head.headers, body.bytes.clone()).await {
-                Ok(fields) => self.sell_once(&key, &head.headers, head.uri.path(), &fields, product).await,
+                Ok(fields) => self.sell_once(&key, &head.headers, head.uri.path(), fields.into(), product).await,
                 Err(error) => Err(error),
             },
-            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), &body.bytes, product).await,
+            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), body.bytes.clone(), product).await,
             Err(error) => Err(error),
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
@@ -219,11 +219,11 @@ impl Gateway {
         key: &ApiKey,
         headers: &HeaderMap,
         path: &str,
-        body: &[u8],
+        body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
         let (now_ms, _) = today(&self.0.clock);
-        match Once::begin(&self.0.store, &key.id, headers, (path, body), now_ms).await? {
+        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms).await? {
             Begun::Unnamed => self.answer(key, headers, body, product).await,
             Begun::Replayed(response) => Ok(response),
             Begun::New(once) => Ok(once.keep(self.answer(key, headers, body, product).await?).await),
@@ -234,42 +234,42 @@ impl Gateway {
         &self,
         key: &ApiKey,
         headers: &HeaderMap,
-        body: &[u8],
+        body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
         let preference = RoutePreference::of(headers)?;
         match product {
             Product::Chat => {
-                let request = TextRequest::chat(body)?;
+                let request = TextRequest::chat(&body)?;
                 self.text(key, request, Endpoint::Chat, Protocol::Completions, preference).await
             }
             Product::Completion => {
-                let request = TextRequest::completion(body)?;
+                let request = TextRequest::completion(&body)?;
                 self.text(key, request, Endpoint::Completions, Protocol::Completions, preference).await
             }
             Product::Response => {
-                let (request, echo) = responses::parse(body)?;
+                let (request, echo) = responses::parse(&body)?;
                 self.text(key, request, Endpoint::Chat, Protocol::Responses(echo), preference).await
             }
             Product::Message => {
-                let (request, options) = messages::parse(body)?;
+                let (request, options) = messages::parse(&body)?;
                 self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference).await
             }
-            Product::TokenCount => self.token_count(key, &messages::parse_count(body)?),
-            Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
-            Product::Generation => self.image(key, ImageRequest::generation(body)?).await,
+            Product::TokenCount => self.token_count(key, &messages::parse_count(&body)?),
+            Product::Embedding => self.embedding(key, EmbeddingRequest::parse(&body)?).await,
+            Product::Generation => self.image(key, ImageRequest::generation(&body)?).await,
             Product::Edit => {
-                let body = body.to_vec();
                 let request = self.0.convert(move || ImageRequest::edit(&body)).await?;
                 self.image(key, request).await
             }
-            Product::Image(endpoint) => self.image(key, ImageRequest::reference(body, endpoint)?).await,
+            Product::Image(endpoint) => self.image(key, ImageRequest::reference(&body, endpoint)?).await,
         }
     }
 }
 
 impl Inner {
-    /// Decodes or encodes images on a thread for blocking work, once a permit is free.
+    /// Decodes or encodes images on a thread for blocking work, once a permit is free. The thread holds the permit: it does
+    /// not stop when the buyer disconnects.
     ///
     /// # Errors
     /// That of `convert`, or [`GatewayError::Internal`] when it panics.
@@ -277,8 +277,12 @@ impl Inner {
         &self,
         convert: impl FnOnce() -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
-        let _permit = self.converting.acquire().await.map_err(|_| GatewayError::Internal)?;
-        tokio::task::spawn_blocking(convert).await.map_err(|_| GatewayError::Internal)?
+        let permit = Arc::clone(&self.converting).acquire_owned().await.map_err(|_| GatewayError::Internal)?;
+        let converted = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            convert()
+        });
+        converted.await.map_err(|_| GatewayError::Internal)?
     }
 }
 

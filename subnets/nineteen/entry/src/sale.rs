@@ -278,7 +278,7 @@ impl Gateway {
         let task = self.task(key, request.model.as_deref(), request.endpoint)?;
         request.download_images(Downloads::default(), &self.0.downloading).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
-        size::check_image(sealed_size(&payload.further), count)?;
+        size::check_image(sealed_size(&payload.further), count, output.image_field())?;
         let (seed, steps) = (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
         let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
         payload.model = self.0.market.current().names_task(&task).then(|| task.task.to_string());

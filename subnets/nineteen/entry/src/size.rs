@@ -28,12 +28,13 @@ pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usiz
     check_choices(size, choices)
 }
 
-/// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted.
+/// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted; `param`
+/// is the buyer's field with an image.
 ///
 /// # Errors
 /// [`GatewayError::TooLarge`], which names the image or the number.
-pub(crate) fn check_image(size: usize, count: usize) -> Result<(), GatewayError> {
-    check(size, || Some("init_image"))?;
+pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), GatewayError> {
+    check(size, || Some(param))?;
     check_choices(size, count)
 }
 

@@ -142,7 +142,7 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     bins.flat_map(|share| {
         let value = level(share).min(most);
         // Not the value's bits, but what `imagehash` computes.
-        (0..BIN_BITS).map(move |bit| (value >> (BIN_BITS - 1 - bit)) % (1 << (BIN_BITS - bit)) > 0)
+        (0..BIN_BITS).map(move |bit| !(value >> (BIN_BITS - 1 - bit)).is_multiple_of(1_u32 << (BIN_BITS - bit)))
     })
     .collect()
 }

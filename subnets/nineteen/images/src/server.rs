@@ -40,13 +40,6 @@ enum Protocol {
     OpenAi,
 }
 
-/// A painted image, as a file in base64, with what validators compare.
-struct Painted {
-    is_nsfw: bool,
-    file: String,
-    picture: Picture,
-}
-
 /// Returns the router of an image server: `/text-to-image`, `/image-to-image`, `/inpaint` and `/avatar`, also below `/v1`,
 /// and `/v1/images/generations` and `/v1/images/edits`, each for one image in base64. An image whose prompt has the word
 /// `nsfw` is withheld, as a worker withholds what its classifier finds.
@@ -105,14 +98,12 @@ impl Refusal {
 }
 
 async fn worker(places: &Places, endpoint: Endpoint, body: &[u8]) -> Response {
-    let painted = async {
+    let answered = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
         painted(places, endpoint, payload, Protocol::Workers).await
     };
-    match painted.await {
-        Ok(Painted { is_nsfw, file, picture }) => {
-            Json(answer(Some(file).filter(|_| !is_nsfw), &picture)).into_response()
-        }
+    match answered.await {
+        Ok(answer) => Json(answer).into_response(),
         Err(refusal) => (refusal.status(), Json(json!({ "detail": refusal.to_string() }))).into_response(),
     }
 }
@@ -122,12 +113,12 @@ async fn worker(places: &Places, endpoint: Endpoint, body: &[u8]) -> Response {
 /// # Errors
 /// [`PictureError::Damaged`] when the image has no pixels.
 pub fn worker_answer(picture: &Picture) -> Result<Value, PictureError> {
-    Ok(answer(Some(STANDARD.encode(picture.to_png()?)), picture))
+    Ok(answer(STANDARD.encode(picture.to_png()?).into(), picture))
 }
 
 /// Returns an answer without the file if the image is unsafe. Hashes and embedding are sent in any case.
-fn answer(file: Option<String>, picture: &Picture) -> Value {
-    let (is_nsfw, embedding, hashes) = (file.is_none(), embedding(picture), hashes(picture));
+fn answer(file: Value, picture: &Picture) -> Value {
+    let (is_nsfw, embedding, hashes) = (file.is_null(), embedding(picture), hashes(picture));
     json!({"image_b64": file, "is_nsfw": is_nsfw, "clip_embeddings": embedding, "image_hashes": hashes})
 }
 
@@ -174,32 +165,34 @@ async fn openai(places: &Places, endpoint: Endpoint, mut fields: Map<String, Val
         fields.insert("width".to_owned(), side(width)?.into());
         fields.insert("height".to_owned(), side(height)?.into());
     }
-    let Painted { is_nsfw, file, .. } = painted(places, endpoint, fields, Protocol::OpenAi).await?;
-    if is_nsfw {
-        return Err(Refusal::Unsafe);
-    }
-    Ok(Json(json!({"created": 0, "data": [{"b64_json": file}]})).into_response())
+    Ok(Json(painted(places, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
-/// Paints an image, once there is a place.
+/// Paints an image on a thread for blocking work, once there is a place; returns the answer. The thread holds the place: it
+/// does not stop when the client disconnects.
 async fn painted(
     places: &Places,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
     protocol: Protocol,
-) -> Result<Painted, Refusal> {
-    let _place = places.0.acquire().await.map_err(|_| Refusal::Failed)?;
+) -> Result<Value, Refusal> {
+    let place = Arc::clone(&places.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
     let paint = move || {
-        if protocol == Protocol::OpenAi {
-            if let Some(mask) = fields.get_mut(MASK) {
-                *mask = white_mask(mask)?.into();
-            }
+        let _place = place;
+        if protocol == Protocol::OpenAi
+            && let Some(mask) = fields.get_mut(MASK)
+        {
+            *mask = white_mask(mask)?.into();
         }
         let prompt = fields.get("prompt").and_then(Value::as_str).unwrap_or_default();
         let is_nsfw = words(prompt).any(|word| word == UNSAFE);
         let picture = paint(&PaintRequest::parse(endpoint, &fields)?);
-        let file = STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?);
-        Ok(Painted { is_nsfw, file, picture })
+        let file = || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));
+        match protocol {
+            Protocol::Workers => Ok(answer(if is_nsfw { Value::Null } else { file()?.into() }, &picture)),
+            Protocol::OpenAi if is_nsfw => Err(Refusal::Unsafe),
+            Protocol::OpenAi => Ok(json!({"created": 0, "data": [{"b64_json": file()?}]})),
+        }
     };
     tokio::task::spawn_blocking(paint).await.map_err(|_| Refusal::Failed)?
 }

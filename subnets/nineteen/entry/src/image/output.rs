@@ -35,6 +35,14 @@ impl Output {
         matches!(self, Self::OpenAi(OpenAiOutput { format, side, .. }) if format.is_some() || side.is_some())
     }
 
+    /// Returns the name of the field with the image to change.
+    pub(crate) const fn image_field(self) -> &'static str {
+        match self {
+            Self::Reference => "init_image",
+            Self::OpenAi(_) => "image",
+        }
+    }
+
     /// Returns the answer with these images of miners, in base64.
     ///
     /// # Errors
@@ -59,6 +67,9 @@ impl Output {
 
 impl OpenAiOutput {
     fn entry(self, image: String) -> Result<Value, PictureError> {
+        if !self.is_url && self.side.is_none() && self.format.is_none() {
+            return Ok(json!({"b64_json": image}));
+        }
         let file = STANDARD.decode(&image).map_err(|_| PictureError::Base64)?;
         let own = Format::of(&file);
         // A file in another format, such as GIF, becomes a PNG file if it is converted at all.

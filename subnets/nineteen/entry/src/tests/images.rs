@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderMap, HeaderValue, Request};
+use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::collection::vec;
@@ -21,8 +22,9 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
 use tower::ServiceExt as _;
 
-use super::market::{Shop, document, shop_before};
+use super::market::{Shop, document, says, shop, shop_before, text};
 use crate::image::ImageRequest;
+use crate::once::{Begun, Once};
 
 const TASKS: [&str; 4] = ["proteus-text-to-image", "proteus-image-to-image", "avatar", "inpaint"];
 /// Width and height of all images.
@@ -50,7 +52,7 @@ async fn miner(tasks: &[&str], is_openai: bool) -> Router {
     routes(Miner::new(config, backend, None))
 }
 
-async fn shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> Shop {
+async fn painting_shop(config: MarketConfig, tasks: &[&str], is_openai: bool) -> Shop {
     let shop = shop_before(config, tasks, miner(tasks, is_openai).await, patient()).await;
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 10_000)).await.unwrap();
     shop
@@ -118,7 +120,7 @@ async fn send_form(shop: &Shop, files: &[(&str, Vec<u8>)], texts: &[(&str, &str)
 async fn every_route_has_the_image_of_its_task() {
     let (photo, white) = inputs();
     for is_openai in [false, true] {
-        let shop = shop(market(), &TASKS, is_openai).await;
+        let shop = painting_shop(market(), &TASKS, is_openai).await;
         let mut charged = 0;
         for (route, model, further, endpoint) in [
             ("text-to-image", Some("proteus"), json!({}), Endpoint::TextToImage),
@@ -161,7 +163,7 @@ async fn every_route_has_the_image_of_its_task() {
 #[tokio::test]
 async fn edit_with_a_mask_changes_only_the_transparent_area() {
     let (photo, white) = inputs();
-    let shop = shop(market(), &TASKS, false).await;
+    let shop = painting_shop(market(), &TASKS, false).await;
     let files =
         [("image", STANDARD.decode(&photo).unwrap()), ("mask", mask().white_to_transparent().to_png().unwrap())];
     let texts = [("prompt", "a red boat"), ("steps", "6"), ("cfg_scale", "4"), ("seed", "7")];
@@ -189,7 +191,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
 /// The images of a request differ, and each is charged.
 #[tokio::test]
 async fn several_images_have_seeds_of_their_own() {
-    let shop = shop(market(), &TASKS, false).await;
+    let shop = painting_shop(market(), &TASKS, false).await;
     let body = json!({"model": "proteus", "prompt": "a red boat", "size": "576x576", "steps": 5, "n": 3, "seed": 7});
     let answer = document(shop.send("/v1/images/generations", &body, None).await).await;
     let images: Vec<&str> =
@@ -209,7 +211,7 @@ async fn several_images_have_seeds_of_their_own() {
 
 #[tokio::test]
 async fn images_are_converted_as_the_buyer_asks() {
-    let shop = shop(market(), &TASKS, false).await;
+    let shop = painting_shop(market(), &TASKS, false).await;
     let generate = async |further: Value| {
         let mut body = json!({"model": "proteus", "prompt": "a red boat", "steps": 5, "size": "576x576"});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
@@ -226,6 +228,19 @@ async fn images_are_converted_as_the_buyer_asks() {
     let entry = generate(json!({"response_format": "url", "output_format": "jpeg"})).await;
     let url = entry["url"].as_str().unwrap().strip_prefix("data:image/jpeg;base64,").unwrap();
     assert_eq!(Format::of(&STANDARD.decode(url).unwrap()), Some(Format::Jpeg));
+}
+
+/// Ten images can be larger than any other response.
+#[tokio::test]
+async fn response_too_large_to_be_stored_is_delivered() {
+    let shop = shop(says(Vec::new())).await;
+    let mut headers = HeaderMap::new();
+    headers.insert("idempotency-key", HeaderValue::from_static("large"));
+    let begun = Once::begin(&shop.store, &shop.id, &headers, ("/v1/images/generations", b""), 0).await.unwrap();
+    let Begun::New(once) = begun else { panic!("the key is new") };
+    let images = "a".repeat(65 << 20);
+    let kept = once.keep(images.clone().into_response()).await;
+    assert!(kept.status().is_success() && text(kept).await == images);
 }
 
 /// With two tasks of a route, the payload names the task, which a miner with both needs.
