@@ -113,12 +113,12 @@ async fn worker(places: &Places, endpoint: Endpoint, body: &[u8]) -> Response {
 /// # Errors
 /// [`PictureError::Damaged`] when the image has no pixels.
 pub fn worker_answer(picture: &Picture) -> Result<Value, PictureError> {
-    Ok(answer(STANDARD.encode(picture.to_png()?).into(), picture))
+    Ok(answer(Some(&STANDARD.encode(picture.to_png()?)), picture))
 }
 
 /// Returns an answer without the file if the image is unsafe. Hashes and embedding are sent in any case.
-fn answer(file: Value, picture: &Picture) -> Value {
-    let (is_nsfw, embedding, hashes) = (file.is_null(), embedding(picture), hashes(picture));
+fn answer(file: Option<&str>, picture: &Picture) -> Value {
+    let (is_nsfw, embedding, hashes) = (file.is_none(), embedding(picture), hashes(picture));
     json!({"image_b64": file, "is_nsfw": is_nsfw, "clip_embeddings": embedding, "image_hashes": hashes})
 }
 
@@ -189,7 +189,8 @@ async fn painted(
         let picture = paint(&PaintRequest::parse(endpoint, &fields)?);
         let file = || Ok::<_, Refusal>(STANDARD.encode(picture.to_png().map_err(|_| Refusal::Failed)?));
         match protocol {
-            Protocol::Workers => Ok(answer(if is_nsfw { Value::Null } else { file()?.into() }, &picture)),
+            Protocol::Workers if is_nsfw => Ok(answer(None, &picture)),
+            Protocol::Workers => Ok(answer(Some(&file()?), &picture)),
             Protocol::OpenAi if is_nsfw => Err(Refusal::Unsafe),
             Protocol::OpenAi => Ok(json!({"created": 0, "data": [{"b64_json": file()?}]})),
         }
