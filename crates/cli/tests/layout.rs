@@ -104,10 +104,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     for (name, package) in &packages {
         let own = subnet_of(name);
         for other in package.uses.union(&package.tests_use).filter_map(|used| subnet_of(used)) {
-            assert!(
-                own == Some(other) || PROGRAMS.contains(&name.as_str()),
-                "{name} uses a crate of {other}"
-            );
+            assert!(own == Some(other) || PROGRAMS.contains(&name.as_str()), "{name} uses a crate of {other}");
         }
         if name.ends_with("-core") || name == "consensus" {
             let impure = ["tokio", "rand", "getrandom", "reqwest", "axum", "sqlx", "jiff"];
