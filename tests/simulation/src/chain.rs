@@ -60,7 +60,7 @@ impl SimulatedChain {
         mock.set_time(EPOCH);
         mock.set_metagraph(subnet(neurons));
         let rules = WeightRules { neurons: neurons.len() as u16, ..weight_rules(TEMPO as u16, commit_reveal) };
-        mock.set_weight_rules(NETUID, at_block(rules, 0));
+        mock.set_weight_rules(NETUID, at_block(&rules, 0));
         Self(Arc::new(Inner { mock, state: Mutex::default() }))
     }
 
@@ -94,10 +94,10 @@ impl SimulatedChain {
             record::note(&format!("block {number} includes extrinsic {}", state.number(extrinsic.hash)));
             state.blocks.entry(number.get()).or_default().push(extrinsic);
         }
-        if number.get() % TEMPO == 0
+        if number.get().is_multiple_of(TEMPO)
             && let Ok(rules) = mock.weight_rules(NETUID, taonet_chain::At::Head).await
         {
-            mock.set_weight_rules(NETUID, at_block(rules, number.get()));
+            mock.set_weight_rules(NETUID, at_block(&rules, number.get()));
         }
     }
 
@@ -187,14 +187,14 @@ pub(crate) fn epoch_of(block: u32) -> u64 {
     u64::from(block / TEMPO)
 }
 
-fn at_block(rules: WeightRules, block: u32) -> WeightRules {
+fn at_block(rules: &WeightRules, block: u32) -> WeightRules {
     let schedule = taonet_chain::Schedule {
         tempo: TEMPO as u16,
         last_epoch: BlockNumber::new(block / TEMPO * TEMPO),
         pending_epoch: None,
         epoch_index: epoch_of(block),
     };
-    WeightRules { schedule, ..rules }
+    WeightRules { schedule, ..rules.clone() }
 }
 
 fn subnet(neurons: &[Hotkey]) -> Metagraph {

@@ -100,7 +100,7 @@ pub(crate) fn write(length: usize) -> Change {
     }
     match disk.fault {
         Some(DiskFault::Full) => Change::Refused(libc::ENOSPC),
-        Some(DiskFault::Failing(rate)) if split_mix(&disk.random) % rate == 0 => Change::Refused(libc::EIO),
+        Some(DiskFault::Failing(rate)) if split_mix(&disk.random).is_multiple_of(rate) => Change::Refused(libc::EIO),
         _ => Change::Done,
     }
 }
@@ -112,7 +112,7 @@ pub(crate) fn sync() -> Result<(), i32> {
     }
     match current().as_mut() {
         Some(disk) if disk.is_dead => Err(libc::EIO),
-        Some(Disk { fault: Some(DiskFault::Failing(rate)), random, .. }) if split_mix(random) % *rate == 0 => {
+        Some(Disk { fault: Some(DiskFault::Failing(rate)), random, .. }) if split_mix(random).is_multiple_of(*rate) => {
             Err(libc::EIO)
         }
         _ => Ok(()),

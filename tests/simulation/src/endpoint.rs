@@ -223,7 +223,7 @@ impl SimulatedNode for Endpoint {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{boundary, quiet, record};
 /// deadline the kernel compares with the real time, never ends early.
 const BOOT: Duration = Duration::from_secs(1 << 32);
 /// Time since the Unix epoch at the start of a simulation.
-pub(crate) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
+pub(crate) const EPOCH: Duration = Duration::from_hours(500_000);
 /// Pause before the supervisor starts a process again that has exited.
 const RESTART: Duration = Duration::from_secs(5);
 
@@ -282,7 +282,7 @@ thread_local! {
 /// Sets the clocks to a true time, and a difference of the wall clock from it in seconds.
 fn set_clocks(time: Duration, clock_offset: i64) {
     let shift = Duration::from_secs(clock_offset.unsigned_abs());
-    let wall = if clock_offset < 0 { EPOCH + time - shift } else { EPOCH + time + shift };
+    let wall = if clock_offset < 0 { (EPOCH + time).saturating_sub(shift) } else { EPOCH + time + shift };
     boundary::set_clocks(BOOT + time, wall);
 }
 

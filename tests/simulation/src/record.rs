@@ -67,7 +67,7 @@ pub(crate) fn abort(violation: &str) -> ! {
 pub(crate) fn finish() -> (Vec<String>, String) {
     with(|record| {
         let digest = record.hash.clone().finalize();
-        let digits = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let digits = hex::encode(digest.get(..8).unwrap_or_default());
         (std::mem::take(&mut record.violations), digits)
     })
 }

@@ -98,17 +98,17 @@ impl World {
         let (of_signer, of_validator, of_runner) =
             (url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
         let (signer, of_gateway) = (url(VALIDATOR, SIGNER)?, node.clone());
-        let [a, b, c, d, e, f] = PROCESSES;
+        let [engine, scoring, gateway, signing, validator, running] = PROCESSES;
         let seed = || split_mix(&random);
         let processes = vec![
-            Process::new(a, root, seed(), |life| Box::pin(services::engine(life))),
-            Process::new(b, root, seed(), |life| Box::pin(services::scoring(life))),
-            Process::new(c, root, seed(), move |life| Box::pin(services::gateway(life, of_gateway.clone()))),
-            Process::new(d, root, seed(), move |life| Box::pin(services::signer(life, of_signer.clone()))),
-            Process::new(e, root, seed(), move |life| {
+            Process::new(engine, root, seed(), |life| Box::pin(services::engine(life))),
+            Process::new(scoring, root, seed(), |life| Box::pin(services::scoring(life))),
+            Process::new(gateway, root, seed(), move |life| Box::pin(services::gateway(life, of_gateway.clone()))),
+            Process::new(signing, root, seed(), move |life| Box::pin(services::signer(life, of_signer.clone()))),
+            Process::new(validator, root, seed(), move |life| {
                 Box::pin(services::validator(life, of_validator.clone(), signer.clone()))
             }),
-            Process::new(f, root, seed(), move |life| Box::pin(runner::runner(life, of_runner.clone()))),
+            Process::new(running, root, seed(), move |life| Box::pin(runner::runner(life, of_runner.clone()))),
         ];
         let (now, root, backups) = (Duration::ZERO, root.to_owned(), BTreeMap::new());
         Ok(Self { chain, processes, links, node, now, root, backups, random })
@@ -139,18 +139,18 @@ impl World {
     /// Whether the outbox still has submissions, which the runner repeats within an hour at most.
     fn has_backlog(&self, end: Duration) -> bool {
         let is_late = self.now >= end + BACKLOG;
-        if is_late || (self.now - end).as_secs() % EPOCH_TIME.as_secs() != 0 {
+        if is_late || !self.now.saturating_sub(end).as_secs().is_multiple_of(EPOCH_TIME.as_secs()) {
             return !is_late;
         }
         invariants::backlog(self).is_none_or(|submissions| submissions > 0)
     }
 
     fn tick(&mut self) {
-        if self.now.as_secs() % BLOCK_TIME.as_secs() == 0 {
+        if self.now.as_secs().is_multiple_of(BLOCK_TIME.as_secs()) {
             let _ = futures_now(self.chain.produce(self.now));
             self.node.announce();
         }
-        if self.now.as_secs() % (EPOCH_TIME.as_secs() / 2) == 0 {
+        if self.now.as_secs().is_multiple_of(EPOCH_TIME.as_secs() / 2) {
             self.back_up();
         }
         for link in &mut self.links {

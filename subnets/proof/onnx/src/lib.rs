@@ -305,13 +305,15 @@ fn check_cost(network: &FloatNetwork) -> Result<(), OnnxError> {
                 let channels = read.map_or(0, |shape| shape.channels) / (*groups).max(1);
                 (plane.saturating_mul(*groups as u64), area(window).saturating_mul(channels as u64))
             }
-            FloatOperation::Compare { .. } => (elements, 1),
             FloatOperation::Add | FloatOperation::Subtract => (elements, 2),
             FloatOperation::Multiply => (0, 2),
             FloatOperation::MatrixProduct(sizes) => (0, sizes.inner as u64),
             FloatOperation::Function(_) => (0, 1),
             FloatOperation::Move { .. } => (1, 0),
-            FloatOperation::ChannelAffine { .. } | FloatOperation::Negate | FloatOperation::Relu => (elements, 1),
+            FloatOperation::ChannelAffine { .. }
+            | FloatOperation::Compare { .. }
+            | FloatOperation::Negate
+            | FloatOperation::Relu => (elements, 1),
             FloatOperation::ChannelSum { .. } => (plane, read.map_or(0, |shape| shape.channels as u64)),
             FloatOperation::MaxPool(window) | FloatOperation::AveragePool(window) => (elements, area(window)),
         };

@@ -199,11 +199,10 @@ impl Reader {
 /// Returns the type of the elements of a node's outputs, given those of its operands.
 pub(super) fn output_type(node: &NodeProto, operand: impl Fn(usize) -> ElementType) -> Result<ElementType, OnnxError> {
     Ok(match node.op_type.as_str() {
-        "ArgMax" | "ArgMin" => ElementType::Integer,
+        "ArgMax" | "ArgMin" | "QuantizeLinear" => ElementType::Integer,
         "Cast" => super::element_type(node.cast_type()?),
         "And" | "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "Or" => ElementType::Boolean,
         "Where" => operand(1),
-        "QuantizeLinear" => ElementType::Integer,
         "DequantizeLinear" => ElementType::Float,
         "ConstantOfShape" => match node.attribute("value").and_then(|value| value.t.as_ref()) {
             Some(value) if Constant::read(value)?.integers().is_some() => ElementType::Integer,

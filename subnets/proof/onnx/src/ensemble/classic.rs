@@ -150,7 +150,9 @@ fn average(node: &NodeProto, nodes: &mut [TreeNode], trees: usize) -> Result<(),
     };
     for node in nodes {
         if let TreeNode::Leaf(weights) = node {
-            weights.iter_mut().for_each(|(_, weight)| *weight /= divisor);
+            for (_, weight) in weights.iter_mut() {
+                *weight /= divisor;
+            }
         }
     }
     Ok(())
