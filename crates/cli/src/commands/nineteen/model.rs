@@ -13,7 +13,7 @@ use crate::chat_model;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
-/// Serve a language model, by default a small one with random weights, and painted images, for development networks
+/// Serve a small language model and painted images for development networks
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
     /// Llama model: a directory (config.json, safetensors, tokenizer.json), a GGUF file, or a name in `tao models list`

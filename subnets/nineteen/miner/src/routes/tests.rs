@@ -136,7 +136,8 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
     let pixel = |index: u32| if index % 576 < 288 { 255 } else { 0 };
     let mask = Picture::from_grey(576, 576, (0..576 * 576).map(pixel).collect()).unwrap();
     let mask = STANDARD.encode(mask.to_png().unwrap());
-    let further = json!({"init_image": photo, "mask_image": mask});
+    // With the prompt and seed of the image, the painter would replace its half by the same one.
+    let further = json!({"init_image": photo, "mask_image": mask, "prompt": "a blue house"});
     let inpainted = of(&workers, "/inpaint", further.clone()).await["image_b64"].clone();
     assert!(inpainted != photo && of(&openai, "/inpaint", further).await["image_b64"] == inpainted);
     let further = json!({"init_image": photo, "ipadapter_strength": 0.5, "control_strength": 0.5});
