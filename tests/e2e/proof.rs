@@ -148,6 +148,48 @@ fn proofs_verify_with_nothing_but_their_bundle() {
 
 /// Bundles of released formats, which other versions created.
 #[test]
+fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
+    let folder = TempDir::new().unwrap();
+    let (model, circuit) = (repository("models/facts-lm"), folder.path().join("circuit"));
+    let (sample, bundle) = (model.join("facts.txt"), folder.path().join("answer.json"));
+    let compiled = document(&proof(&[
+        "compile",
+        "--lm",
+        text(&model),
+        "--tokens",
+        "28",
+        "--sample",
+        text(&sample),
+        "-o",
+        text(&circuit),
+    ]));
+    assert_eq!(compiled["metadata"]["name"], "facts-lm");
+    let prompt = "Three plus four is";
+    let proven = document(&proof(&["prove", text(&circuit), "--prompt", prompt, "--miner", BOB, "-o", text(&bundle)]));
+    std::fs::remove_dir_all(&circuit).unwrap();
+    let id = compiled["id"].as_str().unwrap();
+    let verified = document(&proof(&["verify", text(&bundle), "--circuit", id, "--prompt", prompt, "--miner", BOB]));
+    assert_eq!(verified, proven);
+    let expected = json!({
+        "prompt": prompt, "answer": " seven.", "prompt_tokens": 19, "answer_tokens": 8, "finish": "stop",
+    });
+    assert_eq!(verified["text"], expected);
+    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains(prompt) && shown.contains(" seven."), "{shown}");
+    let error = refusal(&proof(&["verify", text(&bundle), "--prompt", "Three plus five is"]), 1);
+    assert!(error.contains("the proof is for another prompt"), "{error}");
+    let mut bad: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
+    bad["answer"] = json!(7);
+    bad["proof"]["inputs"][19 + 7] = json!(0);
+    std::fs::write(&bundle, bad.to_string()).unwrap();
+    document(&proof(&["verify", text(&bundle)]));
+    bad["proof"]["inputs"][19 + 2] = json!(9);
+    std::fs::write(&bundle, bad.to_string()).unwrap();
+    refusal(&proof(&["verify", text(&bundle)]), 1);
+}
+
+#[test]
 fn bundles_of_other_versions_verify() {
     for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"] {
         document(&proof(&["verify", text(&repository("vectors/proof").join(name))]));

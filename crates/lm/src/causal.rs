@@ -72,7 +72,7 @@ pub struct LoadOptions {
 /// A causal language model: GPT-2 or Llama with its vocabulary.
 #[derive(Debug)]
 pub struct CausalModel {
-    network: Network,
+    pub(crate) network: Network,
     vocabulary: Vocabulary,
     is_quantized: bool,
 }

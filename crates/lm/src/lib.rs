@@ -4,7 +4,8 @@
 //!   Its weights are loaded from a directory (except Gemma's), a GGUF file or, without any download, generated from a seed;
 //! - [`CausalModel`]: GPT-2 or a model of the Llama family from a directory or a GGUF file, with weights of 32, 8 or 4
 //!   bits, on the CPU or a GPU. A [`KvCache`] can be truncated and copied, so that texts with a common prefix share its
-//!   computation. [`greedy_token`] chooses the likeliest token after a text;
+//!   computation. [`greedy_token`] chooses the likeliest token after a text. [`CausalModel::decoder`] returns the weights
+//!   as plain numbers ([`Decoder`]);
 //! - [`Vocabulary`]: the tokens of a model;
 //! - [`LanguageModel`]: Llama's weights and vocabulary, from a directory, a GGUF file or a seed. It builds prompts and
 //!   [generates](LanguageModel::generate) answers with log-probabilities; [`LanguageModel::judge`] computes the
@@ -40,13 +41,14 @@
 //! no authentication: it is meant for loopback addresses.
 //!
 //! Uses `taonet-primitives` only. Used by `taonet-babelbit-miner`, `taonet-babelbit-text-miner`,
-//! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `tao nineteen` and `tao prompting`.
+//! `taonet-nineteen-checker`, `taonet-prompting-neurons`, `taonet-proof-lm`, `tao nineteen` and `tao prompting`.
 
 mod attention;
 mod cache;
 mod causal;
 mod checkpoint;
 mod config;
+mod decoder;
 mod engine;
 mod generate;
 mod gpt2;
@@ -64,6 +66,7 @@ pub use cache::KvCache;
 pub use causal::{CausalModel, Compute, LoadOptions};
 pub use checkpoint::LoadError;
 pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
+pub use decoder::{Decoder, DecoderLayer, FeedForward, Matrix, Norm, Positions, Projection};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};
 pub use generate::{Finish, Generation, Sampling, Step, greedy_token};
 pub use linear::Bits;

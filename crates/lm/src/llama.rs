@@ -104,6 +104,22 @@ impl Llama {
         &self.config
     }
 
+    pub(crate) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    pub(crate) const fn embeddings(&self) -> &Weight {
+        &self.embeddings
+    }
+
+    pub(crate) const fn norm(&self) -> &Tensor {
+        &self.norm
+    }
+
+    pub(crate) const fn head(&self) -> &Linear {
+        &self.head
+    }
+
     /// Processes tokens that follow those in the cache, and returns the logits after each of them.
     ///
     /// # Errors

@@ -39,8 +39,11 @@ impl Vocabulary {
         }
     }
 
-    /// Parses the content of a `tokenizer.json`; `path` is the file for errors.
-    pub(crate) fn parse(
+    /// Parses the content of a `tokenizer.json` of a model with `size` tokens; `path` is the file for errors.
+    ///
+    /// # Errors
+    /// [`LoadError::Tokenizer`] when the content is malformed, or belongs to another model.
+    pub fn parse(
         path: &Path,
         bytes: impl AsRef<[u8]>,
         size: usize,
@@ -89,6 +92,14 @@ impl Vocabulary {
             ends,
             coder: Coder::Trained { plain: Box::new(plain), steering: Box::new(tokenizer) },
         })
+    }
+
+    /// Returns the content of the `tokenizer.json`; `None` for the vocabulary of seeded models, which has none.
+    pub fn to_json(&self) -> Option<String> {
+        match &self.coder {
+            Coder::Longest(_) => None,
+            Coder::Trained { steering, .. } => steering.to_string(false).ok(),
+        }
     }
 
     /// Returns whether the vocabulary has role tokens, with which conversations can be encoded without a chat template.

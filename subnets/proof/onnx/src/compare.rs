@@ -22,6 +22,8 @@ use crate::{Model, OnnxError};
 const READING: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
 const SAMPLES: u32 = 16;
+/// Argument at which a function can differ from those around it: a comparison of two values is one of their difference.
+const EQUALITY: f64 = 0.0;
 
 /// Why a network differs from its ONNX file, or cannot be compared with it.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -225,7 +227,9 @@ fn table_errors(table: &Table, function: &Function, units: [f64; 2], errors: &[f
             function.apply((argument + offset) * of_argument)
         });
         let possible: Vec<f64> = possible.collect();
-        let distance = possible.iter().map(|other| (other - value).abs()).fold(0.0, f64::max);
+        let can_be_equal = (argument * of_argument - EQUALITY).abs() <= error * of_argument;
+        let of_equality = can_be_equal.then(|| function.apply(EQUALITY));
+        let distance = possible.iter().chain(&of_equality).map(|other| (other - value).abs()).fold(0.0, f64::max);
         // Between two samples, the function can leave their interval by about their difference.
         let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
         (distance + step) / of_value

@@ -3,28 +3,21 @@
 
 use std::collections::HashMap;
 
-use prost::Message;
 use taonet_proof_core::circuit::{Cell, Circuit, Linear, MatrixProduct, Max, Product, StageKind, Table};
 use taonet_proof_core::network::Matrices;
 use taonet_proof_core::{Range, Rescale};
 
-use super::proto::{
-    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
-};
+use super::graph::{Attribute, GraphWriter};
 
-const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
+const INPUT: &str = "cells";
 
 /// Exports a circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit integers.
 pub fn export(circuit: &Circuit) -> Vec<u8> {
-    let mut graph = GraphProto { name: "taonet".to_owned(), ..GraphProto::default() };
-    graph.input.push(vector("cells", circuit.inputs));
-    graph.output.push(vector("outputs", circuit.outputs.len()));
-    let mut writer = Writer { graph, names: 0 };
+    let mut writer = Writer(GraphWriter::new(INPUT, &[circuit.inputs]));
     let zero = writer.integers(&[1], vec![0]);
     // Memory so far; the zero cell at the front is used for padding.
-    let mut memory = writer.node("Concat", &[&zero, "cells"], &[("axis", 0)]);
+    let mut memory = writer.node("Concat", &[&zero, INPUT], &[("axis", 0)]);
     // A move without a constant writes no cells.
     for stage in circuit.stages.iter().filter(|stage| stage.count > 0) {
         let values = match &stage.kind {
@@ -40,17 +33,10 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
         };
         memory = writer.node("Concat", &[&memory, &values], &[("axis", 0)]);
     }
-    let outputs =
-        writer.integers(&[circuit.outputs.len()], circuit.outputs.iter().map(|&cell| address(cell)).collect());
-    writer.push("Gather", &[&memory, &outputs], "outputs", &[]);
-    let model = ModelProto {
-        ir_version: IR_VERSION,
-        producer_name: "taonet".to_owned(),
-        graph: Some(writer.graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-        ..ModelProto::default()
-    };
-    model.encode_to_vec()
+    let count = circuit.outputs.len();
+    let outputs = writer.integers(&[count], circuit.outputs.iter().map(|&cell| address(cell)).collect());
+    writer.node("Gather", &[&memory, &outputs], &[]);
+    writer.0.finish("outputs", &[count], true, OPSET)
 }
 
 /// Returns the position of a cell in memory, after the zero cell.
@@ -58,55 +44,16 @@ fn address(cell: Cell) -> i64 {
     i64::from(cell) + 1
 }
 
-fn vector(name: &str, length: usize) -> ValueInfoProto {
-    let dim = vec![DimensionProto { value: Some(DimensionValue::Size(length.cast_signed() as i64)) }];
-    let tensor = TensorTypeProto { element: DataType::Int64 as i32, shape: Some(TensorShapeProto { dim }) };
-    ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor: Some(tensor) }) }
-}
-
-struct Writer {
-    graph: GraphProto,
-    names: usize,
-}
+struct Writer(GraphWriter);
 
 impl Writer {
-    fn name(&mut self) -> String {
-        self.names += 1;
-        format!("t{}", self.names)
-    }
-
     fn integers(&mut self, dims: &[usize], values: Vec<i64>) -> String {
-        let name = self.name();
-        self.graph.initializer.push(TensorProto {
-            dims: dims.iter().map(|&dim| dim.cast_signed() as i64).collect(),
-            data_type: DataType::Int64 as i32,
-            name: name.clone(),
-            raw_data: values.into_iter().flat_map(i64::to_le_bytes).collect(),
-            ..TensorProto::default()
-        });
-        name
+        self.0.integers(dims, values)
     }
 
     fn node(&mut self, operator: &str, inputs: &[&str], attributes: &[(&str, i64)]) -> String {
-        let name = self.name();
-        self.push(operator, inputs, &name, attributes);
-        name
-    }
-
-    fn push(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[(&str, i64)]) {
-        let attribute = attributes.iter().map(|&(name, value)| AttributeProto {
-            name: name.to_owned(),
-            i: value,
-            kind: AttributeKind::Int as i32,
-            ..AttributeProto::default()
-        });
-        self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|&name| name.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            op_type: operator.to_owned(),
-            attribute: attribute.collect(),
-            ..NodeProto::default()
-        });
+        let attributes: Vec<_> = attributes.iter().map(|&(name, value)| Attribute::Int(name, value)).collect();
+        self.0.node(operator, inputs, &attributes)
     }
 
     fn linear(&mut self, memory: &str, linear: &Linear, count: usize) -> String {
@@ -206,23 +153,9 @@ impl Writer {
         let cells = cells.collect();
         let cells = self.integers(&[max.groups.len(), width], cells);
         let gathered = self.node("Gather", &[memory, &cells], &[]);
-        let largest = self.node_with_axes("ReduceMax", &gathered, 1);
+        // In this operator set, the axes are an attribute.
+        let largest = self.0.node("ReduceMax", &[&gathered], &[Attribute::Ints("axes", &[1])]);
         let flat = self.integers(&[1], vec![-1]);
         self.node("Reshape", &[&largest, &flat], &[])
-    }
-
-    /// Appends a reduction, which in this operator set takes its axes as an attribute.
-    fn node_with_axes(&mut self, operator: &str, input: &str, axis: i64) -> String {
-        let name = self.node(operator, &[input], &[]);
-        if let Some(node) = self.graph.node.last_mut() {
-            let axes = AttributeProto {
-                name: "axes".to_owned(),
-                ints: vec![axis],
-                kind: AttributeKind::Ints as i32,
-                ..AttributeProto::default()
-            };
-            node.attribute.push(axes);
-        }
-        name
     }
 }

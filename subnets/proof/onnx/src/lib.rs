@@ -21,7 +21,8 @@
 //!
 //! Pure: no clock, no I/O, no randomness.
 //!
-//! Uses `taonet-proof-core`. Used by `taonet-proof-backends` and `taonet-proof-circuits`, and by the end-to-end tests.
+//! Uses `taonet-proof-core`. Used by `taonet-proof-backends`, `taonet-proof-circuits` and `taonet-proof-lm`, and by the
+//! end-to-end tests.
 
 mod compare;
 mod dims;
@@ -33,6 +34,7 @@ mod expansion;
 mod export;
 mod fold;
 mod forest;
+mod graph;
 mod limits;
 mod linear;
 mod logic;
@@ -64,6 +66,7 @@ pub use error::OnnxError;
 use error::{invalid_shape, unsupported};
 pub use evaluate::Evaluation;
 pub use export::export;
+pub use graph::{Attribute, GraphWriter};
 use proto::{DataType, ModelProto, NodeProto, ValueInfoProto};
 use tensor::Constant;
 

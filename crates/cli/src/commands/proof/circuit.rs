@@ -1,6 +1,6 @@
 //! `tao proof compile`, `setup`, `inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -8,12 +8,13 @@ use serde_json::json;
 use taonet_primitives::{bytes_without_bom, counted};
 use taonet_proof_backends::external;
 use taonet_proof_circuits::{
-    Catalogue, CircuitDirectory, CompileOptions, compile as compile_model, compile_slices, contribute,
+    Catalogue, CircuitDirectory, CompileOptions, Compiled, compile as compile_model, compile_slices, contribute,
     verify_contributions,
 };
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 use taonet_proof_core::slices;
+use taonet_proof_lm::LmOptions;
 
 use super::external::ExternalArgs;
 use super::table;
@@ -24,14 +25,23 @@ const TRUST: &str = "The creator of the first key can forge proofs of this circu
                      one of its five secrets only. Trust a groth16 circuit only as far as its first contributor, or use \
                      stark.";
 
-/// Compile an ONNX model into a circuit and its keys
+/// Compile an ONNX model or a language model into a circuit and its keys
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
     /// ONNX file, including its weights
-    model: PathBuf,
-    /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are optional
-    #[arg(long, value_name = "FILE")]
-    sample: PathBuf,
+    #[arg(required_unless_present = "lm")]
+    model: Option<PathBuf>,
+    /// Language model in place of an ONNX file: a directory with config.json, model.safetensors and tokenizer.json, or a
+    /// GGUF file (Llama, Qwen, GPT-2)
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "input_low", "input_high", "input_scale", "slices"])]
+    lm: Option<PathBuf>,
+    /// Number of tokens of a prompt with its answer, for a language model
+    #[arg(long, value_name = "COUNT", default_value_t = 64, requires = "lm")]
+    tokens: usize,
+    /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are optional. For a language
+    /// model: a file with a text in each line [default: texts that the model writes]
+    #[arg(long, value_name = "FILE", required_unless_present = "lm")]
+    sample: Option<PathBuf>,
     /// Output directory; must be empty or not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -85,13 +95,10 @@ impl BackendName {
 }
 
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
-    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let model = read(&args.model)?;
-    let sample: Sample = serde_json::from_slice(bytes_without_bom(&read(&args.sample)?))
-        .with_context(|| format!("{} is not a sample of inputs", args.sample.display()))?;
+    let path = args.lm.as_ref().or(args.model.as_ref()).context("no model is given")?;
     let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
     let options = CompileOptions {
-        name: args.name.clone().unwrap_or_else(|| default_name(&args.model)),
+        name: args.name.clone().unwrap_or_else(|| default_name(path)),
         backend: args.backend.id().to_owned(),
         backends: args.external.backends()?,
         quantise: QuantiseOptions {
@@ -104,15 +111,22 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     };
     let is_external = matches!(args.backend, BackendName::External);
     anyhow::ensure!(args.external.is_given() == is_external, "--prover and --backend external require each other");
-    context.say(&format!("compiling {} for {}", args.model.display(), options.backend));
-    if args.slices > 1 {
-        compile_slices(&model, &sample, &options, usize::from(args.slices))?.write(&args.output)?;
-        if options.backend == "groth16" {
-            context.say(TRUST);
+    context.say(&format!("compiling {} for {}", path.display(), options.backend));
+    let compiled = match (&args.lm, &args.sample) {
+        (Some(lm), _) => compile_lm(args, lm, &options)?,
+        (None, sample) => {
+            let model = read(path)?;
+            let sample = read_sample(sample.as_ref().context("no sample is given")?)?;
+            if args.slices > 1 {
+                compile_slices(&model, &sample, &options, usize::from(args.slices))?.write(&args.output)?;
+                if options.backend == "groth16" {
+                    context.say(TRUST);
+                }
+                return table::show_slices(&Catalogue::open(&args.output)?, context);
+            }
+            compile_model(&model, &sample, &options)?
         }
-        return table::show_slices(&Catalogue::open(&args.output)?, context);
-    }
-    let compiled = compile_model(&model, &sample, &options)?;
+    };
     let directory = CircuitDirectory::create(&args.output, &compiled)?;
     if options.backend == "groth16" {
         context.say(TRUST);
@@ -120,10 +134,30 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn read_sample(path: &Path) -> anyhow::Result<Sample> {
+    serde_json::from_slice(bytes_without_bom(&read(path)?))
+        .with_context(|| format!("{} is not a sample of inputs", path.display()))
+}
+
+fn compile_lm(args: &CompileArgs, model: &Path, options: &CompileOptions) -> anyhow::Result<Compiled> {
+    let sample = args.sample.as_ref().map(|path| {
+        let text = read(path)?;
+        String::from_utf8(bytes_without_bom(&text).to_vec())
+            .with_context(|| format!("{} is not a text in UTF-8", path.display()))
+    });
+    let sample = sample.transpose()?;
+    let lm = LmOptions { tokens: args.tokens, sample: sample.as_deref() };
+    Ok(taonet_proof_lm::compile(model, options, lm)?)
+}
+
 /// Returns the name of the model's directory, or the name of the file if there is none.
-fn default_name(model: &std::path::Path) -> String {
-    let parent = model.parent().and_then(std::path::Path::file_name);
-    parent.or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
+fn default_name(model: &Path) -> String {
+    let directory = if model.is_dir() { Some(model) } else { model.parent() };
+    directory.and_then(Path::file_name).or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Show who contributed to a circuit's trusted setup, or contribute to it

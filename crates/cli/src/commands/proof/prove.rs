@@ -9,12 +9,14 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
-use taonet_proof_circuits::{Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle};
+use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
+use taonet_proof_lm::{Finish, Text, TextBundle};
 
 use super::external::ExternalArgs;
 use crate::context::Context;
+use crate::printable::printable;
 use crate::table::facts;
 
 /// Run a circuit or sliced model on an input and prove the output
@@ -23,8 +25,11 @@ pub(crate) struct ProveArgs {
     /// Directory of the circuit or sliced model
     circuit: PathBuf,
     /// JSON file with the input's integers, as a list or under "input_data", "input", "data" or "inputs"
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "prompt")]
+    input: Option<PathBuf>,
+    /// Text that a language model continues, in place of an input: the answer is proven
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    prompt: Option<String>,
     /// Hotkey that the proof is bound to
     #[arg(long, value_name = "SS58")]
     miner: Hotkey,
@@ -39,22 +44,71 @@ pub(crate) struct ProveArgs {
 }
 
 pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
-    let inputs = read_inputs(&args.input)?;
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let backends = args.external.backends()?;
     let began = Instant::now();
-    let bundle = if args.circuit.join(slices::FILE).is_file() {
-        let catalogue = Catalogue::open_with(&args.circuit, &backends)?;
-        ModelBundle::Sliced(Box::new(prove_slices(&catalogue, &inputs, nonce, args.miner)?))
-    } else {
-        let directory = CircuitDirectory::open(&args.circuit)?.with_backends(&backends);
-        ModelBundle::Whole(Box::new(Bundle::prove(&directory, &inputs, nonce, args.miner)?))
+    let proven = match (&args.prompt, &args.input) {
+        (Some(prompt), _) => {
+            let directory = CircuitDirectory::open(&args.circuit)?.with_backends(&backends);
+            ProofFile::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
+        }
+        (None, input) => {
+            let inputs = read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
+            ProofFile::Model(prove_model(args, &inputs, nonce, &backends)?)
+        }
     };
     let seconds = began.elapsed().as_secs_f64();
-    let text = serde_json::to_vec(&bundle).context("cannot encode the bundle as JSON")?;
-    std::fs::write(&args.output, text).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let encoded = match &proven {
+        ProofFile::Model(bundle) => serde_json::to_vec(bundle),
+        ProofFile::Text(bundle) => serde_json::to_vec(bundle),
+    };
+    let encoded = encoded.context("cannot encode the bundle as JSON")?;
+    std::fs::write(&args.output, encoded).with_context(|| format!("cannot write {}", args.output.display()))?;
     context.say(&format!("proven in {seconds:.2} s, including the loading of the keys: {}", args.output.display()));
-    show(&bundle, context)
+    show(&proven, context)
+}
+
+fn prove_model(args: &ProveArgs, inputs: &[i64], nonce: Digest, backends: &Backends) -> anyhow::Result<ModelBundle> {
+    if args.circuit.join(slices::FILE).is_file() {
+        let catalogue = Catalogue::open_with(&args.circuit, backends)?;
+        return Ok(ModelBundle::Sliced(Box::new(prove_slices(&catalogue, inputs, nonce, args.miner)?)));
+    }
+    let directory = CircuitDirectory::open(&args.circuit)?.with_backends(backends);
+    Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
+}
+
+/// A file with a proof.
+enum ProofFile {
+    /// A proof of a model's outputs.
+    Model(ModelBundle),
+    /// A proof of a language model's answer.
+    Text(Box<TextBundle>),
+}
+
+impl ProofFile {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        match TextBundle::from_json(&text) {
+            Some(bundle) => Ok(Self::Text(Box::new(bundle))),
+            None => Ok(Self::Model(ModelBundle::open(path)?)),
+        }
+    }
+
+    /// Returns the proof of the circuit's outputs.
+    fn model(&self) -> ModelBundle {
+        match self {
+            Self::Model(bundle) => bundle.clone(),
+            Self::Text(bundle) => ModelBundle::Whole(Box::new(bundle.proof.clone())),
+        }
+    }
+
+    /// Returns the text of a language model, if its answer is the one that the outputs choose.
+    fn text(&self) -> anyhow::Result<Option<Text>> {
+        match self {
+            Self::Model(_) => Ok(None),
+            Self::Text(bundle) => Ok(Some(bundle.text()?)),
+        }
+    }
 }
 
 /// Reads the integers of an input file.
@@ -85,6 +139,9 @@ pub(crate) struct VerifyArgs {
     /// JSON file with the expected input, as for `prove`; proofs of another input are rejected
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Expected prompt of a language model; proofs of answers to another prompt are rejected
+    #[arg(long, value_name = "TEXT", conflicts_with = "input")]
+    prompt: Option<String>,
     /// Hotkey of the expected miner; proofs, and slices, of other miners are rejected
     #[arg(long, value_name = "SS58")]
     miner: Option<Hotkey>,
@@ -96,8 +153,10 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let bundle = ModelBundle::open(&args.bundle)?;
+    let file = ProofFile::open(&args.bundle)?;
+    let bundle = file.model();
     args.compare(&bundle)?;
+    args.compare_prompt(&file)?;
     let backends = args.external.backends()?;
     let began = Instant::now();
     match &args.circuit {
@@ -109,8 +168,14 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
             bundle.verify_with(&backends)?;
         }
     }
+    // The answer of a language model follows from the outputs, which are proven now.
+    file.text()?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
-    let expectations = [("--circuit", args.circuit.is_none()), ("--input", args.input.is_none())];
+    let input = match &file {
+        ProofFile::Model(_) => ("--input", args.input.is_none()),
+        ProofFile::Text(_) => ("--prompt", args.prompt.is_none() && args.input.is_none()),
+    };
+    let expectations = [("--circuit", args.circuit.is_none()), input];
     let missing: Vec<&str> = expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
     if !missing.is_empty() {
         context.say(&format!("hint: to reject proofs for other requests than yours, pass {}", missing.join(" and ")));
@@ -121,7 +186,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
              it, pass the circuit's directory with --circuit",
         );
     }
-    show(&bundle, context)
+    show(&file, context)
 }
 
 /// The circuit or sliced model that a bundle should be for.
@@ -180,9 +245,18 @@ impl VerifyArgs {
         }
         Ok(())
     }
+
+    /// Rejects an answer to another prompt than the expected one.
+    fn compare_prompt(&self, file: &ProofFile) -> anyhow::Result<()> {
+        let Some(expected) = &self.prompt else { return Ok(()) };
+        let ProofFile::Text(bundle) = file else { anyhow::bail!("the proof is not of a language model's answer") };
+        anyhow::ensure!(bundle.is_of_prompt(expected)?, "the proof is for another prompt");
+        Ok(())
+    }
 }
 
-fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
+fn show(file: &ProofFile, context: &Context) -> anyhow::Result<()> {
+    let (bundle, text) = (file.model(), file.text()?);
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;
     let (circuit, outputs) = (bundle.id()?, last.real_outputs());
@@ -199,14 +273,24 @@ fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
             "real_outputs": outputs,
             "proof_bytes": bytes,
         });
-        if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
+        if let (ModelBundle::Sliced(sliced), Some(document)) = (&bundle, document.as_object_mut()) {
             let slice = |(proof, key): (&Bundle, &Digest)| json!({ "miner": proof.miner, "verification_key": key });
             let slices: Vec<_> = sliced.slices.iter().zip(&keys).map(slice).collect();
             document.insert("slices".to_owned(), json!(slices));
         }
+        if let (Some(text), Some(document)) = (&text, document.as_object_mut()) {
+            let text = json!({
+                "prompt": text.prompt,
+                "answer": text.answer,
+                "prompt_tokens": text.prompt_tokens,
+                "answer_tokens": text.answer_tokens,
+                "finish": text.finish.as_str(),
+            });
+            document.insert("text".to_owned(), text);
+        }
         return context.print_json(&document);
     }
-    let outputs: Vec<String> = outputs.iter().map(|output| format!("{output:.4}")).collect();
+    let outputs: Vec<String> = outputs.iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
     let mut rows = facts();
     rows.add_row(["circuit", &circuit.to_string()]);
     for proof in proofs {
@@ -214,15 +298,30 @@ fn show(bundle: &ModelBundle, context: &Context) -> anyhow::Result<()> {
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
     rows.add_row(["proof", &counted(bytes, "byte")]);
-    rows.add_row(["inputs", &shortened(bundle.inputs())]);
-    rows.add_row(["outputs", &outputs.join(" ")]);
+    if let Some(text) = &text {
+        let end = match text.finish {
+            Finish::Stop => "",
+            Finish::Length => " (the circuit is full)",
+            _ => " (cut by the prover)",
+        };
+        rows.add_row(["prompt", &printable(&text.prompt)]);
+        rows.add_row(["answer", &format!("{}{end}", printable(&text.answer))]);
+        return context.print(&rows.to_string());
+    }
+    rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
+    rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
 }
 
-/// Formats the number of inputs and the first of them.
-fn shortened(inputs: &[i64]) -> String {
-    const SHOWN: usize = 10;
-    let first: Vec<String> = inputs.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = if inputs.len() > SHOWN { " …" } else { "" };
-    format!("{}: {}{more}", counted(inputs.len(), "integer"), first.join(" "))
+/// Number of inputs and outputs that are printed.
+const SHOWN: usize = 10;
+
+fn first_of(inputs: &[i64]) -> Vec<String> {
+    inputs.iter().take(SHOWN).map(ToString::to_string).collect()
+}
+
+/// Formats the number of values and the first of them.
+fn shortened(count: usize, first: &[String]) -> String {
+    let more = if count > SHOWN { " …" } else { "" };
+    format!("{}: {}{more}", counted(count, "number"), first.join(" "))
 }

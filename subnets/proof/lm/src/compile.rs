@@ -1,0 +1,150 @@
+//! From a model's weights to its circuit.
+
+use std::path::Path;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_lm::{CausalModel, KvCache, LoadOptions, Vocabulary, greedy_token};
+use taonet_primitives::counted;
+use taonet_proof_circuits::{CircuitError, CompileOptions, Compiled, compile as compile_graph};
+use taonet_proof_core::metadata::NETWORK;
+use taonet_proof_core::network::Network;
+use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample};
+use taonet_proof_core::{Digest, Range};
+
+use crate::model::{FILE, TOKENIZER};
+use crate::{LanguageModel, LmError, graph};
+
+/// Maximum number of texts for calibration and tests.
+const TEXTS: usize = 32;
+/// Seed of the texts that a model writes.
+const SEED: u64 = 59;
+
+/// Options of [`compile`] besides those of any circuit.
+#[derive(Clone, Copy, Debug)]
+pub struct LmOptions<'a> {
+    /// Number of tokens of prompt and answer together.
+    pub tokens: usize,
+    /// Lines of text like those that the model will read; `None` for texts that the model writes itself.
+    pub sample: Option<&'a str>,
+}
+
+/// Compiles a language model, from a directory in Hugging Face's format or a GGUF file, into a circuit. The input range of
+/// `options` is replaced by that of the model's tokens.
+///
+/// # Errors
+/// When the model cannot be loaded or is unsupported, or compiling its graph fails.
+pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Result<Compiled, LmError> {
+    let model = CausalModel::open(path, LoadOptions::default())?;
+    let (tokens, limit) = (lm.tokens, model.context());
+    if !(2..=limit).contains(&tokens) {
+        return Err(LmError::Tokens { tokens, limit });
+    }
+    let decoder = model.decoder(tokens)?;
+    let vocabulary = model.vocabulary();
+    let tokenizer = vocabulary.to_json().ok_or(LmError::Input("the model has no tokenizer"))?;
+    let texts = match lm.sample {
+        Some(text) => texts_of(vocabulary, text, tokens)?,
+        None => written_texts(&model, tokens)?,
+    };
+    let description = LanguageModel::new(tokens, vocabulary, decoder.embeddings.outputs);
+    let high = i64::try_from(decoder.embeddings.outputs).unwrap_or(i64::MAX) - 1;
+    let input_range = Range { low: 0, high };
+    let quantise = QuantiseOptions { input_range, input_scale: 0, ..options.quantise.clone() };
+    let sample = Sample { inputs: texts, ..Sample::default() };
+    let options = CompileOptions { quantise, ..options.clone() };
+    let graph = graph::onnx(&decoder, tokens);
+    let mut compiled = compile_graph(&graph, &sample, &options)?;
+    let (_, test) = sample.split();
+    let note = agreement(&graph, &compiled, &description, &test.inputs)?;
+    compiled.metadata.notes.push(note);
+    for (name, contents) in [(FILE, description.to_json()?), (TOKENIZER, tokenizer.into_bytes())] {
+        compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
+        compiled.files.insert(name.to_owned(), contents);
+    }
+    Ok(compiled)
+}
+
+/// Says how often the integer network chooses the token that the model chooses.
+fn agreement(graph: &[u8], compiled: &Compiled, model: &LanguageModel, texts: &[Vec<i64>]) -> Result<String, LmError> {
+    let float = taonet_proof_onnx::read(graph).map_err(CircuitError::from)?;
+    let network = compiled.files.get(NETWORK).map(Vec::as_slice).unwrap_or_default();
+    let network = Network::from_bytes(network).map_err(CircuitError::from)?;
+    let circuit = network.lower().map_err(CircuitError::from)?;
+    let (mut same, mut all) = (0, 0);
+    for text in texts {
+        let inputs: Vec<f32> = text.iter().map(|&token| token as f32).collect();
+        let of_model = float
+            .run(&inputs)
+            .map_err(|source| CircuitError::from(QuantiseError::from(source)))?
+            .pop()
+            .unwrap_or_default();
+        let outputs = circuit.execute(text)?.outputs(&circuit);
+        let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
+        for (position, logits) in of_model.chunks(model.vocabulary).take(length).enumerate() {
+            all += 1;
+            same += usize::from(model.next(&outputs, position) == Some(i64::from(greedy_token(logits))));
+        }
+    }
+    Ok(format!(
+        "the network chooses the same token as the model at {:.1} % of {} of the sample",
+        100.0 * same as f64 / all.max(1) as f64,
+        counted(all, "position")
+    ))
+}
+
+/// Returns lines of a text as inputs: each begins as a prompt does, and zeros follow it.
+fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
+    let mut texts = Vec::new();
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        let line = vocabulary.encode(line)?;
+        let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
+        texts.push(filled(line, tokens));
+    }
+    if texts.is_empty() {
+        return Err(LmError::Input("the sample has no text; hint: pass a file with a text in each line"));
+    }
+    // Evenly spread over the file.
+    let step = texts.len().div_ceil(TEXTS);
+    Ok(texts.into_iter().step_by(step).collect())
+}
+
+/// Returns the first tokens of a text, and zeros after it.
+fn filled(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64> {
+    let mut inputs: Vec<i64> = text.take(tokens).map(i64::from).collect();
+    inputs.resize(tokens, 0);
+    inputs
+}
+
+/// Returns texts that the model writes: each token is drawn by its probability.
+fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
+    let mut random = StdRng::seed_from_u64(SEED);
+    let begin = model.vocabulary().begin();
+    let mut texts = Vec::with_capacity(TEXTS);
+    for _ in 0..TEXTS {
+        let (mut cache, mut text) = (KvCache::default(), Vec::with_capacity(tokens));
+        let mut next = begin.unwrap_or_else(|| model.vocabulary().end());
+        while text.len() < tokens {
+            text.push(next);
+            if text.len() > 1 && model.vocabulary().ends().contains(&next) {
+                break;
+            }
+            let logits = model.next(&[next], &mut cache)?;
+            next = drawn(&logits, random.random());
+        }
+        texts.push(filled(text.into_iter(), tokens));
+    }
+    Ok(texts)
+}
+
+/// Returns the token at which the probabilities, added one by one, reach `share`.
+fn drawn(logits: &[f32], share: f64) -> u32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());
+    let mut rest = share * weights().sum::<f64>();
+    let reached = weights().position(|weight| {
+        rest -= weight;
+        rest <= 0.0
+    });
+    reached.unwrap_or_default() as u32
+}

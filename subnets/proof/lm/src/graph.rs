@@ -1,0 +1,244 @@
+//! A decoder as an ONNX graph over a fixed number of tokens.
+
+use taonet_lm::{Decoder, DecoderLayer, FeedForward, Norm, Positions, Projection};
+use taonet_proof_onnx::{Attribute, GraphWriter};
+
+/// Version of the operator set: the first one with RMS norms.
+const OPSET: i64 = 23;
+/// Value that hides later tokens from an attention.
+const HIDDEN: f32 = -1e9;
+const INPUT: &str = "tokens";
+
+/// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1, tokens], and computes the
+/// logits after each of them, with the shape [1, tokens, vocabulary]. The positions must be those of so many tokens.
+pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
+    let mut writer = Writer { graph: GraphWriter::new(INPUT, &[1, tokens]), decoder, tokens };
+    writer.logits();
+    writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)
+}
+
+struct Writer<'a> {
+    graph: GraphWriter,
+    decoder: &'a Decoder,
+    tokens: usize,
+}
+
+/// Constants that all layers share.
+struct Shared {
+    /// Added to the scores of an attention.
+    mask: String,
+    /// Cosines and sines of the rotation of queries and keys.
+    rotation: Option<[String; 2]>,
+}
+
+impl<'a> Writer<'a> {
+    fn logits(&mut self) {
+        let Decoder { embeddings, positions, layers, norm, head, .. } = self.decoder;
+        let table = self.graph.floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());
+        let mut hidden = self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
+        let rotation = match positions {
+            Positions::Learned(positions) => {
+                let positions = self.graph.floats(&[self.tokens, positions.inputs], positions.values.iter().copied());
+                hidden = self.node("Add", &[&hidden, &positions]);
+                None
+            }
+            Positions::Rotary { cos, sin } => Some([self.rotation(cos), self.rotation(sin)]),
+        };
+        let rows = (0..self.tokens).flat_map(|row| (0..self.tokens).map(move |column| (row, column)));
+        let mask = rows.map(|(row, column)| if column > row { HIDDEN } else { 0.0 });
+        let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
+        let shared = Shared { mask, rotation };
+        for layer in layers {
+            let normed = self.norm(&hidden, &layer.attention_norm);
+            let attended = self.attention(&normed, layer, &shared);
+            hidden = self.node("Add", &[&hidden, &attended]);
+            let normed = self.norm(&hidden, &layer.feed_forward_norm);
+            let fed = self.feed_forward(&normed, &layer.feed_forward);
+            hidden = self.node("Add", &[&hidden, &fed]);
+        }
+        let normed = self.norm(&hidden, norm);
+        self.linear(&normed, head, 1.0);
+    }
+
+    fn node(&mut self, operator: &str, inputs: &[&str]) -> String {
+        self.graph.node(operator, inputs, &[])
+    }
+
+    fn norm(&mut self, values: &str, norm: &Norm) -> String {
+        let attributes = [Attribute::Int("axis", -1), Attribute::Float("epsilon", self.decoder.norm_eps)];
+        let scale = self.graph.floats(&[norm.scale.len()], norm.scale.iter().copied());
+        match &norm.shift {
+            None => self.graph.node("RMSNormalization", &[values, &scale], &attributes),
+            Some(shift) => {
+                let shift = self.graph.floats(&[shift.len()], shift.iter().copied());
+                self.graph.node("LayerNormalization", &[values, &scale, &shift], &attributes)
+            }
+        }
+    }
+
+    /// Adds a linear layer whose outputs are multiplied by `factor`.
+    fn linear(&mut self, values: &str, layer: &Projection, factor: f32) -> String {
+        let weights = &layer.weights;
+        let columns = (0..weights.inputs).flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
+        let matrix = self.graph.floats(&[weights.inputs, weights.outputs], columns.map(|weight| weight * factor));
+        let product = self.node("MatMul", &[values, &matrix]);
+        let Some(bias) = &layer.bias else { return product };
+        let bias = self.graph.floats(&[bias.len()], bias.iter().map(|bias| bias * factor));
+        self.node("Add", &[&product, &bias])
+    }
+
+    fn attention(&mut self, values: &str, layer: &DecoderLayer, shared: &Shared) -> String {
+        let &Decoder { heads, kv_heads, head_size, .. } = self.decoder;
+        let [query, key, value] = &layer.projections;
+        // The scores are divided by the root of the width of a head: so are the queries.
+        let factor = 1.0 / (head_size as f32).sqrt();
+        let (query, key) = match &layer.head_norms {
+            None => {
+                let query = self.linear(values, query, factor);
+                let key = self.linear(values, key, 1.0);
+                (self.split(&query, heads), self.split(&key, kv_heads))
+            }
+            Some([of_queries, of_keys]) => {
+                let scaled = of_queries.scale.iter().map(|scale| scale * factor).collect();
+                let of_queries = Norm { scale: scaled, shift: None };
+                let query = self.linear(values, query, 1.0);
+                let key = self.linear(values, key, 1.0);
+                let (query, key) = (self.split(&query, heads), self.split(&key, kv_heads));
+                (self.norm(&query, &of_queries), self.norm(&key, of_keys))
+            }
+        };
+        let (query, key) = (self.rotated(&query, shared), self.rotated(&key, shared));
+        let value = self.linear(values, value, 1.0);
+        let value = self.split(&value, kv_heads);
+        let (key, value) = (self.shared_heads(&key), self.shared_heads(&value));
+        let key = self.graph.node("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
+        let scores = self.node("MatMul", &[&query, &key]);
+        let scores = self.node("Add", &[&scores, &shared.mask]);
+        let shares = self.graph.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
+        let mixed = self.node("MatMul", &[&shares, &value]);
+        let rows = self.graph.node("Transpose", &[&mixed], &[Attribute::Ints("perm", &[0, 2, 1, 3])]);
+        let dims = self.dims([1, self.tokens, heads * head_size]);
+        let rows = self.node("Reshape", &[&rows, &dims]);
+        self.linear(&rows, &layer.output, 1.0)
+    }
+
+    fn dims<const N: usize>(&mut self, dims: [usize; N]) -> String {
+        self.graph.integers(&[N], dims.map(|dim| dim.cast_signed() as i64))
+    }
+
+    /// Splits a row per token into heads: [1, heads, tokens, size].
+    fn split(&mut self, rows: &str, heads: usize) -> String {
+        let dims = self.dims([1, self.tokens, heads, self.decoder.head_size]);
+        let split = self.node("Reshape", &[rows, &dims]);
+        self.graph.node("Transpose", &[&split], &[Attribute::Ints("perm", &[0, 2, 1, 3])])
+    }
+
+    /// Repeats keys or values for each of the heads that share them.
+    fn shared_heads(&mut self, values: &str) -> String {
+        let &Decoder { heads, kv_heads, .. } = self.decoder;
+        if heads == kv_heads {
+            return values.to_owned();
+        }
+        let shared = heads / kv_heads;
+        let order = self.graph.integers(&[heads], (0..heads).map(|head| (head / shared).cast_signed() as i64));
+        self.graph.node("Gather", &[values, &order], &[Attribute::Int("axis", 1)])
+    }
+
+    /// Adds a table of the rotation, which is the same for both halves of a head.
+    fn rotation(&mut self, table: &[f32]) -> String {
+        let half = self.decoder.head_size / 2;
+        let rows = table.chunks(half.max(1)).flat_map(|row| row.iter().chain(row));
+        self.graph.floats(&[self.tokens, 2 * half], rows.copied())
+    }
+
+    fn rotated(&mut self, values: &str, shared: &Shared) -> String {
+        let Some([cos, sin]) = &shared.rotation else { return values.to_owned() };
+        let half = (self.decoder.head_size / 2).cast_signed() as i64;
+        let mut part = |start: i64, end: i64| {
+            let limits = [start, end, -1].map(|limit| self.graph.integers(&[1], [limit]));
+            self.graph.node("Slice", &[values, &limits[0], &limits[1], &limits[2]], &[])
+        };
+        let (first, second) = (part(0, half), part(half, 2 * half));
+        let second = self.node("Neg", &[&second]);
+        let turned = self.graph.node("Concat", &[&second, &first], &[Attribute::Int("axis", -1)]);
+        let (kept, turned) = (self.node("Mul", &[values, cos]), self.node("Mul", &[&turned, sin]));
+        self.node("Add", &[&kept, &turned])
+    }
+
+    fn feed_forward(&mut self, values: &str, layer: &FeedForward) -> String {
+        let (inner, down) = match layer {
+            FeedForward::Gelu { up, down } => {
+                let up = self.linear(values, up, 1.0);
+                (self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]), down)
+            }
+            FeedForward::Gated { gate, up, down } => {
+                let gate = self.linear(values, gate, 1.0);
+                let share = self.node("Sigmoid", &[&gate]);
+                let gate = self.node("Mul", &[&gate, &share]);
+                let up = self.linear(values, up, 1.0);
+                (self.node("Mul", &[&gate, &up]), down)
+            }
+        };
+        self.linear(&inner, down, 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use taonet_lm::{CausalModel, KvCache, Llama, LlamaConfig, LlamaKind, LoadOptions};
+    use taonet_proof_onnx::Model;
+
+    use super::*;
+
+    /// Compares the logits after each token with those of the model, which caches keys and values.
+    fn assert_same(graph: &[u8], tokens: &[u32], mut logits: impl FnMut(u32) -> Vec<f32>) {
+        let inputs: Vec<f32> = tokens.iter().map(|&token| token as f32).collect();
+        let outputs = Model::decode(graph).unwrap().evaluate(&inputs).unwrap().outputs;
+        let vocabulary = outputs.len() / tokens.len();
+        for (position, (&token, outputs)) in tokens.iter().zip(outputs.chunks(vocabulary)).enumerate() {
+            let expected = logits(token);
+            assert_eq!(expected.len(), vocabulary);
+            for (actual, expected) in outputs.iter().zip(expected) {
+                let expected = f64::from(expected);
+                assert!((actual - expected).abs() < 1e-3, "position {position}: {actual}, expected {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn graph_of_gpt2_has_the_logits_of_the_model() {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
+        let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
+        let tokens = [0, 20, 31, 28, 1, 26, 24, 39];
+        let mut cache = KvCache::default();
+        assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| model.next(&[token], &mut cache).unwrap());
+    }
+
+    #[test]
+    fn graphs_of_llama_and_qwen_have_the_logits_of_the_models() {
+        for kind in [LlamaKind::Llama, LlamaKind::Qwen2, LlamaKind::Qwen3] {
+            let config = LlamaConfig {
+                kind,
+                vocabulary: 11,
+                hidden: 16,
+                intermediate: 24,
+                layers: 2,
+                heads: 4,
+                // Two heads share keys and values.
+                kv_heads: 2,
+                head_size: if kind == LlamaKind::Qwen3 { 6 } else { 4 },
+                local: None,
+                context: 32,
+                rope_theta: 10_000.0,
+                rope_scaling: None,
+                norm_eps: 1e-5,
+            };
+            let model = Llama::random(config, 7).unwrap();
+            let mut cache = KvCache::default();
+            let graph = onnx(&model.decoder(6).unwrap(), 6);
+            assert_same(&graph, &[3, 1, 10, 4, 4, 0], |token| model.next(&[token], &mut cache).unwrap());
+        }
+    }
+}

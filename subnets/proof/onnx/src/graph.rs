@@ -1,0 +1,123 @@
+//! Writes graphs as ONNX files.
+
+use prost::Message;
+
+use super::proto::{
+    AttributeKind, AttributeProto, DataType, DimensionProto, DimensionValue, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
+};
+
+const IR_VERSION: i64 = 8;
+
+/// An attribute of a node.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Attribute<'a> {
+    /// An integer.
+    Int(&'a str, i64),
+    /// A list of integers.
+    Ints(&'a str, &'a [i64]),
+    /// A floating-point number.
+    Float(&'a str, f32),
+    /// A text.
+    Text(&'a str, &'a str),
+}
+
+/// A graph under construction. Tensors have names, which the graph gives.
+#[derive(Debug)]
+pub struct GraphWriter {
+    graph: GraphProto,
+    names: usize,
+}
+
+impl GraphWriter {
+    /// Creates a graph with an input of integers.
+    pub fn new(input: &str, dims: &[usize]) -> Self {
+        let mut graph = GraphProto { name: "taonet".to_owned(), ..GraphProto::default() };
+        graph.input.push(described(input, DataType::Int64, dims));
+        Self { graph, names: 0 }
+    }
+
+    /// Adds a constant of integers, and returns its name.
+    pub fn integers(&mut self, dims: &[usize], values: impl IntoIterator<Item = i64>) -> String {
+        let bytes = values.into_iter().flat_map(i64::to_le_bytes).collect();
+        self.constant(DataType::Int64, dims, bytes)
+    }
+
+    /// Adds a constant of floating-point numbers, and returns its name.
+    pub fn floats(&mut self, dims: &[usize], values: impl IntoIterator<Item = f32>) -> String {
+        let bytes = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        self.constant(DataType::Float, dims, bytes)
+    }
+
+    fn constant(&mut self, kind: DataType, dims: &[usize], raw_data: Vec<u8>) -> String {
+        let name = self.name();
+        self.graph.initializer.push(TensorProto {
+            dims: dims.iter().map(|&dim| dim.cast_signed() as i64).collect(),
+            data_type: kind as i32,
+            name: name.clone(),
+            raw_data,
+            ..TensorProto::default()
+        });
+        name
+    }
+
+    /// Adds a node, and returns the name of its output.
+    pub fn node(&mut self, operator: &str, inputs: &[&str], attributes: &[Attribute<'_>]) -> String {
+        let name = self.name();
+        self.graph.node.push(NodeProto {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![name.clone()],
+            op_type: operator.to_owned(),
+            attribute: attributes.iter().map(|attribute| attribute.proto()).collect(),
+            ..NodeProto::default()
+        });
+        name
+    }
+
+    /// Returns the file of the graph in a version of the operator set. The last node's output becomes the output of the
+    /// graph, with this name and these dimensions; `is_integer` is the type of its elements.
+    pub fn finish(mut self, output: &str, dims: &[usize], is_integer: bool, opset: i64) -> Vec<u8> {
+        let kind = if is_integer { DataType::Int64 } else { DataType::Float };
+        self.graph.output.push(described(output, kind, dims));
+        if let Some(node) = self.graph.node.last_mut() {
+            node.output = vec![output.to_owned()];
+        }
+        let model = ModelProto {
+            ir_version: IR_VERSION,
+            producer_name: "taonet".to_owned(),
+            graph: Some(self.graph),
+            opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset }],
+            ..ModelProto::default()
+        };
+        model.encode_to_vec()
+    }
+
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("t{}", self.names)
+    }
+}
+
+impl Attribute<'_> {
+    fn proto(self) -> AttributeProto {
+        let empty = AttributeProto::default();
+        match self {
+            Self::Int(name, i) => AttributeProto { name: name.into(), i, kind: AttributeKind::Int as i32, ..empty },
+            Self::Ints(name, ints) => {
+                AttributeProto { name: name.into(), ints: ints.to_vec(), kind: AttributeKind::Ints as i32, ..empty }
+            }
+            Self::Float(name, f) => AttributeProto { name: name.into(), f, kind: AttributeKind::Float as i32, ..empty },
+            Self::Text(name, text) => {
+                let s = text.as_bytes().to_vec();
+                AttributeProto { name: name.into(), s, kind: AttributeKind::String as i32, ..empty }
+            }
+        }
+    }
+}
+
+fn described(name: &str, kind: DataType, dims: &[usize]) -> ValueInfoProto {
+    let size = |dim: usize| DimensionProto { value: Some(DimensionValue::Size(dim.cast_signed() as i64)) };
+    let shape = Some(TensorShapeProto { dim: dims.iter().map(|&dim| size(dim)).collect() });
+    let tensor = TensorTypeProto { element: kind as i32, shape };
+    ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor: Some(tensor) }) }
+}
