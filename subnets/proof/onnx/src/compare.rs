@@ -228,7 +228,8 @@ fn table_errors(table: &Table, function: &Function, units: [f64; 2], errors: &[f
         });
         let possible: Vec<f64> = possible.collect();
         let can_be_equal = (argument * of_argument - EQUALITY).abs() <= error * of_argument;
-        let of_equality = can_be_equal.then(|| function.apply(EQUALITY));
+        // Without poles, such as that of a logarithm, which would tolerate any output.
+        let of_equality = can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
         let distance = possible.iter().chain(&of_equality).map(|other| (other - value).abs()).fold(0.0, f64::max);
         // Between two samples, the function can leave their interval by about their difference.
         let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
