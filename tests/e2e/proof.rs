@@ -146,7 +146,6 @@ fn proofs_verify_with_nothing_but_their_bundle() {
     prove_and_verify("diabetes-regression", "groth16");
 }
 
-/// Bundles of released formats, which other versions created.
 #[test]
 fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     let folder = TempDir::new().unwrap();
@@ -176,19 +175,26 @@ fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     assert_eq!(verified["text"], expected);
     let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains(prompt) && shown.contains(" seven."), "{shown}");
+    assert!(shown.contains(prompt) && shown.contains(" seven.") && shown.contains("chosen by the model"), "{shown}");
     let error = refusal(&proof(&["verify", text(&bundle), "--prompt", "Three plus five is"]), 1);
     assert!(error.contains("the proof is for another prompt"), "{error}");
-    let mut bad: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
-    bad["answer"] = json!(7);
-    bad["proof"]["inputs"][19 + 7] = json!(0);
-    std::fs::write(&bundle, bad.to_string()).unwrap();
-    document(&proof(&["verify", text(&bundle)]));
-    bad["proof"]["inputs"][19 + 2] = json!(9);
-    std::fs::write(&bundle, bad.to_string()).unwrap();
+    let mut changed: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
+    // Without the token that ends it, the answer is proven as well, but not its end.
+    changed["answer"] = json!(7);
+    std::fs::write(&bundle, changed.to_string()).unwrap();
+    let cut = document(&proof(&["verify", text(&bundle)]));
+    assert_eq!((&cut["text"]["answer"], &cut["text"]["finish"]), (&json!(" seven."), &json!("cut")));
+    changed["prompt"] = json!("Three plus five is");
+    std::fs::write(&bundle, changed.to_string()).unwrap();
+    let error = refusal(&proof(&["verify", text(&bundle)]), 1);
+    assert!(error.contains("prompt is not that of its inputs"), "{error}");
+    changed["prompt"] = json!(prompt);
+    changed["proof"]["inputs"][19 + 2] = json!(9);
+    std::fs::write(&bundle, changed.to_string()).unwrap();
     refusal(&proof(&["verify", text(&bundle)]), 1);
 }
 
+/// Bundles of released formats, which other versions created.
 #[test]
 fn bundles_of_other_versions_verify() {
     for name in ["groth16-1.json", "sliced-groth16-1.json", "stark-3-bundle-2.json", "stark-3.json"] {

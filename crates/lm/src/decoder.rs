@@ -36,7 +36,7 @@ pub struct Norm {
     pub shift: Option<Vec<f32>>,
 }
 
-/// How tokens know their positions.
+/// Encoding of positions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Positions {
     /// A vector for each position is added to the embedding.
@@ -112,8 +112,7 @@ pub struct Decoder {
 }
 
 impl CausalModel {
-    /// Returns the model's weights, with the positions of the first `tokens` tokens. Quantised weights become the numbers
-    /// that they stand for.
+    /// Returns the model's weights, with the positions of the first `tokens` tokens. Quantised weights are dequantised.
     ///
     /// # Errors
     /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Config`] for Gemma 3.

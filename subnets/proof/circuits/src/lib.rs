@@ -58,4 +58,4 @@ pub use compile::{
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;
 pub use shipped::ShippedModel;
-pub use sliced::{ModelBundle, SlicedBundle};
+pub use sliced::{ModelBundle, SlicedBundle, read_bundle};

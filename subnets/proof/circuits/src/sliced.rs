@@ -132,13 +132,21 @@ impl<'de> Deserialize<'de> for ModelBundle {
     }
 }
 
+/// Reads a bundle file of any kind, without parsing it.
+///
+/// # Errors
+/// When the file cannot be read or is too large.
+pub fn read_bundle(path: &Path) -> Result<Vec<u8>, CircuitError> {
+    read(path, MAX_BYTES)
+}
+
 impl ModelBundle {
     /// Reads and parses a bundle file.
     ///
     /// # Errors
     /// When the file cannot be read, is too large, malformed or of an unsupported version.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
-        Self::from_json(&read(path, MAX_BYTES)?)
+        Self::from_json(&read_bundle(path)?)
     }
 
     /// Parses a proof bundle of a single circuit or of a sliced model.

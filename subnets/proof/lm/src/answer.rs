@@ -29,13 +29,13 @@ impl Finish {
 
 /// A prompt with its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Inputs of the circuit: the tokens of prompt and answer, then zeros.
-    pub inputs: Vec<i64>,
+    pub(crate) inputs: Vec<i64>,
     /// Number of tokens of the prompt.
-    pub prompt: usize,
+    pub(crate) prompt: usize,
     /// Number of tokens of the answer, with the one that ends it.
-    pub length: usize,
+    pub(crate) length: usize,
 }
 
 impl Answer {

@@ -1,9 +1,9 @@
 //! Proofs of texts.
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use taonet_lm::Vocabulary;
 use taonet_primitives::{Hotkey, bytes_without_bom};
-use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory};
+use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::CircuitMetadata;
 
@@ -18,8 +18,8 @@ const VERSION: u32 = 1;
 pub struct TextBundle {
     /// Version of the format.
     version: u32,
-    /// Number of tokens of the prompt.
-    prompt: usize,
+    /// The prompt. Its tokens are the first inputs of the circuit.
+    prompt: String,
     /// Number of tokens of the answer, with the one that ends it.
     answer: usize,
     /// Description of the language model, a file of the circuit.
@@ -56,13 +56,13 @@ impl TextBundle {
         }
         let (description, tokenizer) = (directory.file(FILE)?, directory.file(TOKENIZER)?);
         let model = LanguageModel::of(&description, directory.metadata())?;
-        let prompt = model.prompt(&model.parse_tokenizer(&tokenizer)?, prompt)?;
-        let answer = Answer::of(directory.circuit(), &model, &prompt)?;
+        let tokens = model.prompt(&model.parse_tokenizer(&tokenizer)?, prompt)?;
+        let answer = Answer::of(directory.circuit(), &model, &tokens)?;
         let proof = Bundle::prove(directory, &answer.inputs, nonce, miner)?;
         let text = |bytes| String::from_utf8(bytes).map_err(|_| LmError::Bundle("files are not UTF-8"));
         Ok(Self {
             version: VERSION,
-            prompt: answer.prompt,
+            prompt: prompt.to_owned(),
             answer: answer.length,
             model: text(description)?,
             tokenizer: text(tokenizer)?,
@@ -70,9 +70,23 @@ impl TextBundle {
         })
     }
 
-    /// Parses a bundle; `None` if the text is not that of a [`TextBundle`].
-    pub fn from_json(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes_without_bom(text)).ok()
+    /// Parses a bundle; `None` if the document is that of another kind of bundle.
+    ///
+    /// # Errors
+    /// When the document is malformed.
+    pub fn from_json(text: &[u8]) -> Result<Option<Self>, LmError> {
+        #[derive(Deserialize)]
+        struct Form {
+            #[serde(default)]
+            tokenizer: Option<IgnoredAny>,
+        }
+        let text = bytes_without_bom(text);
+        let malformed = |source| CircuitError::Json { what: "bundle", source };
+        let form: Form = serde_json::from_slice(text).map_err(malformed)?;
+        if form.tokenizer.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_slice(text).map_err(malformed)?))
     }
 
     /// Verifies the proof, and that each token of the answer is the likeliest one after those before it. Returns the text.
@@ -87,69 +101,63 @@ impl TextBundle {
     /// Returns the text, without verification of the proof: what it would prove.
     ///
     /// # Errors
-    /// When a token of the answer is not the likeliest one by the outputs, or a file does not match the circuit.
+    /// When a token of the answer is not the likeliest one by the outputs, the prompt is not that of the inputs, or a file
+    /// does not match the circuit.
     pub fn text(&self) -> Result<Text, LmError> {
         let Bundle { circuit, inputs, outputs, .. } = &self.proof;
         if self.version != VERSION {
-            return Err(LmError::Bundle("version is unsupported"));
+            return Err(LmError::Bundle("version is unsupported; hint: update tao"));
         }
         circuit.check(FILE, self.model.as_bytes())?;
         circuit.check(TOKENIZER, self.tokenizer.as_bytes())?;
         let model = LanguageModel::of(self.model.as_bytes(), circuit)?;
-        let count = self.prompt.checked_add(self.answer).filter(|&count| count <= inputs.len());
-        let (Some(count), true) = (count, self.prompt > 0 && self.answer > 0) else {
-            return Err(LmError::Bundle("numbers of tokens do not match the circuit"));
-        };
-        let (text, unused) = inputs.split_at(count);
-        if unused.iter().any(|&token| token != 0) {
-            return Err(LmError::Bundle("tokens after the answer are not zeros"));
+        // The tokenizer takes memory for each token of the vocabulary: the bundle must have a logit for each.
+        if inputs.len() != model.tokens || Some(outputs.len()) != model.tokens.checked_mul(model.vocabulary) {
+            return Err(LmError::Bundle("inputs or outputs do not match the circuit in number"));
         }
-        let (prompt, answer) = text.split_at(self.prompt);
-        for (position, &claimed) in answer.iter().enumerate() {
-            let chosen = model.next(outputs, self.prompt + position - 1);
-            let chosen = chosen.ok_or(LmError::Bundle("logits do not match the circuit"))?;
-            if claimed != chosen {
-                return Err(LmError::Token { position, claimed, chosen });
-            }
-        }
-        let mut before_last = answer.iter().rev().skip(1);
-        if before_last.any(|&token| model.is_end(token)) {
-            return Err(LmError::Bundle("answer continues after its end"));
-        }
-        let finish = match answer.last() {
-            Some(&last) if model.is_end(last) => Finish::Stop,
-            _ if count == model.tokens => Finish::Length,
-            _ => Finish::Cut,
-        };
         let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
-        Ok(Text {
-            prompt: decoded(&vocabulary, prompt),
-            answer: decoded(&vocabulary, answer),
-            prompt_tokens: prompt.len(),
-            answer_tokens: answer.len(),
-            finish,
-        })
+        let prompt = model.prompt(&vocabulary, &self.prompt)?;
+        let (prompt_tokens, answer_tokens) = (prompt.len(), self.answer);
+        let (of_prompt, rest) = inputs.split_at_checked(prompt_tokens).unwrap_or_default();
+        if !of_prompt.iter().copied().eq(prompt.iter().copied().map(i64::from)) {
+            return Err(LmError::Bundle("prompt is not that of its inputs"));
+        }
+        let answer = match rest.split_at_checked(answer_tokens) {
+            Some((answer, unused)) if !answer.is_empty() && unused.iter().all(|&token| token == 0) => answer,
+            _ => return Err(LmError::Bundle("number of tokens of the answer is not that of its inputs")),
+        };
+        let finish = finish_of(&model, answer, outputs, prompt_tokens)?;
+        // A tokenizer may treat the beginning of a text differently, so the answer is decoded after its prompt.
+        let before = vocabulary.decode(&prompt);
+        let tokens: Vec<u32> = answer.iter().filter_map(|&token| token.try_into().ok()).collect();
+        let all = vocabulary.decode(&[prompt.as_slice(), tokens.as_slice()].concat());
+        let answer = all.strip_prefix(&before).map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
+        Ok(Text { prompt: self.prompt.clone(), answer, prompt_tokens, answer_tokens, finish })
     }
+}
 
-    /// Returns whether the prompt of the proof has exactly the tokens of this text.
-    ///
-    /// # Errors
-    /// When a file of the bundle is malformed.
-    pub fn is_of_prompt(&self, text: &str) -> Result<bool, LmError> {
-        let model = LanguageModel::of(self.model.as_bytes(), &self.proof.circuit)?;
-        let vocabulary = model.parse_tokenizer(self.tokenizer.as_bytes())?;
-        let expected = model.prompt(&vocabulary, text)?;
-        let tokens = self.proof.inputs.iter().take(self.prompt).copied();
-        Ok(tokens.eq(expected.into_iter().map(i64::from)))
+/// Checks that each token of an answer is the likeliest one after those before it, and returns why the answer ends.
+fn finish_of(model: &LanguageModel, answer: &[i64], outputs: &[i64], prompt: usize) -> Result<Finish, LmError> {
+    for (position, &claimed) in answer.iter().enumerate() {
+        let last = (prompt + position).checked_sub(1);
+        let chosen = last.and_then(|last| model.next(outputs, last));
+        let chosen = chosen.ok_or(LmError::Bundle("outputs do not match the circuit in number"))?;
+        if claimed != chosen {
+            return Err(LmError::Token { position, claimed, chosen });
+        }
     }
+    let mut before_last = answer.iter().rev().skip(1);
+    if before_last.any(|&token| model.is_end(token)) {
+        return Err(LmError::Bundle("answer continues after its end"));
+    }
+    Ok(match answer.last() {
+        Some(&last) if model.is_end(last) => Finish::Stop,
+        _ if prompt + answer.len() == model.tokens => Finish::Length,
+        _ => Finish::Cut,
+    })
 }
 
 /// Returns whether a circuit is that of a language model.
 fn is_language_model(metadata: &CircuitMetadata) -> bool {
     metadata.files.contains_key(FILE)
-}
-
-fn decoded(vocabulary: &Vocabulary, tokens: &[i64]) -> String {
-    let tokens: Vec<u32> = tokens.iter().filter_map(|&token| token.try_into().ok()).collect();
-    vocabulary.decode(&tokens)
 }

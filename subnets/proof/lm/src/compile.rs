@@ -7,6 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use taonet_lm::{CausalModel, KvCache, LoadOptions, Vocabulary, greedy_token};
 use taonet_primitives::counted;
 use taonet_proof_circuits::{CircuitError, CompileOptions, Compiled, compile as compile_graph};
+use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::NETWORK;
 use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample};
@@ -17,6 +18,9 @@ use crate::{LanguageModel, LmError, graph};
 
 /// Maximum number of texts for calibration and tests.
 const TEXTS: usize = 32;
+/// Maximum number of tokens of any circuit: an attention has a score for each pair of tokens, and a tensor has at most 2^24
+/// elements.
+const MAX_TOKENS: usize = 1 << 12;
 /// Seed of the texts that a model writes.
 const SEED: u64 = 59;
 
@@ -36,27 +40,33 @@ pub struct LmOptions<'a> {
 /// When the model cannot be loaded or is unsupported, or compiling its graph fails.
 pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Result<Compiled, LmError> {
     let model = CausalModel::open(path, LoadOptions::default())?;
-    let (tokens, limit) = (lm.tokens, model.context());
+    let (tokens, limit) = (lm.tokens, model.context().min(MAX_TOKENS));
     if !(2..=limit).contains(&tokens) {
         return Err(LmError::Tokens { tokens, limit });
     }
     let decoder = model.decoder(tokens)?;
+    let size = decoder.embeddings.outputs;
+    let graph = graph::onnx(&decoder, tokens);
+    drop(decoder);
+    // A model that is too large is rejected before it writes texts, which would take minutes.
+    let float = taonet_proof_onnx::read(&graph).map_err(CircuitError::from)?;
     let vocabulary = model.vocabulary();
-    let tokenizer = vocabulary.to_json().ok_or(LmError::Input("the model has no tokenizer"))?;
+    let tokenizer = vocabulary
+        .to_json()
+        .ok_or(LmError::Input("the model has no tokenizer; hint: use a model with a tokenizer.json"))?;
     let texts = match lm.sample {
         Some(text) => texts_of(vocabulary, text, tokens)?,
         None => written_texts(&model, tokens)?,
     };
-    let description = LanguageModel::new(tokens, vocabulary, decoder.embeddings.outputs);
-    let high = i64::try_from(decoder.embeddings.outputs).unwrap_or(i64::MAX) - 1;
+    let description = LanguageModel::new(tokens, vocabulary, size);
+    let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
     let input_range = Range { low: 0, high };
     let quantise = QuantiseOptions { input_range, input_scale: 0, ..options.quantise.clone() };
     let sample = Sample { inputs: texts, ..Sample::default() };
     let options = CompileOptions { quantise, ..options.clone() };
-    let graph = graph::onnx(&decoder, tokens);
     let mut compiled = compile_graph(&graph, &sample, &options)?;
     let (_, test) = sample.split();
-    let note = agreement(&graph, &compiled, &description, &test.inputs)?;
+    let note = agreement(&float, &compiled, &description, &test.inputs)?;
     compiled.metadata.notes.push(note);
     for (name, contents) in [(FILE, description.to_json()?), (TOKENIZER, tokenizer.into_bytes())] {
         compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
@@ -66,8 +76,12 @@ pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Resu
 }
 
 /// Says how often the integer network chooses the token that the model chooses.
-fn agreement(graph: &[u8], compiled: &Compiled, model: &LanguageModel, texts: &[Vec<i64>]) -> Result<String, LmError> {
-    let float = taonet_proof_onnx::read(graph).map_err(CircuitError::from)?;
+fn agreement(
+    float: &FloatNetwork,
+    compiled: &Compiled,
+    model: &LanguageModel,
+    texts: &[Vec<i64>],
+) -> Result<String, LmError> {
     let network = compiled.files.get(NETWORK).map(Vec::as_slice).unwrap_or_default();
     let network = Network::from_bytes(network).map_err(CircuitError::from)?;
     let circuit = network.lower().map_err(CircuitError::from)?;
@@ -95,18 +109,18 @@ fn agreement(graph: &[u8], compiled: &Compiled, model: &LanguageModel, texts: &[
 
 /// Returns lines of a text as inputs: each begins as a prompt does, and zeros follow it.
 fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
-    let mut texts = Vec::new();
-    for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        let line = vocabulary.encode(line)?;
-        let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
-        texts.push(filled(line, tokens));
-    }
-    if texts.is_empty() {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
         return Err(LmError::Input("the sample has no text; hint: pass a file with a text in each line"));
     }
     // Evenly spread over the file.
-    let step = texts.len().div_ceil(TEXTS);
-    Ok(texts.into_iter().step_by(step).collect())
+    let step = lines.len().div_ceil(TEXTS);
+    let encoded = lines.into_iter().step_by(step).map(|line| {
+        let line = vocabulary.encode(line)?;
+        let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
+        Ok::<_, LmError>(filled(line, tokens))
+    });
+    encoded.collect()
 }
 
 /// Returns the first tokens of a text, and zeros after it.

@@ -4,7 +4,7 @@ use taonet_proof_core::ExecutionError;
 use taonet_proof_core::metadata::MetadataError;
 use thiserror::Error;
 
-/// Why a language model cannot be compiled, or a text not be proven or verified.
+/// Why compiling a language model, or proving or verifying its answer, failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LmError {
@@ -24,14 +24,14 @@ pub enum LmError {
     #[error(transparent)]
     Execution(#[from] ExecutionError),
     /// The number of tokens is not possible.
-    #[error("{tokens} tokens, expected 2 to {limit}, the model's context")]
+    #[error("a circuit of {tokens} tokens, expected 2 to {limit}; hint: pass --tokens")]
     Tokens {
         /// Number of tokens of the circuit.
         tokens: usize,
-        /// The model's context.
+        /// Maximum number: the model's context, or that of any circuit.
         limit: usize,
     },
-    /// The model has no tokenizer of its own, or the text for calibration no tokens.
+    /// The model has no tokenizer, or a text is empty.
     #[error("{0}")]
     Input(&'static str),
     /// The circuit is not that of a language model.

@@ -2,12 +2,12 @@
 //!
 //! [`compile`] makes a circuit of a model of the families that `taonet-lm` loads: it reads up to a fixed number of tokens
 //! and computes the logits after each of them. One proof covers a whole answer: the tokens of prompt and answer are the
-//! inputs, and each token of the answer is the likeliest one after those before it. [`Text::prove`] writes the answer by the
-//! integer network of the circuit, so it is the answer of the quantised model. [`TextBundle::verify_with`] verifies the
-//! proof, and that every token of the answer is the one with the largest logit.
+//! inputs, and each token of the answer is the likeliest one after those before it. [`TextBundle::prove`] writes the answer
+//! by the integer network of the circuit, so it is the answer of the quantised model. [`TextBundle::verify_with`] verifies
+//! the proof, that the inputs begin with the tokens of the prompt, and that each token of the answer has the largest logit.
 //!
-//! A later token does not change the logits before it, since attention is causal. So the tokens that an answer leaves
-//! unused are zeros.
+//! A later token does not change the logits before it, since attention is causal. The inputs after the answer must be
+//! zeros, so that a prover cannot choose them.
 //!
 //! Compiling and proving are CPU-bound and block.
 //!
@@ -21,8 +21,9 @@ mod error;
 mod graph;
 mod model;
 
-pub use answer::{Answer, Finish};
+use answer::Answer;
+pub use answer::Finish;
 pub use bundle::{Text, TextBundle};
 pub use compile::{LmOptions, compile};
 pub use error::LmError;
-pub use model::LanguageModel;
+use model::LanguageModel;

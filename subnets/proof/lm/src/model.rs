@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use taonet_lm::Vocabulary;
 use taonet_primitives::bytes_without_bom;
+use taonet_proof_core::Shape;
 use taonet_proof_core::metadata::CircuitMetadata;
 
 use crate::LmError;
@@ -18,17 +19,17 @@ const VERSION: u32 = 1;
 /// How the inputs and outputs of a circuit are the tokens and logits of a language model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LanguageModel {
+pub(crate) struct LanguageModel {
     /// Version of the description.
     version: u32,
     /// Number of tokens of prompt and answer together.
-    pub tokens: usize,
+    pub(crate) tokens: usize,
     /// Number of tokens in the vocabulary.
-    pub vocabulary: usize,
+    pub(crate) vocabulary: usize,
     /// Token that begins a prompt.
-    pub begin: Option<u32>,
+    pub(crate) begin: Option<u32>,
     /// Tokens that end an answer.
-    pub ends: Vec<u32>,
+    pub(crate) ends: Vec<u32>,
 }
 
 impl LanguageModel {
@@ -39,11 +40,13 @@ impl LanguageModel {
     /// Parses a description, which must be that of a circuit with this metadata.
     pub(crate) fn of(text: &[u8], metadata: &CircuitMetadata) -> Result<Self, LmError> {
         let model: Self = serde_json::from_slice(bytes_without_bom(text)).map_err(LmError::Malformed)?;
-        let outputs = model.tokens.checked_mul(model.vocabulary);
+        // The metadata of a bundle is not validated yet.
+        let elements = |shape: Shape| shape.checked().map_or(0, |shape| shape.elements());
         let is_consistent = model.version == VERSION
             && model.tokens > 0
-            && metadata.input.shape.elements() == model.tokens
-            && Some(metadata.output.shape.elements()) == outputs
+            && model.vocabulary > 0
+            && elements(metadata.input.shape) == model.tokens
+            && model.tokens.checked_mul(model.vocabulary) == Some(elements(metadata.output.shape))
             && model.ends.iter().chain(&model.begin).all(|&token| (token as usize) < model.vocabulary);
         if is_consistent { Ok(model) } else { Err(LmError::Bundle("language model does not match its circuit")) }
     }
@@ -61,7 +64,7 @@ impl LanguageModel {
     pub(crate) fn prompt(&self, vocabulary: &Vocabulary, text: &str) -> Result<Vec<u32>, LmError> {
         let tokens: Vec<u32> = self.begin.into_iter().chain(vocabulary.encode(text)?).collect();
         match tokens.len() {
-            0 => Err(LmError::Input("the prompt has no tokens")),
+            0 => Err(LmError::Input("the prompt has no tokens; hint: pass a text")),
             prompt if prompt >= self.tokens => Err(LmError::Prompt { prompt, tokens: self.tokens }),
             _ => Ok(tokens),
         }

@@ -29,7 +29,7 @@ fn model() -> &'static Path {
 fn changed(bundle: &TextBundle, change: impl FnOnce(&mut Value)) -> TextBundle {
     let mut document = serde_json::to_value(bundle).unwrap();
     change(&mut document);
-    TextBundle::from_json(document.to_string().as_bytes()).unwrap()
+    TextBundle::from_json(document.to_string().as_bytes()).unwrap().unwrap()
 }
 
 #[test]
@@ -48,36 +48,69 @@ fn answer_of_a_language_model_is_proven() {
     assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("The capital of Texas is", " Austin."));
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
-    assert!(bundle.is_of_prompt("The capital of Texas is").unwrap());
-    assert!(!bundle.is_of_prompt("The capital of Texas").unwrap());
+    assert_other_boundaries_are_part_of_the_statement(&bundle);
+    assert_changes_are_refused(&bundle);
+}
 
-    // A part of the answer is true as well, and says that it is one; of the prompt, it would be another answer.
-    let part = changed(&bundle, |document| document["prompt"] = json!(25));
-    assert!(part.verify_with(&Backends::default()).is_err());
-    let part = changed(&bundle, |document| {
-        document["prompt"] = json!(25);
-        document["answer"] = json!(7);
-    });
-    assert_eq!(part.verify_with(&Backends::default()).unwrap().answer, "Austin.");
-    let early = changed(&bundle, |document| {
-        document["prompt"] = json!(23);
-        document["answer"] = json!(9);
-    });
+/// A continuation of a longer or shorter prompt of the same text is an answer as well, and says what its prompt is.
+fn assert_other_boundaries_are_part_of_the_statement(bundle: &TextBundle) {
+    let with = |prompt: &str, answer: u64| {
+        changed(bundle, |document| {
+            document["prompt"] = json!(prompt);
+            document["answer"] = json!(answer);
+        })
+    };
+    let longer = with("The capital of Texas is ", 7).verify_with(&Backends::default()).unwrap();
+    assert_eq!((longer.prompt.as_str(), longer.answer.as_str()), ("The capital of Texas is ", "Austin."));
     // The model continues "The capital of Texas i" in the same way.
-    assert_eq!(early.verify_with(&Backends::default()).unwrap().answer, "s Austin.");
+    let shorter = with("The capital of Texas i", 9).verify_with(&Backends::default()).unwrap();
+    assert_eq!((shorter.prompt.as_str(), shorter.answer.as_str()), ("The capital of Texas i", "s Austin."));
+    for (prompt, answer) in [
+        ("The capital of Texas is ", 8),
+        ("The capital of Texas is", 7),
+        ("The capital of Texas is", 0),
+        ("The capital of Texas is", u64::MAX),
+        ("The capital of Maine is", 8),
+        ("", 8),
+    ] {
+        assert!(matches!(with(prompt, answer).text(), Err(LmError::Bundle(_))), "{prompt}, {answer}");
+    }
+}
 
-    // What is proven, and what turns it into a text, cannot be replaced.
-    let other_token = changed(&bundle, |document| document["proof"]["inputs"][25] = json!(3));
-    assert!(matches!(other_token.text(), Err(LmError::Token { position: 1, .. })));
+/// What is proven, and what turns it into a text, cannot be replaced.
+fn assert_changes_are_refused(bundle: &TextBundle) {
+    // The second token of the answer is "A", 3.
+    let other_token = changed(bundle, |document| document["proof"]["inputs"][25] = json!(4));
+    assert!(matches!(other_token.text(), Err(LmError::Token { position: 1, claimed: 4, chosen: 3 })));
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
-    let other_logit = changed(&bundle, |document| document["proof"]["outputs"][0] = json!(0));
+    let other_logit = changed(bundle, |document| {
+        let logit = document["proof"]["outputs"][0].as_i64().unwrap();
+        document["proof"]["outputs"][0] = json!(if logit == 0 { 1 } else { 0 });
+    });
     assert!(matches!(other_logit.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     for field in ["model", "tokenizer"] {
-        let other_file = changed(&bundle, |document| {
+        let other_file = changed(bundle, |document| {
             document[field] = json!(document[field].as_str().unwrap().replacen('0', "1", 1));
         });
         assert!(matches!(other_file.text(), Err(LmError::Metadata(_))), "{field}");
     }
+    // Metadata that asks for a vocabulary of 16 million tokens.
+    let huge = changed(bundle, |document| {
+        let model = json!({ "version": 1, "tokens": 1, "vocabulary": 1 << 24, "begin": null, "ends": [0] }).to_string();
+        let circuit = &mut document["proof"]["circuit"];
+        circuit["input"]["shape"] = json!({ "channels": 1, "height": 1, "width": 1 });
+        circuit["output"]["shape"] = json!({ "channels": 1, "height": 1 << 12, "width": 1 << 12 });
+        circuit["files"]["language_model.json"] = json!(Digest::of(model.as_bytes()));
+        document["model"] = json!(model);
+    });
+    assert!(matches!(huge.text(), Err(LmError::Bundle("inputs or outputs do not match the circuit in number"))));
+}
+
+#[test]
+fn malformed_bundle_is_an_error_and_other_bundle_is_none() {
+    let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#).unwrap_err().to_string();
+    assert!(error.starts_with("malformed bundle: ") && error.contains("-1"), "{error}");
+    assert_eq!(TextBundle::from_json(br#"{"version": 2, "proof": ""}"#).unwrap(), None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, bytes_without_bom, counted};
-use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle};
+use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
 use taonet_proof_lm::{Finish, Text, TextBundle};
@@ -58,6 +58,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
         }
     };
     let seconds = began.elapsed().as_secs_f64();
+    let text = proven.text()?;
     let encoded = match &proven {
         ProofFile::Model(bundle) => serde_json::to_vec(bundle),
         ProofFile::Text(bundle) => serde_json::to_vec(bundle),
@@ -65,7 +66,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let encoded = encoded.context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, encoded).with_context(|| format!("cannot write {}", args.output.display()))?;
     context.say(&format!("proven in {seconds:.2} s, including the loading of the keys: {}", args.output.display()));
-    show(&proven, context)
+    show(&proven.model(), text.as_ref(), context)
 }
 
 fn prove_model(args: &ProveArgs, inputs: &[i64], nonce: Digest, backends: &Backends) -> anyhow::Result<ModelBundle> {
@@ -87,10 +88,10 @@ enum ProofFile {
 
 impl ProofFile {
     fn open(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        match TextBundle::from_json(&text) {
+        let document = read_bundle(path)?;
+        match TextBundle::from_json(&document)? {
             Some(bundle) => Ok(Self::Text(Box::new(bundle))),
-            None => Ok(Self::Model(ModelBundle::open(path)?)),
+            None => Ok(Self::Model(ModelBundle::from_json(&document)?)),
         }
     }
 
@@ -156,7 +157,6 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let file = ProofFile::open(&args.bundle)?;
     let bundle = file.model();
     args.compare(&bundle)?;
-    args.compare_prompt(&file)?;
     let backends = args.external.backends()?;
     let began = Instant::now();
     match &args.circuit {
@@ -169,7 +169,8 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         }
     }
     // The answer of a language model follows from the outputs, which are proven now.
-    file.text()?;
+    let text = file.text()?;
+    args.compare_prompt(text.as_ref())?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
     let input = match &file {
         ProofFile::Model(_) => ("--input", args.input.is_none()),
@@ -186,7 +187,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
              it, pass the circuit's directory with --circuit",
         );
     }
-    show(&file, context)
+    show(&bundle, text.as_ref(), context)
 }
 
 /// The circuit or sliced model that a bundle should be for.
@@ -247,70 +248,81 @@ impl VerifyArgs {
     }
 
     /// Rejects an answer to another prompt than the expected one.
-    fn compare_prompt(&self, file: &ProofFile) -> anyhow::Result<()> {
+    fn compare_prompt(&self, text: Option<&Text>) -> anyhow::Result<()> {
         let Some(expected) = &self.prompt else { return Ok(()) };
-        let ProofFile::Text(bundle) = file else { anyhow::bail!("the proof is not of a language model's answer") };
-        anyhow::ensure!(bundle.is_of_prompt(expected)?, "the proof is for another prompt");
+        let text = text.context("the proof is not of a language model's answer; hint: omit --prompt")?;
+        let prompt = &text.prompt;
+        anyhow::ensure!(prompt == expected, "the proof is for another prompt: {prompt:?}, expected {expected:?}");
         Ok(())
     }
 }
 
-fn show(file: &ProofFile, context: &Context) -> anyhow::Result<()> {
-    let (bundle, text) = (file.model(), file.text()?);
+fn show(bundle: &ModelBundle, text: Option<&Text>, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        return context.print_json(&document_of(bundle, text)?);
+    }
     let proofs = bundle.proofs();
     let last = proofs.last().context("the bundle has no proof")?;
-    let (circuit, outputs) = (bundle.id()?, last.real_outputs());
-    let bytes: usize = proofs.iter().map(|proof| proof.proof.len() / 2).sum();
-    if context.json {
-        let keys = proofs.iter().map(|proof| proof.circuit.verification_key()).collect::<Result<Vec<_>, _>>()?;
-        let mut document = json!({
-            "circuit": circuit,
-            "verification_key": keys.last(),
-            "nonce": bundle.nonce(),
-            "miner": last.miner,
-            "inputs": bundle.inputs(),
-            "outputs": last.outputs,
-            "real_outputs": outputs,
-            "proof_bytes": bytes,
-        });
-        if let (ModelBundle::Sliced(sliced), Some(document)) = (&bundle, document.as_object_mut()) {
-            let slice = |(proof, key): (&Bundle, &Digest)| json!({ "miner": proof.miner, "verification_key": key });
-            let slices: Vec<_> = sliced.slices.iter().zip(&keys).map(slice).collect();
-            document.insert("slices".to_owned(), json!(slices));
-        }
-        if let (Some(text), Some(document)) = (&text, document.as_object_mut()) {
-            let text = json!({
-                "prompt": text.prompt,
-                "answer": text.answer,
-                "prompt_tokens": text.prompt_tokens,
-                "answer_tokens": text.answer_tokens,
-                "finish": text.finish.as_str(),
-            });
-            document.insert("text".to_owned(), text);
-        }
-        return context.print_json(&document);
-    }
-    let outputs: Vec<String> = outputs.iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
     let mut rows = facts();
-    rows.add_row(["circuit", &circuit.to_string()]);
+    rows.add_row(["circuit", &bundle.id()?.to_string()]);
     for proof in proofs {
         rows.add_row(["miner", &proof.miner.to_string()]);
     }
     rows.add_row(["nonce", &bundle.nonce().to_string()]);
-    rows.add_row(["proof", &counted(bytes, "byte")]);
-    if let Some(text) = &text {
+    rows.add_row(["proof", &counted(proof_bytes(bundle), "byte")]);
+    if let Some(text) = text {
+        // A row of its own: an answer can end with any text.
         let end = match text.finish {
-            Finish::Stop => "",
-            Finish::Length => " (the circuit is full)",
-            _ => " (cut by the prover)",
+            Finish::Stop => "chosen by the model",
+            Finish::Length => "the circuit has no more tokens",
+            _ => "cut by the prover",
         };
         rows.add_row(["prompt", &printable(&text.prompt)]);
-        rows.add_row(["answer", &format!("{}{end}", printable(&text.answer))]);
+        rows.add_row(["answer", &printable(&text.answer)]);
+        rows.add_row(["end", end]);
         return context.print(&rows.to_string());
     }
+    let outputs: Vec<String> = last.real_outputs().iter().take(SHOWN).map(|output| format!("{output:.4}")).collect();
     rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
     rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
+}
+
+fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Value> {
+    let proofs = bundle.proofs();
+    let last = proofs.last().context("the bundle has no proof")?;
+    let keys = proofs.iter().map(|proof| proof.circuit.verification_key()).collect::<Result<Vec<_>, _>>()?;
+    let mut document = json!({
+        "circuit": bundle.id()?,
+        "verification_key": keys.last(),
+        "nonce": bundle.nonce(),
+        "miner": last.miner,
+        "inputs": bundle.inputs(),
+        "outputs": last.outputs,
+        "real_outputs": last.real_outputs(),
+        "proof_bytes": proof_bytes(bundle),
+    });
+    if let (ModelBundle::Sliced(sliced), Some(document)) = (bundle, document.as_object_mut()) {
+        let slice = |(proof, key): (&Bundle, &Digest)| json!({ "miner": proof.miner, "verification_key": key });
+        let slices: Vec<_> = sliced.slices.iter().zip(&keys).map(slice).collect();
+        document.insert("slices".to_owned(), json!(slices));
+    }
+    if let (Some(text), Some(document)) = (text, document.as_object_mut()) {
+        let text = json!({
+            "prompt": text.prompt,
+            "answer": text.answer,
+            "prompt_tokens": text.prompt_tokens,
+            "answer_tokens": text.answer_tokens,
+            "finish": text.finish.as_str(),
+        });
+        document.insert("text".to_owned(), text);
+    }
+    Ok(document)
+}
+
+/// Returns the size of all proofs, in bytes.
+fn proof_bytes(bundle: &ModelBundle) -> usize {
+    bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum()
 }
 
 /// Number of inputs and outputs that are printed.
