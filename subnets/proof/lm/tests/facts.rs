@@ -34,11 +34,11 @@ fn changed(bundle: &TextBundle, change: impl FnOnce(&mut Value)) -> TextBundle {
 
 #[test]
 fn answer_of_a_language_model_is_proven() {
-    let place = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let facts = std::fs::read_to_string(model().join("facts.txt")).unwrap();
     let lm = LmOptions { tokens: TOKENS, sample: Some(&facts) };
     let compiled = compile(model(), &options(), lm).unwrap();
-    let directory = CircuitDirectory::create(&place.path().join("facts"), &compiled).unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("facts"), &compiled).unwrap();
 
     let (nonce, miner) = (Digest::of(b"a nonce"), Hotkey::from_bytes([7; 32]));
     let long = "The capital of the moon is not known";
@@ -48,12 +48,12 @@ fn answer_of_a_language_model_is_proven() {
     assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("The capital of Texas is", " Austin."));
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
-    assert_other_boundaries_are_part_of_the_statement(&bundle);
+    assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
 }
 
 /// A continuation of a longer or shorter prompt of the same text is an answer as well, and says what its prompt is.
-fn assert_other_boundaries_are_part_of_the_statement(bundle: &TextBundle) {
+fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
     let with = |prompt: &str, answer: u64| {
         changed(bundle, |document| {
             document["prompt"] = json!(prompt);
@@ -85,7 +85,7 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     let other_logit = changed(bundle, |document| {
         let logit = document["proof"]["outputs"][0].as_i64().unwrap();
-        document["proof"]["outputs"][0] = json!(if logit == 0 { 1 } else { 0 });
+        document["proof"]["outputs"][0] = json!(i64::from(logit == 0));
     });
     assert!(matches!(other_logit.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     for field in ["model", "tokenizer"] {
