@@ -10,13 +10,13 @@ use thiserror::Error;
 pub enum LmError {
     /// The model's files cannot be read.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(Box<LoadError>),
     /// The model cannot be run.
     #[error(transparent)]
     Model(#[from] ModelError),
     /// The circuit cannot be compiled, read, proven or verified.
     #[error(transparent)]
-    Circuit(#[from] CircuitError),
+    Circuit(Box<CircuitError>),
     /// The metadata is invalid, or a file does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
@@ -63,4 +63,16 @@ pub enum LmError {
         /// Token with the largest logit.
         chosen: i64,
     },
+}
+
+impl From<LoadError> for LmError {
+    fn from(error: LoadError) -> Self {
+        Self::Load(Box::new(error))
+    }
+}
+
+impl From<CircuitError> for LmError {
+    fn from(error: CircuitError) -> Self {
+        Self::Circuit(Box::new(error))
+    }
 }

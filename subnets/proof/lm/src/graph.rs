@@ -31,7 +31,7 @@ struct Shared {
     rotation: Option<[String; 2]>,
 }
 
-impl<'a> Writer<'a> {
+impl Writer<'_> {
     fn logits(&mut self) {
         let Decoder { embeddings, positions, layers, norm, head, .. } = self.decoder;
         let table = self.graph.floats(&[embeddings.outputs, embeddings.inputs], embeddings.values.iter().copied());

@@ -1,4 +1,5 @@
 //! The shipped character model: compiled, proven, verified and tampered with.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 use std::path::Path;
 
