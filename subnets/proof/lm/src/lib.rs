@@ -9,6 +9,27 @@
 //! A later token does not change the logits before it, since attention is causal. The inputs after the answer must be
 //! zeros, so that a prover cannot choose them.
 //!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use taonet_primitives::Hotkey;
+//! use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions};
+//! use taonet_proof_core::Digest;
+//! use taonet_proof_lm::{LmError, LmOptions, TextBundle, compile};
+//!
+//! # fn example(options: &CompileOptions, miner: Hotkey) -> Result<(), LmError> {
+//! let lm = LmOptions { tokens: 64, sample: None };
+//! let compiled = compile(Path::new("models/facts-lm"), options, lm)?;
+//! let directory = CircuitDirectory::create(Path::new("circuits/facts"), &compiled)?;
+//! let bundle = TextBundle::prove(&directory, "The capital of Texas is", Digest::of(b"a nonce"), miner)?;
+//! println!("{}", bundle.verify_with(&Backends::default())?.answer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Answers are those of greedy decoding only: nothing is drawn by chance. Everything is public. The weights must fit into
+//! one circuit: language models are not sliced. The crate trains and downloads no models.
+//!
 //! Compiling and proving are CPU-bound and block.
 //!
 //! Uses `taonet-lm`, `taonet-proof-onnx`, `taonet-proof-core`, `taonet-proof-circuits` and `taonet-primitives`. Used by
