@@ -170,10 +170,15 @@ impl Walkthrough {
                 output
             }
             ["cp" | "printf", ..] => machine.run_shell(actual),
-            // Tests of crates/cli verify the units.
+            // Tests of crates/cli verify the units and the services.
             ["sudo", "systemctl", "enable"] => {
                 let unit = words.last().unwrap();
                 assert!(repository("systemd").join(format!("{unit}.service")).is_file(), "{line}");
+                String::new()
+            }
+            ["docker", "compose", "up"] => {
+                let services = fs::read_to_string(repository("compose.yml")).unwrap();
+                assert!(services.contains(&format!("\n  {}:\n", words.last().unwrap())), "{line}");
                 String::new()
             }
             _ => panic!("unknown program in {line}"),
