@@ -1,4 +1,4 @@
-//! Checks prometheus.yml, its rules and the Grafana dashboard against docs/metrics.md, which another test checks
+//! Checks prometheus.yml, its rules and the Grafana dashboards against docs/metrics.md, which another test checks
 //! against the code.
 
 use std::collections::BTreeSet;
@@ -91,16 +91,18 @@ fn expressions(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_dashboard_shows_metrics_that_exist() {
-    let dashboard: Value = serde_json::from_str(&read("grafana/babelbit.json")).unwrap();
+fn the_dashboards_show_metrics_that_exist() {
     let known = known();
-    let expressions = expressions(&dashboard);
-    assert!(expressions.len() > 10);
-    for expression in &expressions {
-        let metrics = metrics(expression);
-        assert!(!metrics.is_empty(), "{expression}");
-        for metric in metrics {
-            assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+    for (file, least) in [("babelbit", 10), ("nineteen", 10), ("proof", 5)] {
+        let dashboard: Value = serde_json::from_str(&read(&format!("grafana/{file}.json"))).unwrap();
+        let expressions = expressions(&dashboard);
+        assert!(expressions.len() > least, "{file}");
+        for expression in &expressions {
+            let metrics = metrics(expression);
+            assert!(!metrics.is_empty(), "{expression}");
+            for metric in metrics {
+                assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+            }
         }
     }
 }
