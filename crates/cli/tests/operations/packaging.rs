@@ -48,6 +48,14 @@ fn image_is_built_from_files_in_its_context() {
         assert!(image.contains(file) && ignored.contains(&format!("\n!{file}\n")), "{file}");
     }
     assert!(read("scripts/split-debug").contains("/lib.sh") && ignored.contains("\n!scripts/lib.sh\n"));
+    // Cargo reads the manifests of all members of the workspace.
+    let manifest = read("Cargo.toml");
+    let (_, members) = manifest.split_once("\nmembers = [\n").unwrap();
+    let (members, _) = members.split_once("\n]\n").unwrap();
+    for member in members.split('"').skip(1).step_by(2) {
+        let mut included = ignored.lines().filter_map(|line| line.strip_prefix('!'));
+        assert!(included.any(|path| member.starts_with(path)), "{member} is not in the context");
+    }
 }
 
 #[cfg(target_os = "linux")]
