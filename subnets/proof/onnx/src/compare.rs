@@ -22,7 +22,7 @@ use crate::{Model, OnnxError};
 const READING: f64 = 1e-4;
 /// Number of steps between the smallest and the largest possible argument of a function.
 const SAMPLES: u32 = 16;
-/// Argument at which a function can differ from those around it: a comparison of two values is one of their difference.
+/// Argument that is compared besides the steps: a table for `a == b` has the argument `a - b`, and only at 0 its value is 1.
 const EQUALITY: f64 = 0.0;
 
 /// Why a network differs from its ONNX file, or cannot be compared with it.

@@ -135,7 +135,8 @@ impl Options {
     }
 }
 
-/// Size of the miner's image, unless it is that of another image, and the side to which it is scaled.
+/// Width and height of the image that a miner makes, `None` for the default; and the side of the square to which the gateway
+/// scales it, `None` for no scaling.
 type Size = (Option<(u64, u64)>, Option<u32>);
 
 fn size(size: Option<Value>) -> Result<Size, GatewayError> {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_was_learnt_outlives_the_period() {
+fn quality_and_health_are_inherited_by_the_next_period() {
     // The next period's roster inherits health and quality, but not counters that are stored.
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
