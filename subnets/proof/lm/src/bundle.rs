@@ -7,8 +7,9 @@ use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::CircuitMetadata;
 
+use crate::answer::{inputs_of, length_of};
 use crate::model::{FILE, TOKENIZER};
-use crate::{Answer, Finish, LanguageModel, LmError};
+use crate::{Finish, LanguageModel, LmError};
 
 const VERSION: u32 = 1;
 
@@ -31,7 +32,7 @@ pub struct TextBundle {
 }
 
 /// A prompt and its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Text {
     /// The prompt.
     pub prompt: String,
@@ -51,23 +52,39 @@ impl TextBundle {
     /// # Errors
     /// When the circuit is not that of a language model, a file of it is missing or modified, or the prompt is too long.
     pub fn prove(directory: &CircuitDirectory, prompt: &str, nonce: Digest, miner: Hotkey) -> Result<Self, LmError> {
-        if !is_language_model(directory.metadata()) {
-            return Err(LmError::NoLanguageModel);
-        }
-        let (description, tokenizer) = (directory.file(FILE)?, directory.file(TOKENIZER)?);
-        let model = LanguageModel::of(&description, directory.metadata())?;
-        let tokens = model.prompt(&model.parse_tokenizer(&tokenizer)?, prompt)?;
-        let answer = Answer::of(directory.circuit(), &model, &tokens)?;
-        let proof = Bundle::prove(directory, &answer.inputs, nonce, miner)?;
-        let text = |bytes| String::from_utf8(bytes).map_err(|_| LmError::Bundle("files are not UTF-8"));
-        Ok(Self {
-            version: VERSION,
-            prompt: prompt.to_owned(),
-            answer: answer.length,
-            model: text(description)?,
-            tokenizer: text(tokenizer)?,
-            proof,
-        })
+        let inputs = Self::inputs(directory, prompt)?;
+        Self::new(directory, prompt, Bundle::prove(directory, &inputs, nonce, miner)?)
+    }
+
+    /// Returns the inputs of a circuit for a prompt: the tokens of the prompt, those of the answer, which the integer
+    /// network chooses, and zeros. A proof of the outputs for these inputs proves the answer: a miner needs no prompt.
+    ///
+    /// # Errors
+    /// When the circuit is not that of a language model, a file of it is missing or modified, or the prompt is too long.
+    pub fn inputs(directory: &CircuitDirectory, prompt: &str) -> Result<Vec<i64>, LmError> {
+        let files = Files::read(directory)?;
+        inputs_of(directory.circuit(), &files.language_model, &files.tokens(prompt)?)
+    }
+
+    /// Checks that a prompt leaves room for an answer in the circuit, without computing the answer.
+    ///
+    /// # Errors
+    /// As [`Self::inputs`].
+    pub fn check_prompt(directory: &CircuitDirectory, prompt: &str) -> Result<(), LmError> {
+        Files::read(directory)?.tokens(prompt).map(drop)
+    }
+
+    /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The proof is not verified.
+    ///
+    /// # Errors
+    /// When the proof has other inputs or is for another circuit, or a file of the circuit is missing or modified.
+    pub fn new(directory: &CircuitDirectory, prompt: &str, proof: Bundle) -> Result<Self, LmError> {
+        let files = Files::read(directory)?;
+        let answer = length_of(&files.language_model, &proof.outputs, files.tokens(prompt)?.len());
+        let Files { model, tokenizer, .. } = files;
+        let bundle = Self { version: VERSION, prompt: prompt.to_owned(), answer, model, tokenizer, proof };
+        bundle.text()?;
+        Ok(bundle)
     }
 
     /// Parses a bundle; `None` if the document is that of another kind of bundle.
@@ -157,7 +174,34 @@ fn finish_of(model: &LanguageModel, answer: &[i64], outputs: &[i64], prompt: usi
     })
 }
 
+/// The files of a language model in a circuit's directory.
+struct Files {
+    model: String,
+    tokenizer: String,
+    language_model: LanguageModel,
+}
+
+impl Files {
+    fn read(directory: &CircuitDirectory) -> Result<Self, LmError> {
+        if !is_language_model(directory.metadata()) {
+            return Err(LmError::NoLanguageModel);
+        }
+        let read = |name: &'static str| -> Result<String, LmError> {
+            String::from_utf8(directory.file(name)?).map_err(|_| LmError::Bundle("files are not UTF-8"))
+        };
+        let (model, tokenizer) = (read(FILE)?, read(TOKENIZER)?);
+        let language_model = LanguageModel::of(model.as_bytes(), directory.metadata())?;
+        Ok(Self { model, tokenizer, language_model })
+    }
+
+    /// Returns the tokens of a prompt.
+    fn tokens(&self, prompt: &str) -> Result<Vec<u32>, LmError> {
+        let vocabulary = self.language_model.parse_tokenizer(self.tokenizer.as_bytes())?;
+        self.language_model.prompt(&vocabulary, prompt)
+    }
+}
+
 /// Returns whether a circuit is that of a language model.
-fn is_language_model(metadata: &CircuitMetadata) -> bool {
+pub fn is_language_model(metadata: &CircuitMetadata) -> bool {
     metadata.files.contains_key(FILE)
 }

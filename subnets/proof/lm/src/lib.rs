@@ -27,13 +27,17 @@
 //! # }
 //! ```
 //!
+//! In a market, a miner is asked like for any circuit: [`TextBundle::inputs`] computes the answer, whose tokens are among
+//! the inputs, and [`TextBundle::new`] adds prompt and tokenizer to the miner's proof. A miner that serves the circuit needs
+//! nothing of this crate.
+//!
 //! Answers are those of greedy decoding only: nothing is drawn by chance. Everything is public. The weights must fit into
 //! one circuit: language models are not sliced. The crate trains and downloads no models.
 //!
 //! Compiling and proving are CPU-bound and block.
 //!
 //! Uses `taonet-lm`, `taonet-proof-onnx`, `taonet-proof-core`, `taonet-proof-circuits` and `taonet-primitives`. Used by
-//! the `tao proof` commands.
+//! `taonet-proof-api` and the `tao proof` commands.
 
 mod answer;
 mod bundle;
@@ -41,10 +45,13 @@ mod compile;
 mod error;
 mod graph;
 mod model;
+mod proof_bundle;
+mod shipped;
 
-use answer::Answer;
 pub use answer::Finish;
-pub use bundle::{Text, TextBundle};
+pub use bundle::{Text, TextBundle, is_language_model};
 pub use compile::{LmOptions, compile};
 pub use error::LmError;
 use model::LanguageModel;
+pub use proof_bundle::ProofBundle;
+pub use shipped::{FACTS_LM, FACTS_LM_TEXTS};

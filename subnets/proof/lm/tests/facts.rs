@@ -8,7 +8,7 @@ use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Backends, CircuitDirectory, CompileOptions};
 use taonet_proof_core::Digest;
 use taonet_proof_core::quantise::QuantiseOptions;
-use taonet_proof_lm::{Finish, LmError, LmOptions, TextBundle, compile};
+use taonet_proof_lm::{Finish, LmError, LmOptions, ProofBundle, TextBundle, compile};
 
 const TOKENS: usize = 32;
 
@@ -49,8 +49,23 @@ fn answer_of_a_language_model_is_proven() {
     assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("The capital of Texas is", " Austin."));
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
+    assert_a_proof_of_the_inputs_is_one_of_the_answer(&directory, &bundle);
     assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
+}
+
+/// Who proves the outputs for the inputs of a prompt needs neither prompt nor tokenizer.
+fn assert_a_proof_of_the_inputs_is_one_of_the_answer(directory: &CircuitDirectory, bundle: &TextBundle) {
+    let with = |prompt: &str| TextBundle::new(directory, prompt, bundle.proof.clone());
+    assert_eq!(TextBundle::inputs(directory, "The capital of Texas is").unwrap(), bundle.proof.inputs);
+    assert_eq!(with("The capital of Texas is").unwrap(), *bundle);
+    assert!(matches!(with("The capital of Maine is"), Err(LmError::Bundle("prompt is not that of its inputs"))));
+    TextBundle::check_prompt(directory, "The capital of Maine is").unwrap();
+    assert!(matches!(TextBundle::check_prompt(directory, &"a".repeat(TOKENS)), Err(LmError::Prompt { .. })));
+    let file = serde_json::to_vec(bundle).unwrap();
+    let read: ProofBundle = serde_json::from_slice(&file).unwrap();
+    assert_eq!(read, ProofBundle::Text(Box::new(bundle.clone())));
+    assert_eq!(serde_json::to_vec(&read).unwrap(), file);
 }
 
 /// A continuation of a longer or shorter prompt of the same text is an answer as well, and says what its prompt is.

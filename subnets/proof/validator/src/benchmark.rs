@@ -87,7 +87,7 @@ impl Examiner {
         loop {
             let permit = Arc::clone(&self.requests).acquire_owned().await;
             let (Ok(permit), Some(circuit)) = (permit, self.choose()) else {
-                // Without circuits there is nothing to request.
+                // Without circuits for benchmarks there is nothing to request.
                 return std::future::pending().await;
             };
             match self.dispatcher.next(circuit, &self.miners(), Instant::now()) {

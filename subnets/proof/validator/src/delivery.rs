@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::BackendError;
-use taonet_proof_circuits::{BUNDLE_VERSION, Bundle, CircuitError, ModelBundle, SlicedBundle};
+use taonet_proof_circuits::{BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, ModelBundle, SlicedBundle};
 use taonet_proof_core::messages::ProofSystem;
 use taonet_proof_core::metadata::{CircuitMetadata, TensorDescription};
 use taonet_proof_core::query::{ProofQuery, SliceQuery};
@@ -128,15 +128,18 @@ impl Examiner {
         circuits.chain(models)
     }
 
+    /// Returns the circuit with this identity.
+    pub fn circuit(&self, id: &Digest) -> Option<&Arc<CircuitDirectory>> {
+        self.circuits.iter().map(|examined| &examined.directory).find(|directory| directory.id() == *id)
+    }
+
     /// Checks the number and range of a model's inputs.
     ///
     /// # Errors
     /// When the model is unknown or the inputs do not fit.
     pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
         let first = self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
-        let mut circuits = self.circuits.iter();
-        let examined = circuits.find(|examined| examined.directory.id() == *first);
-        Ok(examined.ok_or(DeliveryError::UnknownModel(*id))?.circuit().check_inputs(inputs)?)
+        Ok(self.circuit(first).ok_or(DeliveryError::UnknownModel(*id))?.circuit().check_inputs(inputs)?)
     }
 
     /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current list, all slices in

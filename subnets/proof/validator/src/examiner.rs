@@ -1,14 +1,14 @@
 mod performance;
 mod verification;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::Rng as _;
+use rand::seq::IteratorRandom as _;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::scoring::{Event, Outcome};
@@ -40,6 +40,8 @@ pub struct ExaminerSettings {
     pub verifications: usize,
     /// Whether benchmark requests are sent. Without them, users' requests alone are scored.
     pub benchmarks: bool,
+    /// Circuits without benchmark requests, such as those whose proofs take long.
+    pub users_only: BTreeSet<Digest>,
     /// Percentage of the miners, the fastest ones, that are preferred for users' requests.
     pub users_percent: u8,
     /// Directory in which each miner's last verified proof is stored as a bundle.
@@ -61,6 +63,7 @@ impl Default for ExaminerSettings {
             requests: 32,
             verifications: cores * 2,
             benchmarks: true,
+            users_only: BTreeSet::new(),
             users_percent: 100,
             bundles: None,
             performance: None,
@@ -210,8 +213,10 @@ impl Examiner {
 
     /// Chooses the circuit of the next benchmark request at random.
     pub(crate) fn choose(&self) -> Option<usize> {
-        let count = self.circuits.len();
-        (count > 0).then(|| rand::rng().random_range(0..count))
+        let Self { circuits, settings, .. } = self;
+        let all = circuits.iter().enumerate();
+        let for_benchmarks = all.filter(|(_, examined)| !settings.users_only.contains(&examined.directory.id()));
+        for_benchmarks.map(|(position, _)| position).choose(&mut rand::rng())
     }
 
     async fn count(&self, miner: &ProofMiner, circuit: &str, outcome: Outcome) -> Option<Outcome> {

@@ -12,7 +12,7 @@ use taonet_primitives::{Hotkey, bytes_without_bom, counted};
 use taonet_proof_circuits::{Backends, Bundle, Catalogue, CircuitDirectory, ModelBundle, SlicedBundle, read_bundle};
 use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages, slices};
-use taonet_proof_lm::{Finish, Text, TextBundle};
+use taonet_proof_lm::{Finish, ProofBundle, Text, TextBundle};
 
 use super::external::ExternalArgs;
 use crate::context::Context;
@@ -50,20 +50,16 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let proven = match (&args.prompt, &args.input) {
         (Some(prompt), _) => {
             let directory = CircuitDirectory::open(&args.circuit)?.with_backends(&backends);
-            ProofFile::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
+            ProofBundle::Text(Box::new(TextBundle::prove(&directory, prompt, nonce, args.miner)?))
         }
         (None, input) => {
             let inputs = read_inputs(input.as_ref().context("neither an input nor a prompt is given")?)?;
-            ProofFile::Model(prove_model(args, &inputs, nonce, &backends)?)
+            ProofBundle::Model(prove_model(args, &inputs, nonce, &backends)?)
         }
     };
     let seconds = began.elapsed().as_secs_f64();
     let text = proven.text()?;
-    let encoded = match &proven {
-        ProofFile::Model(bundle) => serde_json::to_vec(bundle),
-        ProofFile::Text(bundle) => serde_json::to_vec(bundle),
-    };
-    let encoded = encoded.context("cannot encode the bundle as JSON")?;
+    let encoded = serde_json::to_vec(&proven).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, encoded).with_context(|| format!("cannot write {}", args.output.display()))?;
     context.say(&format!("proven in {seconds:.2} s, including the loading of the keys: {}", args.output.display()));
     show(&proven.model(), text.as_ref(), context)
@@ -76,40 +72,6 @@ fn prove_model(args: &ProveArgs, inputs: &[i64], nonce: Digest, backends: &Backe
     }
     let directory = CircuitDirectory::open(&args.circuit)?.with_backends(backends);
     Ok(ModelBundle::Whole(Box::new(Bundle::prove(&directory, inputs, nonce, args.miner)?)))
-}
-
-/// A file with a proof.
-enum ProofFile {
-    /// A proof of a model's outputs.
-    Model(ModelBundle),
-    /// A proof of a language model's answer.
-    Text(Box<TextBundle>),
-}
-
-impl ProofFile {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let document = read_bundle(path)?;
-        match TextBundle::from_json(&document)? {
-            Some(bundle) => Ok(Self::Text(Box::new(bundle))),
-            None => Ok(Self::Model(ModelBundle::from_json(&document)?)),
-        }
-    }
-
-    /// Returns the proof of the circuit's outputs.
-    fn model(&self) -> ModelBundle {
-        match self {
-            Self::Model(bundle) => bundle.clone(),
-            Self::Text(bundle) => ModelBundle::Whole(Box::new(bundle.proof.clone())),
-        }
-    }
-
-    /// Returns the text of a language model, if its answer is the one that the outputs choose.
-    fn text(&self) -> anyhow::Result<Option<Text>> {
-        match self {
-            Self::Model(_) => Ok(None),
-            Self::Text(bundle) => Ok(Some(bundle.text()?)),
-        }
-    }
 }
 
 /// Reads the integers of an input file.
@@ -154,7 +116,7 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let file = ProofFile::open(&args.bundle)?;
+    let file = ProofBundle::from_json(&read_bundle(&args.bundle)?)?;
     let bundle = file.model();
     args.compare(&bundle)?;
     let backends = args.external.backends()?;
@@ -173,8 +135,8 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     args.compare_prompt(text.as_ref())?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
     let input = match &file {
-        ProofFile::Model(_) => ("--input", args.input.is_none()),
-        ProofFile::Text(_) => ("--prompt", args.prompt.is_none() && args.input.is_none()),
+        ProofBundle::Model(_) => ("--input", args.input.is_none()),
+        ProofBundle::Text(_) => ("--prompt", args.prompt.is_none() && args.input.is_none()),
     };
     let expectations = [("--circuit", args.circuit.is_none()), input];
     let missing: Vec<&str> = expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
@@ -308,14 +270,7 @@ fn document_of(bundle: &ModelBundle, text: Option<&Text>) -> anyhow::Result<Valu
         document.insert("slices".to_owned(), json!(slices));
     }
     if let (Some(text), Some(document)) = (text, document.as_object_mut()) {
-        let text = json!({
-            "prompt": text.prompt,
-            "answer": text.answer,
-            "prompt_tokens": text.prompt_tokens,
-            "answer_tokens": text.answer_tokens,
-            "finish": text.finish.as_str(),
-        });
-        document.insert("text".to_owned(), text);
+        document.insert("text".to_owned(), json!(text));
     }
     Ok(document)
 }

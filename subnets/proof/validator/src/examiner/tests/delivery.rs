@@ -34,6 +34,21 @@ async fn a_users_overdue_slice_is_sent_to_another_miner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_circuit_for_users_only_has_no_benchmarks() {
+    let market = Market::new(&["stark", "groth16"]);
+    let circuits: Vec<Digest> = market.catalogue.circuits().map(|circuit| circuit.id()).collect();
+    let users_only = BTreeSet::from([circuits[0]]);
+    let (examiner, _) = market.examiner_with(ExaminerSettings { users_only, ..ExaminerSettings::default() }).await;
+    for _ in 0..20 {
+        assert_eq!(examiner.choose(), Some(1));
+    }
+    examiner.follow_list(&[market.miner("//Bob", Conduct::Honest).await.0]).await;
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    let (_, report) = steps();
+    examiner.deliver(&circuits[0], &inputs, report).await.unwrap().verify().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_another() {
     let market = Market::sliced();
     let (examiner, book) = market.examiner(LONG).await;
