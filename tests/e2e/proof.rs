@@ -303,6 +303,15 @@ fn an_external_program_proves_and_verifies() {
     assert!(error.contains("the proof does not verify"), "{error}");
 }
 
+/// The user's bundle shows the answer of the language model, which an honest miner proved.
+fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
+    assert_eq!((&answer["name"], &answer["text"]["answer"]), (&json!("facts-lm"), &json!(" Austin.")), "{answer}");
+    let [bundle, circuit, miner] = ["bundle", "circuit", "miner"].map(|field| answer[field].as_str().unwrap());
+    let prompt = answer["text"]["prompt"].as_str().unwrap();
+    let verified = document(&proof(&["verify", bundle, "--circuit", circuit, "--prompt", prompt]));
+    assert_eq!((&verified["text"], &verified["miner"]), (&answer["text"], hotkey_of(miner)));
+}
+
 /// Returns the JSON report of a validator without a chain on one miner after some requests.
 fn examined(validator: &mut Command, peer: &str, requests: &str) -> Value {
     let output = validator.args(["--peer", peer, "--requests", requests, "--json"]).output().unwrap();
@@ -438,6 +447,7 @@ fn honest_miners_earn_and_liars_have_a_reason() {
         let verified = document(&self::proof(&["verify", bundle, "--circuit", circuit]));
         assert_eq!(verified["miner"], miner(proof["miner"].as_str().unwrap())["hotkey"]);
     }
+    answer_is_proven(&demo["language_model"], |name| &miner(name)["hotkey"]);
     // Another process verifies the proofs after the validator is gone, without a network.
     let bundle = PathBuf::from(miner("honest")["bundle"].as_str().unwrap());
     let verified = document(&without_network(&["verify", text(&bundle)]));

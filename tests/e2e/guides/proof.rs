@@ -133,7 +133,7 @@ impl Walkthrough {
             ["tao", "proof", "demo"] if line.contains("--json") => String::new(),
             ["tao", "proof", "demo"] => {
                 let report = machine.run(actual);
-                for part in ["groth16", "honest", "wrong-output", "copy", "Every proof was verified."] {
+                for part in ["groth16", "honest", "wrong-output", "copy", "\" Austin.\"", "Every proof was verified."] {
                     assert!(report.contains(part), "{part}: {report}");
                 }
                 report

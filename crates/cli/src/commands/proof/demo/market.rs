@@ -1,15 +1,17 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use taonet_neuron::{AddressPolicy, MinerEntry};
-use taonet_primitives::{Hotkey, Uid, counted};
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_primitives::{Hotkey, Uid, Weights, counted};
+use taonet_proof_circuits::{Backends, Catalogue, CircuitDirectory, CompileOptions, Compiled, ShippedModel};
 use taonet_proof_core::Digest;
+use taonet_proof_core::quantise::QuantiseOptions;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
+use taonet_proof_lm::{FACTS_LM, FACTS_LM_TEXTS, LmOptions};
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
 use taonet_proof_validator::{Book, Examiner, ExaminerSettings, ProofMiner, ProofSubnet, Wire, miner_directory};
 use taonet_service::{Shutdown, sleeper, system_clock};
@@ -23,7 +25,7 @@ use super::user::{User, UserProof};
 use crate::commands::proof::validator;
 use crate::context::Context;
 use crate::daemon::{demonstrate, serve_here};
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, VALIDATOR};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain, VALIDATOR};
 use crate::submission;
 
 /// Minimum number of outcomes for a miner to get a weight.
@@ -37,6 +39,13 @@ const SLOWNESS: Duration = Duration::from_secs(2);
 /// Delay between two requests to the same miner.
 const INTERVAL: Duration = Duration::from_millis(100);
 
+/// Name of the language model.
+const LANGUAGE_MODEL: &str = "facts-lm";
+/// Tokens of the language model's circuit: as many as the prompt and its answer take.
+const TOKENS: usize = 32;
+/// What the user asks the language model.
+const PROMPT: &str = "The capital of Texas is";
+
 /// A compiled circuit, and its compile time in seconds.
 pub(super) struct Made {
     pub(super) directory: CircuitDirectory,
@@ -47,33 +56,29 @@ pub(super) struct Made {
 pub(super) struct Market {
     directory: PathBuf,
     circuits: Vec<Made>,
+    language_model: Made,
     catalogue: Catalogue,
     validator: Arc<Keypair>,
     names: BTreeMap<Hotkey, &'static str>,
 }
 
 impl Market {
-    /// Compiles one model for both backends.
+    /// Compiles one model for both backends, and a language model.
     pub(super) fn prepare(directory: &Path, context: &Context) -> anyhow::Result<Self> {
         let place = directory.join("circuits");
         let mut circuits = Vec::new();
         for backend in ["stark", "groth16"] {
             let model = ShippedModel::DigitsMlp;
             context.say(&format!("compiling {} for {backend}", model.name()));
-            let began = Instant::now();
-            let compiled = model.compile(backend)?;
-            let seconds = began.elapsed().as_secs_f64();
             let path = place.join(format!("{}-{backend}", model.name()));
-            let directory = if path.exists() {
-                CircuitDirectory::open(&path)?.replace(&compiled)?
-            } else {
-                CircuitDirectory::create(&path, &compiled)?
-            };
-            circuits.push(Made { directory, seconds });
+            circuits.push(make(&path, || Ok(model.compile(backend)?))?);
         }
+        context.say(&format!("compiling {LANGUAGE_MODEL} for stark"));
+        let language_model = make(&place.join(LANGUAGE_MODEL), compile_language_model)?;
         let catalogue = Catalogue::open(&place)?;
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
-        Ok(Self { directory: directory.to_owned(), circuits, catalogue, validator, names: BTreeMap::new() })
+        let names = BTreeMap::new();
+        Ok(Self { directory: directory.to_owned(), circuits, language_model, catalogue, validator, names })
     }
 
     /// Runs the market for a number of epochs and reports the results.
@@ -101,6 +106,8 @@ impl Market {
             // A busy machine must not cost an honest miner its score.
             patience: Duration::from_mins(1),
             bundles: Some(bundles.clone()),
+            // Its proofs take long, and so would the epochs.
+            users_only: BTreeSet::from([self.language_model.directory.id()]),
             ..ExaminerSettings::default()
         };
         let client = validator::client(&self.validator)?;
@@ -110,9 +117,14 @@ impl Market {
         let here = AddressPolicy { local_miner_ip: Some(ANNOUNCED.to_string()), ..AddressPolicy::default() };
         let miners = miner_directory(self.validator.hotkey(), Vec::new(), here).select(&neurons).miners;
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
-        let (list, listed) =
-            watch::channel(miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect());
+        let listed: Vec<_> = miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
         let user = User::start(&examiner, passing, shutdown).await?;
+        context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
+        // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would earn less.
+        examiner.follow_list(&listed).await;
+        let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
+        let answer = user.ask(&self.language_model.directory, PROMPT, bundle, &self.names).await?;
+        let (list, listed) = watch::channel(listed);
         let stop = shutdown.clone();
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
         let (mut last, mut user_proofs) = (None, Vec::new());
@@ -133,13 +145,25 @@ impl Market {
         let weights = last.and_then(|report| report.weights).unwrap_or_default();
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
-        let profile = profile();
-        let now = taonet_service::unix_time(system_clock()());
+        let standings = self.standings(&miners, &book, &weights, &on_chain, &bundles);
+        let circuits = self.circuits.iter().chain([&self.language_model]);
+        Ok(DemoReport::new(circuits, standings, user_proofs, answer, began.elapsed()))
+    }
+
+    /// Returns the results of each miner.
+    fn standings(
+        &self,
+        miners: &[MinerEntry],
+        book: &Book,
+        weights: &Weights,
+        on_chain: &BTreeMap<Uid, OnChain>,
+        bundles: &Path,
+    ) -> Vec<Standing> {
+        let (profile, now) = (profile(), taonet_service::unix_time(system_clock()()));
         let tallies = book.read(|board| board.tallies().clone());
-        let mut standings = Vec::new();
-        for miner in miners {
-            let MinerEntry { uid, hotkey, .. } = miner;
-            standings.push(Standing {
+        let standing = |miner: &MinerEntry| {
+            let MinerEntry { uid, hotkey, .. } = *miner;
+            Standing {
                 name: self.names.get(&hotkey).copied().unwrap_or_default(),
                 uid,
                 hotkey,
@@ -148,9 +172,9 @@ impl Market {
                 weight: weights.of(uid),
                 chain: on_chain.get(&uid).copied().unwrap_or_default(),
                 bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
-            });
-        }
-        Ok(DemoReport::new(&self.circuits, standings, user_proofs, began.elapsed()))
+            }
+        };
+        miners.iter().map(standing).collect()
     }
 
     /// Sends a picture to each circuit through the user API.
@@ -224,6 +248,35 @@ impl Market {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Compiles a model into a directory, in place of the circuit that an earlier demonstration left there.
+fn make(path: &Path, compile: impl FnOnce() -> anyhow::Result<Compiled>) -> anyhow::Result<Made> {
+    let began = Instant::now();
+    let compiled = compile()?;
+    let seconds = began.elapsed().as_secs_f64();
+    let directory = if path.exists() {
+        CircuitDirectory::open(path)?.replace(&compiled)?
+    } else {
+        CircuitDirectory::create(path, &compiled)?
+    };
+    Ok(Made { directory, seconds })
+}
+
+fn compile_language_model() -> anyhow::Result<Compiled> {
+    let files = tempfile::tempdir().context("cannot create a temporary directory")?;
+    for (name, contents) in FACTS_LM {
+        std::fs::write(files.path().join(name), contents).context("cannot write the language model")?;
+    }
+    let options = CompileOptions {
+        name: LANGUAGE_MODEL.to_owned(),
+        backend: "stark".to_owned(),
+        backends: Backends::default(),
+        quantise: QuantiseOptions::default(),
+        contributor: "anonymous".to_owned(),
+    };
+    let lm = LmOptions { tokens: TOKENS, sample: Some(FACTS_LM_TEXTS) };
+    Ok(taonet_proof_lm::compile(files.path(), &options, lm)?)
 }
 
 /// Runs one epoch of the validator.

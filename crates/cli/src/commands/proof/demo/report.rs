@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_core::scoring::Tally;
+use taonet_proof_lm::Text;
 
 use super::market::Made;
-use super::user::UserProof;
+use super::user::{UserAnswer, UserProof};
 use crate::commands::proof::table::{mean_bytes, mean_seconds, reasons};
 use crate::commands::proof::validator::tally_document;
 use crate::demo_chain::OnChain;
@@ -37,14 +38,21 @@ pub(super) struct DemoReport {
     standings: Vec<Standing>,
     /// Proofs of the user, in order.
     user: Vec<UserProof>,
+    answer: UserAnswer,
     wall: Duration,
 }
 
 impl DemoReport {
-    pub(super) fn new(circuits: &[Made], mut standings: Vec<Standing>, user: Vec<UserProof>, wall: Duration) -> Self {
+    pub(super) fn new<'a>(
+        circuits: impl IntoIterator<Item = &'a Made>,
+        mut standings: Vec<Standing>,
+        user: Vec<UserProof>,
+        answer: UserAnswer,
+        wall: Duration,
+    ) -> Self {
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
         let circuit = |made: &Made| (made.directory.id().to_string(), made.directory.metadata().clone(), made.seconds);
-        Self { circuits: circuits.iter().map(circuit).collect(), standings, user, wall }
+        Self { circuits: circuits.into_iter().map(circuit).collect(), standings, user, answer, wall }
     }
 
     /// Returns the document that `--json` prints.
@@ -64,6 +72,7 @@ impl DemoReport {
             "circuits": circuits.collect::<Vec<_>>(),
             "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
             "user": self.user.iter().map(UserProof::document).collect::<Vec<_>>(),
+            "language_model": self.answer.document(),
         })
     }
 }
@@ -102,6 +111,34 @@ impl UserProof {
             "failures": self.failures,
             "bundle": self.bundle.display().to_string(),
         })
+    }
+}
+
+impl UserAnswer {
+    fn document(&self) -> Value {
+        json!({
+            "circuit": self.circuit,
+            "name": self.model,
+            "miner": self.miner,
+            "text": self.text,
+            "proof_bytes": self.proof_bytes,
+            "seconds": self.time.as_secs_f64(),
+            "verify_seconds": self.verification.as_secs_f64(),
+            "bundle": self.bundle.display().to_string(),
+        })
+    }
+}
+
+impl fmt::Display for UserAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, miner, text: Text { prompt, answer, .. }, time, verification, .. } = self;
+        let (seconds, milliseconds) = (time.as_secs_f64(), verification.as_secs_f64() * 1000.0);
+        // Both texts are quoted, with control characters escaped.
+        write!(
+            f,
+            "Answer of the language model {model} to {prompt:?}: {answer:?}, proven by {miner} in {seconds:.1} s, verified \
+             in {milliseconds:.1} ms."
+        )
     }
 }
 
@@ -147,7 +184,7 @@ impl fmt::Display for DemoReport {
             ]);
         }
         let head = wrapped("Proofs that the user requested through the API; each bundle was verified offline:");
-        writeln!(f, "{head}\n{rows}\n")?;
+        writeln!(f, "{head}\n{rows}\n\n{}\n", wrapped(&self.answer.to_string()))?;
         write!(f, "Every proof was verified. The chain ran in memory; {:.1} s.", self.wall.as_secs_f64())
     }
 }

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use taonet_http::ServeLimits;
 use taonet_primitives::Hotkey;
 use taonet_proof_api::{ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, router, serve_tls};
-use taonet_proof_circuits::{ModelBundle, ShippedModel};
+use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, ModelBundle, ShippedModel};
 use taonet_proof_core::Digest;
+use taonet_proof_lm::{Text, TextBundle};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 use tokio::net::TcpListener;
@@ -54,6 +55,33 @@ pub(super) struct UserProof {
     pub(super) bundle: PathBuf,
 }
 
+/// An answer of a language model that the user received.
+pub(super) struct UserAnswer {
+    pub(super) circuit: Digest,
+    /// Name of the language model.
+    pub(super) model: String,
+    /// Name of the miner that proved the answer.
+    pub(super) miner: &'static str,
+    /// Prompt and answer.
+    pub(super) text: Text,
+    pub(super) proof_bytes: usize,
+    /// Time from submission to bundle.
+    pub(super) time: Duration,
+    /// Time of the verification.
+    pub(super) verification: Duration,
+    /// Path of the bundle, which was verified offline.
+    pub(super) bundle: PathBuf,
+}
+
+/// What the API returned for a request.
+struct Received {
+    /// The stream of events.
+    events: String,
+    bundle: String,
+    /// Time from submission to bundle.
+    time: Duration,
+}
+
 impl User {
     /// Serves the user API on this machine and creates a key for it.
     pub(super) async fn start(examiner: &Arc<Examiner>, passing: &Path, shutdown: &Shutdown) -> anyhow::Result<Self> {
@@ -85,22 +113,11 @@ impl User {
         bundle: PathBuf,
         names: &BTreeMap<Hotkey, &'static str>,
     ) -> anyhow::Result<UserProof> {
-        let began = Instant::now();
         let sample = ShippedModel::DigitsMlp.sample()?;
         let (input, label) = (sample.inputs.get(picture), sample.labels.get(picture));
         let (input, label) = input.zip(label).context("the sample has too few pictures")?;
-        let submission = json!({ "circuit": circuit, "input": input });
-        let accepted = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(&submission);
-        let accepted: Value = accepted.send().await?.error_for_status()?.json().await?;
-        let id = accepted.get("id").and_then(Value::as_str).context("the API returned no id")?;
-        let events = self.get(&format!("/v1/proofs/{id}/events")).await?;
-        let document: Value = serde_json::from_str(&self.get(&format!("/v1/proofs/{id}")).await?)?;
-        anyhow::ensure!(
-            document.get("status").and_then(Value::as_str) == Some("done"),
-            "the user's proof failed: {document}"
-        );
-        let text = self.get(&format!("/v1/proofs/{id}/bundle")).await?;
-        let time = began.elapsed();
+        let received = self.request(&json!({ "circuit": circuit, "input": input })).await?;
+        let Received { events, bundle: text, time } = received;
         let parsed = ModelBundle::from_json(text.as_bytes())?;
         anyhow::ensure!(parsed.id()? == circuit, "the bundle is for a different circuit");
         let verified = parsed.clone();
@@ -126,6 +143,59 @@ impl User {
             failures: failures.collect(),
             bundle,
         })
+    }
+
+    /// Submits a prompt to a language model, waits for the proof of its answer, and verifies the bundle offline. Writes the
+    /// bundle to `bundle`.
+    pub(super) async fn ask(
+        &self,
+        directory: &CircuitDirectory,
+        prompt: &str,
+        bundle: PathBuf,
+        names: &BTreeMap<Hotkey, &'static str>,
+    ) -> anyhow::Result<UserAnswer> {
+        let circuit = directory.id();
+        let inputs = TextBundle::inputs(directory, prompt)?;
+        let received = self.request(&json!({ "circuit": circuit, "input": inputs })).await?;
+        let proof = Bundle::from_json(received.bundle.as_bytes())?;
+        let parsed = TextBundle::new(directory, prompt, proof)?;
+        anyhow::ensure!(parsed.proof.circuit_id()? == circuit, "the bundle is for a different circuit");
+        let (parsed, text, verification) = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let text = parsed.verify_with(&Backends::default())?;
+            anyhow::Ok((parsed, text, began.elapsed()))
+        })
+        .await??;
+        anyhow::ensure!(text.prompt == prompt, "the bundle is for a different prompt");
+        let encoded = serde_json::to_vec(&parsed).context("cannot encode the bundle as JSON")?;
+        tokio::fs::write(&bundle, encoded).await.with_context(|| format!("cannot write {}", bundle.display()))?;
+        let Bundle { circuit: metadata, miner, proof, .. } = parsed.proof;
+        Ok(UserAnswer {
+            circuit,
+            model: metadata.name,
+            miner: names.get(&miner).copied().unwrap_or_default(),
+            text,
+            proof_bytes: proof.len() / 2,
+            time: received.time,
+            verification,
+            bundle,
+        })
+    }
+
+    /// Submits a request and waits for its bundle.
+    async fn request(&self, submission: &Value) -> anyhow::Result<Received> {
+        let began = Instant::now();
+        let accepted = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(submission);
+        let accepted: Value = accepted.send().await?.error_for_status()?.json().await?;
+        let id = accepted.get("id").and_then(Value::as_str).context("the API returned no id")?;
+        let events = self.get(&format!("/v1/proofs/{id}/events")).await?;
+        let document: Value = serde_json::from_str(&self.get(&format!("/v1/proofs/{id}")).await?)?;
+        anyhow::ensure!(
+            document.get("status").and_then(Value::as_str) == Some("done"),
+            "the user's proof failed: {document}"
+        );
+        let bundle = self.get(&format!("/v1/proofs/{id}/bundle")).await?;
+        Ok(Received { events, bundle, time: began.elapsed() })
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
