@@ -146,22 +146,19 @@ fn proofs_verify_with_nothing_but_their_bundle() {
     prove_and_verify("diabetes-regression", "groth16");
 }
 
+/// Compiles the shipped language model for up to 28 tokens; returns the circuit's description.
+fn compile_facts(circuit: &Path) -> Value {
+    let model = repository("models/facts-lm");
+    let sample = model.join("facts.txt");
+    let model = ["compile", "--lm", text(&model), "--tokens", "28"];
+    document(&proof(&[&model[..], &["--sample", text(&sample), "-o", text(circuit)]].concat()))
+}
+
 #[test]
 fn answers_of_a_language_model_verify_with_nothing_but_their_bundle() {
     let folder = TempDir::new().unwrap();
-    let (model, circuit) = (repository("models/facts-lm"), folder.path().join("circuit"));
-    let (sample, bundle) = (model.join("facts.txt"), folder.path().join("answer.json"));
-    let compiled = document(&proof(&[
-        "compile",
-        "--lm",
-        text(&model),
-        "--tokens",
-        "28",
-        "--sample",
-        text(&sample),
-        "-o",
-        text(&circuit),
-    ]));
+    let (circuit, bundle) = (folder.path().join("circuit"), folder.path().join("answer.json"));
+    let compiled = compile_facts(&circuit);
     assert_eq!(compiled["metadata"]["name"], "facts-lm");
     let prompt = "Three plus four is";
     let proven = document(&proof(&["prove", text(&circuit), "--prompt", prompt, "--miner", BOB, "-o", text(&bundle)]));

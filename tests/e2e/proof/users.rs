@@ -11,7 +11,7 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{first_input, miner, proof, text, validator};
+use super::{compile_facts, first_input, miner, proof, text, validator};
 use crate::support::{Daemon, document, free_address, refusal, repository};
 
 /// Maximum time of a proof, on a busy machine.
@@ -83,8 +83,11 @@ impl Api {
 
     /// Submits an input and returns the ID of the proof.
     fn submit(&self, model: &str, input: &Value) -> String {
-        let body = json!({ "circuit": model, "input": input });
-        let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(&body);
+        self.post(&json!({ "circuit": model, "input": input }))
+    }
+
+    fn post(&self, body: &Value) -> String {
+        let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.key).json(body);
         let accepted: Value = self.runtime.block_on(async { request.send().await.unwrap().json().await.unwrap() });
         accepted["id"].as_str().unwrap_or_else(|| panic!("{accepted}")).to_owned()
     }
@@ -169,6 +172,24 @@ fn users_get_bundles_of_sliced_models() {
     bad["slices"][1] = good["slices"][0].clone();
     fs::write(&bundle, bad.to_string()).unwrap();
     refusal(&proof(&["verify", text(&bundle)]), 1);
+}
+
+/// The answer to a prompt, which the validator computes and a miner proves.
+#[test]
+fn users_get_proven_answers_of_language_models() {
+    let folder = TempDir::new().unwrap();
+    let compiled = compile_facts(&folder.path().join("circuits/facts"));
+    let circuit = compiled["id"].as_str().unwrap();
+    let miners = [Miner::start("//Bob", folder.path())];
+    let api = Api::start(folder.path(), &miners, &[]);
+    let prompt = "Three plus four is";
+    let id = api.post(&json!({ "circuit": circuit, "prompt": prompt }));
+    assert_eq!(api.follow(&id, |_| ()).1, "done");
+    let bundle = folder.path().join("bundle.json");
+    api.bundle(&id, &bundle);
+    drop(api);
+    let verified = document(&proof(&["verify", text(&bundle), "--circuit", circuit, "--prompt", prompt]));
+    assert_eq!((&verified["text"]["answer"], &verified["miner"]), (&json!(" seven."), &json!(miners[0].hotkey)));
 }
 
 /// The LeNet in three slices by three miners, two of which are killed with SIGKILL, each while it holds a slice. Other

@@ -1,5 +1,6 @@
 //! Users' proofs: those in progress, and those finished within the last hour.
 
+mod deliver;
 mod file;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use serde::Serialize;
-use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::Digest;
+use taonet_proof_lm::{ProofBundle, Text};
 use taonet_proof_validator::{DeliveryError, Examiner, Progress};
 use taonet_service::Shutdown;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
+use deliver::deliver;
 pub use file::JobFileError;
 use file::{Ending, JobDirectory, JobFile};
 
@@ -27,6 +29,15 @@ const KEPT_BYTES: usize = 128 << 20;
 const DRAIN: Duration = Duration::from_secs(8);
 /// Maximum wait for the first list of miners.
 const MINERS_WITHIN: Duration = Duration::from_mins(2);
+
+/// What a user submits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// Integer inputs of a circuit or sliced model.
+    Inputs(Vec<i64>),
+    /// A prompt that a language model continues.
+    Prompt(String),
+}
 
 /// Status of a user's proof.
 #[derive(Clone, Debug)]
@@ -45,7 +56,9 @@ pub enum Status {
 #[derive(Debug)]
 pub struct Finished {
     /// The proof bundle for the user.
-    pub bundle: ModelBundle,
+    pub bundle: ProofBundle,
+    /// Prompt and answer of a language model.
+    pub text: Option<Text>,
     /// The bundle as JSON: encoded once for all downloads.
     pub(crate) json: Bytes,
 }
@@ -157,6 +170,8 @@ pub struct Jobs {
     kept: usize,
     directory: Option<Arc<JobDirectory>>,
     stop: Shutdown,
+    /// Held while the answer to a prompt is computed: the other cores are for verification.
+    answering: Arc<Semaphore>,
     by_id: Mutex<BTreeMap<Digest, Arc<Job>>>,
 }
 
@@ -174,8 +189,9 @@ impl Jobs {
             }
             None => (None, Vec::new()),
         };
-        let jobs = Self { examiner, running, kept, directory, stop: stop.clone(), by_id: Mutex::default() };
-        for (id, JobFile { owner, circuit, inputs, ending, .. }) in files {
+        let (answering, by_id) = (Arc::new(Semaphore::new(1)), Mutex::default());
+        let jobs = Self { examiner, running, kept, directory, stop: stop.clone(), answering, by_id };
+        for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
                 Some(Ending::Failed(error)) => Status::Failed(error),
@@ -185,7 +201,7 @@ impl Jobs {
             jobs.lock().insert(id, Arc::clone(&job));
             if job.is_running() {
                 tracing::info!(proof = %id, "resuming a user's proof");
-                jobs.run(id, job, inputs);
+                jobs.run(id, job, prompt.map_or(Submission::Inputs(inputs), Submission::Prompt));
             }
         }
         Ok(jobs)
@@ -200,7 +216,7 @@ impl Jobs {
     ///
     /// # Errors
     /// When too many proofs are in progress, or the request cannot be written.
-    pub fn start(&self, owner: &str, circuit: Digest, inputs: Vec<i64>) -> Result<Digest, StartError> {
+    pub fn start(&self, owner: &str, circuit: Digest, submission: Submission) -> Result<Digest, StartError> {
         let (id, job) = (Digest::from_bytes(rand::random()), Job::new(owner, circuit, Status::Running));
         {
             let mut jobs = self.lock();
@@ -212,18 +228,19 @@ impl Jobs {
             jobs.insert(id, Arc::clone(&job));
         }
         if let Some(directory) = &self.directory
-            && let Err(error) = directory.write(&id, &JobFile::new(owner, circuit, inputs.clone(), None))
+            && let Err(error) = directory.write(&id, &JobFile::new(owner, circuit, submission.clone()))
         {
             self.lock().remove(&id);
             return Err(error.into());
         }
-        self.run(id, job, inputs);
+        self.run(id, job, submission);
         Ok(id)
     }
 
     /// Requests the proof from the miners, in the background.
-    fn run(&self, id: Digest, job: Arc<Job>, inputs: Vec<i64>) {
+    fn run(&self, id: Digest, job: Arc<Job>, submission: Submission) {
         let (examiner, directory, stop) = (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
+        let answering = Arc::clone(&self.answering);
         self.stop.spawn("user proof", async move {
             let (began, sink) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
@@ -233,7 +250,7 @@ impl Jobs {
             let work = async {
                 // Wait for the first metagraph, because a request without miners fails.
                 let _ = tokio::time::timeout(MINERS_WITHIN, examiner.has_miners()).await;
-                examiner.deliver(&job.circuit, &inputs, report).await
+                deliver(&examiner, &answering, job.circuit, submission, report).await
             };
             let stopped = async {
                 stop.requested().await;
@@ -308,7 +325,7 @@ const INTERNAL: &str = "request processing failed";
 fn ended(
     id: &Digest,
     job: &Job,
-    result: Result<ModelBundle, DeliveryError>,
+    result: Result<ProofBundle, DeliveryError>,
     directory: Option<&JobDirectory>,
 ) -> Status {
     let status = match result {
@@ -325,7 +342,7 @@ fn ended(
         Status::Running | Status::Interrupted(_) => return status,
     };
     if let Some(directory) = directory
-        && let Err(error) = directory.write(id, &JobFile::new(&job.owner, job.circuit, Vec::new(), Some(ending)))
+        && let Err(error) = directory.write(id, &JobFile::ended(&job.owner, job.circuit, ending))
     {
         // The user still gets the proof from memory; only after a restart is the proof requested again.
         tracing::warn!(%error, "cannot write a finished proof");
@@ -333,11 +350,13 @@ fn ended(
     status
 }
 
-fn done(bundle: ModelBundle) -> Status {
-    match serde_json::to_vec(&bundle) {
-        Ok(json) => Status::Done(Arc::new(Finished { bundle, json: json.into() })),
+fn done(bundle: ProofBundle) -> Status {
+    let encoded = serde_json::to_vec(&bundle).map_err(|error| error.to_string());
+    let encoded = encoded.and_then(|json| Ok((json, bundle.text().map_err(|error| error.to_string())?)));
+    match encoded {
+        Ok((json, text)) => Status::Done(Arc::new(Finished { bundle, text, json: json.into() })),
         Err(error) => {
-            tracing::error!(%error, "cannot encode a bundle");
+            tracing::error!(error, "cannot encode a bundle, or read its answer");
             Status::Failed(INTERNAL.to_owned())
         }
     }

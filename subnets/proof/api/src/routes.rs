@@ -17,11 +17,12 @@ use taonet_http::{RateLimit, SlidingWindow, WholeBodies, shown_in, whole_body};
 use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query::integers;
+use taonet_proof_lm::{LmError, TextBundle, is_language_model};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 
 use crate::jobs::{StartError, Step};
-use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status};
+use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status, Submission};
 
 /// Maximum size of an integer of the input with its separators, in bytes of JSON.
 const LARGEST_INTEGER: usize = 24;
@@ -118,6 +119,18 @@ impl From<StartError> for Refusal {
     }
 }
 
+impl From<LmError> for Refusal {
+    fn from(error: LmError) -> Self {
+        match error {
+            LmError::Input(_) | LmError::Model(_) | LmError::Prompt { .. } => Self::Body(format!("prompt: {error}")),
+            error => {
+                tracing::error!(%error, "a user's prompt cannot be read");
+                Self::Internal
+            }
+        }
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, error) = match &self {
@@ -158,19 +171,46 @@ async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: N
 }
 
 async fn circuits(State(api): State<Arc<Api>>) -> Json<Value> {
-    let served = api.jobs.examiner().served();
-    let served = served.map(|served| {
+    let examiner = api.jobs.examiner();
+    let served = examiner.served().map(|served| {
+        let circuit = examiner.circuit(&served.id);
+        let takes_prompts = circuit.is_some_and(|circuit| is_language_model(circuit.metadata()));
         json!({ "id": served.id, "name": served.name, "input": served.input, "output": served.output,
-                "slices": served.slices })
+                "slices": served.slices, "language_model": takes_prompts })
     });
     Json(json!({ "circuits": served.collect::<Vec<_>>() }))
 }
 
+/// Body of a submission: one of `input` and `prompt`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Submission {
+struct Form {
     circuit: Digest,
-    input: Value,
+    input: Option<Value>,
+    prompt: Option<String>,
+}
+
+impl Form {
+    /// Checks that the circuit takes what was submitted. For a prompt, this reads the model's tokenizer, which blocks.
+    fn check(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
+        let circuit = self.circuit;
+        let submission = match (self.input, self.prompt) {
+            (Some(input), None) => {
+                let inputs = input_of(&input).and_then(integers);
+                let inputs = inputs.ok_or_else(|| Refusal::Body("input: expected a list of integers".to_owned()))?;
+                examiner.check(&circuit, &inputs).map_err(|error| Refusal::Body(error.to_string()))?;
+                Submission::Inputs(inputs)
+            }
+            (None, Some(prompt)) => {
+                let directory = examiner.circuit(&circuit).filter(|circuit| is_language_model(circuit.metadata()));
+                let unknown = || Refusal::Body(format!("no language model {circuit} is served"));
+                TextBundle::check_prompt(directory.ok_or_else(unknown)?, &prompt)?;
+                Submission::Prompt(prompt)
+            }
+            _ => return Err(Refusal::Body("expected either input or prompt".to_owned())),
+        };
+        Ok((circuit, submission))
+    }
 }
 
 async fn submit(
@@ -178,12 +218,12 @@ async fn submit(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let submission: Submission = serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
-    let inputs = input_of(&submission.input).and_then(integers);
-    let inputs = inputs.ok_or_else(|| Refusal::Body("input: expected a list of integers".to_owned()))?;
-    api.jobs.examiner().check(&submission.circuit, &inputs).map_err(|error| Refusal::Body(error.to_string()))?;
-    // Starting a proof blocks, because it writes the request to disk.
-    let starting = tokio::task::spawn_blocking(move || api.jobs.start(&caller.0, submission.circuit, inputs));
+    let form: Form = serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
+    // Starting a proof blocks, too, because it writes the request to disk.
+    let starting = tokio::task::spawn_blocking(move || {
+        let (circuit, submission) = form.check(api.jobs.examiner())?;
+        api.jobs.start(&caller.0, circuit, submission).map_err(Refusal::from)
+    });
     let id = starting.await.map_err(|_| Refusal::Internal)??;
     let mut response = (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/proofs/{id}")) {
@@ -220,13 +260,17 @@ fn ending(status: &Status) -> Value {
             let bundle = &finished.bundle;
             let last = bundle.proofs().last();
             let keys: Vec<_> = bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
-            json!({
+            let mut document = json!({
                 "status": "done",
                 "outputs": last.map(|proof| proof.outputs.clone()),
                 "real_outputs": last.map(taonet_proof_circuits::Bundle::real_outputs),
                 "verification_keys": keys,
                 "proof_bytes": bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum::<usize>(),
-            })
+            });
+            if let (Some(text), Value::Object(document)) = (&finished.text, &mut document) {
+                document.insert("text".to_owned(), json!(text));
+            }
+            document
         }
     }
 }

@@ -2,10 +2,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::Digest;
+use taonet_proof_lm::ProofBundle;
 use taonet_service::{Access, WriteError, atomic_write};
 use thiserror::Error;
+
+use super::Submission;
 
 /// Version of the file format.
 const VERSION: u32 = 1;
@@ -38,8 +40,11 @@ pub(super) struct JobFile {
     /// Name of the API key.
     pub(super) owner: String,
     pub(super) circuit: Digest,
-    /// Inputs; empty once the proof is finished.
+    /// Inputs; empty once the proof is finished, and for a prompt.
     pub(super) inputs: Vec<i64>,
+    /// Prompt for a language model; none once the proof is finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) prompt: Option<String>,
     pub(super) ending: Option<Ending>,
 }
 
@@ -47,13 +52,23 @@ pub(super) struct JobFile {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Ending {
-    Done(Box<ModelBundle>),
+    Done(Box<ProofBundle>),
     Failed(String),
 }
 
 impl JobFile {
-    pub(super) fn new(owner: &str, circuit: Digest, inputs: Vec<i64>, ending: Option<Ending>) -> Self {
-        Self { version: VERSION, owner: owner.to_owned(), circuit, inputs, ending }
+    /// Creates the file of a proof in progress.
+    pub(super) fn new(owner: &str, circuit: Digest, submission: Submission) -> Self {
+        let (inputs, prompt) = match submission {
+            Submission::Inputs(inputs) => (inputs, None),
+            Submission::Prompt(prompt) => (Vec::new(), Some(prompt)),
+        };
+        Self { version: VERSION, owner: owner.to_owned(), circuit, inputs, prompt, ending: None }
+    }
+
+    /// Creates the file of a finished proof.
+    pub(super) fn ended(owner: &str, circuit: Digest, ending: Ending) -> Self {
+        Self { ending: Some(ending), ..Self::new(owner, circuit, Submission::Inputs(Vec::new())) }
     }
 }
 
@@ -102,4 +117,30 @@ impl JobDirectory {
 fn read(path: &Path) -> io::Result<JobFile> {
     let file: JobFile = serde_json::from_slice(&std::fs::read(path)?)?;
     if file.version == VERSION { Ok(file) } else { Err(io::Error::other("the version is unsupported")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_survive_their_files() {
+        let place = tempfile::tempdir().unwrap();
+        let (directory, files) = JobDirectory::open(place.path().to_owned()).unwrap();
+        assert!(files.is_empty());
+        let (id, circuit) = (|name: &str| Digest::of(name.as_bytes()), Digest::of(b"circuit"));
+        let (inputs, prompt) = (vec![1, -2], "The capital of Texas is".to_owned());
+        for (name, submission) in
+            [("inputs", Submission::Inputs(inputs.clone())), ("prompt", Submission::Prompt(prompt.clone()))]
+        {
+            directory.write(&id(name), &JobFile::new("ada", circuit, submission)).unwrap();
+        }
+        // Versions without prompts.
+        let earlier = format!(r#"{{"version":1,"owner":"ada","circuit":"{circuit}","inputs":[3],"ending":null}}"#);
+        std::fs::write(directory.path(&id("earlier")), earlier).unwrap();
+        let (_, files) = JobDirectory::open(place.path().to_owned()).unwrap();
+        let mut found: Vec<_> = files.into_iter().map(|(_, file)| (file.inputs, file.prompt)).collect();
+        found.sort();
+        assert_eq!(found, [(vec![], Some(prompt)), (inputs, None), (vec![3], None)]);
+    }
 }

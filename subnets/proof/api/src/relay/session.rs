@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use taonet_proof_circuits::ModelBundle;
 use taonet_proof_core::Digest;
 use taonet_proof_core::messages::input_of;
 use taonet_proof_core::query;
+use taonet_proof_lm::ProofBundle;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -20,7 +20,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_
 
 use super::frame::{Challenge, Frame, Kind, Request, StatusRequest, encode};
 use super::{End, Outgoing, Relay, SessionError, tensor};
-use crate::{Job, Status};
+use crate::{Job, Status, Submission};
 
 /// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that large; see
 /// [`MAX_JSON`](super::frame::MAX_JSON).
@@ -246,7 +246,7 @@ impl Relay {
 
     fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
         let busy = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
-        let run = self.jobs.start(OWNER, circuit, inputs).map_err(|_| busy())?;
+        let run = self.jobs.start(OWNER, circuit, Submission::Inputs(inputs)).map_err(|_| busy())?;
         Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy)?))
     }
 
@@ -257,7 +257,7 @@ impl Relay {
 
 /// Returns the reply to a proof request. The bundle in it can be verified offline; proof and signals alone need the
 /// verification key.
-fn proof(bundle: &ModelBundle) -> Value {
+fn proof(bundle: &ProofBundle) -> Value {
     match bundle.proofs().last() {
         Some(last) => {
             let signals = last.inputs.iter().chain(&last.outputs).collect::<Vec<_>>();

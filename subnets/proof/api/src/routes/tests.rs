@@ -81,6 +81,7 @@ async fn inputs_become_bundles_that_verify() {
     let (status, served) = api.get(0, "/v1/circuits").await;
     let served: Value = serde_json::from_str(&served).unwrap();
     assert_eq!((status, served["circuits"].as_array().unwrap().len()), (200, 4), "{served}");
+    assert_eq!(served["circuits"][0]["language_model"], false, "{served}");
     for (circuit, proofs) in [(api.circuit, 1), (api.model, 2)] {
         let (status, accepted) = api.submit(&submission(circuit)).await;
         assert_eq!((status, &accepted["status"]), (202, &json!("running")));
@@ -122,7 +123,7 @@ async fn removed_keys_are_rejected_without_a_restart() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_and_bad_submissions_are_refused() {
-    let rate = RateLimit { requests: 13, window: Duration::from_mins(10) };
+    let rate = RateLimit { requests: 15, window: Duration::from_mins(10) };
     let api = start(Conduct::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
     for request in [
         api.client.get(format!("{}/v1/circuits", api.url)),
@@ -139,6 +140,8 @@ async fn strangers_and_bad_submissions_are_refused() {
         json!({ "circuit": api.circuit, "input": "text" }),
         json!({ "circuit": api.circuit, "input": [0.5] }),
         json!({ "circuit": api.model, "input": [1_000_000] }),
+        json!({ "circuit": api.circuit, "prompt": "The capital of Texas is" }),
+        json!({ "circuit": api.circuit, "input": submission(api.circuit)["input"], "prompt": "" }),
     ] {
         assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
     }

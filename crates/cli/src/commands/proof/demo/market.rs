@@ -123,7 +123,7 @@ impl Market {
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would earn less.
         examiner.follow_list(&listed).await;
         let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
-        let answer = user.ask(&self.language_model.directory, PROMPT, bundle, &self.names).await?;
+        let answer = user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await?;
         let (list, listed) = watch::channel(listed);
         let stop = shutdown.clone();
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_http::ServeLimits;
 use taonet_primitives::Hotkey;
 use taonet_proof_api::{ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, router, serve_tls};
-use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, ModelBundle, ShippedModel};
+use taonet_proof_circuits::{Backends, Bundle, ModelBundle, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_lm::{Text, TextBundle};
 use taonet_proof_validator::Examiner;
@@ -149,16 +149,14 @@ impl User {
     /// bundle to `bundle`.
     pub(super) async fn ask(
         &self,
-        directory: &CircuitDirectory,
+        circuit: Digest,
         prompt: &str,
         bundle: PathBuf,
         names: &BTreeMap<Hotkey, &'static str>,
     ) -> anyhow::Result<UserAnswer> {
-        let circuit = directory.id();
-        let inputs = TextBundle::inputs(directory, prompt)?;
-        let received = self.request(&json!({ "circuit": circuit, "input": inputs })).await?;
-        let proof = Bundle::from_json(received.bundle.as_bytes())?;
-        let parsed = TextBundle::new(directory, prompt, proof)?;
+        let received = self.request(&json!({ "circuit": circuit, "prompt": prompt })).await?;
+        let Received { bundle: document, time, .. } = received;
+        let parsed = TextBundle::from_json(document.as_bytes())?.context("the bundle has no answer")?;
         anyhow::ensure!(parsed.proof.circuit_id()? == circuit, "the bundle is for a different circuit");
         let (parsed, text, verification) = tokio::task::spawn_blocking(move || {
             let began = Instant::now();
@@ -167,8 +165,7 @@ impl User {
         })
         .await??;
         anyhow::ensure!(text.prompt == prompt, "the bundle is for a different prompt");
-        let encoded = serde_json::to_vec(&parsed).context("cannot encode the bundle as JSON")?;
-        tokio::fs::write(&bundle, encoded).await.with_context(|| format!("cannot write {}", bundle.display()))?;
+        tokio::fs::write(&bundle, &document).await.with_context(|| format!("cannot write {}", bundle.display()))?;
         let Bundle { circuit: metadata, miner, proof, .. } = parsed.proof;
         Ok(UserAnswer {
             circuit,
@@ -176,7 +173,7 @@ impl User {
             miner: names.get(&miner).copied().unwrap_or_default(),
             text,
             proof_bytes: proof.len() / 2,
-            time: received.time,
+            time,
             verification,
             bundle,
         })

@@ -1,0 +1,50 @@
+use std::fmt::Display;
+use std::sync::Arc;
+
+use taonet_proof_circuits::{CircuitDirectory, ModelBundle};
+use taonet_proof_core::Digest;
+use taonet_proof_lm::{LmError, ProofBundle, TextBundle};
+use taonet_proof_validator::{Delivery, DeliveryError, Examiner};
+use tokio::sync::Semaphore;
+
+use super::Submission;
+
+/// Obtains the proof of a submission from the miners. The answer to a prompt is computed first, by one task at a time.
+pub(super) async fn deliver(
+    examiner: &Arc<Examiner>,
+    answering: &Semaphore,
+    circuit: Digest,
+    submission: Submission,
+    report: Delivery,
+) -> Result<ProofBundle, DeliveryError> {
+    let prompt = match submission {
+        Submission::Inputs(inputs) => {
+            return Ok(ProofBundle::Model(examiner.deliver(&circuit, &inputs, report).await?));
+        }
+        Submission::Prompt(prompt) => prompt,
+    };
+    let directory = examiner.circuit(&circuit).ok_or(DeliveryError::UnknownModel(circuit))?;
+    let inputs = {
+        let _permit = answering.acquire().await.map_err(local)?;
+        let prompt = prompt.clone();
+        blocking(directory, move |directory| TextBundle::inputs(directory, &prompt)).await?
+    };
+    let ModelBundle::Whole(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
+        return Err(local("a language model has slices"));
+    };
+    let bundle = blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof)).await?;
+    Ok(ProofBundle::Text(Box::new(bundle)))
+}
+
+/// Runs work on a circuit that takes long or reads files.
+async fn blocking<T: Send + 'static>(
+    directory: &Arc<CircuitDirectory>,
+    work: impl FnOnce(&CircuitDirectory) -> Result<T, LmError> + Send + 'static,
+) -> Result<T, DeliveryError> {
+    let directory = Arc::clone(directory);
+    tokio::task::spawn_blocking(move || work(&directory)).await.map_err(local)?.map_err(local)
+}
+
+fn local(error: impl Display) -> DeliveryError {
+    DeliveryError::Local(error.to_string())
+}
