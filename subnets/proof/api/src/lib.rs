@@ -26,8 +26,8 @@
 //! inputs. The bundle then has prompt and tokenizer, too.
 //!
 //! Uses `taonet-proof-validator` (dispatch and verification), `taonet-proof-lm` (prompts), `taonet-proof-circuits`,
-//! `taonet-proof-core`, `taonet-http` (rate limits), `taonet-primitives` (backoff), `taonet-wallet` and `taonet-service`.
-//! Used by `tao proof validator` and `tao proof demo`.
+//! `taonet-proof-core`, `taonet-http` (rate limits), `taonet-primitives` (backoff), `taonet-wallet` and
+//! `taonet-service`. Used by `tao proof validator` and `tao proof demo`.
 
 mod jobs;
 mod keys;

@@ -35,8 +35,8 @@ pub(crate) fn inputs_of(circuit: &Circuit, model: &LanguageModel, prompt: &[u32]
     Ok(inputs)
 }
 
-/// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one that ends it. `prompt` is
-/// the number of tokens of the prompt.
+/// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one that ends it. `prompt`
+/// is the number of tokens of the prompt.
 pub(crate) fn length_of(model: &LanguageModel, outputs: &[i64], prompt: usize) -> usize {
     let mut chosen = (prompt..model.tokens).map_while(|position| model.next(outputs, position.checked_sub(1)?));
     let end = chosen.position(|token| model.is_end(token));

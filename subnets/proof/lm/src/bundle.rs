@@ -74,7 +74,8 @@ impl TextBundle {
         Files::read(directory)?.tokens(prompt).map(drop)
     }
 
-    /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The proof is not verified.
+    /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The proof is not
+    /// verified.
     ///
     /// # Errors
     /// When the proof has other inputs or is for another circuit, or a file of the circuit is missing or modified.

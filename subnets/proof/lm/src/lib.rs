@@ -27,9 +27,9 @@
 //! # }
 //! ```
 //!
-//! In a market, a miner is asked like for any circuit: [`TextBundle::inputs`] computes the answer, whose tokens are among
-//! the inputs, and [`TextBundle::new`] adds prompt and tokenizer to the miner's proof. A miner that serves the circuit needs
-//! nothing of this crate.
+//! In a market, a miner is asked like for any circuit: [`TextBundle::inputs`] computes the answer, whose tokens are
+//! among the inputs, and [`TextBundle::new`] adds prompt and tokenizer to the miner's proof. A miner that serves the
+//! circuit needs nothing of this crate.
 //!
 //! Answers are those of greedy decoding only: nothing is drawn by chance. Everything is public. The weights must fit into
 //! one circuit: language models are not sliced. The crate trains and downloads no models.

@@ -136,8 +136,8 @@ impl fmt::Display for UserAnswer {
         // Both texts are quoted, with control characters escaped.
         write!(
             f,
-            "Answer of the language model {model} to {prompt:?}: {answer:?}, proven by {miner} in {seconds:.1} s, verified \
-             in {milliseconds:.1} ms."
+            "Answer of the language model {model} to {prompt:?}: {answer:?}, proven by {miner} in {seconds:.1} s, \
+             verified in {milliseconds:.1} ms."
         )
     }
 }

@@ -145,8 +145,8 @@ impl User {
         })
     }
 
-    /// Submits a prompt to a language model, waits for the proof of its answer, and verifies the bundle offline. Writes the
-    /// bundle to `bundle`.
+    /// Submits a prompt to a language model, waits for the proof of its answer, and verifies the bundle offline. Writes
+    /// the bundle to `bundle`.
     pub(super) async fn ask(
         &self,
         circuit: Digest,
