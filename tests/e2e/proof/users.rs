@@ -11,7 +11,7 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{compile_facts, first_input, miner, proof, text, validator};
+use super::{compile_facts, examined, first_input, miner, proof, text, validator};
 use crate::support::{Daemon, document, free_address, refusal, repository};
 
 /// Maximum time of a proof, on a busy machine.
@@ -174,13 +174,17 @@ fn users_get_bundles_of_sliced_models() {
     refusal(&proof(&["verify", text(&bundle)]), 1);
 }
 
-/// The answer to a prompt, which the validator computes and a miner proves.
+/// A language model in a market: benchmarks, and the answer to a prompt, which a miner proves.
 #[test]
 fn users_get_proven_answers_of_language_models() {
     let folder = TempDir::new().unwrap();
     let compiled = compile_facts(&folder.path().join("circuits/facts"));
     let circuit = compiled["id"].as_str().unwrap();
     let miners = [Miner::start("//Bob", folder.path())];
+    // Benchmark requests have random tokens.
+    let (peer, state) = (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
+    let found = examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
+    assert_eq!((&found["verified"], &found["faults"]), (&json!(2), &json!({})));
     let api = Api::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";
     let id = api.post(&json!({ "circuit": circuit, "prompt": prompt }));
