@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `GET /v1/circuits` | circuits and sliced models that are served |
 //! | `POST /v1/proofs` | 202 with the proof's ID; body `{"circuit": ID, "input": …}`, or with `"prompt"` |
-//! | `GET /v1/proofs/{id}` | status, and outputs once the proof is complete |
+//! | `GET /v1/proofs/{id}` | status; once the proof is complete, outputs, or prompt and answer |
 //! | `GET /v1/proofs/{id}/events` | server-sent events: all progress events, until the proof ends |
 //! | `GET /v1/proofs/{id}/bundle` | the bundle |
 //! | `GET /healthz` | `ok`, without a key |

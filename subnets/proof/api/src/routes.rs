@@ -20,6 +20,7 @@ use taonet_proof_core::query::integers;
 use taonet_proof_lm::{LmError, TextBundle, is_language_model};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
+use tokio::sync::Semaphore;
 
 use crate::jobs::{StartError, Step};
 use crate::{Job, JobFileError, JobSettings, Jobs, LiveKeys, Status, Submission};
@@ -57,6 +58,8 @@ struct Api {
     keys: LiveKeys,
     /// Rate limiter, by the hash of the key's name.
     rate: SlidingWindow<Digest>,
+    /// Held while a prompt is checked: its tokenizer takes memory.
+    checking: Arc<Semaphore>,
 }
 
 /// Name of the API key that authenticated the request.
@@ -81,6 +84,7 @@ pub fn router(
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,
         rate: SlidingWindow::new(settings.rate),
+        checking: Arc::new(Semaphore::new(1)),
     });
     Ok(Router::new()
         .route("/v1/circuits", get(circuits))
@@ -219,9 +223,14 @@ async fn submit(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let form: Form = serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
+    let permit = match form.prompt {
+        Some(_) => Some(Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?),
+        None => None,
+    };
     // Starting a proof blocks, too, because it writes the request to disk.
     let starting = tokio::task::spawn_blocking(move || {
         let (circuit, submission) = form.check(api.jobs.examiner())?;
+        drop(permit);
         api.jobs.start(&caller.0, circuit, submission).map_err(Refusal::from)
     });
     let id = starting.await.map_err(|_| Refusal::Internal)??;
@@ -260,17 +269,20 @@ fn ending(status: &Status) -> Value {
             let bundle = &finished.bundle;
             let last = bundle.proofs().last();
             let keys: Vec<_> = bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
-            let mut document = json!({
-                "status": "done",
-                "outputs": last.map(|proof| proof.outputs.clone()),
-                "real_outputs": last.map(taonet_proof_circuits::Bundle::real_outputs),
-                "verification_keys": keys,
-                "proof_bytes": bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum::<usize>(),
-            });
-            if let (Some(text), Value::Object(document)) = (&finished.text, &mut document) {
-                document.insert("text".to_owned(), json!(text));
+            let bytes = bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum::<usize>();
+            match &finished.text {
+                // In place of the outputs, which are millions of logits with a large vocabulary.
+                Some(text) => {
+                    json!({ "status": "done", "text": text, "verification_keys": keys, "proof_bytes": bytes })
+                }
+                None => json!({
+                    "status": "done",
+                    "outputs": last.map(|proof| proof.outputs.clone()),
+                    "real_outputs": last.map(taonet_proof_circuits::Bundle::real_outputs),
+                    "verification_keys": keys,
+                    "proof_bytes": bytes,
+                }),
             }
-            document
         }
     }
 }

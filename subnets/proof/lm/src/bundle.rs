@@ -80,6 +80,9 @@ impl TextBundle {
     /// # Errors
     /// When the proof has other inputs or is for another circuit, or a file of the circuit is missing or modified.
     pub fn new(directory: &CircuitDirectory, prompt: &str, proof: Bundle) -> Result<Self, LmError> {
+        if proof.circuit_id()? != directory.id() {
+            return Err(LmError::Bundle("proof is for another circuit"));
+        }
         let files = Files::read(directory)?;
         let answer = length_of(&files.language_model, &proof.outputs, files.tokens(prompt)?.len());
         let Files { model, tokenizer, .. } = files;

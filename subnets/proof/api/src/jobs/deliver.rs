@@ -12,7 +12,7 @@ use super::Submission;
 /// Obtains the proof of a submission from the miners. The answer to a prompt is computed first, by one task at a time.
 pub(super) async fn deliver(
     examiner: &Arc<Examiner>,
-    answering: &Semaphore,
+    answering: &Arc<Semaphore>,
     circuit: Digest,
     submission: Submission,
     report: Delivery,
@@ -25,9 +25,13 @@ pub(super) async fn deliver(
     };
     let directory = examiner.circuit(&circuit).ok_or(DeliveryError::UnknownModel(circuit))?;
     let inputs = {
-        let _permit = answering.acquire().await.map_err(local)?;
-        let prompt = prompt.clone();
-        blocking(directory, move |directory| TextBundle::inputs(directory, &prompt)).await?
+        let (permit, prompt) = (Arc::clone(answering).acquire_owned().await.map_err(local)?, prompt.clone());
+        let answer = move |directory: &CircuitDirectory| {
+            // Held until the work ends, even if the request is interrupted.
+            let _permit = permit;
+            TextBundle::inputs(directory, &prompt)
+        };
+        blocking(directory, answer).await?
     };
     let ModelBundle::Whole(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
         return Err(local("a language model has slices"));

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_survive_their_files() {
+    fn submissions_of_all_versions_are_read_from_files() {
         let place = tempfile::tempdir().unwrap();
         let (directory, files) = JobDirectory::open(place.path().to_owned()).unwrap();
         assert!(files.is_empty());

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 
 /// Name of the user's API key.
 const NAME: &str = "demo-user";
-/// Timeout of one proof, from submission to bundle.
-const LONGEST: Duration = Duration::from_mins(1);
+/// Timeout of each request to the API, such as that of the events until a proof is complete, on a busy machine.
+const LONGEST: Duration = Duration::from_mins(3);
 
 /// A client of the API with its key.
 pub(super) struct User {
