@@ -21,7 +21,7 @@ use taonet_wire::Policy;
 use tokio::sync::watch;
 
 use super::report::{DemoReport, Standing};
-use super::user::{User, UserProof};
+use super::user::{User, UserAnswer, UserProof};
 use crate::commands::proof::validator;
 use crate::context::Context;
 use crate::daemon::{demonstrate, serve_here};
@@ -119,13 +119,10 @@ impl Market {
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let listed: Vec<_> = miners.iter().filter_map(|miner| ProofMiner::new(miner, Wire::Http)).collect();
         let user = User::start(&examiner, passing, shutdown).await?;
-        context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would earn less.
         examiner.follow_list(&listed).await;
-        let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
-        let answer = user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await?;
-        let (list, listed) = watch::channel(listed);
-        let stop = shutdown.clone();
+        let answer = self.ask(&user, &bundles, context).await?;
+        let ((list, listed), stop) = (watch::channel(listed), shutdown.clone());
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
         let (mut last, mut user_proofs) = (None, Vec::new());
         for epoch in 1..=epochs {
@@ -175,6 +172,13 @@ impl Market {
             }
         };
         miners.iter().map(standing).collect()
+    }
+
+    /// Sends a prompt to the language model through the user API.
+    async fn ask(&self, user: &User, bundles: &Path, context: &Context) -> anyhow::Result<UserAnswer> {
+        context.say(&format!("requesting an answer of {LANGUAGE_MODEL}"));
+        let bundle = bundles.join(format!("user-{LANGUAGE_MODEL}.json"));
+        user.ask(self.language_model.directory.id(), PROMPT, bundle, &self.names).await
     }
 
     /// Sends a picture to each circuit through the user API.
