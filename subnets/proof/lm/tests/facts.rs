@@ -60,6 +60,10 @@ fn assert_a_proof_of_the_inputs_is_one_of_the_answer(directory: &CircuitDirector
     assert_eq!(TextBundle::inputs(directory, "The capital of Texas is").unwrap(), bundle.proof.inputs);
     assert_eq!(with("The capital of Texas is").unwrap(), *bundle);
     assert!(matches!(with("The capital of Maine is"), Err(LmError::Bundle("prompt is not that of its inputs"))));
+    let mut other = bundle.proof.clone();
+    "other".clone_into(&mut other.circuit.name);
+    let refused = TextBundle::new(directory, "The capital of Texas is", other);
+    assert!(matches!(refused, Err(LmError::Bundle("proof is for another circuit"))));
     TextBundle::check_prompt(directory, "The capital of Maine is").unwrap();
     assert!(matches!(TextBundle::check_prompt(directory, &"a".repeat(TOKENS)), Err(LmError::Prompt { .. })));
     let file = serde_json::to_vec(bundle).unwrap();
