@@ -7,6 +7,7 @@ use taonet_service::Shutdown;
 
 use crate::Gateway;
 use crate::bill::today;
+use crate::webhook::BACKOFF;
 
 /// Age from which an unfinished request counts as abandoned, and an unrenewed lease of credits as that of a killed
 /// process: a miner's answer takes at most 15 minutes.
@@ -24,9 +25,22 @@ impl Gateway {
         if self.0.store.is_shared() { self.release_abandoned().await } else { self.release(i64::MAX).await }
     }
 
-    /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that are nearly spent, every
-    /// minute until shutdown; then returns the leased credits that no request holds.
+    /// Releases the credits and idempotency keys of abandoned requests, and warns of budgets that are nearly spent, also by
+    /// the webhook, every minute until shutdown; then returns the leased credits that no request holds.
     pub async fn keep_books(&self, shutdown: &Shutdown) {
+        tokio::join!(self.check_books(shutdown), self.deliver_warnings(shutdown));
+    }
+
+    /// Delivers warnings to the webhook, if there is one, until shutdown.
+    async fn deliver_warnings(&self, shutdown: &Shutdown) {
+        let Some(webhook) = &self.0.webhook else { return };
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = webhook.deliver(&self.0.clock, BACKOFF) => {}
+        }
+    }
+
+    async fn check_books(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
                 () = shutdown.requested() => return self.0.store.close_leases().await,

@@ -17,8 +17,8 @@
 //! | `GET /`, `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
 //!
-//! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. It also releases the credits of
-//! abandoned requests, in a background task:
+//! A [`Gateway`] sends buyers' requests to miners, itself or through query workers. In a background task, it releases the
+//! credits of abandoned requests, and warns of budgets that are nearly spent, also by a [`Webhook`]:
 //!
 //! ```no_run
 //! use taonet_nineteen_control::MarketFile;
@@ -96,10 +96,12 @@ mod translation;
 mod usage;
 mod usage_page;
 mod vision;
+mod webhook;
 
 pub use error::GatewayError;
 pub use routes::{Gateway, describe_metrics};
 pub use tokenizer::{TOKENIZER_FILE, tokenizer_file};
+pub use webhook::{Webhook, WebhookError};
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
 use crate::tokenizer::Tokenizers;
+use crate::webhook::{self, Webhook};
 use crate::{GatewayError, account, cors, messages, openapi, responses, status, usage_page};
 
 /// Maximum size of a request body, in bytes.
@@ -54,6 +55,7 @@ const LONGEST_ID: usize = 128;
 pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
     budget_warnings::describe();
+    webhook::describe();
 }
 
 /// OpenAI-compatible gateway for buyers. Clones share state.
@@ -67,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) tokenizers: Tokenizers,
     pub(crate) budget_warnings: BudgetWarnings,
+    pub(crate) webhook: Option<Webhook>,
     pub(crate) rates: Rates,
     pub(crate) speeds: Speeds,
     /// One permit per request whose images are being downloaded.
@@ -104,12 +107,23 @@ impl Gateway {
             clock,
             tokenizers: Tokenizers::default(),
             budget_warnings: BudgetWarnings::default(),
+            webhook: None,
             rates: Rates::default(),
             speeds: Speeds::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
             bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),
         }))
+    }
+
+    /// Sets the webhook for warnings about budgets, which [`Self::keep_books`] delivers. Has no effect once the gateway has
+    /// been cloned.
+    #[must_use]
+    pub fn with_budget_webhook(mut self, webhook: Option<Webhook>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.webhook = webhook;
+        }
+        self
     }
 
     /// Loads the tokenizers of the enabled text tasks, by which answers are billed. Logs which are not on this machine:

@@ -11,6 +11,7 @@ mod market;
 mod messages;
 mod peers;
 mod synthetic;
+mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -10,7 +10,7 @@ use taonet_nineteen_query::{Market, ProcessRole, Recorder, Workers};
 use taonet_service::{Shutdown, system_clock};
 
 use super::operation::follow;
-use super::shared::SharedArgs;
+use super::shared::{SharedArgs, WebhookArgs};
 use super::tokenizers;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
@@ -24,10 +24,13 @@ pub(crate) struct EntryArgs {
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
     #[command(flatten)]
+    webhook: WebhookArgs,
+    #[command(flatten)]
     metrics: MetricsArgs,
 }
 
 pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
+    let webhook = args.webhook.open()?;
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         taonet_nineteen_query::describe_metrics();
@@ -43,6 +46,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         let on_config = move |config| following.replace(config);
         follow(&Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry), on_config, &shutdown);
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());
+        let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());

@@ -1,4 +1,4 @@
-//! Arguments that several processes of a market have: task file; limits of the queue; database and NATS.
+//! Arguments that several processes of a market have: task file; limits of the queue; webhook; database and NATS.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,13 +6,16 @@ use std::time::Duration;
 use clap::Args;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_entry::Webhook;
 use taonet_nineteen_query::{Queue, QueueSettings};
 use taonet_nineteen_store::Store;
+use url::Url;
+use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
 use super::tasks;
 use crate::exit::{Classified, Failure};
-use crate::settings;
+use crate::{input, settings};
 
 #[derive(Debug, Args)]
 pub(super) struct TasksArgs {
@@ -50,6 +53,27 @@ impl QueueArgs {
             wait: Duration::from_secs(self.queue_wait),
             ..QueueSettings::default()
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WebhookArgs {
+    /// URL to which a warning is posted when an API key has spent 80 % of a budget, and 100 %; set it for one process of a
+    /// market [default: none]
+    #[arg(long, value_name = "URL")]
+    budget_webhook: Option<Url>,
+    /// File with the secret that signs the warnings, whsec_ and 24 to 64 bytes in base64 [default: not signed]
+    #[arg(long, value_name = "FILE", requires = "budget_webhook")]
+    budget_webhook_secret_file: Option<PathBuf>,
+}
+
+impl WebhookArgs {
+    /// Sets up the webhook, if there is one.
+    pub(super) fn open(&self) -> anyhow::Result<Option<Webhook>> {
+        let Some(url) = &self.budget_webhook else { return Ok(None) };
+        let secret = self.budget_webhook_secret_file.as_ref();
+        let secret = secret.map(|file| anyhow::Ok(Zeroizing::new(input::read_text(file)?))).transpose()?;
+        Ok(Some(Webhook::new(url.clone(), secret.as_deref().map(String::as_str))?))
     }
 }
 

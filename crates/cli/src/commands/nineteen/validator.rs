@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
-use super::shared::{QueueArgs, TasksArgs};
+use super::shared::{QueueArgs, TasksArgs, WebhookArgs};
 use super::tokenizers;
 use super::topups::TopUpArgs;
 use crate::chain::NetworkArgs;
@@ -84,6 +84,8 @@ pub(crate) struct ValidatorArgs {
     queue: QueueArgs,
     #[command(flatten)]
     topups: TopUpArgs,
+    #[command(flatten)]
+    webhook: WebhookArgs,
     /// Epoch length in blocks
     #[arg(long, value_name = "BLOCKS", default_value = "360", value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
@@ -139,6 +141,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let hotkey = keypair.hotkey();
     let market = args.tasks.open(args.model.as_deref())?;
     let references = args.references()?;
+    let webhook = args.webhook.open()?;
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
@@ -196,6 +199,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         context.say(&format!("hotkey {hotkey}"));
         let gateway =
             Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());
+        let gateway = gateway.with_budget_webhook(webhook);
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (books, stop) = (gateway.clone(), shutdown.clone());

@@ -1,0 +1,55 @@
+//! Warnings about budgets, from the charge to the webhook.
+
+use axum::Router;
+use axum::routing::post;
+use serde_json::Value;
+use taonet_http::testing::listen;
+use taonet_nineteen_core::task::Price;
+use taonet_nineteen_store::{KeyTerms, Store};
+use taonet_service::{Shutdown, system_clock};
+
+use super::gateway_on;
+use crate::Webhook;
+use crate::bill::{Bill, Tariff, today};
+
+#[tokio::test]
+async fn spent_share_of_a_budget_is_posted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let terms = KeyTerms { monthly_budget: Some(100), ..KeyTerms::new("test", 5) };
+    let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
+    store.grant(&key, 200, "test", 0).await.unwrap();
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let receive = move |body: String| {
+        sender.send(body).unwrap();
+        async { "ok" }
+    };
+    let url = format!("http://{}/", listen(Router::new().route("/", post(receive))).await);
+    let webhook = Webhook::new(url.parse().unwrap(), None).unwrap();
+    let gateway = gateway_on(&store).with_budget_webhook(Some(webhook));
+    let clock = system_clock();
+    let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
+    let spend = async |steps: u64| {
+        let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, steps)).await.unwrap();
+        bill.deliver_steps(steps);
+        bill.settle().await;
+        gateway.warn_of_budgets().await.unwrap();
+    };
+    spend(60).await;
+    spend(2).await;
+    spend(3).await;
+    let shutdown = Shutdown::new();
+    let (books, stop) = (gateway.clone(), shutdown.clone());
+    let books = tokio::spawn(async move { books.keep_books(&stop).await });
+    let event: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
+    let data = &event["data"];
+    assert_eq!((event["type"].as_str(), data["key_id"].as_str()), (Some("budget.warning"), Some(key.as_str())));
+    assert_eq!(
+        (data["spent"].as_i64(), data["budget"].as_i64(), data["percent"].as_i64()),
+        (Some(82), Some(100), Some(82))
+    );
+    assert_eq!(data["date"].as_str(), today(&clock).1.get(..7));
+    shutdown.request();
+    books.await.unwrap();
+    assert!(received.try_recv().is_err(), "a further warning below 100 % was sent");
+}
