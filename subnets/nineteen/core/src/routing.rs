@@ -13,6 +13,12 @@ pub use limit::{InFlightLimit, Position};
 
 /// Lower bound of the latency in [`Prospect::value`], in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;
+/// Number of requests in flight that a contender can have whatever its share ([`exceeds_share`]): most servers have as many
+/// slots.
+const MIN_RUNNING: f64 = 4.0;
+/// Number of shares of the requests in flight that a contender can have in addition. One share would move most requests away
+/// from the miners of their prefixes, because the numbers in flight vary.
+const MAX_SHARES: f64 = 2.0;
 
 /// A contender's allowance of synthetic requests in a period, and the part used, in tokens or steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +62,8 @@ pub struct Prospect<'a> {
     pub quality: f64,
     /// Latency, success rate and circuit breaker of the miner.
     pub health: &'a Health,
+    /// Number of requests in flight for the task.
+    pub running: usize,
 }
 
 impl Prospect<'_> {
@@ -67,17 +75,31 @@ impl Prospect<'_> {
 
 /// Returns the contenders for an organic request, as indices into `prospects`, in a random order weighted by
 /// [`Prospect::value`]. Omits contenders without remaining capacity or with an open circuit breaker. `now` is in
-/// seconds of the clock used for [`Health`]; `draw` returns uniform random numbers in `0..1`.
-pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut() -> f64) -> Vec<usize> {
+/// seconds of the clock used for [`Health`]; `draw` returns a uniform number in `0..1` for an index: a random one, or a
+/// function of the request and the contender. With the latter, equal requests have the same order while the values are the
+/// same, and a change of the values changes it for few requests (weighted rendezvous hashing).
+pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(usize) -> f64) -> Vec<usize> {
     // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
     let mut order: Vec<(usize, f64)> = prospects
         .iter()
         .enumerate()
         .filter(|(_, prospect)| prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now))
-        .map(|(place, prospect)| (place, draw().max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE)))
+        .map(|(place, prospect)| {
+            (place, draw(place).max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE))
+        })
         .collect();
     order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
     order.into_iter().map(|(place, _)| place).collect()
+}
+
+/// Returns whether a contender has so many requests in flight that it gets no more just because their prompts begin alike:
+/// at least 4, and twice as many as by its share of the contenders' values. `place` is its index in `prospects`.
+pub fn exceeds_share(prospects: &[Prospect<'_>], place: usize) -> bool {
+    let Some(prospect) = prospects.get(place) else { return true };
+    let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
+    let value: f64 = prospects.iter().map(Prospect::value).sum();
+    let share = prospect.value() / value.max(f64::MIN_POSITIVE);
+    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share * running as f64
 }
 
 #[cfg(test)]
@@ -113,10 +135,10 @@ mod tests {
             quick.succeeded(0.1);
             slow.succeeded(0.3);
         }
-        let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health };
+        let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health, running: 0 };
         let prospects = [prospect(&slow, 1.0), prospect(&quick, 1.0), prospect(&quick, 0.0)];
         let mut random = StdRng::seed_from_u64(1);
-        let mut draw = || random.random::<f64>();
+        let mut draw = |_: usize| random.random::<f64>();
         let mut first = [0; 3];
         for _ in 0..10_000 {
             let order = organic_order(&prospects, 0.0, &mut draw);
@@ -134,8 +156,42 @@ mod tests {
         for _ in 0..10 {
             broken.failed(100.0);
         }
-        let prospect = |capacity_left, health| Prospect { capacity_left, quality: 1.0, health };
+        let prospect = |capacity_left, health| Prospect { capacity_left, quality: 1.0, health, running: 0 };
         let prospects = [prospect(0.0, &healthy), prospect(1.0, &broken), prospect(1.0, &healthy)];
-        assert_eq!(organic_order(&prospects, 100.0, || 0.5), [2]);
+        assert_eq!(organic_order(&prospects, 100.0, |_| 0.5), [2]);
+    }
+
+    #[test]
+    fn order_by_fixed_draws_changes_little_with_the_values() {
+        let health = Health::default();
+        let mut random = StdRng::seed_from_u64(2);
+        let mut moved = 0;
+        for _ in 0..1_000 {
+            let draws = [(); 4].map(|()| random.random::<f64>());
+            let first = |quality| {
+                let prospect = |quality| Prospect { capacity_left: 1.0, quality, health: &health, running: 0 };
+                let prospects = [prospect(quality), prospect(0.8), prospect(0.8), prospect(0.8)];
+                organic_order(&prospects, 0.0, |place| draws[place])[0]
+            };
+            assert_eq!(first(0.8), first(0.8));
+            moved += usize::from(first(0.8) != first(0.7));
+        }
+        // A quarter of the requests prefers the first miner; of these, about 10 % move to others.
+        assert!((5..60).contains(&moved), "{moved}");
+    }
+
+    #[test]
+    fn share_of_the_requests_in_flight_follows_the_value() {
+        let health = Health::default();
+        let exceeds = |first: (f64, usize), second: (f64, usize)| {
+            let prospect = |(quality, running)| Prospect { capacity_left: 1.0, quality, health: &health, running };
+            exceeds_share(&[prospect(first), prospect(second)], 0)
+        };
+        // Few requests never exceed the share.
+        assert!(!exceeds((0.1, 3), (1.0, 0)) && exceeds((0.1, 5), (1.0, 0)));
+        // A quarter of the value: 4 requests, and half of all in flight.
+        assert!(!exceeds((0.25, 11), (0.75, 9)) && exceeds((0.25, 15), (0.75, 5)));
+        assert!(!exceeds((0.75, 90), (0.25, 10)));
+        assert!(exceeds_share(&[], 0));
     }
 }

@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use self::fair_queue::{FairQueue, QueuedRequest};
+use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::slot::Slot;
 use crate::{Payload, Request, measures};
@@ -87,6 +88,8 @@ pub(crate) struct SlotRequest<'a> {
     key: Arc<str>,
     weight: KeyWeight,
     payload: &'a Payload,
+    /// Prefix of the prompt, if it selects the miner.
+    prefix: Option<PromptPrefix>,
     /// Remaining time that the request may wait in the queue.
     wait: Duration,
     /// Order of arrival, which the request keeps for further attempts.
@@ -96,12 +99,12 @@ pub(crate) struct SlotRequest<'a> {
 }
 
 impl<'a> SlotRequest<'a> {
-    pub(crate) fn new(inner: &Inner, request: &'a Request) -> Self {
+    pub(crate) fn new(inner: &Inner, request: &'a Request, prefix: Option<PromptPrefix>) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
         let longest = inner.backlog.settings.wait;
         let (key, wait) = (Arc::clone(&request.key), request.max_wait.map_or(longest, |wait| wait.min(longest)));
         let (task, payload, weight) = (&request.task, &request.payload, request.weight);
-        Self { task, key, weight, payload, wait, arrival, is_admitted: false }
+        Self { task, key, weight, payload, prefix, wait, arrival, is_admitted: false }
     }
 }
 
@@ -225,7 +228,7 @@ impl Inner {
 
     /// Returns a slot at a miner outside `tried` if one is free.
     pub(crate) fn spare_slot(self: &Arc<Self>, request: &mut SlotRequest<'_>, tried: &[Hotkey]) -> Option<Slot> {
-        let slot = Slot::organic(self, request.task, &request.key, tried)?;
+        let slot = Slot::organic(self, request.task, &request.key, tried, request.prefix)?;
         let (key, is_new) = (&request.key, !request.is_admitted);
         self.backlog.queue().start(request.task, key, request.weight, is_new, self.now());
         request.is_admitted = true;
@@ -236,8 +239,8 @@ impl Inner {
         let (sender, slot) = oneshot::channel();
         let (task, key, weight) = (request.task.clone(), Arc::clone(&request.key), request.weight);
         let bytes = request.payload.shared().iter().map(|(name, value)| name.len() + size(value)).sum();
-        let (tried, is_new) = (tried.to_vec(), !request.is_admitted);
-        let queued = QueuedRequest { task, key, weight, tried, bytes, is_new, slot: sender };
+        let (tried, prefix, is_new) = (tried.to_vec(), request.prefix, !request.is_admitted);
+        let queued = QueuedRequest { task, key, weight, tried, prefix, bytes, is_new, slot: sender };
         let (mut queue, now) = (self.backlog.queue(), self.now());
         let length = self.market.places(self.backlog.settings.length);
         if is_new && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now) {
@@ -265,7 +268,7 @@ impl Inner {
             && let Some(arrival) = queue.next(&full, &skipped, now)
         {
             let Some(request) = queue.get(arrival) else { break };
-            match Slot::organic(self, &request.task, &request.key, &request.tried) {
+            match Slot::organic(self, &request.task, &request.key, &request.tried, request.prefix) {
                 Some(slot) => {
                     let Some(request) = queue.remove(arrival, now) else { break };
                     let QueuedRequest { task, key, weight, is_new, slot: receiver, .. } = request;

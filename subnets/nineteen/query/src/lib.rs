@@ -16,6 +16,10 @@
 //! A miner that refuses a chat with images which another miner then reads is not asked for images again in the period, and
 //! has not failed: its model may read none.
 //!
+//! With [`Querier::set_prefix_affinity`], organic text requests whose prompts begin alike go to the same miner, which has the
+//! beginning in its cache, except for one of 8 requests. Their answers are neither sampled nor replace tests, because buyers
+//! can select the miner by the prompt.
+//!
 //! The requests in flight at a miner are limited, over all its tasks, by what it announces and by its rate limits (429).
 //! While no contender has a free slot, organic requests wait in a queue, which is bounded and fair among API keys
 //! ([`QueueSettings`]). A failed attempt releases its slot before the request waits again, and a rate limit is no failed
@@ -50,6 +54,7 @@ mod market;
 mod measures;
 mod membership;
 mod payload;
+mod prefix;
 mod querier;
 mod queue;
 mod reading;

@@ -9,7 +9,8 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use taonet_nineteen_core::period::RequestOutcome;
-use taonet_nineteen_core::{KeyWeight, TaskName};
+use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_core::{KeyWeight, Task, TaskName};
 use taonet_nineteen_store::Sample;
 use taonet_nineteen_transport::FiberClient;
 use taonet_primitives::Hotkey;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::answer::{Answer, Attempt};
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
 use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskFloor, measures};
 
@@ -29,6 +31,10 @@ const ATTEMPTS: usize = 5;
 /// Number of miners that must reject a buyer's request as malformed, or whose model's server must fail at it, until the
 /// request is at fault.
 const DISPUTES: usize = 2;
+
+/// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix affinity: their answers
+/// are samples, so that miners cannot tell which requests are checked by the length of the prompt.
+const INDEPENDENT: f64 = 1.0 / 8.0;
 
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +145,7 @@ pub(crate) struct Inner {
     /// Maximum number of requests in flight per miner, whatever it announces.
     pub(crate) max_running: usize,
     pub(crate) backlog: Backlog,
+    has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
     began: std::time::Instant,
@@ -149,6 +156,16 @@ impl Inner {
     /// Returns the monotonic time since the querier was created, in seconds.
     pub(crate) fn now(&self) -> f64 {
         (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
+    }
+
+    /// Returns the prefix of a buyer's prompt, if it selects the miner.
+    fn prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
+        let is_affine = self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
+        if is_affine && rand::random::<f64>() >= INDEPENDENT {
+            PromptPrefix::of(&request.key, &request.payload)
+        } else {
+            None
+        }
     }
 
     /// Returns the miners of a request's task that have refused images, if the request has images and not all of the
@@ -186,8 +203,20 @@ impl Querier {
         let (clock, monotonic) = clocks;
         let began = monotonic();
         let backlog = Backlog::new(QueueSettings::default());
-        let inner = Inner { client, market, deadlines, max_running, backlog, clock, monotonic, began, samples };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(Inner {
+                client,
+                market,
+                deadlines,
+                max_running,
+                backlog,
+                has_prefix_affinity: AtomicBool::new(false),
+                clock,
+                monotonic,
+                began,
+                samples,
+            }),
+        }
     }
 
     /// Sets the limits of the queue of buyers' requests. Has no effect once the querier has been cloned.
@@ -197,6 +226,14 @@ impl Querier {
             inner.backlog = Backlog::new(settings);
         }
         self
+    }
+
+    /// Sets whether buyers' text requests whose prompts begin alike, with at least 1 KiB, are sent to the same miner.
+    ///
+    /// Their answers are not sampled, and do not replace tests: a buyer who is also a miner could send requests with known
+    /// answers to itself. One of 8 requests goes to any miner, as without affinity.
+    pub fn set_prefix_affinity(&self, has_prefix_affinity: bool) {
+        self.inner.has_prefix_affinity.store(has_prefix_affinity, Ordering::Relaxed);
     }
 
     /// Returns the number of buyers' requests for a task that wait for a miner.
@@ -232,9 +269,12 @@ impl Querier {
         match request.kind {
             RequestKind::Organic => {
                 self.inner.market.count_buyers_request();
-                floor.spend();
+                let prefix = self.inner.prefix(&request, &floor.task);
+                if prefix.is_none() {
+                    floor.spend();
+                }
                 drop(roster);
-                self.ask_miners(&request).await
+                self.ask_miners(&request, prefix).await
             }
             RequestKind::Synthetic => self.test(&request).await,
         }
@@ -266,9 +306,9 @@ impl Querier {
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
-    async fn ask_miners(&self, request: &Request) -> Result<Answer, QueryError> {
+    async fn ask_miners(&self, request: &Request, prefix: Option<PromptPrefix>) -> Result<Answer, QueryError> {
         let inner = &self.inner;
-        let mut slots = SlotRequest::new(inner, request);
+        let mut slots = SlotRequest::new(inner, request, prefix);
         let deadline = Instant::now() + inner.deadlines.longest;
         let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.

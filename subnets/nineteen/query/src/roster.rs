@@ -1,11 +1,13 @@
 //! Contenders of the open period, with live counters.
 
+mod order;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
-use taonet_nineteen_core::routing::{Allowance, Health, Prospect, organic_order, synthetic_order};
+use taonet_nineteen_core::routing::Health;
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
@@ -336,46 +338,6 @@ impl TaskFloor {
             let live = contender.live();
             live.capacity_left() > 0.0 && live.health.breaker().opens_at() <= now
         })
-    }
-
-    /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
-    pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
-        let allowances: Vec<_> = self
-            .contenders
-            .iter()
-            .map(|contender| {
-                let live = contender.live();
-                Allowance { to_score: live.allowed, sent: live.sent + live.others_sent }
-            })
-            .collect();
-        self.at(&synthetic_order(&allowances))
-    }
-
-    /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
-    /// Omits the miners in `tried`.
-    pub(crate) fn for_organic(&self, now: f64, tried: &[Hotkey], draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
-        let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
-        let prospects: Vec<_> = lives
-            .iter()
-            .map(|live| Prospect { capacity_left: live.capacity_left(), quality: live.quality, health: &live.health })
-            .collect();
-        let mut order = self.at(&organic_order(&prospects, now, draw));
-        order.retain(|contender| !tried.contains(&contender.offer.hotkey));
-        order
-    }
-
-    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
-    /// within `pause` seconds. It may be busy.
-    pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
-        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
-        contenders.any(|contender| {
-            let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause
-        })
-    }
-
-    fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
-        places.iter().filter_map(|place| self.contenders.get(*place)).map(Arc::clone).collect()
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{CapacitySignal, MinerLoad, Reservation};
+use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::roster::Completion;
 use crate::{Contender, Roster};
@@ -43,12 +44,19 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
-    pub(crate) fn organic(inner: &Arc<Inner>, task: &TaskName, key: &Arc<str>, tried: &[Hotkey]) -> Option<Self> {
+    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key. Answers to a
+    /// request with a prefix are not queued for checking.
+    pub(crate) fn organic(
+        inner: &Arc<Inner>,
+        task: &TaskName,
+        key: &Arc<str>,
+        tried: &[Hotkey],
+        prefix: Option<PromptPrefix>,
+    ) -> Option<Self> {
         let permit = Arc::clone(&inner.backlog.running).try_acquire_owned().ok()?;
         let now = inner.now();
         let roster = inner.market.roster()?;
-        let order = roster.floor(task.as_str())?.for_organic(now, tried, rand::random);
+        let order = roster.floor(task.as_str())?.for_organic(now, tried, prefix, rand::random);
         let mut slot = order.into_iter().find_map(|contender| {
             let load = roster.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
@@ -61,6 +69,7 @@ impl Slot {
             Some(slot)
         })?;
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
+        slot.keeps_samples &= prefix.is_none();
         Some(slot)
     }
 

@@ -29,6 +29,7 @@ mod faults;
 mod images;
 mod miners;
 mod periods;
+mod prefixes;
 mod saturation;
 mod synthetic;
 mod two_tasks;

@@ -29,6 +29,10 @@ pub(crate) struct QueryArgs {
     /// Milliseconds without a first token after which a request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
+    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may have the beginning in its
+    /// cache
+    #[arg(long)]
+    prefix_affinity: bool,
     #[command(flatten)]
     queue: QueueArgs,
     /// Listen address of /metrics and /readyz [default: 127.0.0.1:8014]
@@ -50,6 +54,7 @@ pub(crate) fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
         let settings = QueueSettings { running: usize::from(args.concurrency), ..args.queue.settings() };
         let (querier, recorder) = follower(&keypair, store, deadlines, settings, &shutdown)?;
+        querier.set_prefix_affinity(args.prefix_affinity);
         let worker = Worker::new(queue, querier);
         let stop = shutdown.clone();
         shutdown.spawn("worker", async move {

@@ -80,6 +80,10 @@ pub(crate) struct ValidatorArgs {
     /// Milliseconds without a first token after which a buyer's request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
+    /// Send buyers' text requests whose prompts begin alike to the same miner, whose server may have the beginning in its
+    /// cache
+    #[arg(long)]
+    prefix_affinity: bool,
     #[command(flatten)]
     queue: QueueArgs,
     #[command(flatten)]
@@ -181,6 +185,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let queue = args.queue.settings();
         let settings = OperationSettings { netuid: args.netuid, control, deadlines, queue, trust };
         let operation = Operation::new(&keypair, Arc::clone(&chain), store, market, references, settings)?;
+        operation.querier.set_prefix_affinity(args.prefix_affinity);
         let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);
         let readiness = Readiness::starting();

@@ -9,6 +9,7 @@ use taonet_primitives::Hotkey;
 use tokio::sync::oneshot;
 
 use super::key_load::KeyLoad;
+use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
 use crate::{QueueSettings, measures};
 
@@ -35,6 +36,7 @@ pub(super) struct QueuedRequest {
     pub(super) weight: KeyWeight,
     /// Miners that have failed at the request.
     pub(super) tried: Vec<Hotkey>,
+    pub(super) prefix: Option<PromptPrefix>,
     /// Size of the request in memory.
     pub(super) bytes: usize,
     /// Whether the request has had no slot before.

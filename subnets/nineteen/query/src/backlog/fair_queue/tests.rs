@@ -11,6 +11,7 @@ fn request(name: &str, key: &str, bytes: usize) -> QueuedRequest {
         key: Arc::from(key),
         weight: KeyWeight::default(),
         tried: Vec::new(),
+        prefix: None,
         bytes,
         is_new: true,
         slot,

@@ -1,0 +1,134 @@
+//! Affinity of prompts to miners: the server of a miner that has read the beginning of a prompt before has it in its cache.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use serde_json::Value;
+use taonet_primitives::Hotkey;
+
+use crate::Payload;
+
+/// Number of bytes that prompts must have in common: about 256 tokens. Caches save little time for shorter beginnings.
+const LENGTH: usize = 1_024;
+/// Fields of a payload with the prompt, in the order in which chat templates write them.
+const FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
+
+/// Hash of the beginning of a prompt, by which a request selects its miner.
+///
+/// All processes of a release compute the same hash. It contains the API key, so that buyers with the same prompt, such as
+/// that of a popular program, do not all select the same miner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PromptPrefix(u64);
+
+impl PromptPrefix {
+    /// Returns the prefix of a text request by an API key; `None` if the prompt is too short.
+    pub(crate) fn of(key: &str, payload: &Payload) -> Option<Self> {
+        let mut beginning = Beginning { hasher: DefaultHasher::new(), left: LENGTH };
+        key.hash(&mut beginning.hasher);
+        for value in FIELDS.iter().filter_map(|field| payload.get(field)) {
+            beginning.add(value);
+        }
+        (beginning.left == 0).then(|| Self(beginning.hasher.finish()))
+    }
+
+    /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and independent between miners.
+    pub(crate) fn draw(self, hotkey: &Hotkey) -> f64 {
+        let mut hasher = DefaultHasher::new();
+        (self.0, hotkey).hash(&mut hasher);
+        // An `f64` has 53 bits of precision.
+        (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Beginning of a prompt, as it is hashed.
+struct Beginning {
+    hasher: DefaultHasher,
+    /// Number of bytes to add.
+    left: usize,
+}
+
+impl Beginning {
+    /// Adds the names and texts in a value.
+    fn add(&mut self, value: &Value) {
+        if self.left == 0 {
+            return;
+        }
+        match value {
+            Value::String(text) => self.add_text(text),
+            Value::Array(values) => values.iter().for_each(|value| self.add(value)),
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    self.add_text(name);
+                    self.add(value);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        let (added, _) = text.as_bytes().split_at(text.len().min(self.left));
+        added.hash(&mut self.hasher);
+        self.left -= added.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taonet_wallet::Keypair;
+
+    use super::*;
+
+    fn prefix(key: &str, fields: &Value) -> Option<PromptPrefix> {
+        PromptPrefix::of(key, &fields.as_object().unwrap().clone().into())
+    }
+
+    /// Returns a conversation with a system prompt of a length.
+    fn chat(length: usize, texts: &[&str]) -> Value {
+        let mut messages = vec![json!({"role": "system", "content": "s".repeat(length)})];
+        messages.extend(texts.iter().map(|text| json!({"role": "user", "content": text})));
+        json!({"messages": messages})
+    }
+
+    #[test]
+    fn prompts_that_begin_alike_have_the_same_prefix() {
+        let (first, longer) = (prefix("a", &chat(2_000, &["x"])), prefix("a", &chat(2_000, &["x", "y"])));
+        assert!(first.is_some() && first == longer);
+        assert_eq!(first, prefix("a", &chat(2_001, &["z"])));
+        // Fields that are not in the prompt.
+        let mut other = chat(2_000, &["x"]);
+        other["seed"] = json!(7);
+        other["temperature"] = json!(0.5);
+        assert_eq!(first, prefix("a", &other));
+        // Other keys, tools and texts.
+        assert_ne!(first, prefix("b", &chat(2_000, &["x"])));
+        other["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+        assert_ne!(first, prefix("a", &other));
+        assert_ne!(
+            prefix("a", &chat(900, &["x", &"y".repeat(900)])),
+            prefix("a", &chat(900, &["z", &"y".repeat(900)]))
+        );
+        let prompt = |text: &str| prefix("a", &json!({"prompt": text}));
+        assert_eq!(prompt(&"p".repeat(LENGTH)), prompt(&"p".repeat(LENGTH + 1)));
+    }
+
+    #[test]
+    fn short_prompts_have_no_prefix() {
+        let prompt = |text: &str| prefix("a", &json!({"prompt": text}));
+        assert!(prompt(&"p".repeat(LENGTH)).is_some() && prompt(&"p".repeat(LENGTH - 1)).is_none());
+        assert_eq!(prefix("a", &chat(900, &["x"])), None);
+        assert_eq!(prefix("a", &json!({})), None);
+    }
+
+    #[test]
+    fn draws_are_uniform_and_independent_between_miners() {
+        let hotkeys = ["//Alice", "//Bob"].map(|uri| Keypair::from_uri(uri).unwrap().hotkey());
+        let draws: Vec<_> =
+            (0..4_000).map(|hash| hotkeys.each_ref().map(|hotkey| PromptPrefix(hash).draw(hotkey))).collect();
+        assert!(draws.iter().flatten().all(|draw| (0.0..1.0).contains(draw)));
+        for quadrant in [[false, false], [false, true], [true, false], [true, true]] {
+            let count = draws.iter().filter(|draws| draws.map(|draw| draw >= 0.5) == quadrant).count();
+            assert!((800..1_200).contains(&count), "{quadrant:?}: {count}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Order in which the contenders of a task are asked.
+
+use std::sync::Arc;
+
+use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, synthetic_order};
+use taonet_primitives::Hotkey;
+
+use super::{Contender, Live, TaskFloor};
+use crate::prefix::PromptPrefix;
+
+impl TaskFloor {
+    /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
+    pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
+        let allowances: Vec<_> = self
+            .contenders
+            .iter()
+            .map(|contender| {
+                let live = contender.live();
+                Allowance { to_score: live.allowed, sent: live.sent + live.others_sent }
+            })
+            .collect();
+        self.at(&synthetic_order(&allowances))
+    }
+
+    /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
+    /// Omits the miners in `tried`. With a prefix, the order is always the same one for the prefix, as long as the values
+    /// are, unless the first miner has too many requests in flight.
+    pub(crate) fn for_organic(
+        &self,
+        now: f64,
+        tried: &[Hotkey],
+        prefix: Option<PromptPrefix>,
+        mut draw: impl FnMut() -> f64,
+    ) -> Vec<Arc<Contender>> {
+        let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
+        let prospects: Vec<_> = lives
+            .iter()
+            .map(|live| Prospect {
+                capacity_left: live.capacity_left(),
+                quality: live.quality,
+                health: &live.health,
+                running: live.running,
+            })
+            .collect();
+        let hotkey = |place: usize| self.contenders.get(place).map(|contender| &contender.offer.hotkey);
+        let untried = |mut order: Vec<usize>| {
+            order.retain(|place| hotkey(*place).is_some_and(|hotkey| !tried.contains(hotkey)));
+            order
+        };
+        if let Some(prefix) = prefix {
+            let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
+            let order = untried(organic_order(&prospects, now, draw));
+            if order.first().is_some_and(|first| !exceeds_share(&prospects, *first)) {
+                return self.at(&order);
+            }
+        }
+        self.at(&untried(organic_order(&prospects, now, |_| draw())))
+    }
+
+    /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
+    /// within `pause` seconds. It may be busy.
+    pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
+        let mut contenders = self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
+        contenders.any(|contender| {
+            let live = contender.live();
+            live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause
+        })
+    }
+
+    fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
+        places.iter().filter_map(|place| self.contenders.get(*place)).map(Arc::clone).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Tests of the affinity of prompts to miners.
+
+use super::miners::patient;
+use super::*;
+use crate::prefix::PromptPrefix;
+
+/// Number of requests of a test.
+const REQUESTS: u64 = 16;
+
+/// Returns a request whose prompt begins with a number, and is long.
+fn long(number: usize) -> Request {
+    let mut request = request(RequestKind::Organic);
+    let text = format!("{number} {}", "a".repeat(2_000));
+    let messages = json!([{"role": "system", "content": text}, {"role": "user", "content": "hello"}]);
+    request.payload.insert("messages".to_owned(), messages);
+    request
+}
+
+fn prefix(request: &Request) -> PromptPrefix {
+    PromptPrefix::of(&request.key, &request.payload).unwrap()
+}
+
+/// Returns a request that one of the miners gets even if another one is many times as fast.
+fn decided(contenders: &[Arc<Contender>]) -> Request {
+    let is_decided = |request: &Request| {
+        let prefix = prefix(request);
+        let mut logarithms: Vec<f64> =
+            contenders.iter().map(|contender| -prefix.draw(&contender.offer.hotkey).ln()).collect();
+        logarithms.sort_by(f64::total_cmp);
+        logarithms[1] > 30.0 * logarithms[0]
+    };
+    (0..10_000).map(long).find(is_decided).unwrap()
+}
+
+/// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of replaced tests, and that
+/// of samples.
+async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
+    for _ in 0..REQUESTS {
+        text(bench.querier.ask(request.clone()).await.unwrap()).await.unwrap();
+    }
+    let most = bench.contenders.iter().map(|contender| contender.counts().total_requests).fold(0.0, f64::max);
+    let mut samples = 0;
+    while bench.samples.try_recv().is_ok() {
+        samples += 1;
+    }
+    (most, bench.querier.market().roster().unwrap().floors()[0].spent(), samples)
+}
+
+async fn market(miners: usize) -> Bench {
+    bench((0..miners).map(|_| says(chunk("a"))).collect(), patient()).await
+}
+
+#[tokio::test]
+async fn requests_that_begin_alike_go_to_one_miner_and_are_not_sampled() {
+    let mut bench = market(4).await;
+    bench.querier.set_prefix_affinity(true);
+    let request = decided(&bench.contenders);
+    let (most, replaced, samples) = sent(&mut bench, &request).await;
+    // About 2 of the requests are sent as without affinity; these are sampled.
+    assert!(replaced < 10 && replaced == samples, "{replaced} replaced tests, {samples} samples");
+    assert!(most >= (REQUESTS - replaced) as f64, "{most} of {REQUESTS}, without {replaced}");
+}
+
+/// The budget of a bench is 10 tests.
+#[tokio::test]
+async fn all_requests_are_sampled_without_affinity_or_with_short_prompts() {
+    for (is_affine, request) in [(false, long(1)), (true, request(RequestKind::Organic))] {
+        let mut bench = market(2).await;
+        bench.querier.set_prefix_affinity(is_affine);
+        let (_, replaced, samples) = sent(&mut bench, &request).await;
+        assert_eq!((replaced, samples), (10, REQUESTS), "{is_affine}");
+    }
+}
+
+#[tokio::test]
+async fn prefixes_spread_over_the_miners() {
+    let bench = market(3).await;
+    let roster = bench.querier.market().roster().unwrap();
+    let floor = &roster.floors()[0];
+    let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
+        floor.for_organic(0.0, tried, Some(prefix(&long(number))), || panic!("the order is random"))
+    };
+    let mut firsts = [0; 3];
+    for number in 0..300 {
+        let first = &order(number, &[])[0];
+        firsts[usize::from(first.offer.uid.0)] += 1;
+        assert!(Arc::ptr_eq(first, &order(number, &[])[0]));
+    }
+    assert!(firsts.iter().all(|count| *count > 60), "{firsts:?}");
+    // The next attempt goes to the second miner in the order.
+    let all = order(0, &[]);
+    let next = order(0, &[all[0].offer.hotkey]);
+    assert!(next.len() == 2 && Arc::ptr_eq(&next[0], &all[1]));
+}
+
+#[tokio::test]
+async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
+    let bench = market(3).await;
+    let roster = bench.querier.market().roster().unwrap();
+    let floor = &roster.floors()[0];
+    let draws = || {
+        let mut draws = 0;
+        let order = floor.for_organic(0.0, &[], Some(prefix(&long(0))), || {
+            draws += 1;
+            0.5
+        });
+        (draws, order)
+    };
+    let (none, order) = draws();
+    for _ in 0..11 {
+        order[0].enter(0.0).unwrap();
+    }
+    let (few, same) = draws();
+    assert!((none, few) == (0, 0) && Arc::ptr_eq(&same[0], &order[0]));
+    // Its share is a third: 4 requests, and two thirds of those in flight.
+    order[0].enter(0.0).unwrap();
+    order[0].enter(0.0).unwrap();
+    assert_eq!(draws().0, 3);
+}
