@@ -1,5 +1,6 @@
 //! Billing: reserves credits before a request, and charges the delivered work afterwards.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taonet_nineteen_core::task::Price;
@@ -9,6 +10,7 @@ use taonet_primitives::Backoff;
 use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
+use crate::measures::SaleMeasures;
 use crate::meter::TokenMeter;
 use crate::rates::TokenReservation;
 
@@ -52,6 +54,7 @@ pub(crate) struct Bill {
     request_id: String,
     usage: Option<Usage>,
     tokens: Option<TokenReservation>,
+    measures: Option<Arc<SaleMeasures>>,
 }
 
 impl Bill {
@@ -82,6 +85,7 @@ impl Bill {
             request_id,
             usage: Some(usage),
             tokens: None,
+            measures: None,
         })
     }
 
@@ -95,6 +99,19 @@ impl Bill {
     pub(crate) fn with_tokens(mut self, tokens: Option<TokenReservation>) -> Self {
         self.tokens = tokens;
         self
+    }
+
+    /// Sets the metrics that count the request when it has ended.
+    pub(crate) fn with_measures(mut self, measures: Arc<SaleMeasures>) -> Self {
+        self.measures = Some(measures);
+        self
+    }
+
+    /// Counts the time to the first token of a stream.
+    pub(crate) fn record_first(&self, first: Duration) {
+        if let Some(measures) = &self.measures {
+            measures.record_first(first);
+        }
     }
 
     /// Returns the ID of the request.
@@ -149,13 +166,16 @@ impl Bill {
         }
     }
 
-    /// Takes the usage out of the bill, with the computed charge; `None` if it was already taken.
+    /// Takes the usage out of the bill, with the computed charge, and counts it; `None` if it was already taken.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
         for meter in &self.meters {
             usage.output_tokens = usage.output_tokens.saturating_add(meter.tokens());
         }
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
+        if let Some(measures) = &self.measures {
+            measures.record(&usage, self.delivered);
+        }
         Some(usage)
     }
 

@@ -76,6 +76,7 @@ mod error;
 mod fallback;
 mod image;
 mod items;
+mod measures;
 mod messages;
 mod meter;
 mod once;

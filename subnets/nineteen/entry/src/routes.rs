@@ -28,6 +28,7 @@ use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
 use crate::image::ImageRequest;
+use crate::measures::{self, Measures};
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
@@ -56,6 +57,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
     budget_warnings::describe();
     webhook::describe();
+    measures::describe();
 }
 
 /// OpenAI-compatible gateway for buyers. Clones share state.
@@ -72,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) webhook: Option<Webhook>,
     pub(crate) rates: Rates,
     pub(crate) speeds: Speeds,
+    pub(crate) measures: Measures,
     /// One permit per request whose images are being downloaded.
     pub(crate) downloading: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
@@ -110,6 +113,7 @@ impl Gateway {
             webhook: None,
             rates: Rates::default(),
             speeds: Speeds::default(),
+            measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),
             bodies: WholeBodies::new(LARGEST_BODY, BODY_WITHIN, LARGE_BODIES),

@@ -92,7 +92,10 @@ impl Gateway {
             Tariff::Image(_) => None,
         };
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
-            Ok(bill) => Ok(bill.with_tokens(tokens)),
+            Ok(bill) => {
+                let measures = self.0.measures.of(&task.task, key.terms.weight);
+                Ok(bill.with_tokens(tokens).with_measures(measures))
+            }
             Err(error) => {
                 if let Some(tokens) = tokens {
                     tokens.settle(0).await;
@@ -205,7 +208,9 @@ impl Gateway {
         let began = Instant::now();
         let (replies, bill) = self.ask(requests.collect(), bill).await?;
         if streams {
-            self.0.speeds.record(&task.task, began.elapsed(), Instant::now());
+            let first = began.elapsed();
+            self.0.speeds.record(&task.task, first, Instant::now());
+            bill.record_first(first);
         }
         Ok((head, replies, bill))
     }
