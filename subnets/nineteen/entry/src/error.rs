@@ -141,6 +141,21 @@ pub enum GatewayError {
     /// The miners rejected the request as malformed.
     #[error("the miners rejected the request with status {0}; hint: check its fields")]
     Refused(u16),
+    /// The miners rejected the request, which is probably too long for the model's context.
+    #[error(
+        "the request has up to {input} tokens, and its answer {output}, but the model's context has {context}; hint: shorten \
+         the request, or lower max_tokens"
+    )]
+    Context {
+        /// Name of the field with the prompt.
+        param: &'static str,
+        /// Upper estimate of the tokens of the request.
+        input: u64,
+        /// Maximum tokens of the answer.
+        output: u64,
+        /// Length of the model's context, in tokens.
+        context: u64,
+    },
     /// All attempts failed.
     #[error("no miner answered; hint: retry the request")]
     NoAnswer,
@@ -168,6 +183,18 @@ impl GatewayError {
     /// Creates an error for an invalid field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Field { param: param.into(), message: message.into() }
+    }
+
+    /// Names the probable reason of a rejection by miners: that the request, of about `input` tokens, and the longest answer
+    /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate is
+    /// often too high.
+    pub(crate) fn or_context(self, param: &'static str, (input, output): (u64, u64), context: Option<u64>) -> Self {
+        match (self, context) {
+            (Self::Refused(400 | 413 | 422), Some(context)) if input.saturating_add(output) > context => {
+                Self::Context { param, input, output, context }
+            }
+            (error, _) => error,
+        }
     }
 
     /// Returns the HTTP status, and `type` and `code` of the error in OpenAI's format.
@@ -200,6 +227,7 @@ impl GatewayError {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
             }
             Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
+            Self::Context { .. } => (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded")),
             Self::NoAnswer | Self::MinersFailed | Self::Interrupted => {
                 (StatusCode::BAD_GATEWAY, "server_error", Some("no_answer"))
             }
@@ -217,6 +245,7 @@ impl GatewayError {
         let (_, kind, code) = self.parts();
         let param = match self {
             Self::Field { param, .. } | Self::Image { param, .. } => Some(param.as_str()),
+            Self::Context { param, .. } => Some(*param),
             Self::TooLarge { param, .. } => param.as_deref(),
             Self::Model(_) | Self::Forbidden(_) => Some("model"),
             _ => None,

@@ -147,8 +147,8 @@ pub(crate) fn may_use(key: &ApiKey, task: &Task) -> bool {
 }
 
 impl GatewayError {
-    /// Returns whether another task of an alias may answer the request. Not if miners have failed at the request: it may be the
-    /// cause, and would make miners of all tasks fail.
+    /// Returns whether another task of an alias may answer the request. Not if miners have failed at the request for a reason
+    /// other than its length: it may be the cause, and would make miners of all tasks fail.
     pub(crate) const fn depends_on_model(&self) -> bool {
         matches!(
             self,
@@ -159,6 +159,7 @@ impl GatewayError {
                 | Self::Budget { .. }
                 | Self::TokenRate { .. }
                 | Self::TokenLimit { .. }
+                | Self::Context { .. }
         )
     }
 }

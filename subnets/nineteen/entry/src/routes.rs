@@ -319,6 +319,7 @@ fn model_document(task: &Task) -> Value {
         "owned_by": "nineteen",
         "endpoint": task.endpoint,
         "price": task.price,
+        "context_length": task.context_length(),
         "image_tokens": task.image_tokens,
     })
 }

@@ -178,11 +178,11 @@ impl Gateway {
         }
         let max_tokens = payload.max_tokens;
         let is_chat = endpoint == Endpoint::Chat;
-        let prefix = match (protocol, is_chat) {
-            (Protocol::Responses(_), _) => "resp",
-            (Protocol::Messages(_), _) => "msg",
-            (Protocol::Completions, true) => "chatcmpl",
-            (Protocol::Completions, false) => "cmpl",
+        let (prefix, prompt) = match (protocol, is_chat) {
+            (Protocol::Responses(_), _) => ("resp", "input"),
+            (Protocol::Messages(_), _) => ("msg", "messages"),
+            (Protocol::Completions, true) => ("chatcmpl", "messages"),
+            (Protocol::Completions, false) => ("cmpl", "prompt"),
         };
         let head = Head {
             id: format!("{prefix}-{}", bill.request_id()),
@@ -206,7 +206,9 @@ impl Gateway {
             ..request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)))
         });
         let began = Instant::now();
-        let (replies, bill) = self.ask(requests.collect(), bill).await?;
+        let asked = self.ask(requests.collect(), bill).await;
+        let (replies, bill) =
+            asked.map_err(|error| error.or_context(prompt, (input, max_tokens), task.context_length()))?;
         if streams {
             let first = began.elapsed();
             self.0.speeds.record(&task.task, first, Instant::now());
@@ -270,7 +272,9 @@ impl Gateway {
         let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let (values, mut bill) = self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await?;
+        let embedded = self.whole(vec![request_of(key, &task, payload.into_map().into())], bill).await;
+        let (values, mut bill) =
+            embedded.map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
         let document = values.first().and_then(|value| request.document(value, &model, tokens));
         if document.is_some() {
             bill.deliver_all();

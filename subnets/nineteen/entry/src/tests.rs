@@ -198,6 +198,10 @@ async fn models_are_listed_as_openai_does() {
     let (status, list) = get("/v1/models").await;
     assert_eq!((status, &list["object"]), (200, &json!("list")));
     let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(
+        (&list["data"][0]["context_length"], &list["data"][3]["context_length"]),
+        (&json!(20_000), &Value::Null)
+    );
     assert_eq!(names[..4], ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"]);
     assert_eq!(get("/v1/models/chat-llama-3-1-8b").await.1["object"], "model");
     assert_eq!(get("/v1/models/none").await.0, 404);

@@ -151,7 +151,12 @@ pub(super) fn components() -> ComponentsBuilder {
             "Model",
             object(
                 [("id", string()), ("object", one_of(&["model"])), ("endpoint", string())],
-                [("price", any()), ("image_tokens", either([count(), null()])), ("models", lists(string()))],
+                [
+                    ("price", any()),
+                    ("context_length", either([count(), null()])),
+                    ("image_tokens", either([count(), null()])),
+                    ("models", lists(string())),
+                ],
             ),
         )
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))

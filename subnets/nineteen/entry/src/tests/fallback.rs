@@ -105,6 +105,33 @@ async fn alias_ends_at_a_task_whose_miners_fail_at_the_request() {
     assert_eq!(answered.status(), StatusCode::OK);
 }
 
+#[tokio::test]
+async fn request_that_miners_reject_exceeds_a_short_context() {
+    let short = |config: &mut MarketConfig| {
+        for name in [LARGE, BROKEN, SMALL] {
+            let options = &mut task(config, name).orchestrator_server_config.load_model_config;
+            options.insert("max_model_len".to_owned(), 9.into());
+        }
+    };
+    let refuse = || StatusCode::BAD_REQUEST.into_response();
+    let shop = shop_with(short, refuse).await;
+    let response = json!({"model": BROKEN, "input": "a"});
+    for (path, body, field) in
+        [("/v1/chat/completions", chat(BROKEN, false), "messages"), ("/v1/responses", response, "input")]
+    {
+        let refused = shop.send(path, &body, None).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        let error = document(refused).await["error"].clone();
+        assert_eq!((&error["code"], &error["param"]), (&json!("context_length_exceeded"), &json!(field)), "{error}");
+        assert!(error["message"].as_str().unwrap().contains("context has 9;"), "{error}");
+    }
+    // The next model may have a longer context than the task file tells.
+    let answer = document(shop.send("/v1/chat/completions", &chat("fast", false), None).await).await;
+    assert_eq!(answer["model"], SMALL, "{answer}");
+    let refused = shop_with(|_| {}, refuse).await.send("/v1/chat/completions", &chat(BROKEN, false), None).await;
+    assert_eq!(document(refused).await["error"]["code"], "refused_by_miners");
+}
+
 /// Change to a market's configuration.
 type Change = fn(&mut MarketConfig);
 
