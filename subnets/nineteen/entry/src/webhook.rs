@@ -294,7 +294,8 @@ mod tests {
         let ids: Vec<_> = requests.iter().map(|(headers, _)| headers["webhook-id"].to_str().unwrap()).collect();
         assert_eq!(ids, ["budget-a-2026-11-80", "budget-b-2026-11-100", "budget-a-2026-11-80"]);
         let (headers, body) = &requests[1];
-        assert_eq!((&headers["content-type"], body), (&"application/json".parse().unwrap(), &second.body));
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(*body, second.body);
         assert_eq!(headers["webhook-timestamp"], "1795262402");
         let expected = signature(signer(SECRET).unwrap(), &second, 1_795_262_402);
         assert_eq!(headers["webhook-signature"].to_str().unwrap(), expected);
