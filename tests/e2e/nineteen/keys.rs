@@ -29,6 +29,9 @@ fn keys_are_managed() {
         (&updated["weight"], &document(&keys(&["update", id, "--weight", "3"]))["weight"]),
         (&json!(1), &json!(3))
     );
+    let logs = ["--log-requests", "--no-log-requests"]
+        .map(|option| document(&keys(&["update", id, option]))["log_requests"].clone());
+    assert_eq!((&updated["log_requests"], logs), (&json!(false), [json!(true), json!(false)]));
     for weight in ["0", "101", "1.5"] {
         let text = refusal(&keys(&["create", "--name", "shop", "--weight", weight]), 2);
         assert!(text.contains("is not a weight of a key\nhint: use an integer in 1..=100"), "{text}");

@@ -42,6 +42,7 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
         "daily_budget": key.terms.daily_budget,
         "budgets": budgets.iter().map(budget).collect::<Vec<_>>(),
         "weight": key.terms.weight,
+        "log_requests": key.terms.log_requests,
         "created": key.created_ms / 1_000,
         "expires": key.terms.expires_ms.map(|expires_ms| expires_ms / 1_000),
     });

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_query::Chunk;
-use taonet_nineteen_store::{HoldRefusal, Store, Usage};
+use taonet_nineteen_store::{ApiKey, HoldRefusal, Store, Usage};
 use taonet_primitives::Backoff;
 use taonet_service::{Clock, unix_time};
 
@@ -55,6 +55,9 @@ pub(crate) struct Bill {
     usage: Option<Usage>,
     tokens: Option<TokenReservation>,
     measures: Option<Arc<SaleMeasures>>,
+    /// ID of the API key, if its requests are logged.
+    logged_key: Option<String>,
+    began: Instant,
 }
 
 impl Bill {
@@ -86,6 +89,8 @@ impl Bill {
             usage: Some(usage),
             tokens: None,
             measures: None,
+            logged_key: None,
+            began: Instant::now(),
         })
     }
 
@@ -104,6 +109,12 @@ impl Bill {
     /// Sets the metrics that count the request when it has ended.
     pub(crate) fn with_measures(mut self, measures: Arc<SaleMeasures>) -> Self {
         self.measures = Some(measures);
+        self
+    }
+
+    /// Sets that the charge is logged, if the requests of the key are.
+    pub(crate) fn with_log(mut self, key: &ApiKey) -> Self {
+        self.logged_key = key.terms.log_requests.then(|| key.id.clone());
         self
     }
 
@@ -166,7 +177,7 @@ impl Bill {
         }
     }
 
-    /// Takes the usage out of the bill, with the computed charge, and counts it; `None` if it was already taken.
+    /// Takes the usage out of the bill, with the computed charge, and counts and logs it; `None` if it was already taken.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
         for meter in &self.meters {
@@ -176,7 +187,15 @@ impl Bill {
         if let Some(measures) = &self.measures {
             measures.record(&usage, self.delivered);
         }
+        self.log(&usage);
         Some(usage)
+    }
+
+    fn log(&self, usage: &Usage) {
+        let Some(key) = &self.logged_key else { return };
+        let Usage { model, input_tokens, output_tokens, charge, .. } = usage;
+        let seconds = self.began.elapsed().as_secs_f64();
+        tracing::info!(key, model, input_tokens, output_tokens, charge, seconds, "request of an API key charged");
     }
 
     /// Takes the reservation of tokens, with the tokens that were used.

@@ -226,6 +226,9 @@ impl Gateway {
             Err(error) => Err(error),
         };
         let mut response = sold.unwrap_or_else(IntoResponse::into_response);
+        if key.terms.log_requests {
+            log(&key, head.uri.path(), &response);
+        }
         standing.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
         self.0.budget_warnings.write(&key.id, response.headers_mut());
@@ -302,6 +305,21 @@ impl Inner {
         });
         converted.await.map_err(|_| GatewayError::Internal)?
     }
+}
+
+/// Logs the response to a request, or its first part. Messages of errors could quote the request, so only codes are logged.
+fn log(key: &ApiKey, path: &str, response: &Response) {
+    let status = response.status().as_u16();
+    let error = response.extensions().get::<GatewayError>().map(GatewayError::document);
+    let part = |name: &str| error.as_ref()?.get("error")?.get(name)?.as_str();
+    tracing::info!(
+        key = key.id,
+        path,
+        status,
+        code = part("code"),
+        param = part("param"),
+        "request of an API key answered"
+    );
 }
 
 /// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields, but another boundary.

@@ -94,7 +94,7 @@ impl Gateway {
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), most).await {
             Ok(bill) => {
                 let measures = self.0.measures.of(&task.task, key.terms.weight);
-                Ok(bill.with_tokens(tokens).with_measures(measures))
+                Ok(bill.with_tokens(tokens).with_measures(measures).with_log(key))
             }
             Err(error) => {
                 if let Some(tokens) = tokens {

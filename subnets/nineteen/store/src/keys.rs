@@ -43,10 +43,13 @@ pub struct KeyTerms {
     pub expires_ms: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys.
     pub weight: KeyWeight,
+    /// Whether the gateway logs each request, without the texts of request and answer.
+    pub log_requests: bool,
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight, without other limits and without an expiry.
+    /// Returns the terms of a key for all tasks, with the default weight, without other limits, without an expiry and without
+    /// logs of its requests.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
             name: name.to_owned(),
@@ -57,6 +60,7 @@ impl KeyTerms {
             daily_budget: None,
             expires_ms: None,
             weight: KeyWeight::default(),
+            log_requests: false,
         }
     }
 }
@@ -163,8 +167,8 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
-                                  daily_budget, expires_ms, tokens_per_minute)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                  daily_budget, expires_ms, tokens_per_minute, log_requests)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(&id)
         .bind(hash(&secret))
@@ -177,6 +181,7 @@ impl Store {
         .bind(terms.daily_budget)
         .bind(terms.expires_ms)
         .bind(terms.tokens_per_minute.map(i64::from))
+        .bind(i64::from(terms.log_requests))
         .execute(&mut transaction)
         .await?;
         if credits > 0 {
@@ -233,8 +238,9 @@ impl Store {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
-             daily_budget = $6, expires_ms = $7, tokens_per_minute = $8
-             WHERE id = $9",
+             daily_budget = $6, expires_ms = $7, tokens_per_minute = $8,
+             log_requests = $9
+             WHERE id = $10",
         )
         .bind(&terms.name)
         .bind(i64::from(terms.rate_per_minute))
@@ -244,6 +250,7 @@ impl Store {
         .bind(terms.daily_budget)
         .bind(terms.expires_ms)
         .bind(terms.tokens_per_minute.map(i64::from))
+        .bind(i64::from(terms.log_requests))
         .bind(id)
         .execute(&self.database)
         .await?;
@@ -300,6 +307,7 @@ fn key(row: &Row) -> Result<ApiKey, StoreError> {
             daily_budget: row.get("daily_budget")?,
             expires_ms: row.get("expires_ms")?,
             weight: weight.try_into().map_err(|_| invalid("weight", &weight))?,
+            log_requests: row.get::<i64>("log_requests")? != 0,
         },
         balance: row.get::<Option<i64>>("balance")?.unwrap_or(0),
         created_ms: row.get("created_ms")?,

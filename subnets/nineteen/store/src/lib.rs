@@ -100,7 +100,7 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 7] = [
+const LATER_POSTGRES: [Sql; 8] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -108,9 +108,10 @@ const LATER_POSTGRES: [Sql; 7] = [
     (13, "topups", include_str!("../migrations/0013_topups_postgres.sql")),
     (14, "key_limits", include_str!("../migrations/0014_key_limits_postgres.sql")),
     (15, "token_rates", include_str!("../migrations/0015_token_rates_postgres.sql")),
+    (16, "key_log", include_str!("../migrations/0016_key_log_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 7] = [
+const LATER_SQLITE: [Sql; 8] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -118,6 +119,7 @@ const LATER_SQLITE: [Sql; 7] = [
     (13, "topups", include_str!("../migrations/0013_topups_sqlite.sql")),
     (14, "key_limits", include_str!("../migrations/0014_key_limits_sqlite.sql")),
     (15, "token_rates", include_str!("../migrations/0015_token_rates_sqlite.sql")),
+    (16, "key_log", include_str!("../migrations/0016_key_log_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

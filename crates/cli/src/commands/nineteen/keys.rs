@@ -87,6 +87,9 @@ struct CreateArgs {
     /// Share of the miners while all are busy, relative to other keys, from 1 to 100
     #[arg(long, value_name = "N", default_value_t)]
     weight: KeyWeight,
+    /// Log each request with the key, without the texts of request and answer
+    #[arg(long)]
+    log_requests: bool,
     /// Initial credits
     #[arg(long, default_value = "0", value_parser = clap::value_parser!(u64).range(..=MAX_CREDITS.unsigned_abs()))]
     credits: u64,
@@ -142,6 +145,12 @@ struct UpdateArgs {
     /// Share of the miners while all are busy, from 1 to 100 [default: unchanged]
     #[arg(long, value_name = "N")]
     weight: Option<KeyWeight>,
+    /// Log each request with the key, without the texts of request and answer
+    #[arg(long, conflicts_with = "no_log_requests")]
+    log_requests: bool,
+    /// Do not log the requests with the key
+    #[arg(long)]
+    no_log_requests: bool,
 }
 
 #[derive(Debug, Args)]
@@ -272,6 +281,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         daily_budget: args.daily_budget,
         expires_ms: args.expires,
         weight: args.weight,
+        log_requests: args.log_requests,
     };
     let mut random = [0; 40];
     rand::rng().fill_bytes(&mut random);
@@ -349,6 +359,7 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
         terms.expires_ms = args.expires;
     }
     terms.weight = args.weight.unwrap_or(terms.weight);
+    terms.log_requests = (terms.log_requests || args.log_requests) && !args.no_log_requests;
     store.update_key(&args.key.id, &terms).await?;
     context.print_json(&find(store, &args.key.id).await?)
 }

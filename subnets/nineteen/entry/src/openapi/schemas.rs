@@ -175,6 +175,7 @@ pub(super) fn components() -> ComponentsBuilder {
                     ("daily_budget", either([count(), null()])),
                     ("budgets", lists(budget())),
                     ("weight", count()),
+                    ("log_requests", flag()),
                     ("created", count()),
                     ("expires", either([count(), null()])),
                 ],

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::{KeyTerms, TopUpTerms, Transfer};
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
+use taonet_testing::CapturedLog;
 use tower::ServiceExt as _;
 
 use super::market::{Shop, document, says, shop_of, text, word};
@@ -107,7 +108,7 @@ async fn key_and_usage_are_those_of_the_own_key() {
     let own = async |path: &str, key: &str| document(get_with(&shop, key, path).await).await;
     let key = own("/v1/key", &shop.key).await;
     assert_eq!((&key["name"], &key["rate_per_minute"], &key["models"]), (&json!("test"), &json!(100), &Value::Null));
-    assert!(key["balance"].is_number() && !key.to_string().contains(&shop.key));
+    assert!(key["balance"].is_number() && key["log_requests"] == false && !key.to_string().contains(&shop.key));
     let usage = own("/v1/usage", &shop.key).await;
     assert_eq!((&usage["data"][0]["model"], &usage["data"][0]["charged"]), (&json!(CHAT), &json!(charged)));
     assert_eq!(own("/v1/usage", &other.secret).await["data"], json!([]));
@@ -118,6 +119,33 @@ async fn key_and_usage_are_those_of_the_own_key() {
     for path in ["/v1/key", "/v1/usage"] {
         assert_eq!(own(path, "sk-tao-x").await["error"]["code"], "invalid_api_key");
     }
+}
+
+/// Texts of requests and answers are never logged.
+#[tokio::test]
+async fn requests_are_logged_for_keys_with_logs_only() {
+    let (log, _guard) = CapturedLog::start();
+    let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
+    let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "private"}]});
+    let unknown = json!({"model": "private", "messages": []});
+    let ask = async |log_requests: bool| {
+        shop.store.update_key(&shop.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) }).await.unwrap();
+        log.take();
+        text(shop.send("/v1/chat/completions", &body, None).await).await;
+        text(shop.send("/v1/completions", &unknown, None).await).await;
+        log.take()
+    };
+    assert!(!ask(false).await.contains(&shop.id));
+    let logged = ask(true).await;
+    let key = format!("key=\"{}\"", shop.id);
+    let of_key: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
+    assert_eq!(of_key.len(), 3, "{logged}");
+    for part in ["request of an API key charged", "model=\"chat-llama-3-2-3b\"", "output_tokens=2"] {
+        assert!(of_key[0].contains(part), "{logged}");
+    }
+    assert!(of_key[1].contains("path=\"/v1/chat/completions\" status=200"), "{logged}");
+    assert!(of_key[2].contains("path=\"/v1/completions\" status=400"), "{logged}");
+    assert!(!logged.contains("private") && !logged.contains("word"), "{logged}");
 }
 
 /// A limit of tokens counts what requests use, and limits the answers of requests without `max_tokens`.

@@ -39,8 +39,11 @@ pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weigh
         (old.terms.weight.get(), new.terms.weight.get())
     };
     assert_eq!(weights().await, (1, 100));
-    assert!(store.update_key("old", &terms(3)).await.unwrap());
+    assert!(!store.key("old").await.unwrap().unwrap().terms.log_requests);
+    let logged = KeyTerms { log_requests: true, ..terms(3) };
+    assert!(store.update_key("old", &logged).await.unwrap());
     assert_eq!(weights().await, (3, 100));
+    assert_eq!(store.key("old").await.unwrap().unwrap().terms, logged);
     statement("UPDATE api_key SET weight = 0").execute(&store.database).await.unwrap();
     assert!(matches!(store.key("old").await, Err(StoreError::Value { column: "weight", .. })));
 }

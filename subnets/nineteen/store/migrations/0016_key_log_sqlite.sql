@@ -1,0 +1,3 @@
+-- Whether the gateway logs the requests of the key.
+
+ALTER TABLE api_key ADD COLUMN log_requests INTEGER NOT NULL DEFAULT 0;
