@@ -1,4 +1,4 @@
-//! Checks prometheus.yml, its rules and the Grafana dashboard against docs/metrics.md, which another test checks
+//! Checks prometheus.yml, its rules and the Grafana dashboards against docs/metrics.md, which another test checks
 //! against the code.
 
 use std::collections::BTreeSet;
@@ -75,7 +75,7 @@ fn metrics_are_found_in_expressions() {
     assert_eq!(found("time() - last > 3600 or absent(last)"), "last last");
 }
 
-/// Returns every `expr` of the dashboard.
+/// Returns every `expr` of a dashboard.
 fn expressions(value: &Value) -> Vec<String> {
     match value {
         Value::Object(fields) => fields
@@ -91,17 +91,24 @@ fn expressions(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn the_dashboard_shows_metrics_that_exist() {
-    let dashboard: Value = serde_json::from_str(&read("grafana/babelbit.json")).unwrap();
+fn dashboards_show_metrics_that_exist() {
     let known = known();
-    let expressions = expressions(&dashboard);
-    assert!(expressions.len() > 10);
-    for expression in &expressions {
-        let metrics = metrics(expression);
-        assert!(!metrics.is_empty(), "{expression}");
-        for metric in metrics {
-            assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+    let compose = read("compose.yml");
+    for name in ["babelbit", "nineteen"] {
+        let dashboard: Value = serde_json::from_str(&read(&format!("grafana/{name}.json"))).unwrap();
+        let expressions = expressions(&dashboard);
+        assert!(expressions.len() > 10);
+        for expression in &expressions {
+            let metrics = metrics(expression);
+            assert!(!metrics.is_empty(), "{expression}");
+            for metric in metrics {
+                assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+            }
         }
+        assert!(
+            compose.contains(&format!("./grafana/{name}.json:/var/lib/grafana/dashboards/{name}.json:ro")),
+            "{name}"
+        );
     }
 }
 
