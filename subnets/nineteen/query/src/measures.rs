@@ -6,6 +6,7 @@ const REQUESTS: &str = "taonet_nineteen_query_requests_total";
 const RUNNING: &str = "taonet_nineteen_query_running";
 const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
 const HEDGED: &str = "taonet_nineteen_query_hedged_total";
+const PREFIXES: &str = "taonet_nineteen_query_prefixes_total";
 const QUEUED: &str = "taonet_nineteen_query_queued";
 const WAITED: &str = "taonet_nineteen_query_queue_seconds";
 const REJECTED: &str = "taonet_nineteen_query_queue_rejected_total";
@@ -20,6 +21,7 @@ pub fn describe() {
     metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
     metrics::describe_histogram!(FIRST, "Time from sending a request to the first chunk of its answer");
     metrics::describe_counter!(HEDGED, "Buyers' requests also sent to a second miner before the first chunk");
+    metrics::describe_counter!(PREFIXES, "Attempts of buyers' requests whose prompts select the miner, by miner");
     metrics::describe_gauge!(QUEUED, "Buyers' requests that wait for a miner with a free slot, by task");
     metrics::describe_histogram!(WAITED, "Time that a buyer's request waited for a miner with a free slot");
     metrics::describe_counter!(REJECTED, "Buyers' requests that got no miner with a free slot, by reason");
@@ -61,6 +63,11 @@ pub(crate) fn first_chunk(seconds: f64) {
 
 pub(crate) fn hedged() {
     metrics::counter!(HEDGED).increment(1);
+}
+
+pub(crate) fn prefix(is_preferred: bool) {
+    let miner = if is_preferred { "preferred" } else { "other" };
+    metrics::counter!(PREFIXES, "miner" => miner).increment(1);
 }
 
 pub(crate) fn queued(task: &str, requests: usize) {

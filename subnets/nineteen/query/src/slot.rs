@@ -14,7 +14,7 @@ use crate::load::{CapacitySignal, MinerLoad, Reservation};
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::roster::Completion;
-use crate::{Contender, Roster};
+use crate::{Contender, Roster, measures};
 
 /// Maximum time that a test waits for a slot.
 const TEST_WAIT: Duration = Duration::from_secs(10);
@@ -57,7 +57,8 @@ impl Slot {
         let now = inner.now();
         let roster = inner.market.roster()?;
         let order = roster.floor(task.as_str())?.for_organic(now, tried, prefix, rand::random);
-        let mut slot = order.into_iter().find_map(|contender| {
+        let is_of_prefix = order.is_of_prefix;
+        let (place, mut slot) = order.contenders.into_iter().enumerate().find_map(|(place, contender)| {
             let load = roster.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
@@ -66,8 +67,11 @@ impl Slot {
             };
             let mut slot = Self::new(inner, &roster, contender, load, position)?;
             slot.completion.ends_probe = is_probe;
-            Some(slot)
+            Some((place, slot))
         })?;
+        if prefix.is_some() {
+            measures::prefix(is_of_prefix && place == 0);
+        }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
         slot.keeps_samples &= prefix.is_none();
         Some(slot)

@@ -8,6 +8,15 @@ use taonet_primitives::Hotkey;
 use super::{Contender, Live, TaskFloor};
 use crate::prefix::PromptPrefix;
 
+/// Contenders for an organic request.
+#[derive(Debug)]
+pub(crate) struct OrganicOrder {
+    /// The contenders, the first one to ask first.
+    pub(crate) contenders: Vec<Arc<Contender>>,
+    /// Whether the prefix of the prompt determines the order.
+    pub(crate) is_of_prefix: bool,
+}
+
 impl TaskFloor {
     /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
     pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
@@ -31,7 +40,7 @@ impl TaskFloor {
         tried: &[Hotkey],
         prefix: Option<PromptPrefix>,
         mut draw: impl FnMut() -> f64,
-    ) -> Vec<Arc<Contender>> {
+    ) -> OrganicOrder {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
             .iter()
@@ -51,10 +60,11 @@ impl TaskFloor {
             let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = untried(organic_order(&prospects, now, draw));
             if order.first().is_some_and(|first| !exceeds_share(&prospects, *first)) {
-                return self.at(&order);
+                return OrganicOrder { contenders: self.at(&order), is_of_prefix: true };
             }
         }
-        self.at(&untried(organic_order(&prospects, now, |_| draw())))
+        let order = untried(organic_order(&prospects, now, |_| draw()));
+        OrganicOrder { contenders: self.at(&order), is_of_prefix: false }
     }
 
     /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request

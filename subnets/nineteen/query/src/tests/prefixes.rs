@@ -78,7 +78,7 @@ async fn prefixes_spread_over_the_miners() {
     let roster = bench.querier.market().roster().unwrap();
     let floor = &roster.floors()[0];
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
-        floor.for_organic(0.0, tried, Some(prefix(&long(number))), || panic!("the order is random"))
+        floor.for_organic(0.0, tried, Some(prefix(&long(number))), || panic!("the order is random")).contenders
     };
     let mut firsts = [0; 3];
     for number in 0..300 {
@@ -98,22 +98,16 @@ async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
     let bench = market(3).await;
     let roster = bench.querier.market().roster().unwrap();
     let floor = &roster.floors()[0];
-    let draws = || {
-        let mut draws = 0;
-        let order = floor.for_organic(0.0, &[], Some(prefix(&long(0))), || {
-            draws += 1;
-            0.5
-        });
-        (draws, order)
-    };
-    let (none, order) = draws();
+    let order = || floor.for_organic(0.0, &[], Some(prefix(&long(0))), || 0.5);
+    let preferred = Arc::clone(&order().contenders[0]);
     for _ in 0..11 {
-        order[0].enter(0.0).unwrap();
+        preferred.enter(0.0).unwrap();
     }
-    let (few, same) = draws();
-    assert!((none, few) == (0, 0) && Arc::ptr_eq(&same[0], &order[0]));
+    let still = order();
+    assert!(still.is_of_prefix && Arc::ptr_eq(&still.contenders[0], &preferred));
     // Its share is a third: 4 requests, and two thirds of those in flight.
-    order[0].enter(0.0).unwrap();
-    order[0].enter(0.0).unwrap();
-    assert_eq!(draws().0, 3);
+    preferred.enter(0.0).unwrap();
+    preferred.enter(0.0).unwrap();
+    let random = order();
+    assert!(!random.is_of_prefix && random.contenders.len() == 3);
 }
