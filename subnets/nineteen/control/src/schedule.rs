@@ -91,6 +91,7 @@ pub(crate) async fn send_all(
                     is_collected: false,
                     relays_logprobs: false,
                     max_wait: None,
+                    cache_key: None,
                 };
                 read(&querier, request, &task).await;
             }

@@ -1,5 +1,6 @@
 //! Parsing of buyers' requests in OpenAI's format.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::ops::RangeInclusive;
 
 use rand::Rng as _;
@@ -26,7 +27,8 @@ pub(crate) const MOST_MESSAGES: usize = 1_024;
 pub(crate) const MOST_STOPS: usize = 4;
 /// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
-/// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching.
+/// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching. Only text requests have an effective
+/// `prompt_cache_key`.
 const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// A parsed text request.
@@ -45,6 +47,8 @@ pub(crate) struct TextRequest {
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
+    /// Hash of `prompt_cache_key`.
+    pub(crate) cache_key: Option<u64>,
 }
 
 impl TextRequest {
@@ -122,6 +126,12 @@ impl TextRequest {
         let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
         fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())
     }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Checks the parts of a message: texts and, in a user's message, images, whose fields are appended to `images`. The tasks'
@@ -206,12 +216,13 @@ impl Fields {
         self.refuse_unless("metadata", is_metadata, "metadata must be an object with at most 16 string values")?;
         let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
         self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
+        let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
         let choices = usize::try_from(choices).unwrap_or(1);
         let images = Vec::new();
-        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage })
+        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage, cache_key })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.

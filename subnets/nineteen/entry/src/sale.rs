@@ -163,7 +163,7 @@ impl Gateway {
         protocol: &Protocol,
         max_wait: Option<Duration>,
     ) -> Result<(Head, Replies, Bill), GatewayError> {
-        let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, .. } = request;
+        let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, cache_key, .. } = request;
         let model = task.task.to_string();
         payload.model.clone_from(&model);
         let input = input_tokens(&payload).saturating_add(image_tokens(task, &images)?);
@@ -203,6 +203,7 @@ impl Gateway {
             is_collected: !streams,
             relays_logprobs: wants_logprobs,
             max_wait,
+            cache_key,
             ..request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)))
         });
         let began = Instant::now();
@@ -382,6 +383,7 @@ fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
         is_collected: true,
         relays_logprobs: false,
         max_wait: None,
+        cache_key: None,
     }
 }
 

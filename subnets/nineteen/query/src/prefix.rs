@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde_json::Value;
 use taonet_primitives::Hotkey;
 
-use crate::Payload;
+use crate::Request;
 
 /// Number of bytes that prompts must have in common: about 256 tokens. Caches save little time for shorter beginnings.
 const LENGTH: usize = 1_024;
@@ -15,16 +15,17 @@ const FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
 /// Hash of the beginning of a prompt, by which a request selects its miner.
 ///
 /// All processes of a release compute the same hash. It contains the API key, so that buyers with the same prompt, such as
-/// that of a popular program, do not all select the same miner.
+/// that of a popular program, do not all select the same miner, and the buyer's `prompt_cache_key`, which tells the
+/// conversations with the same prompt apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PromptPrefix(u64);
 
 impl PromptPrefix {
-    /// Returns the prefix of a text request by an API key; `None` if the prompt is too short.
-    pub(crate) fn of(key: &str, payload: &Payload) -> Option<Self> {
+    /// Returns the prefix of a text request; `None` if the prompt is too short.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
         let mut beginning = Beginning { hasher: DefaultHasher::new(), left: LENGTH };
-        key.hash(&mut beginning.hasher);
-        for value in FIELDS.iter().filter_map(|field| payload.get(field)) {
+        (&request.key, request.cache_key).hash(&mut beginning.hasher);
+        for value in FIELDS.iter().filter_map(|field| request.payload.get(field)) {
             beginning.add(value);
         }
         (beginning.left == 0).then(|| Self(beginning.hasher.finish()))
@@ -78,9 +79,12 @@ mod tests {
     use taonet_wallet::Keypair;
 
     use super::*;
+    use crate::RequestKind;
+    use crate::tests::request;
 
     fn prefix(key: &str, fields: &Value) -> Option<PromptPrefix> {
-        PromptPrefix::of(key, &fields.as_object().unwrap().clone().into())
+        let payload = fields.as_object().unwrap().clone().into();
+        PromptPrefix::of(&Request { key: key.into(), payload, ..request(RequestKind::Organic) })
     }
 
     /// Returns a conversation with a system prompt of a length.
@@ -100,8 +104,11 @@ mod tests {
         other["seed"] = json!(7);
         other["temperature"] = json!(0.5);
         assert_eq!(first, prefix("a", &other));
-        // Other keys, tools and texts.
+        // Other keys, cache keys, tools and texts.
         assert_ne!(first, prefix("b", &chat(2_000, &["x"])));
+        let payload = chat(2_000, &["x"]).as_object().unwrap().clone().into();
+        let named = Request { key: "a".into(), cache_key: Some(7), payload, ..request(RequestKind::Organic) };
+        assert_ne!(first, PromptPrefix::of(&named));
         other["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
         assert_ne!(first, prefix("a", &other));
         assert_ne!(

@@ -79,6 +79,9 @@ pub struct Request {
     pub relays_logprobs: bool,
     /// Maximum time that a buyer's request waits in the queue; `None` for that of [`QueueSettings`].
     pub max_wait: Option<Duration>,
+    /// Hash of the buyer's `prompt_cache_key`. With [`Querier::set_prefix_affinity`], it selects the miner together with the
+    /// beginning of the prompt.
+    pub cache_key: Option<u64>,
 }
 
 /// Counts of a request's failed attempts.
@@ -161,11 +164,7 @@ impl Inner {
     /// Returns the prefix of a buyer's prompt, if it selects the miner.
     fn prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
         let is_affine = self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
-        if is_affine && rand::random::<f64>() >= INDEPENDENT {
-            PromptPrefix::of(&request.key, &request.payload)
-        } else {
-            None
-        }
+        if is_affine && rand::random::<f64>() >= INDEPENDENT { PromptPrefix::of(request) } else { None }
     }
 
     /// Returns the miners of a request's task that have refused images, if the request has images and not all of the

@@ -159,6 +159,8 @@ struct Order {
     max_wait: Option<u64>,
     #[serde(default)]
     has_images: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache_key: Option<u64>,
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {

@@ -105,6 +105,7 @@ pub(crate) fn request(kind: RequestKind) -> Request {
         is_collected: false,
         relays_logprobs: false,
         max_wait: None,
+        cache_key: None,
     }
 }
 

@@ -52,6 +52,12 @@ fn sampling_parameters_of_servers_are_passed_on() {
     let ignored = json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
     let map = chat(&ignored).unwrap().payload.into_map();
     assert!(ignored.as_object().unwrap().keys().all(|name| !map.contains_key(name)));
+    let cache_key = |key: Value| chat(&json!({ "prompt_cache_key": key })).unwrap().cache_key;
+    assert!(cache_key(json!("a")).is_some() && cache_key(json!("a")) == cache_key(json!("a")));
+    assert_ne!(cache_key(json!("a")), cache_key(json!("b")));
+    assert_eq!((cache_key(json!(7)), cache_key(Value::Null)), (None, None));
+    let response = json!({"model": "m", "input": "a", "prompt_cache_key": "a"}).to_string();
+    assert_eq!(crate::responses::parse(response.as_bytes()).unwrap().0.cache_key, cache_key(json!("a")));
 }
 
 /// Parts that are neither texts nor images are refused by their place, not passed on.

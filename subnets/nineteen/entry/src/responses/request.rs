@@ -73,7 +73,8 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     fields.refuse_unless("include", is_included, "include must be an array of reasoning.encrypted_content")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
-    let mut chat = fields.split(&["model", "stream", "stream_options", "temperature", "top_p", "service_tier"]);
+    let chat_fields = ["model", "stream", "stream_options", "temperature", "top_p", "service_tier", "prompt_cache_key"];
+    let mut chat = fields.split(&chat_fields);
     let mut echo = Map::new();
     let mut messages = Vec::new();
     match fields.take("instructions") {

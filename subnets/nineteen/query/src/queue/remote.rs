@@ -56,6 +56,7 @@ impl Workers {
             is_collected,
             has_images,
             max_wait,
+            cache_key,
             ..
         } = request;
         let refused = |error: &(dyn std::error::Error + 'static)| {
@@ -81,6 +82,7 @@ impl Workers {
             is_collected,
             has_images,
             max_wait,
+            cache_key,
         };
         let order = serde_json::to_vec(&order).map_err(|error| refused(&error))?;
         let mut answer = RemoteAnswer {

@@ -241,6 +241,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         relays_logprobs,
                         has_images,
                         max_wait,
+                        cache_key,
                     } = order;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
@@ -254,6 +255,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         is_collected,
                         relays_logprobs,
                         max_wait: max_wait.map(Duration::from_millis),
+                        cache_key,
                     });
                 }
             }

@@ -17,7 +17,7 @@ fn long(number: usize) -> Request {
 }
 
 fn prefix(request: &Request) -> PromptPrefix {
-    PromptPrefix::of(&request.key, &request.payload).unwrap()
+    PromptPrefix::of(request).unwrap()
 }
 
 /// Returns a request that one of the miners gets even if another one is many times as fast.
