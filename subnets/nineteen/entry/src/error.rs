@@ -143,13 +143,13 @@ pub enum GatewayError {
     Refused(u16),
     /// The miners rejected the request, which is probably too long for the model's context.
     #[error(
-        "the request has up to {input} tokens, and its answer {output}, but the model's context has {context}; hint: shorten \
-         the request, or lower max_tokens"
+        "the request has about {input} tokens, and its answer up to {output}, but the model's context has {context}; hint: \
+         shorten the request, or lower max_tokens"
     )]
     Context {
         /// Name of the field with the prompt.
         param: &'static str,
-        /// Upper estimate of the tokens of the request.
+        /// Estimated number of tokens of the request.
         input: u64,
         /// Maximum tokens of the answer.
         output: u64,
@@ -186,8 +186,8 @@ impl GatewayError {
     }
 
     /// Names the probable reason of a rejection by miners: that the request, of about `input` tokens, and the longest answer
-    /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate is
-    /// often too high.
+    /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate can
+    /// be too high.
     pub(crate) fn or_context(self, param: &'static str, (input, output): (u64, u64), context: Option<u64>) -> Self {
         match (self, context) {
             (Self::Refused(400 | 413 | 422), Some(context)) if input.saturating_add(output) > context => {
@@ -238,6 +238,11 @@ impl GatewayError {
     /// Returns the HTTP status of the error.
     pub(crate) fn status(&self) -> StatusCode {
         self.parts().0
+    }
+
+    /// Returns the code of the error in OpenAI's format.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        self.parts().2
     }
 
     /// Returns the error as a JSON document in OpenAI's format.

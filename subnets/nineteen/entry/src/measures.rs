@@ -50,13 +50,14 @@ pub(crate) struct SaleMeasures {
 impl SaleMeasures {
     fn new(task: &TaskName, weight: KeyWeight) -> Self {
         let (model, weight) = (task.to_string(), weight.to_string());
-        let sales = |result: &'static str| metrics::counter!(SALES, "model" => model.clone(), "weight" => weight.clone(), "result" => result);
-        let tokens = |kind: &'static str| metrics::counter!(TOKENS, "model" => model.clone(), "weight" => weight.clone(), "kind" => kind);
+        let labelled = |name: &'static str, label: &'static str, value: &'static str| {
+            metrics::counter!(name, "model" => model.clone(), "weight" => weight.clone(), label => value)
+        };
         Self {
-            delivered: sales("delivered"),
-            undelivered: sales("undelivered"),
-            input: tokens("input"),
-            output: tokens("output"),
+            delivered: labelled(SALES, "result", "delivered"),
+            undelivered: labelled(SALES, "result", "undelivered"),
+            input: labelled(TOKENS, "kind", "input"),
+            output: labelled(TOKENS, "kind", "output"),
             credits: metrics::counter!(CREDITS, "model" => model.clone(), "weight" => weight.clone()),
             first: metrics::histogram!(FIRST, "model" => model.clone(), "weight" => weight.clone()),
         }

@@ -307,19 +307,12 @@ impl Inner {
     }
 }
 
-/// Logs the response to a request, or its first part. Messages of errors could quote the request, so only codes are logged.
+/// Logs the response to a request, or its first part. Messages of errors and names of unknown fields quote the request, so
+/// only codes are logged.
 fn log(key: &ApiKey, path: &str, response: &Response) {
     let status = response.status().as_u16();
-    let error = response.extensions().get::<GatewayError>().map(GatewayError::document);
-    let part = |name: &str| error.as_ref()?.get("error")?.get(name)?.as_str();
-    tracing::info!(
-        key = key.id,
-        path,
-        status,
-        code = part("code"),
-        param = part("param"),
-        "request of an API key answered"
-    );
+    let code = response.extensions().get::<GatewayError>().and_then(GatewayError::code);
+    tracing::info!(key = key.id, path, status, code, "request of an API key answered");
 }
 
 /// Converts a form to a JSON object. A retry with the same `Idempotency-Key` has the same fields, but another boundary.

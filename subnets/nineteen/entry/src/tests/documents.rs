@@ -127,7 +127,8 @@ async fn requests_are_logged_for_keys_with_logs_only() {
     let (log, _guard) = CapturedLog::start();
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "private"}]});
-    let unknown = json!({"model": "private", "messages": []});
+    // The error names the unknown field.
+    let unknown = json!({"model": CHAT, "prompt": "private", "private": 1});
     let ask = async |log_requests: bool| {
         shop.store.update_key(&shop.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) }).await.unwrap();
         log.take();

@@ -13,7 +13,7 @@ use crate::Webhook;
 use crate::bill::{Bill, Tariff, today};
 
 #[tokio::test]
-async fn spent_share_of_a_budget_is_posted_once() {
+async fn each_threshold_of_a_budget_is_posted_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let terms = KeyTerms { monthly_budget: Some(100), ..KeyTerms::new("test", 5) };
@@ -30,26 +30,28 @@ async fn spent_share_of_a_budget_is_posted_once() {
     let clock = system_clock();
     let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
     let spend = async |steps: u64| {
-        let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, steps)).await.unwrap();
+        let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (1, steps)).await.unwrap();
         bill.deliver_steps(steps);
         bill.settle().await;
         gateway.warn_of_budgets().await.unwrap();
     };
-    spend(60).await;
-    spend(2).await;
-    spend(3).await;
+    // 71, 82, 86 and 100 % of the budget.
+    for steps in [70, 10, 3, 13] {
+        spend(steps).await;
+    }
     let shutdown = Shutdown::new();
     let (books, stop) = (gateway.clone(), shutdown.clone());
     let books = tokio::spawn(async move { books.keep_books(&stop).await });
-    let event: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
-    let data = &event["data"];
-    assert_eq!((event["type"].as_str(), data["key_id"].as_str()), (Some("budget.warning"), Some(key.as_str())));
-    assert_eq!(
-        (data["spent"].as_i64(), data["budget"].as_i64(), data["percent"].as_i64()),
-        (Some(82), Some(100), Some(82))
-    );
-    assert_eq!(data["date"].as_str(), today(&clock).1.get(..7));
+    for (event_type, percent) in [("budget.warning", 82), ("budget.exhausted", 100)] {
+        let event: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
+        let data = &event["data"];
+        assert_eq!((event["type"].as_str(), data["key_id"].as_str()), (Some(event_type), Some(key.as_str())));
+        assert_eq!(
+            (data["spent"].as_i64(), data["budget"].as_i64(), data["percent"].as_i64()),
+            (Some(percent), Some(100), Some(percent))
+        );
+        assert_eq!(data["date"].as_str(), today(&clock).1.get(..7));
+    }
     shutdown.request();
     books.await.unwrap();
-    assert!(received.try_recv().is_err(), "a further warning below 100 % was sent");
 }
