@@ -92,14 +92,19 @@ pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut(
     order.into_iter().map(|(place, _)| place).collect()
 }
 
+/// Returns the share of a contender in the values of all, in `0..=1`: the probability that a random order of all begins with
+/// it. `place` is its index in `prospects`.
+pub fn share(prospects: &[Prospect<'_>], place: usize) -> f64 {
+    let all: f64 = prospects.iter().map(Prospect::value).sum();
+    prospects.get(place).map_or(0.0, Prospect::value) / all.max(f64::MIN_POSITIVE)
+}
+
 /// Returns whether a contender has so many requests in flight that it gets no more just because their prompts begin alike:
-/// at least 4, and twice as many as by its share of the contenders' values. `place` is its index in `prospects`.
+/// at least 4, and twice as many as by its [`share`]. `place` is its index in `prospects`.
 pub fn exceeds_share(prospects: &[Prospect<'_>], place: usize) -> bool {
     let Some(prospect) = prospects.get(place) else { return true };
     let running: usize = prospects.iter().map(|prospect| prospect.running).sum();
-    let value: f64 = prospects.iter().map(Prospect::value).sum();
-    let share = prospect.value() / value.max(f64::MIN_POSITIVE);
-    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share * running as f64
+    prospect.running as f64 >= MIN_RUNNING + MAX_SHARES * share(prospects, place) * running as f64
 }
 
 #[cfg(test)]

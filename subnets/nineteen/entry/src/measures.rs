@@ -51,7 +51,8 @@ impl SaleMeasures {
     fn new(task: &TaskName, weight: KeyWeight) -> Self {
         let (model, weight) = (task.to_string(), weight.to_string());
         let labelled = |name: &'static str, label: &'static str, value: &'static str| {
-            metrics::counter!(name, "model" => model.clone(), "weight" => weight.clone(), label => value)
+            let (model, weight) = (model.clone(), weight.clone());
+            metrics::counter!(name, "model" => model, "weight" => weight, label => value)
         };
         Self {
             delivered: labelled(SALES, "result", "delivered"),

@@ -17,8 +17,8 @@
 //! has not failed: its model may read none.
 //!
 //! With [`Querier::set_prefix_affinity`], organic text requests whose prompts begin alike go to the same miner, which has the
-//! beginning in its cache, except for one of 8 requests. Their answers are neither sampled nor replace tests, because buyers
-//! can select the miner by the prompt.
+//! beginning in its cache, except for one of 8 requests. They do not replace tests, and fewer of their answers are sampled,
+//! because buyers can select the miner by the prompt.
 //!
 //! The requests in flight at a miner are limited, over all its tasks, by what it announces and by its rate limits (429).
 //! While no contender has a free slot, organic requests wait in a queue, which is bounded and fair among API keys

@@ -32,8 +32,8 @@ const ATTEMPTS: usize = 5;
 /// request is at fault.
 const DISPUTES: usize = 2;
 
-/// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix affinity: their answers
-/// are samples, so that miners cannot tell which requests are checked by the length of the prompt.
+/// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix affinity. They are sampled
+/// and replace tests.
 const INDEPENDENT: f64 = 1.0 / 8.0;
 
 /// Origin of a request.
@@ -229,8 +229,9 @@ impl Querier {
 
     /// Sets whether buyers' text requests whose prompts begin alike, with at least 1 KiB, are sent to the same miner.
     ///
-    /// Their answers are not sampled, and do not replace tests: a buyer who is also a miner could send requests with known
-    /// answers to itself. One of 8 requests goes to any miner, as without affinity.
+    /// A buyer who is also a miner could send requests with known answers to itself. So these requests do not replace tests,
+    /// and an answer is sampled only as often as the miner would get the request without affinity. One of 8 requests goes to
+    /// any miner, as without affinity.
     pub fn set_prefix_affinity(&self, has_prefix_affinity: bool) {
         self.inner.has_prefix_affinity.store(has_prefix_affinity, Ordering::Relaxed);
     }

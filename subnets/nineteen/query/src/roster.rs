@@ -13,6 +13,7 @@ use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 
+pub(crate) use self::order::OrganicOrder;
 use crate::Divisions;
 use crate::load::MinerLoad;
 

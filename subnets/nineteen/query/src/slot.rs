@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::load::{CapacitySignal, MinerLoad, Reservation};
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
-use crate::roster::Completion;
+use crate::roster::{Completion, OrganicOrder};
 use crate::{Contender, Roster, measures};
 
 /// Maximum time that a test waits for a slot.
@@ -44,8 +44,7 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key. Answers to a
-    /// request with a prefix are not queued for checking.
+    /// Reserves a slot for an organic request at a miner outside `tried`. The caller counts it for the key.
     pub(crate) fn organic(
         inner: &Arc<Inner>,
         task: &TaskName,
@@ -57,8 +56,8 @@ impl Slot {
         let now = inner.now();
         let roster = inner.market.roster()?;
         let order = roster.floor(task.as_str())?.for_organic(now, tried, prefix, rand::random);
-        let is_of_prefix = order.is_of_prefix;
-        let (place, mut slot) = order.contenders.into_iter().enumerate().find_map(|(place, contender)| {
+        let OrganicOrder { contenders, is_of_prefix, is_sampled } = order;
+        let (place, mut slot) = contenders.into_iter().enumerate().find_map(|(place, contender)| {
             let load = roster.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
@@ -70,10 +69,10 @@ impl Slot {
             Some((place, slot))
         })?;
         if prefix.is_some() {
-            measures::prefix(is_of_prefix && place == 0);
+            measures::prefix(is_of_prefix && place == 0 && tried.is_empty());
         }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
-        slot.keeps_samples &= prefix.is_none();
+        slot.keeps_samples &= is_sampled && (place == 0 || !is_of_prefix);
         Some(slot)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, synthetic_order};
+use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
 use taonet_primitives::Hotkey;
 
 use super::{Contender, Live, TaskFloor};
@@ -15,6 +15,9 @@ pub(crate) struct OrganicOrder {
     pub(crate) contenders: Vec<Arc<Contender>>,
     /// Whether the prefix of the prompt determines the order.
     pub(crate) is_of_prefix: bool,
+    /// Whether the answer of the first contender may be sampled. If the prefix determines the order, this is as probable as
+    /// that a random order begins with this contender: a buyer who selects a miner by the prompt cannot add to its samples.
+    pub(crate) is_sampled: bool,
 }
 
 impl TaskFloor {
@@ -33,13 +36,13 @@ impl TaskFloor {
 
     /// Returns the contenders for an organic request, in a random order weighted by the value of their answers.
     /// Omits the miners in `tried`. With a prefix, the order is always the same one for the prefix, as long as the values
-    /// are, unless the first miner has too many requests in flight.
+    /// are, unless the first miner has too many requests in flight. `random` returns uniform random numbers in `0..1`.
     pub(crate) fn for_organic(
         &self,
         now: f64,
         tried: &[Hotkey],
         prefix: Option<PromptPrefix>,
-        mut draw: impl FnMut() -> f64,
+        mut random: impl FnMut() -> f64,
     ) -> OrganicOrder {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
@@ -59,12 +62,15 @@ impl TaskFloor {
         if let Some(prefix) = prefix {
             let draw = |place| hotkey(place).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = untried(organic_order(&prospects, now, draw));
-            if order.first().is_some_and(|first| !exceeds_share(&prospects, *first)) {
-                return OrganicOrder { contenders: self.at(&order), is_of_prefix: true };
+            if let Some(first) = order.first()
+                && !exceeds_share(&prospects, *first)
+            {
+                let is_sampled = random() < share(&prospects, *first);
+                return OrganicOrder { contenders: self.at(&order), is_of_prefix: true, is_sampled };
             }
         }
-        let order = untried(organic_order(&prospects, now, |_| draw()));
-        OrganicOrder { contenders: self.at(&order), is_of_prefix: false }
+        let order = untried(organic_order(&prospects, now, |_| random()));
+        OrganicOrder { contenders: self.at(&order), is_of_prefix: false, is_sampled: true }
     }
 
     /// Returns whether any contender with remaining capacity, except for those in `tried`, may accept an organic request
