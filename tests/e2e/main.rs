@@ -16,6 +16,8 @@ mod babelbit_peers;
 mod bench_miner;
 mod byte_order_marks;
 mod chain;
+#[cfg(target_os = "linux")]
+mod chaos;
 mod chutes;
 mod cli;
 mod dashboard;

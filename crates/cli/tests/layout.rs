@@ -15,7 +15,7 @@ const MIN_PAGE: usize = 20;
 /// Crates exempt from [`MAX_LINES`].
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
 /// Programs, which may use the crates of every subnet, and which no crate names as its user.
-const PROGRAMS: [&str; 3] = ["cli", "benches", "simulation"];
+const PROGRAMS: [&str; 4] = ["cli", "benches", "chaos", "simulation"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -1,0 +1,260 @@
+//! The faults: their schedule, how each begins, and how it ends.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::{Rng as _, SeedableRng as _};
+use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::network::Network;
+use crate::plan::SCORING;
+use crate::tools;
+
+/// Connections of a half-open fault: most of those that a daemon accepts from one address.
+const CONNECTIONS: usize = 200;
+/// Source of these connections, so that they do not count for the daemons' own address.
+const ATTACKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
+/// Time for one of these connections.
+const CONNECTING: Duration = Duration::from_secs(1);
+/// Size of a page of SQLite.
+const PAGE: usize = 4_096;
+/// The database of a weight ledger, and all of its files.
+const DATABASE: &str = "weights.sqlite";
+const LEDGER: [&str; 3] = [DATABASE, "weights.sqlite-wal", "weights.sqlite-shm"];
+/// Offsets of a wrong clock, in seconds, as libfaketime reads them.
+const OFFSETS: [&str; 4] = ["-86400", "-60", "+60", "+86400"];
+/// Environment of libfaketime, besides the library and its file: the file is read every second, and the clock that
+/// measures durations stays right, as when an administrator sets the time. Its older versions read the second name.
+const FAKETIME: [(&str, &str); 3] =
+    [("FAKETIME_CACHE_DURATION", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")];
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// SIGKILL, and a later restart
+    Kill,
+    /// SIGSTOP, and a later SIGCONT
+    Pause,
+    /// 200 connections that never complete a request
+    HalfOpen,
+    /// No space on the disk of a validator
+    FullDisk,
+    /// A restart with a clock that is a minute or a day wrong, and is set right while the daemon runs
+    Clock,
+    /// A page of the weight ledger is overwritten while the gateway is down
+    Page,
+}
+
+impl FaultKind {
+    /// All kinds.
+    pub const ALL: [Self; 6] = [Self::Kill, Self::Pause, Self::HalfOpen, Self::FullDisk, Self::Clock, Self::Page];
+
+    /// The name, as in reports and options.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Pause => "pause",
+            Self::HalfOpen => "half-open",
+            Self::FullDisk => "full-disk",
+            Self::Clock => "clock",
+            Self::Page => "page",
+        }
+    }
+
+    /// Names of the processes, or of the validators whose disks are filled, that can have the fault.
+    fn targets(self, network: &Network) -> Vec<String> {
+        let validators = || network.validators.iter().map(|validator| validator.name);
+        let named = |daemon: &'static str| validators().map(move |name| format!("{daemon} {name}"));
+        match self {
+            Self::Kill | Self::Pause | Self::HalfOpen => {
+                network.processes.iter().map(|process| process.name().to_owned()).collect()
+            }
+            Self::FullDisk => validators().map(str::to_owned).collect(),
+            Self::Clock => {
+                let daemons = named("gateway").chain(named("signer")).chain(named("validator"));
+                daemons.chain([SCORING.to_owned()]).collect()
+            }
+            Self::Page => named("gateway").collect(),
+        }
+    }
+}
+
+/// A fault of the schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    /// Name of a process, or of a validator for a full disk.
+    pub(crate) target: String,
+    /// Time without a fault before this one.
+    pub(crate) pause: Duration,
+    pub(crate) duration: Duration,
+    /// Selects the offset of a clock, or the page.
+    number: u64,
+}
+
+/// The faults of a seed, without end.
+pub(crate) struct Schedule {
+    random: StdRng,
+    kinds: Vec<FaultKind>,
+    /// Kinds that come before any kind comes again.
+    next: Vec<FaultKind>,
+    /// The unit of durations.
+    block_time: Duration,
+}
+
+impl Schedule {
+    pub(crate) fn new(seed: u64, kinds: &[FaultKind], block_time: Duration) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), kinds: kinds.to_vec(), next: Vec::new(), block_time }
+    }
+
+    /// Draws the next fault; `None` if there is no kind of fault.
+    pub(crate) fn draw(&mut self, network: &Network) -> Option<Fault> {
+        if self.next.is_empty() {
+            self.next.clone_from(&self.kinds);
+            self.next.shuffle(&mut self.random);
+        }
+        let kind = self.next.pop()?;
+        let target = kind.targets(network).choose(&mut self.random)?.clone();
+        let pause = self.block_time.mul_f64(self.random.random_range(4.0..10.0));
+        let duration = self.block_time.mul_f64(self.random.random_range(2.0..8.0));
+        Some(Fault { kind, target, pause, duration, number: self.random.random() })
+    }
+}
+
+/// What a fault holds until its end.
+pub(crate) enum Held {
+    Nothing,
+    Connections(Vec<TcpStream>),
+    /// How often the process had ended by itself before the fault.
+    Exits(u32),
+}
+
+impl Fault {
+    /// Begins the fault.
+    pub(crate) fn begin(&self, network: &mut Network) -> anyhow::Result<Held> {
+        match self.kind {
+            FaultKind::Kill => network.process(&self.target)?.kill()?,
+            FaultKind::Pause => network.process(&self.target)?.pause()?,
+            FaultKind::HalfOpen => {
+                let address = network.process(&self.target)?.address().context("the process has no address")?;
+                return Ok(Held::Connections(network.runtime.block_on(half_open(address))?));
+            }
+            FaultKind::FullDisk => self.disk(network)?.fill()?,
+            FaultKind::Clock => {
+                let library = tools::faketime().context("libfaketime is not installed")?;
+                let file = clock_file(network);
+                fs::write(&file, self.offset())?;
+                let process = network.process(&self.target)?;
+                process.kill()?;
+                process.command().env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", &file).envs(FAKETIME);
+                process.start()?;
+            }
+            FaultKind::Page => {
+                let ledger = self.ledger(network)?;
+                let process = network.process(&self.target)?;
+                process.kill()?;
+                corrupt(&ledger.join(DATABASE), self.number)
+                    .with_context(|| format!("cannot overwrite a page of {}", ledger.display()))?;
+                process.start()?;
+                return Ok(Held::Exits(process.exits()));
+            }
+        }
+        Ok(Held::Nothing)
+    }
+
+    /// Ends the fault, as an operator would. Returns what is worth a note in the report.
+    pub(crate) fn end(&self, network: &mut Network, held: Held) -> anyhow::Result<String> {
+        match (self.kind, held) {
+            (FaultKind::Kill, _) => network.process(&self.target)?.start()?,
+            (FaultKind::Pause, _) => network.process(&self.target)?.resume()?,
+            (FaultKind::HalfOpen, Held::Connections(connections)) => {
+                return Ok(format!("{} connections", connections.len()));
+            }
+            (FaultKind::FullDisk, _) => self.disk(network)?.free()?,
+            (FaultKind::Clock, _) => {
+                // The running daemon sees the step; its next start is without libfaketime.
+                fs::write(clock_file(network), "+0")?;
+                let command = network.process(&self.target)?.command();
+                command.env_remove("LD_PRELOAD").env_remove("FAKETIME_TIMESTAMP_FILE");
+                return Ok(format!("{} s", self.offset()));
+            }
+            (FaultKind::Page, Held::Exits(before)) => return self.replace_ledger(network, before),
+            (FaultKind::HalfOpen | FaultKind::Page, _) => {}
+        }
+        Ok(String::new())
+    }
+
+    /// Removes a damaged ledger if the gateway refused it.
+    fn replace_ledger(&self, network: &mut Network, before: u32) -> anyhow::Result<String> {
+        let ledger = self.ledger(network)?;
+        let process = network.process(&self.target)?;
+        process.supervise()?;
+        if process.exits() == before {
+            return Ok("a page without content that matters".to_owned());
+        }
+        process.kill()?;
+        for file in LEDGER.map(|name| ledger.join(name)) {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        process.start()?;
+        Ok("the gateway refused the ledger, which was removed".to_owned())
+    }
+
+    fn disk<'a>(&self, network: &'a Network) -> anyhow::Result<&'a crate::disk::Disk> {
+        let validator = network.validators.iter().find(|validator| validator.name == self.target);
+        let path = &validator.context("no such validator")?.disk;
+        network.disks.iter().find(|disk| disk.path() == path).context("the validator has no disk of its own")
+    }
+
+    /// Directory of the ledger of the target, a gateway.
+    fn ledger(&self, network: &Network) -> anyhow::Result<PathBuf> {
+        let validator = network.validators.iter().find(|validator| self.target.ends_with(validator.name));
+        Ok(validator.context("no such validator")?.disk.join("gateway"))
+    }
+
+    fn offset(&self) -> &'static str {
+        // There are four offsets.
+        OFFSETS.iter().cycle().nth((self.number % 4) as usize).copied().unwrap_or("+60")
+    }
+}
+
+fn clock_file(network: &Network) -> PathBuf {
+    network.folder.path().join("clock")
+}
+
+/// Opens connections with an incomplete head or body. A daemon that is down or refuses further ones gets fewer.
+async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
+    let heads = ["POST / HTTP/1.1\r\nhost: ", "POST / HTTP/1.1\r\nhost: chaos\r\ncontent-length: 1000\r\n\r\n{"];
+    let mut connections = Vec::new();
+    for head in heads.into_iter().cycle().take(CONNECTIONS) {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(ATTACKER)?;
+        let Ok(Ok(mut connection)) = timeout(CONNECTING, socket.connect(address)).await else { break };
+        if connection.write_all(head.as_bytes()).await.is_ok() {
+            connections.push(connection);
+        }
+    }
+    Ok(connections)
+}
+
+/// Overwrites one page of a database.
+fn corrupt(file: &Path, number: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(file)?;
+    let pages = file.metadata()?.len() / PAGE as u64;
+    file.write_all_at(&[0xA5; PAGE], number % pages.max(1) * PAGE as u64)
+}

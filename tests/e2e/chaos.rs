@@ -1,0 +1,40 @@
+//! Short forms of `./chaos` and `./soak`: a network of real processes under faults, and under load.
+
+use std::time::Duration;
+
+use taonet_chaos::{ChaosOptions, FaultKind, Pace, SoakOptions, chaos, soak};
+use taonet_service::Shutdown;
+
+use crate::kill::random_seed;
+use crate::support::require_models;
+
+/// Epochs of six seconds.
+const PACE: Pace = Pace { block_time: Duration::from_millis(150), epoch_blocks: 40 };
+
+#[test]
+fn killed_and_paused_daemons_submit_at_most_once_an_epoch() {
+    require_models();
+    let faults = vec![FaultKind::Kill, FaultKind::Pause];
+    let tao = env!("CARGO_BIN_EXE_tao").into();
+    let options = ChaosOptions { tao, pace: PACE, epochs: 2, seed: random_seed(), faults };
+    let report = chaos(&options, &Shutdown::new()).unwrap();
+    let text = report.markdown();
+    assert_eq!((report.epochs, report.panics), (2, 0), "{text}");
+    assert!(report.faults.len() >= 2, "{text}");
+    assert!(report.validators.iter().all(|validator| validator.several.is_empty()), "{text}");
+    // Daemons retry after up to 5 s: in epochs this short, a validator can miss some.
+    assert!(report.validators.iter().any(|validator| validator.exactly_one > 0), "{text}");
+}
+
+#[test]
+fn daemons_and_requests_are_measured_under_load() {
+    require_models();
+    let tao = env!("CARGO_BIN_EXE_tao").into();
+    let (duration, sample_every) = (Duration::from_secs(6), Duration::from_secs(1));
+    let options = SoakOptions { tao, pace: PACE, duration, sample_every };
+    let report = soak(&options, &Shutdown::new()).unwrap();
+    let text = report.markdown();
+    assert!(report.ended.is_empty() && report.panics == 0, "{text}");
+    assert!(report.processes.iter().all(|process| process.first_mib > 1.0), "{text}");
+    assert!(report.requests.iter().all(|requests| requests.requests > 0 && requests.failures == 0), "{text}");
+}
