@@ -252,6 +252,7 @@ fn align_epochs(runtime: &Runtime, chain: &Client, plan: &Plan) -> anyhow::Resul
         sleep(plan.pace.block_time);
     };
     let begin = head - head % length;
-    plan.control(&["set-storage", "SubtensorModule.LastEpochBlock", "59", &begin.to_string()], &url)?;
-    plan.control(&["set-storage", "SubtensorModule.Tempo", "59", &length.to_string()], &url)
+    // With the old tempo, an epoch that began then would be over.
+    plan.control(&["set-storage", "SubtensorModule.Tempo", "59", &length.to_string()], &url)?;
+    plan.control(&["set-storage", "SubtensorModule.LastEpochBlock", "59", &begin.to_string()], &url)
 }

@@ -74,7 +74,11 @@ impl Plan {
         Ok(format!("{scheme}://{}", self.address(name)?))
     }
 
-    /// Returns a command with a clean environment and a listen address.
+    fn path(&self, file: &str) -> String {
+        self.folder.path().join(file).display().to_string()
+    }
+
+    /// Returns a command with a clean environment.
     fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).env_clear();
@@ -92,23 +96,23 @@ impl Plan {
 
     pub(crate) fn leader(&self) -> anyhow::Result<Process> {
         let block_time = format!("{}ms", self.pace.block_time.as_millis());
-        let command =
-            self.command(&self.tao, &["localnet", "--data", "chain", "--archive", "--block-time", &block_time]);
+        let command = self
+            .command(&self.tao, &["localnet", "--data", &self.path("chain"), "--archive", "--block-time", &block_time]);
         self.process(LEADER, command, "--listen")
     }
 
     /// The follower of the chain, the subnet owner's services and the miners.
     pub(crate) fn shared(&self) -> anyhow::Result<Vec<Process>> {
         let leader = self.url(LEADER)?;
-        let follower = self.command(&self.tao, &["localnet", "--data", "follower", "--follow", &leader]);
-        let scoring = self.command(&self.bb, &["scoring-api", "--state", "scoring"]);
+        let follower = self.command(&self.tao, &["localnet", "--data", &self.path("follower"), "--follow", &leader]);
+        let scoring = self.command(&self.bb, &["scoring-api", "--state", &self.path("scoring")]);
         let mut processes = vec![
             self.process(FOLLOWER, follower, "--listen")?,
-            self.process(ENGINE, self.command(&self.bb, &["engine", "ferry.json"]), "--listen")?,
+            self.process(ENGINE, self.command(&self.bb, &["engine", &self.path("ferry.json")]), "--listen")?,
             self.process(SCORING, scoring, "--listen")?,
         ];
         for profile in MINERS {
-            let (key, log) = (miner_key(profile), format!("{profile}.replay"));
+            let (key, log) = (miner_key(profile), self.path(&format!("{profile}.replay")));
             let arguments = ["miner", "--profile", profile, "--key-uri", &key, "--replay-log", &log];
             processes.push(self.process(&miner_name(profile), self.command(&self.bb, &arguments), "--listen")?);
         }
