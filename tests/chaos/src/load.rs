@@ -128,7 +128,7 @@ impl Request {
     fn connect(&self) -> reqwest::Result<Connection> {
         Ok(match self {
             Self::Post { url, body } => {
-                let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+                let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
                 Connection::Post { client, url: url.clone(), body: body.clone() }
             }
             Self::Scores { base, keypair } => Connection::Scores(ScoresClient::new(base, Arc::clone(keypair))?),

@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) folder: TempDir,
     pub(crate) pace: Pace,
     addresses: Vec<(String, SocketAddr)>,
+    /// The nodes of the chain.
+    nodes: [String; 2],
 }
 
 impl Plan {
@@ -61,7 +63,9 @@ impl Plan {
             names.extend(["gateway", "signer", "validator", "runner"].map(|daemon| format!("{daemon} {name}")));
         }
         let addresses = names.into_iter().zip(free_addresses()).collect();
-        Ok(Self { tao, bb, folder, pace, addresses })
+        let mut plan = Self { tao, bb, folder, pace, addresses, nodes: [String::new(), String::new()] };
+        plan.nodes = [plan.url(LEADER)?, plan.url(FOLLOWER)?];
+        Ok(plan)
     }
 
     pub(crate) fn address(&self, name: &str) -> anyhow::Result<SocketAddr> {
@@ -85,6 +89,8 @@ impl Plan {
         command.envs(INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.env("XDG_STATE_HOME", self.folder.path().join("state"));
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1");
+        // Takes precedence for the nodes; `local` above selects the defaults of services on this machine.
+        command.env("BT_CHAIN_ENDPOINT", self.nodes.join(","));
         command
     }
 
@@ -103,8 +109,8 @@ impl Plan {
 
     /// The follower of the chain, the subnet owner's services and the miners.
     pub(crate) fn shared(&self) -> anyhow::Result<Vec<Process>> {
-        let leader = self.url(LEADER)?;
-        let follower = self.command(&self.tao, &["localnet", "--data", &self.path("follower"), "--follow", &leader]);
+        let [leader, _] = &self.nodes;
+        let follower = self.command(&self.tao, &["localnet", "--data", &self.path("follower"), "--follow", leader]);
         let scoring = self.command(&self.bb, &["scoring-api", "--state", &self.path("scoring")]);
         let mut processes = vec![
             self.process(FOLLOWER, follower, "--listen")?,
@@ -123,7 +129,7 @@ impl Plan {
     pub(crate) fn validator(&self, validator: &Validator, key: &str) -> anyhow::Result<Vec<Process>> {
         let name = |daemon: &str| format!("{daemon} {}", validator.name);
         let (gateway_url, signer_url) = (self.url(&name("gateway"))?, self.url(&name("signer"))?);
-        let mut nodes = [self.url(LEADER)?, self.url(FOLLOWER)?];
+        let mut nodes = self.nodes.clone();
         if validator.name != "A" {
             nodes.reverse();
         }

@@ -9,7 +9,7 @@ use crate::disk::Disk;
 use crate::fault::FaultKind;
 
 /// Directories in which systems install libraries, directly or in a directory for each architecture.
-const LIBRARIES: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt/homebrew/lib"];
+const LIBRARIES: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 /// The library that changes a program's clock, in its variant for programs with threads.
 const FAKETIME: &str = "faketime/libfaketimeMT.so.1";
 
