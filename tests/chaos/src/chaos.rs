@@ -122,7 +122,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         ensure!(network.wait(options.pace.block_time)?, "stopped before the first fault");
     }
     let began = Instant::now();
-    let faults = inject(&mut network, options, &kinds, end)?;
+    let faults = inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
     // The last fault may have been one of the chain's node, which is read next.
     let alive = network.last_seen() + 2;
     let ended = Instant::now();
@@ -167,11 +167,11 @@ fn inject(
     let Pace { block_time, epoch_blocks } = options.pace;
     let patience = block_time * epoch_blocks * options.epochs * PATIENCE;
     let began = Instant::now();
-    let mut schedule = Schedule::new(options.seed, kinds, block_time);
+    let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();
     while network.last_seen() < end {
         ensure!(began.elapsed() < patience, "the chain has reached only block {} of {end}", network.last_seen());
-        let Some(fault) = schedule.draw(network) else {
+        let Some(fault) = schedule.draw() else {
             if !network.wait(block_time)? {
                 break;
             }

@@ -72,21 +72,29 @@ impl FaultKind {
             Self::Page => "page",
         }
     }
+}
 
-    /// Names of the processes, or of the validators whose disks are filled, that can have the fault.
-    fn targets(self, network: &Network) -> Vec<String> {
-        let validators = || network.validators.iter().map(|validator| validator.name);
-        let named = |daemon: &'static str| validators().map(move |name| format!("{daemon} {name}"));
-        match self {
-            Self::Kill | Self::Pause | Self::HalfOpen => {
-                network.processes.iter().map(|process| process.name().to_owned()).collect()
-            }
-            Self::FullDisk => validators().map(str::to_owned).collect(),
-            Self::Clock => {
-                let daemons = named("gateway").chain(named("signer")).chain(named("validator"));
-                daemons.chain([SCORING.to_owned()]).collect()
-            }
-            Self::Page => named("gateway").collect(),
+/// What can have a fault.
+pub(crate) struct Targets {
+    /// Names of the processes.
+    pub(crate) processes: Vec<String>,
+    /// Names of the validators.
+    pub(crate) validators: Vec<&'static str>,
+}
+
+impl Targets {
+    /// Names of the processes, or of the validators whose disks are filled, that can have this fault.
+    fn of(&self, kind: FaultKind) -> Vec<String> {
+        let of_validators = |daemons: &[&str]| -> Vec<String> {
+            let named =
+                |validator: &&str| daemons.iter().map(|daemon| format!("{daemon} {validator}")).collect::<Vec<_>>();
+            self.validators.iter().flat_map(named).collect()
+        };
+        match kind {
+            FaultKind::Kill | FaultKind::Pause | FaultKind::HalfOpen => self.processes.clone(),
+            FaultKind::FullDisk => self.validators.iter().map(|name| (*name).to_owned()).collect(),
+            FaultKind::Clock => [of_validators(&["gateway", "signer", "validator"]), vec![SCORING.to_owned()]].concat(),
+            FaultKind::Page => of_validators(&["gateway"]),
         }
     }
 }
@@ -107,6 +115,7 @@ pub(crate) struct Fault {
 /// The faults of a seed, without end.
 pub(crate) struct Schedule {
     random: StdRng,
+    targets: Targets,
     kinds: Vec<FaultKind>,
     /// Kinds that come before any kind comes again.
     next: Vec<FaultKind>,
@@ -115,18 +124,18 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(seed: u64, kinds: &[FaultKind], block_time: Duration) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), kinds: kinds.to_vec(), next: Vec::new(), block_time }
+    pub(crate) fn new(seed: u64, kinds: &[FaultKind], targets: Targets, block_time: Duration) -> Self {
+        Self { random: StdRng::seed_from_u64(seed), targets, kinds: kinds.to_vec(), next: Vec::new(), block_time }
     }
 
     /// Draws the next fault; `None` if there is no kind of fault.
-    pub(crate) fn draw(&mut self, network: &Network) -> Option<Fault> {
+    pub(crate) fn draw(&mut self) -> Option<Fault> {
         if self.next.is_empty() {
             self.next.clone_from(&self.kinds);
             self.next.shuffle(&mut self.random);
         }
         let kind = self.next.pop()?;
-        let target = kind.targets(network).choose(&mut self.random)?.clone();
+        let target = self.targets.of(kind).choose(&mut self.random)?.clone();
         let pause = self.block_time.mul_f64(self.random.random_range(4.0..10.0));
         let duration = self.block_time.mul_f64(self.random.random_range(2.0..8.0));
         Some(Fault { kind, target, pause, duration, number: self.random.random() })
@@ -252,9 +261,49 @@ async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
     Ok(connections)
 }
 
-/// Overwrites one page of a database.
+/// Overwrites one page of a database. One that does not exist yet stays absent.
 fn corrupt(file: &Path, number: u64) -> io::Result<()> {
-    let file = OpenOptions::new().write(true).open(file)?;
+    let file = match OpenOptions::new().write(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
     let pages = file.metadata()?.len() / PAGE as u64;
     file.write_all_at(&[0xA5; PAGE], number % pages.max(1) * PAGE as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(seed: u64) -> Vec<Fault> {
+        let targets = Targets { processes: vec!["chain".into(), "gateway A".into()], validators: vec!["A", "B"] };
+        let mut schedule = Schedule::new(seed, &FaultKind::ALL, targets, Duration::from_secs(1));
+        (0..12).map_while(|_| schedule.draw()).collect()
+    }
+
+    #[test]
+    fn seed_determines_faults_and_each_kind_comes_once_before_any_repeats() {
+        let faults = schedule(7);
+        assert_eq!(faults, schedule(7));
+        assert_ne!(faults, schedule(8));
+        for round in faults.chunks(FaultKind::ALL.len()) {
+            let mut kinds: Vec<_> = round.iter().map(|fault| fault.kind).collect();
+            kinds.sort_unstable();
+            assert_eq!(kinds, FaultKind::ALL);
+        }
+    }
+
+    #[test]
+    fn corrupt_overwrites_exactly_one_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("weights.sqlite");
+        corrupt(&file, 0).unwrap();
+        assert!(!file.exists());
+        fs::write(&file, vec![0_u8; 3 * PAGE]).unwrap();
+        corrupt(&file, 4).unwrap();
+        let written = fs::read(&file).unwrap();
+        let pages: Vec<_> = written.chunks(PAGE).map(|page| page.iter().all(|byte| *byte == 0xA5)).collect();
+        assert_eq!(pages, [false, true, false]);
+        assert_eq!(written.iter().filter(|byte| **byte != 0).count(), PAGE);
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use taonet_chain::{At, Call, Chain as _, Client, Event, Follow, calls};
 use taonet_primitives::{BlockNumber, NetUid, Rao};
 use taonet_service::Shutdown;
@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::disk::Disk;
+use crate::fault::Targets;
 use crate::plan::{ANNOUNCED, LEADER, MINERS, Plan, VALIDATORS, miner_key, miner_name};
 use crate::process::Process;
 
@@ -153,12 +154,9 @@ impl Network {
                 return Ok(head);
             };
             if began.elapsed() > patience {
-                let logs = self.keep_logs()?;
-                bail!(
-                    "validator {} has submitted no weights within {patience:?} without any fault; the logs are in {}",
-                    validator.name,
-                    logs.display()
-                );
+                let name = validator.name;
+                let error = anyhow!("validator {name} has submitted no weights within {patience:?} without any fault");
+                return Err(self.name_logs(error));
             }
         }
     }
@@ -184,7 +182,23 @@ impl Network {
         Ok(())
     }
 
-    /// Moves the logs out of the network's directory, which is deleted on drop, and returns their new directory.
+    /// Returns what can have a fault.
+    pub(crate) fn targets(&self) -> Targets {
+        Targets {
+            processes: self.processes.iter().map(|process| process.name().to_owned()).collect(),
+            validators: self.validators.iter().map(|validator| validator.name).collect(),
+        }
+    }
+
+    /// Keeps the logs, and adds their directory to an error.
+    pub(crate) fn name_logs(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.keep_logs() {
+            Ok(logs) => error.context(format!("the daemons' logs are in {}", logs.display())),
+            Err(_) => error,
+        }
+    }
+
+    /// Copies the logs out of the network's directory, which is deleted on drop, and returns their new directory.
     pub(crate) fn keep_logs(&self) -> anyhow::Result<PathBuf> {
         let kept = tempfile::Builder::new().prefix("taonet-chaos-logs-").tempdir()?.keep();
         for entry in fs::read_dir(self.folder.path().join("logs"))? {

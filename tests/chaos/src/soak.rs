@@ -70,10 +70,10 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
     let warm_up = WARM_UP.min(options.duration / 3);
     let mut usages: Vec<Vec<Usage>> = network.processes.iter().map(|_| Vec::new()).collect();
     let mut latencies: Vec<Vec<Latencies>> = loads.iter().map(|_| Vec::new()).collect();
-    let (began, mut number, mut reconnects) = (Instant::now(), 0, 0);
+    let (began, mut number, mut reconnects) = (Instant::now(), 0_usize, 0);
     while began.elapsed() < options.duration {
         number += 1;
-        if number % RECONNECT_EVERY == 0 {
+        if number.is_multiple_of(RECONNECT_EVERY) {
             let follower = network.process(FOLLOWER)?;
             follower.kill()?;
             follower.start()?;
