@@ -17,7 +17,7 @@ pub(crate) const VALIDATORS: [(&str, &str); 2] = [("A", "//Alice"), ("B", "//Bob
 pub(crate) const MINERS: [&str; 2] = ["interpreter", "parrot"];
 /// Placeholder address for this machine, since the chain rejects loopback addresses.
 pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// The challenge of the utterance engine: four short utterances.
+/// The main challenge, with four short utterances; the solo challenge has the same ones.
 const CHALLENGE: &str = include_str!("../../e2e/data/ferry.json");
 /// Variables that the daemons inherit.
 const INHERITED: [&str; 7] =
@@ -57,6 +57,8 @@ impl Plan {
         let tao = tao.canonicalize()?;
         std::os::unix::fs::symlink(&tao, &bb)?;
         fs::write(folder.path().join("ferry.json"), CHALLENGE)?;
+        let solo = CHALLENGE.replace(r#""challenge_uid": "ferry""#, r#""challenge_uid": "pier""#);
+        fs::write(folder.path().join("pier.json"), solo)?;
         let mut names: Vec<String> = [LEADER, FOLLOWER, ENGINE, SCORING].map(str::to_owned).into();
         names.extend(MINERS.map(miner_name));
         for (name, _) in VALIDATORS {
@@ -111,10 +113,11 @@ impl Plan {
     pub(crate) fn shared(&self) -> anyhow::Result<Vec<Process>> {
         let [leader, _] = &self.nodes;
         let follower = self.command(&self.tao, &["localnet", "--data", &self.path("follower"), "--follow", leader]);
+        let engine = self.command(&self.bb, &["engine", &self.path("ferry.json"), &self.path("pier.json")]);
         let scoring = self.command(&self.bb, &["scoring-api", "--state", &self.path("scoring")]);
         let mut processes = vec![
             self.process(FOLLOWER, follower, "--listen")?,
-            self.process(ENGINE, self.command(&self.bb, &["engine", &self.path("ferry.json")]), "--listen")?,
+            self.process(ENGINE, engine, "--listen")?,
             self.process(SCORING, scoring, "--listen")?,
         ];
         for profile in MINERS {
