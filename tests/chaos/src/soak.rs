@@ -176,7 +176,8 @@ impl SoakReport {
             let verdict = mark(row.has_passed);
             writeln!(
                 text,
-                "| {name} | {first_mib:.1} MiB | {last_mib:.1} MiB | {growth_percent:+.1} % | {first} | {second} | {verdict} |"
+                "| {name} | {first_mib:.1} MiB | {last_mib:.1} MiB | {growth_percent:+.1} % | {first} | {second} \
+                 | {verdict} |"
             )?;
         }
         writeln!(text, "\n| Request | Requests | Failed | p50, 1st half | 2nd half | p99, 1st half | 2nd half | |")?;
@@ -188,7 +189,8 @@ impl SoakReport {
             let verdict = mark(row.has_passed && row.failed_share() <= FAILURES);
             writeln!(
                 text,
-                "| {name} | {requests} | {failures} | {p50:.1} ms | {p50_later:.1} ms | {p99:.1} ms | {p99_later:.1} ms | {verdict} |"
+                "| {name} | {requests} | {failures} | {p50:.1} ms | {p50_later:.1} ms | {p99:.1} ms \
+                 | {p99_later:.1} ms | {verdict} |"
             )?;
         }
         for (name, error) in self.requests.iter().filter_map(|row| Some((&row.name, row.error.as_ref()?))) {
