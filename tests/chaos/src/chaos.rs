@@ -15,9 +15,10 @@ use crate::tools::{Unavailable, available};
 
 /// Share of epochs with exactly one submission that each validator needs.
 const REQUIRED: f64 = 0.99;
-/// How many times its normal duration a run may take, since the chain stands still while its node is down or paused.
+/// How many times its normal duration a run may take, and [`SETTLING`] more, since the chain stands still while its node
+/// is down or paused.
 const PATIENCE: u32 = 3;
-/// Time for the chain's node to come back after the last fault.
+/// Time for the chain's node to come back after a fault, on a busy machine.
 const SETTLING: Duration = Duration::from_mins(1);
 
 /// What to run.
@@ -62,7 +63,7 @@ pub struct ChaosReport {
     pub panics: usize,
     /// Directory of the daemons' logs, if a requirement was not met.
     pub logs: Option<PathBuf>,
-    /// Whether all requirements were met.
+    /// Whether the run was complete and all requirements were met.
     pub has_passed: bool,
 }
 
@@ -110,9 +111,12 @@ pub struct EndedProcess {
 /// Runs the network with faults, and counts the submissions of weights in the chain's blocks.
 ///
 /// # Errors
-/// If the network cannot be started, or a fault cannot be injected. A network that fails gives a report.
+/// If the network cannot be started, or a fault cannot be injected, or none of them on this machine. A network that fails
+/// gives a report.
 pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<ChaosReport> {
     let (kinds, unavailable) = available(&options.faults)?;
+    let reasons: Vec<_> = unavailable.iter().map(|one| format!("{}: {}", one.fault.name(), one.reason)).collect();
+    ensure!(!kinds.is_empty(), "no fault can be injected: {}", reasons.join("; "));
     let has_small_disks = kinds.contains(&FaultKind::FullDisk);
     let mut network = Network::start(&options.tao, options.pace, has_small_disks, shutdown)?;
     let length = options.pace.epoch_blocks;
@@ -130,8 +134,10 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     // After a shutdown, the last epoch is incomplete.
     let epochs = first_epoch..end.min(network.last_seen()) / length;
     ensure!(!epochs.is_empty(), "stopped before the end of the first epoch");
-    network.check_epochs()?;
-    let submissions = network.submissions(epochs.start * length, epochs.end * length - 1)?;
+    let submissions = network
+        .check_epochs()
+        .and_then(|()| network.submissions(epochs.start * length, epochs.end * length - 1))
+        .map_err(|error| network.name_logs(error))?;
     let validators = network.validators.iter();
     let validators = validators.map(|validator| count(&submissions, validator.name, validator.uid, &epochs, length));
     let (ended, panics) = endings(&network)?;
@@ -150,7 +156,9 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         logs: None,
         has_passed: false,
     };
-    report.has_passed = report.panics == 0 && report.validators.iter().all(|row| row.is_enough(report.epochs));
+    let is_complete = report.epochs == options.epochs && !report.faults.is_empty();
+    let is_enough = report.validators.iter().all(|row| row.is_enough(report.epochs));
+    report.has_passed = is_complete && is_enough && report.panics == 0;
     if !report.has_passed {
         report.logs = Some(network.keep_logs()?);
     }
@@ -165,7 +173,7 @@ fn inject(
     end: u32,
 ) -> anyhow::Result<Vec<FaultRecord>> {
     let Pace { block_time, epoch_blocks } = options.pace;
-    let patience = block_time * epoch_blocks * options.epochs * PATIENCE;
+    let patience = block_time * epoch_blocks * options.epochs * PATIENCE + SETTLING;
     let began = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();

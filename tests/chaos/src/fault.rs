@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
@@ -27,6 +27,10 @@ const CONNECTIONS: usize = 200;
 const ATTACKER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
 /// Time for one of these connections.
 const CONNECTING: Duration = Duration::from_secs(1);
+/// Time for a gateway to open or refuse its ledger, on a busy machine.
+const STARTING: Duration = Duration::from_secs(30);
+/// Pause between two checks whether it has.
+const CHECKING: Duration = Duration::from_millis(200);
 /// Size of a page of SQLite.
 const PAGE: usize = 4_096;
 /// The database of a weight ledger, and all of its files.
@@ -163,7 +167,7 @@ impl Fault {
             FaultKind::FullDisk => self.disk(network)?.fill()?,
             FaultKind::Clock => {
                 let library = tools::faketime().context("libfaketime is not installed")?;
-                let file = clock_file(network);
+                let file = self.clock_file(network);
                 fs::write(&file, self.offset())?;
                 let process = network.process(&self.target)?;
                 process.kill()?;
@@ -194,7 +198,7 @@ impl Fault {
             (FaultKind::FullDisk, _) => self.disk(network)?.free()?,
             (FaultKind::Clock, _) => {
                 // The running daemon sees the step; its next start is without libfaketime.
-                fs::write(clock_file(network), "+0")?;
+                fs::write(self.clock_file(network), "+0")?;
                 let command = network.process(&self.target)?.command();
                 command.env_remove("LD_PRELOAD").env_remove("FAKETIME_TIMESTAMP_FILE");
                 return Ok(format!("{} s", self.offset()));
@@ -208,6 +212,13 @@ impl Fault {
     /// Removes a damaged ledger if the gateway refused it.
     fn replace_ledger(&self, network: &mut Network, before: u32) -> anyhow::Result<String> {
         let ledger = self.ledger(network)?;
+        let began = Instant::now();
+        while began.elapsed() < STARTING {
+            let process = network.process(&self.target)?;
+            if process.exits() != before || process.is_listening() || !network.wait(CHECKING)? {
+                break;
+            }
+        }
         let process = network.process(&self.target)?;
         process.supervise()?;
         if process.exits() == before {
@@ -236,14 +247,15 @@ impl Fault {
         Ok(validator.context("no such validator")?.disk.join("gateway"))
     }
 
+    /// File with the target's clock: one for each, since a daemon reads it until its next restart.
+    fn clock_file(&self, network: &Network) -> PathBuf {
+        network.folder.path().join(format!("clock of {}", self.target))
+    }
+
     fn offset(&self) -> &'static str {
         // There are four offsets.
         OFFSETS.iter().cycle().nth((self.number % 4) as usize).copied().unwrap_or("+60")
     }
-}
-
-fn clock_file(network: &Network) -> PathBuf {
-    network.folder.path().join("clock")
 }
 
 /// Opens connections with an incomplete head or body. A daemon that is down or refuses further ones gets fewer.

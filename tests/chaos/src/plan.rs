@@ -4,6 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
@@ -172,10 +173,15 @@ impl Plan {
     }
 }
 
+/// Number of networks that this process has planned.
+static NETWORKS: AtomicU32 = AtomicU32::new(0);
+
 /// Returns addresses that are free now, with ports below those that the system gives to connections, so that none takes
 /// the port of a daemon that is down.
 fn free_addresses() -> impl Iterator<Item = SocketAddr> {
-    let first = std::process::id().wrapping_mul(100).wrapping_add(11_000);
+    // Networks of one process, such as those of parallel tests, are started before the others' daemons listen.
+    let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+    let first = std::process::id().wrapping_mul(100).wrapping_add(network.wrapping_mul(50));
     let addresses = (0_u32..).filter_map(move |number| {
         let port = u16::try_from(10_000 + first.wrapping_add(number) % 22_000).ok()?;
         Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -63,6 +63,11 @@ impl Process {
     /// How often the daemon has ended by itself.
     pub(crate) const fn exits(&self) -> u32 {
         self.exits
+    }
+
+    /// Whether the daemon's HTTP service accepts connections.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.address.is_some_and(|address| TcpStream::connect(address).is_ok())
     }
 
     /// Number of panics in the daemon's log.
