@@ -26,6 +26,17 @@ pub enum DatabaseError {
     /// The schema cannot be migrated, for example because a newer version or another program has written the database.
     #[error("cannot migrate the database; hint: a newer version or another program may have written it")]
     Migrate(#[source] MigrateError),
+    /// A database that is opened read-only has the schema of another version.
+    #[error(
+        "the database has schema version {found}, but this program reads version {expected}; hint: use the program that \
+         has written the database, or update both"
+    )]
+    Schema {
+        /// Schema version of the database.
+        found: i64,
+        /// Schema version of the program.
+        expected: i64,
+    },
     /// The SQLite file is damaged, or no SQLite file.
     #[error(
         "the database file is damaged; hint: stop the program, move the file and those beside it (-wal, -shm) away, and \

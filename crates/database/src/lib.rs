@@ -168,6 +168,22 @@ impl Database {
         Ok(Self { pool: Pool::Sqlite(pool), limits })
     }
 
+    /// Opens a SQLite file read-only, even while other processes write to it. The file is neither created nor migrated.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Schema`] when the file's schema is not that of `migrations`, or another error when the file is
+    /// missing or unusable.
+    pub async fn sqlite_read_only(file: &Path, migrations: &Migrator) -> Result<Self, DatabaseError> {
+        let limits = Limits::new(WAIT);
+        let options = SqliteConnectOptions::new().filename(file).read_only(true).busy_timeout(limits.wait);
+        let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(limits.wait);
+        let pool = pool.connect_with(options.disable_statement_logging()).await?;
+        let database = Self { pool: Pool::Sqlite(pool), limits };
+        let found = statement("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations").number(&database).await?;
+        let expected = migrations.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if found == expected { Ok(database) } else { Err(DatabaseError::Schema { found, expected }) }
+    }
+
     /// Connects to a PostgreSQL database (`postgres://…`) and migrates its schema.
     ///
     /// # Errors

@@ -234,3 +234,27 @@ async fn unreachable_server_is_named_with_the_cause() {
     assert!(matches!(source, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused), "{source:?}");
     assert!(!error.to_string().contains("secret"), "{error}");
 }
+
+#[tokio::test]
+async fn read_only_database_sees_writes_of_others_and_refuses_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("things.sqlite");
+    assert!(Database::sqlite_read_only(&file, &schema()).await.is_err());
+    assert!(!file.exists(), "a missing file is not created");
+    let writer = Database::sqlite(&file, &schema()).await.unwrap();
+    let put = async |id: i64| {
+        let put = statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+        put.execute(&writer).await.unwrap();
+    };
+    put(1).await;
+    let reader = Database::sqlite_read_only(&file, &schema()).await.unwrap();
+    let count = async || statement("SELECT COUNT(*) FROM thing").number(&reader).await.unwrap();
+    assert_eq!(count().await, 1);
+    put(2).await;
+    assert_eq!(count().await, 2);
+    assert!(statement("DELETE FROM thing").execute(&reader).await.is_err());
+    assert_eq!(count().await, 2);
+    let earlier = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
+    let error = Database::sqlite_read_only(&file, &earlier).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
+}

@@ -16,6 +16,9 @@ pub enum StoreError {
         /// The I/O error.
         source: std::io::Error,
     },
+    /// The file does not exist.
+    #[error("the validator's database {} does not exist; hint: name the --state of `tao nineteen validator`", .0.display())]
+    Missing(PathBuf),
     /// The file is unusable, has a newer schema, or is not a validator's database.
     #[error("cannot open the validator's database {}", path.display())]
     File {

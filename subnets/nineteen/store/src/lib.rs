@@ -151,6 +151,21 @@ impl Store {
         Ok(Self::new(database))
     }
 
+    /// Opens the SQLite database in a directory read-only, even while a validator uses it. Operations that write fail.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when the directory has no database, [`StoreError::File`] when it is unusable, or has the
+    /// schema of another version.
+    pub async fn read(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE);
+        if !path.is_file() {
+            return Err(StoreError::Missing(path));
+        }
+        let database = Database::sqlite_read_only(&path, &SQLITE).await;
+        let database = database.map_err(|source| StoreError::File { path, source })?;
+        Ok(Self::new(database))
+    }
+
     /// Returns whether a directory contains a SQLite database.
     pub fn exists(directory: &Path) -> bool {
         directory.join(FILE).is_file()

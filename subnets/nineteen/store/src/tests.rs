@@ -154,3 +154,20 @@ async fn other_databases_are_refused() {
         assert_eq!(source, "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE", "{url}");
     }
 }
+
+#[tokio::test]
+async fn database_is_read_while_a_validator_uses_it() {
+    let home = Home::sqlite();
+    let directory = home.folder.path().join("deep/state");
+    let missing = Store::read(&directory).await.unwrap_err();
+    assert!(matches!(missing, StoreError::Missing(_)) && !directory.exists(), "{missing}");
+    let store = home.open().await;
+    let config = taonet_nineteen_core::MarketConfig::default();
+    let profile = taonet_nineteen_core::period::PeriodProfile::Reference;
+    let offers = [market::offer("//Alice", "a")];
+    let period = store.begin_period(1_000, 60_000, profile, &offers, &[], &config).await.unwrap();
+    let reader = Store::read(&directory).await.unwrap();
+    assert_eq!(reader.open_period().await.unwrap().unwrap().id, period);
+    assert_eq!(reader.contenders(period).await.unwrap(), store.contenders(period).await.unwrap());
+    assert!(reader.add_contenders(period, &[market::offer("//Bob", "a")]).await.is_err());
+}
