@@ -52,6 +52,8 @@
       const response = await fetch(location.href, { headers: { accept: "text/html" } });
       if (response.ok) {
         const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        document.documentElement.dataset.problems = page.documentElement.dataset.problems;
+        showState();
         document.querySelectorAll("[data-live]").forEach((part) => replace(part, page.getElementById(part.id)));
       }
     } catch {
@@ -64,17 +66,21 @@
     }, 1000);
   }
 
-  function show(text, isLost) {
+  // Shows whether the page is updated; "live" only if nothing fails.
+  function showState() {
+    const isOpen = source?.readyState === EventSource.OPEN;
+    const problems = Number(document.documentElement.dataset.problems);
     pulse.hidden = false;
-    pulse.textContent = text;
-    pulse.classList.toggle("lost", isLost);
+    pulse.textContent = isOpen ? "live" : "offline";
+    if (isOpen && problems > 0) pulse.textContent = problems === 1 ? "1 problem" : `${problems} problems`;
+    pulse.classList.toggle("lost", !isOpen || problems > 0);
   }
 
   function follow() {
     source = new EventSource(events);
     source.addEventListener("change", refresh);
-    source.addEventListener("open", () => show("live", false));
-    source.addEventListener("error", () => show("offline", true));
+    source.addEventListener("open", showState);
+    source.addEventListener("error", showState);
   }
 
   // Hidden tabs hold no connection: browsers allow six per server.

@@ -78,6 +78,10 @@ impl Section for ChainSection {
         panels::of(&self.source.state())
     }
 
+    fn problems(&self) -> Vec<String> {
+        self.source.state().problem.clone().map(|why| format!("chain: {why}")).into_iter().collect()
+    }
+
     fn routes(self: Arc<Self>) -> Router<Site> {
         routes::of(&self)
     }

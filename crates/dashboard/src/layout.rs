@@ -29,10 +29,12 @@ pub fn problem(title: &str, why: &str) -> Markup {
 /// Renders a complete HTML document.
 pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> {
     let site = &view.site;
+    let problems = site.problems();
     let is_current = |path: &str| if path == "/" { view.path() == "/" } else { view.path().starts_with(path) };
     let document = html! {
         (DOCTYPE)
-        html lang="en" data-theme=(view.theme.name()) data-events=(view.href("/events")) {
+        html lang="en" data-theme=(view.theme.name()) data-events=(view.href("/events"))
+            data-problems=(problems.len()) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -61,7 +63,8 @@ pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> 
                         }
                     }
                     div.tools {
-                        span.pulse id="pulse" role="status" aria-live="off" hidden { "live" }
+                        // The script shows whether the page is updated, and how many problems there are.
+                        span.pulse id="pulse" role="status" aria-live="off" hidden {}
                         nav.themes aria-label="Colour scheme" {
                             @for theme in Theme::ALL {
                                 a href=(view.href(&format!("/theme/{}", theme.name())))

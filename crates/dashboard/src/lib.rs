@@ -3,7 +3,8 @@
 //! A [`Dashboard`] consists of [`Section`]s. A section reads one source of data, renders its pages with a [`View`], and
 //! reports changes through [`Changes`]; open pages then refresh the parts marked with [`live`]. A subnet adds its pages
 //! by implementing [`Section`]; [`ChainSection`] shows the chain, [`WeightsSection`] the weight ledger,
-//! [`ServicesSection`] the state of daemons, and [`LogSection`] log files.
+//! [`ServicesSection`] the state of daemons, and [`LogSection`] log files. While a section has
+//! [`problems`](Section::problems), such as a service that has failed, open pages show their number in place of "live".
 //!
 //! ```
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard, LogSection};

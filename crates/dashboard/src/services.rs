@@ -20,7 +20,7 @@ use crate::changes::Changes;
 use crate::panel::Panel;
 use crate::site::{Link, Section, Site};
 use crate::view::View;
-use source::Source;
+use source::{Source, State};
 
 /// Maximum length of a service's name in characters.
 const MAX_NAME: usize = 40;
@@ -113,6 +113,10 @@ impl Section for ServicesSection {
 
     fn panels(&self) -> Vec<Panel> {
         vec![page::panel(&self.source.states())]
+    }
+
+    fn problems(&self) -> Vec<String> {
+        self.source.states().iter().filter_map(State::problem).collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

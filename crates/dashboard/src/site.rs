@@ -67,6 +67,11 @@ pub trait Section: Send + Sync + 'static {
     /// Returns the section's part of the overview in a terminal.
     fn panels(&self) -> Vec<Panel>;
 
+    /// Returns what fails, such as an unreachable source: one line each. While there is any, no page is marked as live.
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Returns the routes of the section's pages. Handlers extract a [`View`]. Requests other than GET and HEAD reach
     /// a handler only from pages of this site; the handler must limit their bodies.
     fn routes(self: Arc<Self>) -> Router<Site>;
@@ -98,6 +103,11 @@ impl Site {
 
     pub(crate) fn links(&self) -> &[Link] {
         &self.0.links
+    }
+
+    /// Returns what fails in all sections.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.0.sections.iter().flat_map(|section| section.problems()).collect()
     }
 }
 

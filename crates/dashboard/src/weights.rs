@@ -63,6 +63,10 @@ impl Section for WeightsSection {
         vec![page::panel(&self.source.state(), self.chain.as_deref())]
     }
 
+    fn problems(&self) -> Vec<String> {
+        self.source.state().problem.clone().map(|why| format!("weight ledger: {why}")).into_iter().collect()
+    }
+
     fn routes(self: Arc<Self>) -> Router<Site> {
         let page = move |view: View| async move { page::page(&view, &self.source.state(), self.chain.as_deref()) };
         Router::new().route("/weights", get(page))

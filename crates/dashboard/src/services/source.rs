@@ -58,6 +58,14 @@ impl State {
         Self { address, health: Health::Unknown, latency: None, read_unix: None, metrics: Arc::default() }
     }
 
+    /// Returns the service's name and why it failed; `None` if it has not failed.
+    pub(super) fn problem(&self) -> Option<String> {
+        match &self.health {
+            Health::Failed(why) => Some(format!("{}: {why}", self.address.name)),
+            Health::Unknown | Health::Ready | Health::Starting => None,
+        }
+    }
+
     /// Whether the health or a metric changed. Latency and time differ in every read.
     pub(super) fn is_changed(&self, before: &Self) -> bool {
         self.health != before.health || self.metrics != before.metrics

@@ -63,6 +63,8 @@ async fn services_are_read_and_their_failures_reported() {
         let (status, page) = get_page(&router, path).await;
         assert_eq!(status, 200, "{path}");
         assert!(!page.contains("<script>") && !page.contains("<img src=x"), "{path}: {page}");
+        // The miner has failed, so no page is marked as live.
+        assert!(page.contains("data-problems=\"1\""), "{path}: {page}");
     }
     let engine = get_page(&router, "/services/engine").await.1;
     assert!(engine.contains("&lt;script&gt;alert(1)") && engine.contains(">41</td>"), "{engine}");

@@ -90,6 +90,13 @@ impl Section for BabelbitSection {
         panels::of(self)
     }
 
+    fn problems(&self) -> Vec<String> {
+        let index = self.source.index();
+        let ledger = index.problem.as_ref().map(|why| format!("ledger: {why}"));
+        let scores = self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
+        ledger.into_iter().chain(scores).collect()
+    }
+
     fn routes(self: Arc<Self>) -> Router<Site> {
         let [list, one, board, profile, sources] = std::array::from_fn(|_| Arc::clone(&self));
         let list = move |view: View| async move { challenges::page(&list, &view) };
