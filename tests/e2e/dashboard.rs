@@ -58,6 +58,23 @@ fn page(url: &str) -> String {
     String::from_utf8(body).unwrap()
 }
 
+/// Waits until a page contains a text.
+#[track_caller]
+fn wait_for(url: &str, text: &str) {
+    let began = Instant::now();
+    while !page(url).contains(text) {
+        assert!(began.elapsed() < Duration::from_mins(1), "{text}: {}", page(url));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Runs a market of Nineteen with a small model, whose validator's database stays in a directory; returns its report.
+fn played_market(directory: &Path) -> Value {
+    let mut demo = tao();
+    demo.args(["nineteen", "demo", "--once", "--periods", "1", "--json", "--model", "random", "--keep"]).arg(directory);
+    document(&demo.output().unwrap())
+}
+
 /// Uploads a recording for a miner; returns the URL of the result, and its page.
 fn interpreted(site: &str, uid: u16, recording: &Path) -> (String, String) {
     let recording = std::fs::read(recording).unwrap();
@@ -233,6 +250,28 @@ fn daemons_are_shown_with_their_metrics() {
     }
     let chain = page(&format!("{}/services/chain", daemon.url()));
     assert!(chain.contains("taonet_localnet_blocks_total") && chain.contains("Blocks produced"), "{chain}");
+}
+
+#[test]
+fn a_kept_market_has_the_numbers_of_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = played_market(folder.path());
+    let mut dashboard = tao();
+    dashboard.args(["dashboard", "--nineteen"]).arg(folder.path());
+    // Nobody listens at this address.
+    let daemon = Daemon::start(dashboard.args(["--nineteen-gateway", "http://127.0.0.1:9"]));
+    let url = format!("{}/nineteen", daemon.url());
+    wait_for(&url, "The gateway is unavailable");
+    let market = page(&url);
+    assert!(market.contains("data-problems=\"1\""), "{market}");
+    for miner in report["miners"].as_array().unwrap() {
+        let name = format!("<strong>Miner {}</strong>", miner["uid"]);
+        let (_, row) = market.split_once(&name).unwrap_or_else(|| panic!("{name}: {market}"));
+        let cells = cells(row.split_once("</tr>").unwrap().0);
+        let value = |field: &str, decimals| number(miner[field].as_f64(), decimals);
+        let expected = [value("period_score", 3), value("requests_429", 0), value("requests_500", 0)];
+        assert_eq!([0, 6, 7].map(|column| cells[column].clone()), expected, "{miner}: {cells:?}");
+    }
 }
 
 #[test]

@@ -376,6 +376,32 @@ fn demonstration_prints_a_command_and_ends_when_interrupted() {
     assert!(!last.iter().any(|line| line.starts_with("error")), "{last:?}");
 }
 
+/// The dashboard shows the tasks of a running market as its gateway reports them, beside the database.
+#[test]
+fn dashboard_shows_a_running_market() {
+    let folder = TempDir::new().unwrap();
+    let mut command = demo(&["--keep"]);
+    command.arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = Running(command.spawn().unwrap());
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let gateway = lines.find_map(|line| line.strip_prefix("gateway ").map(str::to_owned)).unwrap();
+    let mut dashboard = tao();
+    dashboard.args(["dashboard", "--nineteen"]).arg(folder.path());
+    let daemon = Daemon::start(dashboard.args(["--nineteen-gateway", gateway.trim_end_matches("/v1")]));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    loop {
+        let url = format!("{}/nineteen", daemon.url());
+        let page = runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+        if ["chat-demo", ">available<", ">running<", "<strong>Miner "].iter().all(|text| page.contains(text)) {
+            assert!(page.contains("data-problems=\"0\""), "{page}");
+            return;
+        }
+        assert!(began.elapsed() < Duration::from_mins(3), "{page}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn tasks_are_printed_and_checked() {
     let printed = tao().args(["nineteen", "tasks"]).output().unwrap();

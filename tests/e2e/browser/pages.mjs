@@ -1,8 +1,8 @@
-// Opens every page of a dashboard whose data no longer changes, in both colour schemes, at the width of a desktop and of
-// a phone, and without scripts; then plays a reply, if there is one. Arguments: directory of the packages, URL, paths to
+// Opens every page of a dashboard whose data no longer changes, in both colour schemes, at the widths of a desktop, a
+// tablet and a phone, and without scripts; then plays a reply, if there is one. Arguments: directory of the packages, URL, paths to
 // which no page links. Prints a report.
 
-import { DESKTOP, PHONE, Visitor } from "./visitor.mjs";
+import { DESKTOP, PHONE, TABLET, Visitor } from "./visitor.mjs";
 
 /** Parameters that only reorder or continue a table. */
 const SAME_PAGE = ["sort", "order", "page"];
@@ -188,10 +188,12 @@ async function listenToBoth(path) {
 const found = await discover();
 const paths = [...found.values()];
 const light = await look(paths, { viewport: DESKTOP, colorScheme: "light" });
+await look(paths, { viewport: TABLET, colorScheme: "light" });
 await look(paths, { viewport: PHONE, colorScheme: "dark" });
 // Colours do not depend on the width, so `./test` tries each scheme and each width once.
 if (process.env.TAONET_TEST_ALL) {
   await look(paths, { viewport: DESKTOP, colorScheme: "dark" });
+  await look(paths, { viewport: TABLET, colorScheme: "dark" });
   await look(paths, { viewport: PHONE, colorScheme: "light" });
 }
 await readWithoutScripts(light);

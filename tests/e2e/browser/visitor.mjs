@@ -15,8 +15,10 @@ const SERIOUS = ["serious", "critical"];
 /** Maximum time of one step, in milliseconds: long enough for a busy machine. */
 const PATIENCE = 180_000;
 
-export const DESKTOP = { width: 1280, height: 900 };
-export const PHONE = { width: 390, height: 844 };
+export const DESKTOP = { width: 1440, height: 900 };
+export const TABLET = { width: 768, height: 1024 };
+/** The narrowest phones in use. */
+export const PHONE = { width: 360, height: 780 };
 
 /** A browser that can reach this machine only, and the faults of all its pages. */
 export class Visitor {

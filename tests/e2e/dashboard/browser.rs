@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::explorer::Explored;
-use super::{dashboard, demo, interpreted, page};
+use super::{dashboard, demo, interpreted, page, played_market, wait_for};
 use crate::peers::Peer;
 use crate::support::{Daemon, Terminal, document, free_address, repository, require_models, tao};
 
@@ -90,6 +90,25 @@ fn the_text_contest_and_services_read_in_both_schemes_on_a_phone_and_without_scr
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in ["/text?", "/text/*?", "/text/*?dialogue", "/services?", "/services/*?"] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+}
+
+#[test]
+fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let demo = played_market(folder.path());
+    let daemon = Daemon::start(tao().args(["dashboard", "--nineteen"]).arg(folder.path()));
+    let url = format!("{}/nineteen", daemon.url());
+    wait_for(&url, "Miner ");
+    let market = page(&url);
+    for miner in demo["miners"].as_array().unwrap() {
+        assert!(market.contains(&format!("Miner {}<", miner["uid"])), "{miner}: {market}");
+    }
+    let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in ["/?", "/nineteen?", "/nineteen/miners/*?"] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
 }

@@ -16,6 +16,7 @@ use taonet_dashboard::{
     Access, BasePath, ChainSection, Changes, Dashboard, LogSection, Section, ServiceAddress, ServicesSection,
     WeightsSection, now_unix,
 };
+use taonet_nineteen_dashboard::NineteenSection;
 use taonet_primitives::NetUid;
 use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Recognizer};
@@ -39,8 +40,9 @@ const MAX_MINERS: usize = 256;
 /// Sources of the pages
 #[derive(Debug, Args)]
 pub(super) struct PageSourceArgs {
-    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain
-    #[arg(long, value_name = "DIR", required_unless_present = "chain")]
+    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen or
+    /// --nineteen-gateway
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway"])]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
@@ -52,6 +54,13 @@ pub(super) struct PageSourceArgs {
     /// Daemon to show as well, with its metrics: NAME=URL, where /metrics is below the URL; can be repeated
     #[arg(long = "service", value_name = "NAME=URL")]
     services: Vec<ServiceAddress>,
+    /// Validator of Nineteen to show as well: the --state of `tao nineteen validator`, with its SQLite database
+    #[arg(long, value_name = "DIR")]
+    nineteen: Option<PathBuf>,
+    /// Gateway of Nineteen to show as well: the address of `tao nineteen validator` or `tao nineteen entry`, such as
+    /// http://127.0.0.1:8091
+    #[arg(long, value_name = "URL")]
+    nineteen_gateway: Option<Url>,
     /// Netuid of the subnet on the chain
     #[arg(long, default_value = "59")]
     netuid: NetUid,
@@ -75,6 +84,11 @@ impl PageSourceArgs {
             Some(state) => Some(open_contest(state, &mut sections, &changes, shutdown).await),
             None => None,
         };
+        if self.nineteen.is_some() || self.nineteen_gateway.is_some() {
+            let nineteen = NineteenSection::new(self.nineteen.clone(), self.nineteen_gateway.clone());
+            sections.push(Arc::clone(&nineteen) as _);
+            follow_market(nineteen, changes.clone(), shutdown);
+        }
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
         if let Some(directory) = self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?)) {
             let weights = WeightsSection::new(chain.clone());
@@ -191,7 +205,7 @@ fn latest_weights(state: &Path) -> Option<PathBuf> {
     ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
 }
 
-/// Show a contest or a chain on a web page: leaderboard, recordings, blocks, accounts
+/// Show contests, markets and a chain on a web page: leaderboard, recordings, tasks, blocks, accounts
 #[derive(Debug, Args)]
 pub(crate) struct DashboardArgs {
     #[command(flatten)]
@@ -264,6 +278,12 @@ pub(super) fn follow_scores(
 fn follow_text(text: Arc<TextSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("text contest", async move { text.follow(&changes, &stop).await });
+}
+
+/// Follows Nineteen's database and gateway as a task of the daemon.
+fn follow_market(nineteen: Arc<NineteenSection>, changes: Changes, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("market", async move { nineteen.follow(&changes, &stop).await });
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.

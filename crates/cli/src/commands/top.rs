@@ -11,7 +11,7 @@ use super::dashboard::{PageSourceArgs, Sources};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// Show a contest in the terminal: leaderboard, challenges in progress, rounds, chain
+/// Show contests, markets and a chain in the terminal: leaderboard, rounds, tasks, neurons
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
     #[command(flatten)]

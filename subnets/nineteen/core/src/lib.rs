@@ -18,8 +18,9 @@
 //! By default, the scoring formulas are those of the reference implementation of October 2024, with three bugs fixed in
 //! the weights ([`scoring`]); [`period`] and [`scoring`] also have the formulas of later releases.
 //!
-//! Uses `taonet-primitives`. Used by `taonet-nineteen-checker`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
-//! `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`, `taonet-nineteen-store` and `tao nineteen`.
+//! Uses `taonet-primitives`. Used by `taonet-nineteen-checker`, `taonet-nineteen-control`, `taonet-nineteen-dashboard`,
+//! `taonet-nineteen-entry`, `taonet-nineteen-images`, `taonet-nineteen-miner`, `taonet-nineteen-query`,
+//! `taonet-nineteen-store` and `tao nineteen`.
 
 // Tests compare tables exactly, or within an explicit tolerance.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -38,8 +38,8 @@
 //! keys. The formulas of scores and prices are in `taonet-nineteen-core`.
 //!
 //! Uses `taonet-database`, `taonet-nineteen-core`, `taonet-nineteen-transport` (sessions), `taonet-wire` and
-//! `taonet-primitives`. Used by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-entry` and
-//! `tao nineteen`.
+//! `taonet-primitives`. Used by `taonet-nineteen-query`, `taonet-nineteen-control`, `taonet-nineteen-entry`,
+//! `taonet-nineteen-dashboard` and `tao nineteen`.
 
 // Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

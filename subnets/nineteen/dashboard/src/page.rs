@@ -1,0 +1,336 @@
+//! The page of the market, and its part of the overview.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use taonet_dashboard::draw::{meter, sparkline};
+use taonet_dashboard::{
+    Paging, Sort, View, ago, duration, live, number, percent, problem, shortened, shown, timestamp,
+};
+use taonet_nineteen_core::period::PeriodCounts;
+use taonet_primitives::{Uid, counted};
+
+use crate::market::{Activity, Market, MinerState, answered};
+use crate::tasks::TaskState;
+
+/// Maximum number of miners per page.
+const PER_PAGE: usize = 50;
+/// Maximum number of periods per page.
+const PERIODS_PER_PAGE: usize = 12;
+/// Sortable columns of the miners, and whether the first click sorts each in descending order.
+const COLUMNS: [(&str, bool); 8] = [
+    ("score", true),
+    ("uid", false),
+    ("quality", true),
+    ("tasks", true),
+    ("requests", true),
+    ("answered", true),
+    ("limited", true),
+    ("failed", true),
+];
+
+impl Activity {
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Between => "between periods",
+            Self::Stopped => "stopped",
+            Self::Unknown => "no period",
+        }
+    }
+
+    const fn badge(self) -> &'static str {
+        match self {
+            Self::Running => "badge ok",
+            Self::Between | Self::Unknown => "badge",
+            Self::Stopped => "badge bad",
+        }
+    }
+}
+
+/// Renders the market's part of the overview.
+pub(crate) fn overview(view: &View, market: &Market, now_ms: i64) -> Markup {
+    let body = html! {
+        (warnings(market, now_ms))
+        section aria-labelledby="nineteen" {
+            div.head {
+                h2 id="nineteen" { a href=(view.href("/nineteen")) { "Nineteen" } }
+                (activity(market, now_ms))
+            }
+            (figures(market, now_ms))
+        }
+    };
+    live("nineteen-overview", &body)
+}
+
+/// Renders the market: tasks, miners, periods.
+pub(crate) fn page(view: &View, market: &Market, has_database: bool, now_ms: i64) -> Response {
+    let body = html! {
+        h1 { "Nineteen " span.sub { "an inference market" } }
+        (live("nineteen-problem", &warnings(market, now_ms)))
+        (live("nineteen-figures", &figures(market, now_ms)))
+        section.card aria-labelledby="tasks" {
+            div.head {
+                h2 id="tasks" { "Tasks" }
+                span.sub { "of the running period; latency is the time to the first token" }
+            }
+            (live("nineteen-tasks", &tasks(&market.tasks())))
+        }
+        section.card aria-labelledby="miners" {
+            h2 id="miners" { "Miners" }
+            @if has_database { (live("nineteen-miners", &miners(view, market))) } @else { (no_database()) }
+        }
+        section.card aria-labelledby="periods" {
+            h2 id="periods" { "Periods of the last day" }
+            @if has_database { (live("nineteen-periods", &periods(view, market))) } @else { (no_database()) }
+        }
+    };
+    view.page("Nineteen", &body)
+}
+
+fn no_database() -> Markup {
+    html! { p.empty { "Shown with the validator's state directory (--nineteen)." } }
+}
+
+fn activity(market: &Market, now_ms: i64) -> Markup {
+    let activity = market.activity(now_ms);
+    html! { @if market.period.is_some() { span class=(activity.badge()) { (activity.label()) } } }
+}
+
+/// Renders the reasons why sources cannot be read, or why no period runs.
+fn warnings(market: &Market, now_ms: i64) -> Markup {
+    html! {
+        @for (title, why) in market.problems() { (problem(title, why)) }
+        @if market.activity(now_ms) == Activity::Stopped {
+            (problem("No period runs", "the last period should have been followed by another one; hint: is `tao nineteen \
+                                        validator` running? Its log has the reason"))
+        }
+    }
+}
+
+fn figures(market: &Market, now_ms: i64) -> Markup {
+    let tasks = market.tasks();
+    let available = tasks.iter().filter(|task| task.is_served == Some(true)).count();
+    let counts = total(&tasks);
+    let miners = market.miners().len();
+    html! {
+        dl.figures {
+            @if let Some(period) = &market.period {
+                div {
+                    dt { "Period" }
+                    dd {
+                        (period.id)
+                        (activity(market, now_ms))
+                        small { "started " (ago(period.started_ms / 1_000, now_ms / 1_000)) }
+                    }
+                }
+            }
+            div {
+                dt { "Tasks" }
+                dd { (tasks.len()) @if market.gateway.is_some() { small { (available) " available" } } }
+            }
+            @if market.period.is_some() { div { dt { "Miners" } dd { (miners) } } }
+            div { dt { "Requests" } dd { (number(Some(counts.total_requests), 0)) } }
+            div {
+                dt { "Answered" }
+                dd {
+                    (percent(answered(&counts)))
+                    @if counts.requests_500 > 0.0 { small.warn { (number(Some(counts.requests_500), 0)) " failed" } }
+                }
+            }
+        }
+    }
+}
+
+/// Adds up the requests of all tasks. Capacities of different tasks have different units, and are not added.
+pub(crate) fn total(tasks: &[TaskState]) -> PeriodCounts {
+    let sum = |value: fn(&TaskState) -> f64| tasks.iter().map(value).sum::<f64>();
+    PeriodCounts {
+        total_requests: sum(|task| task.requests),
+        requests_429: sum(|task| task.rate_limited),
+        requests_500: sum(|task| task.failed),
+        ..PeriodCounts::default()
+    }
+}
+
+fn tasks(tasks: &[TaskState]) -> Markup {
+    html! {
+        @if tasks.is_empty() { p.empty { "No period has started yet." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="tasks" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Task" }
+                            th scope="col" { "State" }
+                            th.num scope="col" { "Miners" }
+                            th.num scope="col" { "Capacity" }
+                            th.num scope="col" { "Used" }
+                            th.num scope="col" { "Running" }
+                            th.num scope="col" { "Requests" }
+                            th.num scope="col" { "Rate-limited" }
+                            th.num scope="col" { "Failed" }
+                            th.num scope="col" { "Best latency" }
+                            th.num scope="col" { "Median latency" }
+                        }
+                    }
+                    tbody { @for task in tasks { (task_row(task)) } }
+                }
+            }
+        }
+    }
+}
+
+fn task_row(task: &TaskState) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (shown(&task.task)) }
+            td {
+                @match task.is_served {
+                    Some(true) => span.badge.ok { "available" },
+                    Some(false) => span.badge.bad { "unavailable" },
+                    None => "–",
+                }
+            }
+            td.num { (task.miners) }
+            td.num { (number(Some(task.capacity), 0)) }
+            td.num { (used(task.used_share())) }
+            td.num { (task.running.map_or_else(|| "–".to_owned(), |running| running.to_string())) }
+            td.num { (number(Some(task.requests), 0)) }
+            td.num { (number(Some(task.rate_limited), 0)) }
+            td.num { (number(Some(task.failed), 0)) }
+            td.num { (duration(task.best_latency)) }
+            td.num { (duration(task.median_latency)) }
+        }
+    }
+}
+
+/// Renders the used share of a capacity with a bar.
+pub(crate) fn used(share: Option<f64>) -> Markup {
+    html! {
+        span.score {
+            (percent(share))
+            @if let Some(share) = share { (meter(share, &format!("{} used", percent(Some(share))))) }
+        }
+    }
+}
+
+fn sort(miners: &mut [MinerState], key: &str) {
+    // Missing values come first in ascending order.
+    let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+    miners.sort_by(|a, b| {
+        let order = match key {
+            "uid" => a.uid.cmp(&b.uid),
+            "quality" => optional(a.quality).total_cmp(&optional(b.quality)),
+            "tasks" => a.tasks.cmp(&b.tasks),
+            "requests" => a.counts.total_requests.total_cmp(&b.counts.total_requests),
+            "answered" => optional(a.answered()).total_cmp(&optional(b.answered())),
+            "limited" => a.counts.requests_429.total_cmp(&b.counts.requests_429),
+            "failed" => a.counts.requests_500.total_cmp(&b.counts.requests_500),
+            _ => optional(a.score()).total_cmp(&optional(b.score())),
+        };
+        order.then_with(|| b.uid.cmp(&a.uid))
+    });
+}
+
+fn miners(view: &View, market: &Market) -> Markup {
+    let mut miners = market.miners();
+    let order = Sort::of(view, &COLUMNS);
+    sort(&mut miners, order.key());
+    order.apply(&mut miners);
+    let paging = Paging::of(view, "page", PER_PAGE, miners.len());
+    let header = |key, label| order.header(view, key, label, "num");
+    html! {
+        @if miners.is_empty() { p.empty { "No miner has offered capacity yet." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="miners" {
+                table {
+                    thead {
+                        tr {
+                            (order.header(view, "uid", "Miner", ""))
+                            (header("score", "Period score"))
+                            th scope="col" { "Scores over time" }
+                            (header("quality", "Quality"))
+                            (header("tasks", "Tasks"))
+                            (header("requests", "Requests"))
+                            (header("answered", "Answered"))
+                            (header("limited", "Rate-limited"))
+                            (header("failed", "Failed"))
+                        }
+                    }
+                    tbody { @for miner in paging.slice(&miners) { (miner_row(view, miner)) } }
+                }
+            }
+            (paging.links(view, "miners"))
+            p.sub { "Period score: mean over the periods of the last day. Quality: mean of the answers checked in the last \
+                     day. The other columns count the newest period." }
+        }
+    }
+}
+
+fn miner_row(view: &View, miner: &MinerState) -> Markup {
+    let hotkey = miner.hotkey.to_string();
+    html! {
+        tr {
+            th scope="row" {
+                a.miner href=(view.href(&format!("/nineteen/miners/{hotkey}"))) {
+                    strong { "Miner " (miner.uid) }
+                    small title=(hotkey) { (shortened(&hotkey)) }
+                }
+            }
+            td.num { (number(miner.score(), 3)) }
+            td { (scores(miner.uid, &miner.scores)) }
+            td.num { (number(miner.quality, 3)) }
+            td.num { (miner.tasks) }
+            td.num { (number(Some(miner.counts.total_requests), 0)) }
+            td.num { (percent(miner.answered())) }
+            td.num { (number(Some(miner.counts.requests_429), 0)) }
+            td.num { (number(Some(miner.counts.requests_500), 0)) }
+        }
+    }
+}
+
+/// Renders a miner's period scores, oldest first.
+pub(crate) fn scores(uid: Uid, scores: &[Option<f64>]) -> Markup {
+    let label = format!("period scores of miner {uid}, {}, oldest first", counted(scores.len(), "period"));
+    html! { @if scores.is_empty() { "–" } @else { (sparkline(scores, &label)) } }
+}
+
+fn periods(view: &View, market: &Market) -> Markup {
+    let past = &market.past.periods;
+    let paging = Paging::of(view, "periods", PERIODS_PER_PAGE, past.len());
+    html! {
+        @if past.is_empty() { p.empty { "No period has ended in the last day." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="periods" {
+                table {
+                    thead {
+                        tr {
+                            th.num scope="col" { "Period" }
+                            th scope="col" { "Started" }
+                            th.num scope="col" { "Length" }
+                            th.num scope="col" { "Tasks" }
+                            th.num scope="col" { "Miners" }
+                            th.num scope="col" { "Requests" }
+                            th.num scope="col" { "Rate-limited" }
+                            th.num scope="col" { "Failed" }
+                            th.num scope="col" { "Mean score" }
+                        }
+                    }
+                    tbody {
+                        @for (period, sums) in paging.slice(past) {
+                            tr {
+                                th.num scope="row" { (period.id) }
+                                td { (timestamp(period.started_ms / 1_000)) }
+                                td.num { (duration(Some(period.length_ms as f64 / 1_000.0))) }
+                                td.num { (sums.tasks) }
+                                td.num { (sums.miners) }
+                                td.num { (number(Some(sums.counts.total_requests), 0)) }
+                                td.num { (number(Some(sums.counts.requests_429), 0)) }
+                                td.num { (number(Some(sums.counts.requests_500), 0)) }
+                                td.num { (number(sums.score, 3)) }
+                            }
+                        }
+                    }
+                }
+            }
+            (paging.links(view, "periods"))
+        }
+    }
+}

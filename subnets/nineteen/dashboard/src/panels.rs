@@ -1,0 +1,99 @@
+//! The overview in a terminal.
+
+use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, percent, shortened, shown};
+
+use crate::market::{Activity, Market, MinerState, answered};
+use crate::page::total;
+use crate::tasks::TaskState;
+
+/// Returns the state of the market, its tasks and its miners.
+pub(crate) fn of(market: &Market, now_ms: i64) -> Vec<Panel> {
+    let tasks = market.tasks();
+    let mut panels = vec![figures(market, &tasks, now_ms), table("Nineteen · tasks", tasks_table(&tasks))];
+    if market.period.is_some() {
+        panels.push(table("Nineteen · miners", miners_table(market.miners())));
+    }
+    panels
+}
+
+fn table(title: &str, content: PlainTable) -> Panel {
+    Panel { title: title.to_owned(), problem: None, content: Content::Table(content) }
+}
+
+fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
+    let counts = total(tasks);
+    let activity = market.activity(now_ms);
+    let mut figures = Vec::new();
+    if let Some(period) = &market.period {
+        figures.push(("Period", format!("{}, {}", period.id, activity.label())));
+    }
+    figures.push(("Tasks", tasks.len().to_string()));
+    figures.push(("Requests", number(Some(counts.total_requests), 0)));
+    figures.push(("Answered", percent(answered(&counts))));
+    let stopped = (activity == Activity::Stopped).then(|| "no period runs".to_owned());
+    let problem = market.problems().map(|(title, why)| format!("{title}: {why}")).next().or(stopped);
+    Panel { title: "Nineteen".to_owned(), problem, content: Content::Figures(figures) }
+}
+
+fn tasks_table(tasks: &[TaskState]) -> PlainTable {
+    let columns = vec![
+        Column::text("Task"),
+        Column::text("State"),
+        Column::number("Miners"),
+        Column::number("Used"),
+        Column::number("Requests"),
+        Column::number("Failed"),
+        Column::number("Rate-limited"),
+        Column::number("Median latency"),
+        Column::number("Capacity"),
+    ];
+    let row = |task: &TaskState| {
+        let state = match task.is_served {
+            Some(true) => "available",
+            Some(false) => "unavailable",
+            None => "–",
+        };
+        vec![
+            shown(&task.task),
+            state.to_owned(),
+            task.miners.to_string(),
+            percent(task.used_share()),
+            number(Some(task.requests), 0),
+            number(Some(task.failed), 0),
+            number(Some(task.rate_limited), 0),
+            duration(task.median_latency),
+            number(Some(task.capacity), 0),
+        ]
+    };
+    PlainTable { columns, rows: tasks.iter().map(row).collect(), empty: "No period has started yet." }
+}
+
+fn miners_table(mut miners: Vec<MinerState>) -> PlainTable {
+    let score = |miner: &MinerState| miner.score().unwrap_or(f64::NEG_INFINITY);
+    miners.sort_by(|a, b| score(b).total_cmp(&score(a)).then_with(|| a.uid.cmp(&b.uid)));
+    let columns = vec![
+        Column::number("Uid"),
+        Column::text("Hotkey"),
+        Column::number("Period score"),
+        Column::number("Quality"),
+        Column::number("Tasks"),
+        Column::number("Requests"),
+        Column::number("Answered"),
+        Column::number("Rate-limited"),
+        Column::number("Failed"),
+    ];
+    let row = |miner: &MinerState| {
+        vec![
+            miner.uid.to_string(),
+            shortened(&miner.hotkey.to_string()),
+            number(miner.score(), 3),
+            number(miner.quality, 3),
+            miner.tasks.to_string(),
+            number(Some(miner.counts.total_requests), 0),
+            percent(miner.answered()),
+            number(Some(miner.counts.requests_429), 0),
+            number(Some(miner.counts.requests_500), 0),
+        ]
+    };
+    PlainTable { columns, rows: miners.iter().map(row).collect(), empty: "No miner has offered capacity yet." }
+}

@@ -1,0 +1,153 @@
+//! The validator's database and its gateway, read at intervals.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use reqwest::{Client, StatusCode};
+use taonet_dashboard::Changes;
+use taonet_http::{Fault, client};
+use taonet_nineteen_store::{PeriodId, Store, StoreError};
+use taonet_primitives::with_causes;
+use taonet_service::{Shutdown, unix_time};
+use tokio::time::sleep;
+use url::Url;
+
+use crate::market::{Market, Past};
+use crate::tasks::{StatusDocument, TaskState};
+
+/// Interval between two reads.
+const POLL: Duration = Duration::from_secs(5);
+/// Timeout of a request to the gateway.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Maximum size of the gateway's status in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// Age of the oldest periods and checks to read, in milliseconds.
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Maximum number of past periods. The reference's periods take half an hour.
+const MAX_PERIODS: usize = 48;
+
+/// Reader of both sources, with the latest state.
+#[derive(Debug)]
+pub(crate) struct Source {
+    directory: Option<PathBuf>,
+    gateway: Option<Url>,
+    market: RwLock<Arc<Market>>,
+}
+
+/// Returns the current time in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    i64::try_from(unix_time(SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+}
+
+impl Source {
+    pub(crate) fn new(directory: Option<PathBuf>, gateway: Option<Url>) -> Self {
+        Self { directory, gateway, market: RwLock::default() }
+    }
+
+    pub(crate) fn market(&self) -> Arc<Market> {
+        Arc::clone(&self.market.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns whether the validator's database is a source.
+    pub(crate) const fn has_database(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// Reads both sources until shutdown, and reports each change.
+    pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
+        loop {
+            let next = async {
+                self.read(changes).await;
+                sleep(POLL).await;
+            };
+            tokio::select! {
+                () = next => {}
+                () = shutdown.requested() => return,
+            }
+        }
+    }
+
+    /// Reads both sources once, and reports a change.
+    pub(crate) async fn read(&self, changes: &Changes) {
+        let before = self.market();
+        let mut market = Market::clone(&before);
+        if let Some(directory) = &self.directory {
+            let read = read_database(directory, &mut market, now_ms()).await;
+            market.database_problem = read.err().map(|error| with_causes(&error));
+        }
+        if let Some(url) = &self.gateway {
+            (market.gateway, market.gateway_problem) = match read_gateway(url).await {
+                Ok(tasks) => (Some(tasks), None),
+                Err(fault) => (None, Some(fault.to_string())),
+            };
+        }
+        if market != *before {
+            *self.market.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(market);
+            changes.report();
+        }
+    }
+}
+
+/// Reads the newest period, and past periods if one has been closed since the last read.
+async fn read_database(directory: &Path, market: &mut Market, now_ms: i64) -> Result<(), StoreError> {
+    // Opened each time: the file may have been replaced.
+    let store = Store::read(directory).await?;
+    let read = async {
+        let since_ms = now_ms.saturating_sub(DAY_MS);
+        let period = store.newest_period().await?;
+        let contenders = match &period {
+            Some(period) => store.contenders(period.id).await?,
+            None => Vec::new(),
+        };
+        let newest = period.map(|period| match period.closed_ms {
+            Some(_) => period.id,
+            None => PeriodId(period.id.0.saturating_sub(1)),
+        });
+        if newest != market.newest_closed {
+            market.past = Arc::new(read_past(&store, since_ms).await?);
+            market.newest_closed = newest;
+        }
+        let mut qualities = HashMap::<_, Vec<_>>::new();
+        for (task, hotkey, quality) in store.qualities_since(since_ms).await? {
+            qualities.entry(hotkey).or_default().push((task, quality));
+        }
+        for tasks in qualities.values_mut() {
+            tasks.sort_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        (market.period, market.contenders, market.qualities) = (period, contenders, qualities);
+        Ok::<_, StoreError>(())
+    }
+    .await;
+    store.close().await;
+    read
+}
+
+/// Reads the periods closed since `since_ms`, at most [`MAX_PERIODS`].
+async fn read_past(store: &Store, since_ms: i64) -> Result<Past, StoreError> {
+    let mut results = store.history_since(since_ms).await?;
+    let mut ids: Vec<PeriodId> = results.iter().map(|row| row.period).collect();
+    ids.dedup();
+    ids.truncate(MAX_PERIODS);
+    let mut periods = Vec::with_capacity(ids.len());
+    for id in ids {
+        periods.extend(store.period(id).await?);
+    }
+    if let Some(oldest) = periods.last().map(|period| period.id) {
+        results.retain(|row| row.period >= oldest);
+    }
+    Ok(Past::new(periods, results))
+}
+
+async fn read_gateway(url: &Url) -> Result<Vec<TaskState>, Fault> {
+    let client: Client = client::builder().timeout(TIMEOUT).build().map_err(client::fault)?;
+    let response = client.get(client::below(url, "status.json")).send().await.map_err(client::fault)?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(Fault::Status { status, retry_after: None });
+    }
+    let body = client::read_capped(response, MAX_BODY).await?;
+    let document: StatusDocument = serde_json::from_slice(&body).map_err(Fault::Payload)?;
+    Ok(document.tasks)
+}
