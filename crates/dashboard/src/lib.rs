@@ -5,6 +5,7 @@
 //! by implementing [`Section`]; [`ChainSection`] shows the chain, [`WeightsSection`] the weight ledger,
 //! [`ServicesSection`] the state of daemons, and [`LogSection`] log files. While a section has
 //! [`problems`](Section::problems), such as a service that has failed, open pages show their number in place of "live".
+//! [`NoticeSection`] shows a message, such as what has stopped at the end of a demonstration.
 //!
 //! ```
 //! use taonet_dashboard::{Access, BasePath, Changes, Dashboard, LogSection};
@@ -46,6 +47,7 @@ mod file;
 mod format;
 mod layout;
 mod log;
+mod notice;
 mod panel;
 mod services;
 mod site;
@@ -64,6 +66,7 @@ pub use file::{open_file, send_file};
 pub use format::{ago, duration, now_unix, number, percent, shortened, shown, timestamp};
 pub use layout::{live, problem};
 pub use log::LogSection;
+pub use notice::NoticeSection;
 pub use panel::{Column, Content, Panel, PlainTable};
 pub use services::{ServiceAddress, ServiceAddressError, ServicesSection};
 pub use site::{Dashboard, Link, Section, Site};

@@ -87,6 +87,14 @@ impl ServicesSection {
         changes.report();
     }
 
+    /// Marks daemons that have stopped on purpose, by their names, and reports the change; returns the names. Their pages
+    /// keep the metrics of the last read.
+    pub fn stop(&self, is_stopped: impl Fn(&str) -> bool, changes: &Changes) -> Vec<String> {
+        let names = self.source.stop(is_stopped);
+        changes.report();
+        names
+    }
+
     /// Reads the daemons once, for instance before they stop.
     pub async fn read(&self, changes: &Changes) {
         self.source.read(changes).await;

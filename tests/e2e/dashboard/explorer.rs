@@ -84,7 +84,7 @@ fn a_chain_is_explored_without_a_contest() {
     assert!(alice.contains("Balances.transfer_keep_alive") && alice.contains("badge ok"), "{alice}");
 
     let subnet = explored.page("/chain/subnets/59");
-    for part in ["Price of 1 α", "in 7 blocks", "TAO in the pool", "tempo</th><td>10"] {
+    for part in ["Price of 1 α, spot", "in 7 blocks", "TAO in the pool", "tempo</th><td>10"] {
         assert!(subnet.contains(part), "{part}: {subnet}");
     }
     let other = explored.page("/chain/subnets/2");

@@ -99,21 +99,18 @@ pub(super) async fn page(view: &View, source: &Source, netuid: NetUid, shown: Ne
 }
 
 fn figures(state: &State, details: &Details) -> Markup {
-    let moving = details.summary.as_ref().and_then(|summary| summary.moving_price.parse().ok());
+    let moving = details.summary.as_ref().and_then(|summary| summary.moving_price.parse::<f64>().ok());
     let next = details.schedule.zip(state.blocks.front()).map(|(schedule, head)| {
         let next = schedule.next_epoch(head.block.number);
         next.map_or("none".to_owned(), |next| format!("in {}", counted(next.since(head.block.number), "block")))
     });
     html! {
         dl.figures {
-            div {
-                dt { "Price of 1 α" }
-                dd {
-                    @match details.price {
-                        Some(price) => { (number(Some(price.get() as f64 / 1e9), 6)) small { "TAO" } },
-                        None => { (number(moving, 6)) small { "TAO, moving average" } },
-                    }
-                }
+            @if let Some(spot) = details.price {
+                div { dt { "Price of 1 α, spot" } dd { (number(Some(spot.get() as f64 / 1e9), 6)) small { "TAO" } } }
+            }
+            @if moving.is_some() {
+                div { dt { "Price of 1 α, moving average" } dd { (number(moving, 6)) small { "TAO" } } }
             }
             @if let Some(summary) = &details.summary {
                 div { dt { "Tempo" } dd { (summary.tempo) small { "blocks" } } }

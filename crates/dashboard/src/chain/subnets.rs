@@ -19,7 +19,7 @@ const PER_PAGE: usize = 64;
 const COLUMNS: [(&str, bool); 6] =
     [("netuid", false), ("price", true), ("tao", true), ("alpha", true), ("emission", true), ("tempo", false)];
 
-/// Returns the price of a subnet's alpha in TAO; `None` if it is not a number.
+/// Returns the moving average of the price of a subnet's alpha in TAO; `None` if it is not a number.
 fn price(subnet: &Subnet) -> Option<f64> {
     subnet.moving_price.parse().ok().filter(|price: &f64| price.is_finite())
 }
@@ -83,7 +83,7 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
                         tr {
                             (header("netuid", "Netuid"))
                             th scope="col" { "Name" }
-                            (header("price", "Price TAO"))
+                            (header("price", "Price TAO, moving average"))
                             (header("tao", "TAO in the pool"))
                             (header("alpha", "α in the pool"))
                             (header("emission", "TAO per block"))

@@ -19,12 +19,13 @@ impl Health {
             Self::Ready => "ready",
             Self::Starting => "starting",
             Self::Failed(_) => "failed",
+            Self::Stopped => "stopped",
         }
     }
 
     const fn badge(&self) -> &'static str {
         match self {
-            Self::Unknown => "badge",
+            Self::Unknown | Self::Stopped => "badge",
             Self::Ready => "badge ok",
             Self::Starting => "badge warn",
             Self::Failed(_) => "badge bad",
@@ -34,7 +35,7 @@ impl Health {
     fn why(&self) -> &str {
         match self {
             Self::Failed(why) => why,
-            Self::Unknown | Self::Ready | Self::Starting => "",
+            Self::Unknown | Self::Ready | Self::Starting | Self::Stopped => "",
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Health {
     Starting,
     /// The service is unreachable, or its response is unexpected. Contains the reason.
     Failed(String),
+    /// The service has stopped on purpose, and is no longer read.
+    Stopped,
 }
 
 /// Latest known state of a service.
@@ -62,7 +64,7 @@ impl State {
     pub(super) fn problem(&self) -> Option<String> {
         match &self.health {
             Health::Failed(why) => Some(format!("{}: {why}", self.address.name)),
-            Health::Unknown | Health::Ready | Health::Starting => None,
+            Health::Unknown | Health::Ready | Health::Starting | Health::Stopped => None,
         }
     }
 
@@ -98,6 +100,18 @@ impl Source {
         self.added.notify_one();
     }
 
+    /// Marks services as stopped; returns their names.
+    pub(super) fn stop(&self, is_stopped: impl Fn(&str) -> bool) -> Vec<String> {
+        let mut names = Vec::new();
+        self.change(|states| {
+            for state in states.iter_mut().filter(|state| is_stopped(&state.address.name)) {
+                state.health = Health::Stopped;
+                names.push(state.address.name.clone());
+            }
+        });
+        names
+    }
+
     /// Polls the services until the future is dropped, and reports each change.
     pub(super) async fn follow(&self, changes: &Changes) {
         loop {
@@ -120,9 +134,10 @@ impl Source {
         let states = join_all(before.iter().map(|state| read(&client, state))).await;
         let is_changed = states.iter().zip(before.iter()).any(|(state, before)| state.is_changed(before));
         self.change(|known| {
-            // Services may have been added or replaced in the meantime.
+            // Services may have been added, replaced or stopped in the meantime.
             for state in states {
-                if let Some(known) = known.iter_mut().find(|known| known.address == state.address) {
+                let mut followed = known.iter_mut().filter(|known| known.health != Health::Stopped);
+                if let Some(known) = followed.find(|known| known.address == state.address) {
                     *known = state;
                 }
             }

@@ -96,6 +96,27 @@ async fn services_can_be_added_and_replaced() {
     assert_eq!((states.len(), &states[0].health), (1, &Health::Ready));
 }
 
+#[tokio::test]
+async fn stopped_services_keep_their_metrics_and_are_no_problem() {
+    let is_ready = Arc::new(AtomicBool::new(true));
+    let address = daemon(is_ready).await;
+    let services = [format!("engine=http://{address}"), "miner=http://127.0.0.1:9".to_owned()];
+    let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
+    let changes = Changes::default();
+    section.read(&changes).await;
+    assert_eq!(section.problems().len(), 1);
+    assert_eq!(section.stop(|name| name == "miner", &changes), ["miner"]);
+    section.stop(|name| name == "engine", &changes);
+    // A read that is in progress when a service stops changes nothing.
+    section.read(&changes).await;
+    assert!(section.source.states().iter().all(|state| state.health == Health::Stopped));
+    assert!(section.problems().is_empty());
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes);
+    let router = dashboard.with(section as _).router(Shutdown::new());
+    let engine = get_page(&router, "/services/engine").await.1;
+    assert!(engine.contains(">stopped<") && engine.contains(">41</td>"), "{engine}");
+}
+
 #[test]
 fn only_news_are_changes() {
     let state = State {

@@ -32,7 +32,7 @@ use taonet_wire::Policy;
 use url::Url;
 
 use super::epoch::set_weights;
-use super::page::{Page, serve_shown};
+use super::page::{MINER, Page, VISITORS_MINER, serve_shown};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use super::{local_config, miner_key};
@@ -264,7 +264,7 @@ impl Contest {
         for profile in &self.profiles {
             let name = profile.name();
             let keypair = miner_key(&name)?;
-            let url = self.serve_miner(profile, &keypair, &format!("miner-{name}"), page, shutdown).await?;
+            let url = self.serve_miner(profile, &keypair, &format!("{MINER}{name}"), page, shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;
             keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
@@ -303,7 +303,7 @@ impl Contest {
         for profile in &self.visitors_profiles {
             let name = profile.name().to_string();
             let url = self
-                .serve_miner(profile, &miner_key(&name)?, &format!("try-it-{name}"), Some(page), page.lifecycle())
+                .serve_miner(profile, &miner_key(&name)?, &format!("{VISITORS_MINER}{name}"), Some(page), page.lifecycle())
                 .await?;
             for entry in entries.iter_mut().filter(|entry| entry.name.as_ref() == Some(&name)) {
                 entry.address = self.policy().resolve(url.as_str())?;

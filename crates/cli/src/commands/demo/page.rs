@@ -16,7 +16,7 @@ use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::ScoringApi;
 use taonet_chain::{Chain, Network};
 use taonet_dashboard::{
-    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, ServicesSection, WeightsSection,
+    Access, BasePath, ChainSection, Changes, Dashboard, LogSection, NoticeSection, ServicesSection, WeightsSection,
 };
 use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_service::Shutdown;
@@ -33,6 +33,9 @@ use crate::daemon::serve_here;
 use crate::demo_chain::NETUID;
 use crate::run_log::log_file;
 
+/// Prefixes of the names of miners among the services: those of the contest, and those for visitors only.
+pub(super) const MINER: &str = "miner-";
+pub(super) const VISITORS_MINER: &str = "try-it-";
 /// Preferred port of the page; if it is in use, the system chooses another one.
 const PORT: u16 = 8_099;
 
@@ -52,6 +55,7 @@ pub(super) struct Page {
     weights: Arc<WeightsSection>,
     services: Arc<ServicesSection>,
     visitors: Arc<TrySection>,
+    notice: Arc<NoticeSection>,
     metrics: Metrics,
     shutdown: Shutdown,
     /// Shutdown of the views of the chain and of the services, requested before these stop so that the page continues to
@@ -82,6 +86,8 @@ impl BoundPage {
         let (babelbit, chain) = (BabelbitSection::open(RunPaths::below(directory)).await, ChainSection::new(NETUID));
         let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
         let weights = WeightsSection::new(Some(Arc::clone(&chain)));
+        let notice = NoticeSection::new();
+        let dashboard = dashboard.with(Arc::clone(&notice) as _);
         let dashboard = dashboard.with(Arc::clone(&babelbit) as _).with(Arc::clone(&weights) as _);
         let log = LogSection::new(vec![log_file(directory)]);
         let visitors = TrySection::new(visitors);
@@ -96,7 +102,20 @@ impl BoundPage {
         follow_services(Arc::clone(&services), changes.clone(), &shutdown, services_stop.clone());
         let stop = shutdown.clone();
         shutdown.spawn("page", async move { serve(listener, router, &stop, ServeLimits::default()).await });
-        Ok(Page { url, changes, babelbit, chain, weights, services, visitors, metrics, shutdown, services_stop })
+        let page = Page {
+            url,
+            changes,
+            babelbit,
+            chain,
+            weights,
+            services,
+            visitors,
+            notice,
+            metrics,
+            shutdown,
+            services_stop,
+        };
+        Ok(page)
     }
 }
 
@@ -139,13 +158,21 @@ impl Page {
     }
 
     /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then stops following
-    /// them.
+    /// them, and says so on the page. The miners outlast the contest.
     pub(super) async fn services_end(&self, chain: &dyn Chain, weights: &Path, scores: &ScoresClient) {
         self.services.read(&self.changes).await;
         self.chain.read(chain, &self.changes).await;
         self.weights.read(weights, &self.changes).await;
         self.babelbit.read(scores, &self.changes).await;
         self.services_stop.request();
+        let is_miner = |name: &str| [MINER, VISITORS_MINER].iter().any(|prefix| name.starts_with(prefix));
+        let stopped = self.services.stop(|name| !is_miner(name), &self.changes);
+        let text = format!(
+            "The chain and these services have stopped: {}. Their pages show the last state. The miners still answer on \
+             the page Try it.",
+            stopped.join(", ")
+        );
+        self.notice.show("The contest has ended", &text, &self.changes);
     }
 
     /// Serves the page until Ctrl-C in an interactive terminal; otherwise stops the page immediately.
