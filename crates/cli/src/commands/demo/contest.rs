@@ -303,7 +303,13 @@ impl Contest {
         for profile in &self.visitors_profiles {
             let name = profile.name().to_string();
             let url = self
-                .serve_miner(profile, &miner_key(&name)?, &format!("{VISITORS_MINER}{name}"), Some(page), page.lifecycle())
+                .serve_miner(
+                    profile,
+                    &miner_key(&name)?,
+                    &format!("{VISITORS_MINER}{name}"),
+                    Some(page),
+                    page.lifecycle(),
+                )
                 .await?;
             for entry in entries.iter_mut().filter(|entry| entry.name.as_ref() == Some(&name)) {
                 entry.address = self.policy().resolve(url.as_str())?;
