@@ -35,7 +35,7 @@
 //!
 //! Uses `taonet-http` (server, access token), `taonet-chain` (reads), `taonet-ledger` (submissions), `taonet-service`,
 //! `taonet-primitives`, maud and ratatui. Used by `taonet-babelbit-dashboard`,
-//! `taonet-nineteen-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
+//! `taonet-nineteen-dashboard`, `taonet-proof-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
 
 mod access;
 mod assets;

@@ -20,6 +20,7 @@ use crate::changes::Changes;
 use crate::panel::Panel;
 use crate::site::{Link, Section, Site};
 use crate::view::View;
+use metrics::Value;
 use source::{Source, State};
 
 /// Maximum length of a service's name in characters.
@@ -85,6 +86,18 @@ impl ServicesSection {
     pub fn add(&self, service: ServiceAddress, changes: &Changes) {
         self.source.add(service);
         changes.report();
+    }
+
+    /// Returns the number and the mean of the values that all daemons together have observed in a histogram, for sections
+    /// of the same dashboard; `None` without values.
+    pub fn observed(&self, metric: &str) -> Option<(f64, f64)> {
+        let states = self.source.states();
+        let metrics = states.iter().flat_map(|state| state.metrics.iter()).filter(|known| known.name == metric);
+        let (count, sum) = metrics.fold((0.0, 0.0), |(counts, sums), metric| match metric.value {
+            Value::Histogram { count, sum } => (counts + count, sums + sum),
+            Value::Counter(_) | Value::Gauge(_) => (counts, sums),
+        });
+        (count > 0.0).then(|| (count, sum / count))
     }
 
     /// Marks daemons that have stopped on purpose, by their names, and reports the change; returns the names. Their pages

@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use taonet_primitives::Hotkey;
+use taonet_proof_core::scoring::{Event, Fault, Outcome};
+use taonet_proof_validator::Book;
 
 use super::explorer::Explored;
 use super::{dashboard, demo, interpreted, page, played_market, wait_for};
@@ -112,6 +115,29 @@ fn a_market_reads_in_both_schemes_on_a_phone_and_without_scripts() {
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in ["/?", "/nineteen?", "/nineteen/miners/*?"] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+}
+
+#[test]
+fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let book = runtime.block_on(Book::open(&state)).unwrap();
+    for number in 0..60_u8 {
+        let verified = Outcome::Verified { time: Duration::from_millis(400), bytes: 70_000 };
+        let outcome = if number % 7 == 6 { Outcome::Failed(Fault::WrongOutput) } else { verified };
+        let (miner, kind) = (Hotkey::from_bytes([number % 12; 32]), format!("{}:0", "ab".repeat(32)));
+        book.record(Event { miner, kind, at: Duration::from_hours(500_000), miners: 12, outcome }).unwrap();
+    }
+    drop(book);
+    let daemon = Daemon::start(tao().args(["dashboard", "--proof"]).arg(&state));
+    wait_for(&format!("{}/proof", daemon.url()), "wrong output");
+    let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in ["/?", "/proof?"] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
 }

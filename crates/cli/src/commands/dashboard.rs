@@ -18,6 +18,7 @@ use taonet_dashboard::{
 };
 use taonet_nineteen_dashboard::NineteenSection;
 use taonet_primitives::NetUid;
+use taonet_proof_dashboard::ProofSection;
 use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Recognizer};
 use taonet_wallet::Keypair;
@@ -40,9 +41,9 @@ const MAX_MINERS: usize = 256;
 /// Sources of the pages
 #[derive(Debug, Args)]
 pub(super) struct PageSourceArgs {
-    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen or
-    /// --nineteen-gateway
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway"])]
+    /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen,
+    /// --nineteen-gateway or --proof
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof"])]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
@@ -61,6 +62,12 @@ pub(super) struct PageSourceArgs {
     /// http://127.0.0.1:8091
     #[arg(long, value_name = "URL")]
     nineteen_gateway: Option<Url>,
+    /// Validator of proofs to show as well: the --state of `tao proof validator`
+    #[arg(long, value_name = "DIR")]
+    proof: Option<PathBuf>,
+    /// Directory with the circuits of this validator, for their names and sizes
+    #[arg(long, value_name = "DIR", requires = "proof")]
+    proof_circuits: Option<PathBuf>,
     /// Netuid of the subnet on the chain
     #[arg(long, default_value = "59")]
     netuid: NetUid,
@@ -84,11 +91,8 @@ impl PageSourceArgs {
             Some(state) => Some(open_contest(state, &mut sections, &changes, shutdown).await),
             None => None,
         };
-        if self.nineteen.is_some() || self.nineteen_gateway.is_some() {
-            let nineteen = NineteenSection::new(self.nineteen.clone(), self.nineteen_gateway.clone());
-            sections.push(Arc::clone(&nineteen) as _);
-            follow_market(nineteen, changes.clone(), shutdown);
-        }
+        let services = (!self.services.is_empty()).then(|| ServicesSection::new(self.services.clone()));
+        self.open_subnets(services.as_ref(), &mut sections, &changes, shutdown);
         let chain = network.is_some().then(|| ChainSection::new(self.netuid));
         if let Some(directory) = self.weights.clone().or_else(|| latest_weights(self.state.as_deref()?)) {
             let weights = WeightsSection::new(chain.clone());
@@ -99,12 +103,31 @@ impl PageSourceArgs {
             sections.push(Arc::clone(&chain) as _);
             follow_chain(chain, network, changes.clone(), shutdown, shutdown.clone());
         }
-        if !self.services.is_empty() {
-            let services = ServicesSection::new(self.services.clone());
+        if let Some(services) = services {
             sections.push(Arc::clone(&services) as _);
             follow_services(services, changes.clone(), shutdown, shutdown.clone());
         }
         Ok(Sources { babelbit, sections, changes })
+    }
+
+    /// Adds the pages of Nineteen and of the proof subnet, and follows them as tasks of the daemon.
+    fn open_subnets(
+        &self,
+        services: Option<&Arc<ServicesSection>>,
+        sections: &mut Vec<Arc<dyn Section>>,
+        changes: &Changes,
+        shutdown: &Shutdown,
+    ) {
+        if self.nineteen.is_some() || self.nineteen_gateway.is_some() {
+            let nineteen = NineteenSection::new(self.nineteen.clone(), self.nineteen_gateway.clone());
+            sections.push(Arc::clone(&nineteen) as _);
+            follow_market(nineteen, changes.clone(), shutdown);
+        }
+        if let Some(state) = &self.proof {
+            let proof = ProofSection::new(state.clone(), self.proof_circuits.clone(), services.cloned());
+            sections.push(Arc::clone(&proof) as _);
+            follow_proofs(proof, changes.clone(), shutdown);
+        }
     }
 }
 
@@ -284,6 +307,12 @@ fn follow_text(text: Arc<TextSection>, changes: Changes, shutdown: &Shutdown) {
 fn follow_market(nineteen: Arc<NineteenSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("market", async move { nineteen.follow(&changes, &stop).await });
+}
+
+/// Follows the scores of a validator of proofs as a task of the daemon.
+fn follow_proofs(proof: Arc<ProofSection>, changes: Changes, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("proofs", async move { proof.follow(&changes, &stop).await });
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.

@@ -100,6 +100,16 @@ impl Source {
         self.added.notify_one();
     }
 
+    /// Sets the metrics of each service.
+    #[cfg(test)]
+    pub(super) fn set_metrics(&self, metrics: Vec<Vec<Metric>>) {
+        self.change(|states| {
+            for (state, metrics) in states.iter_mut().zip(metrics) {
+                state.metrics = Arc::new(metrics);
+            }
+        });
+    }
+
     /// Marks services as stopped; returns their names.
     pub(super) fn stop(&self, is_stopped: impl Fn(&str) -> bool) -> Vec<String> {
         let mut names = Vec::new();

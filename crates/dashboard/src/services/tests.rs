@@ -118,6 +118,20 @@ async fn stopped_services_keep_their_metrics_and_are_no_problem() {
 }
 
 #[test]
+fn histograms_of_all_services_are_added_up() {
+    let histogram = |count: u32, sum: f64| {
+        super::metrics::parse(&format!("# TYPE seconds histogram\nseconds_sum {sum}\nseconds_count {count}\n"))
+    };
+    let services = ["a=http://127.0.0.1:9", "b=http://127.0.0.1:9", "c=http://127.0.0.1:9"];
+    let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
+    assert_eq!(section.observed("seconds"), None);
+    let metrics = [histogram(3, 1.5), histogram(1, 0.5), super::metrics::parse(METRICS)];
+    section.source.set_metrics(Vec::from(metrics));
+    assert_eq!(section.observed("seconds"), Some((4.0, 0.5)));
+    assert_eq!(section.observed("calls"), None);
+}
+
+#[test]
 fn only_news_are_changes() {
     let state = State {
         address: "engine=http://127.0.0.1:8000".parse().unwrap(),

@@ -36,8 +36,8 @@
 //! CPU-bound and block. The crate downloads nothing; `taonet-proof-store` does.
 //!
 //! Uses `taonet-proof-core`, `taonet-proof-onnx`, `taonet-proof-backends` and `taonet-primitives`. Used by
-//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store`, `taonet-proof-lm` and the
-//! `tao proof` commands.
+//! `taonet-proof-miner`, `taonet-proof-validator`, `taonet-proof-api`, `taonet-proof-store`, `taonet-proof-lm`,
+//! `taonet-proof-dashboard` and the `tao proof` commands.
 
 mod backends;
 mod bundle;

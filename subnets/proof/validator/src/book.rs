@@ -2,6 +2,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::scoring::{Event, Scoreboard};
@@ -66,6 +67,9 @@ pub enum BookError {
         /// I/O error from the operating system.
         source: std::io::Error,
     },
+    /// The directory has no scores.
+    #[error("there are no scores in {}; hint: name the --state of `tao proof validator`", .0.display())]
+    Missing(PathBuf),
     /// A snapshot cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -129,6 +133,36 @@ impl Book {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The scores in a book's directory, read while a validator may have the book open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredScores {
+    /// Scores after the last event.
+    pub board: Scoreboard,
+    /// Total number of events.
+    pub events: u64,
+    /// Time of the last write.
+    pub written: SystemTime,
+}
+
+impl StoredScores {
+    /// Reads the scores in a directory, without the lock. Blocks on disk I/O.
+    ///
+    /// # Errors
+    /// When the directory has no scores, or a file cannot be read or is corrupt.
+    pub fn read(directory: &Path) -> Result<Self, BookError> {
+        // The journal first: a snapshot that is written in the meantime covers all events of the journal.
+        let path = directory.join("scores.journal");
+        let missing = |_| BookError::Missing(directory.to_owned());
+        let failed = |source| BookError::File { path: path.clone(), source };
+        let written = std::fs::metadata(&path).map_err(missing)?.modified().map_err(failed)?;
+        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
+        let replayed = replay(&mut board, number, &text);
+        let events = replayed.map_err(|reason| BookError::Damaged { path: path.clone(), reason })?;
+        Ok(Self { board, events, written })
     }
 }
 
@@ -239,6 +273,21 @@ mod tests {
                 }
             }
         });
+    }
+
+    #[tokio::test]
+    async fn stored_scores_are_read_while_the_book_is_open() {
+        let place = tempfile::tempdir().unwrap();
+        assert!(matches!(StoredScores::read(place.path()), Err(BookError::Missing(_))));
+        let book = Book::open(place.path()).await.unwrap();
+        for number in 1..=SNAPSHOT_EVERY + 3 {
+            book.record(event(number)).unwrap();
+            if number % 1_000 == 0 || number >= SNAPSHOT_EVERY - 1 {
+                let stored = StoredScores::read(place.path()).unwrap();
+                assert_eq!(stored.events, number);
+                book.read(|board| assert_eq!(stored.board.tallies(), board.tallies()));
+            }
+        }
     }
 
     #[tokio::test]

@@ -45,7 +45,7 @@
 //! Uses `taonet-proof-circuits`, `taonet-proof-backends` and `taonet-proof-core` (verification), `taonet-wire` and
 //! `taonet-wallet` (signed requests), `taonet-neuron` (miners of the metagraph, backoff), `taonet-validator` (trait
 //! `Subnet`), `taonet-service`, `taonet-primitives` and the published crate `btlightning` (messages and frames over
-//! QUIC). Used by `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
+//! QUIC). Used by `taonet-proof-api`, `taonet-proof-dashboard`, `tao proof validator` and `tao proof demo`.
 
 mod benchmark;
 mod book;
@@ -60,7 +60,7 @@ mod quic;
 mod request;
 mod subnet;
 
-pub use book::{Book, BookError};
+pub use book::{Book, BookError, StoredScores};
 pub use delivery::{Delivery, DeliveryError, Progress, Served};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;

@@ -222,6 +222,11 @@ impl Scoreboard {
         self.work.price(kind)
     }
 
+    /// Returns all kinds of work that were verified, with their unit prices in seconds, ordered by kind.
+    pub fn prices(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
+        self.work.prices()
+    }
+
     /// Returns the outcome counts by miner.
     pub fn tallies(&self) -> &BTreeMap<Hotkey, Tally> {
         &self.tallies
@@ -256,6 +261,7 @@ mod tests {
         assert_eq!(board.weights(&Profile::DeliveredWork(rules), &miners, NOW), [1.0, 0.0, 0.0]);
         let seed = board.weights(&Profile::Seed, &miners, NOW);
         assert!(seed[0] > 0.9 && seed[1] > 0.0 && seed[2] == 0.0, "{seed:?}");
+        assert_eq!(board.prices().collect::<Vec<_>>(), [("c:0", Some(0.5))]);
         let tally = &board.tallies()[&miners[1]];
         assert_eq!((tally.answers(), tally.main_fault()), (2, Some(Fault::ReplayedProof)));
     }

@@ -92,6 +92,11 @@ impl WorkAccounts {
         self.prices.get(kind).and_then(|price| price.current)
     }
 
+    /// Returns all kinds of work with their unit prices, ordered by kind.
+    pub fn prices(&self) -> impl Iterator<Item = (&str, Option<f64>)> {
+        self.prices.iter().map(|(kind, price)| (kind.as_str(), price.current))
+    }
+
     /// Returns a miner's work, in seconds at unit prices.
     pub fn work(&self, miner: &Hotkey, now: Duration) -> f64 {
         self.miners.get(miner).map_or(0.0, |account| account.work(now))

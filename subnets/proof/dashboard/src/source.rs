@@ -1,0 +1,93 @@
+//! The validator's scores and circuits, read at intervals.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use taonet_dashboard::Changes;
+use taonet_primitives::with_causes;
+use taonet_proof_circuits::{Catalogue, CircuitError};
+use taonet_proof_validator::StoredScores;
+use taonet_service::{Shutdown, unix_time};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::proofs::{CircuitSummary, Proofs, RateMeter};
+
+/// Interval between two reads of the scores.
+const POLL: Duration = Duration::from_secs(5);
+
+/// Reader of the sources, with the latest state.
+#[derive(Debug)]
+pub(crate) struct Source {
+    directory: PathBuf,
+    circuits: Option<PathBuf>,
+    proofs: RwLock<Arc<Proofs>>,
+    meter: Mutex<RateMeter>,
+    began: Instant,
+}
+
+impl Source {
+    pub(crate) fn new(directory: PathBuf, circuits: Option<PathBuf>) -> Self {
+        Self { directory, circuits, proofs: RwLock::default(), meter: Mutex::default(), began: Instant::now() }
+    }
+
+    pub(crate) fn proofs(&self) -> Arc<Proofs> {
+        Arc::clone(&self.proofs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the sources until shutdown, and reports each change.
+    pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
+        loop {
+            let next = async {
+                self.read(changes).await;
+                sleep(POLL).await;
+            };
+            tokio::select! {
+                () = next => {}
+                () = shutdown.requested() => return,
+            }
+        }
+    }
+
+    /// Reads the sources once, and reports a change. The circuits are read until this succeeds.
+    pub(crate) async fn read(&self, changes: &Changes) {
+        let before = self.proofs();
+        let mut proofs = Proofs::clone(&before);
+        if let Some(path) = self.circuits.clone().filter(|_| before.circuits.is_empty()) {
+            match spawn_blocking(move || summaries(&path)).await {
+                Ok(Ok(circuits)) => (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None),
+                Ok(Err(error)) => proofs.circuits_problem = Some(with_causes(&error)),
+                Err(error) => proofs.circuits_problem = Some(error.to_string()),
+            }
+        }
+        let directory = self.directory.clone();
+        match spawn_blocking(move || StoredScores::read(&directory)).await {
+            Ok(Ok(stored)) => {
+                proofs.take(&stored, unix_time(SystemTime::now()));
+                proofs.scores_problem = None;
+                let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+                proofs.rate = meter.add(self.began.elapsed(), proofs.totals().verified);
+            }
+            Ok(Err(error)) => proofs.scores_problem = Some(with_causes(&error)),
+            Err(error) => proofs.scores_problem = Some(error.to_string()),
+        }
+        if proofs != *before {
+            *self.proofs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(proofs);
+            changes.report();
+        }
+    }
+}
+
+/// Returns the descriptions of all circuits in a directory.
+fn summaries(path: &Path) -> Result<BTreeMap<String, CircuitSummary>, CircuitError> {
+    let catalogue = Catalogue::open(path)?;
+    let summary = |metadata: &taonet_proof_core::metadata::CircuitMetadata| CircuitSummary {
+        name: metadata.name.clone(),
+        backend: metadata.backend.clone(),
+        multiply_adds: metadata.multiply_adds,
+        constraints: metadata.constraints,
+    };
+    Ok(catalogue.circuits().map(|circuit| (circuit.id().to_string(), summary(circuit.metadata()))).collect())
+}
