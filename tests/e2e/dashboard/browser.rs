@@ -134,7 +134,9 @@ fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
     }
     drop(book);
     let daemon = Daemon::start(tao().args(["dashboard", "--proof"]).arg(&state));
-    wait_for(&format!("{}/proof", daemon.url()), "wrong output");
+    // After two reads, no figure changes.
+    wait_for(&format!("{}/proof", daemon.url()), ">0.00<");
+    assert!(page(&format!("{}/proof", daemon.url())).contains("wrong output"));
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in ["/?", "/proof?"] {
