@@ -34,8 +34,8 @@
 //! stores nothing: pages show as much history as the sources keep.
 //!
 //! Uses `taonet-http` (server, access token), `taonet-chain` (reads), `taonet-ledger` (submissions), `taonet-service`,
-//! `taonet-primitives`, maud and ratatui. Used by `taonet-babelbit-dashboard`,
-//! `taonet-nineteen-dashboard`, `taonet-proof-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
+//! `taonet-primitives`, maud and ratatui. Used by `taonet-babelbit-dashboard`, `taonet-nineteen-dashboard`,
+//! `taonet-prompting-dashboard`, `taonet-proof-dashboard`, `tao dashboard`, `tao top` and `tao demo`.
 
 mod access;
 mod assets;

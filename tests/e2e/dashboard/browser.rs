@@ -1,11 +1,13 @@
 //! The dashboard in a browser: Chromium, driven by the scripts in tests/e2e/browser.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, Uid};
+use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 use taonet_proof_core::scoring::{Event, Fault, Outcome};
 use taonet_proof_validator::Book;
 
@@ -140,6 +142,36 @@ fn proofs_read_in_both_schemes_on_a_phone_and_without_scripts() {
     let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
     let kinds = report["kinds"].as_array().unwrap();
     for kind in ["/?", "/proof?"] {
+        assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
+    }
+}
+
+#[test]
+fn steps_of_prompting_read_in_both_schemes_on_a_phone_and_without_scripts() {
+    let Some(browser) = Peer::find("browser") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let answer = |uid: u8| AnswerRecord {
+        uid: Uid(uid.into()),
+        hotkey: Hotkey::from_bytes([uid; 32]),
+        share: 1.0 / 30.0,
+        reward: f64::from(uid) / 30.0,
+        parts: BTreeMap::new(),
+        completion: "The old ferry crosses the harbour twice a day, and ".repeat(4),
+        error: (uid % 5 == 0).then(|| "timeout: no response in time".to_owned()),
+        seconds: 0.75,
+    };
+    let step = StepRecord {
+        question: "How often does the old ferry cross the harbour, and where does it land?".repeat(3),
+        seed: None,
+        answers: (0..30).map(answer).collect(),
+    };
+    let line = format!("\n{}", serde_json::to_string(&step).unwrap());
+    std::fs::write(folder.path().join("events.jsonl"), line.repeat(40)).unwrap();
+    let daemon = Daemon::start(tao().args(["dashboard", "--prompting"]).arg(folder.path()));
+    wait_for(&format!("{}/prompting", daemon.url()), "uid 29");
+    let report = report(browser.browser_script("pages.mjs").arg(daemon.url()));
+    let kinds = report["kinds"].as_array().unwrap();
+    for kind in ["/?", "/prompting?"] {
         assert!(kinds.iter().any(|visited| visited == kind), "{kind} is not among {kinds:?}");
     }
 }

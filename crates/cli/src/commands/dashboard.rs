@@ -18,6 +18,7 @@ use taonet_dashboard::{
 };
 use taonet_nineteen_dashboard::NineteenSection;
 use taonet_primitives::NetUid;
+use taonet_prompting_dashboard::PromptingSection;
 use taonet_proof_dashboard::ProofSection;
 use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Recognizer};
@@ -42,8 +43,8 @@ const MAX_MINERS: usize = 256;
 #[derive(Debug, Args)]
 pub(super) struct PageSourceArgs {
     /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen,
-    /// --nineteen-gateway or --proof
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof"])]
+    /// --nineteen-gateway, --proof or --prompting
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof", "prompting"])]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
@@ -68,6 +69,9 @@ pub(super) struct PageSourceArgs {
     /// Directory with the circuits of this validator, for their names and sizes
     #[arg(long, value_name = "DIR", requires = "proof")]
     proof_circuits: Option<PathBuf>,
+    /// Validator of text prompting to show as well: the --state of `tao prompting validator`
+    #[arg(long, value_name = "DIR")]
+    prompting: Option<PathBuf>,
     /// Netuid of the subnet on the chain
     #[arg(long, default_value = "59")]
     netuid: NetUid,
@@ -110,7 +114,7 @@ impl PageSourceArgs {
         Ok(Sources { babelbit, sections, changes })
     }
 
-    /// Adds the pages of Nineteen and of the proof subnet, and follows them as tasks of the daemon.
+    /// Adds the pages of Nineteen, proofs and text prompting, and follows them as tasks of the daemon.
     fn open_subnets(
         &self,
         services: Option<&Arc<ServicesSection>>,
@@ -127,6 +131,11 @@ impl PageSourceArgs {
             let proof = ProofSection::new(state.clone(), self.proof_circuits.clone(), services.cloned());
             sections.push(Arc::clone(&proof) as _);
             follow_proofs(proof, changes.clone(), shutdown);
+        }
+        if let Some(state) = &self.prompting {
+            let prompting = PromptingSection::new(state.clone());
+            sections.push(Arc::clone(&prompting) as _);
+            follow_steps(prompting, changes.clone(), shutdown);
         }
     }
 }
@@ -313,6 +322,12 @@ fn follow_market(nineteen: Arc<NineteenSection>, changes: Changes, shutdown: &Sh
 fn follow_proofs(proof: Arc<ProofSection>, changes: Changes, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("proofs", async move { proof.follow(&changes, &stop).await });
+}
+
+/// Follows the steps of a validator of text prompting as a task of the daemon.
+fn follow_steps(prompting: Arc<PromptingSection>, changes: Changes, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("steps", async move { prompting.follow(&changes, &stop).await });
 }
 
 /// Follows the metrics of other daemons as a task of the daemon, until `stop`.

@@ -1,9 +1,10 @@
 //! The record of all steps, from which weights can be recomputed.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Hotkey, Uid};
@@ -13,6 +14,8 @@ use crate::lines::{LinesError, read_bytes};
 
 /// Size in bytes from which on the log is renamed and a new one begins. One old log is kept.
 const ROTATED: u64 = 64 << 20;
+/// Size in bytes of the end of the log in which the latest steps are searched.
+const LATEST: u64 = 4 << 20;
 /// Number of characters of a text that are recorded.
 const RECORDED: usize = 500;
 
@@ -64,6 +67,15 @@ pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(RECORDED).collect()
 }
 
+/// The newest steps of a log.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LatestSteps {
+    /// The steps, newest first.
+    pub steps: Vec<StepRecord>,
+    /// Time of the last write; `None` if there is no log.
+    pub written: Option<SystemTime>,
+}
+
 /// The file with the record of each step, one JSON object a line.
 #[derive(Debug, Clone)]
 pub struct EventLog {
@@ -99,6 +111,29 @@ impl EventLog {
         let bytes = read_bytes(&self.path)?;
         Ok(bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
+
+    /// Reads the newest steps of the log, at most `most` and those in its last 4 MiB. Lines that a killed process left
+    /// incomplete are skipped.
+    ///
+    /// # Errors
+    /// [`LinesError`] when the file cannot be read.
+    pub fn latest(&self, most: usize) -> Result<LatestSteps, LinesError> {
+        let failed = |source| LinesError::Read { path: self.path.clone(), source };
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LatestSteps::default()),
+            Err(source) => return Err(failed(source)),
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        let written = metadata.modified().map_err(failed)?;
+        file.seek(SeekFrom::Start(metadata.len().saturating_sub(LATEST))).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.take(LATEST).read_to_end(&mut bytes).map_err(failed)?;
+        // The first line may have lost its beginning, so it is malformed.
+        let lines = bytes.split(|byte| *byte == b'\n').rev();
+        let steps = lines.filter_map(|line| serde_json::from_slice(line).ok()).take(most).collect();
+        Ok(LatestSteps { steps, written: Some(written) })
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +164,25 @@ mod tests {
         file.write_all(b"\n{\"question\": \"half of \xc3").unwrap();
         log.append(&record("two")).unwrap();
         assert_eq!(log.read().unwrap(), [record("one"), record("two")]);
+        assert_eq!(log.latest(9).unwrap().steps, [record("two"), record("one")]);
+    }
+
+    #[test]
+    fn latest_steps_are_at_the_end_of_a_large_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = EventLog::in_directory(directory.path());
+        assert_eq!(log.latest(2).unwrap(), LatestSteps::default());
+        log.append(&record("old")).unwrap();
+        let file = OpenOptions::new().append(true).open(&log.path).unwrap();
+        file.set_len(LATEST).unwrap();
+        for question in ["one", "two", "three"] {
+            log.append(&record(question)).unwrap();
+        }
+        let latest = log.latest(2).unwrap();
+        assert_eq!(latest.steps, [record("three"), record("two")]);
+        assert!(latest.written.is_some());
+        let questions = log.latest(9).unwrap().steps.into_iter().map(|step| step.question);
+        assert_eq!(questions.collect::<Vec<_>>(), ["three", "two", "one"]);
     }
 
     #[test]

@@ -59,7 +59,8 @@
 //!
 //! Uses `taonet-kit` (miner, validator), `taonet-prompting-core` (formulas), `taonet-lm` (language models),
 //! `taonet-speech` (sentence embeddings), `taonet-http` (OpenAI's API), `taonet-wire`, `taonet-service`,
-//! `taonet-wallet` and `taonet-primitives`. Used by `tao prompting` and `tao prompt`.
+//! `taonet-wallet` and `taonet-primitives`. Used by `taonet-prompting-dashboard`, `tao prompting` and
+//! `tao prompt`.
 
 mod ask;
 mod bounded;
@@ -82,7 +83,7 @@ pub use challenge::{ChallengeError, ChallengeSettings, PromptingChallenge};
 pub use completer::{CompleteError, Completer, miner};
 pub use dataset::{Dataset, DatasetError, Item};
 pub use embedder::HashedWords;
-pub use events::{AnswerRecord, EventLog, StepRecord};
+pub use events::{AnswerRecord, EventLog, LatestSteps, StepRecord};
 pub use gate_file::{GateFile, GateFileError};
 pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;

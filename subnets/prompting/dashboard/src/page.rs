@@ -1,0 +1,151 @@
+//! The page of the steps, and its part of the overview.
+
+use axum::response::Response;
+use maud::{Markup, html};
+use taonet_dashboard::{Paging, View, ago, duration, live, now_unix, number, percent, problem, shortened, shown};
+use taonet_primitives::truncated;
+use taonet_prompting_neurons::StepRecord;
+
+use crate::steps::{MinerState, Steps, best, is_answered};
+
+/// Maximum number of rows per page.
+const PER_PAGE: usize = 25;
+/// Maximum length of questions and completions in characters.
+const MAX_TEXT: usize = 120;
+
+/// Escapes and shortens a text of a stranger.
+fn excerpt(text: &str) -> String {
+    shown(&truncated(text, MAX_TEXT))
+}
+
+/// Renders the steps' part of the overview.
+pub(crate) fn overview(view: &View, steps: &Steps) -> Markup {
+    let body = html! {
+        (warning(steps))
+        section aria-labelledby="prompting" {
+            h2 id="prompting" { a href=(view.href("/prompting")) { "Prompting" } }
+            (figures(steps))
+        }
+    };
+    live("prompting-overview", &body)
+}
+
+/// Renders the miners and the latest steps.
+pub(crate) fn page(view: &View, steps: &Steps) -> Response {
+    let body = html! {
+        h1 { "Prompting " span.sub { "completions of conversations, rewarded" } }
+        (live("prompting-problem", &warning(steps)))
+        (live("prompting-figures", &figures(steps)))
+        section.card aria-labelledby="miners" {
+            h2 id="miners" { "Miners in the latest steps" }
+            (live("prompting-miners", &miners(view, &steps.miners())))
+        }
+        section.card aria-labelledby="steps" {
+            h2 id="steps" { "Latest steps" }
+            (live("prompting-steps", &latest(view, &steps.steps)))
+        }
+    };
+    view.page("Prompting", &body)
+}
+
+fn warning(steps: &Steps) -> Markup {
+    html! { @if let Some(why) = &steps.problem { (problem("The validator's steps are unavailable", why)) } }
+}
+
+fn figures(steps: &Steps) -> Markup {
+    let (requests, answered) = steps.answers();
+    let share = (requests > 0).then(|| answered as f64 / requests as f64);
+    html! {
+        dl.figures {
+            div { dt { "Latest steps" } dd { (steps.steps.len()) } }
+            @if let Some(written) = steps.written_unix {
+                div { dt { "Last step" } dd { (ago(written, now_unix())) } }
+            }
+            div { dt { "Requests" } dd { (requests) } }
+            div { dt { "Answered" } dd { (percent(share)) } }
+        }
+    }
+}
+
+fn miners(view: &View, miners: &[MinerState]) -> Markup {
+    let paging = Paging::of(view, "page", PER_PAGE, miners.len());
+    html! {
+        @if miners.is_empty() { p.empty { "No miner has been asked yet." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="miners" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Miner" }
+                            th.num scope="col" { "Share of rewards" }
+                            th.num scope="col" { "Reward" }
+                            th.num scope="col" { "Asked" }
+                            th.num scope="col" { "Answered" }
+                            th.num scope="col" { "Response" }
+                            th scope="col" { "Last error" }
+                        }
+                    }
+                    tbody { @for miner in paging.slice(miners) { (miner_row(miner)) } }
+                }
+            }
+            (paging.links(view, "miners"))
+            p.sub { "Share of rewards, reward and response: means. The share moves the miner's score." }
+        }
+    }
+}
+
+fn miner_row(miner: &MinerState) -> Markup {
+    let hotkey = miner.hotkey.to_string();
+    html! {
+        tr {
+            th scope="row" {
+                span.miner {
+                    strong { "Miner " (miner.uid) }
+                    small title=(hotkey) { (shortened(&hotkey)) }
+                }
+            }
+            td.num { (percent(Some(miner.share))) }
+            td.num { (number(Some(miner.reward), 3)) }
+            td.num { (miner.asked) }
+            td.num { (percent(miner.answered_share())) }
+            td.num { (duration(miner.seconds)) }
+            td { (miner.error.as_deref().map_or_else(|| "–".to_owned(), excerpt)) }
+        }
+    }
+}
+
+fn latest(view: &View, steps: &[StepRecord]) -> Markup {
+    let paging = Paging::of(view, "steps", PER_PAGE, steps.len());
+    html! {
+        @if steps.is_empty() { p.empty { "No step has completed yet." } } @else {
+            div.scroll tabindex="0" role="group" aria-labelledby="steps" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Question" }
+                            th.num scope="col" { "Answered" }
+                            th scope="col" { "Best completion" }
+                            th.num scope="col" { "Reward" }
+                            th.num scope="col" { "By" }
+                        }
+                    }
+                    tbody { @for step in paging.slice(steps) { (step_row(step)) } }
+                }
+            }
+            (paging.links(view, "steps"))
+        }
+    }
+}
+
+fn step_row(step: &StepRecord) -> Markup {
+    let answered = step.answers.iter().filter(|answer| is_answered(answer)).count();
+    let best = best(step);
+    html! {
+        tr {
+            th scope="row" { (excerpt(&step.question)) }
+            td.num { (answered) " of " (step.answers.len()) }
+            td { (best.map_or_else(|| "–".to_owned(), |answer| excerpt(&answer.completion))) }
+            td.num { (number(best.map(|answer| answer.reward), 3)) }
+            td.num { (best.map_or_else(|| "–".to_owned(), |answer| format!("uid {}", answer.uid))) }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The validator's log of steps, read at intervals.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use taonet_dashboard::Changes;
+use taonet_primitives::with_causes;
+use taonet_prompting_neurons::{EventLog, LatestSteps, LinesError};
+use taonet_service::{Shutdown, unix_time};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::steps::Steps;
+
+/// Interval between two reads.
+const POLL: Duration = Duration::from_secs(2);
+/// Maximum number of latest steps to show.
+const MAX_STEPS: usize = 100;
+
+/// Reader of the log, with the latest state.
+#[derive(Debug)]
+pub(crate) struct Source {
+    directory: PathBuf,
+    steps: RwLock<Arc<Steps>>,
+}
+
+impl Source {
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self { directory, steps: RwLock::default() }
+    }
+
+    pub(crate) fn steps(&self) -> Arc<Steps> {
+        Arc::clone(&self.steps.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the log until shutdown, and reports each change.
+    pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
+        loop {
+            let next = async {
+                self.read(changes).await;
+                sleep(POLL).await;
+            };
+            tokio::select! {
+                () = next => {}
+                () = shutdown.requested() => return,
+            }
+        }
+    }
+
+    /// Reads the log once, and reports a change.
+    pub(crate) async fn read(&self, changes: &Changes) {
+        let before = self.steps();
+        let directory = self.directory.clone();
+        let mut steps = Steps::clone(&before);
+        match spawn_blocking(move || latest(&directory)).await {
+            Ok(Ok(latest)) => {
+                let written = latest.written.map(|written| unix_time(written).as_secs());
+                steps.written_unix = written.and_then(|seconds| i64::try_from(seconds).ok());
+                steps.steps = latest.steps;
+                let missing = "the directory has no log of steps (events.jsonl); hint: name the --state of `tao \
+                               prompting validator`, which writes it with the first step";
+                steps.problem = latest.written.is_none().then(|| missing.to_owned());
+            }
+            Ok(Err(error)) => steps.problem = Some(with_causes(&error)),
+            Err(error) => steps.problem = Some(error.to_string()),
+        }
+        if steps != *before {
+            *self.steps.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(steps);
+            changes.report();
+        }
+    }
+}
+
+fn latest(directory: &Path) -> Result<LatestSteps, LinesError> {
+    EventLog::in_directory(directory).latest(MAX_STEPS)
+}

@@ -1,0 +1,92 @@
+//! The latest steps of a validator, and its miners in these steps.
+
+use std::collections::BTreeMap;
+
+use taonet_primitives::{Hotkey, Uid};
+use taonet_prompting_neurons::{AnswerRecord, StepRecord};
+
+/// Latest known state of a validator's steps.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Steps {
+    /// The latest steps, newest first.
+    pub(crate) steps: Vec<StepRecord>,
+    /// Time of the last step, in seconds since the Unix epoch; `None` before the first one.
+    pub(crate) written_unix: Option<i64>,
+    /// Why the latest read failed, if it did. The data is then that of the last successful read.
+    pub(crate) problem: Option<String>,
+}
+
+/// A miner in the latest steps.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MinerState {
+    pub(crate) uid: Uid,
+    pub(crate) hotkey: Hotkey,
+    /// Number of steps that asked the miner.
+    pub(crate) asked: usize,
+    /// Number of completions.
+    pub(crate) answered: usize,
+    /// Mean share of a step's reward, and mean reward before it is normalised, over all steps that asked the miner.
+    pub(crate) share: f64,
+    pub(crate) reward: f64,
+    /// Mean response time of the completions, in seconds; `None` without one.
+    pub(crate) seconds: Option<f64>,
+    /// Why the newest request without a completion failed, if any.
+    pub(crate) error: Option<String>,
+}
+
+impl MinerState {
+    /// Returns the share of requests that the miner answered.
+    pub(crate) fn answered_share(&self) -> Option<f64> {
+        (self.asked > 0).then(|| self.answered as f64 / self.asked as f64)
+    }
+}
+
+/// Returns whether a miner completed the text.
+pub(crate) const fn is_answered(answer: &AnswerRecord) -> bool {
+    answer.error.is_none()
+}
+
+/// Returns the answer with the largest reward above 0.
+pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
+    let rewarded = step.answers.iter().filter(|answer| answer.reward > 0.0);
+    rewarded.max_by(|a, b| a.reward.total_cmp(&b.reward))
+}
+
+impl Steps {
+    /// Returns the number of requests, and of completions, in the latest steps.
+    pub(crate) fn answers(&self) -> (usize, usize) {
+        let answers = || self.steps.iter().flat_map(|step| &step.answers);
+        (answers().count(), answers().filter(|answer| is_answered(answer)).count())
+    }
+
+    /// Returns the miners of the latest steps, those with the largest share of the rewards first.
+    pub(crate) fn miners(&self) -> Vec<MinerState> {
+        let mut answers = BTreeMap::<Hotkey, Vec<&AnswerRecord>>::new();
+        for answer in self.steps.iter().flat_map(|step| &step.answers) {
+            answers.entry(answer.hotkey).or_default().push(answer);
+        }
+        let mut miners: Vec<_> = answers.into_values().filter_map(|answers| miner(&answers)).collect();
+        miners.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.uid.cmp(&b.uid)));
+        miners
+    }
+}
+
+/// Sums up the answers of one miner, newest first; `None` without answers.
+fn miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
+    let newest = answers.first()?;
+    let mean = |value: fn(&AnswerRecord) -> f64| {
+        answers.iter().map(|answer| value(answer)).sum::<f64>() / answers.len() as f64
+    };
+    let completed: Vec<f64> =
+        answers.iter().filter(|answer| is_answered(answer)).map(|answer| answer.seconds).collect();
+    Some(MinerState {
+        uid: newest.uid,
+        hotkey: newest.hotkey,
+        asked: answers.len(),
+        answered: completed.len(),
+        share: mean(|answer| answer.share),
+        reward: mean(|answer| answer.reward),
+        seconds: (!completed.is_empty()).then(|| completed.iter().sum::<f64>() / completed.len() as f64),
+        error: answers.iter().find_map(|answer| answer.error.clone()),
+    })
+}
