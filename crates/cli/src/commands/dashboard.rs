@@ -44,7 +44,8 @@ const MAX_MINERS: usize = 256;
 pub(super) struct PageSourceArgs {
     /// Directory of a run, as written by `bb runner --keep` or `tao demo --keep`; optional with --chain, --nineteen,
     /// --nineteen-gateway, --proof or --prompting
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof", "prompting"])]
+    #[arg(long, value_name = "DIR")]
+    #[arg(required_unless_present_any = ["chain", "nineteen", "nineteen_gateway", "proof", "prompting"])]
     state: Option<PathBuf>,
     /// Chain to show, with or without --state: finney, test, archive, local, or node URLs
     #[arg(long, value_name = "NETWORK")]
