@@ -76,10 +76,10 @@ impl TaskStatus {
         let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));
         let _ = writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{share:.1} %</td><td>{}</td><td>{:.0}</td>\
-             <td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th><td><span class=\"badge {}</span></td><td>{}</td><td>{:.0}</td>\
+             <td>{share:.1} %</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
             self.task,
-            if self.is_served { "available" } else { "unavailable" },
+            if self.is_served { "ok\">available" } else { "bad\">unavailable" },
             self.miners,
             self.capacity,
             self.running,
@@ -112,7 +112,7 @@ pub(crate) async fn page(State(gateway): State<Gateway>, headers: HeaderMap) -> 
     for task in gateway.status() {
         task.row(&mut page);
     }
-    page.push_str("</tbody></table>\n");
+    page.push_str("</tbody></table></div></section>\n");
     let config = gateway.0.market.current();
     if let Some(task) = config.enabled().find(|task| task.endpoint == Endpoint::Chat) {
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(|host| is_host(host));
@@ -136,15 +136,30 @@ fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
 }
 
+/// Colours, cards, badges and tables are those of the dashboard, `crates/dashboard/assets/page.css`. On a phone, the table
+/// scrolls.
 const HEAD: &str = "<!doctype html>
-<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">
+<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
 <meta http-equiv=\"refresh\" content=\"10\"><title>Nineteen</title>
 <style>
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }
-table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8888 }
-th:first-child, td:first-child { text-align: left } pre { overflow-x: auto; padding: .8rem; background: #8882 }
-</style></head><body><main><h1>Status</h1>
-<p>Tasks of the running period. Latency is the time to the first token.</p>
-<table><thead><tr><th>Task</th><th>State</th><th>Miners</th><th>Capacity</th><th>Used</th><th>Running</th>
-<th>Requests</th><th>Rate-limited</th><th>Failed</th><th>Best latency</th><th>Median latency</th></tr></thead><tbody>
+:root { --bg: #f6f7f9; --card: #fff; --line: #dfe3e8; --text: #1a2230; --soft: #566173; --accent: #0f766e;
+  --good: #14713d; --good-soft: #dcf3e5; --bad: #b3261e; --bad-soft: #fbe3e1; color-scheme: light }
+@media (prefers-color-scheme: dark) { :root { --bg: #0e131b; --card: #171e29; --line: #2a3443; --text: #e6eaf1;
+  --soft: #9eabbd; --accent: #4fd1c1; --good: #6ddc97; --good-soft: #15362a; --bad: #ff9b92; --bad-soft: #45201f;
+  color-scheme: dark } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0; background: var(--bg); color: var(--text) }
+main { max-width: 82rem; margin: 0 auto; padding: 1rem } a { color: var(--accent) } .sub { color: var(--soft) }
+section, pre { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem }
+.scroll, pre { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { padding: .5rem .6rem; text-align: right; border-bottom: 1px solid var(--line); font-weight: 400; white-space: nowrap }
+thead th { color: var(--soft); font-size: .8rem; font-weight: 600 } tbody tr:last-child > * { border-bottom: 0 }
+th:first-child, th:nth-child(2), td:nth-child(2) { text-align: left }
+.badge { font-size: .78rem; font-weight: 600; padding: .05rem .55rem; border-radius: 99px }
+.ok { background: var(--good-soft); color: var(--good) } .bad { background: var(--bad-soft); color: var(--bad) }
+</style></head><body><main><h1>Nineteen</h1>
+<p class=\"sub\">Tasks of the running period. Latency is the time to the first token.</p>
+<section aria-label=\"Tasks\"><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Tasks\"><table><thead><tr>
+<th scope=\"col\">Task</th><th scope=\"col\">State</th><th scope=\"col\">Miners</th><th scope=\"col\">Capacity</th>
+<th scope=\"col\">Used</th><th scope=\"col\">Running</th><th scope=\"col\">Requests</th><th scope=\"col\">Rate-limited</th>
+<th scope=\"col\">Failed</th><th scope=\"col\">Best latency</th><th scope=\"col\">Median latency</th></tr></thead><tbody>
 ";
