@@ -74,12 +74,12 @@ impl TaskStatus {
     fn row(&self, page: &mut String) {
         let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
         let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));
+        let (class, state) = if self.is_served { ("ok", "available") } else { ("bad", "unavailable") };
         let _ = writeln!(
             page,
-            "<tr><th scope=\"row\">{}</th><td><span class=\"badge {}</span></td><td>{}</td><td>{:.0}</td>\
+            "<tr><th scope=\"row\">{}</th><td><span class=\"badge {class}\">{state}</span></td><td>{}</td><td>{:.0}</td>\
              <td>{share:.1} %</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
             self.task,
-            if self.is_served { "ok\">available" } else { "bad\">unavailable" },
             self.miners,
             self.capacity,
             self.running,
