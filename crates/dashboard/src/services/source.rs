@@ -141,13 +141,14 @@ impl Source {
             }
         };
         let before = self.states();
-        let states = join_all(before.iter().map(|state| read(&client, state))).await;
-        let is_changed = states.iter().zip(before.iter()).any(|(state, before)| state.is_changed(before));
+        let followed: Vec<&State> = before.iter().filter(|state| state.health != Health::Stopped).collect();
+        let states = join_all(followed.iter().map(|state| read(&client, state))).await;
+        let is_changed = states.iter().zip(&followed).any(|(state, before)| state.is_changed(before));
         self.change(|known| {
             // Services may have been added, replaced or stopped in the meantime.
             for state in states {
-                let mut followed = known.iter_mut().filter(|known| known.health != Health::Stopped);
-                if let Some(known) = followed.find(|known| known.address == state.address) {
+                let mut running = known.iter_mut().filter(|known| known.health != Health::Stopped);
+                if let Some(known) = running.find(|known| known.address == state.address) {
                     *known = state;
                 }
             }

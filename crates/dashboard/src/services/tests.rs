@@ -106,11 +106,16 @@ async fn stopped_services_keep_their_metrics_and_are_no_problem() {
     section.read(&changes).await;
     assert_eq!(section.problems().len(), 1);
     assert_eq!(section.stop(|name| name == "miner", &changes), ["miner"]);
-    section.stop(|name| name == "engine", &changes);
-    // A read that is in progress when a service stops changes nothing.
-    section.read(&changes).await;
+    // The engine stops while it is read.
+    tokio::join!(section.read(&changes), async {
+        section.stop(|name| name == "engine", &changes);
+    });
     assert!(section.source.states().iter().all(|state| state.health == Health::Stopped));
     assert!(section.problems().is_empty());
+    // Nothing is left to read.
+    let reports = changes.subscribe();
+    section.read(&changes).await;
+    assert!(!reports.has_changed().unwrap());
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes);
     let router = dashboard.with(section as _).router(Shutdown::new());
     let engine = get_page(&router, "/services/engine").await.1;

@@ -19,6 +19,14 @@ pub enum StoreError {
     /// The file does not exist.
     #[error("the validator's database {} does not exist; hint: name the --state of `tao nineteen validator`", .0.display())]
     Missing(PathBuf),
+    /// The directory of the file cannot be searched.
+    #[error("cannot read the validator's database {}; hint: read it as the user of `tao nineteen validator`", path.display())]
+    Unreadable {
+        /// Path of the database file.
+        path: PathBuf,
+        /// The I/O error.
+        source: std::io::Error,
+    },
     /// The file is unusable, has a newer schema, or is not a validator's database.
     #[error("cannot open the validator's database {}", path.display())]
     File {

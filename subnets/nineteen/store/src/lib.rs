@@ -154,12 +154,14 @@ impl Store {
     /// Opens the SQLite database in a directory read-only, even while a validator uses it. Operations that write fail.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] when the directory has no database, [`StoreError::File`] when it is unusable, or has the
-    /// schema of another version.
+    /// [`StoreError::Missing`] when the directory has no database, [`StoreError::Unreadable`] when the directory may not be searched,
+    /// [`StoreError::File`] when the database is unusable, or has the schema of another version.
     pub async fn read(directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        if !path.is_file() {
-            return Err(StoreError::Missing(path));
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Err(StoreError::Missing(path)),
+            Err(source) => return Err(StoreError::Unreadable { path, source }),
         }
         let database = Database::sqlite_read_only(&path, &SQLITE).await;
         let database = database.map_err(|source| StoreError::File { path, source })?;

@@ -155,9 +155,12 @@ impl StoredScores {
     pub fn read(directory: &Path) -> Result<Self, BookError> {
         // The journal first: a snapshot that is written in the meantime covers all events of the journal.
         let path = directory.join("scores.journal");
-        let missing = |_| BookError::Missing(directory.to_owned());
         let failed = |source| BookError::File { path: path.clone(), source };
-        let written = std::fs::metadata(&path).map_err(missing)?.modified().map_err(failed)?;
+        let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
+            _ => failed(error),
+        })?;
+        let written = metadata.modified().map_err(failed)?;
         let text = std::fs::read_to_string(&path).map_err(failed)?;
         let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
         let replayed = replay(&mut board, number, &text);
