@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use taonet_proof_core::Digest;
-use taonet_proof_core::metadata::{self, MetadataError};
+use taonet_proof_core::metadata::{self, CircuitMetadata, MetadataError};
 use taonet_proof_core::slices::{self, SlicedModel};
 
 use crate::directory::{MAX_METADATA, read};
@@ -11,6 +11,8 @@ use crate::{Backends, CircuitDirectory, CircuitError};
 
 /// Maximum number of directory entries that are read.
 const MOST_ENTRIES: usize = 10_000;
+/// Depth of slices below a directory with sliced models.
+const DEPTH: usize = 2;
 
 /// A directory whose circuit or sliced model cannot be used.
 #[derive(Debug)]
@@ -76,6 +78,17 @@ impl Catalogue {
             return Err(skipped.swap_remove(0).error);
         }
         Ok((catalogue.unless_empty(path)?, skipped))
+    }
+
+    /// Reads the metadata of every circuit in a directory, by identity. Neither reads nor checks networks and keys, and
+    /// omits circuits whose metadata cannot be read: for lists, not for proofs.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or contains no circuit.
+    pub fn list(path: &Path) -> Result<BTreeMap<Digest, CircuitMetadata>, CircuitError> {
+        let mut found = BTreeMap::new();
+        list(path, DEPTH, &mut found)?;
+        if found.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(found) }
     }
 
     /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened are skipped.
@@ -149,6 +162,21 @@ impl Catalogue {
     pub fn models(&self) -> impl Iterator<Item = (&Digest, &Arc<SlicedModel>)> {
         self.models.iter()
     }
+}
+
+/// Adds the metadata of the circuit in a directory, or of those below it.
+fn list(path: &Path, depth: usize, found: &mut BTreeMap<Digest, CircuitMetadata>) -> Result<(), CircuitError> {
+    let file = path.join(metadata::FILE);
+    if file.is_file() {
+        let metadata = CircuitMetadata::from_json(&read(&file, MAX_METADATA)?)?;
+        found.insert(metadata.id()?, metadata);
+    } else if depth > 0 {
+        for place in subdirectories(path)? {
+            // One unreadable circuit does not hide the others.
+            let _ = list(&place, depth - 1, found);
+        }
+    }
+    Ok(())
 }
 
 /// Lists subdirectories, in the order of their names, without incomplete ones, whose names begin with a dot.

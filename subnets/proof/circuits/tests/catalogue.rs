@@ -60,6 +60,10 @@ fn circuits_of_other_versions_are_skipped_with_what_to_do() {
         let advises = error.to_string().contains("compile the model again");
         assert!(advises || matches!(error, CircuitError::NoSlice { .. }), "{}: {error}", path.display());
     }
+    // A list has all circuits with readable metadata, usable or not: the good one, two old ones and the slice.
+    let listed = Catalogue::list(place.path()).unwrap();
+    assert_eq!((listed.len(), listed.get(&good.id())), (4, Some(good.metadata())));
+    assert!(matches!(Catalogue::list(&sliced.join("slice_1")), Err(CircuitError::File { .. })));
     assert!(Catalogue::open(place.path()).is_err(), "commands on the directory do not skip anything");
 
     // Without any usable circuit, the first error is reported.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use taonet_dashboard::Changes;
 use taonet_primitives::with_causes;
 use taonet_proof_circuits::{Catalogue, CircuitError};
+use taonet_proof_core::metadata::CircuitMetadata;
 use taonet_proof_validator::StoredScores;
 use taonet_service::{Shutdown, unix_time};
 use tokio::task::spawn_blocking;
@@ -82,12 +83,11 @@ impl Source {
 
 /// Returns the descriptions of all circuits in a directory.
 fn summaries(path: &Path) -> Result<BTreeMap<String, CircuitSummary>, CircuitError> {
-    let catalogue = Catalogue::open(path)?;
-    let summary = |metadata: &taonet_proof_core::metadata::CircuitMetadata| CircuitSummary {
-        name: metadata.name.clone(),
-        backend: metadata.backend.clone(),
+    let summary = |metadata: CircuitMetadata| CircuitSummary {
+        name: metadata.name,
+        backend: metadata.backend,
         multiply_adds: metadata.multiply_adds,
         constraints: metadata.constraints,
     };
-    Ok(catalogue.circuits().map(|circuit| (circuit.id().to_string(), summary(circuit.metadata()))).collect())
+    Ok(Catalogue::list(path)?.into_iter().map(|(id, metadata)| (id.to_string(), summary(metadata))).collect())
 }
