@@ -101,13 +101,17 @@ async fn read_database(directory: &Path, market: &mut Market, now_ms: i64) -> Re
             Some(period) => store.contenders(period.id).await?,
             None => Vec::new(),
         };
-        let newest = period.map(|period| match period.closed_ms {
+        let newest_closed = period.map(|period| match period.closed_ms {
             Some(_) => period.id,
             None => PeriodId(period.id.0.saturating_sub(1)),
         });
-        if newest != market.newest_closed {
-            market.past = Arc::new(read_past(&store, since_ms).await?);
-            market.newest_closed = newest;
+        if newest_closed != market.newest_closed {
+            let past = match newest_closed {
+                Some(newest) => read_past(&store, newest, since_ms).await?,
+                None => Past::default(),
+            };
+            market.past = Arc::new(past);
+            market.newest_closed = newest_closed;
         }
         let mut qualities = HashMap::<_, Vec<_>>::new();
         for (task, hotkey, quality) in store.qualities_since(since_ms).await? {
@@ -124,19 +128,21 @@ async fn read_database(directory: &Path, market: &mut Market, now_ms: i64) -> Re
     read
 }
 
-/// Reads the periods closed since `since_ms`, at most [`MAX_PERIODS`].
-async fn read_past(store: &Store, since_ms: i64) -> Result<Past, StoreError> {
-    let mut results = store.history_since(since_ms).await?;
-    let mut ids: Vec<PeriodId> = results.iter().map(|row| row.period).collect();
-    ids.dedup();
-    ids.truncate(MAX_PERIODS);
-    let mut periods = Vec::with_capacity(ids.len());
-    for id in ids {
-        periods.extend(store.period(id).await?);
+/// Reads the periods closed since `since_ms`, up to `newest`, at most [`MAX_PERIODS`].
+async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Past, StoreError> {
+    let mut periods = Vec::new();
+    for id in (1..=newest.0).rev().take(MAX_PERIODS) {
+        match store.period(PeriodId(id)).await? {
+            Some(period) if period.closed_ms.is_some_and(|closed_ms| closed_ms >= since_ms) => periods.push(period),
+            _ => break,
+        }
     }
-    if let Some(oldest) = periods.last().map(|period| period.id) {
-        results.retain(|row| row.period >= oldest);
-    }
+    // The database may have many more results of the last day if its periods are short.
+    let oldest_ms = periods.last().and_then(|period| period.closed_ms);
+    let results = match oldest_ms {
+        Some(oldest_ms) => store.history_since(oldest_ms).await?,
+        None => Vec::new(),
+    };
     Ok(Past::new(periods, results))
 }
 
