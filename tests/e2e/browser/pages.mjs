@@ -1,6 +1,6 @@
 // Opens every page of a dashboard whose data no longer changes, in both colour schemes, at the widths of a desktop, a
-// tablet and a phone, and without scripts; then plays a reply, if there is one. Arguments: directory of the packages, URL, paths to
-// which no page links. Prints a report.
+// tablet and a phone, and without scripts; then plays a reply, if there is one. Arguments: directory of the packages,
+// URL, paths to which no page links. Prints a report.
 
 import { DESKTOP, PHONE, TABLET, Visitor } from "./visitor.mjs";
 
