@@ -24,7 +24,7 @@ fn task(name: &str) -> TaskName {
 
 /// Returns the time `age` ago, in milliseconds since the Unix epoch.
 pub(crate) fn ago_ms(age: Duration) -> i64 {
-    i64::try_from((unix_time(SystemTime::now()) - age).as_millis()).unwrap()
+    i64::try_from(unix_time(SystemTime::now()).saturating_sub(age).as_millis()).unwrap()
 }
 
 /// Alice (uid 1) offers two tasks, Bob (uid 2) one of them.
