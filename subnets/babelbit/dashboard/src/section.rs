@@ -93,7 +93,7 @@ impl Section for BabelbitSection {
     fn problems(&self) -> Vec<String> {
         let index = self.source.index();
         // A run that has not begun has no ledger, which is no failure.
-        let has_begun = !index.challenges.is_empty();
+        let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
         let ledger = index.problem.as_ref().filter(|_| has_begun).map(|why| format!("ledger: {why}"));
         let scores = self.validators.state().problem.as_ref().map(|why| format!("scoring API: {why}"));
         ledger.into_iter().chain(scores).collect()

@@ -182,28 +182,30 @@ async fn missing_audio_is_reported_and_nothing_else_is_lost() {
 async fn foreign_and_half_written_directories_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
-    let check = async |says: &str| {
+    let check = async |says: &str, problems: u8| {
         let router = site(directory.path()).await;
         let (status, body) = get(&router, "/").await;
         assert_eq!(status, 200);
         assert!(body.contains("ledger is unavailable"), "{body}");
         assert!(body.contains(says), "{says}: {body}");
+        assert!(body.contains(&format!("data-problems=\"{problems}\"")), "{says}: {body}");
         assert_eq!(get(&router, "/challenges").await.0, 200);
         assert_eq!(get(&router, "/challenges/1").await.0, 503);
         assert_eq!(get(&router, "/audio/1/0/source.wav").await.0, 503);
     };
-    check("does not exist").await;
+    // A run that has not begun has not failed.
+    check("does not exist", 0).await;
     std::fs::create_dir(&state).unwrap();
     for content in
         ["", "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more .."]
     {
         std::fs::write(state.join("runner.sqlite"), content).unwrap();
-        check("a ledger operation failed").await;
+        check("a ledger operation failed", 1).await;
     }
     std::fs::remove_file(state.join("runner.sqlite")).unwrap();
     drop(Ledger::open(&state).await.unwrap());
     recorded::execute(&state, "INSERT INTO _sqlx_migrations SELECT 99, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1").await;
-    check("schema version 99").await;
+    check("schema version 99", 1).await;
 }
 
 #[tokio::test]
