@@ -173,7 +173,8 @@ fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
         "export PATH='{path}':\"$PATH\" TAONET_PEERS_DIR='{path}/peers'; check '{}' fast",
         suites.display()
     ));
-    let skipped = "SKIPPED: tests of the SDK's and btcli's own suites: cannot reach https://github.com/opentensor/bittensor";
+    let url = "https://github.com/opentensor/bittensor";
+    let skipped = format!("SKIPPED: tests of the SDK's and btcli's own suites: cannot reach {url}");
     assert_eq!(code, Some(0));
     assert!(stderr.ends_with(&format!("== skipped\n  {skipped}\nall checks passed\n")), "{stderr}");
     let all = fs::read_to_string(repository("test")).unwrap();
