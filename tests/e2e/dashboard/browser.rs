@@ -157,7 +157,7 @@ fn steps_of_prompting_read_in_both_schemes_on_a_phone_and_without_scripts() {
         reward: f64::from(uid) / 30.0,
         parts: BTreeMap::new(),
         completion: "The old ferry crosses the harbour twice a day, and ".repeat(4),
-        error: (uid % 5 == 0).then(|| "timeout: no response in time".to_owned()),
+        error: (uid.is_multiple_of(5)).then(|| "timeout: no response in time".to_owned()),
         seconds: 0.75,
     };
     let step = StepRecord {

@@ -42,7 +42,7 @@ pub(crate) fn page(view: &View, steps: &Steps) -> Response {
         }
         section.card aria-labelledby="steps" {
             h2 id="steps" { "Latest steps" }
-            (live("prompting-steps", &latest(view, &steps.steps)))
+            (live("prompting-steps", &latest(view, &steps.latest)))
         }
     };
     view.page("Prompting", &body)
@@ -57,7 +57,7 @@ fn figures(steps: &Steps) -> Markup {
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     html! {
         dl.figures {
-            div { dt { "Latest steps" } dd { (steps.steps.len()) } }
+            div { dt { "Latest steps" } dd { (steps.latest.len()) } }
             @if let Some(written) = steps.written_unix {
                 div { dt { "Last step" } dd { (ago(written, now_unix())) } }
             }

@@ -9,7 +9,7 @@ pub(crate) fn of(steps: &Steps) -> Vec<Panel> {
     let (requests, answered) = steps.answers();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     let figures = vec![
-        ("Latest steps", steps.steps.len().to_string()),
+        ("Latest steps", steps.latest.len().to_string()),
         ("Requests", requests.to_string()),
         ("Answered", percent(share)),
     ];

@@ -57,7 +57,7 @@ impl Source {
             Ok(Ok(latest)) => {
                 let written = latest.written.map(|written| unix_time(written).as_secs());
                 steps.written_unix = written.and_then(|seconds| i64::try_from(seconds).ok());
-                steps.steps = latest.steps;
+                steps.latest = latest.steps;
                 let missing = "the directory has no log of steps (events.jsonl); hint: name the --state of `tao \
                                prompting validator`, which writes it with the first step";
                 steps.problem = latest.written.is_none().then(|| missing.to_owned());

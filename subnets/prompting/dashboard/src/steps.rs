@@ -9,7 +9,7 @@ use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Steps {
     /// The latest steps, newest first.
-    pub(crate) steps: Vec<StepRecord>,
+    pub(crate) latest: Vec<StepRecord>,
     /// Time of the last step, in seconds since the Unix epoch; `None` before the first one.
     pub(crate) written_unix: Option<i64>,
     /// Why the latest read failed, if it did. The data is then that of the last successful read.
@@ -55,14 +55,14 @@ pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
 impl Steps {
     /// Returns the number of requests, and of completions, in the latest steps.
     pub(crate) fn answers(&self) -> (usize, usize) {
-        let answers = || self.steps.iter().flat_map(|step| &step.answers);
+        let answers = || self.latest.iter().flat_map(|step| &step.answers);
         (answers().count(), answers().filter(|answer| is_answered(answer)).count())
     }
 
     /// Returns the miners of the latest steps, those with the largest share of the rewards first.
     pub(crate) fn miners(&self) -> Vec<MinerState> {
         let mut answers = BTreeMap::<Hotkey, Vec<&AnswerRecord>>::new();
-        for answer in self.steps.iter().flat_map(|step| &step.answers) {
+        for answer in self.latest.iter().flat_map(|step| &step.answers) {
             answers.entry(answer.hotkey).or_default().push(answer);
         }
         let mut miners: Vec<_> = answers.into_values().filter_map(|answers| miner(&answers)).collect();
