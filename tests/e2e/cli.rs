@@ -336,17 +336,22 @@ fn models_are_copied_from_a_directory() {
 fn model_in_cache_is_copied_and_not_downloaded() {
     require_models();
     let folder = tempfile::tempdir().unwrap();
-    let pull = || {
+    let pull = |directory: &Path, further: &[&str]| {
         let mut pull = tao();
-        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(folder.path());
+        pull.args(["models", "pull", "all-MiniLM-L6-v2", "--models"]).arg(directory).args(further);
         let output = pull.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
+        assert!(directory.join("all-MiniLM-L6-v2/model.safetensors").is_file());
         stderr(&output)
     };
-    let said = pull();
-    assert!(said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"), "{said}");
-    let said = pull();
-    assert!(!said.contains("copying") && !said.contains("downloading"), "already there: {said}");
+    // Nothing listens at the mirror's port.
+    for (name, further) in [("hub", &[][..]), ("mirror", &["--from", "http://127.0.0.1:9"])] {
+        let directory = folder.path().join(name);
+        let said = pull(&directory, further);
+        assert!(said.contains("copying all-MiniLM-L6-v2 from /") && !said.contains("downloading"), "{name}: {said}");
+        let said = pull(&directory, further);
+        assert!(!said.contains("copying") && !said.contains("downloading"), "{name}, already there: {said}");
+    }
 }
 
 #[test]

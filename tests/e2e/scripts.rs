@@ -163,6 +163,24 @@ fn passed_checks_exit_with_0_and_list_what_was_skipped() {
     assert!(stderr.ends_with("== skipped\n  SKIPPED: NATS !!!\nall checks passed\n"), "{stderr}");
 }
 
+/// `./test --all` runs files of the tools' own suites, which only their repositories have.
+#[test]
+fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
+    let folder = tempfile::tempdir().unwrap();
+    program(folder.path(), "git", "exit 128");
+    let (path, suites) = (folder.path().display(), repository("scripts/suites"));
+    let (code, stderr) = run_checks(&format!(
+        "export PATH='{path}':\"$PATH\" TAONET_PEERS_DIR='{path}/peers'; check '{}' fast",
+        suites.display()
+    ));
+    let url = "https://github.com/opentensor/bittensor";
+    let skipped = format!("SKIPPED: tests of the SDK's and btcli's own suites: cannot reach {url}");
+    assert_eq!(code, Some(0));
+    assert!(stderr.ends_with(&format!("== skipped\n  {skipped}\nall checks passed\n")), "{stderr}");
+    let all = fs::read_to_string(repository("test")).unwrap();
+    assert!(all.contains("[ -z \"${TAONET_TEST_ALL:-}\" ] || check env TAO="), "{all}");
+}
+
 /// A packaged program is stripped, with its line tables in a separate file.
 #[test]
 fn line_tables_go_into_a_file_of_their_own() {

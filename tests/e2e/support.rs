@@ -247,6 +247,19 @@ impl Daemon {
         signal(&self.child, "STOP");
     }
 
+    /// Waits until the process has ended by itself.
+    #[track_caller]
+    pub(crate) fn exits(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < Duration::from_mins(1), "still running: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sends SIGTERM and waits for the exit.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         terminate(&self.child);

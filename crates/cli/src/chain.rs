@@ -36,7 +36,7 @@ pub(crate) use rate_limit::{RateLimit, stored_blocks};
 pub(crate) use registration::Registration;
 pub(crate) use report::impersonated;
 pub(crate) use signer::{
-    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before,
+    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, check_development_before, not_development,
 };
 pub(crate) use spending::Spending;
 pub(crate) use standings::{keep_fresh, standings};

@@ -7,13 +7,13 @@ use anyhow::{Context as _, bail};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
-use taonet_chain::Network;
+use taonet_chain::{Client, Network};
 use taonet_neuron::WalletSettings;
 use taonet_wallet::{
     CryptoType, DEFAULT_ROOT, Keypair, Mnemonic, Name, StoredKey, Wallet, Wallets, WordCount, expand_home,
 };
 
-use crate::chain::{NetworkArgs, check_development_before, set_network};
+use crate::chain::{NetworkArgs, check_development, check_development_before, set_network};
 use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
 use crate::settings;
@@ -79,6 +79,11 @@ impl NeuronKeyArgs {
         self.key.load_from(Some(&selected(network)?), |settings| self.select(settings))
     }
 
+    /// Like [`KeyArgs::connect`].
+    pub(crate) async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
+        self.key.connect(network).await
+    }
+
     /// Like [`Self::load`], for a service that connects to no chain: development keys are accepted.
     pub(crate) fn load_offline(&self) -> anyhow::Result<Keypair> {
         self.key.load_from(None, |settings| self.select(settings))
@@ -105,6 +110,21 @@ impl KeyArgs {
     /// Whether an option selects the key, instead of the configured wallet.
     pub(crate) const fn is_given(&self) -> bool {
         self.source.keyfile.is_some() || self.source.key_uri.is_some()
+    }
+
+    /// Whether the selected key is a development key.
+    pub(crate) const fn is_development(&self) -> bool {
+        self.source.key_uri.is_some()
+    }
+
+    /// Connects to the selected network. A development key is an error unless it is a development chain: a node of this
+    /// machine may not have responded when [`Self::load`] asked.
+    pub(crate) async fn connect(&self, network: &NetworkArgs) -> anyhow::Result<Client> {
+        let chain = network.connect().await?;
+        if self.is_development() {
+            check_development(&chain, &network.network()?).await?;
+        }
+        Ok(chain)
     }
 
     /// Opens the selected key for a service on the network that the command's arguments select, or without them the

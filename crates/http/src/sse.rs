@@ -52,9 +52,17 @@ pub struct EventStream {
     after_return: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
+    /// Whether lines that are no field count as events.
+    with_text: bool,
 }
 
 impl EventStream {
+    /// Creates a parser for logs, which mix events with plain text: each line that is no field of the standard completes
+    /// the event in progress, and counts as an event.
+    pub fn with_text() -> Self {
+        Self { with_text: true, ..Self::default() }
+    }
+
     /// Adds the next bytes, and calls `take` with each event that they complete.
     ///
     /// # Errors
@@ -132,12 +140,19 @@ impl EventStream {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"data" => {}
-            b"error" => self.kind = b"error".to_vec(),
+            b"error" if !self.with_text => self.kind = b"error".to_vec(),
             b"event" => {
                 self.kind = value.to_vec();
                 return Ok(rest);
             }
-            _ => return Ok(rest),
+            b"" | b"id" | b"retry" => return Ok(rest),
+            _ => {
+                if self.with_text {
+                    self.dispatch(take)?;
+                    take(ServerEvent { kind: b"", data: line })?;
+                }
+                return Ok(rest);
+            }
         }
         // Most events have one line, and arrive with their empty line: they are not copied.
         if self.data.is_none() && matches!(rest.first(), Some(b'\n' | b'\r')) {
@@ -221,6 +236,18 @@ mod tests {
         ] {
             assert_eq!(parse(&[stream.as_bytes()]), Ok(events(&expected)), "{stream:?}");
         }
+    }
+
+    #[test]
+    fn text_between_events_is_parsed_in_logs() {
+        let (mut lines, mut stream) = (Vec::new(), EventStream::with_text());
+        let mut take = |event: ServerEvent<'_>| {
+            lines.push(String::from_utf8_lossy(event.data).into_owned());
+            Ok::<(), EventTooLong>(())
+        };
+        stream.push(b": ping\rid: 7\rdata: a\rdata: b\r.\rdata: c\r\rerror: d\rSTEP 1: e\rDONE", &mut take).unwrap();
+        stream.finish(&mut take).unwrap();
+        assert_eq!(lines, ["a\nb", ".", "c", "error: d", "STEP 1: e", "DONE"]);
     }
 
     #[test]

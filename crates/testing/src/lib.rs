@@ -18,7 +18,7 @@
 //! crate's tests stay in that crate.
 //!
 //! Uses no other crate of the workspace. Used by the tests of `taonet-pow`, `taonet-speech`, `taonet-voice`,
-//! `taonet-whisper`, `taonet-babelbit-runner`, `taonet-nineteen-miner`, `taonet-nineteen-control`,
+//! `taonet-validator`, `taonet-whisper`, `taonet-babelbit-runner`, `taonet-nineteen-miner`, `taonet-nineteen-control`,
 //! `taonet-nineteen-entry` and `taonet-proof-circuits`, and by the end-to-end tests.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail by panicking")]

@@ -2,8 +2,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{BOB, Chain};
-use crate::support::{free_address, refusal, repository, stderr, tao};
+use super::{AS_ALICE, BOB, Chain};
+use crate::support::{Daemon, bb, document, free_address, refusal, repository, stderr, tao};
 
 #[test]
 fn an_unreachable_chain_is_a_network_failure() {
@@ -47,6 +47,27 @@ fn development_keys_are_refused_where_another_key_is_sudo() {
         assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{line}: {error}");
         assert!(error.contains("a development key, whose secret is public"), "{line}: {error}");
     }
+}
+
+/// No node responds when the gateway opens its key: it asks the chain before it can sign weights.
+#[test]
+fn daemon_refuses_development_key_when_its_node_starts_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, data) = (free_address(), folder.path().join("chain"));
+    let start_node =
+        || Daemon::start_at(tao().args(["localnet", "start", "--block-time", "1s", "--data"]).arg(&data), &address);
+    let node = start_node();
+    let network = node.url().to_owned();
+    let set_key = ["call", "Sudo.set_key", "new=//Bob", "--yes", "--network", &network];
+    assert_eq!(document(&tao().args(set_key).args(AS_ALICE).output().unwrap())["success"], true);
+    assert!(node.terminate().success());
+    let mut gateway = bb();
+    gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", &network, "--state"]);
+    let mut gateway = Daemon::start(gateway.arg(folder.path().join("gateway")));
+    let _node = start_node();
+    assert_eq!(gateway.exits().code(), Some(2), "{}", gateway.log());
+    let log = gateway.log();
+    assert!(log.contains("a development key, whose secret is public"), "{log}");
 }
 
 #[test]

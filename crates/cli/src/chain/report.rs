@@ -70,8 +70,9 @@ const CUSTOM_HINTS: [(u8, &str); 14] = [
     (5, "check the stake with `tao stake list`"),
     (
         6,
-        "wait for the rate limit of this call: weights_rate_limit in `tao subnets hyperparameters N` for weights, 150 \
-         blocks between changes of children, HotkeySwapOnSubnetInterval blocks between swaps of a coldkey's hotkeys",
+        "wait for the rate limit of this call: for weights, the blocks in weights_rate_limit of `tao subnets \
+         hyperparameters N`; 150 blocks between changes of children; HotkeySwapOnSubnetInterval blocks between swaps of a \
+         coldkey's hotkeys",
     ),
     (8, "change --tolerance or --limit, or allow a partial trade with --partial"),
     (10, "register the hotkey with `tao register --netuid N`"),
@@ -314,4 +315,22 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
 
 fn hint(name: &str) -> Option<&'static str> {
     HINTS.iter().find(|(error, _)| *error == name).map(|(_, hint)| *hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pool does not say how long to wait.
+    #[test]
+    fn custom_error_6_is_explained_with_its_wait() {
+        let error = refused(&RefusedBecause::custom(6)).to_string();
+        let (message, hint) = error.split_once("\nhint: ").unwrap();
+        assert_eq!(message, "the node rejected the call: the rate limit is exceeded (custom error 6)");
+        for wait in
+            ["wait for the rate limit", "weights_rate_limit of `tao subnets hyperparameters N`", "150 blocks between"]
+        {
+            assert!(hint.contains(wait), "{hint}");
+        }
+    }
 }

@@ -185,14 +185,14 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Refuses development keys on chains other than development chains, because the secrets of these keys are public. The
 /// chain itself decides, not its address: many operators run a node of the main network on their machine.
 pub(crate) async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
-    if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(refused(network)) }
+    if chain.is_development().await.map_err(failed)? { Ok(()) } else { Err(not_development(network)) }
 }
 
 /// Like [`check_development`], for a key that is opened before its command connects, if it connects at all. If no node
-/// responds at an address of this machine, the key is accepted.
+/// responds at an address of this machine, the key is accepted: a command that connects later asks again.
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
-        return Err(refused(network));
+        return Err(not_development(network));
     }
     let ask = async {
         match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
@@ -217,7 +217,8 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
     asked.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
 
-fn refused(network: &Network) -> anyhow::Error {
+/// Creates the error for a development key on another chain than a development chain.
+pub(crate) fn not_development(network: &Network) -> anyhow::Error {
     let text = format!(
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
          a wallet's key, or select a development chain with --network or BT_NETWORK"

@@ -9,6 +9,7 @@ use taonet_chain::{Chain as _, RefusedBecause, WeightRules};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_testing::CapturedLog;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -142,6 +143,17 @@ async fn unusable_weights_fail_without_retry() {
     let outcome = world.set(&service, &[0.0]).await;
     assert_eq!((outcome.is_success(), outcome.error()), (false, Some("all weights are 0")));
     assert!(world.pauses.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn weight_that_rounds_to_zero_is_logged_with_its_uid() {
+    let world = World::new([]);
+    let service = world.start().await;
+    let (log, _guard) = CapturedLog::start();
+    assert!(matches!(world.set(&service, &[1.0, 1e-7, 0.5]).await, WeightsOutcome::Submitted { .. }));
+    let text = log.text();
+    let warning = text.lines().find(|line| line.contains("weights that round to 0 of 65535 are left out"));
+    assert!(warning.is_some_and(|line| line.contains("WARN") && line.contains("uids=[Uid(1)]")), "{text}");
 }
 
 #[cfg(unix)]

@@ -213,7 +213,8 @@ impl ChutesApi {
     /// [`ApiError`] when the service refuses or does not respond, or the connection breaks.
     pub async fn follow(&self, call: &Call, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
         let each = |text: &str| {
-            line(text);
+            // The data of an event may have several lines.
+            text.lines().for_each(&mut line);
             ControlFlow::Continue(())
         };
         self.service.lines(call, None, each).await

@@ -8,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, He
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_http::sse::{EventStream, EventTooLong, LONGEST_EVENT, ServerEvent};
 use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_settings::Secret;
 use tokio_util::io::ReaderStream;
@@ -214,6 +215,20 @@ fn abbreviated(value: &Value) -> Value {
     }
 }
 
+/// Why a log is not read further.
+enum LogEnd {
+    /// The caller has read enough.
+    Break,
+    /// A line or an event is too long.
+    TooLong,
+}
+
+impl From<EventTooLong> for LogEnd {
+    fn from(_: EventTooLong) -> Self {
+        Self::TooLong
+    }
+}
+
 /// An HTTP service with an API key.
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
@@ -339,9 +354,9 @@ impl Service {
         serde_json::from_slice(&answer).map_err(|error| refused(Fault::Payload(error), self.excerpt(&answer)))
     }
 
-    /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an
-    /// event stream, until the response ends or `line` breaks. The response has no total time limit; `idle` limits the
-    /// wait for each part of it.
+    /// Sends a request without a body, and calls `line` with the data of each event of the response, and with each line
+    /// outside of events, until the response ends or `line` breaks. The response has no total time limit; `idle` limits
+    /// the wait for each part of it.
     pub(crate) async fn lines(
         &self,
         call: &Call,
@@ -359,29 +374,26 @@ impl Service {
             let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
             return Err(refused(Fault::Status { status, retry_after }, self.excerpt(&answer)));
         }
-        let mut show = |bytes: &[u8]| {
-            let text = String::from_utf8_lossy(bytes);
-            let text = text.strip_prefix("data:").unwrap_or(&text).trim();
-            if text.is_empty() { ControlFlow::Continue(()) } else { line(text) }
+        let mut show = |event: ServerEvent<'_>| {
+            let text = String::from_utf8_lossy(event.data);
+            let text = text.trim();
+            if !text.is_empty() && line(text).is_break() { Err(LogEnd::Break) } else { Ok(()) }
         };
-        let mut rest: Vec<u8> = Vec::new();
+        let mut events = EventStream::with_text();
         loop {
             let chunk = tokio::time::timeout(idle.unwrap_or(Duration::MAX), response.chunk()).await;
             let chunk = chunk.map_err(|_| refused(Fault::Timeout, String::new()))?;
-            let Some(chunk) = chunk.map_err(|error| refused(fault(error), String::new()))? else { break };
-            rest.extend_from_slice(&chunk);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let bytes: Vec<u8> = rest.drain(..=end).collect();
-                if show(&bytes).is_break() {
-                    return Ok(());
-                }
-            }
-            if rest.len() > MAX_ANSWER {
-                return Err(refused(Fault::TooLarge(MAX_ANSWER), String::new()));
+            let chunk = chunk.map_err(|error| refused(fault(error), String::new()))?;
+            let parsed = match &chunk {
+                Some(chunk) => events.push(chunk, &mut show),
+                None => events.finish(&mut show),
+            };
+            match parsed {
+                Ok(()) if chunk.is_some() => {}
+                Ok(()) | Err(LogEnd::Break) => return Ok(()),
+                Err(LogEnd::TooLong) => return Err(refused(Fault::TooLarge(LONGEST_EVENT), String::new())),
             }
         }
-        let _ = show(&rest);
-        Ok(())
     }
 
     fn authorization(&self, call: &Call) -> Result<HeaderValue, ApiError> {

@@ -152,7 +152,9 @@ async fn a_build_is_watched_until_its_image_is_complete() {
     let log = |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
     let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
     let rest = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
-    let table: [Row<'_>; 7] = [
+    let returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
+    let several_lines = "data: {\"log\": \"STEP 1/2\",\ndata: \"offset\": \"1-1\"}\n\nDONE\n";
+    let table: [Row<'_>; 9] = [
         (vec![ok(&json!({ "image_id": "i" }))], vec![], &[], ""),
         (vec![status("built and pushed")], vec![], &[], ""),
         (
@@ -174,6 +176,9 @@ async fn a_build_is_watched_until_its_image_is_complete() {
             &["pushed"],
             "the build of babelbit:1 failed: error: no such package\nhint: ",
         ),
+        // Event streams may end lines with CR, and an event may have several lines of data.
+        (vec![status("building"), status("built and pushed")], vec![log(returns)], &["STEP 1/2", "pushed"], ""),
+        (vec![status("building"), status("built and pushed")], vec![log(several_lines)], &["STEP 1/2"], ""),
         (vec![ResponseTemplate::new(404)], vec![], &[], "cannot get the image: HTTP 404"),
         (vec![ResponseTemplate::new(503); 11], vec![], &[], "cannot get the image: HTTP 503"),
     ];
@@ -238,6 +243,7 @@ async fn a_log_is_read_line_by_line() {
     for (body, expected) in [
         ("data: loading\n\ndata: {\"log\": \"ready\"}\n\n", &["loading", "{\"log\": \"ready\"}"][..]),
         ("plain\r\ntext", &["plain", "text"]),
+        ("data: one\rdata: two\r\rthree\r", &["one", "two", "three"]),
         ("", &[]),
     ] {
         let (server, settings) = server().await;

@@ -1,7 +1,7 @@
 //! The `bb subtensor-gateway` command.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use taonet_babelbit_config::Config;
 use taonet_chain::{ChainError, Client};
 use taonet_doctor::{DiskNeeds, WriteDirectory};
 use taonet_http::Readiness;
-use taonet_ledger::{Ledger, LedgerError, Submitter};
+use taonet_ledger::{Ledger, Submitter};
 use taonet_service::Shutdown;
 use taonet_settings::Network;
 use taonet_validator::operator_http::OperatorLimits;
@@ -19,7 +19,7 @@ use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_wallet::Keypair;
 
 use super::access::AccessArgs;
-use crate::chain::NetworkArgs;
+use crate::chain::{NetworkArgs, not_development};
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.load(Some(&args.network))?;
     let hotkey = keypair.hotkey();
     let network = args.network.network_with_fallback(fallback(&config))?;
-    let state = args.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"));
+    let state = args.state();
     let gateway = Gateway::new(GatewaySettings::new(config.netuid, hotkey));
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         let chain = async {
             tokio::select! {
                 () = stop.requested() => return Ok(()),
-                connected = connect(&gateway, &network, ledger, &state, &keypair) => {
+                connected = args.connect(&gateway, &network, ledger, &keypair) => {
                     let client = connected.inspect_err(|_| stop.request())?;
                     preflight::spawn_clock_check(client, &stop);
                 }
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         };
         let router = gateway.router(OperatorLimits::new(token));
         let served = daemon.serve_with(readiness, shutdown, "subtensor gateway", router, context);
-        let (served, chain): (_, Result<(), LedgerError>) = tokio::join!(served, chain);
+        let (served, chain): (_, anyhow::Result<()>) = tokio::join!(served, chain);
         chain?;
         served
     })
@@ -99,38 +99,53 @@ pub(super) fn fallback(config: &Config) -> Option<&str> {
     }
 }
 
-/// Connects to the chain, and retries until a node responds. Returns the connected client. Ledger errors are permanent and are returned.
-async fn connect(
-    gateway: &Gateway,
-    network: &taonet_chain::Network,
-    ledger: Ledger,
-    state: &Path,
-    keypair: &Keypair,
-) -> Result<Arc<Client>, LedgerError> {
-    let mut ledger = Some(ledger);
-    loop {
-        let open = match ledger.take() {
-            Some(ledger) => ledger,
-            None => Ledger::open(state).await?,
-        };
-        match submitter(network, open, keypair).await {
-            Ok((client, submitter)) => {
-                tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
-                gateway.connect(Arc::clone(&client) as _, submitter);
-                return Ok(client);
-            }
-            Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
-        }
-        tokio::time::sleep(PAUSE).await;
+impl GatewayArgs {
+    /// Returns the directory of the weight ledger.
+    fn state(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"))
     }
-}
 
-async fn submitter(
-    network: &taonet_chain::Network,
-    ledger: Ledger,
-    keypair: &Keypair,
-) -> Result<(Arc<Client>, Submitter), ChainError> {
-    let client = Arc::new(Client::connect(network).await?);
-    let submitter = Submitter::new(ledger, Arc::clone(&client) as _, keypair.clone()).await?;
-    Ok((client, submitter))
+    /// Connects to the chain, and retries until a node responds. Returns the connected client. Errors of the ledger are
+    /// permanent, and so is a development key on another chain than a development chain: the node may not have responded
+    /// when the key was opened.
+    async fn connect(
+        &self,
+        gateway: &Gateway,
+        network: &taonet_chain::Network,
+        ledger: Ledger,
+        keypair: &Keypair,
+    ) -> anyhow::Result<Arc<Client>> {
+        let mut ledger = Some(ledger);
+        loop {
+            let open = match ledger.take() {
+                Some(ledger) => ledger,
+                None => Ledger::open(&self.state()).await?,
+            };
+            match self.submitter(network, open, keypair).await {
+                Ok(Some((client, submitter))) => {
+                    tracing::info!(%network, genesis = %client.genesis(), "connected to the chain");
+                    gateway.connect(Arc::clone(&client) as _, submitter);
+                    return Ok(client);
+                }
+                Ok(None) => return Err(not_development(network)),
+                Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Connects to the chain; returns `None` if it does not accept the key, which is a development key.
+    async fn submitter(
+        &self,
+        network: &taonet_chain::Network,
+        ledger: Ledger,
+        keypair: &Keypair,
+    ) -> Result<Option<(Arc<Client>, Submitter)>, ChainError> {
+        let client = Arc::new(Client::connect(network).await?);
+        if self.key.is_development() && !client.is_development().await? {
+            return Ok(None);
+        }
+        let submitter = Submitter::new(ledger, Arc::clone(&client) as _, keypair.clone()).await?;
+        Ok(Some((client, submitter)))
+    }
 }

@@ -181,7 +181,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = Readiness::starting();
         match validators {
             Some(validators) => {
-                let chain = Arc::new(args.network.connect().await?);
+                let chain = Arc::new(args.key.connect(&args.network).await?);
                 preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
                 validators.replace(standings(&chain, args.netuid).await.map_err(failed)?);
                 readiness.set_ready();

@@ -157,7 +157,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_disk_check(vec![WriteDirectory::new("state", &directory, DiskNeeds::STATE)], &shutdown);
-        let chain = Arc::new(args.network.connect().await?);
+        let chain = Arc::new(args.key.connect(&args.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;

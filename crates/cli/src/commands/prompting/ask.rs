@@ -89,7 +89,7 @@ impl PromptArgs {
             return (0..u16::MAX).zip(lines).map(|(uid, line)| listed(Uid(uid), line, &self.addresses())).collect();
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
-        let chain = self.network.connect().await?;
+        let chain = self.key.connect(&self.network).await?;
         let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
         let directory = MinerDirectory { own_hotkey: Some(own), ..MinerDirectory::new(self.addresses()) };
         Ok(directory.select(&neurons).miners)

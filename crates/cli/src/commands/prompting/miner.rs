@@ -114,7 +114,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let listener = TcpListener::bind(args.listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
         let address = listener.local_addr()?;
-        let chain: Arc<dyn Chain> = Arc::new(args.neuron.network.connect().await?);
+        let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
         context.say(&format!("hotkey {hotkey}"));
         print_address("prompting miner", address, context)?;

@@ -139,7 +139,7 @@ fn validate<C: Challenge>(
         let readiness = serve_metrics("prompting validator", args.neuron.metrics, &shutdown).await?;
         describe_metrics();
         preflight::spawn_disk_check(vec![WriteDirectory::new("state", directory, DiskNeeds::STATE)], &shutdown);
-        let chain: Arc<dyn Chain> = Arc::new(args.neuron.network.connect().await?);
+        let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);
         let validator = Validator::open(challenge, keypair, chain, directory, args.settings(), &shutdown).await?;
         context.say(&format!("hotkey {hotkey}"));

@@ -106,7 +106,7 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         let readiness = Readiness::starting();
         trial.ends_with(readiness.clone(), shutdown.clone());
         if !args.loopback {
-            let chain = Arc::new(args.network.connect().await?);
+            let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             permits.replace(standings(&chain, args.netuid).await.map_err(failed)?);
             let (stop, netuid, permits) = (shutdown.clone(), args.netuid, Arc::clone(&permits));

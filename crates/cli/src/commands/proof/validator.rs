@@ -269,7 +269,7 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
             list.send_replace(args.peers());
             readiness.set_ready();
         } else {
-            let chain = Arc::new(args.network.connect().await?);
+            let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             let service = submission::start(chain, &keypair, &directory, &shutdown).await?;
             let settings = ValidatorSettings {

@@ -179,6 +179,32 @@ async fn the_runtime_is_not_replaced() {
     node.stop().await;
 }
 
+/// Through Sudo, System's calls set and remove storage, except what the chain needs.
+#[tokio::test]
+async fn sudo_sets_and_removes_storage() {
+    use frame_system::Call as System;
+
+    let node = node().await;
+    let sudo = |call| RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(RuntimeCall::System(call)) });
+    let keys = [1, 2, 3].map(|number| format!("item {number}").into_bytes());
+    let set = System::set_storage { items: keys.iter().map(|key| (key.clone(), vec![7])).collect() };
+    let kill_storage = System::kill_storage { keys: vec![keys[0].clone()] };
+    let kill_prefix = System::kill_prefix { prefix: b"item ".to_vec(), subkeys: 10 };
+    let calls = [(set, [true; 3]), (kill_storage, [false, true, true]), (kill_prefix, [false; 3])];
+    for (nonce, (call, expected)) in (0..).zip(calls) {
+        node.submit(signed(&node, "Alice", nonce, &sudo(call))).await.unwrap();
+        node.mine(1).await.unwrap();
+        assert_eq!(keys.clone().map(|key| node.storage(&key).unwrap().is_some()), expected);
+    }
+    let kill_code = System::kill_storage { keys: vec![b":code".to_vec()] };
+    let kill_all = System::kill_prefix { prefix: Vec::new(), subkeys: 10 };
+    for call in [kill_code, kill_all] {
+        let (code, _, data) = refused(&node, &signed(&node, "Alice", 3, &sudo(call))).await;
+        assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
+    }
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn a_mortal_call_dies_with_its_era() {
     let node = node().await;

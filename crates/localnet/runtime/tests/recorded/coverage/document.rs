@@ -59,7 +59,7 @@ const WITHOUT_EFFECT: &str = "
 | `sudo_set_dissolve_network_schedule_duration` | the setting is stored, without effect: dissolution has no delay |
 | `set_tempo`, `set_activity_cutoff_factor` | deprecated calls of SubtensorModule, which succeed without effect, for a fee; `sudo_set_tempo` and `sudo_set_activity_cutoff_factor` set both |
 | `sudo_set_activity_cutoff`, `sudo_set_adjustment_alpha`, `sudo_set_adjustment_interval`, `sudo_set_rho` | the settings are stored for clients, without effect |
-| `Drand.Pulses` | the chain has no off-chain worker; it reveals timelocked weights and commitments with the pulses that `tao localnet --drand` fetches, that clients submit (`Drand.write_pulse`) or that are set as storage |
+| `Drand.Pulses` | the chain has no off-chain worker; it reveals timelocked weights and commitments with the pulses that `tao localnet --drand` fetches, that clients submit (`Drand.write_pulse`) or that are set as storage. There is no local beacon with a development key: the SDK, btcli and `tao` encrypt to the public key of drand's network quicknet, which is fixed in them, so that signatures of another key decrypt nothing |
 | `System.set_storage`, `kill_storage`, `kill_prefix` | through Sudo as on the real chain, but refused in the pool for keys of the code, for other keys outside of the pallets, and for the number, parent and digest of the block |
 | `ProxyType.SudoUncheckedSetCode` | can be granted without effect: the chain accepts no extrinsic that replaces its native code |
 | `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
@@ -86,10 +86,13 @@ const SUITES: &str = "
 (1e9bc8b6, btcli 9.21.2) unmodified on `--genesis reference --finality-lag 3`, as [the
 guide](localnet.md#run-the-sdks-and-btclis-own-test-suites) describes. The packages are newer than the suites: SDK
 10.5.0 and btcli 9.23.2. The script provides the module `bittensor.utils.registration.pow`, which test_metagraph imports
-and SDK 10.5.0 has renamed. The suites are written for an older version of the chain than the main network's. `./test`
-does not run them: they are published in these repositories only, and `./test` installs the tools from the Python
-package index. In their place, it calls each public method of the SDK, runs each command of btcli, and makes the SDK
-suite's operations that depend on the genesis block, and its calls that the chain must refuse, with the error of each.
+and SDK 10.5.0 has renamed. The suites are written for an older version of the chain than the main network's.
+
+`scripts/suites fast` runs some files of both suites, whose tests wait for no epoch; `./test --all` does so where the
+repositories can be reached, and otherwise reports that it skips them. Other runs of `./test` do not need these
+repositories, the only place that has the suites: `./test` installs the tools from the Python package index. In place of
+the suites, it calls each public method of the SDK, runs each command of btcli, and makes the SDK suite's operations
+that depend on the genesis block, and its calls that the chain must refuse, with the error of each.
 
 Of the SDK's 129 tests, 94 pass; of btcli's 37, 30 pass, 4 fail, and the suite skips 3. The tests ran one by one on a
 busy machine with two cores, and without network access; a command printed an address in place of the services that tell

@@ -182,6 +182,13 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "infinite_logprob" => complete(&[word("one").replace("-0.1", "-Infinity")]),
         "empty_token" => complete(&[word("one"), word(""), word(" two")]),
         "several_tokens_in_a_chunk" => complete(&[with_logprobs("one two three", entries(&["one", " two", " three"]))]),
+        "empty_tokens" => complete(&[word("one"), word("").repeat(300), word(" two")]),
+        "too_many_empty_tokens" => complete(&[word("").repeat(900), word("one")]),
+        // In several parts, so that the text is delivered before there are too many.
+        "too_many_empty_tokens_later" => {
+            [vec![role(), word("one")], vec![word("").repeat(100); 9], vec![finish("stop"), DONE.to_owned()]].concat()
+        }
+        "too_many_logprobs" => complete(&[with_logprobs("one", entries(&["one"; 900]))]),
         "character_of_several_tokens" => complete(&[word("one"), word(""), word(""), word("\u{1f98a}")]),
         "error_first" => vec![event(&json!({"error": {"message": "no capacity", "code": 429}}))],
         "error_later" => then(&[event(&json!({"error": {"message": "upstream died", "code": 502}}))]),
