@@ -15,7 +15,7 @@ pub(crate) const MOST_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
 /// both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
-/// Maximum number of choices of a request, each of which is an answer of its own.
+/// Maximum number of answers to a request.
 const MOST_CHOICES: u64 = 8;
 /// Values of `reasoning_effort`.
 pub(crate) const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
@@ -44,6 +44,9 @@ pub(crate) struct TextRequest {
     pub(crate) images: Vec<String>,
     /// Number of choices (`n`).
     pub(crate) choices: usize,
+    /// Number of answers that miners are asked for, of which the best ones are the choices (`best_of`). Equal to `choices`
+    /// without a selection.
+    pub(crate) answers: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -119,12 +122,32 @@ impl TextRequest {
             },
             _ => return Err(GatewayError::field("prompt", "prompt must be a string")),
         };
-        for unsupported in ["suffix", "echo", "best_of"] {
+        for unsupported in ["suffix", "echo"] {
             fields.refuse_unless_off(unsupported)?;
         }
+        let best_of = fields.whole("best_of", 1, MOST_CHOICES)?;
         let logprobs = fields.whole("logprobs", 0, 5)?;
         let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
-        fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())
+        let request = fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
+        request.with_best_of(best_of)
+    }
+
+    /// Sets the number of answers of which the best ones are the choices.
+    fn with_best_of(self, best_of: Option<u64>) -> Result<Self, GatewayError> {
+        let Some(answers) = best_of.and_then(|answers| usize::try_from(answers).ok()) else { return Ok(self) };
+        if answers < self.choices {
+            return Err(GatewayError::field("best_of", "best_of must be at least n"));
+        }
+        if answers > 1 && self.streams {
+            let message = "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
+            return Err(GatewayError::field("best_of", message));
+        }
+        Ok(Self { answers, ..self })
+    }
+
+    /// Returns the name of the field with the number of answers.
+    pub(crate) fn count_field(&self) -> &'static str {
+        if self.answers > self.choices { "best_of" } else { "n" }
     }
 }
 
@@ -221,8 +244,18 @@ impl Fields {
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
         let choices = usize::try_from(choices).unwrap_or(1);
-        let images = Vec::new();
-        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage, cache_key })
+        Ok(TextRequest {
+            model,
+            payload,
+            max_tokens,
+            images: Vec::new(),
+            choices,
+            answers: choices,
+            streams,
+            wants_logprobs,
+            wants_usage,
+            cache_key,
+        })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.
