@@ -215,23 +215,7 @@ impl Fields {
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
-        self.top_k(&mut further)?;
-        self.pass_on("min_p", &mut further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
-        self.pass_on("repetition_penalty", &mut further, "a number above 0 and up to 2", |value| {
-            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
-        })?;
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        self.pass_on("stop", &mut further, "a string or an array of 1..=4 strings", |value| match value {
-            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
-            stop => is_text(stop),
-        })?;
-        for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, &mut further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
-        }
-        self.pass_on("logit_bias", &mut further, "an object of numbers in -100..=100", |value| {
-            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
-            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
-        })?;
+        self.sampling(&mut further)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string))
@@ -255,6 +239,27 @@ impl Fields {
             wants_logprobs,
             wants_usage,
             cache_key,
+        })
+    }
+
+    /// Parses the sampling parameters beyond those of every request, and the stop sequences.
+    fn sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        self.top_k(further)?;
+        self.pass_on("min_p", further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
+        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
+            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
+        })?;
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        self.pass_on("stop", further, "a string or an array of 1..=4 strings", |value| match value {
+            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
+            stop => is_text(stop),
+        })?;
+        for penalty in ["frequency_penalty", "presence_penalty"] {
+            self.pass_on(penalty, further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
+        }
+        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
+            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
+            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
         })
     }
 
