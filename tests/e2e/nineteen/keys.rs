@@ -95,7 +95,10 @@ fn teams_of_keys_are_managed() {
     let text = refusal(&keys(&["create", "--name", "shop", "--team", "shops"]), 1);
     assert!(text.contains("unknown team shops") && text.contains("`tao nineteen keys team` creates one"), "{text}");
     let team = document(&keys(&["team", "shops", "--budget", "70", "--daily-budget", "9"]));
-    assert_eq!((&team["name"], &team["monthly_budget"], &team["daily_budget"]), (&json!("shops"), &json!(70), &json!(9)));
+    assert_eq!(
+        (&team["name"], &team["monthly_budget"], &team["daily_budget"]),
+        (&json!("shops"), &json!(70), &json!(9))
+    );
     let id = document(&keys(&["create", "--name", "shop", "--team", "shops"]))["id"].clone();
     let id = id.as_str().unwrap();
     assert_eq!(document(&keys(&["list"]))[0]["team"], "shops");

@@ -217,7 +217,8 @@ pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<R
     let is_selection = answers.len() > head.choices;
     if is_selection && !choice::are_comparable(&answers) {
         delivery::refuse(bill).await;
-        let message = "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
+        let message =
+            "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
         return Err(GatewayError::field("best_of", message));
     }
     let tokens = delivery::charge(&mut ends, bill).await;

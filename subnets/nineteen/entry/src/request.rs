@@ -139,7 +139,8 @@ impl TextRequest {
             return Err(GatewayError::field("best_of", "best_of must be at least n"));
         }
         if answers > 1 && self.streams {
-            let message = "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
+            let message =
+                "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
             return Err(GatewayError::field("best_of", message));
         }
         Ok(Self { answers, ..self })

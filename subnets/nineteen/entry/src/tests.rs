@@ -218,7 +218,9 @@ async fn models_are_listed_as_openai_does() {
     let first = ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"];
     assert_eq!(ids(&list)[..4], first);
     // By all names that requests may have.
-    for name in ["chat-llama-3-2-3b", "llama_3_2_3b", "unsloth/Llama-3.2-3B-Instruct", "unsloth%2FLlama-3.2-3B-Instruct"] {
+    for name in
+        ["chat-llama-3-2-3b", "llama_3_2_3b", "unsloth/Llama-3.2-3B-Instruct", "unsloth%2FLlama-3.2-3B-Instruct"]
+    {
         let found = get(&router, &format!("/v1/models/{name}"), None).await;
         assert_eq!(found, (200, list["data"][0].clone()), "{name}");
     }

@@ -38,7 +38,9 @@ async fn read(store: &Store) -> anyhow::Result<Vec<Team>> {
 pub(super) async fn check_team(store: &Store, name: Option<&str>) -> anyhow::Result<()> {
     let Some(name) = name else { return Ok(()) };
     if read(store).await?.iter().all(|team| team.name != name) {
-        bail!("unknown team {name}\nhint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team` creates one");
+        bail!(
+            "unknown team {name}\nhint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team` creates one"
+        );
     }
     Ok(())
 }

@@ -70,8 +70,7 @@ async fn responses_to_the_keys_of_a_team_have_its_warnings() {
     store.set_team("shops", None, Some(0)).await.unwrap();
     let gateway = gateway_on(&store);
     gateway.warn_of_budgets().await.unwrap();
-    for (number, terms, warning) in
-        [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
+    for (number, terms, warning) in [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
     {
         let key = store.create_key(&terms, &[number; 40], 0).await.unwrap();
         let request = Request::post("/v1/completions").header("authorization", format!("Bearer {}", *key.secret));

@@ -305,9 +305,8 @@ fn completion(model: Field) -> RefOr<Schema> {
 fn best_of_conditions() -> [RefOr<Schema>; 2] {
     let at_most = |most: u32| either([whole(1.0, f64::from(most)), null()]);
     let at_least = |fewest: u32| either([whole(f64::from(fewest), 8.0), null()]);
-    let pair = |answers| -> RefOr<Schema> {
-        object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into()
-    };
+    let pair =
+        |answers| -> RefOr<Schema> { object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into() };
     let unstreamed = object([], [("stream", either([exactly(false.into()), null()]))]);
     let without = object([], [("best_of", null())]);
     [
