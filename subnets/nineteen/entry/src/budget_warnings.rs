@@ -1,6 +1,7 @@
 //! Warnings about budgets of API keys and teams that are nearly spent.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -94,8 +95,10 @@ impl BudgetWarnings {
 /// Appends the warning about a budget to those of its owner.
 fn add_text(texts: &mut HashMap<String, String>, used: &BudgetUse, scope: &str) {
     let text = texts.entry(used.owner.clone()).or_default();
-    let separator = if text.is_empty() { "" } else { ", " };
-    *text += &format!("{separator}{scope}{} {}%", used.period, used.percent());
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+    let _ = write!(text, "{scope}{} {}%", used.period, used.percent());
 }
 
 impl Gateway {

@@ -118,10 +118,7 @@ pub enum GatewayError {
         has: i64,
     },
     /// The request exceeds a budget of the month or of the day.
-    #[error(
-        "the request may cost {needed} credits, but only {left} remain in the API key's {}budget for this {period} (UTC)",
-        match scope { BudgetScope::Key => "", BudgetScope::Team => "team's " }
-    )]
+    #[error("the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)")]
     Budget {
         /// Maximum cost of the request, in credits.
         needed: i64,

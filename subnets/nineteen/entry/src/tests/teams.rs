@@ -50,7 +50,7 @@ async fn keys_of_a_team_share_its_budget() {
     assert_eq!(refused.status(), 429);
     let error = document(refused).await["error"].clone();
     assert_eq!((&error["type"], &error["code"]), (&json!("insufficient_quota"), &json!("budget_exceeded")));
-    let message = format!("only {left} remain in the API key's team's budget for this day (UTC)");
+    let message = format!("only {left} remain in the team's budget for this day (UTC)");
     assert!(error["message"].as_str().unwrap().ends_with(&message), "{error}");
     // Another team, or none, is not affected.
     shop.store.update_key(&shop.id, &KeyTerms::new("test", 100)).await.unwrap();
