@@ -118,7 +118,9 @@ pub enum GatewayError {
         has: i64,
     },
     /// The request exceeds a budget of the month or of the day.
-    #[error("the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)")]
+    #[error(
+        "the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)"
+    )]
     Budget {
         /// Maximum cost of the request, in credits.
         needed: i64,
