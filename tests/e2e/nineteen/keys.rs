@@ -88,6 +88,34 @@ fn limits_of_a_key_are_set_and_removed() {
 }
 
 #[test]
+fn teams_of_keys_are_managed() {
+    let folder = TempDir::new().unwrap();
+    create_database(folder.path());
+    let keys = |args: &[&str]| keys_of(folder.path(), args);
+    let text = refusal(&keys(&["create", "--name", "shop", "--team", "shops"]), 1);
+    assert!(text.contains("unknown team shops") && text.contains("`tao nineteen keys team` creates one"), "{text}");
+    let team = document(&keys(&["team", "shops", "--budget", "70", "--daily-budget", "9"]));
+    assert_eq!(
+        (&team["name"], &team["monthly_budget"], &team["daily_budget"]),
+        (&json!("shops"), &json!(70), &json!(9))
+    );
+    let id = document(&keys(&["create", "--name", "shop", "--team", "shops"]))["id"].clone();
+    let id = id.as_str().unwrap();
+    assert_eq!(document(&keys(&["list"]))[0]["team"], "shops");
+    let changed = document(&keys(&["team", "shops", "--no-budget"]));
+    assert_eq!(
+        changed,
+        json!({"name": "shops", "monthly_budget": null, "daily_budget": 9, "keys": 1, "spent_in_month": 0, "spent_in_day": 0})
+    );
+    assert_eq!(document(&keys(&["teams"])), json!([changed]));
+    let table = tao().args(["nineteen", "keys", "teams", "--state"]).arg(folder.path()).output().unwrap();
+    assert!(String::from_utf8(table.stdout).unwrap().contains("spent today"));
+    assert!(refusal(&keys(&["update", id, "--team", "other"]), 1).contains("unknown team other"));
+    assert_eq!(document(&keys(&["update", id, "--name", "shop 2"]))["team"], "shops");
+    assert_eq!(document(&keys(&["update", id, "--no-team"]))["team"], Value::Null);
+}
+
+#[test]
 fn keys_are_managed_in_postgres() {
     let Some(server) = Postgres::start() else { return };
     // Like on two machines: without a common directory.

@@ -13,6 +13,7 @@ mod period_score;
 mod query;
 mod shared;
 mod tasks;
+mod teams;
 mod tokenizers;
 mod topups;
 mod validator;

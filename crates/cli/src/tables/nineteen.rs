@@ -18,7 +18,7 @@ pub(crate) static MARKET: [Column; 10] = [
 ];
 
 /// Columns of `tao nineteen keys list`.
-pub(crate) static API_KEYS: [Column; 11] = [
+pub(crate) static API_KEYS: [Column; 12] = [
     fixed("id"),
     text("name"),
     number("credits"),
@@ -28,8 +28,19 @@ pub(crate) static API_KEYS: [Column; 11] = [
     number("budget/month").rank(2),
     number("budget/day").rank(4),
     text("models").rank(3),
+    text("team").rank(4),
     fixed("expires").rank(4),
     text("state"),
+];
+
+/// Columns of `tao nineteen keys teams`.
+pub(crate) static TEAMS: [Column; 6] = [
+    text("team"),
+    number("keys").rank(3),
+    number("budget/month"),
+    number("spent this month"),
+    number("budget/day").rank(2),
+    number("spent today").rank(1),
 ];
 
 /// Columns of `tao nineteen keys usage`.

@@ -75,22 +75,10 @@ pub async fn check_text(
     let hidden = (0..end).filter(|place| is_part(*place) && whole.get(*place).is_some_and(|own| own.own.is_none()));
     places.extend(hidden);
     if profile.is_later() {
-        let verdict = |(place, reading): (usize, &PlaceReading)| {
-            let own = match reading.own {
-                // Not compared: the probability of certainty passes.
-                own if is_part(place) && (own.is_some() || place >= end) => Some((1, 0.0)),
-                own => own,
-            };
-            Verdict {
-                rank: own.map(|(rank, _)| rank),
-                logprob: own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
-                end_logprob: reading.end_logprob,
-            }
-        };
-        let verdicts: Vec<_> = whole.iter().enumerate().map(verdict).collect();
-        let most = payload.get("max_tokens").and_then(Value::as_u64);
-        let most = most.map_or(DEFAULT_TOKENS, |most| usize::try_from(most).unwrap_or(usize::MAX));
-        match whole::check(&verdicts, tokens.len(), most) {
+        // Parts of characters that the model spreads over the same tokens, and those after the last character, pass.
+        let passes = |place: usize, reading: &PlaceReading| is_part(place) && (reading.own.is_some() || place >= end);
+        let verdicts = whole.iter().enumerate().map(|(place, reading)| verdict(reading, passes(place, reading)));
+        match whole::check(&verdicts.collect::<Vec<_>>(), tokens.len(), max_tokens(payload)) {
             Ok(unlikely) => {
                 let further: Vec<_> = unlikely.into_iter().filter(|place| !places.contains(place)).collect();
                 places.extend(further);
@@ -104,6 +92,22 @@ pub async fn check_text(
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
     Ok(judged(&distances.collect::<Vec<_>>()))
+}
+
+/// Returns the model's verdict on a token. One that passes has the probability of certainty.
+fn verdict(reading: &PlaceReading, passes: bool) -> Verdict {
+    let own = if passes { Some((1, 0.0)) } else { reading.own };
+    Verdict {
+        rank: own.map(|(rank, _)| rank),
+        logprob: own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
+        end_logprob: reading.end_logprob,
+    }
+}
+
+/// Returns the maximum number of tokens that a request sets, or the default.
+fn max_tokens(payload: &Map<String, Value>) -> usize {
+    let most = payload.get("max_tokens").and_then(Value::as_u64);
+    most.map_or(DEFAULT_TOKENS, |most| usize::try_from(most).unwrap_or(usize::MAX))
 }
 
 fn judged(distances: &[f64]) -> Checked {

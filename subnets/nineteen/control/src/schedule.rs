@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde_json::{Map, Value};
 use taonet_nineteen_core::schedule::{Schedule, Turn};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::{KeyWeight, MarketConfig, TaskName};
@@ -78,22 +79,7 @@ pub(crate) async fn send_all(
             // Drawing an input image takes too long for the thread of the requests in flight.
             let make = move || synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed));
             if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
-                let most_chunks = synthetic::most_chunks(&payload);
-                let kind = RequestKind::Synthetic;
-                let request = Request {
-                    task: task.clone(),
-                    payload: payload.into(),
-                    has_images: false,
-                    kind,
-                    most_chunks,
-                    key: "".into(),
-                    weight: KeyWeight::default(),
-                    is_collected: false,
-                    relays_logprobs: false,
-                    max_wait: None,
-                    cache_key: None,
-                };
-                read(&querier, request, &task).await;
+                read(&querier, request(&task, payload), &task).await;
             }
             drop(place);
         });
@@ -102,6 +88,23 @@ pub(crate) async fn send_all(
     let ended = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::debug!("requests still in flight after the period's end");
+    }
+}
+
+/// Returns the synthetic request with a payload.
+fn request(task: &TaskName, payload: Map<String, Value>) -> Request {
+    Request {
+        task: task.clone(),
+        has_images: false,
+        kind: RequestKind::Synthetic,
+        most_chunks: synthetic::most_chunks(&payload),
+        payload: payload.into(),
+        key: "".into(),
+        weight: KeyWeight::default(),
+        is_collected: false,
+        relays_logprobs: false,
+        max_wait: None,
+        cache_key: None,
     }
 }
 

@@ -5,7 +5,9 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
-use taonet_nineteen_store::{ApiKey, BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv};
+use taonet_nineteen_store::{
+    ApiKey, BudgetScope, BudgetUse, Deposit, InvoiceGrant, Month, MonthError, UsageRow, usage_csv,
+};
 use taonet_primitives::BlockNumber;
 
 use crate::bill::today;
@@ -27,9 +29,9 @@ impl Gateway {
 pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, GatewayError> {
     let key = gateway.reader(&headers).await?;
     let (_, today) = today(&gateway.0.clock);
-    let budgets = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
-    let budget =
-        |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
+    let uses = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
+    let budgets = |scope| budget_documents(&uses, scope);
+    let team = key.terms.team.as_ref().map(|name| json!({"name": name, "budgets": budgets(BudgetScope::Team)}));
     let document = json!({
         "object": "key",
         "id": key.id,
@@ -40,13 +42,21 @@ pub(crate) async fn key(State(gateway): State<Gateway>, headers: HeaderMap) -> R
         "models": key.terms.models,
         "monthly_budget": key.terms.monthly_budget,
         "daily_budget": key.terms.daily_budget,
-        "budgets": budgets.iter().map(budget).collect::<Vec<_>>(),
+        "budgets": budgets(BudgetScope::Key),
+        "team": team,
         "weight": key.terms.weight,
         "log_requests": key.terms.log_requests,
         "created": key.created_ms / 1_000,
         "expires": key.terms.expires_ms.map(|expires_ms| expires_ms / 1_000),
     });
     Ok(Json(document).into_response())
+}
+
+/// Describes what is spent of the budgets of a key or of its team.
+fn budget_documents(uses: &[BudgetUse], scope: BudgetScope) -> Vec<Value> {
+    let document =
+        |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
+    uses.iter().filter(|used| used.scope == scope).map(document).collect()
 }
 
 /// Handler of `GET /v1/usage`: usage of the request's API key by day and model.

@@ -204,18 +204,31 @@ impl Events for Chunks {
     }
 }
 
-/// Returns an answer as one JSON document.
+/// Returns an answer as one JSON document. If there are more answers than choices, the best ones are the choices.
 pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
-    let mut choices = Vec::new();
-    choices.resize_with(head.choices, Choice::default);
-    let (ends, tokens) = delivery::whole(replies, bill, |choice, chunk| {
-        if let Some(choice) = choices.get_mut(choice) {
-            choice.add(chunk, head.wants_logprobs);
+    let mut answers = Vec::new();
+    answers.resize_with(replies.len(), Choice::default);
+    let (mut ends, bill) = delivery::read(replies, bill, |index, chunk| {
+        if let Some(answer) = answers.get_mut(index) {
+            answer.add(chunk, head.wants_logprobs);
         }
     })
     .await?;
-    let choices = choices.into_iter().zip(&ends).enumerate();
-    let choices: Vec<Value> = choices.map(|(index, (choice, end))| choice.document(head, index, end)).collect();
+    let is_selection = answers.len() > head.choices;
+    if is_selection && !choice::are_comparable(&answers) {
+        delivery::refuse(bill).await;
+        let message =
+            "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
+        return Err(GatewayError::field("best_of", message));
+    }
+    let tokens = delivery::charge(&mut ends, bill).await;
+    let mut answers: Vec<_> = answers.into_iter().zip(ends).collect();
+    if is_selection {
+        answers.sort_by(|(one, _), (other, _)| other.likelihood().total_cmp(&one.likelihood()));
+        answers.truncate(head.choices);
+    }
+    let choices = answers.into_iter().enumerate();
+    let choices: Vec<Value> = choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
     let mut document = head.fields(if head.is_chat { "chat.completion" } else { "text_completion" });
     document.insert("choices".to_owned(), choices.into());
     document.insert("usage".to_owned(), usage(tokens));

@@ -75,7 +75,9 @@ impl Bill {
         match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => return Err(GatewayError::Credits { needed, has: balance }),
-            Err(HoldRefusal::Budget { left, period }) => return Err(GatewayError::Budget { needed, left, period }),
+            Err(HoldRefusal::Budget { left, period, scope }) => {
+                return Err(GatewayError::Budget { needed, left, period, scope });
+            }
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());

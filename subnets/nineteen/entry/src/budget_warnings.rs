@@ -1,16 +1,17 @@
-//! Warnings about budgets of API keys that are nearly spent.
+//! Warnings about budgets of API keys and teams that are nearly spent.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use taonet_nineteen_store::{BudgetPeriod, BudgetUse, StoreError};
+use taonet_nineteen_store::{ApiKey, BudgetPeriod, BudgetScope, BudgetUse, StoreError};
 
 use crate::Gateway;
 use crate::bill::today;
 use crate::webhook::WebhookEvent;
 
-/// Header of the warning in responses, such as `month 83%, day 91%`.
+/// Header of the warning in responses, such as `month 83%, team day 91%`.
 const HEADER: HeaderName = HeaderName::from_static("x-taonet-budget-warning");
 /// Share of a budget, in percent, from which there is a warning.
 const WARNING_PERCENT: u64 = 80;
@@ -23,7 +24,7 @@ const WARNINGS: &str = "taonet_nineteen_budget_warnings_total";
 pub(crate) fn describe() {
     metrics::describe_counter!(
         WARNINGS,
-        "Logged warnings about budgets of API keys that are (nearly) spent, by period"
+        "Logged warnings about budgets of API keys and teams that are (nearly) spent, by period and scope"
     );
 }
 
@@ -33,10 +34,12 @@ pub(crate) struct BudgetWarnings(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Header values by the ID of the API key.
-    current: HashMap<String, HeaderValue>,
-    /// Thresholds of the logged warnings, in percent, by key, period, and its first characters in dates, such as `2026-11`.
-    logged: HashMap<(String, BudgetPeriod, String), u64>,
+    /// Texts of the header by the ID of the API key.
+    of_keys: HashMap<String, String>,
+    /// The same by the name of the team.
+    of_teams: HashMap<String, String>,
+    /// Thresholds of the logged warnings, in percent, by budget, and the first characters of its dates, such as `2026-11`.
+    logged: HashMap<(BudgetScope, String, BudgetPeriod, String), u64>,
 }
 
 /// Returns the threshold that a budget has reached, in percent.
@@ -53,36 +56,53 @@ impl BudgetWarnings {
     /// Replaces the warnings by those of the day `today`; returns the budgets that have reached a threshold in percent for
     /// the first time in their period, each with the highest one.
     fn update(&self, uses: Vec<BudgetUse>, today: &str) -> Vec<(BudgetUse, u64)> {
-        let mut texts: HashMap<String, Vec<String>> = HashMap::new();
+        let (mut of_keys, mut of_teams) = (HashMap::new(), HashMap::new());
         let mut state = self.state();
         // Warnings of earlier periods are not repeated, and need not be remembered.
-        state.logged.retain(|(_, _, date), _| today.starts_with(date.as_str()));
+        state.logged.retain(|(_, _, _, date), _| today.starts_with(date.as_str()));
         let mut new = Vec::new();
         for used in uses {
             let Some(threshold) = threshold(&used) else { continue };
-            texts.entry(used.key_id.clone()).or_default().push(format!("{} {}%", used.period, used.percent()));
-            let date = used.period.of_day(today);
-            let logged = state.logged.entry((used.key_id.clone(), used.period, date.to_owned())).or_insert(0);
+            match used.scope {
+                BudgetScope::Key => add_text(&mut of_keys, &used, ""),
+                BudgetScope::Team => add_text(&mut of_teams, &used, "team "),
+            }
+            let date = used.period.of_day(today).to_owned();
+            let logged = state.logged.entry((used.scope, used.owner.clone(), used.period, date)).or_insert(0);
             if *logged < threshold {
                 *logged = threshold;
                 new.push((used, threshold));
             }
         }
-        let header = |(key, texts): (String, Vec<String>)| Some((key, HeaderValue::try_from(texts.join(", ")).ok()?));
-        state.current = texts.into_iter().filter_map(header).collect();
+        (state.of_keys, state.of_teams) = (of_keys, of_teams);
         new
     }
 
-    /// Writes the warning of a key, if there is one, to a response.
-    pub(crate) fn write(&self, key: &str, headers: &mut HeaderMap) {
-        if let Some(value) = self.state().current.get(key) {
-            headers.insert(HEADER, value.clone());
+    /// Writes the warnings of a key and of its team, if there are any, to a response.
+    pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
+        let state = self.state();
+        let of_team = key.terms.team.as_ref().and_then(|team| state.of_teams.get(team));
+        let texts: Vec<_> = state.of_keys.get(&key.id).into_iter().chain(of_team).map(String::as_str).collect();
+        if texts.is_empty() {
+            return;
+        }
+        if let Ok(value) = HeaderValue::try_from(texts.join(", ")) {
+            headers.insert(HEADER, value);
         }
     }
 }
 
+/// Appends the warning about a budget to those of its owner.
+fn add_text(texts: &mut HashMap<String, String>, used: &BudgetUse, scope: &str) {
+    let text = texts.entry(used.owner.clone()).or_default();
+    if !text.is_empty() {
+        text.push_str(", ");
+    }
+    let _ = write!(text, "{scope}{} {}%", used.period, used.percent());
+}
+
 impl Gateway {
-    /// Reads what the keys have spent of their budgets; logs each one that is nearly spent, and again once it is spent, once
+    /// Reads what the keys and teams have spent of their budgets; logs each one that is nearly spent, and again once it is spent, once
     /// per day or month, and sends these warnings to the webhook.
     pub(crate) async fn warn_of_budgets(&self) -> Result<(), StoreError> {
         let (now_ms, today) = today(&self.0.clock);
@@ -91,9 +111,9 @@ impl Gateway {
             if let Some(webhook) = &self.0.webhook {
                 webhook.push(WebhookEvent::of_budget(&used, threshold, &today, now_ms));
             }
-            let BudgetUse { key_id, period, budget, spent } = used;
-            metrics::counter!(WARNINGS, "period" => period.to_string()).increment(1);
-            tracing::warn!(key = key_id, %period, budget, spent, threshold, "an API key has spent most of its budget");
+            let BudgetUse { scope, owner, period, budget, spent } = used;
+            metrics::counter!(WARNINGS, "period" => period.to_string(), "scope" => scope.to_string()).increment(1);
+            tracing::warn!(%scope, owner, %period, budget, spent, threshold, "most of a budget is spent");
         }
         Ok(())
     }
@@ -101,16 +121,25 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
+    use taonet_nineteen_store::KeyTerms;
+
     use super::*;
 
     fn used(key: &str, period: BudgetPeriod, spent: i64) -> BudgetUse {
-        BudgetUse { key_id: key.to_owned(), period, budget: 100, spent }
+        BudgetUse { scope: BudgetScope::Key, owner: key.to_owned(), period, budget: 100, spent }
+    }
+
+    /// Returns the header in a response to a key of a team.
+    fn header_in_team(warnings: &BudgetWarnings, key: &str, team: Option<&str>) -> Option<String> {
+        let terms = KeyTerms { team: team.map(str::to_owned), ..KeyTerms::new("test", 5) };
+        let key = ApiKey { id: key.to_owned(), terms, balance: 0, created_ms: 0, revoked_ms: None };
+        let mut headers = HeaderMap::new();
+        warnings.write(&key, &mut headers);
+        headers.get(HEADER).map(|value| value.to_str().unwrap().to_owned())
     }
 
     fn header(warnings: &BudgetWarnings, key: &str) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        warnings.write(key, &mut headers);
-        headers.get(HEADER).map(|value| value.to_str().unwrap().to_owned())
+        header_in_team(warnings, key, None)
     }
 
     #[test]
@@ -135,5 +164,25 @@ mod tests {
         assert_eq!(warnings.update(uses(80, 0), "2026-12-01"), [(used("a", month, 80), 80)]);
         assert_eq!(warnings.update(Vec::new(), "2026-12-01"), none);
         assert_eq!(header(&warnings, "a"), None);
+    }
+
+    #[test]
+    fn keys_are_warned_of_the_budgets_of_their_team() {
+        let warnings = BudgetWarnings::default();
+        // A team can have the name of a key.
+        let of_team = |spent| BudgetUse { scope: BudgetScope::Team, ..used("a", BudgetPeriod::Day, spent) };
+        let uses = |spent| vec![used("a", BudgetPeriod::Day, 85), of_team(spent)];
+        let today = "2026-11-21";
+        assert_eq!(warnings.update(uses(79), today), [(used("a", BudgetPeriod::Day, 85), 80)]);
+        assert_eq!(warnings.update(uses(91), today), [(of_team(91), 80)]);
+        assert_eq!(warnings.update(uses(100), today), [(of_team(100), 100)]);
+        for (key, team, expected) in [
+            ("a", Some("a"), Some("day 85%, team day 100%")),
+            ("a", None, Some("day 85%")),
+            ("b", Some("a"), Some("team day 100%")),
+            ("b", Some("b"), None),
+        ] {
+            assert_eq!(header_in_team(&warnings, key, team).as_deref(), expected, "{key} {team:?}");
+        }
     }
 }

@@ -143,20 +143,32 @@ fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
 /// # Errors
 /// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
 pub(crate) async fn whole(
+    replies: Replies,
+    bill: Bill,
+    take: impl FnMut(usize, &Chunk),
+) -> Result<(Vec<End>, (u64, u64)), GatewayError> {
+    let (mut ends, bill) = read(replies, bill, take).await?;
+    let tokens = charge(&mut ends, bill).await;
+    Ok((ends, tokens))
+}
+
+/// Reads a complete answer; returns how its choices ended, and the bill, which is to be charged or refused.
+///
+/// # Errors
+/// [`GatewayError`] when a choice has no complete answer, in which case nothing is charged.
+pub(crate) async fn read(
     mut replies: Replies,
     mut bill: Bill,
     mut take: impl FnMut(usize, &Chunk),
-) -> Result<(Vec<End>, (u64, u64)), GatewayError> {
+) -> Result<(Vec<End>, Bill), GatewayError> {
     let mut ends = ends_of(&replies);
     while let Some((choice, chunk)) = replies.next().await {
         let chunk = match chunk {
             None => continue,
             Some(Ok(chunk)) => chunk,
             Some(Err(error)) => {
-                // Nothing was delivered: the buyer gets an error instead.
                 drop(replies);
-                bill.cancel();
-                bill.settle().await;
+                refuse(bill).await;
                 return Err(error);
             }
         };
@@ -166,9 +178,20 @@ pub(crate) async fn whole(
         bill.deliver_chunk(choice, &chunk);
         take(choice, &chunk);
     }
-    let tokens = end_all(&mut ends, &mut bill);
+    Ok((ends, bill))
+}
+
+/// Charges a complete answer; returns the token counts of the request and of the answer.
+pub(crate) async fn charge(ends: &mut [End], mut bill: Bill) -> (u64, u64) {
+    let tokens = end_all(ends, &mut bill);
     bill.settle().await;
-    Ok((ends, tokens))
+    tokens
+}
+
+/// Charges nothing: the buyer gets an error in place of the answer.
+pub(crate) async fn refuse(mut bill: Bill) {
+    bill.cancel();
+    bill.settle().await;
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_http::BodyRefusal;
 use taonet_nineteen_query::QueryError;
-use taonet_nineteen_store::BudgetPeriod;
+use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
 /// Time after which buyers are told to retry when all attempts were rate-limited, as without a miner.
 const LIMITED: Duration = Duration::from_secs(5);
@@ -117,9 +117,9 @@ pub enum GatewayError {
         /// Available credits of the key.
         has: i64,
     },
-    /// The request exceeds the key's budget of the month or of the day.
+    /// The request exceeds a budget of the month or of the day.
     #[error(
-        "the request may cost {needed} credits, but only {left} remain in the API key's budget for this {period} (UTC)"
+        "the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)"
     )]
     Budget {
         /// Maximum cost of the request, in credits.
@@ -128,6 +128,8 @@ pub enum GatewayError {
         left: i64,
         /// Period of the budget.
         period: BudgetPeriod,
+        /// Whether the budget is that of the key or of its team.
+        scope: BudgetScope,
     },
     /// No miner has remaining capacity for the model.
     #[error("no miner has remaining capacity for {0:?}; hint: retry later")]

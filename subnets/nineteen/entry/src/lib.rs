@@ -8,7 +8,7 @@
 //! | `POST /v1/embeddings` | embedding vectors |
 //! | `POST /v1/images/generations`, `POST /v1/images/edits` | images |
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's format |
-//! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks |
+//! | `GET /v1/models`, `GET /v1/models/{id}` | the offered tasks; with an API key, those that it may use |
 //! | `GET /v1/key`, `GET /v1/usage` | limits, credits and usage of the request's API key |
 //! | `GET /v1/invoices/{month}` | usage, grants and transfers of the request's API key in a month |
 //! | `GET /usage` | page with the usage of an API key |
@@ -79,6 +79,7 @@ mod items;
 mod measures;
 mod messages;
 mod meter;
+mod models;
 mod once;
 mod openapi;
 mod rates;

@@ -107,11 +107,18 @@ pub(crate) fn api() -> OpenApi {
         paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
-    let unknown =
-        get("model", "Describes a model", "Model").parameter(id).response("404", refusal("Unknown model", "Error"));
+    // They need no API key, but a key that is sent must be valid.
+    let public = |id: &str, summary: &str, schema: &str| {
+        get(id, summary, schema)
+            .response("401", refusal("The API key is unknown, expired or revoked", "Error"))
+            .response("500", refusal("Internal error", "Error"))
+    };
+    let models = public("models", "Lists the models; with an API key, those that it may use", "ModelList");
+    let model = public("model", "Describes a model", "Model");
+    let model = model.parameter(id).response("404", refusal("Unknown model", "Error"));
     let paths = add_key_documents(paths)
-        .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
-        .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
+        .path("/v1/models", PathItem::new(HttpMethod::Get, models))
+        .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, model))
         .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Reports capacity and latency", "Status")));
     let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));

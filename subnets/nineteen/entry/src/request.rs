@@ -15,7 +15,7 @@ pub(crate) const MOST_TOKENS: u64 = 32_768;
 /// `top_k` that selects among all tokens with every server: larger than any vocabulary. Servers differ in whether 0, -1 or
 /// both have this meaning.
 const ALL_TOKENS: i64 = 1_000_000;
-/// Maximum number of choices of a request, each of which is an answer of its own.
+/// Maximum number of answers to a request.
 const MOST_CHOICES: u64 = 8;
 /// Values of `reasoning_effort`.
 pub(crate) const EFFORTS: [&str; 6] = ["none", "minimal", "low", "medium", "high", "xhigh"];
@@ -44,6 +44,9 @@ pub(crate) struct TextRequest {
     pub(crate) images: Vec<String>,
     /// Number of choices (`n`).
     pub(crate) choices: usize,
+    /// Number of answers that miners are asked for, of which the best ones are the choices (`best_of`). Equal to `choices`
+    /// without a selection.
+    pub(crate) answers: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
@@ -119,12 +122,33 @@ impl TextRequest {
             },
             _ => return Err(GatewayError::field("prompt", "prompt must be a string")),
         };
-        for unsupported in ["suffix", "echo", "best_of"] {
+        for unsupported in ["suffix", "echo"] {
             fields.refuse_unless_off(unsupported)?;
         }
+        let best_of = fields.whole("best_of", 1, MOST_CHOICES)?;
         let logprobs = fields.whole("logprobs", 0, 5)?;
         let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
-        fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())
+        let request = fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())?;
+        request.with_best_of(best_of)
+    }
+
+    /// Sets the number of answers of which the best ones are the choices.
+    fn with_best_of(self, best_of: Option<u64>) -> Result<Self, GatewayError> {
+        let Some(answers) = best_of.and_then(|answers| usize::try_from(answers).ok()) else { return Ok(self) };
+        if answers < self.choices {
+            return Err(GatewayError::field("best_of", "best_of must be at least n"));
+        }
+        if answers > 1 && self.streams {
+            let message =
+                "best_of above 1 cannot be streamed, because all answers must be complete; hint: stream = false";
+            return Err(GatewayError::field("best_of", message));
+        }
+        Ok(Self { answers, ..self })
+    }
+
+    /// Returns the name of the field with the number of answers.
+    pub(crate) fn count_field(&self) -> &'static str {
+        if self.answers > self.choices { "best_of" } else { "n" }
     }
 }
 
@@ -192,23 +216,7 @@ impl Fields {
         let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
         let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
         let seed = self.seed()?;
-        self.top_k(&mut further)?;
-        self.pass_on("min_p", &mut further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
-        self.pass_on("repetition_penalty", &mut further, "a number above 0 and up to 2", |value| {
-            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
-        })?;
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        self.pass_on("stop", &mut further, "a string or an array of 1..=4 strings", |value| match value {
-            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
-            stop => is_text(stop),
-        })?;
-        for penalty in ["frequency_penalty", "presence_penalty"] {
-            self.pass_on(penalty, &mut further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
-        }
-        self.pass_on("logit_bias", &mut further, "an object of numbers in -100..=100", |value| {
-            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
-            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
-        })?;
+        self.sampling(&mut further)?;
         self.refuse_unless("store", |value| *value == Value::Bool(false), "store must be false")?;
         let is_metadata = |value: &Value| {
             value.as_object().is_some_and(|pairs| pairs.len() <= MOST_METADATA && pairs.values().all(Value::is_string))
@@ -221,8 +229,39 @@ impl Fields {
         let most = max_tokens.unwrap_or(MOST_TOKENS);
         let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens: most, further };
         let choices = usize::try_from(choices).unwrap_or(1);
-        let images = Vec::new();
-        Ok(TextRequest { model, payload, max_tokens, images, choices, streams, wants_logprobs, wants_usage, cache_key })
+        Ok(TextRequest {
+            model,
+            payload,
+            max_tokens,
+            images: Vec::new(),
+            choices,
+            answers: choices,
+            streams,
+            wants_logprobs,
+            wants_usage,
+            cache_key,
+        })
+    }
+
+    /// Parses the sampling parameters beyond those of every request, and the stop sequences.
+    fn sampling(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        self.top_k(further)?;
+        self.pass_on("min_p", further, "a number in 0..=1", |value| is_number_in(value, 0.0..=1.0))?;
+        self.pass_on("repetition_penalty", further, "a number above 0 and up to 2", |value| {
+            is_number_in(value, 0.0..=2.0) && value.as_f64() != Some(0.0)
+        })?;
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        self.pass_on("stop", further, "a string or an array of 1..=4 strings", |value| match value {
+            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
+            stop => is_text(stop),
+        })?;
+        for penalty in ["frequency_penalty", "presence_penalty"] {
+            self.pass_on(penalty, further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
+        }
+        self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
+            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
+            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
+        })
     }
 
     /// Passes `top_k` on. As with vLLM, 0 and -1 select among all tokens.

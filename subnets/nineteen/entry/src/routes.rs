@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{MatchedPath, Path, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde_json::{Value, json};
+use serde_json::json;
 use taonet_http::{WholeBodies, count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_images::edit_fields;
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
@@ -35,7 +34,7 @@ use crate::request::TextRequest;
 use crate::sale::Protocol;
 use crate::tokenizer::Tokenizers;
 use crate::webhook::{self, Webhook};
-use crate::{GatewayError, account, cors, messages, openapi, responses, status, usage_page};
+use crate::{GatewayError, account, cors, messages, models, openapi, responses, status, usage_page};
 
 /// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -164,8 +163,8 @@ impl Gateway {
             .route("/v1/image-to-image", sell(Product::Image(Endpoint::ImageToImage)))
             .route("/v1/inpaint", sell(Product::Image(Endpoint::Inpaint)))
             .route("/v1/avatar", sell(Product::Image(Endpoint::Avatar)))
-            .route("/v1/models", get(models))
-            .route("/v1/models/{id}", get(model))
+            .route("/v1/models", get(models::list))
+            .route("/v1/models/{*id}", get(models::model))
             .route("/v1/key", get(account::key))
             .route("/v1/usage", get(account::usage))
             .route("/v1/topup", get(account::topup))
@@ -231,7 +230,7 @@ impl Gateway {
         }
         standing.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
-        self.0.budget_warnings.write(&key.id, response.headers_mut());
+        self.0.budget_warnings.write(&key, response.headers_mut());
         response
     }
 
@@ -320,49 +319,6 @@ async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, Gatew
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let fields = edit_fields(content_type, body).await.map_err(|error| GatewayError::Form(error.to_string()))?;
     serde_json::to_vec(&fields).map_err(|error| GatewayError::Body(error.to_string()))
-}
-
-fn model_document(task: &Task) -> Value {
-    json!({
-        "id": task.task,
-        "object": "model",
-        "created": 0,
-        "owned_by": "nineteen",
-        "endpoint": task.endpoint,
-        "price": task.price,
-        "context_length": task.context_length(),
-        "image_tokens": task.image_tokens,
-    })
-}
-
-/// Describes an alias; returns `None` if none of its tasks is enabled.
-fn alias_document(config: &MarketConfig, alias: &str) -> Option<Value> {
-    let tasks: Vec<_> = config.alias(alias)?.collect();
-    let first = tasks.first()?;
-    Some(json!({
-        "id": alias,
-        "object": "model",
-        "created": 0,
-        "owned_by": "nineteen",
-        "endpoint": first.endpoint,
-        "models": tasks.iter().map(|task| &task.task).collect::<Vec<_>>(),
-    }))
-}
-
-async fn models(State(gateway): State<Gateway>) -> Response {
-    let config = gateway.0.market.current();
-    let aliases = config.aliases.keys().filter_map(|alias| alias_document(&config, alias.as_str()));
-    let data: Vec<_> = config.enabled().map(model_document).chain(aliases).collect();
-    Json(json!({"object": "list", "data": data})).into_response()
-}
-
-async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
-    let config = gateway.0.market.current();
-    let found = config.enabled().find(|task| task.task.as_str() == id).map(model_document);
-    match found.or_else(|| alias_document(&config, &id)) {
-        Some(document) => Json(document).into_response(),
-        None => GatewayError::Model(id.chars().take(100).collect()).into_response(),
-    }
 }
 
 /// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of lower layers to

@@ -51,6 +51,18 @@ pub(crate) enum Protocol {
     Messages(MessageOptions),
 }
 
+impl Protocol {
+    /// Returns the prefix of the IDs of answers, and the name of the field with the prompt.
+    fn names(&self, endpoint: Endpoint) -> (&'static str, &'static str) {
+        match (self, endpoint) {
+            (Self::Responses(_), _) => ("resp", "input"),
+            (Self::Messages(_), _) => ("msg", "messages"),
+            (Self::Completions, Endpoint::Chat) => ("chatcmpl", "messages"),
+            (Self::Completions, _) => ("cmpl", "prompt"),
+        }
+    }
+}
+
 /// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns the first task of
 /// the route.
 pub(crate) fn named_task(
@@ -158,56 +170,31 @@ impl Gateway {
         &self,
         key: &ApiKey,
         task: &Task,
-        request: TextRequest,
+        mut request: TextRequest,
         endpoint: Endpoint,
         protocol: &Protocol,
         max_wait: Option<Duration>,
     ) -> Result<(Head, Replies, Bill), GatewayError> {
-        let TextRequest { mut payload, images, choices, streams, wants_logprobs, wants_usage, cache_key, .. } = request;
-        let model = task.task.to_string();
-        payload.model.clone_from(&model);
-        let input = input_tokens(&payload).saturating_add(image_tokens(task, &images)?);
-        size::check_text(&payload, &images, choices)?;
-        let bill = self.text_bill(key, task, &mut payload, (input, request.max_tokens, choices)).await?;
-        if !images.is_empty() {
-            let downloaded = download_images(&mut payload, &images, Downloads::default(), &self.0.downloading).await;
-            if let Err(error) = downloaded.and_then(|()| size::check_text(&payload, &images, choices)) {
-                bill.settle().await;
-                return Err(error);
-            }
-        }
-        let max_tokens = payload.max_tokens;
-        let is_chat = endpoint == Endpoint::Chat;
-        let (prefix, prompt) = match (protocol, is_chat) {
-            (Protocol::Responses(_), _) => ("resp", "input"),
-            (Protocol::Messages(_), _) => ("msg", "messages"),
-            (Protocol::Completions, true) => ("chatcmpl", "messages"),
-            (Protocol::Completions, false) => ("cmpl", "prompt"),
-        };
+        request.payload.model = task.task.to_string();
+        let input = input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
+        size::check_text(&request)?;
+        let asked = (input, request.max_tokens, request.answers);
+        let bill = self.text_bill(key, task, &mut request.payload, asked).await?;
+        let bill = self.download_images(&mut request, bill).await?;
+        let (max_tokens, streams) = (request.payload.max_tokens, request.streams);
+        let (prefix, prompt) = protocol.names(endpoint);
         let head = Head {
             id: format!("{prefix}-{}", bill.request_id()),
-            model,
+            model: request.payload.model.clone(),
             created: today(&self.0.clock).0 / 1_000,
-            is_chat,
-            wants_logprobs,
-            wants_usage,
+            is_chat: endpoint == Endpoint::Chat,
+            wants_logprobs: request.wants_logprobs,
+            wants_usage: request.wants_usage,
             max_tokens,
-            choices,
+            choices: request.choices,
         };
-        let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let seed = payload.seed;
-        let payload = Payload::from(payload.into_map());
-        let requests = (0_u64..).take(choices).map(|choice| Request {
-            has_images: !images.is_empty(),
-            most_chunks,
-            is_collected: !streams,
-            relays_logprobs: wants_logprobs,
-            max_wait,
-            cache_key,
-            ..request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)))
-        });
         let began = Instant::now();
-        let asked = self.ask(requests.collect(), bill).await;
+        let asked = self.ask(requests_of(key, task, request, max_wait), bill).await;
         let (replies, bill) =
             asked.map_err(|error| error.or_context(prompt, (input, max_tokens), task.context_length()))?;
         if streams {
@@ -218,17 +205,33 @@ impl Gateway {
         Ok((head, replies, bill))
     }
 
-    /// Reserves the maximum cost of a text request of `input` tokens with a number of choices. If the buyer has set no
+    /// Downloads the images of a text request. Before it returns an error, it settles the bill.
+    async fn download_images(&self, request: &mut TextRequest, bill: Bill) -> Result<Bill, GatewayError> {
+        if request.images.is_empty() {
+            return Ok(bill);
+        }
+        let TextRequest { payload, images, .. } = &mut *request;
+        let downloaded = download_images(payload, images, Downloads::default(), &self.0.downloading).await;
+        match downloaded.and_then(|()| size::check_text(request)) {
+            Ok(()) => Ok(bill),
+            Err(error) => {
+                bill.settle().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reserves the maximum cost of a number of answers to a text request of `input` tokens. If the buyer has set no
     /// `max_tokens`, sets it in the payload.
     async fn text_bill(
         &self,
         key: &ApiKey,
         task: &Task,
         payload: &mut TextPayload,
-        (input, max_tokens, choices): (u64, Option<u64>, usize),
+        (input, max_tokens, answers): (u64, Option<u64>, usize),
     ) -> Result<Bill, GatewayError> {
-        // Each choice is a request of its own to the miners.
-        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(choices).unwrap_or(u64::MAX));
+        // Each answer is a request of its own to the miners.
+        let of_all = |tokens: u64| tokens.saturating_mul(u64::try_from(answers).unwrap_or(u64::MAX));
         if max_tokens.is_none() {
             payload.max_tokens = default_max_tokens(task, payload, input);
         }
@@ -256,7 +259,7 @@ impl Gateway {
         };
         let tokenizer = self.0.tokenizers.of(task).await;
         let meter = || TokenMeter::new(payload.max_tokens, tokenizer.clone());
-        Ok(bill.with_meters(std::iter::repeat_with(meter).take(choices).collect()))
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(answers).collect()))
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
@@ -368,6 +371,25 @@ fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
 /// Returns the seed of a choice, in `1..=LARGEST_SEED`. The seeds of a request's choices differ, so that the answers do.
 const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
     seed.saturating_sub(1).saturating_add(choice) % LARGEST_SEED + 1
+}
+
+/// Returns a request to miners for each answer to a buyer's text request, each with a seed of its own.
+fn requests_of(key: &ApiKey, task: &Task, request: TextRequest, max_wait: Option<Duration>) -> Vec<Request> {
+    let TextRequest { payload, images, choices, answers, streams, wants_logprobs, cache_key, .. } = request;
+    let most_chunks = usize::try_from(payload.max_tokens).unwrap_or(usize::MAX).saturating_add(1);
+    let seed = payload.seed;
+    let payload = Payload::from(payload.into_map());
+    let of_answer = |answer| Request {
+        has_images: !images.is_empty(),
+        most_chunks,
+        is_collected: !streams,
+        // The best answers are selected by their log-probabilities.
+        relays_logprobs: wants_logprobs || answers > choices,
+        max_wait,
+        cache_key,
+        ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
+    };
+    (0_u64..).take(answers).map(of_answer).collect()
 }
 
 /// Returns a buyer's request for an answer in one chunk.

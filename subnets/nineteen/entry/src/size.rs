@@ -1,10 +1,11 @@
 //! Limits on the size of requests to miners, which are larger than buyers' bodies: encryption encodes them in base64, and
 //! characters other than ASCII are escaped.
 
-use taonet_nineteen_core::payload::{TextInput, TextPayload};
+use taonet_nineteen_core::payload::TextInput;
 use taonet_nineteen_query::{LARGEST_REQUEST, sealed_size};
 
 use crate::GatewayError;
+use crate::request::TextRequest;
 use crate::vision::largest_image;
 
 /// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of them: a miner has as much
@@ -13,19 +14,19 @@ const LARGEST_CHOICES: usize = 4 * LARGEST_REQUEST;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's options.
 const OTHER_FIELDS: usize = 1_024;
 
-/// Checks that miners accept a text request of this size, for each of its choices. `images` are the names of the fields
-/// with images.
+/// Checks that miners accept a text request of this size, for each of its answers.
 ///
 /// # Errors
-/// [`GatewayError::TooLarge`], which names the largest image.
-pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usize) -> Result<(), GatewayError> {
+/// [`GatewayError::TooLarge`], which names the largest image, or the number of answers.
+pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
+    let TextRequest { payload, images, answers, .. } = request;
     let size = match &payload.input {
         TextInput::Messages(messages) => sealed_size(&(messages, &payload.further)),
         TextInput::Prompt(prompt) => sealed_size(&(prompt, &payload.further)),
     };
     let size = size + OTHER_FIELDS;
     check(size, || largest_image(payload, images))?;
-    check_choices(size, choices)
+    check_choices(size, *answers, request.count_field())
 }
 
 /// Checks that miners accept a number of requests for images. `size` is that of the fields with images, encrypted; `param`
@@ -35,18 +36,19 @@ pub(crate) fn check_text(payload: &TextPayload, images: &[String], choices: usiz
 /// [`GatewayError::TooLarge`], which names the image or the number.
 pub(crate) fn check_image(size: usize, count: usize, param: &str) -> Result<(), GatewayError> {
     check(size, || Some(param))?;
-    check_choices(size, count)
+    check_choices(size, count, "n")
 }
 
-fn check_choices(size: usize, choices: usize) -> Result<(), GatewayError> {
+/// Checks the size of the requests for all choices, whose number is in the buyer's field `field`.
+fn check_choices(size: usize, choices: usize, field: &str) -> Result<(), GatewayError> {
     if size.saturating_mul(choices) <= LARGEST_CHOICES {
         return Ok(());
     }
     let message = format!(
-        "the requests for n = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; hint: \
-         request fewer choices"
+        "the requests for {field} = {choices} choices have {size} bytes each, but may have {LARGEST_CHOICES} together; \
+         hint: request fewer choices"
     );
-    Err(GatewayError::TooLarge { param: Some("n".to_owned()), message })
+    Err(GatewayError::TooLarge { param: Some(field.to_owned()), message })
 }
 
 /// Checks that miners accept a request of `size` bytes, encrypted. `param` returns the field to shorten.
@@ -69,9 +71,9 @@ pub(crate) fn check<'a>(size: usize, param: impl FnOnce() -> Option<&'a str>) ->
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use taonet_nineteen_core::payload::TextPayload;
 
     use super::*;
-    use crate::request::TextRequest;
     use crate::vision::image_part;
 
     /// Returns a chat with images of these sizes, in bytes of base64.
@@ -91,8 +93,8 @@ mod tests {
             (vec![1 << 20], 8, None),
             (vec![7 << 20], 8, Some("n")),
         ] {
-            let request = chat(&sizes);
-            let checked = check_text(&request.payload, &request.images, choices);
+            let request = TextRequest { choices, answers: choices, ..chat(&sizes) };
+            let checked = check_text(&request);
             let is_accepted = sealed_size(&request.payload.clone().into_map()) <= LARGEST_REQUEST;
             match param {
                 None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),

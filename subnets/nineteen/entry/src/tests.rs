@@ -1,6 +1,7 @@
 //! Tests of the gateway without miners; `market` contains the tests with a miner.
 
 mod backends;
+mod best_of;
 mod bodies;
 mod choices;
 mod documents;
@@ -11,6 +12,7 @@ mod market;
 mod messages;
 mod peers;
 mod synthetic;
+mod teams;
 mod webhook;
 
 use std::sync::Arc;
@@ -185,26 +187,66 @@ async fn every_refusal_has_openais_form() {
     assert_eq!(status, 401, "bodies of unauthenticated requests are not read");
 }
 
+/// Requests a document, with an API key or without one.
+async fn get(router: &axum::Router, path: &str, key: Option<&str>) -> (u16, Value) {
+    let mut request = Request::get(path);
+    if let Some(key) = key {
+        request = request.header("authorization", format!("Bearer {key}"));
+    }
+    let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn ids(list: &Value) -> Vec<&str> {
+    list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect()
+}
+
 /// `/v1/models` has OpenAI's format.
 #[tokio::test]
 async fn models_are_listed_as_openai_does() {
     let (router, _, _folder) = gateway().await;
-    let get = async |path: &str| {
-        let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice::<Value>(&body).unwrap())
-    };
-    let (status, list) = get("/v1/models").await;
+    let (status, list) = get(&router, "/v1/models", None).await;
     assert_eq!((status, &list["object"]), (200, &json!("list")));
-    let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
     assert_eq!(
         (&list["data"][0]["context_length"], &list["data"][3]["context_length"]),
         (&json!(20_000), &Value::Null)
     );
-    assert_eq!(names[..4], ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"]);
-    assert_eq!(get("/v1/models/chat-llama-3-1-8b").await.1["object"], "model");
-    assert_eq!(get("/v1/models/none").await.0, 404);
+    let price = &list["data"][0]["price"];
+    assert_eq!((&price["input"], &price["output"]), (&json!(100), &json!(400)));
+    let first = ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"];
+    assert_eq!(ids(&list)[..4], first);
+    // By all names that requests may have.
+    for name in
+        ["chat-llama-3-2-3b", "llama_3_2_3b", "unsloth/Llama-3.2-3B-Instruct", "unsloth%2FLlama-3.2-3B-Instruct"]
+    {
+        let found = get(&router, &format!("/v1/models/{name}"), None).await;
+        assert_eq!(found, (200, list["data"][0].clone()), "{name}");
+    }
+    assert_eq!(get(&router, "/v1/models/none", None).await.0, 404);
+}
+
+/// Clients check their keys with `/v1/models`.
+#[tokio::test]
+async fn models_with_a_key_are_those_that_it_may_use() {
+    let (router, store, _folder) = gateway().await;
+    let terms = KeyTerms { models: Some(vec!["avatar".parse().unwrap()]), ..KeyTerms::new("test", 1) };
+    let key = store.create_key(&terms, &[1; 40], 0).await.unwrap();
+    for _ in 0..3 {
+        let (status, list) = get(&router, "/v1/models", Some(&key.secret)).await;
+        assert_eq!((status, ids(&list)), (200, vec!["avatar"]), "the rate limit does not count it");
+    }
+    assert_eq!(get(&router, "/v1/models/avatar", Some(&key.secret)).await.0, 200);
+    let (status, refused) = get(&router, "/v1/models/chat-llama-3-1-8b", Some(&key.secret)).await;
+    assert_eq!((status, &refused["error"]["code"]), (404, &json!("model_not_found")));
+    store.revoke_key(&key.id, 1).await.unwrap();
+    for (secret, code) in [("sk-tao-x", "invalid_api_key"), (key.secret.as_str(), "key_revoked")] {
+        for path in ["/v1/models", "/v1/models/avatar"] {
+            let (status, refused) = get(&router, path, Some(secret)).await;
+            assert_eq!((status, &refused["error"]["code"]), (401, &json!(code)), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use hmac::{Hmac, Mac as _};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{StatusCode, Url};
 use serde_json::json;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use taonet_http::Fault;
 use taonet_http::client::{builder, fault};
-use taonet_nineteen_store::BudgetUse;
+use taonet_nineteen_store::{BudgetScope, BudgetUse};
 use taonet_primitives::Backoff;
 use taonet_service::Clock;
 use tokio::sync::Notify;
@@ -84,15 +84,19 @@ pub(crate) struct WebhookEvent {
 impl WebhookEvent {
     /// Creates the event for a budget that has reached `threshold` percent on the day `today`.
     pub(crate) fn of_budget(used: &BudgetUse, threshold: u64, today: &str, now_ms: i64) -> Self {
-        let BudgetUse { key_id, period, budget, spent } = used;
+        let BudgetUse { scope, owner, period, budget, spent } = used;
         let date = period.of_day(today);
         let event_type = if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
         let timestamp = jiff::Timestamp::from_millisecond(now_ms).map(|time| time.to_string()).unwrap_or_default();
+        let (field, prefix) = match scope {
+            BudgetScope::Key => ("key_id", "budget"),
+            BudgetScope::Team => ("team", "budget-team"),
+        };
         let body = json!({
             "type": event_type,
             "timestamp": timestamp,
             "data": {
-                "key_id": key_id,
+                field: owner,
                 "period": period.to_string(),
                 "date": date,
                 "budget": budget,
@@ -100,7 +104,12 @@ impl WebhookEvent {
                 "percent": used.percent(),
             },
         });
-        Self { id: format!("budget-{key_id}-{date}-{threshold}"), created_ms: now_ms, body: body.to_string() }
+        // Names of teams can have characters that are invalid in a header.
+        let owner = match scope {
+            BudgetScope::Key => owner.clone(),
+            BudgetScope::Team => hex::encode(Sha256::digest(owner).first_chunk::<8>().copied().unwrap_or_default()),
+        };
+        Self { id: format!("{prefix}-{owner}-{date}-{threshold}"), created_ms: now_ms, body: body.to_string() }
     }
 }
 
@@ -233,9 +242,12 @@ mod tests {
     /// 2026-11-21, 12:00 UTC.
     const NOW_MS: i64 = 1_795_262_400_000;
 
+    fn used(scope: BudgetScope, owner: &str) -> BudgetUse {
+        BudgetUse { scope, owner: owner.to_owned(), period: BudgetPeriod::Month, budget: 1_000, spent: 831 }
+    }
+
     fn event(key_id: &str, threshold: u64) -> WebhookEvent {
-        let used = BudgetUse { key_id: key_id.to_owned(), period: BudgetPeriod::Month, budget: 1_000, spent: 831 };
-        WebhookEvent::of_budget(&used, threshold, "2026-11-21", NOW_MS)
+        WebhookEvent::of_budget(&used(BudgetScope::Key, key_id), threshold, "2026-11-21", NOW_MS)
     }
 
     fn clock_at(now_ms: i64) -> Clock {
@@ -250,6 +262,20 @@ mod tests {
         let event = WebhookEvent { id, created_ms: 0, body: r#"{"test": 2432232314}"#.to_owned() };
         let signature = signature(signer(SECRET).unwrap(), &event, 1_614_265_330);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    /// IDs are sent in a header.
+    #[test]
+    fn events_of_teams_have_their_names_and_plain_ids() {
+        let of_team = |name: &str| {
+            let used = used(BudgetScope::Team, name);
+            WebhookEvent::of_budget(&used, 80, "2026-11-21", NOW_MS)
+        };
+        let event = of_team("caf\u{e9}s");
+        let body: Value = serde_json::from_str(&event.body).unwrap();
+        assert_eq!((&body["data"]["team"], body["data"].get("key_id")), (&json!("caf\u{e9}s"), None));
+        assert!(event.id.starts_with("budget-team-") && event.id.ends_with("-2026-11-80") && event.id.is_ascii());
+        assert_eq!((of_team("caf\u{e9}s").id, of_team("cafes").id == event.id), (event.id.clone(), false));
     }
 
     #[test]

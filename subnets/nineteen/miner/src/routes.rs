@@ -206,16 +206,8 @@ async fn work(
         tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
         Refused::Backend(error.to_string())
     })?;
-    let status = answer.status();
-    if status != StatusCode::OK {
-        let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
-        let body = body.unwrap_or_default();
-        if let Some(withheld) = Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body)) {
-            miner.0.limit.accepted();
-            return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
-        }
-        let fault = reported(&String::from_utf8_lossy(&body));
-        return Err(miner.refused(Some(status), &format!("status {status}: {fault}")));
+    if answer.status() != StatusCode::OK {
+        return rejected(miner, answer, first, is_openai_image).await;
     }
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
@@ -242,6 +234,24 @@ async fn work(
         body
     };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Converts an error of the backend, which must arrive before `first`. That of OpenAI's API for an unsafe image is an answer.
+async fn rejected(
+    miner: &Miner,
+    answer: reqwest::Response,
+    first: Instant,
+    is_openai_image: bool,
+) -> Result<Response, Refused> {
+    let status = answer.status();
+    let body = timeout_at(first, whole(answer, LARGEST_ERROR)).await.ok().and_then(Result::ok);
+    let body = body.unwrap_or_default();
+    if let Some(withheld) = Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body)) {
+        miner.0.limit.accepted();
+        return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
+    }
+    let fault = reported(&String::from_utf8_lossy(&body));
+    Err(miner.refused(Some(status), &format!("status {status}: {fault}")))
 }
 
 /// Converts an image request to a call of OpenAI's API.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{Store, StoreError};
 
-use crate::Payload;
+use crate::{Payload, Request};
 
 pub use remote::{RemoteAnswer, Workers};
 pub use worker::Worker;
@@ -161,6 +161,24 @@ struct Order {
     has_images: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_key: Option<u64>,
+}
+
+impl Order {
+    fn of(request: Request) -> Self {
+        let max_wait = request.max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        Self {
+            task: request.task,
+            payload: request.payload,
+            most_chunks: request.most_chunks,
+            relays_logprobs: request.relays_logprobs,
+            key: request.key.to_string(),
+            weight: request.weight,
+            is_collected: request.is_collected,
+            max_wait,
+            has_images: request.has_images,
+            cache_key: request.cache_key,
+        }
+    }
 }
 
 async fn within<T>(work: impl Future<Output = T>) -> Result<T, QueueError> {

@@ -1,4 +1,4 @@
-//! Budgets of API keys by month and day.
+//! Budgets of API keys, and of teams of keys, by month and day.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -37,11 +37,31 @@ impl fmt::Display for BudgetPeriod {
     }
 }
 
-/// Credits that a key has spent of a budget.
+/// Whether a budget is that of one API key, or of a team of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BudgetScope {
+    /// The budget of one key.
+    Key,
+    /// The budget that all keys of a team share.
+    Team,
+}
+
+impl fmt::Display for BudgetScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Team => "team",
+        })
+    }
+}
+
+/// Credits that a key or a team has spent of a budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetUse {
-    /// ID of the API key.
-    pub key_id: String,
+    /// Whose budget it is.
+    pub scope: BudgetScope,
+    /// ID of the API key, or name of the team.
+    pub owner: String,
     /// Period of the budget.
     pub period: BudgetPeriod,
     /// The budget, in credits.
@@ -60,7 +80,7 @@ impl BudgetUse {
     }
 }
 
-/// What remains of the budgets of a key; `None` without a limit.
+/// What remains of the budgets of a key or a team; `None` without a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Budgets {
     pub(crate) month: Option<i64>,
@@ -85,15 +105,46 @@ impl Budgets {
     }
 }
 
+/// What remains of the budgets of a key and of its team.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BudgetLimits {
+    pub(crate) key: Budgets,
+    pub(crate) team: Budgets,
+    /// Number of active keys of the team; 0 without a team.
+    pub(crate) team_keys: i64,
+}
+
+impl BudgetLimits {
+    /// Returns the limits of the day `today` after a charge on the day `day`.
+    pub(crate) fn less(self, charge: i64, day: &str, today: &str) -> Self {
+        let less = |budgets: Budgets| budgets.less(charge, day, today);
+        Self { key: less(self.key), team: less(self.team), ..self }
+    }
+
+    /// Returns the smallest remainder, and its budget.
+    pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
+        let of = |budgets: Budgets, scope| budgets.smaller().map(|(left, period)| (left, period, scope));
+        of(self.key, BudgetScope::Key).into_iter().chain(of(self.team, BudgetScope::Team)).min()
+    }
+
+    /// Returns the credits that remain for reserves of the key if it has leased `leased` credits. Those of the team are
+    /// divided by the number of its keys, so that the reserves of many keys do not exhaust its budget.
+    pub(crate) fn reservable(self, leased: i64) -> i64 {
+        let left = |budgets: Budgets| budgets.smaller().map_or(i64::MAX, |(left, _)| left.saturating_sub(leased));
+        let of_team = left(self.team);
+        left(self.key).min(of_team.checked_div(self.team_keys.max(1)).unwrap_or(of_team))
+    }
+}
+
 impl Store {
-    /// Returns the budgets of all keys that are not revoked, with the credits charged on the day `day`, such as
-    /// `2026-11-21` in UTC, and in its month. Without `key`, of all keys.
+    /// Returns the budgets of all keys that are not revoked, then those of all teams, with the credits charged on the day
+    /// `day`, such as `2026-11-21` in UTC, and in its month. With `key`, only the budgets of this key and of its team.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn budget_uses(&self, key: Option<&str>, day: &str) -> Result<Vec<BudgetUse>, StoreError> {
-        let rows = statement(
-            "SELECT id, monthly_budget, daily_budget,
+        let of_keys = statement(
+            "SELECT id AS owner, monthly_budget, daily_budget,
              CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day LIKE $1 || '%'), 0)
                   AS BIGINT) AS in_month,
              CAST(COALESCE((SELECT SUM(charged) FROM usage_day WHERE key_id = api_key.id AND day = $2), 0)
@@ -102,11 +153,23 @@ impl Store {
              WHERE revoked_ms IS NULL AND (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
              AND (id = $3 OR $3 IS NULL) ORDER BY id",
         );
-        let rows = rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).bind(key).rows(&self.database).await?;
-        let mut uses = Vec::with_capacity(rows.len());
-        for row in &rows {
-            uses.extend(budget_use(row, BudgetPeriod::Month, "monthly_budget", "in_month")?);
-            uses.extend(budget_use(row, BudgetPeriod::Day, "daily_budget", "in_day")?);
+        let of_teams = statement(
+            "SELECT name AS owner, monthly_budget, daily_budget,
+             CAST(COALESCE((SELECT SUM(charged) FROM team_day WHERE team_day.team = team.name AND day LIKE $1 || '%'), 0)
+                  AS BIGINT) AS in_month,
+             CAST(COALESCE((SELECT SUM(charged) FROM team_day WHERE team_day.team = team.name AND day = $2), 0)
+                  AS BIGINT) AS in_day
+             FROM team
+             WHERE (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
+             AND (name = (SELECT team FROM api_key WHERE id = $3) OR $3 IS NULL) ORDER BY name",
+        );
+        let mut uses = Vec::new();
+        for (scope, rows) in [(BudgetScope::Key, of_keys), (BudgetScope::Team, of_teams)] {
+            let rows = rows.bind(BudgetPeriod::Month.of_day(day)).bind(day).bind(key).rows(&self.database).await?;
+            for row in &rows {
+                uses.extend(budget_use(row, scope, BudgetPeriod::Month, ("monthly_budget", "in_month"))?);
+                uses.extend(budget_use(row, scope, BudgetPeriod::Day, ("daily_budget", "in_day"))?);
+            }
         }
         Ok(uses)
     }
@@ -114,15 +177,15 @@ impl Store {
 
 fn budget_use(
     row: &Row,
+    scope: BudgetScope,
     period: BudgetPeriod,
-    budget: &'static str,
-    spent: &'static str,
+    (budget, spent): (&'static str, &'static str),
 ) -> Result<Option<BudgetUse>, StoreError> {
     let Some(limit) = row.get::<Option<i64>>(budget)? else { return Ok(None) };
     if limit < 0 {
         return Err(invalid(budget, &limit));
     }
-    Ok(Some(BudgetUse { key_id: row.get("id")?, period, budget: limit, spent: row.get(spent)? }))
+    Ok(Some(BudgetUse { scope, owner: row.get("owner")?, period, budget: limit, spent: row.get(spent)? }))
 }
 
 #[cfg(test)]
@@ -142,8 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn smallest_budget_of_key_and_team_limits_requests() {
+        let key = Budgets { month: Some(100), day: None };
+        let limits = |team| BudgetLimits { key, team, team_keys: 4 };
+        let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
+        for (team, smallest, reservable) in [
+            (Budgets::default(), (100, month, BudgetScope::Key), 90),
+            (Budgets { month: Some(1_000), day: Some(50) }, (50, day, BudgetScope::Team), 10),
+            (Budgets { month: Some(450), day: None }, (100, month, BudgetScope::Key), 90),
+            (Budgets { month: Some(100), day: None }, (100, month, BudgetScope::Key), 22),
+        ] {
+            let limits = limits(team);
+            assert_eq!((limits.smallest(), limits.reservable(10)), (Some(smallest), reservable), "{team:?}");
+        }
+        let charged = limits(Budgets { month: Some(60), day: Some(50) }).less(20, "2026-11-20", "2026-11-21");
+        assert_eq!((charged.key.month, charged.team.month, charged.team.day), (Some(80), Some(40), Some(50)));
+        assert_eq!((BudgetLimits::default().smallest(), BudgetLimits::default().reservable(7)), (None, i64::MAX));
+    }
+
+    #[test]
     fn spent_share_is_rounded_down() {
-        let used = |budget, spent| BudgetUse { key_id: String::new(), period: BudgetPeriod::Day, budget, spent };
+        let (scope, period) = (BudgetScope::Key, BudgetPeriod::Day);
+        let used = |budget, spent| BudgetUse { scope, owner: String::new(), period, budget, spent };
         assert_eq!((used(100, 79).percent(), used(1_000, 799).percent(), used(3, 4).percent()), (79, 79, 133));
         assert_eq!((used(0, 0).percent(), used(i64::MAX, i64::MAX).percent()), (100, 100));
     }

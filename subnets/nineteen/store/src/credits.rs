@@ -20,7 +20,7 @@ use taonet_database::{Row, Transaction, statement};
 
 use crate::keys::lock;
 use crate::till::Hold;
-use crate::{BudgetPeriod, Store, StoreError};
+use crate::{BudgetPeriod, BudgetScope, Store, StoreError};
 
 /// Maximum of all granted credits together, less withdrawn ones: the largest integer that every JSON reader represents
 /// exactly, 2^53 − 1. No balance exceeds it, so that sums of balances do not overflow.
@@ -68,12 +68,14 @@ pub enum HoldRefusal {
         /// Balance of the key, in credits.
         balance: i64,
     },
-    /// The budget of the month or of the day is exhausted.
+    /// A budget of the month or of the day is exhausted.
     Budget {
         /// Remaining budget, in credits.
         left: i64,
-        /// Period of the budget with the smaller remainder.
+        /// Period of the budget with the smallest remainder.
         period: BudgetPeriod,
+        /// Whether this budget is that of the key or of its team.
+        scope: BudgetScope,
     },
 }
 

@@ -39,6 +39,8 @@ pub struct KeyTerms {
     pub monthly_budget: Option<i64>,
     /// Maximum credits per day (UTC); `None` means unlimited.
     pub daily_budget: Option<i64>,
+    /// Name of the team whose budgets the key shares; `None` without a team.
+    pub team: Option<String>,
     /// Time from which requests are rejected, in milliseconds since the Unix epoch; `None` if the key never expires.
     pub expires_ms: Option<i64>,
     /// Share of the miners while all are busy, relative to other keys.
@@ -48,7 +50,7 @@ pub struct KeyTerms {
 }
 
 impl KeyTerms {
-    /// Returns the terms of a key for all tasks, with the default weight, without other limits, without an expiry and without
+    /// Returns the terms of a key for all tasks, with the default weight, without other limits, without a team, an expiry and
     /// logs of its requests.
     pub fn new(name: &str, rate_per_minute: u32) -> Self {
         Self {
@@ -58,6 +60,7 @@ impl KeyTerms {
             models: None,
             monthly_budget: None,
             daily_budget: None,
+            team: None,
             expires_ms: None,
             weight: KeyWeight::default(),
             log_requests: false,
@@ -143,7 +146,7 @@ impl Store {
     /// Creates an API key whose ID and secret are derived from the random bytes `random`.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError`] when the team does not exist, or the database fails.
     pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
         self.create_key_with_credits(terms, 0, random, now_ms).await
     }
@@ -167,8 +170,8 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
-                                  daily_budget, expires_ms, tokens_per_minute, log_requests)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                                  daily_budget, expires_ms, tokens_per_minute, log_requests, team)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         )
         .bind(&id)
         .bind(hash(&secret))
@@ -182,6 +185,7 @@ impl Store {
         .bind(terms.expires_ms)
         .bind(terms.tokens_per_minute.map(i64::from))
         .bind(i64::from(terms.log_requests))
+        .bind(terms.team.as_deref())
         .execute(&mut transaction)
         .await?;
         if credits > 0 {
@@ -233,14 +237,14 @@ impl Store {
     /// Updates the name and limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails.
+    /// [`StoreError`] when the team does not exist, or the database fails.
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
              daily_budget = $6, expires_ms = $7, tokens_per_minute = $8,
-             log_requests = $9
-             WHERE id = $10",
+             log_requests = $9, team = $10
+             WHERE id = $11",
         )
         .bind(&terms.name)
         .bind(i64::from(terms.rate_per_minute))
@@ -251,6 +255,7 @@ impl Store {
         .bind(terms.expires_ms)
         .bind(terms.tokens_per_minute.map(i64::from))
         .bind(i64::from(terms.log_requests))
+        .bind(terms.team.as_deref())
         .bind(id)
         .execute(&self.database)
         .await?;
@@ -285,6 +290,13 @@ pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<boo
     Ok(statement("UPDATE api_key SET name = name WHERE id = $1").bind(key).execute(transaction).await? > 0)
 }
 
+/// Locks a key like [`lock`]; returns its team, if it has one.
+pub(crate) async fn lock_with_team(transaction: &mut Transaction, key: &str) -> Result<Option<String>, StoreError> {
+    let lock = statement("UPDATE api_key SET name = name WHERE id = $1 RETURNING team");
+    let Some(row) = lock.bind(key).row(transaction).await? else { return Ok(None) };
+    Ok(row.get("team")?)
+}
+
 /// Hashes a key. Its secret has 256 random bits, so that a plain SHA-256 hash cannot be inverted.
 fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
@@ -305,6 +317,7 @@ fn key(row: &Row) -> Result<ApiKey, StoreError> {
             models,
             monthly_budget: row.get("monthly_budget")?,
             daily_budget: row.get("daily_budget")?,
+            team: row.get("team")?,
             expires_ms: row.get("expires_ms")?,
             weight: weight.try_into().map_err(|_| invalid("weight", &weight))?,
             log_requests: row.get::<i64>("log_requests")? != 0,

@@ -1,5 +1,5 @@
 //! Database of a Nineteen validator: registered neurons, miners and their sessions, periods with their counters, queued
-//! answers to check, rewards, API keys, credits and deposits of TAO.
+//! answers to check, rewards, API keys and their teams, credits and deposits of TAO.
 //!
 //! The database is SQLite (WAL, synced), or PostgreSQL, which several processes can share. Both run the same
 //! statements.
@@ -57,6 +57,7 @@ mod periods;
 mod processes;
 mod rates;
 mod samples;
+mod teams;
 mod till;
 mod token_rates;
 mod topups;
@@ -66,7 +67,7 @@ use std::sync::{Arc, LazyLock};
 
 use taonet_database::{Database, Migrator, migrations};
 
-pub use budgets::{BudgetPeriod, BudgetUse};
+pub use budgets::{BudgetPeriod, BudgetScope, BudgetUse};
 pub use control::ControlLock;
 pub use credits::{HoldRefusal, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
@@ -79,6 +80,7 @@ pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, P
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
+pub use teams::Team;
 pub use token_rates::TokenUsage;
 pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
@@ -100,7 +102,7 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 8] = [
+const LATER_POSTGRES: [Sql; 9] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -109,9 +111,10 @@ const LATER_POSTGRES: [Sql; 8] = [
     (14, "key_limits", include_str!("../migrations/0014_key_limits_postgres.sql")),
     (15, "token_rates", include_str!("../migrations/0015_token_rates_postgres.sql")),
     (16, "key_log", include_str!("../migrations/0016_key_log_postgres.sql")),
+    (17, "teams", include_str!("../migrations/0017_teams_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 8] = [
+const LATER_SQLITE: [Sql; 9] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -120,6 +123,7 @@ const LATER_SQLITE: [Sql; 8] = [
     (14, "key_limits", include_str!("../migrations/0014_key_limits_sqlite.sql")),
     (15, "token_rates", include_str!("../migrations/0015_token_rates_sqlite.sql")),
     (16, "key_log", include_str!("../migrations/0016_key_log_sqlite.sql")),
+    (17, "teams", include_str!("../migrations/0017_teams_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

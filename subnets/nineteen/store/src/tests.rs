@@ -3,6 +3,7 @@ mod credits;
 mod leases;
 mod market;
 mod shared;
+mod teams;
 mod token_rates;
 mod topups;
 
@@ -111,6 +112,10 @@ on_both! {
     shared::counters_of_a_closed_period_stay
     shared::parts_of_processes_add_up
     shared::one_process_has_control
+    teams::keys_of_a_team_share_its_budgets
+    teams::spending_stays_with_the_team_that_a_key_leaves
+    teams::team_budgets_hold_over_processes
+    teams::no_sequence_of_operations_exceeds_a_team_budget
     topups::each_key_has_one_deposit_address
     topups::concurrent_keys_get_different_deposit_addresses
     topups::keys_with_the_same_prefix_get_different_deposit_addresses

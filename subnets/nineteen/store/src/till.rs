@@ -23,6 +23,7 @@ use crate::{Process, StoreError};
 
 mod batch;
 mod plan;
+mod teams;
 
 use plan::{Plan, Settled};
 

@@ -14,6 +14,7 @@ use taonet_primitives::counted;
 use taonet_service::unix_time;
 
 use super::database::DatabaseArgs;
+use super::teams::{TeamArgs, check_team, team, teams};
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -48,6 +49,10 @@ enum Command {
     Revoke(KeyArg),
     /// Grant credits to a key; a negative number withdraws them
     Grant(GrantArgs),
+    /// Create a team of keys, or change the budgets of one
+    Team(TeamArgs),
+    /// List all teams
+    Teams,
     /// Show the usage of keys by day and model
     Usage(UsageArgs),
     /// Show what a key has used and received in a month
@@ -80,6 +85,9 @@ struct CreateArgs {
     /// Maximum credits per day in UTC [default: no limit]
     #[arg(long, value_name = "CREDITS", value_parser = budget())]
     daily_budget: Option<i64>,
+    /// Team whose budgets the key shares; create it with `tao nineteen keys team` [default: none]
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
     /// [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
@@ -135,6 +143,12 @@ struct UpdateArgs {
     /// Remove the daily limit
     #[arg(long)]
     no_daily_budget: bool,
+    /// Team whose budgets the key shares [default: unchanged]
+    #[arg(long, value_name = "NAME", conflicts_with = "no_team")]
+    team: Option<String>,
+    /// Remove the key from its team
+    #[arg(long)]
+    no_team: bool,
     /// Time from which requests with the key are rejected: 2027-01-31T12:00:00Z, or a duration from now such as 30d
     /// [default: unchanged]
     #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "no_expiry")]
@@ -203,6 +217,8 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
             Command::Update(args) => update(&store, args, context).await,
             Command::Revoke(key) => revoke(&store, key, context).await,
             Command::Grant(args) => grant(&store, args, context).await,
+            Command::Team(args) => team(&store, args, context).await,
+            Command::Teams => teams(&store, context).await,
             Command::Usage(args) => usage(&store, args, context).await,
             Command::Invoice(args) => invoice(&store, args, context).await,
             Command::Topup(key) => topup(&store, key, context).await,
@@ -220,12 +236,12 @@ pub(super) fn now_ms() -> i64 {
 }
 
 /// Returns the parser of a budget in credits.
-fn budget() -> RangedI64ValueParser<i64> {
+pub(super) fn budget() -> RangedI64ValueParser<i64> {
     clap::value_parser!(i64).range(0..=MAX_CREDITS)
 }
 
-/// Parses the name of a key, which is shown in one line of tables, logs and invoices.
-fn display_name(text: &str) -> Result<String, &'static str> {
+/// Parses the name of a key or a team, which is shown in one line of tables, logs and invoices.
+pub(super) fn display_name(text: &str) -> Result<String, &'static str> {
     let is_line = printable(text) == text && !text.trim().is_empty() && text.chars().count() <= NAME_LENGTH;
     if is_line {
         Ok(text.to_owned())
@@ -246,6 +262,11 @@ fn expiry(text: &str) -> Result<i64, &'static str> {
         return Err(expected);
     }
     Ok(now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+}
+
+/// Formats an optional limit.
+pub(super) fn limit(limit: Option<i64>) -> String {
+    limit.map_or_else(|| "–".to_owned(), |limit| limit.to_string())
 }
 
 /// Formats a Unix time in milliseconds.
@@ -272,6 +293,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         return Err(Classified::error(Failure::Usage, "--expires is in the past\nhint: use a later time, such as 30d"));
     }
     check_models(store, &args.models).await?;
+    check_team(store, args.team.as_deref()).await?;
     let terms = KeyTerms {
         name: args.name.clone(),
         rate_per_minute: args.rate,
@@ -279,6 +301,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         models: (!args.models.is_empty()).then(|| args.models.clone()),
         monthly_budget: args.budget,
         daily_budget: args.daily_budget,
+        team: args.team.clone(),
         expires_ms: args.expires,
         weight: args.weight,
         log_requests: args.log_requests,
@@ -309,7 +332,6 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&keys);
     }
     let now_ms = now_ms();
-    let limit = |budget: Option<i64>| budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string());
     let mut rows = table(&API_KEYS);
     for key in keys {
         let state = match key.revoked_ms {
@@ -331,6 +353,7 @@ async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
             limit(key.terms.monthly_budget),
             limit(key.terms.daily_budget),
             models,
+            key.terms.team.unwrap_or_else(|| "–".to_owned()),
             key.terms.expires_ms.map_or_else(|| "–".to_owned(), time_text),
             state.to_owned(),
         ]);
@@ -354,6 +377,10 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     }
     if args.daily_budget.is_some() || args.no_daily_budget {
         terms.daily_budget = args.daily_budget;
+    }
+    check_team(store, args.team.as_deref()).await?;
+    if args.team.is_some() || args.no_team {
+        terms.team.clone_from(&args.team);
     }
     if args.expires.is_some() || args.no_expiry {
         terms.expires_ms = args.expires;

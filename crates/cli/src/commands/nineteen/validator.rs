@@ -14,6 +14,7 @@ use taonet_nineteen_checker::{CheckingServer, LocalReference};
 use taonet_nineteen_control::{ControlSettings, Nineteen, References, VotesFeed};
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_store::{ControlLock, StoreError};
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock};
@@ -138,6 +139,35 @@ impl ValidatorArgs {
         }
         Ok(references)
     }
+
+    fn operation_settings(&self) -> OperationSettings {
+        let control = ControlSettings {
+            addresses: AddressPolicy { allow_private: self.allow_private, ..AddressPolicy::default() },
+            ..ControlSettings::default()
+        };
+        let trust = match self.trust {
+            TrustArg::Any => Trust::Any,
+            TrustArg::Signed => Trust::Signed,
+        };
+        let deadlines = QueryDeadlines { hedge: self.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
+        OperationSettings { netuid: self.netuid, control, deadlines, queue: self.queue.settings(), trust }
+    }
+}
+
+/// Holds the lock of the database in the background. When another process has acquired it, shuts down, and sets the error.
+fn hold_lock(lock: ControlLock, shutdown: &Shutdown) -> Arc<OnceLock<StoreError>> {
+    let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
+    let other = Arc::clone(&lost);
+    shutdown.spawn("lock", async move {
+        tokio::select! {
+            () = stop.requested() => {}
+            error = lock.hold() => {
+                let _ = other.set(error);
+                stop.request();
+            }
+        }
+    });
+    lost
 }
 
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
@@ -161,30 +191,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
         let store = args.database.open(Some(&directory)).await?;
         let lock = store.lock_control().await?;
-        let (lost, stop) = (Arc::new(OnceLock::new()), shutdown.clone());
-        let other = Arc::clone(&lost);
-        shutdown.spawn("lock", async move {
-            tokio::select! {
-                () = stop.requested() => {}
-                error = lock.hold() => {
-                    let _ = other.set(error);
-                    stop.request();
-                }
-            }
-        });
+        let lost = hold_lock(lock, &shutdown);
         args.topups.start(&chain, &store, &shutdown).await?;
-        let control = ControlSettings {
-            addresses: AddressPolicy { allow_private: args.allow_private, ..AddressPolicy::default() },
-            ..ControlSettings::default()
-        };
-        let trust = match args.trust {
-            TrustArg::Any => Trust::Any,
-            TrustArg::Signed => Trust::Signed,
-        };
-        let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
-        let queue = args.queue.settings();
-        let settings = OperationSettings { netuid: args.netuid, control, deadlines, queue, trust };
-        let operation = Operation::new(&keypair, Arc::clone(&chain), store, market, references, settings)?;
+        let operation =
+            Operation::new(&keypair, Arc::clone(&chain), store, market, references, args.operation_settings())?;
         operation.querier.set_prefix_affinity(args.prefix_affinity);
         let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);

@@ -15,12 +15,18 @@ pub(super) struct Choice {
     logprobs: Vec<Value>,
     /// Other texts of a chat, such as `reasoning_content`.
     further: Map<String, Value>,
+    /// Number of a completion's tokens, and the sum of their log-probabilities, if the miner's log-probabilities are relayed.
+    tokens: (u32, f64),
 }
 
 impl Choice {
     /// Adds a chunk.
     pub(super) fn add(&mut self, chunk: &Chunk, wants_logprobs: bool) {
         self.text.push_str(chunk.text().unwrap_or_default());
+        for logprob in token_logprobs(chunk) {
+            // The logarithm of a probability is at most 0.
+            self.tokens = (self.tokens.0.saturating_add(1), self.tokens.1 + logprob.min(0.0));
+        }
         merge_texts(&mut self.further, chunk);
         for call in chunk.tool_calls().unwrap_or_default() {
             merge_call(&mut self.calls, call);
@@ -30,9 +36,15 @@ impl Choice {
         }
     }
 
+    /// Returns the mean log-probability of the tokens; the lowest value without any.
+    pub(super) fn likelihood(&self) -> f64 {
+        let (count, sum) = self.tokens;
+        if count == 0 { f64::NEG_INFINITY } else { sum / f64::from(count) }
+    }
+
     /// Returns the choice as a JSON document.
     pub(super) fn document(self, head: &Head, index: usize, end: &End) -> Value {
-        let Self { text, calls, logprobs, further } = self;
+        let Self { text, calls, logprobs, further, .. } = self;
         let finish = head.finish_reason(end);
         if !head.is_chat {
             let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
@@ -52,6 +64,17 @@ impl Choice {
         let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
         json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
     }
+}
+
+/// Returns whether the best answers can be selected: one has log-probabilities, or all are empty.
+pub(super) fn are_comparable(answers: &[Choice]) -> bool {
+    answers.iter().any(|answer| answer.tokens.0 > 0) || answers.iter().all(|answer| answer.text.is_empty())
+}
+
+/// Returns the log-probabilities of a completion's tokens.
+fn token_logprobs(chunk: &Chunk) -> impl Iterator<Item = f64> {
+    let logprobs = chunk.choice().and_then(|choice| choice.pointer("/logprobs/token_logprobs")?.as_array());
+    logprobs.into_iter().flatten().filter_map(Value::as_f64)
 }
 
 /// Concatenates the lists called `name` in the chunks' log-probabilities.

@@ -78,6 +78,7 @@ mod tests {
 
     use axum::http::header::RETRY_AFTER;
     use http_body_util::BodyExt as _;
+    use taonet_nineteen_store::{BudgetPeriod, BudgetScope};
 
     use super::*;
 
@@ -97,7 +98,7 @@ mod tests {
             (GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) }, 429, "rate_limit_error", true),
             (GatewayError::Credits { needed: 2, has: 1 }, 402, "billing_error", false),
             (
-                GatewayError::Budget { needed: 2, left: 1, period: taonet_nineteen_store::BudgetPeriod::Day },
+                GatewayError::Budget { needed: 2, left: 1, period: BudgetPeriod::Day, scope: BudgetScope::Team },
                 402,
                 "billing_error",
                 false,

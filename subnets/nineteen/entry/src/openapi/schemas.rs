@@ -124,64 +124,16 @@ pub(super) fn components() -> ComponentsBuilder {
     requests::add(ComponentsBuilder::new())
         .schema("ChatCompletion", answer("chat.completion"))
         .schema("Completion", answer("text_completion"))
-        .schema(
-            "Response",
-            object(
-                [
-                    ("id", string()),
-                    ("object", one_of(&["response"])),
-                    ("created_at", count()),
-                    ("status", one_of(&["completed", "incomplete", "in_progress", "failed"])),
-                    ("model", string()),
-                    ("output", lists(typed())),
-                ],
-                [("usage", any())],
-            ),
-        )
+        .schema("Response", response())
         .schema("AnthropicMessage", anthropic_message())
         .schema("TokenCount", object([("input_tokens", count())], []))
         .schema("AnthropicError", anthropic_error())
-        .schema(
-            "EmbeddingList",
-            object([("object", one_of(&["list"])), ("data", lists(any())), ("model", string()), ("usage", any())], []),
-        )
+        .schema("EmbeddingList", embedding_list())
         .schema("ImageList", object([("created", count()), ("data", lists(image_entry().into()))], []))
         .schema("Image", object([("image_b64", string())], []))
-        .schema(
-            "Model",
-            object(
-                [("id", string()), ("object", one_of(&["model"])), ("endpoint", string())],
-                [
-                    ("price", any()),
-                    ("context_length", either([count(), null()])),
-                    ("image_tokens", either([count(), null()])),
-                    ("models", lists(string())),
-                ],
-            ),
-        )
+        .schema("Model", model())
         .schema("ModelList", object([("object", one_of(&["list"])), ("data", lists(refer("Model")))], []))
-        .schema(
-            "Key",
-            object(
-                [
-                    ("object", one_of(&["key"])),
-                    ("id", string()),
-                    ("name", string()),
-                    ("balance", of_type(Type::Integer).into()),
-                    ("rate_per_minute", count()),
-                    ("tokens_per_minute", either([count(), null()])),
-                    ("models", either([lists(string()), null()])),
-                    ("monthly_budget", either([count(), null()])),
-                    ("daily_budget", either([count(), null()])),
-                    ("budgets", lists(budget())),
-                    ("weight", count()),
-                    ("log_requests", flag()),
-                    ("created", count()),
-                    ("expires", either([count(), null()])),
-                ],
-                [],
-            ),
-        )
+        .schema("Key", key())
         .schema("TopUp", topup())
         .schema("Invoice", invoice())
         .schema("Csv", string())
@@ -191,6 +143,65 @@ pub(super) fn components() -> ComponentsBuilder {
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
         .schema("Event", object([("data", string())], [("event", string())]))
+}
+
+fn response() -> ObjectBuilder {
+    object(
+        [
+            ("id", string()),
+            ("object", one_of(&["response"])),
+            ("created_at", count()),
+            ("status", one_of(&["completed", "incomplete", "in_progress", "failed"])),
+            ("model", string()),
+            ("output", lists(typed())),
+        ],
+        [("usage", any())],
+    )
+}
+
+fn embedding_list() -> ObjectBuilder {
+    object([("object", one_of(&["list"])), ("data", lists(any())), ("model", string()), ("usage", any())], [])
+}
+
+/// Returns the schema of a model, or of an alias, which has `models`.
+fn model() -> ObjectBuilder {
+    let prices = ["input", "output", "step"].map(|unit| (unit, count()));
+    object(
+        [
+            ("id", string()),
+            ("object", one_of(&["model"])),
+            ("created", count()),
+            ("owned_by", string()),
+            ("endpoint", string()),
+            ("price", object(prices, []).into()),
+            ("context_length", either([count(), null()])),
+        ],
+        [("image_tokens", either([count(), null()])), ("models", lists(string()))],
+    )
+}
+
+fn key() -> ObjectBuilder {
+    let team = object([("name", string()), ("budgets", lists(budget()))], []);
+    object(
+        [
+            ("object", one_of(&["key"])),
+            ("id", string()),
+            ("name", string()),
+            ("balance", of_type(Type::Integer).into()),
+            ("rate_per_minute", count()),
+            ("tokens_per_minute", either([count(), null()])),
+            ("models", either([lists(string()), null()])),
+            ("monthly_budget", either([count(), null()])),
+            ("daily_budget", either([count(), null()])),
+            ("budgets", lists(budget())),
+            ("team", either([team.into(), null()])),
+            ("weight", count()),
+            ("log_requests", flag()),
+            ("created", count()),
+            ("expires", either([count(), null()])),
+        ],
+        [],
+    )
 }
 
 /// Returns the schema of an image in base64, or of one as a data URL.
@@ -242,7 +253,7 @@ fn usage() -> ObjectBuilder {
     object([("day", string()), ("model", string())].into_iter().chain(counts), [])
 }
 
-/// Returns the schema of what a key has spent of a budget.
+/// Returns the schema of what a key or a team has spent of a budget.
 fn budget() -> RefOr<Schema> {
     object([("period", one_of(&["day", "month"])), ("budget", count()), ("spent", count())], []).into()
 }

@@ -193,11 +193,27 @@ fn completions_have_one_prompt() {
     let most = read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
     assert_eq!(most["logprobs"], 5);
     assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
+    for (further, choices, answers) in [
+        (json!({}), 1, 1),
+        (json!({"n": 2}), 2, 2),
+        (json!({"best_of": 3}), 1, 3),
+        (json!({"n": 2, "best_of": 3}), 2, 3),
+        (json!({"best_of": 1, "stream": true}), 1, 1),
+    ] {
+        let mut body = json!({"model": "a", "prompt": "x"});
+        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        let request = read(body).unwrap();
+        assert_eq!((request.choices, request.answers), (choices, answers), "{further}");
+        assert!(!request.payload.into_map().contains_key("best_of"));
+    }
     for (body, param) in [
         (json!({"model": "a"}), "prompt"),
         (json!({"model": "a", "prompt": ["x", "y"]}), "prompt"),
         (json!({"model": "a", "prompt": "x", "echo": true}), "echo"),
-        (json!({"model": "a", "prompt": "x", "best_of": 2}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "best_of": 0}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "best_of": 9}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "n": 3, "best_of": 2}), "best_of"),
+        (json!({"model": "a", "prompt": "x", "best_of": 2, "stream": true}), "best_of"),
         (json!({"model": "a", "prompt": "x", "tools": [{"type": "function"}]}), "tools"),
         (json!({"model": "a", "prompt": "x", "logprobs": 6}), "logprobs"),
     ] {

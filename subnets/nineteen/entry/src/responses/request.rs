@@ -56,23 +56,7 @@ impl Echo {
 /// response repeats.
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let mut fields = Fields::parse(body)?;
-    for (name, message) in [
-        ("previous_response_id", "responses are not stored; hint: send the complete conversation as input"),
-        ("conversation", "conversations are not stored; hint: send the complete conversation as input"),
-        ("prompt", "stored prompts are not supported"),
-    ] {
-        fields.refuse_unless(name, |_| false, message)?;
-    }
-    let is_false = |value: &Value| *value == Value::Bool(false);
-    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send back.
-    let is_included = |value: &Value| {
-        value.as_array().is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
-    };
-    fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
-    fields.refuse_unless("background", is_false, "background responses are not supported")?;
-    fields.refuse_unless("include", is_included, "include must be an array of reasoning.encrypted_content")?;
-    fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
-    fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
+    refuse_unsupported(&mut fields)?;
     let chat_fields = ["model", "stream", "stream_options", "temperature", "top_p", "service_tier", "prompt_cache_key"];
     let mut chat = fields.split(&chat_fields);
     let mut echo = Map::new();
@@ -85,21 +69,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         }
         Some(_) => return Err(GatewayError::field("instructions", "instructions must be a string")),
     }
-    let mut images = Vec::new();
-    match fields.take("input") {
-        Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
-        Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
-            for (index, item) in items.iter().enumerate() {
-                let wrong = |what: &str| {
-                    let param = format!("input[{index}]");
-                    GatewayError::field(param.clone(), format!("{param} {what}"))
-                };
-                let parts = message(item, &mut messages).map_err(|what| wrong(&what))?;
-                images.extend(parts.into_iter().map(|part| format!("input[{index}].content[{part}]")));
-            }
-        }
-        _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
-    }
+    let images = input(&mut fields, &mut messages)?;
     let mut further = Map::new();
     tools(&mut fields, &mut chat, &mut echo)?;
     chat.tools(&mut further)?;
@@ -133,6 +103,47 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
         echo.entry(name).or_insert(value);
     }
     Ok((request, Echo(echo)))
+}
+
+/// Rejects options that need stored state, and others that the gateway does not support.
+fn refuse_unsupported(fields: &mut Fields) -> Result<(), GatewayError> {
+    for (name, message) in [
+        ("previous_response_id", "responses are not stored; hint: send the complete conversation as input"),
+        ("conversation", "conversations are not stored; hint: send the complete conversation as input"),
+        ("prompt", "stored prompts are not supported"),
+    ] {
+        fields.refuse_unless(name, |_| false, message)?;
+    }
+    let is_false = |value: &Value| *value == Value::Bool(false);
+    // The output has no reasoning, so clients that ask for it in encrypted form get nothing to send back.
+    let is_included = |value: &Value| {
+        value.as_array().is_some_and(|names| names.iter().all(|name| name == "reasoning.encrypted_content"))
+    };
+    fields.refuse_unless("store", is_false, "responses are not stored; hint: set store = false")?;
+    fields.refuse_unless("background", is_false, "background responses are not supported")?;
+    fields.refuse_unless("include", is_included, "include must be an array of reasoning.encrypted_content")?;
+    fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
+    fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")
+}
+
+/// Appends the input as chat messages; returns the names of the fields with images.
+fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
+    let mut images = Vec::new();
+    match fields.take("input") {
+        Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
+        Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
+            for (index, item) in items.iter().enumerate() {
+                let wrong = |what: &str| {
+                    let param = format!("input[{index}]");
+                    GatewayError::field(param.clone(), format!("{param} {what}"))
+                };
+                let parts = message(item, messages).map_err(|what| wrong(&what))?;
+                images.extend(parts.into_iter().map(|part| format!("input[{index}].content[{part}]")));
+            }
+        }
+        _ => return Err(GatewayError::field("input", "input must be a string or an array of 1..=1024 items")),
+    }
+    Ok(images)
 }
 
 /// Converts `reasoning` to that of chat completions; returns what the response repeats. As the output has no reasoning, it

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use taonet_nineteen_core::task::Price;
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::KeyTerms;
@@ -73,12 +74,20 @@ async fn next_task_of_an_alias_answers_if_one_cannot() {
 
 #[tokio::test]
 async fn alias_is_listed_and_stands_for_allowed_tasks_of_the_route() {
-    let shop = shop().await;
+    let change = |config: &mut MarketConfig| {
+        task(config, LARGE).price = Price { input: 300, output: 200, step: 0 };
+        task(config, SMALL).price = Price { input: 100, output: 900, step: 0 };
+        let options = &mut task(config, SMALL).orchestrator_server_config.load_model_config;
+        options.insert("max_model_len".to_owned(), 9_000.into());
+    };
+    let shop = shop_with(change, || String::new().into_response()).await;
     let get = async |path: &str| {
         document(shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()).await
     };
     let alias = get("/v1/models/fast").await;
     assert_eq!((&alias["models"], &alias["object"]), (&json!([LARGE, BROKEN, SMALL]), &json!("model")));
+    let highest = json!({"input": 300, "output": 900, "step": 0});
+    assert_eq!((&alias["price"], &alias["context_length"]), (&highest, &json!(9_000)));
     let list = get("/v1/models").await;
     assert!(list["data"].as_array().unwrap().contains(&alias), "{list}");
     let image = json!({"model": "fast", "prompt": "a"});

@@ -16,7 +16,9 @@ use crate::bill::{Bill, Tariff, today};
 async fn each_threshold_of_a_budget_is_posted_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    let terms = KeyTerms { monthly_budget: Some(100), ..KeyTerms::new("test", 5) };
+    store.set_team("shops", Some(100), None).await.unwrap();
+    let team = Some("shops".to_owned());
+    let terms = KeyTerms { monthly_budget: Some(100), team, ..KeyTerms::new("test", 5) };
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
     store.grant(&key, 200, "test", 0).await.unwrap();
     let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
@@ -42,10 +44,16 @@ async fn each_threshold_of_a_budget_is_posted_once() {
     let shutdown = Shutdown::new();
     let (books, stop) = (gateway.clone(), shutdown.clone());
     let books = tokio::spawn(async move { books.keep_books(&stop).await });
-    for (event_type, percent) in [("budget.warning", 82), ("budget.exhausted", 100)] {
+    let (of_key, of_team) = (("key_id", key.as_str()), ("team", "shops"));
+    for (event_type, percent, (field, owner)) in [
+        ("budget.warning", 82, of_key),
+        ("budget.warning", 82, of_team),
+        ("budget.exhausted", 100, of_key),
+        ("budget.exhausted", 100, of_team),
+    ] {
         let event: Value = serde_json::from_str(&received.recv().await.unwrap()).unwrap();
         let data = &event["data"];
-        assert_eq!((event["type"].as_str(), data["key_id"].as_str()), (Some(event_type), Some(key.as_str())));
+        assert_eq!((event["type"].as_str(), data[field].as_str()), (Some(event_type), Some(owner)));
         assert_eq!(
             (data["spent"].as_i64(), data["budget"].as_i64(), data["percent"].as_i64()),
             (Some(percent), Some(100), Some(percent))

@@ -31,6 +31,9 @@ function facts(account) {
   for (const { period, budget, spent } of account.budgets) {
     lines.push(`${spent} of ${budget} credits of the budget for this ${period} are spent`);
   }
+  for (const { period, budget, spent } of account.team?.budgets ?? []) {
+    lines.push(`team ${account.team.name}: ${spent} of ${budget} credits of the budget for this ${period} are spent`);
+  }
   if (account.expires !== null) {
     lines.push(`expires at ${new Date(account.expires * 1_000).toISOString()}`);
   }

@@ -46,19 +46,7 @@ impl Workers {
     /// [`QueryError`] when no worker takes the request, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
         let began = Instant::now();
-        let Request {
-            task,
-            payload,
-            most_chunks,
-            relays_logprobs,
-            key,
-            weight,
-            is_collected,
-            has_images,
-            max_wait,
-            cache_key,
-            ..
-        } = request;
+        let task = request.task.clone();
         let refused = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
             QueryError::NoWorker(task.clone())
@@ -70,21 +58,7 @@ impl Workers {
             self.queue.stream().await.map_err(|error| refused(&error))?;
             self.queue.publish(&own).await.map_err(|error| refused(&error))?;
         }
-        let (task_name, key) = (task.clone(), key.to_string());
-        let max_wait = max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        let order = Order {
-            task: task_name,
-            payload,
-            most_chunks,
-            relays_logprobs,
-            key,
-            weight,
-            is_collected,
-            has_images,
-            max_wait,
-            cache_key,
-        };
-        let order = serde_json::to_vec(&order).map_err(|error| refused(&error))?;
+        let order = serde_json::to_vec(&Order::of(request)).map_err(|error| refused(&error))?;
         let mut answer = RemoteAnswer {
             client: self.queue.client.clone(),
             own,

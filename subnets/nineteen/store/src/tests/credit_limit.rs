@@ -105,7 +105,10 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
 /// An integer that overflows is an error, and not stored as a floating-point number.
 pub(super) async fn integer_columns_stay_integers(home: Home) {
     let store = home.open().await;
-    let limits = KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), log_requests: true, ..terms(Some(9)) };
+    store.set_team("shops", Some(9), Some(9)).await.unwrap();
+    let team = Some("shops".to_owned());
+    let limits = KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), team, ..terms(Some(9)) };
+    let limits = KeyTerms { log_requests: true, ..limits };
     let key = store.create_key_with_credits(&limits, 9, &[1; 40], 1).await.unwrap().id;
     store.hold(&key, "1", 5, DAY, 1).await.unwrap().unwrap();
     store.charge("1", &usage(DAY, 5), 1).await.unwrap();
@@ -125,6 +128,9 @@ pub(super) async fn integer_columns_stay_integers(home: Home) {
         "api_key.rate_per_minute",
         "api_key.weight",
         "api_key.log_requests",
+        "team.monthly_budget",
+        "team.daily_budget",
+        "team_day.charged",
     ] {
         let (table, name) = column.split_once('.').unwrap();
         let sql = format!("UPDATE {table} SET {name} = 9223372036854775807 + {name} WHERE {name} > 0");

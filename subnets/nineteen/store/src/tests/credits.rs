@@ -3,7 +3,7 @@
 use taonet_database::statement;
 
 use super::*;
-use crate::{BudgetPeriod, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
+use crate::{BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
 
 pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { models: Some(vec![task("a")]), monthly_budget: budget, ..KeyTerms::new("shop", 60) }
@@ -87,7 +87,8 @@ pub(super) async fn budgets_are_of_a_month(home: Home) {
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let hold = async |request: &str, amount, day: &str| store.hold(&key, request, amount, day, 0).await.unwrap();
-    let refused = |left| Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month });
+    let (period, scope) = (BudgetPeriod::Month, BudgetScope::Key);
+    let refused = |left| Err(HoldRefusal::Budget { left, period, scope });
     assert_eq!(hold("1", 11, "2026-11-30").await, refused(10));
     assert_eq!(hold("1", 6, "2026-11-01").await, Ok(()));
     assert_eq!(hold("2", 5, "2026-11-30").await, refused(4), "holds count");
@@ -113,14 +114,15 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: Home) {
         }
         held
     };
-    let refused = |left, period| Err(HoldRefusal::Budget { left, period });
+    let scope = BudgetScope::Key;
+    let refused = |left, period| Err(HoldRefusal::Budget { left, period, scope });
     assert_eq!(spend("1", 8, "2026-11-21").await, Ok(()));
     assert_eq!(spend("2", 3, "2026-11-21").await, refused(2, BudgetPeriod::Day));
     assert_eq!(spend("2", 10, "2026-11-22").await, Ok(()));
     assert_eq!(spend("3", 8, "2026-11-23").await, refused(7, BudgetPeriod::Month));
     assert_eq!(spend("3", 7, "2026-11-23").await, Ok(()));
     assert_eq!(spend("4", 10, "2026-12-01").await, Ok(()));
-    let used = |period, budget, spent| BudgetUse { key_id: key.clone(), period, budget, spent };
+    let used = |period, budget, spent| BudgetUse { scope, owner: key.clone(), period, budget, spent };
     let november = [used(BudgetPeriod::Month, 25, 25), used(BudgetPeriod::Day, 10, 8)];
     assert_eq!(store.budget_uses(None, "2026-11-21").await.unwrap(), november);
     assert_eq!(store.budget_uses(Some(&key), "2026-11-21").await.unwrap(), november);

@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 
 use taonet_database::{Database, Statement, Transaction, Value, statement};
 
+use super::Due;
 use super::plan::{Found, Plan, Settled};
-use crate::budgets::{BudgetPeriod, Budgets};
-use crate::keys::lock;
+use super::teams::Teams;
+use crate::budgets::{BudgetLimits, BudgetPeriod, Budgets};
 use crate::{Process, StoreError};
 
 /// Row counts of the prepared `INSERT` statements, in descending order.
@@ -37,6 +38,13 @@ static USAGES: LazyLock<Inserts> = LazyLock::new(|| {
          input_tokens = usage_day.input_tokens + excluded.input_tokens,
          output_tokens = usage_day.output_tokens + excluded.output_tokens,
          charged = usage_day.charged + excluded.charged",
+    )
+});
+static TEAM_DAYS: LazyLock<Inserts> = LazyLock::new(|| {
+    Inserts::new(
+        "INSERT INTO team_day (team, day, charged) VALUES ",
+        3,
+        " ON CONFLICT (team, day) DO UPDATE SET charged = team_day.charged + excluded.charged",
     )
 });
 static ACCOUNTS: LazyLock<Inserts> = LazyLock::new(|| {
@@ -107,11 +115,15 @@ pub(super) async fn write(
 ) -> Result<Vec<Settled>, StoreError> {
     let mut transaction = database.begin().await?;
     let (mut rows, mut results) = (Rows::default(), Vec::with_capacity(plans.len()));
+    let mut teams = Teams::lock(&mut transaction, plans).await?;
     for (key, plan) in plans {
         let id = format!("{}:{key}", process.as_str());
-        // In the order of the keys, so that the transactions of two processes do not wait for each other.
-        lock(&mut transaction, key).await?;
-        let found = find(&mut transaction, key, &id, plan.day()).await?;
+        let mut found = find(&mut transaction, key, &id, plan.day()).await?;
+        if let Some(day) = plan.day()
+            && let Some((budgets, keys)) = teams.budgets(&mut transaction, key, found.lease, day).await?
+        {
+            found.budgets = BudgetLimits { team: budgets, team_keys: keys, ..found.budgets };
+        }
         let mut earlier = Vec::with_capacity(plan.due.len());
         for due in &plan.due {
             let is_retried = due.hold.is_retried;
@@ -119,14 +131,15 @@ pub(super) async fn write(
         }
         let settled = plan.settle(&found, &earlier);
         rows.add(key, &id, plan, &found, &earlier, &settled);
+        teams.record(key, new_charges(plan, &earlier, &settled), (found.lease, settled.lease));
         results.push(settled);
     }
-    rows.execute(&mut transaction).await?;
+    rows.execute(&mut transaction, teams).await?;
     transaction.commit().await?;
     Ok(results)
 }
 
-/// Reads a key's credits. The budgets are only read if `day` is given.
+/// Reads a key's credits, and its own budgets. The latter count only if `day` is given.
 async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&str>) -> Result<Found, StoreError> {
     let row = statement(
         "SELECT COALESCE((SELECT balance FROM account WHERE name = 'key:' || $1), 0) AS available,
@@ -140,7 +153,7 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&s
     );
     let day = day.unwrap_or("none");
     let row = row.bind(key).bind(id).bind(BudgetPeriod::Month.of_day(day)).bind(day).row(transaction).await?;
-    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budgets: Budgets::default() }) };
+    let Some(row) = row else { return Ok(Found { available: 0, lease: 0, budgets: BudgetLimits::default() }) };
     let (held, lease): (i64, i64) = (row.get("held")?, row.get("lease")?);
     let others = held.saturating_sub(lease);
     let left =
@@ -149,6 +162,7 @@ async fn find(transaction: &mut Transaction, key: &str, id: &str, day: Option<&s
         month: left(row.get("monthly")?, row.get("in_month")?),
         day: left(row.get("daily")?, row.get("in_day")?),
     };
+    let budgets = BudgetLimits { key: budgets, ..BudgetLimits::default() };
     Ok(Found { available: row.get("available")?, lease, budgets })
 }
 
@@ -166,6 +180,16 @@ fn transfer_id(request: &str) -> i64 {
     i64::from_le_bytes(bytes) & i64::MAX
 }
 
+/// Returns the requests that the transaction charges, with the charges; `None` if the request's credits were released before.
+fn new_charges<'a>(
+    plan: &'a Plan,
+    earlier: &[Option<i64>],
+    settled: &Settled,
+) -> impl Iterator<Item = (&'a Due, Option<i64>)> {
+    let charges = plan.due.iter().zip(&settled.charges).zip(earlier);
+    charges.filter(|(_, earlier)| earlier.is_none()).map(|((due, charge), _)| (due, *charge))
+}
+
 impl<'a> Rows<'a> {
     fn add(
         &mut self,
@@ -178,9 +202,8 @@ impl<'a> Rows<'a> {
     ) {
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
         let mut left = found.lease;
-        let charges = plan.due.iter().zip(&settled.charges).zip(earlier);
-        for ((due, charge), _) in charges.filter(|(_, earlier)| earlier.is_none()) {
-            let Some(charge) = *charge else {
+        for (due, charge) in new_charges(plan, earlier, settled) {
+            let Some(charge) = charge else {
                 tracing::warn!(key, request_id = due.request, "the request's credits were released before its charge");
                 continue;
             };
@@ -226,7 +249,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    async fn execute(self, transaction: &mut Transaction) -> Result<(), StoreError> {
+    async fn execute(self, transaction: &mut Transaction, teams: Teams<'_>) -> Result<(), StoreError> {
         LEASES.execute(transaction, self.leases).await?;
         for id in self.ended {
             statement("DELETE FROM hold WHERE request_id = $1").bind(id).execute(&mut *transaction).await?;
@@ -235,6 +258,7 @@ impl<'a> Rows<'a> {
             [key, day, model].map(Value::from).into_iter().chain(sums.map(Value::from))
         };
         USAGES.execute(transaction, self.usages.into_iter().flat_map(usage).collect()).await?;
+        TEAM_DAYS.execute(transaction, teams.rows()).await?;
         TRANSFERS.execute(transaction, self.transfers).await?;
         let account = |(name, change): (String, i64)| [Value::from(name), Value::from(change)];
         ACCOUNTS.execute(transaction, self.accounts.into_iter().flat_map(account).collect()).await?;

@@ -6,7 +6,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use super::{Due, Lease, Want};
-use crate::budgets::Budgets;
+use crate::budgets::BudgetLimits;
 use crate::credits::HoldRefusal;
 
 /// Inverse of the share of a key's credits that a reserve may have.
@@ -40,8 +40,9 @@ pub(super) struct Found {
     pub(super) available: i64,
     /// Lease of this process.
     pub(super) lease: i64,
-    /// Budgets less the credits charged in their periods, and less the leases of other processes.
-    pub(super) budgets: Budgets,
+    /// Budgets less the credits charged in their periods, and less the other leases: those of other processes and, of the
+    /// team's budgets, those of its other keys.
+    pub(super) budgets: BudgetLimits,
 }
 
 /// Result of a transaction for one key.
@@ -110,8 +111,7 @@ impl Plan {
             charges.push(charge);
         }
         if let Some(change) = self.change {
-            let budget = budgets.smaller().map_or(i64::MAX, |(budget, _)| budget.saturating_sub(left));
-            let most = (found.available.min(budget) / SHARE).max(0);
+            let most = (found.available.min(budgets.reservable(left)) / SHARE).max(0);
             let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
             let reserve = (change > most).then_some(most);
             return Settled { lease, reserve, charges, granted: Vec::new() };
@@ -119,14 +119,16 @@ impl Plan {
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
         let credits = found.available.saturating_add(unused);
-        let budget = budgets.smaller().map(|(budget, period)| (budget.saturating_sub(self.running), period));
+        let budget = budgets.smallest().map(|(left, period, scope)| (left.saturating_sub(self.running), period, scope));
         let (mut granted, mut largest, mut results) = (0_i64, 0, Vec::with_capacity(self.wanted.len()));
         for Want { hold, .. } in &self.wanted {
             let credits = credits.saturating_sub(granted);
-            let budget = budget.map(|(budget, period)| (budget.saturating_sub(granted), period));
+            let budget = budget.map(|(left, period, scope)| (left.saturating_sub(granted), period, scope));
             results.push(match budget {
                 _ if credits < hold.amount => Err(HoldRefusal::Credits { balance: credits.max(0) }),
-                Some((left, period)) if left < hold.amount => Err(HoldRefusal::Budget { left: left.max(0), period }),
+                Some((left, period, scope)) if left < hold.amount => {
+                    Err(HoldRefusal::Budget { left: left.max(0), period, scope })
+                }
                 _ => {
                     granted = granted.saturating_add(hold.amount);
                     largest = hold.amount.max(largest);
@@ -134,8 +136,7 @@ impl Plan {
                 }
             });
         }
-        let rest =
-            budget.map_or(i64::MAX, |(budget, _)| budget.saturating_sub(granted)).min(credits.saturating_sub(granted));
+        let rest = budgets.reservable(self.running.saturating_add(granted)).min(credits.saturating_sub(granted));
         let reserve = (rest / SHARE).min(largest.saturating_mul(REQUESTS));
         // A reserve for less than one request would only keep credits from others.
         let reserve = if self.keeps_reserve && reserve >= largest { reserve.max(0) } else { 0 };
@@ -160,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::MAX_CREDITS;
+    use crate::budgets::Budgets;
     use crate::credits::Usage;
     use crate::till::Hold;
 
@@ -184,12 +186,17 @@ mod tests {
         Lease { amount, is_known: true, held, reserve, is_refilled: false, used: (now, 0), written: now }
     }
 
-    fn monthly(month: Option<i64>) -> Budgets {
-        Budgets { month, day: None }
+    fn monthly(month: Option<i64>) -> BudgetLimits {
+        BudgetLimits { key: Budgets { month, day: None }, ..BudgetLimits::default() }
+    }
+
+    /// Returns the limits of a key with a monthly budget in a team of two keys with another one.
+    fn in_team(month: Option<i64>, of_team: Option<i64>) -> BudgetLimits {
+        BudgetLimits { team: Budgets { month: of_team, day: None }, team_keys: 2, ..monthly(month) }
     }
 
     fn found(available: i64, lease: i64) -> Found {
-        Found { available, lease, budgets: Budgets::default() }
+        Found { available, lease, budgets: BudgetLimits::default() }
     }
 
     #[test]
@@ -204,6 +211,8 @@ mod tests {
         assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "no reserve for less than one request");
         let settled = plan.settle(&Found { budgets: monthly(Some(74)), ..found(1_000_000, 0) }, &[]);
         assert_eq!((settled.lease, settled.reserve), (10, Some(0)), "the budget limits the reserve");
+        let settled = plan.settle(&Found { budgets: in_team(None, Some(128_010)), ..found(1_000_000, 0) }, &[]);
+        assert_eq!((settled.lease, settled.reserve), (10 + 1_000, Some(1_000)), "the keys of a team share its budget");
     }
 
     #[test]
@@ -272,7 +281,7 @@ mod tests {
             wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
             dues in prop::collection::vec((credits(), any::<i64>()), 0..5),
             (running, free, reserve, available) in (credits(), credits(), credits(), credits()),
-            budget in prop::option::of(any::<i64>()),
+            (budget, of_team) in (prop::option::of(any::<i64>()), prop::option::of(any::<i64>())),
             (returns, refills) in (any::<bool>(), any::<bool>()),
         ) {
             let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
@@ -285,7 +294,7 @@ mod tests {
             };
             plan.prepare(&mut lease, returns);
             prop_assert!(lease.free() >= 0 && (0..=free).contains(&plan.set_aside));
-            let found = Found { available, lease: lease.amount, budgets: monthly(budget) };
+            let found = Found { available, lease: lease.amount, budgets: in_team(budget, of_team) };
             let settled = plan.settle(&found, &vec![None; dues.len()]);
             let mut charged = 0;
             for ((amount, charge), found) in dues.iter().zip(&settled.charges) {
@@ -307,7 +316,7 @@ mod tests {
             dues in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
             (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),
             available in 0..500_000_i64,
-            budget in prop::option::of(0..10_000_i64),
+            (budget, of_team) in (prop::option::of(0..10_000_i64), prop::option::of(0..10_000_i64)),
             (returns, refills, meanwhile) in (any::<bool>(), any::<bool>(), 0..=100_i64),
         ) {
             let pending: i64 = dues.iter().map(|(amount, _)| amount).sum();
@@ -322,8 +331,9 @@ mod tests {
             // Another request takes a part of the rest during the transaction.
             let meanwhile = lease.free() * meanwhile / 100;
             prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
-            let found = Found { available, lease: lease.amount, budgets: monthly(budget) };
+            let found = Found { available, lease: lease.amount, budgets: in_team(budget, of_team) };
             let settled = plan.settle(&found, &vec![None; dues.len()]);
+            let budget = budget.into_iter().chain(of_team).min();
             for ((amount, charge), charged) in dues.iter().zip(&settled.charges) {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));
             }

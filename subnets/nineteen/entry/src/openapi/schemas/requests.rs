@@ -252,16 +252,75 @@ fn anthropic_options() -> Vec<Field> {
 
 /// Adds the schemas of requests.
 pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
-    let prompt = || ("prompt", text_like(r"\S", Some(32_000)));
+    add_images(add_texts(components))
+}
+
+/// Adds the schemas of requests for texts and embeddings.
+fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
     let model = || ("model", some_text());
-    let picture = |name| (name, either([text_like(IMAGE, None), text_like("^https://", None)]));
-    let strength = |name| (name, number(0.1, 1.0));
-    let chat = sampling().into_iter().chain(tools()).chain([("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))]);
-    let completion = sampling().into_iter().chain([("logprobs", whole(0.0, 5.0))]);
-    let format = || object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
+    let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
+    let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
+    let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
+    components
+        .schema("Message", message())
+        .schema("ChatRequest", chat(model()))
+        .schema("CompletionRequest", completion(model()))
+        .schema("Item", item())
+        .schema(
+            "ResponseRequest",
+            request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response_options()),
+        )
+        .schema("AnthropicTurn", anthropic_turn())
+        .schema("MessageRequest", request([model(), turns(), ("max_tokens", most())], anthropic_options()))
+        .schema(
+            "TokenCountRequest",
+            request([model(), turns()], anthropic_options().into_iter().chain([("max_tokens", most())])),
+        )
+        .schema(
+            "EmbeddingRequest",
+            request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
+        )
+}
+
+/// Returns the conditions on the lengths and the stream of a chat or completion.
+fn text_conditions() -> [RefOr<Schema>; 2] {
+    [one_at_most(["max_tokens", "max_completion_tokens"]), needs("stream_options", "stream")]
+}
+
+fn chat(model: Field) -> RefOr<Schema> {
+    let options = [("logprobs", flag()), ("top_logprobs", whole(0.0, 20.0))];
+    let options = sampling().into_iter().chain(tools()).chain(options);
+    let conditions = text_conditions().into_iter().chain([needs("top_logprobs", "logprobs")]);
+    with_conditions(request([model, ("messages", list(refer("Message"), 1, 1_024))], options), conditions)
+}
+
+fn completion(model: Field) -> RefOr<Schema> {
+    let options = sampling().into_iter().chain([("logprobs", whole(0.0, 5.0)), ("best_of", whole(1.0, 8.0))]);
+    let prompt = ("prompt", either([string(), list(string(), 1, 1)]));
+    let conditions = text_conditions().into_iter().chain(best_of_conditions());
+    with_conditions(request([model, prompt], options), conditions)
+}
+
+/// Returns the conditions that `best_of` is at least `n`, and at most 1 for a stream.
+fn best_of_conditions() -> [RefOr<Schema>; 2] {
+    let at_most = |most: u32| either([whole(1.0, f64::from(most)), null()]);
+    let at_least = |fewest: u32| either([whole(f64::from(fewest), 8.0), null()]);
+    let pair =
+        |answers| -> RefOr<Schema> { object([], [("n", at_most(answers)), ("best_of", at_least(answers))]).into() };
+    let unstreamed = object([], [("stream", either([exactly(false.into()), null()]))]);
+    let without = object([], [("best_of", null())]);
+    [
+        either((1..=8).map(pair).chain([without.into()])),
+        either([unstreamed.into(), object([], [("best_of", at_most(1))]).into()]),
+    ]
+}
+
+/// Returns the optional fields of `/v1/responses`.
+fn response_options() -> Vec<Field> {
+    let format = object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
     let text =
-        object([], [("format", format().into())]).additional_properties(Some(AdditionalProperties::FreeForm(false)));
-    let response = vec![
+        object([], [("format", format.into())]).additional_properties(Some(AdditionalProperties::FreeForm(false)));
+    vec![
         ("instructions", string()),
         ("max_output_tokens", whole(1.0, 32_768.0)),
         ("temperature", number(0.0, 2.0)),
@@ -275,40 +334,17 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("include", lists(one_of(&["reasoning.encrypted_content"]))),
         ("metadata", of_type(Type::Object).additional_properties(Some(string())).into()),
         ("store", exactly(false.into())),
-    ];
-    let embedding = [("encoding_format", one_of(&["float", "base64"])), ("dimensions", whole(1.0, 65_536.0))];
+    ]
+}
+
+/// Adds the schemas of requests for images.
+fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
+    let prompt = || ("prompt", text_like(r"\S", Some(32_000)));
+    let model = || ("model", some_text());
+    let picture = |name| (name, either([text_like(IMAGE, None), text_like("^https://", None)]));
+    let strength = |name| (name, number(0.1, 1.0));
     let init = || picture("init_image");
-    let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
-    let most = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
-    let lengths = || one_at_most(["max_tokens", "max_completion_tokens"]);
-    let options = || needs("stream_options", "stream");
-    let conversation = request([model(), ("messages", list(refer("Message"), 1, 1_024))], chat);
-    let conversation = with_conditions(conversation, [lengths(), options(), needs("top_logprobs", "logprobs")]);
     components
-        .schema("Message", message())
-        .schema("ChatRequest", conversation)
-        .schema(
-            "CompletionRequest",
-            with_conditions(
-                request([model(), ("prompt", either([string(), list(string(), 1, 1)]))], completion),
-                [lengths(), options()],
-            ),
-        )
-        .schema("Item", item())
-        .schema(
-            "ResponseRequest",
-            request([model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))], response),
-        )
-        .schema("AnthropicTurn", anthropic_turn())
-        .schema("MessageRequest", request([model(), turns(), ("max_tokens", most())], anthropic_options()))
-        .schema(
-            "TokenCountRequest",
-            request([model(), turns()], anthropic_options().into_iter().chain([("max_tokens", most())])),
-        )
-        .schema(
-            "EmbeddingRequest",
-            request([model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))], embedding),
-        )
         .schema(
             "GenerationRequest",
             with_conditions(request([model(), prompt()], image(openai_images())), [compressed_jpeg()]),

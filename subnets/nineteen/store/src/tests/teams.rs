@@ -1,0 +1,165 @@
+//! Tests of teams of API keys and their budgets.
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use super::credits::{terms, usage};
+use super::*;
+use crate::{BudgetPeriod, BudgetScope, BudgetUse, HoldRefusal, KeyTerms};
+
+const DAY: &str = "2026-11-21";
+
+/// Creates a key of a team, with credits.
+async fn key_in(store: &Store, team: &str, random: u8) -> String {
+    let terms = KeyTerms { team: Some(team.to_owned()), ..terms(None) };
+    let key = store.create_key(&terms, &[random; 40], 0).await.unwrap().id;
+    store.grant(&key, 100_000, "test", 0).await.unwrap();
+    key
+}
+
+async fn spend(store: &Store, key: &str, request: &str, amount: i64, day: &str) -> Result<(), HoldRefusal> {
+    let held = store.hold(key, request, amount, day, 0).await.unwrap();
+    if held.is_ok() {
+        assert_eq!(store.charge(request, &usage(day, amount), 0).await.unwrap(), Some(amount));
+    }
+    held
+}
+
+pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
+    let store = home.open().await;
+    store.set_team("shops", Some(25), Some(10)).await.unwrap();
+    let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
+    let refused = |left, period, scope| Err(HoldRefusal::Budget { left, period, scope });
+    let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
+    assert_eq!(store.hold(&one, "1", 6, DAY, 0).await.unwrap(), Ok(()));
+    assert_eq!(spend(&store, &other, "2", 5, DAY).await, refused(4, day, BudgetScope::Team), "holds count");
+    assert_eq!(store.charge("1", &usage(DAY, 8), 0).await.unwrap(), Some(6));
+    assert_eq!(spend(&store, &other, "2", 5, DAY).await, refused(4, day, BudgetScope::Team));
+    assert_eq!(spend(&store, &other, "2", 4, DAY).await, Ok(()));
+    assert_eq!(spend(&store, &one, "3", 10, "2026-11-22").await, Ok(()));
+    assert_eq!(spend(&store, &one, "4", 6, "2026-11-23").await, refused(5, month, BudgetScope::Team));
+    // A key's own budget applies as well.
+    let own = KeyTerms { daily_budget: Some(3), ..store.key(&one).await.unwrap().unwrap().terms };
+    assert!(store.update_key(&one, &own).await.unwrap());
+    assert_eq!(spend(&store, &one, "5", 4, "2026-11-23").await, refused(3, day, BudgetScope::Key));
+    assert_eq!(spend(&store, &other, "6", 4, "2026-11-23").await, Ok(()));
+    let of_team = |period, budget, spent| BudgetUse {
+        scope: BudgetScope::Team,
+        owner: "shops".to_owned(),
+        period,
+        budget,
+        spent,
+    };
+    let uses = [of_team(month, 25, 24), of_team(day, 10, 10)];
+    assert_eq!(store.budget_uses(Some(&other), DAY).await.unwrap(), uses);
+    let of_all = store.budget_uses(None, DAY).await.unwrap();
+    assert_eq!((of_all[0].scope, of_all[0].owner.as_str(), &of_all[1..]), (BudgetScope::Key, one.as_str(), &uses[..]));
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// What a key has spent counts for the team to which it belonged at the time.
+pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
+    let store = home.open().await;
+    let unknown = KeyTerms { team: Some("nosuch".to_owned()), ..terms(None) };
+    assert!(store.create_key(&unknown, &[9; 40], 0).await.is_err());
+    for team in ["b", "a"] {
+        store.set_team(team, Some(10), None).await.unwrap();
+    }
+    let (leaving, staying) = (key_in(&store, "a", 1).await, key_in(&store, "a", 2).await);
+    assert_eq!(spend(&store, &leaving, "1", 7, DAY).await, Ok(()));
+    let in_team = |team: Option<&str>| KeyTerms { team: team.map(str::to_owned), ..terms(None) };
+    assert!(store.update_key(&leaving, &in_team(Some("b"))).await.unwrap());
+    assert_eq!(spend(&store, &leaving, "2", 10, DAY).await, Ok(()));
+    let refused = |left| Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month, scope: BudgetScope::Team });
+    assert_eq!(spend(&store, &staying, "3", 4, DAY).await, refused(3));
+    assert!(store.update_key(&leaving, &in_team(None)).await.unwrap());
+    assert_eq!(spend(&store, &leaving, "4", 1_000, DAY).await, Ok(()));
+    assert!(store.update_key(&leaving, &unknown).await.is_err());
+    let teams = async || store.teams("2026-11-22").await.unwrap();
+    let found: Vec<_> = teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
+    assert_eq!(found, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
+    // New budgets replace the earlier ones.
+    store.set_team("a", None, Some(9)).await.unwrap();
+    let [team, _] = teams().await.try_into().unwrap();
+    assert_eq!((team.monthly_budget, team.daily_budget, team.spent_in_day), (None, Some(9), 0));
+    assert!(store.revoke_key(&staying, 1).await.unwrap());
+    assert_eq!(teams().await[0].keys, 0);
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// Concurrent requests of three keys on two processes, many of them in one transaction.
+pub(super) async fn team_budgets_hold_over_processes(home: Home) {
+    let stores = [home.open().await, home.open().await];
+    stores[0].set_team("shops", Some(100), None).await.unwrap();
+    let mut keys = Vec::new();
+    for random in 1..=3 {
+        keys.push(key_in(&stores[0], "shops", random).await);
+    }
+    let requests: Vec<_> = (0..90)
+        .map(|index| {
+            let (store, key) = (stores[index % 2].clone(), keys[index % 3].clone());
+            tokio::spawn(async move { spend(&store, &key, &index.to_string(), 10, DAY).await })
+        })
+        .collect();
+    let mut granted = 0;
+    for request in requests {
+        match request.await.unwrap() {
+            Ok(()) => granted += 1,
+            Err(refusal) => assert_eq!(
+                refusal,
+                HoldRefusal::Budget { left: 0, period: BudgetPeriod::Month, scope: BudgetScope::Team }
+            ),
+        }
+    }
+    assert_eq!((granted, stores[0].teams(DAY).await.unwrap()[0].spent_in_month), (10, 100));
+    assert!(stores[0].is_balanced().await.unwrap());
+}
+
+/// Random operations of two processes on three keys of a team, also with reserves.
+pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let stores = [home.open().await, home.open().await];
+    for case in 0..4_u8 {
+        let (team, budget) = (format!("team {case}"), random.random_range(0..40_000));
+        stores[0].set_team(&team, Some(budget), None).await.unwrap();
+        let mut keys = Vec::new();
+        for number in 0..3 {
+            keys.push(key_in(&stores[0], &team, 3 * case + number).await);
+        }
+        // Running requests, each with its process and its maximum price.
+        let (mut spent, mut running) = (0, Vec::new());
+        for step in 0..100 {
+            let (place, key) = (random.random_range(0..2), random.random_range(0..3));
+            let held: i64 = running.iter().map(|(_, _, amount)| amount).sum();
+            if random.random_range(0..3) > 0 {
+                let (request, amount) = (format!("{case}-{step}"), random.random_range(0..1_000));
+                let hold = async || stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
+                let mut result = hold().await;
+                if result.is_err() {
+                    // Once no process has a reserve, a refusal is exact.
+                    for store in &stores {
+                        store.till.return_reserves(&store.database).await;
+                    }
+                    result = hold().await;
+                    let (left, period, scope) = (budget - spent - held, BudgetPeriod::Month, BudgetScope::Team);
+                    let exact = if left < amount { Err(HoldRefusal::Budget { left, period, scope }) } else { Ok(()) };
+                    assert_eq!(result, exact);
+                }
+                if result.is_ok() {
+                    assert!(spent + held + amount <= budget, "{spent} + {held} + {amount} of {budget}");
+                    running.push((place, request, amount));
+                }
+            } else if !running.is_empty() {
+                let (place, request, amount) = running.swap_remove(random.random_range(0..running.len()));
+                let charge = random.random_range(0..=amount);
+                assert_eq!(stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(), Some(charge));
+                spent += charge;
+            }
+        }
+        let teams = stores[0].teams(DAY).await.unwrap();
+        assert_eq!(teams.iter().find(|found| found.name == team).unwrap().spent_in_day, spent);
+        assert!(stores[0].is_balanced().await.unwrap());
+    }
+}
