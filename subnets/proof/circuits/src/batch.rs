@@ -16,8 +16,8 @@ const MOST_TOGETHER: usize = 64;
 /// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its proofs, and proofs of
 /// `groth16` share a pairing equation. Returns a result for each bundle, in their order, as of
 /// [`ModelBundle::verify_with`].
-pub fn verify_all(bundles: &[ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
-    let mut results: Vec<Result<(), CircuitError>> = bundles.iter().map(check_chain).collect();
+pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
+    let mut results: Vec<Result<(), CircuitError>> = bundles.iter().map(|bundle| check_chain(bundle)).collect();
     let mut groups: BTreeMap<Option<Digest>, Group<'_>> = BTreeMap::new();
     for (position, bundle) in bundles.iter().enumerate() {
         for proof in bundle.proofs() {
@@ -122,7 +122,11 @@ mod tests {
         Bundle::prove(circuit, &inputs, Digest::of(&input.to_le_bytes()), Hotkey::from_bytes([7; 32])).unwrap()
     }
 
-    /// Moves the nonce of each listed bundle, and checks that exactly these are rejected.
+    fn verify(bundles: &[ModelBundle]) -> Vec<Result<(), CircuitError>> {
+        verify_all(&bundles.iter().collect::<Vec<_>>(), &Backends::default())
+    }
+
+    /// Changes the nonce of each listed bundle, and checks that exactly these are rejected.
     fn check(bundles: &[Bundle], wrong: &[usize]) {
         let mut bundles = bundles.to_vec();
         for &position in wrong {
@@ -130,7 +134,7 @@ mod tests {
         }
         let bundles: Vec<ModelBundle> =
             bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
-        let results = verify_all(&bundles, &Backends::default());
+        let results = verify(&bundles);
         for (position, (result, bundle)) in results.iter().zip(&bundles).enumerate() {
             assert_eq!(result.is_err(), wrong.contains(&position), "{position}: {result:?}");
             let alone = bundle.verify().map_err(|error| error.to_string());
@@ -163,7 +167,7 @@ mod tests {
         bundles[0].verification_key = "00".to_owned();
         let bundles: Vec<ModelBundle> =
             bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
-        let results = verify_all(&bundles, &Backends::default());
+        let results = verify(&bundles);
         let error = results[0].as_ref().unwrap_err().to_string();
         assert_eq!(error, "the bundle's verification key does not match the circuit");
         assert!(results[1].is_ok() && results[2].is_ok());
