@@ -78,7 +78,7 @@ fn several_bundles_are_verified_at_once() {
     let mut bundles: Vec<PathBuf> = names.iter().map(|name| repository("vectors/proof").join(name)).collect();
     let verify = |bundles: &[PathBuf]| {
         let paths: Vec<&str> = bundles.iter().map(|path| text(path)).collect();
-        proof(&[&["verify"], &paths[..]].concat())
+        proof(&[&["verify"][..], &paths].concat())
     };
     let verified = document(&verify(&bundles));
     for (bundle, found) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {

@@ -30,9 +30,9 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let directory = CircuitDirectory::open(&args.circuit)?;
-    let (text, document) = match &args.calldata {
-        Some(bundle) => call(&directory, bundle)?,
-        None => contract(&directory)?,
+    let (text, document) = match (args.solidity, &args.calldata) {
+        (false, Some(bundle)) => call(&directory, bundle)?,
+        _ => contract(&directory)?,
     };
     if let Some(path) = &args.output {
         std::fs::write(path, format!("{}\n", text.trim_end()))
