@@ -56,7 +56,8 @@ impl Contract {
         let mut evm = Context::mainnet().with_db(InMemoryDB::default()).build_mainnet();
         let transaction = TxEnv::builder().kind(TxKind::Create).data(code("code").into()).gas_limit(10_000_000);
         let created = evm.transact_commit(transaction.build().unwrap()).unwrap();
-        let address = created.created_address().unwrap_or_else(|| panic!("not deployed: {created:?}"));
+        assert!(created.is_success(), "{created:?}");
+        let address = created.created_address().unwrap();
         Self { evm, address, selectors: compiled["selectors"].clone(), size: code("deployed").len() }
     }
 
