@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use taonet_primitives::counted;
+use taonet_primitives::{counted, with_causes};
 use taonet_proof_circuits::{Bundle, CircuitError, ModelBundle, read_bundle, verify_all};
 use taonet_proof_core::Digest;
 use taonet_proof_lm::ProofBundle;
@@ -41,7 +41,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
             Ok(document)
         });
         let name = path.display().to_string();
-        let error = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        let error = outcome.as_ref().err().map(|error| with_causes(&**error));
         rows.add_row([name.as_str(), error.as_deref().unwrap_or("valid")]);
         documents.push(described(&name, outcome.ok(), error.as_deref()));
         if error.is_some() {
