@@ -3,6 +3,7 @@
 mod api;
 mod circuit;
 mod demo;
+mod export;
 mod external;
 mod miner;
 mod probe;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Inspect(circuit::InspectArgs),
     Prove(prove::ProveArgs),
     Verify(prove::VerifyArgs),
+    ExportVerifier(export::ExportArgs),
     Miner(Box<miner::MinerArgs>),
     Validator(Box<validator::ValidatorArgs>),
     ApiKey(api::ApiKeyArgs),
@@ -41,6 +43,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Inspect(args) => circuit::inspect(args, context),
         Command::Prove(args) => prove::prove(args, context),
         Command::Verify(args) => prove::verify(args, context),
+        Command::ExportVerifier(args) => export::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Validator(args) => validator::run(args, context),
         Command::ApiKey(args) => api::keys(args, context),

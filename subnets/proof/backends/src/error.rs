@@ -38,6 +38,17 @@ pub enum BackendError {
     /// The circuit's tables or constraints take more memory than its network justifies.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The circuit has too many public values for a contract.
+    #[error(
+        "a contract of {values} public values exceeds the size that Ethereum permits (at most {limit} values); hint: compile \
+         the model with --hash-inputs, or with fewer outputs"
+    )]
+    Contract {
+        /// Number of public values.
+        values: usize,
+        /// Maximum number of public values.
+        limit: usize,
+    },
     /// A key is malformed.
     #[error("malformed {key}: {reason}")]
     Key {

@@ -10,6 +10,7 @@
 
 pub mod ceremony;
 mod circuit;
+pub mod evm;
 mod gadgets;
 mod keys;
 mod poseidon;
@@ -48,6 +49,11 @@ type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Groth16;
 
+/// The Groth16 backend with keys of which only the digest of the inputs is a public value, however few inputs there are.
+/// Provers and verifiers of [`Groth16`] take these keys, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Groth16HashedInputs;
+
 impl Backend for Groth16 {
     fn id(&self) -> &'static str {
         ID
@@ -78,6 +84,45 @@ impl Backend for Groth16 {
 
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
         Ok(Box::new(verifier::Groth16Verifier::new(verification_key)?))
+    }
+}
+
+impl Groth16HashedInputs {
+    fn layout(circuit: &Circuit) -> Layout {
+        let mut layout = Layout::of(circuit, MAX_PUBLIC);
+        layout.inputs.hashed = true;
+        layout
+    }
+}
+
+impl Backend for Groth16HashedInputs {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Groth16.capabilities()
+    }
+
+    fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
+        let cs = circuit::constrain(circuit, &Self::layout(circuit))?;
+        Ok(Estimate { constraints: cs.constraints() as u64 })
+    }
+
+    fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
+        setup(circuit, Self::layout(circuit))
+    }
+
+    fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
+        Groth16.check_key(circuit, verification_key)
+    }
+
+    fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
+        Groth16.prover(circuit, keys)
+    }
+
+    fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
+        Groth16.verifier(verification_key)
     }
 }
 

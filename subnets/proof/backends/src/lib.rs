@@ -28,6 +28,7 @@
 //! # }
 //! ```
 //!
+//! - **Contracts**: [`groth16::evm`] exports the verification of a circuit to blockchains.
 //! - **Errors**: [`VerifyError::is_local`] distinguishes a failed verifier from a rejected proof, so that a failure of
 //!   the validator does not count against a miner. Malformed keys and proofs are errors.
 //! - **Limits**: a built-in backend refuses a circuit whose sums could leave its field ([`BackendError::Magnitude`]),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use taonet_proof_backends::external::{External, ID};
+use taonet_proof_backends::groth16::{self, Groth16HashedInputs};
 use taonet_proof_backends::{Backend, backend};
 use taonet_proof_core::Digest;
 
@@ -13,12 +14,14 @@ pub struct Backends {
     external: Option<External>,
     /// Programs for single circuits, by identity.
     by_circuit: BTreeMap<Digest, External>,
+    /// Whether new keys of `groth16` have the digest of the inputs in place of the inputs.
+    hash_inputs: bool,
 }
 
 impl Backends {
     /// Creates the built-in backends, and an external program for circuits of the backend `external`.
     pub fn with_external(program: External) -> Self {
-        Self { external: Some(program), by_circuit: BTreeMap::new() }
+        Self { external: Some(program), ..Self::default() }
     }
 
     /// Adds an external program for one circuit, which takes precedence over [`Backends::with_external`].
@@ -28,11 +31,21 @@ impl Backends {
         self
     }
 
+    /// Makes new keys of `groth16` have only the digest of the inputs as a public value, not the inputs.
+    #[must_use]
+    pub fn with_hashed_inputs(mut self) -> Self {
+        self.hash_inputs = true;
+        self
+    }
+
     /// Returns the backend that has the name `id` in circuit metadata.
     ///
     /// # Errors
     /// When the name is unknown, or the backend is external and has no program.
     pub fn get(&self, id: &str) -> Result<Box<dyn Backend>, CircuitError> {
+        if self.hash_inputs && id == groth16::ID {
+            return Ok(Box::new(Groth16HashedInputs));
+        }
         if id != ID {
             return backend(id).ok_or_else(|| CircuitError::Backend(id.to_owned()));
         }

@@ -125,6 +125,14 @@ impl Bundle {
     /// # Errors
     /// When the backend is missing, the key or a value does not match the circuit, or the proof does not verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
+        let Claim { key, statement, proof } = self.claim()?;
+        let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
+        backend.verifier(&key)?.verify(&statement, &proof)?;
+        Ok(())
+    }
+
+    /// Decodes the bundle and checks everything except the proof.
+    pub(crate) fn claim(&self) -> Result<Claim, CircuitError> {
         let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
         let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
         let proof = decode(&self.proof, "proof is not hexadecimal")?;
@@ -135,12 +143,19 @@ impl Bundle {
         self.check_values()?;
         let circuit = self.circuit_id()?;
         self.check_network(&circuit, &key)?;
-        let backend = backends.of(&circuit, &self.circuit.backend)?;
         let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
         let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
-        backend.verifier(&key)?.verify(&statement, &proof)?;
-        Ok(())
+        Ok(Claim { key, statement, proof })
     }
+}
+
+/// What a bundle claims to prove.
+pub(crate) struct Claim {
+    /// Verification key, which is that of the circuit.
+    pub(crate) key: Vec<u8>,
+    pub(crate) statement: Statement,
+    /// The proof, which is not verified yet.
+    pub(crate) proof: Vec<u8>,
 }
 
 impl Bundle {

@@ -56,6 +56,15 @@ pub enum CircuitError {
     /// The backend has no trusted setup.
     #[error("backend {0} has no trusted setup")]
     NoSetup(String),
+    /// The backend has no verifier for an Ethereum Virtual Machine.
+    #[error("no contract can verify proofs of the backend {0}; hint: compile the model with --backend groth16")]
+    NoContract(String),
+    /// A bundle has proofs of several slices, which one contract cannot verify.
+    #[error(
+        "the bundle has the proofs of several slices, each of which has a contract of its own; hint: compile the model \
+             without --slices"
+    )]
+    SlicedCall,
     /// Two circuits differ in more than their keys and transcripts.
     #[error("the circuits differ in more than their keys and transcripts: {0}")]
     OtherCircuit(&'static str),

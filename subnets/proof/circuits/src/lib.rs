@@ -7,8 +7,9 @@
 //! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`] writes the result;
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and [`verify_contributions`] checks
 //!   the contributions;
-//! - [`Bundle`] is a published proof, which anyone can verify offline;
+//! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many at once;
 //! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a [`SlicedBundle`];
+//! - [`solidity_contract`] exports the verification of a `groth16` circuit as a contract, and [`solidity_call`] a proof;
 //! - [`Catalogue`] opens all circuits and sliced models of a directory, and [`Backends`] adds external proof systems;
 //! - [`ShippedModel`] names the models of this repository.
 //!
@@ -40,16 +41,19 @@
 //! `taonet-proof-dashboard` and the `tao proof` commands.
 
 mod backends;
+mod batch;
 mod bundle;
 mod catalogue;
 mod check;
 mod compile;
 mod directory;
 mod error;
+mod evm;
 mod shipped;
 mod sliced;
 
 pub use backends::Backends;
+pub use batch::verify_all;
 pub use bundle::{BUNDLE_VERSION, Bundle};
 pub use catalogue::{Catalogue, Skipped};
 pub use compile::{
@@ -57,5 +61,6 @@ pub use compile::{
 };
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;
+pub use evm::{solidity_call, solidity_contract};
 pub use shipped::ShippedModel;
 pub use sliced::{ModelBundle, SlicedBundle, read_bundle};

@@ -53,6 +53,9 @@ pub(crate) struct CompileArgs {
     backend: BackendName,
     #[command(flatten)]
     external: ExternalArgs,
+    /// Make only the digest of the inputs public in proofs of groth16, so that a contract can verify proofs of many inputs
+    #[arg(long)]
+    hash_inputs: bool,
     /// Bits per activation, without the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     scale: u8,
@@ -97,10 +100,15 @@ impl BackendName {
 pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
     let path = args.lm.as_ref().or(args.model.as_ref()).context("no model is given")?;
     let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
+    let mut backends = args.external.backends()?;
+    if args.hash_inputs {
+        anyhow::ensure!(matches!(args.backend, BackendName::Groth16), "--hash-inputs requires --backend groth16");
+        backends = backends.with_hashed_inputs();
+    }
     let options = CompileOptions {
         name: args.name.clone().unwrap_or_else(|| default_name(path)),
         backend: args.backend.id().to_owned(),
-        backends: args.external.backends()?,
+        backends,
         quantise: QuantiseOptions {
             activation_bits: args.scale,
             weight_bits: args.weight_bits,

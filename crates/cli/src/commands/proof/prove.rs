@@ -1,5 +1,7 @@
 //! `tao proof prove` and `verify`.
 
+mod many;
+
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -91,11 +93,12 @@ fn prove_slices(catalogue: &Catalogue, inputs: &[i64], nonce: Digest, miner: Hot
     Ok(SlicedBundle::prove(model, &circuits, inputs, nonce, miner)?)
 }
 
-/// Verify a proof bundle offline
+/// Verify proof bundles offline
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Bundle file
-    bundle: PathBuf,
+    /// Bundle files; several are verified at once, on all cores
+    #[arg(required = true, value_name = "BUNDLE")]
+    bundles: Vec<PathBuf>,
     /// Expected circuit or sliced model, as its identity or its directory; other proofs are rejected
     #[arg(long, value_name = "ID|DIR")]
     circuit: Option<ExpectedCircuit>,
@@ -116,7 +119,8 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let file = ProofBundle::from_json(&read_bundle(&args.bundle)?)?;
+    let [path] = args.bundles.as_slice() else { return many::verify(args, context) };
+    let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let bundle = file.model();
     args.compare(&bundle)?;
     let backends = args.external.backends()?;
@@ -125,8 +129,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         None => bundle.verify_with(&backends)?,
         Some(ExpectedCircuit::Id(id)) => bundle.verify_for(id, &backends)?,
         Some(ExpectedCircuit::Directory(path)) => {
-            let (actual, expected) = (bundle.id()?, id_of(path)?);
-            anyhow::ensure!(actual == expected, "the proof is for circuit {actual}, expected {expected}");
+            compare_circuit(&bundle, &id_of(path)?)?;
             bundle.verify_with(&backends)?;
         }
     }
@@ -134,21 +137,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let text = file.text()?;
     args.compare_prompt(text.as_ref())?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
-    let input = match &file {
-        ProofBundle::Model(_) => ("--input", args.input.is_none()),
-        ProofBundle::Text(_) => ("--prompt", args.prompt.is_none() && args.input.is_none()),
-    };
-    let expectations = [("--circuit", args.circuit.is_none()), input];
-    let missing: Vec<&str> = expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
-    if !missing.is_empty() {
-        context.say(&format!("hint: to reject proofs for other requests than yours, pass {}", missing.join(" and ")));
-    }
-    if args.circuit.is_none() && bundle.proofs().iter().any(Bundle::lacks_network) {
-        context.say(
-            "warning: the bundle has no network, so its verification key was not compared with the circuit; to compare \
-             it, pass the circuit's directory with --circuit",
-        );
-    }
+    args.say_missing(std::slice::from_ref(&file), context);
     show(&bundle, text.as_ref(), context)
 }
 
@@ -167,6 +156,13 @@ impl FromStr for ExpectedCircuit {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Id))
     }
+}
+
+/// Rejects a bundle that is for another circuit than the expected one.
+fn compare_circuit(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()> {
+    let actual = bundle.id()?;
+    anyhow::ensure!(actual == *expected, "the proof is for circuit {actual}, expected {expected}");
+    Ok(())
 }
 
 /// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with its networks.
@@ -207,6 +203,33 @@ impl VerifyArgs {
             }
         }
         Ok(())
+    }
+
+    /// Says which expectations are missing, and whether a verification key was not compared with its circuit.
+    fn say_missing(&self, files: &[ProofBundle], context: &Context) {
+        let expectations = [
+            ("--circuit", self.circuit.is_none()),
+            ("--input", self.input.is_none() && files.iter().any(|file| matches!(file, ProofBundle::Model(_)))),
+            (
+                "--prompt",
+                self.prompt.is_none()
+                    && self.input.is_none()
+                    && files.iter().any(|file| matches!(file, ProofBundle::Text(_))),
+            ),
+        ];
+        let missing: Vec<&str> =
+            expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
+        if !missing.is_empty() {
+            let options = missing.join(" and ");
+            context.say(&format!("hint: to reject proofs for other requests than yours, pass {options}"));
+        }
+        let lacks_network = |file: &ProofBundle| file.proofs().iter().any(Bundle::lacks_network);
+        if self.circuit.is_none() && files.iter().any(lacks_network) {
+            context.say(
+                "warning: the bundle has no network, so its verification key was not compared with the circuit; to \
+                 compare it, pass the circuit's directory with --circuit",
+            );
+        }
     }
 
     /// Rejects an answer to another prompt than the expected one.

@@ -19,6 +19,15 @@ fn proofs_verify_for_their_statement_only() {
 }
 
 #[test]
+fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
+    let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
+    check_binding(&bench);
+    // The circuit's other keys have the inputs themselves, and are larger.
+    let other = Groth16.setup(&bench.circuit).unwrap();
+    assert!(other.verification.len() > bench.keys.verification.len());
+}
+
+#[test]
 fn convolutions_over_padding_only_are_proven() {
     check_binding(&Bench::new(&Groth16, &testing::wide_padding()));
 }

@@ -20,13 +20,13 @@ const MOST_TOGETHER: usize = 64;
 const MOST_FAILURES: usize = 12;
 
 /// Public values and parsed proof.
-type ReadProof = (Vec<Fr>, Proof<Bn254>);
+pub(super) type ReadProof = (Vec<Fr>, Proof<Bn254>);
 
 /// Verifies proofs of one circuit.
 pub(super) struct Groth16Verifier {
-    file: VerificationKeyFile,
+    pub(super) file: VerificationKeyFile,
     prepared: PreparedVerifyingKey<Bn254>,
-    digest: Digest,
+    pub(super) digest: Digest,
 }
 
 impl Groth16Verifier {
@@ -57,12 +57,12 @@ impl Groth16Verifier {
     }
 
     /// Parses a proof with its public values.
-    fn read(&self, statement: &Statement, proof: &[u8]) -> Result<ReadProof, VerifyError> {
+    pub(super) fn read(&self, statement: &Statement, proof: &[u8]) -> Result<ReadProof, VerifyError> {
         Ok((self.public_values(statement)?, read_proof(proof)?))
     }
 
     /// Verifies one proof.
-    fn verify_single(&self, (values, proof): &ReadProof) -> Result<(), VerifyError> {
+    pub(super) fn verify_single(&self, (values, proof): &ReadProof) -> Result<(), VerifyError> {
         let inputs = self.prepare(values)?;
         match Scheme::verify_proof_with_prepared_inputs(&self.prepared, proof, &inputs) {
             Ok(true) => Ok(()),

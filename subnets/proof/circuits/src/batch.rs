@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use taonet_proof_backends::Verifier;
+use taonet_proof_core::Digest;
+
+use crate::bundle::Claim;
+use crate::{Backends, Bundle, CircuitError, ModelBundle};
+
+/// Maximum number of proofs that a thread verifies in a row.
+const MOST_TOGETHER: usize = 64;
+
+/// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its proofs, and proofs of
+/// `groth16` share a pairing equation. Returns a result for each bundle, in their order, as of
+/// [`ModelBundle::verify_with`].
+pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
+    let mut results: Vec<Result<(), CircuitError>> = bundles.iter().map(|bundle| check_chain(bundle)).collect();
+    let mut groups: BTreeMap<Option<Digest>, Group<'_>> = BTreeMap::new();
+    for (position, bundle) in bundles.iter().enumerate() {
+        for proof in bundle.proofs() {
+            let group = groups.entry(proof.circuit_id().ok()).or_default();
+            group.proofs.push(Proof { position, bundle: proof });
+        }
+    }
+    let total: usize = groups.values().map(|group| group.proofs.len()).sum();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
+    let most = total.div_ceil(threads).clamp(1, MOST_TOGETHER);
+    let tasks: Vec<_> =
+        groups.values().flat_map(|group| group.proofs.chunks(most).map(move |proofs| (group, proofs))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut verified = Vec::new();
+        while let Some((group, proofs)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            verified.extend(group.verify(proofs, backends));
+        }
+        verified
+    };
+    // Not rayon: a thread that waits for another one to load a key must not be needed to load it.
+    let verified = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let joined = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        joined.flatten().collect::<Vec<_>>()
+    });
+    for (position, verified) in verified {
+        if let Some(result) = results.get_mut(position).filter(|result| result.is_ok()) {
+            *result = verified;
+        }
+    }
+    results
+}
+
+fn check_chain(bundle: &ModelBundle) -> Result<(), CircuitError> {
+    match bundle {
+        ModelBundle::Whole(_) => Ok(()),
+        ModelBundle::Sliced(bundle) => bundle.check_chain(),
+    }
+}
+
+/// A proof of the bundle at `position`.
+struct Proof<'a> {
+    position: usize,
+    bundle: &'a Bundle,
+}
+
+/// The proofs of one circuit.
+#[derive(Default)]
+struct Group<'a> {
+    proofs: Vec<Proof<'a>>,
+    /// The circuit's verifier; `None` if no proof has a valid key or the backend is missing.
+    verifier: OnceLock<Option<Box<dyn Verifier>>>,
+}
+
+impl Group<'_> {
+    fn verify(&self, proofs: &[Proof<'_>], backends: &Backends) -> Vec<(usize, Result<(), CircuitError>)> {
+        let Some(verifier) = self.verifier.get_or_init(|| self.load(backends)) else {
+            // Fails for each proof, with its own error.
+            return proofs.iter().map(|proof| (proof.position, proof.bundle.verify_with(backends))).collect();
+        };
+        let (mut results, mut positions, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        for proof in proofs {
+            match proof.bundle.claim() {
+                Ok(Claim { statement, proof: bytes, .. }) => {
+                    positions.push(proof.position);
+                    claims.push((statement, bytes));
+                }
+                Err(error) => results.push((proof.position, Err(error))),
+            }
+        }
+        let verified = verifier.verify_all(&claims).into_iter().map(|result| Ok(result?));
+        results.extend(positions.into_iter().zip(verified));
+        results
+    }
+
+    /// Loads the key of the first proof whose key is that of the circuit: then it is that of all others.
+    fn load(&self, backends: &Backends) -> Option<Box<dyn Verifier>> {
+        let (claim, bundle) = self.proofs.iter().find_map(|proof| Some((proof.bundle.claim().ok()?, proof.bundle)))?;
+        let backend = backends.of(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
+        backend.verifier(&claim.key).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use taonet_primitives::Hotkey;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{CircuitDirectory, ShippedModel};
+
+    fn circuit(folder: &Path, backend: &str) -> CircuitDirectory {
+        let compiled = ShippedModel::DiabetesRegression.compile(backend).unwrap();
+        CircuitDirectory::create(&folder.join(backend), &compiled).unwrap()
+    }
+
+    fn prove(circuit: &CircuitDirectory, input: i64) -> Bundle {
+        let inputs = vec![input; circuit.circuit().inputs];
+        Bundle::prove(circuit, &inputs, Digest::of(&input.to_le_bytes()), Hotkey::from_bytes([7; 32])).unwrap()
+    }
+
+    fn verify(bundles: &[ModelBundle]) -> Vec<Result<(), CircuitError>> {
+        verify_all(&bundles.iter().collect::<Vec<_>>(), &Backends::default())
+    }
+
+    /// Changes the nonce of each listed bundle, and checks that exactly these are rejected.
+    fn check(bundles: &[Bundle], wrong: &[usize]) {
+        let mut bundles = bundles.to_vec();
+        for &position in wrong {
+            bundles[position].nonce = Digest::of(b"other");
+        }
+        let bundles: Vec<ModelBundle> =
+            bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
+        let results = verify(&bundles);
+        for (position, (result, bundle)) in results.iter().zip(&bundles).enumerate() {
+            assert_eq!(result.is_err(), wrong.contains(&position), "{position}: {result:?}");
+            let alone = bundle.verify().map_err(|error| error.to_string());
+            assert_eq!(
+                result.as_ref().map_err(ToString::to_string),
+                alone.as_ref().map(|()| &()).map_err(Clone::clone)
+            );
+        }
+        assert_eq!(results.len(), bundles.len());
+    }
+
+    #[test]
+    fn invalid_bundles_of_several_circuits_are_named() {
+        let folder = TempDir::new().unwrap();
+        let circuits = ["stark", "groth16"].map(|backend| circuit(folder.path(), backend));
+        let bundles: Vec<Bundle> = (0..10).map(|number| prove(&circuits[number as usize % 2], number)).collect();
+        check(&bundles, &[]);
+        check(&bundles, &[0]);
+        check(&bundles, &[3, 4, 9]);
+        check(&bundles[..1], &[0]);
+        assert!(verify_all(&[], &Backends::default()).is_empty());
+    }
+
+    /// The first bundle, whose key would be shared, has another one.
+    #[test]
+    fn bundle_with_wrong_key_rejects_no_other_bundle() {
+        let folder = TempDir::new().unwrap();
+        let circuit = circuit(folder.path(), "groth16");
+        let mut bundles: Vec<Bundle> = (0..3).map(|number| prove(&circuit, number)).collect();
+        bundles[0].verification_key = "00".to_owned();
+        let bundles: Vec<ModelBundle> =
+            bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
+        let results = verify(&bundles);
+        let error = results[0].as_ref().unwrap_err().to_string();
+        assert_eq!(error, "the bundle's verification key does not match the circuit");
+        assert!(results[1].is_ok() && results[2].is_ok());
+    }
+}
