@@ -114,8 +114,9 @@ fn miner_row(miner: &MinerState) -> Markup {
         tr {
             th scope="row" {
                 span.miner {
-                    strong { "Miner " (miner.uid) @if miner.is_failing { " " span.badge.bad { "failing" } } }
+                    strong { "Miner " (miner.uid) }
                     small title=(hotkey) { (shortened(&hotkey)) }
+                    @if miner.is_failing { " " span.badge.bad { "failing" } }
                 }
             }
             td.num { (percent(Some(miner.share))) }
