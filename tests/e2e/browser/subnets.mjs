@@ -20,9 +20,9 @@ async function picture(name, path, options, ready = "h1, h2") {
 
 if (state === "running") {
   await picture("subnets", "/", { viewport: DESKTOP, deviceScaleFactor: 1, colorScheme: "dark" });
-  await picture("running", "/", { viewport: PHONE });
-  for (const subnet of ["nineteen", "proof", "prompting"]) await picture(subnet, `/${subnet}`, { viewport: PHONE });
+  await picture("phone-overview", "/", { viewport: PHONE });
+  for (const subnet of ["nineteen", "proof", "prompting"]) await picture(`phone-${subnet}`, `/${subnet}`, { viewport: PHONE });
 } else {
-  await picture("failed", "/", { viewport: PHONE, colorScheme: "dark" }, "text=1 failing");
+  await picture("phone-failed", "/", { viewport: PHONE, colorScheme: "dark" }, "text=1 failing");
 }
 await visitor.finish({ target });
