@@ -3,16 +3,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use taonet_service::Shutdown;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::sleep;
 
 /// Maximum number of open event streams.
 const MAX_STREAMS: usize = 512;
-/// Interval of keep-alive comments, so that proxies do not close an idle stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Maximum interval between two events. Pages show ages, and what has stopped changes no data; the events also keep
+/// proxies from closing an idle stream.
+const MAX_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Broadcast of data changes to all open pages. Clones share the subscribers.
 #[derive(Debug, Clone)]
@@ -38,14 +40,14 @@ impl Changes {
         self.revision.subscribe()
     }
 
-    /// Returns a stream of server-sent events: one `change` per report, until shutdown.
+    /// Returns a stream of server-sent events: one `change` per report and at least every 10 s, until shutdown.
     pub(crate) fn stream(&self, shutdown: &Shutdown) -> Response {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return (StatusCode::SERVICE_UNAVAILABLE, "too many open pages").into_response();
         };
         let follower = Follower { revision: self.revision.subscribe(), shutdown: shutdown.clone(), _slot: slot };
         let events = stream::unfold(follower, Follower::next);
-        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+        Sse::new(events).into_response()
     }
 }
 
@@ -59,6 +61,7 @@ impl Follower {
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         tokio::select! {
             changed = self.revision.changed() => changed.ok()?,
+            () = sleep(MAX_INTERVAL) => {}
             () = self.shutdown.requested() => return None,
         }
         let revision = *self.revision.borrow_and_update();
@@ -71,6 +74,17 @@ mod tests {
     use futures::StreamExt as _;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn quiet_stream_has_an_event_every_ten_seconds() {
+        let (changes, shutdown) = (Changes::default(), Shutdown::new());
+        let mut stream = changes.stream(&shutdown).into_body().into_data_stream();
+        let began = tokio::time::Instant::now();
+        for seconds in [10, 20] {
+            assert_eq!(stream.next().await.unwrap().unwrap(), "event: change\ndata: 0\n\n");
+            assert_eq!(began.elapsed().as_secs(), seconds);
+        }
+    }
 
     #[tokio::test]
     async fn streams_are_bounded_and_end_with_the_daemon() {

@@ -13,16 +13,21 @@ pub fn live(id: &str, body: &Markup) -> Markup {
 /// Renders a box that reports a problem. `why` may contain untrusted text; text after `hint: ` is shown on a separate
 /// line.
 pub fn problem(title: &str, why: &str) -> Markup {
-    let (why, hint) = match why.split_once("hint: ") {
-        Some((why, hint)) => (why.trim_end().trim_end_matches(';'), Some(hint)),
-        None => (why, None),
-    };
+    let (why, hint) = split_hint(why);
     html! {
         section.problem role="status" {
             h2 { (title) }
             p { (shown(why)) }
             @if let Some(hint) = hint { p.hint { "Hint: " (shown(hint)) } }
         }
+    }
+}
+
+/// Splits a message into the reason and its hint, if it has one.
+pub(crate) fn split_hint(message: &str) -> (&str, Option<&str>) {
+    match message.split_once("hint: ") {
+        Some((why, hint)) => (why.trim_end().trim_end_matches(';'), Some(hint)),
+        None => (message, None),
     }
 }
 

@@ -15,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use taonet_primitives::counted;
 use taonet_service::Shutdown;
 use tower::ServiceBuilder;
 use url::Url;
@@ -23,6 +24,8 @@ use crate::access::{Access, foreign_page};
 use crate::assets;
 use crate::base_path::BasePath;
 use crate::changes::Changes;
+use crate::format::shown;
+use crate::layout::{live, split_hint};
 use crate::panel::Panel;
 use crate::view::{Theme, View};
 
@@ -200,10 +203,23 @@ async fn overview(view: View) -> Response {
         parts.push(section.overview(&view).await);
     }
     let body = html! {
+        (live("problems", &problems(&view.site.problems())))
         @if parts.is_empty() { p { "There is nothing to show." } }
         @for part in &parts { (part) }
     };
     view.page("Overview", &body)
+}
+
+/// Lists what fails, without the hints, so that the first screen of a phone says whether all is well.
+fn problems(lines: &[String]) -> Markup {
+    html! {
+        @if !lines.is_empty() {
+            section.problem role="status" aria-labelledby="failing" {
+                h2 id="failing" { (counted(lines.len(), "problem")) }
+                ul.list { @for line in lines { li { span { (shown(split_hint(line).0)) } } } }
+            }
+        }
+    }
 }
 
 /// Stores the colour scheme in a cookie and redirects back to the page.

@@ -40,8 +40,8 @@ export class Visitor {
   }
 
   /** Opens a tab whose console errors, script errors and foreign requests are faults. */
-  async tab({ viewport = DESKTOP, colorScheme = "light", javaScriptEnabled = true } = {}) {
-    const context = await this.browser.newContext({ viewport, colorScheme, javaScriptEnabled });
+  async tab({ viewport = DESKTOP, deviceScaleFactor = 1, colorScheme = "light", javaScriptEnabled = true } = {}) {
+    const context = await this.browser.newContext({ viewport, deviceScaleFactor, colorScheme, javaScriptEnabled });
     context.setDefaultTimeout(PATIENCE);
     const page = await context.newPage();
     const fault = (what) => this.faults.push(`${page.url()}: ${what}`);

@@ -66,6 +66,8 @@ async fn services_are_read_and_their_failures_reported() {
         // The miner has failed, so no page is marked as live.
         assert!(page.contains("data-problems=\"1\""), "{path}: {page}");
     }
+    let overview = get_page(&router, "/").await.1;
+    assert!(overview.contains("<h2 id=\"failing\">1 problem</h2><ul class=\"list\"><li><span>miner: "), "{overview}");
     let engine = get_page(&router, "/services/engine").await.1;
     assert!(engine.contains("&lt;script&gt;alert(1)") && engine.contains(">41</td>"), "{engine}");
     let miner = get_page(&router, "/services/miner").await.1;

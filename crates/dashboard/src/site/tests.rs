@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::{Paging, Sort, live, shown};
+use crate::{Paging, Sort};
 
 /// A section with hostile text.
 struct Hostile;

@@ -317,7 +317,8 @@ fn periods(view: &View, market: &Market) -> Markup {
                         @for (period, sums) in paging.slice(past) {
                             tr {
                                 th.num scope="row" { (period.id) }
-                                td { (timestamp(period.started_ms / 1_000)) }
+                                @let started = timestamp(period.started_ms / 1_000);
+                                td { time datetime=(started) { (started) } }
                                 td.num { (duration(Some(period.length_ms as f64 / 1_000.0))) }
                                 td.num { (sums.tasks) }
                                 td.num { (sums.miners) }

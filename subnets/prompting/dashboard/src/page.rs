@@ -23,7 +23,10 @@ pub(crate) fn overview(view: &View, steps: &Steps) -> Markup {
     let body = html! {
         (warning(steps))
         section aria-labelledby="prompting" {
-            h2 id="prompting" { a href=(view.href("/prompting")) { "Prompting" } }
+            div.head {
+                h2 id="prompting" { a href=(view.href("/prompting")) { "Prompting" } }
+                (activity(steps))
+            }
             (figures(steps))
         }
     };
@@ -49,18 +52,29 @@ pub(crate) fn page(view: &View, steps: &Steps) -> Response {
 }
 
 fn warning(steps: &Steps) -> Markup {
-    html! { @if let Some(why) = &steps.problem { (problem("The validator's steps are unavailable", why)) } }
+    html! { @for (title, why) in steps.problems(now_unix()) { (problem(title, why)) } }
+}
+
+fn activity(steps: &Steps) -> Markup {
+    let now = now_unix();
+    html! {
+        @if steps.is_silent(now) { span.badge.bad { "stopped" } }
+        @else if steps.written_unix.is_some() { span.badge.ok { "running" } }
+    }
 }
 
 fn figures(steps: &Steps) -> Markup {
     let (requests, answered) = steps.answers();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
+    let miners = steps.miners();
+    let failing = miners.iter().filter(|miner| miner.is_failing).count();
     html! {
         dl.figures {
             div { dt { "Latest steps" } dd { (steps.latest.len()) } }
             @if let Some(written) = steps.written_unix {
                 div { dt { "Last step" } dd { (ago(written, now_unix())) } }
             }
+            div { dt { "Miners" } dd { (miners.len()) @if failing > 0 { small.warn { (failing) " failing" } } } }
             div { dt { "Requests" } dd { (requests) } }
             div { dt { "Answered" } dd { (percent(share)) } }
         }
@@ -88,7 +102,8 @@ fn miners(view: &View, miners: &[MinerState]) -> Markup {
                 }
             }
             (paging.links(view, "miners"))
-            p.sub { "Share of rewards, reward and response: means. The share moves the miner's score." }
+            p.sub { "Share of rewards, reward and response: means. The share moves the miner's score. Failing: \
+                     the newest request failed." }
         }
     }
 }
@@ -101,6 +116,7 @@ fn miner_row(miner: &MinerState) -> Markup {
                 span.miner {
                     strong { "Miner " (miner.uid) }
                     small title=(hotkey) { (shortened(&hotkey)) }
+                    @if miner.is_failing { " " span.badge.bad { "failing" } }
                 }
             }
             td.num { (percent(Some(miner.share))) }
@@ -141,9 +157,9 @@ fn step_row(step: &StepRecord) -> Markup {
     let best = best(step);
     html! {
         tr {
-            th scope="row" { (excerpt(&step.question)) }
+            th.prose scope="row" { (excerpt(&step.question)) }
             td.num { (answered) " of " (step.answers.len()) }
-            td { (best.map_or_else(|| "–".to_owned(), |answer| excerpt(&answer.completion))) }
+            td.prose { (best.map_or_else(|| "–".to_owned(), |answer| excerpt(&answer.completion))) }
             td.num { (number(best.map(|answer| answer.reward), 3)) }
             td.num { (best.map_or_else(|| "–".to_owned(), |answer| format!("uid {}", answer.uid))) }
         }

@@ -4,8 +4,8 @@ use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, per
 
 use crate::steps::{MinerState, Steps};
 
-/// Returns the totals and the miners of the latest steps.
-pub(crate) fn of(steps: &Steps) -> Vec<Panel> {
+/// Returns the totals and the miners of the latest steps at `now_unix`, in seconds since the Unix epoch.
+pub(crate) fn of(steps: &Steps, now_unix: i64) -> Vec<Panel> {
     let (requests, answered) = steps.answers();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     let figures = vec![
@@ -22,10 +22,11 @@ pub(crate) fn of(steps: &Steps) -> Vec<Panel> {
         Column::number("Answered"),
         Column::number("Response"),
     ];
+    let problem = steps.problems(now_unix).map(|(title, why)| format!("{title}: {why}")).next();
     let rows = steps.miners().iter().map(row).collect();
     let table = PlainTable { columns, rows, empty: "No miner has been asked yet." };
     vec![
-        Panel { title: "Prompting".to_owned(), problem: steps.problem.clone(), content: Content::Figures(figures) },
+        Panel { title: "Prompting".to_owned(), problem, content: Content::Figures(figures) },
         Panel { title: "Prompting · miners".to_owned(), problem: None, content: Content::Table(table) },
     ]
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use maud::Markup;
-use taonet_dashboard::{Changes, Link, Panel, Section, Site, View};
+use taonet_dashboard::{Changes, Link, Panel, Section, Site, View, now_unix};
 use taonet_service::Shutdown;
 
 use crate::source::Source;
@@ -45,11 +45,12 @@ impl Section for PromptingSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.steps())
+        panels::of(&self.source.steps(), now_unix())
     }
 
     fn problems(&self) -> Vec<String> {
-        self.source.steps().problem.clone().map(|why| format!("prompting: {why}")).into_iter().collect()
+        let steps = self.source.steps();
+        steps.problems(now_unix()).map(|(title, why)| format!("Prompting: {title}: {why}")).collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

@@ -5,6 +5,12 @@ use std::collections::BTreeMap;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_prompting_neurons::{AnswerRecord, StepRecord};
 
+/// Time without a new step after which the validator counts as stopped, in seconds: ten default intervals.
+const MAX_SILENCE: i64 = 600;
+/// Why no step is recorded.
+const SILENT: &str = "the validator has recorded no step for more than 10 minutes; hint: is `tao prompting validator` \
+                      running? Its log has the reason. With a longer --interval, this is expected";
+
 /// Latest known state of a validator's steps.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Steps {
@@ -30,6 +36,8 @@ pub(crate) struct MinerState {
     pub(crate) reward: f64,
     /// Mean response time of the completions, in seconds; `None` without one.
     pub(crate) seconds: Option<f64>,
+    /// Whether the newest request failed.
+    pub(crate) is_failing: bool,
     /// Why the newest request without a completion failed, if any.
     pub(crate) error: Option<String>,
 }
@@ -53,6 +61,18 @@ pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
 }
 
 impl Steps {
+    /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
+        let unread = self.problem.as_deref().map(|why| ("The validator's steps are unavailable", why));
+        let silent = self.is_silent(now_unix).then_some(("No new step", SILENT));
+        unread.into_iter().chain(silent)
+    }
+
+    /// Returns whether the last step at `now_unix`, in seconds since the Unix epoch, was long ago.
+    pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
+        self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
+    }
+
     /// Returns the number of requests, and of completions, in the latest steps.
     pub(crate) fn answers(&self) -> (usize, usize) {
         let answers = || self.latest.iter().flat_map(|step| &step.answers);
@@ -86,6 +106,7 @@ fn miner(answers: &[&AnswerRecord]) -> Option<MinerState> {
         answered: completed.len(),
         share: mean(|answer| answer.share),
         reward: mean(|answer| answer.reward),
+        is_failing: !is_answered(newest),
         seconds: (!completed.is_empty()).then(|| completed.iter().sum::<f64>() / completed.len() as f64),
         error: answers.iter().find_map(|answer| answer.error.clone()),
     })

@@ -33,7 +33,10 @@ pub(crate) fn overview(view: &View, proofs: &Proofs, verifications: Option<(f64,
     let body = html! {
         (warnings(proofs))
         section aria-labelledby="proof" {
-            h2 id="proof" { a href=(view.href("/proof")) { "Proof" } }
+            div.head {
+                h2 id="proof" { a href=(view.href("/proof")) { "Proof" } }
+                (activity(proofs))
+            }
             (figures(proofs, verifications))
         }
     };
@@ -59,7 +62,15 @@ pub(crate) fn page(view: &View, proofs: &Proofs, verifications: Option<(f64, f64
 }
 
 fn warnings(proofs: &Proofs) -> Markup {
-    html! { @for (title, why) in proofs.problems() { (problem(title, why)) } }
+    html! { @for (title, why) in proofs.problems(now_unix()) { (problem(title, why)) } }
+}
+
+fn activity(proofs: &Proofs) -> Markup {
+    let now = now_unix();
+    html! {
+        @if proofs.is_silent(now) { span.badge.bad { "stopped" } }
+        @else if proofs.written_unix.is_some() { span.badge.ok { "running" } }
+    }
 }
 
 fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {

@@ -5,8 +5,8 @@ use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, per
 use crate::page::{share, size};
 use crate::proofs::{MinerProofs, Proofs, Totals};
 
-/// Returns the totals and the miners, those with the most work first.
-pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Vec<Panel> {
+/// Returns the totals and the miners, those with the most work first. `now_unix` is in seconds since the Unix epoch.
+pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>, now_unix: i64) -> Vec<Panel> {
     let totals = proofs.totals();
     let mut figures = vec![
         ("Proofs verified", totals.verified.to_string()),
@@ -17,7 +17,7 @@ pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Vec<Pane
     if let Some((_, mean)) = verifications {
         figures.push(("Verification", duration(Some(mean))));
     }
-    let problem = proofs.problems().map(|(title, why)| format!("{title}: {why}")).next();
+    let problem = proofs.problems(now_unix).map(|(title, why)| format!("{title}: {why}")).next();
     vec![
         Panel { title: "Proof".to_owned(), problem, content: Content::Figures(figures) },
         Panel { title: "Proof · miners".to_owned(), problem: None, content: Content::Table(miners(proofs)) },

@@ -11,6 +11,12 @@ use taonet_proof_validator::StoredScores;
 
 /// Duration over which proofs per second are averaged.
 const RATE_WINDOW: Duration = Duration::from_mins(5);
+/// Time without a new outcome after which the validator counts as stopped, in seconds. Requests follow each other within
+/// seconds, and time out after minutes.
+const MAX_SILENCE: i64 = 600;
+/// Why no outcome is recorded.
+const SILENT: &str = "the validator has recorded no proof and no failure for more than 10 minutes; hint: is `tao proof \
+                      validator` running, and does it know a miner? Its log has the reason";
 
 /// Latest known state of a validator's proofs.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -90,15 +96,21 @@ impl Proofs {
         self.written_unix = i64::try_from(written).ok();
     }
 
+    /// Returns whether the last outcome at `now_unix`, in seconds since the Unix epoch, was long ago.
+    pub(crate) fn is_silent(&self, now_unix: i64) -> bool {
+        self.written_unix.is_some_and(|written| now_unix.saturating_sub(written) > MAX_SILENCE)
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         Totals::of(self.miners.iter().map(|miner| &miner.tally))
     }
 
-    /// Returns the reasons why sources cannot be read.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
+    pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
         let scores = self.scores_problem.as_deref().map(|why| ("The validator's scores are unavailable", why));
         let circuits = self.circuits_problem.as_deref().map(|why| ("The circuits are unavailable", why));
-        scores.into_iter().chain(circuits)
+        let silent = self.is_silent(now_unix).then_some(("No new outcome", SILENT));
+        scores.into_iter().chain(circuits).chain(silent)
     }
 }
 

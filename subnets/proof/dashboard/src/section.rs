@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::routing::get;
 use maud::Markup;
-use taonet_dashboard::{Changes, Link, Panel, Section, ServicesSection, Site, View};
+use taonet_dashboard::{Changes, Link, Panel, Section, ServicesSection, Site, View, now_unix};
 use taonet_service::Shutdown;
 
 use crate::source::Source;
@@ -54,11 +54,11 @@ impl Section for ProofSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.proofs(), self.verifications())
+        panels::of(&self.source.proofs(), self.verifications(), now_unix())
     }
 
     fn problems(&self) -> Vec<String> {
-        self.source.proofs().problems().map(|(title, why)| format!("{title}: {why}")).collect()
+        self.source.proofs().problems(now_unix()).map(|(title, why)| format!("Proof: {title}: {why}")).collect()
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {

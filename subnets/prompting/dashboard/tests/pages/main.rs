@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -95,6 +97,34 @@ async fn missing_log_is_reported_until_it_exists() {
     section.read(&Changes::default()).await;
     let prompting = page(&router, "/prompting").await;
     assert!(prompting.contains("Miner 2<") && prompting.contains("data-problems=\"0\""), "{prompting}");
+}
+
+#[tokio::test]
+async fn miner_whose_newest_request_failed_is_failing() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let (_, router) = site(directory.path()).await;
+    let prompting = page(&router, "/prompting").await;
+    let row = |name| prompting.split("<tr>").find(|row| row.contains(name)).unwrap();
+    assert!(row("Miner 2<").contains(">failing</span>"), "{prompting}");
+    assert!(!row("Miner 1<").contains(">failing</span>"), "{prompting}");
+    assert!(page(&router, "/").await.contains("<dt>Miners</dt><dd>2<small class=\"warn\">1 failing</small></dd>"));
+}
+
+#[tokio::test]
+async fn validator_without_a_new_step_for_ten_minutes_is_a_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path());
+    let log = File::options().write(true).open(directory.path().join("events.jsonl")).unwrap();
+    for (minutes, problems) in [(9, 0), (11, 1)] {
+        log.set_modified(SystemTime::now() - Duration::from_mins(minutes)).unwrap();
+        let (_, router) = site(directory.path()).await;
+        for path in ["/", "/prompting"] {
+            let page = page(&router, path).await;
+            assert!(page.contains(&format!("data-problems=\"{problems}\"")), "{path}: {page}");
+            assert_eq!(page.contains("<h2>No new step</h2>"), problems == 1, "{path}: {page}");
+        }
+    }
 }
 
 #[tokio::test]

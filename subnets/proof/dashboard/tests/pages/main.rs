@@ -1,6 +1,7 @@
 //! Tests of the pages over HTTP routes, on the scores that a validator's book writes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -118,6 +119,24 @@ async fn missing_scores_and_circuits_are_problems() {
     assert!(reports.has_changed().unwrap());
     let proof = page(&router, "/proof").await;
     assert!(proof.contains("data-problems=\"1\"") && !proof.contains("there are no scores in"), "{proof}");
+}
+
+#[tokio::test]
+async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(prove(directory.path()).await);
+    for (minutes, problems) in [(9, 0), (11, 1)] {
+        let journal = File::options().write(true).open(directory.path().join("scores.journal")).unwrap();
+        journal.set_modified(SystemTime::now() - Duration::from_mins(minutes)).unwrap();
+        let (changes, section) = (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
+        section.read(&changes).await;
+        let router = router(section, changes);
+        for path in ["/", "/proof"] {
+            let page = page(&router, path).await;
+            assert!(page.contains(&format!("data-problems=\"{problems}\"")), "{path}: {page}");
+            assert_eq!(page.contains("<h2>No new outcome</h2>"), problems == 1, "{path}: {page}");
+        }
+    }
 }
 
 #[tokio::test]
