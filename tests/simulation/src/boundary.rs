@@ -10,7 +10,7 @@
 
 mod threads;
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -174,12 +174,12 @@ fn is_simulated_file(file: c_int) -> bool {
 }
 
 /// Writes to a file, as far as its disk allows. `write` writes the first bytes of the buffer.
-fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> ssize_t) -> ssize_t {
+fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> c_long) -> ssize_t {
     if !is_simulated_file(file) {
-        return write(length);
+        return write(length) as ssize_t;
     }
     match disk::write(length) {
-        Change::Done => write(length),
+        Change::Done => write(length) as ssize_t,
         Change::Refused(code) => fail(code) as ssize_t,
         Change::Torn(kept) => {
             write(kept);
@@ -204,14 +204,14 @@ fn change(change: impl FnOnce() -> c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(file: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
     // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-    write_to(file, length, |length| unsafe { system_call(libc::SYS_write, [file as usize, buffer as usize, length]) } as ssize_t)
+    write_to(file, length, |length| unsafe { system_call(libc::SYS_write, [file as usize, buffer as usize, length]) })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pwrite64(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
     write_to(file, length, |length| {
         // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-        (unsafe { system_call(libc::SYS_pwrite64, [file as usize, buffer as usize, length, offset as usize]) }) as ssize_t
+        unsafe { system_call(libc::SYS_pwrite64, [file as usize, buffer as usize, length, offset as usize]) }
     })
 }
 

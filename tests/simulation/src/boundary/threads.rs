@@ -1,10 +1,11 @@
 //! The functions of the C library that start, join and suspend threads. Those of a simulation take turns
 //! ([`crate::turns`]).
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int, c_long, c_void};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::mem;
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{collections::BTreeMap, mem};
 
 use libc::{pthread_attr_t, pthread_key_t, pthread_t, timespec};
 
@@ -17,20 +18,20 @@ type Routine = extern "C" fn(*mut c_void) -> *mut c_void;
 /// The C library's definition of a function that this module replaces.
 struct Original {
     name: &'static CStr,
-    /// 0 before the first use.
-    address: AtomicUsize,
+    /// Null before the first use.
+    address: AtomicPtr<c_void>,
 }
 
 impl Original {
     const fn new(name: &'static CStr) -> Self {
-        Self { name, address: AtomicUsize::new(0) }
+        Self { name, address: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    fn address(&self) -> usize {
+    fn address(&self) -> *mut c_void {
         let mut address = self.address.load(Ordering::Relaxed);
-        if address == 0 {
+        if address.is_null() {
             // SAFETY: the name ends with a zero byte.
-            address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) } as usize;
+            address = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
             self.address.store(address, Ordering::Relaxed);
         }
         address
@@ -131,8 +132,7 @@ unsafe extern "C" fn pthread_create(
     routine: Routine,
     argument: *mut c_void,
 ) -> c_int {
-    type Function =
-        unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Routine, *mut c_void) -> c_int;
+    type Function = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Routine, *mut c_void) -> c_int;
     // SAFETY: this is the address of the C library's function of this type.
     let create: Function = unsafe { mem::transmute(CREATE.address()) };
     let Some((number, turn)) = turns::add() else {
@@ -182,15 +182,7 @@ unsafe extern "C" fn sched_yield() -> c_int {
 
 /// The C library's function has a variable number of arguments; like this one, it passes on those that there are not.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn syscall(
-    number: c_long,
-    a: usize,
-    b: usize,
-    c: usize,
-    d: usize,
-    e: usize,
-    f: usize,
-) -> c_long {
+unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
     if number == libc::SYS_futex && turns::is_taking() {
         let operation = b as c_int & !libc::FUTEX_PRIVATE_FLAG;
         match operation & !libc::FUTEX_CLOCK_REALTIME {
