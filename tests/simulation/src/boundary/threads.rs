@@ -56,9 +56,9 @@ pub(super) unsafe fn system_call<const N: usize>(number: c_long, arguments: [usi
     for (place, argument) in all.iter_mut().zip(arguments) {
         *place = argument;
     }
-    let [a, b, c, d, e, f] = all;
+    let [a0, a1, a2, a3, a4, a5] = all;
     // SAFETY: as for this function.
-    unsafe { function(number, a, b, c, d, e, f) }
+    unsafe { function(number, a0, a1, a2, a3, a4, a5) }
 }
 
 /// The turn of a thread.
@@ -182,20 +182,28 @@ unsafe extern "C" fn sched_yield() -> c_int {
 
 /// The C library's function has a variable number of arguments; like this one, it passes on those that there are not.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+unsafe extern "C" fn syscall(
+    number: c_long,
+    a0: usize,
+    a1: usize,
+    a2: usize,
+    a3: usize,
+    a4: usize,
+    a5: usize,
+) -> c_long {
     if number == libc::SYS_futex && turns::is_taking() {
-        let operation = b as c_int & !libc::FUTEX_PRIVATE_FLAG;
+        let operation = a1 as c_int & !libc::FUTEX_PRIVATE_FLAG;
         match operation & !libc::FUTEX_CLOCK_REALTIME {
-            libc::FUTEX_WAKE => return turns::wake(Event::Futex(a), c as u32 as usize) as c_long,
+            libc::FUTEX_WAKE => return turns::wake(Event::Futex(a0), a2 as u32 as usize) as c_long,
             libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
                 // SAFETY: the caller passes the addresses of a futex, and of a time or null.
-                return unsafe { wait(a as *const AtomicU32, operation, c as u32, d as *const timespec) };
+                return unsafe { wait(a0 as *const AtomicU32, operation, a2 as u32, a3 as *const timespec) };
             }
             _ => {}
         }
     }
     // SAFETY: the arguments are the caller's.
-    unsafe { system_call(number, [a, b, c, d, e, f]) }
+    unsafe { system_call(number, [a0, a1, a2, a3, a4, a5]) }
 }
 
 /// Waits for a futex.
