@@ -63,6 +63,8 @@ fn main() -> ExitCode {
     // Before the first hash table, whose order depends on random bytes.
     if std::env::args().any(|argument| argument == "--here") {
         boundary::seed_random(1);
+        // Daemons also adapt to the number of processors.
+        boundary::share_processor(0);
         turns::start();
     }
     let args = Args::parse();
@@ -186,10 +188,14 @@ impl Run {
 /// Simulates a seed in this process, which then has nothing else to do.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
 fn here(run: &Run) -> ExitCode {
+    // Set up in both cases: hash tables that only one of them creates would change the order of all later ones.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     if run.is_verbose {
         record::be_verbose();
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        subscriber.with_writer(std::io::stderr).init();
+    } else {
+        subscriber.with_writer(std::io::sink).init();
     }
     std::panic::set_hook(Box::new(|panic| record::fail(&format!("{panic}"))));
     let faults: Vec<_> = run.faults().into_iter().map(|(_, fault)| fault).collect();
