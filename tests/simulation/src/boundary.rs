@@ -1,21 +1,25 @@
 //! The boundary to the operating system. This module defines the functions of the C library that read clocks, draw
 //! random bytes and change files, so that all code of the executable calls these definitions: the standard library,
-//! tokio, SQLite and the daemons. Outside of a simulated process, they do what the C library does.
+//! tokio, SQLite and the daemons. Outside of a simulated process, they do what the C library does. The functions for
+//! threads are in a module of their own.
 #![allow(
     unsafe_code,
     clippy::cast_possible_wrap,
     reason = "replaces functions of the C library, whose arguments are pointers and signed numbers"
 )]
 
-use std::ffi::{c_char, c_int, c_void};
+mod threads;
+
+use std::ffi::{c_char, c_int, c_long, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libc::{clockid_t, mode_t, off_t, size_t, ssize_t, timespec, timeval};
 
+pub(crate) use self::threads::Turn;
+use self::threads::system_call;
 use crate::disk::{self, Change};
-use crate::quiet;
+use crate::turns::{self, Event};
 
 /// The simulated monotonic clock in nanoseconds; 0 outside of simulated processes.
 static MONOTONIC: AtomicU64 = AtomicU64::new(0);
@@ -26,39 +30,20 @@ static RANDOM: AtomicU64 = AtomicU64::new(0);
 
 const NANOS: u64 = 1_000_000_000;
 
-/// Number of threads that sleep until a simulated time, such as those of SQLite that wait for a lock.
-static SLEEPERS: Mutex<usize> = Mutex::new(0);
-/// Notified when the simulated time changes.
-static TIME_PASSED: Condvar = Condvar::new();
-
-fn sleepers() -> MutexGuard<'static, usize> {
-    SLEEPERS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sets the clocks: the time since boot, and since the Unix epoch.
+/// Sets the clocks: the time since boot, and since the Unix epoch. With 0, they are those of the system.
 pub(crate) fn set_clocks(monotonic: Duration, wall: Duration) {
     MONOTONIC.store(monotonic.as_nanos() as u64, Ordering::SeqCst);
     WALL.store(wall.as_nanos() as u64, Ordering::SeqCst);
-    if *sleepers() > 0 {
-        TIME_PASSED.notify_all();
-        quiet::wait_for_all();
-    }
+    turns::set_time(monotonic.as_nanos() as u64);
 }
 
 /// Sleeps for a simulated time; returns false outside of simulated processes, and for the thread that simulates them.
 fn sleep(nanos: u64) -> bool {
     let now = MONOTONIC.load(Ordering::SeqCst);
-    // SAFETY: the call has no arguments.
-    let thread = unsafe { libc::gettid() };
-    if now == 0 || thread.unsigned_abs() == std::process::id() {
+    if now == 0 || turns::is_main() || !turns::is_taking() {
         return false;
     }
-    let mut sleepers = sleepers();
-    *sleepers += 1;
-    while MONOTONIC.load(Ordering::SeqCst) < now.saturating_add(nanos) {
-        sleepers = TIME_PASSED.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
-    }
-    *sleepers -= 1;
+    turns::wait(Event::Timeout, Some(now.saturating_add(nanos)));
     true
 }
 
@@ -68,25 +53,29 @@ pub(crate) fn seed_random(seed: u64) {
     RANDOM.store((seed << 1) | 1, Ordering::Relaxed);
 }
 
-/// Sleeps for a real time.
-pub(crate) fn pause(length: Duration) {
-    let length = timespec { tv_sec: length.as_secs() as _, tv_nsec: length.subsec_nanos() as _ };
-    // SAFETY: the first pointer is valid, and the call allows that there is no second one.
-    unsafe { libc::syscall(libc::SYS_nanosleep, &raw const length, std::ptr::null_mut::<timespec>()) };
-}
-
-/// Makes all threads of this program share one processor, so that most of the time a thread that works for another one
-/// begins when the other one waits. Best effort: results may depend on the machine.
-pub(crate) fn take_turns() {
+/// Restricts this thread, and the threads and processes that it starts, to one processor, different for each `index`: only
+/// one thread of a simulation runs at a time, and the next one starts sooner where the last one ran. Best effort.
+pub(crate) fn share_processor(index: usize) {
+    let size = size_of::<libc::cpu_set_t>();
     let mut processors = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
     // SAFETY: a set of zeros is a valid, empty set.
     let set = unsafe { processors.assume_init_mut() };
-    // SAFETY: the call has no arguments.
-    let processor = unsafe { libc::sched_getcpu() };
-    // SAFETY: the function checks that the number fits in the set.
-    unsafe { libc::CPU_SET(usize::try_from(processor).unwrap_or_default(), set) };
     // SAFETY: the pointer is valid, and the size is that of the set.
-    unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set) };
+    unsafe { libc::sched_getaffinity(0, size, set) };
+    // SAFETY: the number is less than the set's size.
+    let allowed = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, set) };
+    let allowed: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(allowed).collect();
+    // SAFETY: the call has no arguments.
+    let current = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or_default();
+    let first = allowed.iter().position(|processor| *processor == current).unwrap_or_default();
+    let Some(chosen) = allowed.iter().cycle().nth(first + index) else { return };
+    // SAFETY: the number is less than the set's size.
+    unsafe {
+        libc::CPU_ZERO(set);
+        libc::CPU_SET(*chosen, set);
+    }
+    // SAFETY: the pointer is valid, and the size is that of the set.
+    unsafe { libc::sched_setaffinity(0, size, set) };
 }
 
 /// Returns the next number of SplitMix64, and advances its state.
@@ -119,7 +108,7 @@ unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_i
     let nanos = simulated(clock);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) } as c_int;
+        return unsafe { system_call(libc::SYS_clock_gettime, [clock as usize, time as usize]) } as c_int;
     }
     // SAFETY: the caller passes a valid pointer, as for the C library's function.
     unsafe { time.write(timespec { tv_sec: (nanos / NANOS) as _, tv_nsec: (nanos % NANOS) as _ }) };
@@ -131,7 +120,7 @@ unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_in
     let nanos = simulated(libc::CLOCK_REALTIME);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { libc::syscall(libc::SYS_gettimeofday, time, zone) } as c_int;
+        return unsafe { system_call(libc::SYS_gettimeofday, [time as usize, zone as usize]) } as c_int;
     }
     // SAFETY: the caller passes a valid pointer, as for the C library's function.
     unsafe { time.write(timeval { tv_sec: (nanos / NANOS) as _, tv_usec: (nanos % NANOS / 1_000) as _ }) };
@@ -146,7 +135,7 @@ unsafe extern "C" fn nanosleep(length: *const timespec, rest: *mut timespec) -> 
         return 0;
     }
     // SAFETY: the caller's arguments are those of the system call.
-    (unsafe { libc::syscall(libc::SYS_nanosleep, length, rest) }) as c_int
+    (unsafe { system_call(libc::SYS_nanosleep, [length as usize, rest as usize]) }) as c_int
 }
 
 #[unsafe(no_mangle)]
@@ -160,7 +149,7 @@ unsafe extern "C" fn usleep(micros: u32) -> c_int {
 unsafe extern "C" fn getrandom(buffer: *mut c_void, length: size_t, flags: u32) -> ssize_t {
     if RANDOM.load(Ordering::Relaxed) == 0 {
         // SAFETY: the caller's arguments are those of the system call.
-        return unsafe { libc::syscall(libc::SYS_getrandom, buffer, length, flags) } as ssize_t;
+        return unsafe { system_call(libc::SYS_getrandom, [buffer as usize, length, flags as usize]) } as ssize_t;
     }
     // SAFETY: the caller passes a buffer of this length, as for the C library's function.
     let bytes = unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
@@ -185,12 +174,12 @@ fn is_simulated_file(file: c_int) -> bool {
 }
 
 /// Writes to a file, as far as its disk allows. `write` writes the first bytes of the buffer.
-fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> ssize_t) -> ssize_t {
+fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> c_long) -> ssize_t {
     if !is_simulated_file(file) {
-        return write(length);
+        return write(length) as ssize_t;
     }
     match disk::write(length) {
-        Change::Done => write(length),
+        Change::Done => write(length) as ssize_t,
         Change::Refused(code) => fail(code) as ssize_t,
         Change::Torn(kept) => {
             write(kept);
@@ -215,14 +204,14 @@ fn change(change: impl FnOnce() -> c_int) -> c_int {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(file: c_int, buffer: *const c_void, length: size_t) -> ssize_t {
     // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-    write_to(file, length, |length| unsafe { libc::syscall(libc::SYS_write, file, buffer, length) } as ssize_t)
+    write_to(file, length, |length| unsafe { system_call(libc::SYS_write, [file as usize, buffer as usize, length]) })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn pwrite64(file: c_int, buffer: *const c_void, length: size_t, offset: off_t) -> ssize_t {
     write_to(file, length, |length| {
         // SAFETY: the arguments are the caller's, except that fewer bytes may be written.
-        (unsafe { libc::syscall(libc::SYS_pwrite64, file, buffer, length, offset) }) as ssize_t
+        unsafe { system_call(libc::SYS_pwrite64, [file as usize, buffer as usize, length, offset as usize]) }
     })
 }
 
@@ -235,7 +224,7 @@ unsafe extern "C" fn pwrite(file: c_int, buffer: *const c_void, length: size_t, 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate64(file: c_int, length: off_t) -> c_int {
     // SAFETY: the call has no pointers.
-    let truncate = || unsafe { libc::syscall(libc::SYS_ftruncate, file, length) } as c_int;
+    let truncate = || unsafe { system_call(libc::SYS_ftruncate, [file as usize, length as usize]) } as c_int;
     if is_simulated_file(file) { change(truncate) } else { truncate() }
 }
 
@@ -249,7 +238,7 @@ unsafe extern "C" fn ftruncate(file: c_int, length: off_t) -> c_int {
 unsafe extern "C" fn fsync(file: c_int) -> c_int {
     match disk::sync() {
         // SAFETY: the call has no pointers.
-        Ok(()) => (unsafe { libc::syscall(libc::SYS_fsync, file) }) as c_int,
+        Ok(()) => (unsafe { system_call(libc::SYS_fsync, [file as usize]) }) as c_int,
         Err(code) => fail(code),
     }
 }
@@ -262,13 +251,13 @@ unsafe extern "C" fn fdatasync(file: c_int) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn rename(from: *const c_char, to: *const c_char) -> c_int {
-    let (here, plain) = (libc::AT_FDCWD, 0);
+    let here = libc::AT_FDCWD as usize;
     // SAFETY: the arguments are the caller's.
-    change(|| unsafe { libc::syscall(libc::SYS_renameat2, here, from, here, to, plain) } as c_int)
+    change(|| unsafe { system_call(libc::SYS_renameat2, [here, from as usize, here, to as usize, 0]) } as c_int)
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     // SAFETY: the arguments are the caller's.
-    change(|| unsafe { libc::syscall(libc::SYS_unlinkat, libc::AT_FDCWD, path, 0) } as c_int)
+    change(|| unsafe { system_call(libc::SYS_unlinkat, [libc::AT_FDCWD as usize, path as usize, 0]) } as c_int)
 }

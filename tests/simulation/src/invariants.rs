@@ -21,13 +21,12 @@ const REVEAL: &str = "reveal_mechanism_weights";
 
 /// Checks a world after its last tick. There were no faults since `quiet_from`.
 pub(crate) fn check(world: &World, quiet_from: Duration) {
-    // The checks wait for real threads.
+    // The checks have no simulated time.
     crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
     let submissions = submissions(world);
     once_an_epoch(&submissions);
     recovery(world, &submissions, quiet_from);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return fail("no runtime") };
+    let Ok(runtime) = runtime() else { return fail("no runtime") };
     let checked = runtime.block_on(async {
         weight_ledger(world).await?;
         scores(world).await
@@ -37,11 +36,15 @@ pub(crate) fn check(world: &World, quiet_from: Duration) {
     }
 }
 
+/// Returns a runtime outside of simulated processes.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(crate::turns::run_others).build()
+}
+
 /// Returns how many submissions the runner's outbox has; `None` if it is unreadable now.
 pub(crate) fn backlog(world: &World) -> Option<u64> {
     let runner = world.processes.get(RUNNER)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async {
+    runtime().ok()?.block_on(async {
         let ledger = RunnerLedger::read(&runner.directory().join("state")).await.ok()?;
         let OutboxCounts { waiting, refused, .. } = ledger.outbox_counts().await.ok()?;
         Some(waiting + refused)

@@ -3,13 +3,12 @@
 //!
 //! Each process of the simulation has a tokio runtime of its own, whose time is paused. The runtimes run in turn, one tick
 //! of simulated time each, so that only one of them runs at a time ([`process`]). Clocks, random bytes and changes of
-//! files are simulated where the program calls the C library ([`boundary`]); SQLite's threads have no time of their own
-//! ([`quiet`]). Connections are sockets that a proxy reads and writes between two ticks ([`network`]). The chain is the
+//! files are simulated where the program calls the C library ([`boundary`]); SQLite's threads take turns, in an order
+//! that depends on the seed ([`turns`]). Connections are sockets that a proxy reads and writes between two ticks ([`network`]). The chain is the
 //! mock of `taonet-chain`, with a pool, forks, and nodes that can fail or lie ([`chain`], [`endpoint`]). A killed process
 //! leaves its directory as it was in the middle of a write ([`disk`]).
 //!
-//! The faults repeat with the seed. The order in which SQLite's threads finish does not always, and with it the times of
-//! some requests; the hash of the trace shows whether two runs were the same.
+//! Every event repeats with the seed: two runs have the same hash of their traces.
 //!
 //! Each seed runs in a process of its own, because tokio's random numbers depend on what ran before.
 
@@ -20,15 +19,19 @@ mod endpoint;
 mod invariants;
 mod network;
 mod process;
-mod quiet;
 mod record;
 mod runner;
 mod schedule;
 mod services;
 mod shrink;
+mod turns;
 mod world;
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use clap::Parser;
 
@@ -60,7 +63,9 @@ fn main() -> ExitCode {
     // Before the first hash table, whose order depends on random bytes.
     if std::env::args().any(|argument| argument == "--here") {
         boundary::seed_random(1);
-        boundary::take_turns();
+        // Daemons also adapt to the number of processors.
+        boundary::share_processor(0);
+        turns::start();
     }
     let args = Args::parse();
     if args.here {
@@ -70,26 +75,45 @@ fn main() -> ExitCode {
         };
     }
     let seeds: Vec<u64> = args.seeds.iter().copied().chain(0..args.count).collect();
-    let mut failed = Vec::new();
-    for seed in &seeds {
-        let run = args.run(*seed);
-        let Ok(outcome) = run.run() else {
-            println!("seed {seed}: the simulation did not start");
-            failed.push(*seed);
-            continue;
-        };
-        if outcome.has_passed {
-            println!("seed {seed}: passed, {}", outcome.text.trim_end());
-            continue;
+    let passed = all(&args, &seeds);
+    println!("{passed} of {} seeds passed", seeds.len());
+    if passed == seeds.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Simulates the seeds, as many at a time as there are processors, and prints the results in the order of the seeds.
+/// Returns how many have passed.
+#[allow(clippy::print_stdout, reason = "the output of a development tool")]
+fn all(args: &Args, seeds: &[u64]) -> usize {
+    let (next, mut passed) = (AtomicUsize::new(0), 0);
+    let (results, received) = mpsc::channel();
+    // The events of several seeds at a time would be mixed.
+    let limit = if args.verbose { 1 } else { seeds.len() };
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(limit);
+    std::thread::scope(|scope| {
+        for worker in 0..workers {
+            let (results, next) = (results.clone(), &next);
+            scope.spawn(move || {
+                boundary::share_processor(worker);
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = seeds.get(index) else { return };
+                    let _ = results.send((index, args.run(*seed).report(!args.no_shrink)));
+                }
+            });
         }
-        failed.push(*seed);
-        print!("seed {seed}: FAILED\n{}", outcome.text);
-        if !args.no_shrink {
-            println!("{}", shrink::shortest(&run));
+        drop(results);
+        let mut early = BTreeMap::new();
+        for printed in 0..seeds.len() {
+            while let Some((index, result)) = (!early.contains_key(&printed)).then(|| received.recv().ok()).flatten() {
+                early.insert(index, result);
+            }
+            if let Some((has_passed, text)) = early.remove(&printed) {
+                passed += usize::from(has_passed);
+                println!("{text}");
+            }
         }
-    }
-    println!("{} of {} seeds passed", seeds.len() - failed.len(), seeds.len());
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    });
+    passed
 }
 
 /// Numbers of faults.
@@ -125,6 +149,19 @@ struct RunOutcome {
 }
 
 impl Run {
+    /// Simulates, and returns whether no invariant was violated, and a report.
+    fn report(&self, shrink: bool) -> (bool, String) {
+        let seed = self.seed;
+        match self.run() {
+            Ok(RunOutcome { has_passed: true, text }) => (true, format!("seed {seed}: passed, {}", text.trim_end())),
+            Ok(RunOutcome { has_passed: false, text }) => {
+                let shortest = if shrink { shrink::shortest(self) } else { String::new() };
+                (false, format!("seed {seed}: FAILED\n{text}{shortest}"))
+            }
+            Err(error) => (false, format!("seed {seed}: the simulation did not start: {error}")),
+        }
+    }
+
     /// Simulates in a process of its own.
     fn run(&self) -> std::io::Result<RunOutcome> {
         let mut command = Command::new(std::env::current_exe()?);
@@ -151,10 +188,14 @@ impl Run {
 /// Simulates a seed in this process, which then has nothing else to do.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
 fn here(run: &Run) -> ExitCode {
+    // Set up in both cases: hash tables that only one of them creates would change the order of all later ones.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false);
     if run.is_verbose {
         record::be_verbose();
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+        subscriber.with_writer(std::io::stderr).init();
+    } else {
+        subscriber.with_writer(std::io::sink).init();
     }
     std::panic::set_hook(Box::new(|panic| record::fail(&format!("{panic}"))));
     let faults: Vec<_> = run.faults().into_iter().map(|(_, fault)| fault).collect();
@@ -166,6 +207,7 @@ fn here(run: &Run) -> ExitCode {
         }
     };
     boundary::seed_random(run.seed);
+    turns::seed(run.seed);
     match world::World::new(run.seed, root.path()) {
         Ok(mut world) => world.run(&faults),
         Err(error) => record::fail(&format!("cannot start: {error:#}")),

@@ -15,11 +15,10 @@ use tokio::time::Instant;
 
 use crate::disk::{self, Disk, DiskFault};
 use crate::network::TICK;
-use crate::{boundary, quiet, record};
+use crate::{boundary, record, turns};
 
-/// Time since boot at the start of a simulation. Later than that of any machine, so that a timed wait of a thread, whose
-/// deadline the kernel compares with the real time, never ends early.
-const BOOT: Duration = Duration::from_secs(1 << 32);
+/// Time since boot at the start of a simulation.
+const BOOT: Duration = Duration::from_hours(1_000);
 /// Time since the Unix epoch at the start of a simulation.
 pub(crate) const EPOCH: Duration = Duration::from_hours(500_000);
 /// Pause before the supervisor starts a process again that has exited.
@@ -105,6 +104,7 @@ impl Process {
         if until < self.paused_until {
             return false;
         }
+        turns::enter(self.name);
         if self.running.is_none() {
             if until < self.start_at {
                 return false;
@@ -115,9 +115,8 @@ impl Process {
         if let Some(disk) = self.disk.take() {
             disk::enter(disk);
         }
-        quiet::enter(self.name);
         let died = running.run(until, self.clock_offset);
-        quiet::wait();
+        turns::run_others();
         self.disk = disk::leave();
         if died {
             self.end(until + RESTART);
@@ -188,14 +187,15 @@ impl Process {
             self.changes += disk.changes;
             disk::enter(disk);
         }
-        quiet::enter(self.name);
+        turns::enter(self.name);
+        turns::end_waits();
         // SQLite's connections are closed, without an effect: every change of a file fails.
         if let Some(Running { runtime, local, .. }) = self.running.take() {
             let context = runtime.enter();
             drop(local);
             drop(context);
         }
-        quiet::wait();
+        turns::run_others();
         self.disk = disk::leave();
         self.port = None;
         self.life += 1;
@@ -287,7 +287,7 @@ fn set_clocks(time: Duration, clock_offset: i64) {
 }
 
 fn before_park() {
-    quiet::wait();
+    turns::run_others();
     if disk::is_dead()
         && let Some(waker) = DEATH.lock().unwrap_or_else(PoisonError::into_inner).take()
     {
