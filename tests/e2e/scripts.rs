@@ -177,8 +177,6 @@ fn own_suites_are_skipped_loudly_where_repositories_are_unreachable() {
     let skipped = format!("SKIPPED: tests of the SDK's and btcli's own suites: cannot reach {url}");
     assert_eq!(code, Some(0));
     assert!(stderr.ends_with(&format!("== skipped\n  {skipped}\nall checks passed\n")), "{stderr}");
-    let all = fs::read_to_string(repository("test")).unwrap();
-    assert!(all.contains("[ -z \"${TAONET_TEST_ALL:-}\" ] || check env TAO="), "{all}");
 }
 
 /// A packaged program is stripped, with its line tables in a separate file.

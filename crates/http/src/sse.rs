@@ -52,13 +52,13 @@ pub struct EventStream {
     after_return: bool,
     /// Whether the first line has been parsed, which may begin with a byte order mark.
     has_begun: bool,
-    /// Whether lines that are no field count as events.
+    /// Whether each line counts as an event, also if it is no field.
     with_text: bool,
 }
 
 impl EventStream {
-    /// Creates a parser for logs, which mix events with plain text: each line that is no field of the standard completes
-    /// the event in progress, and counts as an event.
+    /// Creates a parser for logs, which mix lines of data with plain text, and may lack the empty line after an event: each
+    /// line of data counts as an event, and so does each line that is no field of the standard.
     pub fn with_text() -> Self {
         Self { with_text: true, ..Self::default() }
     }
@@ -139,6 +139,10 @@ impl EventStream {
         let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
+            b"data" if self.with_text => {
+                take(ServerEvent { kind: b"", data: value })?;
+                return Ok(rest);
+            }
             b"data" => {}
             b"error" if !self.with_text => self.kind = b"error".to_vec(),
             b"event" => {
@@ -148,7 +152,6 @@ impl EventStream {
             b"" | b"id" | b"retry" => return Ok(rest),
             _ => {
                 if self.with_text {
-                    self.dispatch(take)?;
                     take(ServerEvent { kind: b"", data: line })?;
                 }
                 return Ok(rest);
@@ -247,7 +250,7 @@ mod tests {
         };
         stream.push(b": ping\rid: 7\rdata: a\rdata: b\r.\rdata: c\r\rerror: d\rSTEP 1: e\rDONE", &mut take).unwrap();
         stream.finish(&mut take).unwrap();
-        assert_eq!(lines, ["a\nb", ".", "c", "error: d", "STEP 1: e", "DONE"]);
+        assert_eq!(lines, ["a", "b", ".", "c", "error: d", "STEP 1: e", "DONE"]);
     }
 
     #[test]

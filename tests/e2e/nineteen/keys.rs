@@ -93,8 +93,10 @@ fn teams_of_keys_are_managed() {
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);
     let text = refusal(&keys(&["create", "--name", "shop", "--team", "shops"]), 1);
-    assert!(text.contains("unknown team shops") && text.contains("`tao nineteen keys team` creates one"), "{text}");
-    let team = document(&keys(&["team", "shops", "--budget", "70", "--daily-budget", "9"]));
+    assert!(text.contains("unknown team shops") && text.contains("team NAME --create` creates one"), "{text}");
+    let text = refusal(&keys(&["team", "shpos", "--budget", "70"]), 1);
+    assert!(text.contains("unknown team shpos"), "{text}");
+    let team = document(&keys(&["team", "shops", "--create", "--budget", "70", "--daily-budget", "9"]));
     assert_eq!(
         (&team["name"], &team["monthly_budget"], &team["daily_budget"]),
         (&json!("shops"), &json!(70), &json!(9))

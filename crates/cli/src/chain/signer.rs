@@ -189,7 +189,7 @@ pub(crate) async fn check_development(chain: &Client, network: &Network) -> anyh
 }
 
 /// Like [`check_development`], for a key that is opened before its command connects, if it connects at all. If no node
-/// responds at an address of this machine, the key is accepted: a command that connects later asks again.
+/// responds at an address of this machine, the key is accepted: miners, validators and gateways ask again when they connect.
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
         return Err(not_development(network));

@@ -354,8 +354,8 @@ impl Service {
         serde_json::from_slice(&answer).map_err(|error| refused(Fault::Payload(error), self.excerpt(&answer)))
     }
 
-    /// Sends a request without a body, and calls `line` with the data of each event of the response, and with each line
-    /// outside of events, until the response ends or `line` breaks. The response has no total time limit; `idle` limits
+    /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an event
+    /// stream, until the response ends or `line` breaks. The response has no total time limit; `idle` limits
     /// the wait for each part of it.
     pub(crate) async fn lines(
         &self,

@@ -4,8 +4,8 @@
 //! that the key may use, and an invalid key is rejected: clients check their keys with this route.
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
 use taonet_nineteen_core::task::Price;
@@ -47,11 +47,16 @@ pub(crate) async fn model(
 impl Gateway {
     /// Authenticates a request that needs no API key; returns `None` if it has none.
     async fn key_if_sent(&self, headers: &HeaderMap) -> Result<Option<ApiKey>, GatewayError> {
-        if !headers.contains_key(AUTHORIZATION) && !headers.contains_key("x-api-key") {
-            return Ok(None);
-        }
-        self.key(headers).await.map(Some)
+        let has_key = headers.get("x-api-key").is_some_and(|value| !value.is_empty())
+            || headers.get(AUTHORIZATION).is_some_and(is_bearer_token);
+        if has_key { self.key(headers).await.map(Some) } else { Ok(None) }
     }
+}
+
+/// Returns whether a header `Authorization` has a token. Other schemes, and an empty token, are no API key.
+fn is_bearer_token(value: &HeaderValue) -> bool {
+    let parts = value.as_bytes().split_at_checked(7);
+    parts.is_some_and(|(scheme, token)| scheme.eq_ignore_ascii_case(b"bearer ") && !token.trim_ascii().is_empty())
 }
 
 fn is_allowed(key: Option<&ApiKey>, task: &Task) -> bool {

@@ -240,6 +240,7 @@ async fn models_with_a_key_are_those_that_it_may_use() {
     assert_eq!(get(&router, "/v1/models/avatar", Some(&key.secret)).await.0, 200);
     let (status, refused) = get(&router, "/v1/models/chat-llama-3-1-8b", Some(&key.secret)).await;
     assert_eq!((status, &refused["error"]["code"]), (404, &json!("model_not_found")));
+    assert_eq!(get(&router, "/v1/models/chat-llama-3-1-8b", Some("")).await.0, 200, "an empty key is none");
     store.revoke_key(&key.id, 1).await.unwrap();
     for (secret, code) in [("sk-tao-x", "invalid_api_key"), (key.secret.as_str(), "key_revoked")] {
         for path in ["/v1/models", "/v1/models/avatar"] {

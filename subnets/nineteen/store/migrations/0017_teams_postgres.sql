@@ -18,3 +18,6 @@ CREATE TABLE team_day (
     charged BIGINT NOT NULL,
     PRIMARY KEY (team, day)
 );
+
+-- The reserves of a team's keys are summed for each hold.
+CREATE INDEX hold_key ON hold (key_id);

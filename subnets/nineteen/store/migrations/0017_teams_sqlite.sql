@@ -18,3 +18,6 @@ CREATE TABLE team_day (
     charged INTEGER NOT NULL,
     PRIMARY KEY (team, day)
 ) STRICT;
+
+-- The reserves of a team's keys are summed for each hold.
+CREATE INDEX hold_key ON hold (key_id);

@@ -1,6 +1,6 @@
 //! Teams of API keys: the commands of `tao nineteen keys` for budgets that keys share.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use jiff::Timestamp;
 use taonet_nineteen_store::{Store, Team};
@@ -15,6 +15,9 @@ pub(super) struct TeamArgs {
     /// Name of the team, up to 64 characters
     #[arg(value_name = "NAME", value_parser = display_name)]
     name: String,
+    /// Create the team if there is none with this name
+    #[arg(long)]
+    create: bool,
     /// Maximum credits of all keys together per calendar month [default: unchanged]
     #[arg(long, value_name = "CREDITS", value_parser = budget(), conflicts_with = "no_budget")]
     budget: Option<i64>,
@@ -38,15 +41,23 @@ async fn read(store: &Store) -> anyhow::Result<Vec<Team>> {
 pub(super) async fn check_team(store: &Store, name: Option<&str>) -> anyhow::Result<()> {
     let Some(name) = name else { return Ok(()) };
     if read(store).await?.iter().all(|team| team.name != name) {
-        bail!(
-            "unknown team {name}\nhint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team` creates one"
-        );
+        return Err(unknown(name));
     }
     Ok(())
 }
 
+fn unknown(name: &str) -> anyhow::Error {
+    anyhow!(
+        "unknown team {name}\nhint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team NAME --create` creates \
+         one"
+    )
+}
+
 pub(super) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> anyhow::Result<()> {
     let existing = read(store).await?.into_iter().find(|team| team.name == args.name);
+    if existing.is_none() && !args.create {
+        return Err(unknown(&args.name));
+    }
     let (mut monthly, mut daily) = existing.map_or((None, None), |team| (team.monthly_budget, team.daily_budget));
     if args.budget.is_some() || args.no_budget {
         monthly = args.budget;

@@ -19,7 +19,7 @@ contract ProofVerifier {
     // beta, gamma and delta.
     bytes private constant POINTS =$POINTS;
 
-    /// @notice Returns whether a proof is valid for the public values.
+    /// @notice Returns whether a proof is valid for the public values. Also false if the gas does not suffice.
     /// @param proof The points A, B and C: A.x, A.y, B.x.c1, B.x.c0, B.y.c1, B.y.c0, C.x, C.y.
     /// @param values The public values. The caller must compare them with the expected ones.
     function verify(uint256[8] calldata proof, uint256[] calldata values) external view returns (bool valid) {
@@ -64,7 +64,8 @@ $RANGES        // The pairing of a point at infinity is one.
         }
     }
 
-    /// @notice Returns the first public value of the proofs for one request.
+    /// @notice Returns the first public value of the proofs for one request. It does not show which inputs were proven:
+    /// compare the inputs among the public values, or their digest, as well.
     /// @param nonce Nonce of the request. A contract must accept each nonce once only.
     /// @param miner Public key of the miner's hotkey.
     /// @param inputs All inputs of the circuit.
