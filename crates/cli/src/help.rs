@@ -175,8 +175,6 @@ mod tests {
                 "BB_LOCAL_MINER_IP",
                 "BB_UTTERANCE_ENGINE_URL",
                 "BITTENSOR_SUBTENSOR_ENDPOINT",
-                "BT_CHAIN_ENDPOINT",
-                "BT_NETWORK",
             ],
         ),
         ("tao wallet new-coldkey", &["BT_WALLET_HOTKEY"]),

@@ -295,6 +295,9 @@ fn all_facts() -> Vec<Sample> {
             ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["proof", "128 bytes"],
             ["outputs", "-12.3456 12.3456 0.1234 0.1234 0.1234 -0.1234 -0.1234 0.1234 0.1234 0.1234 0.1234 0.1234"],
         ]),
+        Sample::facts("commands/proof/prove/many.rs", &[
+            ["first.json", "valid"], ["second.json", "the proof is invalid: the openings do not match the commitment"],
+        ]),
         Sample::facts("commands/proof/table.rs", &[
             ["circuit", HASH], ["input", "1×28×28, integers of -128..=127, divided by 2^7"], ["multiply-adds", "9650000"],
             ["quantisation", "errors on 1234 samples, calibrated on 123 others: mean 0.00123, largest 0.12345\naccuracy 98.76 % before, 98.54 % after"],
