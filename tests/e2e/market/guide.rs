@@ -200,10 +200,17 @@ fn every_command_of_the_guide_runs() {
         Daemon::start(validator.args(on_the_network).args(["--state", "DIR"]).envs(settings.iter().copied()))
     };
     let validator = start(&validators[0], &[]);
-    let [create, grant, usage] = ["create", "grant", "usage"].map(|verb| {
+    let [grant, usage] = ["grant", "usage"].map(|verb| {
         let mut lines = guide.take(&format!("tao nineteen keys {verb}"));
         lines.pop().unwrap()
     });
+    let creations = guide.take("tao nineteen keys create");
+    let [create, in_team] = creations.as_slice() else { panic!("{creations:?}") };
+    let teams = guide.take("tao nineteen keys team");
+    let [team, teams] = teams.as_slice() else { panic!("{teams:?}") };
+    for line in [team, in_team, teams] {
+        run(&network, line, &[]);
+    }
     let made = document(&run(&network, &format!("{create} --json"), &[]));
     let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
     assert!(grant.contains("8f1c02d7a6b35e94"), "{grant}");
