@@ -245,14 +245,12 @@ impl Store {
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
-        // Charges also lock the key before its team.
-        if !lock(&mut transaction, id).await? {
-            return Ok(false);
+        // Charges also lock the key before its team. A revoked key can stay in a deleted team.
+        let team = lock_with_team(&mut transaction, id).await?;
+        if let Some(joined) = terms.team.as_deref().filter(|joined| team.as_deref() != Some(*joined)) {
+            lock_team(&mut transaction, joined).await?;
         }
-        if let Some(team) = &terms.team {
-            lock_team(&mut transaction, team).await?;
-        }
-        statement(
+        let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
              daily_budget = $6, expires_ms = $7, tokens_per_minute = $8,
              log_requests = $9, team = $10
@@ -273,7 +271,7 @@ impl Store {
         .await?;
         transaction.commit().await?;
         self.recent_keys.clear();
-        Ok(true)
+        Ok(changed > 0)
     }
 
     /// Revokes a key permanently; returns `false` if the key is unknown or already revoked.

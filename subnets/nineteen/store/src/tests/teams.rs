@@ -322,6 +322,7 @@ pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: Home) {
     assert_eq!(store.charge("2", &usage(DAY, 5), 0).await.unwrap(), Some(5));
     assert_eq!((store.teams(DAY).await.unwrap(), store.budget_uses(None, DAY).await.unwrap()), (vec![], vec![]));
     let in_team = KeyTerms { team: Some("shops".to_owned()), ..terms(None) };
+    assert!(store.update_key(&other, &KeyTerms { name: "revoked".to_owned(), ..in_team.clone() }).await.unwrap());
     let keep = BudgetChange::Keep;
     for result in [
         store.delete_team("shops", 2).await,
