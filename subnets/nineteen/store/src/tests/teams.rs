@@ -241,8 +241,8 @@ pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
     // Running requests, each with its process, its key and its maximum price.
     let mut running: Vec<(usize, usize, String, i64)> = Vec::new();
     // Processes and keys of which no request has ended since the last change.
-    let mut unchecked = HashSet::new();
-    let everywhere: Vec<_> = (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
+    let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
+    let everywhere: Vec<(usize, usize)> = (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
     for step in 0..400 {
         let (place, key) = (random.random_range(0..2), random.random_range(0..3));
         match random.random_range(0..20) {
