@@ -17,7 +17,7 @@ const SLOTS: [usize; 2] = [24, 40];
 /// Time of an answer.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time after which a buyer repeats a rejected request.
-const RETRY: Duration = Duration::from_millis(50);
+const RETRY: Duration = Duration::from_millis(100);
 /// Time from the first request until all buyers have sent one, and the market is in a steady state.
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
@@ -73,7 +73,7 @@ impl Load {
 async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
     let long = std::env::var("TAONET_SATURATION_SECONDS").ok();
     let long = long.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
-    let (duration, most_rounds, least) = long.map_or((Duration::from_secs(3), 3, 0.9), |duration| (duration, 1, 0.95));
+    let (duration, most_rounds, least) = long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
     let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
