@@ -51,6 +51,24 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
     }
 }
 
+/// Formats a number without decimal places, with narrow spaces between groups of three digits; a dash if not finite.
+pub fn grouped(value: f64) -> String {
+    let text = number(Some(value), 0);
+    let mut left = text.bytes().filter(u8::is_ascii_digit).count();
+    let mut grouped = String::with_capacity(2 * text.len());
+    let mut is_first = true;
+    for character in text.chars() {
+        if character.is_ascii_digit() {
+            if !is_first && left.is_multiple_of(3) {
+                grouped.push('\u{202f}');
+            }
+            (is_first, left) = (false, left - 1);
+        }
+        grouped.push(character);
+    }
+    grouped
+}
+
 /// Formats a share as a percentage with one decimal place; a dash if missing or not finite.
 pub fn percent(share: Option<f64>) -> String {
     match share.filter(|share| share.is_finite()) {
@@ -108,6 +126,16 @@ mod tests {
     fn numbers_have_units_and_dashes() {
         assert_eq!(number(Some(0.12345), 3), "0.123");
         assert_eq!(number(Some(f64::NAN), 3), "–");
+        for (value, text) in [
+            (0.0, "0"),
+            (999.4, "999"),
+            (999.5, "1\u{202f}000"),
+            (-123_456.0, "-123\u{202f}456"),
+            (6e6, "6\u{202f}000\u{202f}000"),
+            (f64::INFINITY, "–"),
+        ] {
+            assert_eq!(grouped(value), text);
+        }
         assert_eq!(percent(Some(0.5)), "50.0 %");
         for (seconds, text) in [(0.0, "0.00 s"), (0.02, "20 ms"), (1.5, "1.50 s"), (180.0, "3.0 min")] {
             assert_eq!(duration(Some(seconds)), text);

@@ -63,7 +63,7 @@ pub use base_path::{BasePath, BasePathError};
 pub use chain::ChainSection;
 pub use changes::Changes;
 pub use file::{open_file, send_file};
-pub use format::{ago, duration, now_unix, number, percent, shortened, shown, timestamp};
+pub use format::{ago, duration, grouped, now_unix, number, percent, shortened, shown, timestamp};
 pub use layout::{live, problem};
 pub use log::LogSection;
 pub use notice::NoticeSection;

@@ -114,7 +114,15 @@ fn teams_of_keys_are_managed() {
     assert!(String::from_utf8(table.stdout).unwrap().contains("spent today"));
     assert!(refusal(&keys(&["update", id, "--team", "other"]), 1).contains("unknown team other"));
     assert_eq!(document(&keys(&["update", id, "--name", "shop 2"]))["team"], "shops");
+    let daily = document(&keys(&["team", "shops", "--create", "--daily-budget", "8", "--budget", "60"]));
+    assert_eq!((&daily["monthly_budget"], &daily["daily_budget"]), (&json!(60), &json!(8)));
+    let text = refusal(&keys(&["team", "shops", "--delete"]), 1);
+    assert!(text.contains("team shops has 1 key") && text.contains("--no-team"), "{text}");
     assert_eq!(document(&keys(&["update", id, "--no-team"]))["team"], Value::Null);
+    refusal(&keys(&["team", "shops", "--delete", "--no-budget"]), 2);
+    assert_eq!(document(&keys(&["team", "shops", "--delete"]))["daily_budget"], 8);
+    assert_eq!(document(&keys(&["teams"])), json!([]));
+    assert!(refusal(&keys(&["team", "shops", "--delete"]), 1).contains("unknown team shops"));
 }
 
 #[test]

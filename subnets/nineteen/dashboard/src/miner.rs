@@ -1,12 +1,12 @@
 //! The page of a miner: its offers in the newest period, and its results in past periods.
 
 use maud::{Markup, html};
-use taonet_dashboard::{Page, Paging, View, live, number, percent, shortened};
+use taonet_dashboard::{Page, Paging, View, grouped, live, number, percent, shortened};
 use taonet_nineteen_store::{ContenderRow, HistoryRow};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::market::{Market, MinerPast, answered, mean};
-use crate::page::{scores, used};
+use crate::page::{CAPACITY_UNIT, scores, used};
 use crate::tasks::share;
 
 /// Maximum number of past results per page.
@@ -82,18 +82,19 @@ fn offers_table(market: &Market, offers: &[&ContenderRow]) -> Markup {
                             @let (offer, counts) = (&row.offer, &row.counts);
                             tr {
                                 th scope="row" { (offer.task) }
-                                td.num { (number(Some(counts.capacity), 0)) }
+                                td.num { (grouped(counts.capacity)) }
                                 td.num { (used(share(counts.consumed_capacity, counts.capacity))) }
                                 td.num { (number(market.quality(&offer.hotkey, Some(&offer.task)), 3)) }
-                                td.num { (number(Some(counts.total_requests), 0)) }
+                                td.num { (grouped(counts.total_requests)) }
                                 td.num { (percent(answered(counts))) }
-                                td.num { (number(Some(counts.requests_429), 0)) }
-                                td.num { (number(Some(counts.requests_500), 0)) }
+                                td.num { (grouped(counts.requests_429)) }
+                                td.num { (grouped(counts.requests_500)) }
                             }
                         }
                     }
                 }
             }
+            p.sub { (CAPACITY_UNIT) }
         }
     }
 }
@@ -122,17 +123,18 @@ fn results_table(view: &View, results: &[HistoryRow]) -> Markup {
                                 th.num scope="row" { (row.period) }
                                 td { (row.task) }
                                 td.num { (number(row.score, 3)) }
-                                td.num { (number(Some(row.counts.capacity), 0)) }
+                                td.num { (grouped(row.counts.capacity)) }
                                 td.num { (used(share(row.counts.consumed_capacity, row.counts.capacity))) }
-                                td.num { (number(Some(row.counts.total_requests), 0)) }
-                                td.num { (number(Some(row.counts.requests_429), 0)) }
-                                td.num { (number(Some(row.counts.requests_500), 0)) }
+                                td.num { (grouped(row.counts.total_requests)) }
+                                td.num { (grouped(row.counts.requests_429)) }
+                                td.num { (grouped(row.counts.requests_500)) }
                             }
                         }
                     }
                 }
             }
             (paging.links(view, "results"))
+            p.sub { (CAPACITY_UNIT) }
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{
-    Paging, Sort, View, ago, duration, live, number, percent, problem, shortened, shown, timestamp,
+    Paging, Sort, View, ago, duration, grouped, live, number, percent, problem, shortened, shown, timestamp,
 };
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_primitives::{Uid, counted};
@@ -16,6 +16,8 @@ use crate::tasks::TaskState;
 const PER_PAGE: usize = 50;
 /// Maximum number of periods per page.
 const PERIODS_PER_PAGE: usize = 12;
+/// Unit of the columns "Capacity", which depends on the task.
+pub(crate) const CAPACITY_UNIT: &str = "Capacity: tokens, or denoising steps of images, per period.";
 /// Sortable columns of the miners, and whether the first click sorts each in descending order.
 const COLUMNS: [(&str, bool); 8] = [
     ("score", true),
@@ -52,10 +54,7 @@ pub(crate) fn overview(view: &View, market: &Market, now_ms: i64) -> Markup {
     let body = html! {
         (warnings(market, now_ms))
         section aria-labelledby="nineteen" {
-            div.head {
-                h2 id="nineteen" { a href=(view.href("/nineteen")) { "Nineteen" } }
-                (activity(market, now_ms))
-            }
+            h2 id="nineteen" { a href=(view.href("/nineteen")) { "Nineteen" } }
             (figures(market, now_ms))
         }
     };
@@ -129,12 +128,12 @@ fn figures(market: &Market, now_ms: i64) -> Markup {
                 dd { (tasks.len()) @if market.gateway.is_some() { small { (available) " available" } } }
             }
             @if market.period.is_some() { div { dt { "Miners" } dd { (miners) } } }
-            div { dt { "Requests" } dd { (number(Some(counts.total_requests), 0)) } }
+            div { dt { "Requests" } dd { (grouped(counts.total_requests)) } }
             div {
                 dt { "Answered" }
                 dd {
                     (percent(answered(&counts)))
-                    @if counts.requests_500 > 0.0 { small.warn { (number(Some(counts.requests_500), 0)) " failed" } }
+                    @if counts.requests_500 > 0.0 { small.warn { (grouped(counts.requests_500)) " failed" } }
                 }
             }
         }
@@ -175,6 +174,7 @@ fn tasks(tasks: &[TaskState]) -> Markup {
                     tbody { @for task in tasks { (task_row(task)) } }
                 }
             }
+            p.sub { (CAPACITY_UNIT) }
         }
     }
 }
@@ -191,12 +191,12 @@ fn task_row(task: &TaskState) -> Markup {
                 }
             }
             td.num { (task.miners) }
-            td.num { (number(Some(task.capacity), 0)) }
+            td.num { (grouped(task.capacity)) }
             td.num { (used(task.used_share())) }
             td.num { (task.running.map_or_else(|| "–".to_owned(), |running| running.to_string())) }
-            td.num { (number(Some(task.requests), 0)) }
-            td.num { (number(Some(task.rate_limited), 0)) }
-            td.num { (number(Some(task.failed), 0)) }
+            td.num { (grouped(task.requests)) }
+            td.num { (grouped(task.rate_limited)) }
+            td.num { (grouped(task.failed)) }
             td.num { (duration(task.best_latency)) }
             td.num { (duration(task.median_latency)) }
         }
@@ -279,10 +279,10 @@ fn miner_row(view: &View, miner: &MinerState) -> Markup {
             td { (scores(miner.uid, &miner.scores)) }
             td.num { (number(miner.quality, 3)) }
             td.num { (miner.tasks) }
-            td.num { (number(Some(miner.counts.total_requests), 0)) }
+            td.num { (grouped(miner.counts.total_requests)) }
             td.num { (percent(miner.answered())) }
-            td.num { (number(Some(miner.counts.requests_429), 0)) }
-            td.num { (number(Some(miner.counts.requests_500), 0)) }
+            td.num { (grouped(miner.counts.requests_429)) }
+            td.num { (grouped(miner.counts.requests_500)) }
         }
     }
 }
@@ -322,9 +322,9 @@ fn periods(view: &View, market: &Market) -> Markup {
                                 td.num { (duration(Some(period.length_ms as f64 / 1_000.0))) }
                                 td.num { (sums.tasks) }
                                 td.num { (sums.miners) }
-                                td.num { (number(Some(sums.counts.total_requests), 0)) }
-                                td.num { (number(Some(sums.counts.requests_429), 0)) }
-                                td.num { (number(Some(sums.counts.requests_500), 0)) }
+                                td.num { (grouped(sums.counts.total_requests)) }
+                                td.num { (grouped(sums.counts.requests_429)) }
+                                td.num { (grouped(sums.counts.requests_500)) }
                                 td.num { (number(sums.score, 3)) }
                             }
                         }

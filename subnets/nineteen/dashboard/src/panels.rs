@@ -1,6 +1,6 @@
 //! The overview in a terminal.
 
-use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, percent, shortened, shown};
+use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, grouped, number, percent, shortened, shown};
 
 use crate::market::{Activity, Market, MinerState, answered};
 use crate::page::total;
@@ -28,7 +28,7 @@ fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
         figures.push(("Period", format!("{}, {}", period.id, activity.label())));
     }
     figures.push(("Tasks", tasks.len().to_string()));
-    figures.push(("Requests", number(Some(counts.total_requests), 0)));
+    figures.push(("Requests", grouped(counts.total_requests)));
     figures.push(("Answered", percent(answered(&counts))));
     let stopped = (activity == Activity::Stopped).then(|| "no period runs".to_owned());
     let problem = market.problems().map(|(title, why)| format!("{title}: {why}")).next().or(stopped);
@@ -45,7 +45,7 @@ fn tasks_table(tasks: &[TaskState]) -> PlainTable {
         Column::number("Failed"),
         Column::number("Rate-limited"),
         Column::number("Median latency"),
-        Column::number("Capacity"),
+        Column::number("Capacity (tokens or steps)"),
     ];
     let row = |task: &TaskState| {
         let state = match task.is_served {
@@ -58,11 +58,11 @@ fn tasks_table(tasks: &[TaskState]) -> PlainTable {
             state.to_owned(),
             task.miners.to_string(),
             percent(task.used_share()),
-            number(Some(task.requests), 0),
-            number(Some(task.failed), 0),
-            number(Some(task.rate_limited), 0),
+            grouped(task.requests),
+            grouped(task.failed),
+            grouped(task.rate_limited),
             duration(task.median_latency),
-            number(Some(task.capacity), 0),
+            grouped(task.capacity),
         ]
     };
     PlainTable { columns, rows: tasks.iter().map(row).collect(), empty: "No period has started yet." }
@@ -89,10 +89,10 @@ fn miners_table(mut miners: Vec<MinerState>) -> PlainTable {
             number(miner.score(), 3),
             number(miner.quality, 3),
             miner.tasks.to_string(),
-            number(Some(miner.counts.total_requests), 0),
+            grouped(miner.counts.total_requests),
             percent(miner.answered()),
-            number(Some(miner.counts.requests_429), 0),
-            number(Some(miner.counts.requests_500), 0),
+            grouped(miner.counts.requests_429),
+            grouped(miner.counts.requests_500),
         ]
     };
     PlainTable { columns, rows: miners.iter().map(row).collect(), empty: "No miner has offered capacity yet." }

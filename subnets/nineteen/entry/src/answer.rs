@@ -3,6 +3,7 @@
 mod choice;
 
 use std::fmt::Write as _;
+use std::time::Instant;
 
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
@@ -11,6 +12,7 @@ use taonet_nineteen_query::{Chunk, ChunkBody};
 use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
+use crate::logprobs::{MissingLogprobs, no_selection};
 use crate::replies::Replies;
 use crate::sse::escape_separators;
 use choice::Choice;
@@ -204,8 +206,15 @@ impl Events for Chunks {
     }
 }
 
-/// Returns an answer as one JSON document. If there are more answers than choices, the best ones are the choices.
-pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<Response, GatewayError> {
+/// Returns an answer as one JSON document. If there are more answers than choices, the best ones are the choices: those
+/// without log-probabilities come last. If none has any, the request is refused, and so are further ones of its kind for some
+/// minutes.
+pub(crate) async fn whole(
+    head: &Head,
+    replies: Replies,
+    bill: Bill,
+    missing_logprobs: &MissingLogprobs,
+) -> Result<Response, GatewayError> {
     let mut answers = Vec::new();
     answers.resize_with(replies.len(), Choice::default);
     let (mut ends, bill) = delivery::read(replies, bill, |index, chunk| {
@@ -215,11 +224,12 @@ pub(crate) async fn whole(head: &Head, replies: Replies, bill: Bill) -> Result<R
     })
     .await?;
     let is_selection = answers.len() > head.choices;
-    if is_selection && !choice::are_comparable(&answers) {
+    if answers.iter().any(Choice::has_logprobs) {
+        missing_logprobs.forget(&head.model);
+    } else if is_selection && answers.iter().any(Choice::has_text) {
+        missing_logprobs.remember(&head.model, Instant::now());
         delivery::refuse(bill).await;
-        let message =
-            "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
-        return Err(GatewayError::field("best_of", message));
+        return Err(no_selection());
     }
     let tokens = delivery::charge(&mut ends, bill).await;
     let mut answers: Vec<_> = answers.into_iter().zip(ends).collect();

@@ -166,8 +166,8 @@ impl GatewayError {
 
 impl Gateway {
     /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an alias by preference, with
-    /// those that no miner serves now at the end. Tasks of an alias whose model reads no images, or whose context is too short
-    /// for the request, are left out if others remain.
+    /// those that no miner serves now at the end. Tasks of an alias whose model reads no images, whose context is too short
+    /// for the request, or whose answers lack the log-probabilities that it needs, are left out if others remain.
     pub(crate) fn candidates(
         &self,
         key: &ApiKey,
@@ -186,6 +186,10 @@ impl Gateway {
             let images = image_tokens(task, &request.images).unwrap_or(0);
             task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)
         });
+        if request.answers > request.choices {
+            let now = Instant::now();
+            retain_if_any(&mut tasks, |task| !self.0.missing_logprobs.has(task.task.as_str(), now));
+        }
         self.0.speeds.order(&mut tasks, preference, Instant::now());
         tasks.sort_by_key(|task| !self.0.queries.is_served(task.task.as_str()));
         Ok(tasks)

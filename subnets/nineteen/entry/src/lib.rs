@@ -76,6 +76,7 @@ mod error;
 mod fallback;
 mod image;
 mod items;
+mod logprobs;
 mod measures;
 mod messages;
 mod meter;

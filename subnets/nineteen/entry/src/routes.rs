@@ -27,6 +27,7 @@ use crate::budget_warnings::{self, BudgetWarnings};
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{RoutePreference, Speeds};
 use crate::image::ImageRequest;
+use crate::logprobs::MissingLogprobs;
 use crate::measures::{self, Measures};
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
@@ -73,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) webhook: Option<Webhook>,
     pub(crate) rates: Rates,
     pub(crate) speeds: Speeds,
+    pub(crate) missing_logprobs: MissingLogprobs,
     pub(crate) measures: Measures,
     /// One permit per request whose images are being downloaded.
     pub(crate) downloading: Semaphore,
@@ -112,6 +114,7 @@ impl Gateway {
             webhook: None,
             rates: Rates::default(),
             speeds: Speeds::default(),
+            missing_logprobs: MissingLogprobs::default(),
             measures: Measures::default(),
             downloading: Semaphore::new(DOWNLOADING),
             converting: Arc::new(Semaphore::new(CONVERTING)),

@@ -16,6 +16,7 @@ use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
 use crate::image::{ImageRequest, Output};
+use crate::logprobs::no_selection;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
@@ -161,7 +162,7 @@ impl Gateway {
             (Protocol::Messages(options), true) => Ok(messages::stream(head, options, replies, bill)),
             (Protocol::Messages(options), false) => messages::whole(head, options, replies, bill).await,
             (Protocol::Completions, true) => Ok(stream(head, replies, bill)),
-            (Protocol::Completions, false) => whole(&head, replies, bill).await,
+            (Protocol::Completions, false) => whole(&head, replies, bill, &self.0.missing_logprobs).await,
         }
     }
 
@@ -176,6 +177,9 @@ impl Gateway {
         max_wait: Option<Duration>,
     ) -> Result<(Head, Replies, Bill), GatewayError> {
         request.payload.model = task.task.to_string();
+        if request.answers > request.choices && self.0.missing_logprobs.has(&request.payload.model, Instant::now()) {
+            return Err(no_selection());
+        }
         let input = input_tokens(&request.payload).saturating_add(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
         let asked = (input, request.max_tokens, request.answers);

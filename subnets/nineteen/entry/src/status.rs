@@ -157,7 +157,8 @@ th:first-child, th:nth-child(2), td:nth-child(2) { text-align: left }
 .badge { font-size: .78rem; font-weight: 600; padding: .05rem .55rem; border-radius: 99px }
 .ok { background: var(--good-soft); color: var(--good) } .bad { background: var(--bad-soft); color: var(--bad) }
 </style></head><body><main><h1>Nineteen</h1>
-<p class=\"sub\">Tasks of the running period. Latency is the time to the first token.</p>
+<p class=\"sub\">Tasks of the running period. Capacity: tokens, or denoising steps of images. Latency is the time to the first
+token.</p>
 <section aria-label=\"Tasks\"><div class=\"scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Tasks\"><table><thead><tr>
 <th scope=\"col\">Task</th><th scope=\"col\">State</th><th scope=\"col\">Miners</th><th scope=\"col\">Capacity</th>
 <th scope=\"col\">Used</th><th scope=\"col\">Running</th><th scope=\"col\">Requests</th><th scope=\"col\">Rate-limited</th>

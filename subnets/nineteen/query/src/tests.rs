@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod images;
 mod miners;
+mod overload;
 mod periods;
 mod prefixes;
 mod saturation;

@@ -160,7 +160,7 @@ impl Store {
              CAST(COALESCE((SELECT SUM(charged) FROM team_day WHERE team_day.team = team.name AND day = $2), 0)
                   AS BIGINT) AS in_day
              FROM team
-             WHERE (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL)
+             WHERE (monthly_budget IS NOT NULL OR daily_budget IS NOT NULL) AND deleted_ms IS NULL
              AND (name = (SELECT team FROM api_key WHERE id = $3) OR $3 IS NULL) ORDER BY name",
         );
         let mut uses = Vec::new();

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use taonet_database::{DatabaseError, Row};
-use taonet_primitives::{AccountId, BlockHash};
+use taonet_primitives::{AccountId, BlockHash, counted};
 
 /// Why an operation on the validator's database failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,23 @@ pub enum StoreError {
     /// The API key can get no credits for a transfer of TAO.
     #[error("API key {0} is revoked or expired; hint: assign the transfer to another key")]
     InactiveKey(String),
+    /// No team has this name.
+    #[error(
+        "unknown team {0}; hint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team NAME --create` creates \
+         one"
+    )]
+    UnknownTeam(String),
+    /// Keys that are not revoked belong to a team that is to be deleted.
+    #[error(
+        "team {team} has {}; hint: `tao nineteen keys update KEY_ID --no-team` takes a key out of its team",
+        counted(*keys, "key")
+    )]
+    TeamHasKeys {
+        /// Name of the team.
+        team: String,
+        /// Number of its keys that are not revoked.
+        keys: i64,
+    },
     /// The validator credits no transfers of TAO.
     #[error("the validator credits no transfers of TAO; hint: start it with --topup-account and --rao-per-credit")]
     TopUpsDisabled,

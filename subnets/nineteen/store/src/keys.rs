@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::credits::grant;
 use crate::error::{invalid, number};
+use crate::teams::lock_team;
 use crate::{Store, StoreError};
 
 /// Prefix of every key.
@@ -146,7 +147,7 @@ impl Store {
     /// Creates an API key whose ID and secret are derived from the random bytes `random`.
     ///
     /// # Errors
-    /// [`StoreError`] when the team does not exist, or the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
     pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
         self.create_key_with_credits(terms, 0, random, now_ms).await
     }
@@ -154,8 +155,8 @@ impl Store {
     /// Creates an API key like [`Self::create_key`], with initial credits. If they cannot be granted, there is no key.
     ///
     /// # Errors
-    /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total; another [`StoreError`]
-    /// when the database fails.
+    /// [`StoreError::TooManyCredits`] when more than [`crate::MAX_CREDITS`] would exist in total;
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
     pub async fn create_key_with_credits(
         &self,
         terms: &KeyTerms,
@@ -168,6 +169,9 @@ impl Store {
         let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         let mut transaction = self.database.begin().await?;
+        if let Some(team) = &terms.team {
+            lock_team(&mut transaction, team).await?;
+        }
         statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, weight, created_ms,
                                   daily_budget, expires_ms, tokens_per_minute, log_requests, team)
@@ -237,9 +241,15 @@ impl Store {
     /// Updates the name and limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
-    /// [`StoreError`] when the team does not exist, or the database fails.
+    /// [`StoreError::UnknownTeam`] when the team does not exist; another [`StoreError`] when the database fails.
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        let mut transaction = self.database.begin().await?;
+        // Charges also lock the key before its team. A revoked key can stay in a deleted team.
+        let team = lock_with_team(&mut transaction, id).await?;
+        if let Some(joined) = terms.team.as_deref().filter(|joined| team.as_deref() != Some(*joined)) {
+            lock_team(&mut transaction, joined).await?;
+        }
         let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4, weight = $5,
              daily_budget = $6, expires_ms = $7, tokens_per_minute = $8,
@@ -257,8 +267,9 @@ impl Store {
         .bind(i64::from(terms.log_requests))
         .bind(terms.team.as_deref())
         .bind(id)
-        .execute(&self.database)
+        .execute(&mut transaction)
         .await?;
+        transaction.commit().await?;
         self.recent_keys.clear();
         Ok(changed > 0)
     }

@@ -80,7 +80,7 @@ pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, P
 pub use processes::ProcessRow;
 pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
-pub use teams::Team;
+pub use teams::{BudgetChange, Team};
 pub use token_rates::TokenUsage;
 pub use topups::{Deposit, DepositAddress, TopUpTerms, TopUps, Transfer};
 
@@ -102,7 +102,7 @@ const MIGRATIONS: [Sql; 7] = [
 /// Migration of SQLite only, whose columns otherwise have no fixed types.
 const STRICT: Sql = (8, "strict", include_str!("../migrations/0008_strict_sqlite.sql"));
 /// Later migrations of PostgreSQL. They differ from those of SQLite, whose strict tables have no `BIGINT`.
-const LATER_POSTGRES: [Sql; 9] = [
+const LATER_POSTGRES: [Sql; 10] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_postgres.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_postgres.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_postgres.sql")),
@@ -112,9 +112,10 @@ const LATER_POSTGRES: [Sql; 9] = [
     (15, "token_rates", include_str!("../migrations/0015_token_rates_postgres.sql")),
     (16, "key_log", include_str!("../migrations/0016_key_log_postgres.sql")),
     (17, "teams", include_str!("../migrations/0017_teams_postgres.sql")),
+    (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE: [Sql; 9] = [
+const LATER_SQLITE: [Sql; 10] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -124,6 +125,7 @@ const LATER_SQLITE: [Sql; 9] = [
     (15, "token_rates", include_str!("../migrations/0015_token_rates_sqlite.sql")),
     (16, "key_log", include_str!("../migrations/0016_key_log_sqlite.sql")),
     (17, "teams", include_str!("../migrations/0017_teams_sqlite.sql")),
+    (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES].concat()));
 static SQLITE: LazyLock<Migrator> =

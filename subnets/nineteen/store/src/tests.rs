@@ -116,6 +116,10 @@ on_both! {
     teams::spending_stays_with_the_team_that_a_key_leaves
     teams::team_budgets_hold_over_processes
     teams::no_sequence_of_operations_exceeds_a_team_budget
+    teams::reserve_is_returned_once_it_exceeds_a_changed_budget
+    teams::changed_budgets_limit_all_but_earlier_reserves
+    teams::concurrent_changes_of_both_budgets_are_kept
+    teams::deleted_team_has_no_keys_and_keeps_its_charges
     topups::each_key_has_one_deposit_address
     topups::concurrent_keys_get_different_deposit_addresses
     topups::keys_with_the_same_prefix_get_different_deposit_addresses

@@ -8,6 +8,10 @@
 //! and of its budgets, so that other processes can use almost all credits; keys with few credits have no reserve.
 //! Half of a reserve is left when it is refilled, so that requests of a busy key do not wait for the database. A reserve
 //! that is unused for a second is returned. The lease of a killed process is released like its holds.
+//!
+//! Holds from the lease do not read the budgets. Each transaction on a key does, except those that return its reserve. If
+//! the lease exceeds a budget, because the budget was lowered or the key has joined a team, its reserve is returned. After
+//! a second without a transaction, the next hold needs one. So a changed budget limits all holds after about a second.
 
 #![deny(clippy::arithmetic_side_effects)]
 
@@ -29,6 +33,8 @@ use plan::{Plan, Settled};
 
 /// Time after which an unused reserve is returned.
 const IDLE: Duration = Duration::from_secs(1);
+/// Time after which a hold reads the budgets again, although the lease has enough credits.
+const FRESH: Duration = Duration::from_secs(1);
 /// Interval at which the lease of a key with long requests is marked as alive.
 const RENEWAL: Duration = Duration::from_mins(1);
 
@@ -77,6 +83,8 @@ struct Lease {
     amount: i64,
     /// Whether `amount` is that of the database. After a failed transaction, it may not be.
     is_known: bool,
+    /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the reserve is returned.
+    is_over_budget: bool,
     /// Credits of holds, of pending charges, and set aside for a transaction.
     held: i64,
     /// Credits that the lease may have beyond the holds.
@@ -111,7 +119,21 @@ struct Due {
 impl Lease {
     fn new(now_ms: i64) -> Self {
         let now = Instant::now();
-        Self { amount: 0, is_known: true, held: 0, reserve: 0, is_refilled: false, used: (now, now_ms), written: now }
+        Self {
+            amount: 0,
+            is_known: true,
+            is_over_budget: false,
+            held: 0,
+            reserve: 0,
+            is_refilled: false,
+            used: (now, now_ms),
+            written: now,
+        }
+    }
+
+    /// Returns whether a hold of `amount` credits needs no transaction.
+    fn covers(&self, amount: i64) -> bool {
+        self.is_known && !self.is_over_budget && self.free() >= amount && self.written.elapsed() < FRESH
     }
 
     /// Returns the credits that are available to further holds.
@@ -129,7 +151,8 @@ impl Lease {
     }
 
     fn is_due(&self) -> bool {
-        !self.is_known || (self.free() > 0 && self.used.0.elapsed() >= IDLE) || self.written.elapsed() >= RENEWAL
+        let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE;
+        !self.is_known || self.is_over_budget || is_idle || self.written.elapsed() >= RENEWAL
     }
 
     /// Returns the Unix time in milliseconds.
@@ -139,11 +162,11 @@ impl Lease {
 }
 
 impl State {
-    /// Grants a hold from the lease, if it has enough credits; returns whether the reserve is to be refilled.
+    /// Grants a hold from the lease, if it covers the hold; returns whether the reserve is to be refilled.
     fn take(&mut self, request: &str, hold: Hold, day: &str) -> Result<bool, Hold> {
         let lease = self.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(hold.created_ms));
         lease.used = (Instant::now(), hold.created_ms);
-        if !lease.is_known || lease.free() < hold.amount {
+        if !lease.covers(hold.amount) {
             return Err(hold);
         }
         lease.hold(hold.amount);
@@ -201,6 +224,7 @@ impl State {
             lease.release(plan.set_aside);
             lease.is_refilled &= plan.refill.is_none();
             (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
+            lease.is_over_budget = result.is_over_budget;
             lease.reserve = result.reserve.unwrap_or(lease.reserve);
             for (due, charged) in plan.due.into_iter().zip(result.charges) {
                 lease.release(due.hold.amount);
@@ -423,5 +447,19 @@ mod tests {
         assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
         assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));
         assert_eq!(begin(), None);
+    }
+
+    #[test]
+    fn hold_reads_the_budgets_again_after_a_second_or_once_they_are_exceeded() {
+        let lease = |is_over_budget, written| Lease { amount: 10, is_over_budget, written, ..Lease::new(0) };
+        let (now, before) = (Instant::now(), Instant::now().checked_sub(FRESH).unwrap());
+        for (lease, is_granted) in [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]
+        {
+            let description = format!("{lease:?}");
+            let mut state = State::default();
+            state.leases.insert("k".to_owned(), lease);
+            let hold = Hold { key: "k".to_owned(), amount: 4, created_ms: 0, is_retried: false };
+            assert_eq!(state.take("r", hold, "2026-11-21").is_ok(), is_granted, "{description}");
+        }
     }
 }

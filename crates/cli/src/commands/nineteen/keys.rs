@@ -14,7 +14,7 @@ use taonet_primitives::counted;
 use taonet_service::unix_time;
 
 use super::database::DatabaseArgs;
-use super::teams::{TeamArgs, check_team, team, teams};
+use super::teams::{TeamArgs, team, teams};
 use super::topups::{AssignArgs, DepositsArgs, assign, deposits, topup};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -49,7 +49,7 @@ enum Command {
     Revoke(KeyArg),
     /// Grant credits to a key; a negative number withdraws them
     Grant(GrantArgs),
-    /// Create a team of keys, or change the budgets of one
+    /// Create or delete a team of keys, or change its budgets
     Team(TeamArgs),
     /// List all teams
     Teams,
@@ -293,7 +293,6 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
         return Err(Classified::error(Failure::Usage, "--expires is in the past\nhint: use a later time, such as 30d"));
     }
     check_models(store, &args.models).await?;
-    check_team(store, args.team.as_deref()).await?;
     let terms = KeyTerms {
         name: args.name.clone(),
         rate_per_minute: args.rate,
@@ -378,7 +377,6 @@ async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::
     if args.daily_budget.is_some() || args.no_daily_budget {
         terms.daily_budget = args.daily_budget;
     }
-    check_team(store, args.team.as_deref()).await?;
     if args.team.is_some() || args.no_team {
         terms.team.clone_from(&args.team);
     }

@@ -1,16 +1,17 @@
 //! Teams of API keys: the commands of `tao nineteen keys` for budgets that keys share.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
-use taonet_nineteen_store::{Store, Team};
+use taonet_nineteen_store::{BudgetChange, Store, Team};
 
-use super::keys::{budget, display_name, limit};
+use super::keys::{budget, display_name, limit, now_ms};
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::TEAMS;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub(super) struct TeamArgs {
     /// Name of the team, up to 64 characters
     #[arg(value_name = "NAME", value_parser = display_name)]
@@ -30,6 +31,12 @@ pub(super) struct TeamArgs {
     /// Remove the daily limit
     #[arg(long)]
     no_daily_budget: bool,
+    /// Delete the team, which must have no active keys; its charges are kept
+    #[arg(
+        long,
+        conflicts_with_all = ["create", "budget", "no_budget", "daily_budget", "no_daily_budget"]
+    )]
+    delete: bool,
 }
 
 /// Returns all teams, with what they have spent today and in this month.
@@ -37,36 +44,27 @@ async fn read(store: &Store) -> anyhow::Result<Vec<Team>> {
     Ok(store.teams(&Timestamp::now().strftime("%Y-%m-%d").to_string()).await?)
 }
 
-/// Checks that a team exists. A mistyped name must not leave a key without the team's budgets.
-pub(super) async fn check_team(store: &Store, name: Option<&str>) -> anyhow::Result<()> {
-    let Some(name) = name else { return Ok(()) };
-    if read(store).await?.iter().all(|team| team.name != name) {
-        return Err(unknown(name));
-    }
-    Ok(())
+/// Returns a team; `None` if it does not exist.
+async fn find(store: &Store, name: &str) -> anyhow::Result<Option<Team>> {
+    Ok(read(store).await?.into_iter().find(|team| team.name == name))
 }
 
-fn unknown(name: &str) -> anyhow::Error {
-    anyhow!(
-        "unknown team {name}\nhint: `tao nineteen keys teams` lists all teams, `tao nineteen keys team NAME --create` creates \
-         one"
-    )
+/// Returns the change of a budget from its two flags.
+fn change(budget: Option<i64>, removes: bool) -> BudgetChange {
+    if budget.is_some() || removes { BudgetChange::Set(budget) } else { BudgetChange::Keep }
 }
 
 pub(super) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> anyhow::Result<()> {
-    let existing = read(store).await?.into_iter().find(|team| team.name == args.name);
-    if existing.is_none() && !args.create {
-        return Err(unknown(&args.name));
+    if args.delete {
+        let deleted = find(store, &args.name).await?;
+        store.delete_team(&args.name, now_ms()).await?;
+        return context.print_json(&deleted);
     }
-    let (mut monthly, mut daily) = existing.map_or((None, None), |team| (team.monthly_budget, team.daily_budget));
-    if args.budget.is_some() || args.no_budget {
-        monthly = args.budget;
+    if !args.create || !store.create_team(&args.name, args.budget, args.daily_budget).await? {
+        let (monthly, daily) = (change(args.budget, args.no_budget), change(args.daily_budget, args.no_daily_budget));
+        store.update_team(&args.name, monthly, daily).await?;
     }
-    if args.daily_budget.is_some() || args.no_daily_budget {
-        daily = args.daily_budget;
-    }
-    store.set_team(&args.name, monthly, daily).await?;
-    let team = read(store).await?.into_iter().find(|team| team.name == args.name);
+    let team = find(store, &args.name).await?;
     context.print_json(&team.context("the team is not in the database")?)
 }
 

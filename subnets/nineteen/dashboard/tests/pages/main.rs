@@ -81,7 +81,8 @@ async fn market_shows_tasks_miners_and_periods() {
     let (status, market) = page(&router, "/nineteen").await;
     assert!(status == 200 && market.contains(">running<") && market.contains("data-problems=\"0\""), "{market}");
     // State, miners, capacity, used, running, requests, rate-limited, failed, latencies.
-    let expected = ["–", "2", "4000", "7.5 %", "–", "6", "1", "1", "–", "–"];
+    assert!(market.contains("Capacity: tokens, or denoising steps"), "{market}");
+    let expected = ["–", "2", "4\u{202f}000", "7.5 %", "–", "6", "1", "1", "–", "–"];
     assert_eq!(cells(&market, "tasks", TASK), expected);
     let score = number(period_score(&counts_of_bob(), PeriodProfile::Reference), 3);
     // Period score, scores over time, quality, tasks, requests, answered, rate-limited, failed.
@@ -91,7 +92,7 @@ async fn market_shows_tasks_miners_and_periods() {
     let period = cells(&market, "periods", "<th class=\"num\" scope=\"row\">1</th>");
     assert_eq!(&period[1..7], ["60.0 min", "2", "2", "8", "1", "1"]);
     let (_, overview) = page(&router, "/").await;
-    assert!(overview.contains("href=\"/nineteen\"") && overview.contains(">running<"), "{overview}");
+    assert!(overview.contains("href=\"/nineteen\"") && overview.matches(">running<").count() == 1, "{overview}");
     assert!(overview.contains("75.0 %"), "{overview}");
 }
 
@@ -103,7 +104,7 @@ async fn miner_page_shows_offers_and_past_results() {
     let (status, alice) = page(&router, &format!("/nineteen/miners/{}", hotkey("//Alice"))).await;
     assert_eq!(status, 200);
     // Capacity, used, quality, requests, answered, rate-limited, failed.
-    assert_eq!(cells(&alice, "offers", TASK), ["1000", "15.0 %", "0.875", "2", "100.0 %", "0", "0"]);
+    assert_eq!(cells(&alice, "offers", TASK), ["1\u{202f}000", "15.0 %", "0.875", "2", "100.0 %", "0", "0"]);
     assert_eq!(cells(&alice, "offers", "chat-b"), ["600", "25.0 %", "–", "2", "100.0 %", "0", "0"]);
     assert_eq!(cells(&alice, "results", "chat-b"), ["chat-b", "1.000", "600", "25.0 %", "2", "0", "0"]);
     for hotkey in [hotkey("//Charlie").to_string(), "nobody".to_owned()] {
@@ -135,7 +136,7 @@ async fn gateway_adds_availability_and_latency() {
     let url = gateway(Arc::clone(&code)).await;
     let (section, router) = site(Some(directory.path()), Some(url)).await;
     let (_, market) = page(&router, "/nineteen").await;
-    let expected = ["available", "2", "4000", "25.0 %", "5", "60", "2", "1", "0.25 s", "1.50 s"];
+    let expected = ["available", "2", "4\u{202f}000", "25.0 %", "5", "60", "2", "1", "0.25 s", "1.50 s"];
     assert_eq!(cells(&market, "tasks", TASK), expected);
     assert!(market.contains("unavailable") && market.contains("1 available"), "{market}");
     assert!(!market.contains("<script>alert") && market.contains("&lt;script&gt;alert(1)"), "{market}");
@@ -144,7 +145,7 @@ async fn gateway_adds_availability_and_latency() {
     section.read(&Changes::default()).await;
     let (_, market) = page(&router, "/nineteen").await;
     assert!(market.contains("The gateway is unavailable") && market.contains("data-problems=\"1\""), "{market}");
-    assert_eq!(cells(&market, "tasks", TASK)[2..4], ["4000", "7.5 %"]);
+    assert_eq!(cells(&market, "tasks", TASK)[2..4], ["4\u{202f}000", "7.5 %"]);
 }
 
 #[tokio::test]
@@ -192,7 +193,16 @@ async fn terminal_shows_tasks_and_miners() {
     let mut terminal = Terminal::new(TestBackend::new(120, 30)).unwrap();
     terminal.draw(|frame| top.draw(frame, 1_780_000_000)).unwrap();
     let screen = terminal.backend().to_string();
-    for text in ["Nineteen · tasks", TASK, "7.5 %", "Nineteen · miners", "0.875", "2, running"] {
+    for text in [
+        "Nineteen · tasks",
+        TASK,
+        "7.5 %",
+        "Nineteen · miners",
+        "0.875",
+        "2, running",
+        "Capacity (tokens or steps)",
+        "4\u{202f}000",
+    ] {
         assert!(screen.contains(text), "{text}: {screen}");
     }
 }

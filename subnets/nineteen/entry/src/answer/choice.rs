@@ -36,6 +36,15 @@ impl Choice {
         }
     }
 
+    /// Returns whether tokens have log-probabilities.
+    pub(super) const fn has_logprobs(&self) -> bool {
+        self.tokens.0 > 0
+    }
+
+    pub(super) fn has_text(&self) -> bool {
+        !self.text.is_empty()
+    }
+
     /// Returns the mean log-probability of the tokens; the lowest value without any.
     pub(super) fn likelihood(&self) -> f64 {
         let (count, sum) = self.tokens;
@@ -64,11 +73,6 @@ impl Choice {
         let logprobs = head.wants_logprobs.then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
         json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
     }
-}
-
-/// Returns whether the best answers can be selected: one has log-probabilities, or all are empty.
-pub(super) fn are_comparable(answers: &[Choice]) -> bool {
-    answers.iter().any(|answer| answer.tokens.0 > 0) || answers.iter().all(|answer| answer.text.is_empty())
 }
 
 /// Returns the log-probabilities of a completion's tokens.

@@ -1,5 +1,8 @@
 //! Tests of completions of which the best ones are selected (`best_of`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, post};
@@ -62,12 +65,63 @@ async fn likeliest_answers_per_token_are_the_choices() {
     assert_eq!((&all["choices"][0]["text"], &all["choices"][1]["text"]), (&json!("a"), &json!("bbbb")));
 }
 
+/// Returns a chunk without log-probabilities.
+fn bare(text: &str) -> String {
+    format!("data: {}\n\n", json!({"choices": [{"text": text}]}))
+}
+
+/// Only the first request costs the miners work.
 #[tokio::test]
 async fn best_of_is_refused_by_name_without_log_probabilities() {
-    let shop = shop(post(|| async { format!("data: {}\n\n", json!({"choices": [{"text": "a"}]})) })).await;
-    let (status, refused) = complete(&shop, json!({"best_of": 2})).await;
-    assert_eq!((status, &refused["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("best_of")), "{refused}");
-    assert_eq!(shop.charged().await, 0);
-    let (status, answer) = complete(&shop, json!({"n": 2})).await;
+    let answers = Arc::new(AtomicUsize::new(0));
+    let miner = {
+        let answers = Arc::clone(&answers);
+        post(move || {
+            answers.fetch_add(1, Ordering::SeqCst);
+            async { bare("a") }
+        })
+    };
+    let shop = shop(miner).await;
+    let mut of_first = None;
+    for _ in 0..3 {
+        let (status, refused) = complete(&shop, json!({"best_of": 2})).await;
+        assert_eq!((status, &refused["error"]["param"]), (StatusCode::BAD_REQUEST, &json!("best_of")), "{refused}");
+        let answers = answers.load(Ordering::SeqCst);
+        assert_eq!((shop.charged().await, answers), (0, *of_first.get_or_insert(answers)));
+        assert!(answers > 0);
+    }
+    let (status, answer) = complete(&shop, json!({"n": 2, "best_of": 2})).await;
     assert_eq!((status, &answer["choices"][1]["text"]), (StatusCode::OK, &json!("a")));
+}
+
+/// The miner's answers to two of three seeds have no log-probabilities.
+#[tokio::test]
+async fn answers_without_log_probabilities_are_ranked_last() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        match payload["seed"].as_u64() {
+            Some(7) => bare("a"),
+            Some(8) => token("b", -9.0),
+            _ => bare("c"),
+        }
+    });
+    let shop = shop(miner).await;
+    for _ in 0..2 {
+        let (status, best) = complete(&shop, json!({"n": 2, "best_of": 3})).await;
+        assert_eq!(status, StatusCode::OK, "{best}");
+        assert_eq!((&best["choices"][0]["text"], &best["choices"][1]["text"]), (&json!("b"), &json!("a")));
+        assert_eq!(best["usage"]["completion_tokens"], 3, "all answers are charged");
+    }
+}
+
+/// Answers without log-probabilities close the selection, until an answer has some.
+#[tokio::test]
+async fn selection_is_possible_again_once_answers_have_log_probabilities() {
+    let miner = post(|Json(payload): Json<Value>| async move {
+        if payload["seed"].as_u64() < Some(100) { bare("a") } else { token("b", -1.0) }
+    });
+    let shop = shop(miner).await;
+    let select = async |seed: u64| complete(&shop, json!({"seed": seed, "best_of": 2})).await.0;
+    assert_eq!((select(7).await, select(100).await), (StatusCode::BAD_REQUEST, StatusCode::BAD_REQUEST));
+    let (status, _) = complete(&shop, json!({"seed": 100, "logprobs": 1})).await;
+    assert_eq!((status, select(100).await), (StatusCode::OK, StatusCode::OK));
 }

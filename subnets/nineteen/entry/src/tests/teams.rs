@@ -32,7 +32,7 @@ async fn spent(store: &Store) -> i64 {
 #[tokio::test]
 async fn keys_of_a_team_share_its_budget() {
     let shop = shop(says(vec![word(), word()])).await;
-    shop.store.set_team("shops", Some(500), Some(7)).await.unwrap();
+    shop.store.create_team("shops", Some(500), Some(7)).await.unwrap();
     shop.store.update_key(&shop.id, &in_team("shops")).await.unwrap();
     let other = shop.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
     // Each answer costs two credits, of up to five that are reserved.
@@ -67,7 +67,7 @@ async fn keys_of_a_team_share_its_budget() {
 async fn responses_to_the_keys_of_a_team_have_its_warnings() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    store.set_team("shops", None, Some(0)).await.unwrap();
+    store.create_team("shops", None, Some(0)).await.unwrap();
     let gateway = gateway_on(&store);
     gateway.warn_of_budgets().await.unwrap();
     for (number, terms, warning) in [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]

@@ -16,7 +16,7 @@ use crate::bill::{Bill, Tariff, today};
 async fn each_threshold_of_a_budget_is_posted_once() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    store.set_team("shops", Some(100), None).await.unwrap();
+    store.create_team("shops", Some(100), None).await.unwrap();
     let team = Some("shops".to_owned());
     let terms = KeyTerms { monthly_budget: Some(100), team, ..KeyTerms::new("test", 5) };
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;

@@ -375,7 +375,7 @@ async fn two_processes_share_the_slots_of_a_miner() {
         })
     };
     let bench = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
-    let other = second_process(&bench);
+    let other = reopened(&bench, 1_000.0).querier;
     for (index, querier) in [&bench.querier, &other].into_iter().enumerate() {
         querier.market().divide(Divisions::new([Division::new(2, 2, Some(index))], true));
     }
@@ -396,20 +396,4 @@ async fn two_processes_share_the_slots_of_a_miner() {
         roster.limit(&bench.contenders[0].offer.hotkey).unwrap()
     });
     assert_eq!(limits, [5, 4]);
-}
-
-/// Returns the querier of another process, with the same miners.
-fn second_process(bench: &Bench) -> Querier {
-    let contender = |contender: &Arc<Contender>| {
-        let counts = PeriodCounts::with_capacity(1_000.0);
-        let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
-        Contender::new(&row, contender.session().clone(), 900.0)
-    };
-    let task = Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].task);
-    let market = Market::default();
-    let contenders = bench.contenders.iter().map(contender).collect();
-    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
-    let clocks = (system_clock(), monotonic_clock());
-    let (samples, _) = mpsc::channel(1);
-    Querier::new(bench.querier.inner.client.clone(), market, patient(), 4_096, clocks, samples)
 }

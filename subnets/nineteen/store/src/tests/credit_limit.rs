@@ -105,7 +105,7 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: Home) {
 /// An integer that overflows is an error, and not stored as a floating-point number.
 pub(super) async fn integer_columns_stay_integers(home: Home) {
     let store = home.open().await;
-    store.set_team("shops", Some(9), Some(9)).await.unwrap();
+    store.create_team("shops", Some(9), Some(9)).await.unwrap();
     let team = Some("shops".to_owned());
     let limits = KeyTerms { daily_budget: Some(9), tokens_per_minute: Some(9), team, ..terms(Some(9)) };
     let limits = KeyTerms { log_requests: true, ..limits };

@@ -1,11 +1,13 @@
 //! Tests of teams of API keys and their budgets.
 
+use std::collections::HashSet;
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::credits::{terms, usage};
 use super::*;
-use crate::{BudgetPeriod, BudgetScope, BudgetUse, HoldRefusal, KeyTerms};
+use crate::{BudgetChange, BudgetPeriod, BudgetScope, BudgetUse, HoldRefusal, KeyTerms};
 
 const DAY: &str = "2026-11-21";
 
@@ -27,7 +29,7 @@ async fn spend(store: &Store, key: &str, request: &str, amount: i64, day: &str) 
 
 pub(super) async fn keys_of_a_team_share_its_budgets(home: Home) {
     let store = home.open().await;
-    store.set_team("shops", Some(25), Some(10)).await.unwrap();
+    store.create_team("shops", Some(25), Some(10)).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
     let refused = |left, period, scope| Err(HoldRefusal::Budget { left, period, scope });
     let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
@@ -63,7 +65,7 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
     let unknown = KeyTerms { team: Some("nosuch".to_owned()), ..terms(None) };
     assert!(store.create_key(&unknown, &[9; 40], 0).await.is_err());
     for team in ["b", "a"] {
-        store.set_team(team, Some(10), None).await.unwrap();
+        store.create_team(team, Some(10), None).await.unwrap();
     }
     let (leaving, staying) = (key_in(&store, "a", 1).await, key_in(&store, "a", 2).await);
     assert_eq!(spend(&store, &leaving, "1", 7, DAY).await, Ok(()));
@@ -79,7 +81,7 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
     let found: Vec<_> = teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
     assert_eq!(found, [("a".to_owned(), 1, 7), ("b".to_owned(), 0, 10)]);
     // New budgets replace the earlier ones.
-    store.set_team("a", None, Some(9)).await.unwrap();
+    store.update_team("a", BudgetChange::Set(None), BudgetChange::Set(Some(9))).await.unwrap();
     let [team, _] = teams().await.try_into().unwrap();
     assert_eq!((team.monthly_budget, team.daily_budget, team.spent_in_day), (None, Some(9), 0));
     assert!(store.revoke_key(&staying, 1).await.unwrap());
@@ -90,7 +92,7 @@ pub(super) async fn spending_stays_with_the_team_that_a_key_leaves(home: Home) {
 /// Concurrent requests of three keys on two processes, many of them in one transaction.
 pub(super) async fn team_budgets_hold_over_processes(home: Home) {
     let stores = [home.open().await, home.open().await];
-    stores[0].set_team("shops", Some(100), None).await.unwrap();
+    stores[0].create_team("shops", Some(100), None).await.unwrap();
     let mut keys = Vec::new();
     for random in 1..=3 {
         keys.push(key_in(&stores[0], "shops", random).await);
@@ -123,7 +125,7 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
     let stores = [home.open().await, home.open().await];
     for case in 0..4_u8 {
         let (team, budget) = (format!("team {case}"), random.random_range(0..40_000));
-        stores[0].set_team(&team, Some(budget), None).await.unwrap();
+        stores[0].create_team(&team, Some(budget), None).await.unwrap();
         let mut keys = Vec::new();
         for number in 0..3 {
             keys.push(key_in(&stores[0], &team, 3 * case + number).await);
@@ -162,4 +164,180 @@ pub(super) async fn no_sequence_of_operations_exceeds_a_team_budget(home: Home) 
         assert_eq!(teams.iter().find(|found| found.name == team).unwrap().spent_in_day, spent);
         assert!(stores[0].is_balanced().await.unwrap());
     }
+}
+
+/// A change of another process that makes a budget smaller than the reserve of a key in the team "wide".
+#[derive(Debug, Clone, Copy)]
+enum Narrowing {
+    KeyBudget,
+    TeamBudget,
+    OtherTeam,
+}
+
+/// Once a request of the key ends, the next one needs a budget, and the reserve is returned.
+pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: Home) {
+    let (store, operator) = (home.open().await, home.open().await);
+    store.create_team("wide", None, None).await.unwrap();
+    store.create_team("narrow", None, Some(15)).await.unwrap();
+    for (number, narrowing) in [Narrowing::KeyBudget, Narrowing::TeamBudget, Narrowing::OtherTeam].iter().enumerate() {
+        let key = key_in(&store, "wide", u8::try_from(number).unwrap()).await;
+        let request = |index: usize| format!("{number}-{index}");
+        for index in 0..2 {
+            assert_eq!(store.hold(&key, &request(index), 10, DAY, 0).await.unwrap(), Ok(()));
+        }
+        assert!(store.till.free(&key) > 1_000, "the key has a reserve");
+        let terms = operator.key(&key).await.unwrap().unwrap().terms;
+        let spent =
+            operator.teams(DAY).await.unwrap().into_iter().find(|team| team.name == "wide").unwrap().spent_in_day;
+        let scope = match narrowing {
+            Narrowing::KeyBudget => {
+                let terms = KeyTerms { daily_budget: Some(15), ..terms };
+                assert!(operator.update_key(&key, &terms).await.unwrap());
+                BudgetScope::Key
+            }
+            Narrowing::TeamBudget => {
+                let budget = BudgetChange::Set(Some(spent + 15));
+                operator.update_team("wide", BudgetChange::Keep, budget).await.unwrap();
+                BudgetScope::Team
+            }
+            Narrowing::OtherTeam => {
+                let terms = KeyTerms { team: Some("narrow".to_owned()), ..terms };
+                assert!(operator.update_key(&key, &terms).await.unwrap());
+                BudgetScope::Team
+            }
+        };
+        // The running requests hold 20 credits, of which the first one costs 4.
+        assert_eq!(store.charge(&request(0), &usage(DAY, 4), 0).await.unwrap(), Some(4));
+        let refused = Err(HoldRefusal::Budget { left: 1, period: BudgetPeriod::Day, scope });
+        assert_eq!(store.hold(&key, &request(2), 2, DAY, 0).await.unwrap(), refused, "{narrowing:?}");
+        assert_eq!(store.till.free(&key), 0, "{narrowing:?}");
+        assert_eq!(store.hold(&key, &request(3), 1, DAY, 0).await.unwrap(), Ok(()));
+        for index in [1, 3] {
+            assert_eq!(store.charge(&request(index), &usage(DAY, 0), 0).await.unwrap(), Some(0));
+        }
+        operator.update_team("wide", BudgetChange::Keep, BudgetChange::Set(None)).await.unwrap();
+    }
+    assert!(store.is_balanced().await.unwrap());
+}
+
+/// Random operations of two processes on three keys, while budgets change and keys change their team.
+///
+/// A reserve from before a change may still be used until a request of its key and process ends. All other holds fit into the
+/// team's budget.
+pub(super) async fn changed_budgets_limit_all_but_earlier_reserves(home: Home) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let stores = [home.open().await, home.open().await];
+    let teams = ["a", "b"];
+    let (mut budgets, mut spent, mut team_of) = ([20_000_i64, 20_000], [0_i64; 2], [0_usize, 0, 1]);
+    let mut keys = Vec::new();
+    for (team, budget) in teams.iter().zip(budgets) {
+        stores[0].create_team(team, Some(budget), None).await.unwrap();
+    }
+    for (number, team) in team_of.iter().enumerate() {
+        keys.push(key_in(&stores[0], teams[*team], u8::try_from(number).unwrap()).await);
+    }
+    // Running requests, each with its process, its key and its maximum price.
+    let mut running: Vec<(usize, usize, String, i64)> = Vec::new();
+    // Processes and keys of which no request has ended since the last change.
+    let mut unchecked: HashSet<(usize, usize)> = HashSet::new();
+    let everywhere: Vec<(usize, usize)> = (0..2).flat_map(|place| (0..3).map(move |key| (place, key))).collect();
+    for step in 0..400 {
+        let (place, key) = (random.random_range(0..2), random.random_range(0..3));
+        match random.random_range(0..20) {
+            0 => {
+                let team = random.random_range(0..2);
+                budgets[team] = spent[team] + random.random_range(0..20_000);
+                let budget = BudgetChange::Set(Some(budgets[team]));
+                stores[place].update_team(teams[team], budget, BudgetChange::Keep).await.unwrap();
+                unchecked.extend(&everywhere);
+            }
+            1 => {
+                team_of[key] = random.random_range(0..2);
+                let terms = KeyTerms { team: Some(teams[team_of[key]].to_owned()), ..terms(None) };
+                assert!(stores[place].update_key(&keys[key], &terms).await.unwrap());
+                unchecked.extend(&everywhere);
+            }
+            2..13 => {
+                let (request, amount) = (step.to_string(), random.random_range(1..300));
+                let free = stores[place].till.free(&keys[key]);
+                let granted = stores[place].hold(&keys[key], &request, amount, DAY, 1).await.unwrap();
+                let team = team_of[key];
+                let in_team = running.iter().filter(|(_, key, ..)| team_of[*key] == team);
+                let held: i64 = in_team.map(|(.., amount)| amount).sum();
+                if granted.is_ok() {
+                    let fits = spent[team] + held + amount <= budgets[team];
+                    let is_earlier = unchecked.contains(&(place, key)) && amount <= free;
+                    assert!(fits || is_earlier, "step {step}: {amount} of {free}");
+                    running.push((place, key, request, amount));
+                }
+            }
+            _ if !running.is_empty() => {
+                let (place, key, request, amount) = running.swap_remove(random.random_range(0..running.len()));
+                let charge = random.random_range(0..=amount);
+                assert_eq!(stores[place].charge(&request, &usage(DAY, charge), 1).await.unwrap(), Some(charge));
+                spent[team_of[key]] += charge;
+                unchecked.remove(&(place, key));
+            }
+            _ => {}
+        }
+    }
+    for team in stores[0].teams(DAY).await.unwrap() {
+        let index = teams.iter().position(|name| *name == team.name).unwrap();
+        assert_eq!(team.spent_in_day, spent[index]);
+    }
+    assert!(stores[0].is_balanced().await.unwrap());
+}
+
+pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: Home) {
+    let stores = [home.open().await, home.open().await];
+    assert!(stores[0].create_team("shops", None, None).await.unwrap());
+    assert!(!stores[1].create_team("shops", Some(1), Some(1)).await.unwrap(), "the team exists");
+    for budget in 1..20 {
+        let change = BudgetChange::Set(Some(budget));
+        let (month, day) = tokio::join!(
+            stores[0].update_team("shops", change, BudgetChange::Keep),
+            stores[1].update_team("shops", BudgetChange::Keep, change)
+        );
+        month.unwrap();
+        day.unwrap();
+        let team = stores[0].teams(DAY).await.unwrap().remove(0);
+        assert_eq!((team.monthly_budget, team.daily_budget), (Some(budget), Some(budget)));
+    }
+}
+
+pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: Home) {
+    let store = home.open().await;
+    store.create_team("shops", Some(100), None).await.unwrap();
+    let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
+    assert_eq!(spend(&store, &one, "1", 7, DAY).await, Ok(()));
+    let error = store.delete_team("shops", 1).await.unwrap_err();
+    assert!(matches!(error, StoreError::TeamHasKeys { keys: 2, .. }), "{error}");
+    assert!(store.update_key(&one, &terms(None)).await.unwrap());
+    // A request of a revoked key is still charged.
+    assert_eq!(store.hold(&other, "2", 5, DAY, 0).await.unwrap(), Ok(()));
+    assert!(store.revoke_key(&other, 1).await.unwrap());
+    store.delete_team("shops", 1).await.unwrap();
+    assert_eq!(store.charge("2", &usage(DAY, 5), 0).await.unwrap(), Some(5));
+    assert_eq!((store.teams(DAY).await.unwrap(), store.budget_uses(None, DAY).await.unwrap()), (vec![], vec![]));
+    let in_team = KeyTerms { team: Some("shops".to_owned()), ..terms(None) };
+    assert!(store.update_key(&other, &KeyTerms { name: "revoked".to_owned(), ..in_team.clone() }).await.unwrap());
+    let keep = BudgetChange::Keep;
+    for result in [
+        store.delete_team("shops", 2).await,
+        store.delete_team("nosuch", 2).await,
+        store.update_team("shops", keep, keep).await,
+        store.update_key(&one, &in_team).await.map(drop),
+        store.create_key(&in_team, &[3; 40], 0).await.map(drop),
+    ] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::UnknownTeam(_)), "{error}");
+    }
+    assert_eq!(store.keys().await.unwrap().len(), 2);
+    // A new team with the name has the charges.
+    assert!(store.create_team("shops", None, Some(20)).await.unwrap());
+    let team = store.teams(DAY).await.unwrap().remove(0);
+    assert_eq!((team.monthly_budget, team.daily_budget, team.keys, team.spent_in_month), (None, Some(20), 0, 12));
+    assert!(store.is_balanced().await.unwrap());
 }

@@ -56,6 +56,9 @@ pub(super) struct Settled {
     pub(super) charges: Vec<Option<i64>>,
     /// Results of [`Plan::wanted`], in the same order.
     pub(super) granted: Vec<Result<(), HoldRefusal>>,
+    /// Whether the lease has credits that exceed what remains of a budget. The next transaction returns them: other requests
+    /// may have used them during this one.
+    pub(super) is_over_budget: bool,
 }
 
 impl Due {
@@ -74,7 +77,8 @@ impl Plan {
         self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
         self.keeps_reserve = !returns_reserve;
         let free = lease.free();
-        if !self.wanted.is_empty() || returns_reserve || !lease.is_known || free < 0 {
+        let is_uncertain = !lease.is_known || lease.is_over_budget || free < 0;
+        if !self.wanted.is_empty() || returns_reserve || is_uncertain {
             self.set_aside = free.max(0);
         } else {
             let released = pending.saturating_sub(sum(self.due.iter().map(Due::charge)));
@@ -88,9 +92,11 @@ impl Plan {
         lease.hold(self.set_aside);
     }
 
-    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill; `None` without any.
+    /// Returns the day of the wanted holds, which is the same for all, otherwise that of the refill or of the latest charge;
+    /// `None` without any.
     pub(super) fn day(&self) -> Option<&str> {
-        self.wanted.first().map(|want| &want.day).or(self.refill.as_ref()).map(String::as_str)
+        let charged = || self.due.iter().map(|due| &due.usage.day).max();
+        self.wanted.first().map(|want| &want.day).or(self.refill.as_ref()).or_else(charged).map(String::as_str)
     }
 
     /// Computes the result of the transaction. `earlier` are charges that an earlier transaction with an unknown
@@ -114,7 +120,8 @@ impl Plan {
             let most = (found.available.min(budgets.reservable(left)) / SHARE).max(0);
             let lease = left.saturating_add(change.clamp(left.saturating_neg().min(most), most));
             let reserve = (change > most).then_some(most);
-            return Settled { lease, reserve, charges, granted: Vec::new() };
+            let is_over_budget = self.day().is_some() && self.exceeds(left, budgets);
+            return Settled { lease, reserve, charges, granted: Vec::new(), is_over_budget };
         }
         // Credits of the lease that neither running requests nor charges need.
         let unused = left.saturating_sub(self.running);
@@ -143,7 +150,13 @@ impl Plan {
         let kept = unused.saturating_sub(granted).clamp(reserve, reserve.saturating_mul(2));
         // After the release of the lease, the credits may not cover the running requests.
         let lease = self.running.saturating_add(granted).saturating_add(kept).min(left.saturating_add(found.available));
-        Settled { lease, reserve: Some(reserve), charges, granted: results }
+        Settled { lease, reserve: Some(reserve), charges, granted: results, is_over_budget: false }
+    }
+
+    /// Returns whether a lease of `lease` credits has some that no request holds, although a budget is too small for them.
+    fn exceeds(&self, lease: i64, budgets: BudgetLimits) -> bool {
+        let is_too_large = budgets.smallest().is_some_and(|(left, ..)| left < lease);
+        is_too_large && lease > self.running
     }
 }
 
@@ -154,8 +167,6 @@ fn sum(amounts: impl Iterator<Item = i64>) -> i64 {
 #[cfg(test)]
 #[expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 mod tests {
-    use std::time::Instant;
-
     use proptest::prelude::*;
     use tokio::sync::oneshot;
 
@@ -182,8 +193,7 @@ mod tests {
     }
 
     fn lease(amount: i64, held: i64, reserve: i64) -> Lease {
-        let now = Instant::now();
-        Lease { amount, is_known: true, held, reserve, is_refilled: false, used: (now, 0), written: now }
+        Lease { amount, held, reserve, ..Lease::new(0) }
     }
 
     fn monthly(month: Option<i64>) -> BudgetLimits {
@@ -244,6 +254,40 @@ mod tests {
         assert_eq!(settle(40, 640, None), (46 + 10, Some(10)), "at most 1/64 of the key's credits");
         assert_eq!(settle(40, 1_000_000, Some(4 + 46 + 640)), (46 + 10, Some(10)), "and of its budget");
         assert_eq!(settle(40, 0, Some(0)), (46, Some(0)));
+    }
+
+    /// Of a lease of 64 credits, a charge leaves 60, of which a running request holds 10.
+    #[test]
+    fn lease_that_exceeds_a_budget_returns_its_reserve() {
+        for (of_key, of_team, is_over_budget) in [
+            (None, None, false),
+            (Some(64), Some(64), false),
+            (Some(63), None, true),
+            (None, Some(63), true),
+            (Some(-9), Some(1_000), true),
+        ] {
+            for refill in [None, Some(DAY.to_owned())] {
+                let mut plan = Plan { due: vec![due(10, 4)], refill, ..Plan::default() };
+                let mut lease = lease(64, 20, 30);
+                plan.prepare(&mut lease, false);
+                assert_eq!(plan.set_aside, 0, "other requests may use the reserve during the transaction");
+                let found = Found { budgets: in_team(of_key, of_team), ..found(0, 64) };
+                let settled = plan.settle(&found, &[None]);
+                assert_eq!((settled.lease, settled.is_over_budget), (60, is_over_budget), "{of_key:?} {of_team:?}");
+            }
+        }
+        // The next transaction returns it, also without pending work.
+        let mut plan = Plan::default();
+        let mut lease = Lease { is_over_budget: true, ..lease(60, 10, 30) };
+        plan.prepare(&mut lease, false);
+        assert_eq!((plan.set_aside, lease.free()), (50, 0));
+        let settled = plan.settle(&Found { budgets: monthly(Some(-13)), ..found(0, 60) }, &[]);
+        assert_eq!((settled.lease, settled.reserve, settled.is_over_budget), (10, Some(0), false));
+        // Running requests hold all of the lease, so that there is nothing to return.
+        let mut plan = Plan { due: vec![due(10, 10)], ..Plan::default() };
+        plan.prepare(&mut self::lease(20, 20, 0), false);
+        let settled = plan.settle(&Found { budgets: monthly(Some(0)), ..found(0, 20) }, &[None]);
+        assert_eq!((settled.lease, settled.is_over_budget), (10, false));
     }
 
     #[test]
@@ -347,6 +391,10 @@ mod tests {
             prop_assert!(!returns || settled.lease == running + granted);
             if let Some(budget) = budget.filter(|_| granted > 0) {
                 prop_assert!(charged + running + granted <= budget, "the budget is exceeded");
+            }
+            if let Some(budget) = budget.filter(|_| plan.day().is_some() && !settled.is_over_budget) {
+                let most = (budget - charged).max(running + granted);
+                prop_assert!(settled.lease <= most, "{} leased of {most}", settled.lease);
             }
             // The first refusal is exact.
             let rest = available + lease.amount - charged - running;
