@@ -123,8 +123,7 @@ fn is_private(stat: &Stat) -> bool {
 
 /// Returns whether a file has the name of a check, by any program.
 fn is_name(name: &[u8]) -> bool {
-    name.len() == ID_DIGITS + 1 + VERSION_DIGITS
-        && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
+    name.len() == ID_DIGITS + 1 + VERSION_DIGITS && name.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 #[cfg(test)]
