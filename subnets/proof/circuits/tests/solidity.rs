@@ -212,7 +212,7 @@ fn contract_rejects_values_out_of_range() {
 
 /// Returns a circuit of a single output, and its keys.
 fn linear(inputs: usize) -> (Arc<Circuit>, Keys) {
-    let weights = (-3..=3).cycle().take(inputs).collect();
+    let weights = (1..=7).cycle().take(inputs).collect();
     let operation = Operation::Dense { weights, bias: vec![5] };
     let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
     let input = Input { shape: Shape::vector(inputs).unwrap(), range: Range { low: -128, high: 127 }, scale: 0 };
