@@ -5,6 +5,7 @@
 //! the metadata is the circuit's identity: two parties with the same identity have the same circuit.
 //!
 //! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`] writes the result;
+//!   [`ParsedModel`] does so for callers that need the networks, too;
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and [`verify_contributions`] checks
 //!   the contributions;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many at once;
@@ -59,7 +60,7 @@ pub use bundle::{BUNDLE_VERSION, Bundle};
 pub use catalogue::{Catalogue, Skipped};
 pub use check::StoredChecks;
 pub use compile::{
-    CompileOptions, Compiled, CompiledSlices, compile, compile_slices, contribute, verify_contributions,
+    CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute, verify_contributions,
 };
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;
