@@ -224,11 +224,13 @@ impl VerifyArgs {
         let without_network = files.iter().filter(|(_, file)| file.proofs().iter().any(Bundle::lacks_network));
         let names: Vec<String> = without_network.map(|(path, _)| path.display().to_string()).collect();
         if self.circuit.is_none() && !names.is_empty() {
-            let (names, verb) = (names.join(", "), if names.len() == 1 { "has" } else { "have" });
-            context.say(&format!(
-                "warning: {names} {verb} no network, so no verification key was compared with the circuit; to compare it, \
-                 pass the circuit's directory with --circuit"
-            ));
+            let consequence = if names.len() == 1 {
+                "has no network, so its verification key was not compared with the circuit; to compare it"
+            } else {
+                "have no network, so their verification keys were not compared with the circuit; to compare them"
+            };
+            let names = names.join(", ");
+            context.say(&format!("warning: {names} {consequence}, pass the circuit's directory with --circuit"));
         }
     }
 

@@ -26,7 +26,7 @@ fn open(cache: &Path) -> io::Result<StoredChecks> {
 /// Returns a text that differs between this program and those that were at its path before.
 fn this_program() -> io::Result<String> {
     let file = std::env::current_exe()?.metadata()?;
-    // Whoever changes the contents changes the time of the last change, too, which nobody can set.
+    // Whoever changes the contents changes this time, too, which no system call sets, unlike that of the modification.
     let changed = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
     let version = env!("CARGO_PKG_VERSION");
     Ok(format!("{version} {} {} {} {changed}", file.dev(), file.ino(), file.size()))

@@ -1,8 +1,6 @@
 //! False proofs of choices: TopK, and products of conditions. From a false step on, the witness of a cheat is that of a
 //! circuit which chooses something else: every later value, sum and count agrees with it.
 
-use taonet_proof_core::circuit::Circuit;
-
 use super::*;
 use crate::testing::{moved, product, small, table};
 
