@@ -10,6 +10,7 @@
 //! | Language models, n-gram models and training texts | [`gguf`], [`ngram_models`], [`training_texts`] |
 //! | Requests, streams, messages and documents of Nineteen | [`inference_streams`], [`inference_documents`] |
 //! | Models, networks, keys, catalogues and requests of Proof | [`proof_models`], [`proof_networks`], [`proof_queries`] |
+//! | Answers of language models with proofs | [`proof_texts`] |
 //! | Texts, metadata and values of the chain | [`chain_texts`], [`chain_values`], [`timelock`] |
 //! | Keys | [`keyfile`], [`mnemonic`], [`polkadot_js`], [`ss58`] |
 //!
@@ -25,7 +26,7 @@
 //! Uses `taonet-wire`, `taonet-wallet`, `taonet-chain`, `taonet-timelock`, `taonet-http`, `taonet-speech`,
 //! `taonet-validator`, `taonet-primitives`, `taonet-lm`, `taonet-babelbit-core`, `taonet-babelbit-text-miner`,
 //! `taonet-nineteen-transport`, `taonet-nineteen-core`, `taonet-nineteen-query`, `taonet-nineteen-entry`,
-//! `taonet-proof-core`, `taonet-proof-backends` and `taonet-proof-circuits`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
+//! `taonet-proof-core`, `taonet-proof-backends`, `taonet-proof-circuits`, `taonet-proof-onnx` and `taonet-proof-lm`. Used by `scripts/fuzz`, and as a module by the end-to-end tests.
 
 mod file;
 mod head;
@@ -47,6 +48,7 @@ pub mod polkadot_js;
 pub mod proof_models;
 pub mod proof_networks;
 pub mod proof_queries;
+pub mod proof_texts;
 pub mod ss58;
 pub mod timelock;
 pub mod training_texts;
@@ -56,7 +58,7 @@ pub mod wav;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All bodies.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     ("babelbit_documents", babelbit_documents::check),
     ("babelbit_headers", babelbit_headers::check),
     ("body_hash", body_hash::check),
@@ -74,6 +76,7 @@ pub const TARGETS: [Target; 21] = [
     ("proof_models", proof_models::check),
     ("proof_networks", proof_networks::check),
     ("proof_queries", proof_queries::check),
+    ("proof_texts", proof_texts::check),
     ("ss58", ss58::check),
     ("timelock", timelock::check),
     ("training_texts", training_texts::check),

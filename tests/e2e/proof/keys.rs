@@ -1,6 +1,7 @@
 //! A circuit whose verification key is that of another network, and networks that take too much memory.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use taonet_proof_core::{Binding, Digest};
 use tempfile::TempDir;
 
 use super::{BOB, compile, examined, first_input, miner, proof, text, validator};
-use crate::support::{Daemon, document, program, refusal};
+use crate::support::{Daemon, document, program, refusal, repository, tao};
 
 /// What the circuit is refused with.
 const REFUSAL: &str = "the verification key does not match the network";
@@ -124,6 +125,41 @@ fn old_bundle_is_verified_with_its_circuits_directory() {
     document(&proof(&["verify", text(&bundle), "--circuit", text(&circuit)]));
     let error = refusal(&proof(&["verify", text(&bundle), "--circuit", "nowhere"]), 1);
     assert!(error.contains("neither an identity of 64 hexadecimal digits nor a directory"), "{error}");
+}
+
+/// A later command does not compare the key again, but verifies the proof.
+#[test]
+fn verify_stores_which_keys_were_compared() {
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path().join("cache");
+    let verify = |bundle: &Path| {
+        let mut command = tao();
+        command.args(["proof", "verify", text(bundle), "--json"]).env("XDG_CACHE_HOME", &cache);
+        command.output().unwrap()
+    };
+    let good = repository("vectors/proof/stark-3-bundle-2.json");
+    let verified = document(&verify(&good));
+    let stored = || -> Vec<String> {
+        let entries = fs::read_dir(cache.join("taonet/checked-circuits")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let files = stored();
+    assert!(files.len() == 1 && files[0].starts_with(verified["circuit"].as_str().unwrap()), "{files:?}");
+    assert_eq!(document(&verify(&good)), verified);
+    let bad = folder.path().join("bad.json");
+    let mut changed: Value = serde_json::from_slice(&fs::read(&good).unwrap()).unwrap();
+    changed["outputs"][0] = json!(changed["outputs"][0].as_i64().unwrap() + 1);
+    fs::write(&bad, changed.to_string()).unwrap();
+    assert!(refusal(&verify(&bad), 1).contains("the proof does not verify"));
+    // A directory that others can write to is ignored.
+    let directory = cache.join("taonet/checked-circuits");
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+    let other = repository("vectors/proof/stark-4-bundle-2.json");
+    document(&verify(&other));
+    assert_eq!(stored(), files);
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    document(&verify(&other));
+    assert_eq!(stored().len(), 2);
 }
 
 /// The network file has 25 bytes, and describes 2.4 thousand million values to compare.

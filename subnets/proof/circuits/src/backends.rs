@@ -5,9 +5,10 @@ use taonet_proof_backends::groth16::{self, Groth16HashedInputs};
 use taonet_proof_backends::{Backend, backend};
 use taonet_proof_core::Digest;
 
-use crate::CircuitError;
+use crate::{CircuitError, StoredChecks};
 
-/// The proof systems available to a command: the built-in ones, and external programs.
+/// The proof systems available to a command: the built-in ones, and external programs. Also the earlier checks of keys
+/// that it accepts.
 #[derive(Clone, Debug, Default)]
 pub struct Backends {
     /// Program for the circuits of the backend `external` without a program in their settings.
@@ -16,6 +17,8 @@ pub struct Backends {
     by_circuit: BTreeMap<Digest, External>,
     /// Whether new keys of `groth16` have the digest of the inputs in place of the inputs.
     hash_inputs: bool,
+    /// Keys that earlier processes compared with their networks.
+    stored_checks: Option<StoredChecks>,
 }
 
 impl Backends {
@@ -36,6 +39,19 @@ impl Backends {
     pub fn with_hashed_inputs(mut self) -> Self {
         self.hash_inputs = true;
         self
+    }
+
+    /// Compares the key of a circuit with its network only if neither this process did so nor an earlier one, whose
+    /// checks are stored. By default, checks of earlier processes do not count.
+    #[must_use]
+    pub fn with_stored_checks(mut self, checks: StoredChecks) -> Self {
+        self.stored_checks = Some(checks);
+        self
+    }
+
+    /// Returns the checks of earlier processes; `None` if they do not count.
+    pub(crate) fn stored_checks(&self) -> Option<&StoredChecks> {
+        self.stored_checks.as_ref()
     }
 
     /// Returns the backend that has the name `id` in circuit metadata.

@@ -15,14 +15,14 @@ const MOST_TOGETHER: usize = 64;
 
 /// Verifies many bundles on all cores. Each circuit's key is checked and loaded once for all of its proofs, and proofs of
 /// `groth16` share a pairing equation. Returns a result for each bundle, in their order, as of
-/// [`ModelBundle::verify_with`].
+/// [`ModelBundle::verify_with`]: that of a sliced model has the error of its first invalid slice.
 pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(), CircuitError>> {
     let mut results: Vec<Result<(), CircuitError>> = bundles.iter().map(|bundle| check_chain(bundle)).collect();
     let mut groups: BTreeMap<Option<Digest>, Group<'_>> = BTreeMap::new();
     for (position, bundle) in bundles.iter().enumerate() {
-        for proof in bundle.proofs() {
+        for (slice, proof) in bundle.proofs().iter().enumerate() {
             let group = groups.entry(proof.circuit_id().ok()).or_default();
-            group.proofs.push(Proof { position, bundle: proof });
+            group.proofs.push(Proof { place: Place { position, slice }, bundle: proof });
         }
     }
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
@@ -39,13 +39,15 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
         verified
     };
     // Not rayon: a thread that waits for another one to load a key must not be needed to load it.
-    let verified = thread::scope(|scope| {
+    let mut verified = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let joined = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
         joined.flatten().collect::<Vec<_>>()
     });
-    for (position, verified) in verified {
-        if let Some(result) = results.get_mut(position).filter(|result| result.is_ok()) {
+    // Whichever thread was faster, the first invalid slice of a model is the one that is reported.
+    verified.sort_by_key(|(place, _)| *place);
+    for (place, verified) in verified {
+        if let Some(result) = results.get_mut(place.position).filter(|result| result.is_ok()) {
             *result = verified;
         }
     }
@@ -59,9 +61,17 @@ fn check_chain(bundle: &ModelBundle) -> Result<(), CircuitError> {
     }
 }
 
-/// A proof of the bundle at `position`.
-struct Proof<'a> {
+/// Where a proof stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// Position of its bundle.
     position: usize,
+    /// Position in the bundle.
+    slice: usize,
+}
+
+struct Proof<'a> {
+    place: Place,
     bundle: &'a Bundle,
 }
 
@@ -74,29 +84,31 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn verify(&self, proofs: &[Proof<'_>], backends: &Backends) -> Vec<(usize, Result<(), CircuitError>)> {
+    fn verify(&self, proofs: &[Proof<'_>], backends: &Backends) -> Vec<(Place, Result<(), CircuitError>)> {
         let Some(verifier) = self.verifier.get_or_init(|| self.load(backends)) else {
             // Fails for each proof, with its own error.
-            return proofs.iter().map(|proof| (proof.position, proof.bundle.verify_with(backends))).collect();
+            return proofs.iter().map(|proof| (proof.place, proof.bundle.verify_with(backends))).collect();
         };
-        let (mut results, mut positions, mut claims) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut results, mut places, mut claims) = (Vec::new(), Vec::new(), Vec::new());
         for proof in proofs {
-            match proof.bundle.claim() {
+            match proof.bundle.claim(backends) {
                 Ok(Claim { statement, proof: bytes, .. }) => {
-                    positions.push(proof.position);
+                    places.push(proof.place);
                     claims.push((statement, bytes));
                 }
-                Err(error) => results.push((proof.position, Err(error))),
+                Err(error) => results.push((proof.place, Err(error))),
             }
         }
         let verified = verifier.verify_all(&claims).into_iter().map(|result| Ok(result?));
-        results.extend(positions.into_iter().zip(verified));
+        results.extend(places.into_iter().zip(verified));
         results
     }
 
     /// Loads the key of the first proof whose key is that of the circuit: then it is that of all others.
     fn load(&self, backends: &Backends) -> Option<Box<dyn Verifier>> {
-        let (claim, bundle) = self.proofs.iter().find_map(|proof| Some((proof.bundle.claim().ok()?, proof.bundle)))?;
+        let mut claims =
+            self.proofs.iter().filter_map(|proof| Some((proof.bundle.claim(backends).ok()?, proof.bundle)));
+        let (claim, bundle) = claims.next()?;
         let backend = backends.of(&claim.statement.binding.circuit, &bundle.circuit.backend).ok()?;
         backend.verifier(&claim.key).ok()
     }
@@ -110,7 +122,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::{CircuitDirectory, ShippedModel};
+    use crate::{Catalogue, CircuitDirectory, ShippedModel, SlicedBundle};
 
     fn circuit(folder: &Path, backend: &str) -> CircuitDirectory {
         let compiled = ShippedModel::DiabetesRegression.compile(backend).unwrap();
@@ -156,6 +168,65 @@ mod tests {
         check(&bundles, &[3, 4, 9]);
         check(&bundles[..1], &[0]);
         assert!(verify_all(&[], &Backends::default()).is_empty());
+    }
+
+    /// Returns bundles of the same model in two slices, for different inputs.
+    fn sliced(folder: &Path, count: usize) -> Vec<SlicedBundle> {
+        let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
+        compiled.write(&folder.join("sliced")).unwrap();
+        let catalogue = Catalogue::open(&folder.join("sliced")).unwrap();
+        let (_, model) = catalogue.models().next().unwrap();
+        let circuits: Vec<_> = model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+        let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs;
+        let (nonce, miner) = (Digest::of(b"nonce"), Hotkey::from_bytes([7; 32]));
+        let prove = |inputs: &Vec<i64>| SlicedBundle::prove(model, &circuits, inputs, nonce, miner).unwrap();
+        inputs.iter().take(count).map(prove).collect()
+    }
+
+    /// Verifies the bundles, of which the second one is changed, and returns its error.
+    fn error_of_second(bundles: &[SlicedBundle], change: impl FnOnce(&mut SlicedBundle)) -> String {
+        let mut bundles = bundles.to_vec();
+        change(&mut bundles[1]);
+        let bundles: Vec<_> = bundles.into_iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle))).collect();
+        let results = verify(&bundles);
+        assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+        let error = results[1].as_ref().unwrap_err().to_string();
+        assert_eq!(error, bundles[1].verify().unwrap_err().to_string());
+        error
+    }
+
+    #[test]
+    fn tampered_sliced_bundle_rejects_no_other_one() {
+        let folder = TempDir::new().unwrap();
+        let bundles = sliced(folder.path(), 3);
+        assert!(bundles[0] != bundles[1]);
+        let unchanged: Vec<_> = bundles.iter().map(|bundle| ModelBundle::Sliced(Box::new(bundle.clone()))).collect();
+        assert!(verify(&unchanged).iter().all(Result::is_ok));
+        let error = error_of_second(&bundles, |bundle| bundle.slices[1].outputs[0] += 1);
+        assert_eq!(error, "the bundle's nonce of a slice does not match the request");
+        let other = bundles[0].slices[1].proof.clone();
+        let error = error_of_second(&bundles, |bundle| bundle.slices[1].proof = other);
+        assert_eq!(error, "the proof does not verify");
+    }
+
+    /// The threads and the order of the circuits' identities do not matter: both orders of the two errors occur.
+    #[test]
+    fn first_invalid_slice_is_reported() {
+        let folder = TempDir::new().unwrap();
+        let bundles = sliced(folder.path(), 3);
+        let other = bundles[0].clone();
+        for (first, second, expected) in [
+            ("zz".to_owned(), other.slices[1].proof.clone(), "the bundle's proof is not hexadecimal"),
+            (other.slices[0].proof.clone(), "zz".to_owned(), "the proof does not verify"),
+        ] {
+            for _ in 0..10 {
+                let error = error_of_second(&bundles, |bundle| {
+                    bundle.slices[0].proof.clone_from(&first);
+                    bundle.slices[1].proof.clone_from(&second);
+                });
+                assert_eq!(error, expected);
+            }
+        }
     }
 
     /// The first bundle, whose key would be shared, has another one.

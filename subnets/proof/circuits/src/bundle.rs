@@ -125,14 +125,14 @@ impl Bundle {
     /// # Errors
     /// When the backend is missing, the key or a value does not match the circuit, or the proof does not verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
-        let Claim { key, statement, proof } = self.claim()?;
+        let Claim { key, statement, proof } = self.claim(backends)?;
         let backend = backends.of(&statement.binding.circuit, &self.circuit.backend)?;
         backend.verifier(&key)?.verify(&statement, &proof)?;
         Ok(())
     }
 
     /// Decodes the bundle and checks everything except the proof.
-    pub(crate) fn claim(&self) -> Result<Claim, CircuitError> {
+    pub(crate) fn claim(&self, backends: &Backends) -> Result<Claim, CircuitError> {
         let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
         let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
         let proof = decode(&self.proof, "proof is not hexadecimal")?;
@@ -142,7 +142,7 @@ impl Bundle {
         }
         self.check_values()?;
         let circuit = self.circuit_id()?;
-        self.check_network(&circuit, &key)?;
+        self.check_network(&circuit, &key, backends)?;
         let binding = Binding { nonce: self.nonce, miner: self.miner, circuit, verification_key };
         let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
         Ok(Claim { key, statement, proof })
@@ -177,11 +177,11 @@ impl Bundle {
 
     /// Checks that the verification key follows from the network, if the bundle has it, and that the metadata describes
     /// the network.
-    fn check_network(&self, id: &Digest, key: &[u8]) -> Result<(), CircuitError> {
+    fn check_network(&self, id: &Digest, key: &[u8], backends: &Backends) -> Result<(), CircuitError> {
         let Some(network) = &self.network else { return Ok(()) };
         let contents = hex::decode(network).map_err(|_| CircuitError::Bundle("network is not hexadecimal"))?;
         self.circuit.check(NETWORK, &contents)?;
-        if check::is_checked(id) {
+        if check::is_checked(id, backends) {
             return Ok(());
         }
         let network = Network::from_bytes(&contents)?;
@@ -190,7 +190,7 @@ impl Bundle {
         check::check_key(&self.circuit, &circuit, key)?;
         // The bundle has no transcript of a trusted setup.
         if check::follows_from_network(&self.circuit.backend) {
-            check::remember(id);
+            check::remember(id, backends);
         }
         Ok(())
     }

@@ -112,7 +112,7 @@ impl Catalogue {
     /// Adds the circuit or sliced model in a directory; `false` if there is none.
     fn add(&mut self, path: &Path, backends: &Backends) -> Result<bool, CircuitError> {
         if path.join(metadata::FILE).is_file() {
-            let directory = CircuitDirectory::open(path)?.with_backends(backends);
+            let directory = CircuitDirectory::open_with(path, backends)?;
             self.circuits.insert(directory.id(), Arc::new(directory));
             return Ok(true);
         }

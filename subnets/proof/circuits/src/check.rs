@@ -3,6 +3,8 @@
 //! A proof verifies for a key, not for a network: a circuit whose key belongs to another network proves that network's
 //! outputs. Every circuit is therefore compared when it is opened, and every `stark` bundle has its network.
 
+mod stored;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +13,8 @@ use taonet_proof_core::Digest;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::metadata::CircuitMetadata;
 
-use crate::CircuitError;
+use crate::{Backends, CircuitError};
+pub use stored::StoredChecks;
 
 /// Maximum number of identities that are remembered.
 const MAX_CHECKED: usize = 10_000;
@@ -24,9 +27,11 @@ pub(crate) fn follows_from_network(backend: &str) -> bool {
     backend == stark::ID
 }
 
-/// Returns whether the circuit with this identity was remembered in this process; see [`remember`].
-pub(crate) fn is_checked(id: &Digest) -> bool {
-    checked().contains(id)
+/// Returns whether the circuit with this identity was remembered, in this process or in a directory of the backends; see
+/// [`remember`].
+pub(crate) fn is_checked(id: &Digest, backends: &Backends) -> bool {
+    // Not remembered in this process, too: callers without this directory do not trust it.
+    checked().contains(id) || backends.stored_checks().is_some_and(|stored| stored.contains(id))
 }
 
 /// Checks that a circuit's verification key follows from its network, as far as the backend can compare them. The keys
@@ -42,7 +47,11 @@ pub(crate) fn check_key(metadata: &CircuitMetadata, circuit: &Circuit, key: &[u8
 
 /// Remembers that every file of the circuit with this identity was checked: the network, the verification key and, for a
 /// trusted setup, the transcript.
-pub(crate) fn remember(id: &Digest) {
+pub(crate) fn remember(id: &Digest, backends: &Backends) {
+    if let Some(stored) = backends.stored_checks() {
+        // Without the file, the next process compares the key again.
+        let _ = stored.insert(id);
+    }
     let mut checked = checked();
     if checked.len() >= MAX_CHECKED {
         checked.clear();

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use taonet_proof_backends::groth16::ceremony::{self, CeremonyError, Transcript};
 use taonet_proof_backends::{Keys, groth16};
 use taonet_proof_core::Digest;
+use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::Network;
@@ -52,11 +53,8 @@ pub struct CompiledSlices {
 /// When the model, the sample, an option or the backend is invalid, the network differs from the file, or the setup
 /// fails.
 pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
-    let Quantised { float, network, report } = quantised(model, sample, options)?;
-    let mut metadata = describe(&options.name, &network, options)?;
-    metadata.quantisation = Some(report);
-    metadata.notes = float.notes;
-    with_keys(metadata, &network, options)
+    let (compiled, _) = ParsedModel::read(model)?.compile(sample, options)?;
+    Ok(compiled)
 }
 
 /// Compiles an ONNX model like [`compile`], split into `count` slices with about equal numbers of multiply-adds. The
@@ -70,18 +68,21 @@ pub fn compile_slices(
     options: &CompileOptions,
     count: usize,
 ) -> Result<CompiledSlices, CircuitError> {
-    let Quantised { float, network, report } = quantised(model, sample, options)?;
+    let model = ParsedModel::read(model)?;
+    let (network, report) = model.quantise(sample, options)?;
     let mut report = Some(report);
     let mut slices = Vec::new();
     for (index, slice) in network.slices(count)?.iter().enumerate() {
-        let mut metadata = describe(&format!("{}, slice {index} of {count}", options.name), slice, options)?;
+        let name = format!("{}, slice {index} of {count}", options.name);
+        let circuit = slice.lower()?;
+        let mut metadata = CircuitMetadata::new(&name, &options.backend, slice, &circuit);
         metadata.quantisation = report.take();
         if index + 1 == count {
-            metadata.notes.clone_from(&float.notes);
+            metadata.notes.clone_from(&model.float.notes);
         }
-        slices.push(with_keys(metadata, slice, options)?);
+        slices.push(with_keys(metadata, slice, &circuit, options)?);
     }
-    let whole = describe(&options.name, &network, options)?;
+    let whole = CircuitMetadata::new(&options.name, &options.backend, &network, &network.lower()?);
     let model = SlicedModel {
         version: VERSION,
         name: options.name.clone(),
@@ -92,37 +93,68 @@ pub fn compile_slices(
     Ok(CompiledSlices { model, slices })
 }
 
-/// A model before and after quantisation, with the quantisation error.
-struct Quantised {
+/// A supported ONNX model with its network before quantisation. Callers that need the network, too, read it once.
+#[derive(Debug)]
+pub struct ParsedModel {
+    model: Model,
     float: FloatNetwork,
-    network: Network,
-    report: QuantisationReport,
 }
 
-fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Quantised, CircuitError> {
-    let model = Model::decode(model)?;
-    let float = model.network()?;
-    let (calibration, test) = sample.split();
-    let network = quantise(&float, &options.quantise, &calibration)?;
-    compare(&model, &float, &network, &options.quantise, &sample.inputs)?;
-    let mut report = QuantisationReport::measure(&float, &network, &options.quantise, &test)?;
-    report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
-    Ok(Quantised { float, network, report })
-}
+impl ParsedModel {
+    /// Reads an ONNX file.
+    ///
+    /// # Errors
+    /// When the file is malformed, too large or unsupported.
+    pub fn read(file: &[u8]) -> Result<Self, CircuitError> {
+        let model = Model::decode(file)?;
+        let float = model.network()?;
+        Ok(Self { model, float })
+    }
 
-fn describe(name: &str, network: &Network, options: &CompileOptions) -> Result<CircuitMetadata, CircuitError> {
-    Ok(CircuitMetadata::new(name, &options.backend, network, &network.lower()?))
+    /// Returns the network before quantisation.
+    pub fn network(&self) -> &FloatNetwork {
+        &self.float
+    }
+
+    /// Compiles the model like [`compile`]. Returns the lowered network, too.
+    ///
+    /// # Errors
+    /// As [`compile`], for a file that was read.
+    pub fn compile(&self, sample: &Sample, options: &CompileOptions) -> Result<(Compiled, Circuit), CircuitError> {
+        let (network, report) = self.quantise(sample, options)?;
+        let circuit = network.lower()?;
+        let mut metadata = CircuitMetadata::new(&options.name, &options.backend, &network, &circuit);
+        metadata.quantisation = Some(report);
+        metadata.notes.clone_from(&self.float.notes);
+        let compiled = with_keys(metadata, &network, &circuit, options)?;
+        Ok((compiled, circuit))
+    }
+
+    /// Returns the network after quantisation, and the quantisation error.
+    fn quantise(
+        &self,
+        sample: &Sample,
+        options: &CompileOptions,
+    ) -> Result<(Network, QuantisationReport), CircuitError> {
+        let Self { model, float } = self;
+        let (calibration, test) = sample.split();
+        let network = quantise(float, &options.quantise, &calibration)?;
+        compare(model, float, &network, &options.quantise, &sample.inputs)?;
+        let mut report = QuantisationReport::measure(float, &network, &options.quantise, &test)?;
+        report.calibration_samples = (sample.inputs.len() > 1).then_some(calibration.len());
+        Ok((network, report))
+    }
 }
 
 fn with_keys(
     mut metadata: CircuitMetadata,
     network: &Network,
+    circuit: &Circuit,
     options: &CompileOptions,
 ) -> Result<Compiled, CircuitError> {
     let backend = options.backends.get(&options.backend)?;
-    let circuit = network.lower()?;
-    metadata.constraints = backend.estimate(&circuit)?.constraints;
-    let keys = backend.setup(&circuit)?;
+    metadata.constraints = backend.estimate(circuit)?.constraints;
+    let keys = backend.setup(circuit)?;
     let transcript = (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
     let mut files = BTreeMap::from([(NETWORK.to_owned(), network.to_bytes()?)]);
     add_keys(&mut files, keys, transcript.as_ref())?;

@@ -44,7 +44,16 @@ impl CircuitDirectory {
     /// # Errors
     /// When a file is missing, too large, modified or malformed, or is for a different network.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
-        let directory = Self::open_unchecked(path)?;
+        Self::open_with(path, &Backends::default())
+    }
+
+    /// Opens a directory like [`Self::open`]; the given backends load the prover and the verifier. The key is not compared
+    /// again if the backends have a stored check.
+    ///
+    /// # Errors
+    /// When a file is missing, too large, modified or malformed, or is for a different network.
+    pub fn open_with(path: &Path, backends: &Backends) -> Result<Self, CircuitError> {
+        let directory = Self::open_unchecked(path)?.with_backends(backends);
         directory.check_key()?;
         Ok(directory)
     }
@@ -146,14 +155,14 @@ impl CircuitDirectory {
     /// Compares the verification key, and the transcript of a trusted setup, with the network and the other files.
     fn check_key(&self) -> Result<(), CircuitError> {
         let key = self.file(VERIFICATION_KEY)?;
-        if check::is_checked(&self.id) {
+        if check::is_checked(&self.id, &self.backends) {
             return Ok(());
         }
         check::check_key(&self.metadata, &self.circuit, &key)?;
         if self.metadata.backend == groth16::ID {
             self.check_setup(key)?;
         }
-        check::remember(&self.id);
+        check::remember(&self.id, &self.backends);
         Ok(())
     }
 

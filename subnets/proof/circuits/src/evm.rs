@@ -2,7 +2,7 @@ use taonet_proof_backends::groth16;
 use taonet_proof_backends::groth16::evm::{Call, EvmVerifier};
 use taonet_proof_core::metadata::{CircuitMetadata, VERIFICATION_KEY};
 
-use crate::{CircuitDirectory, CircuitError, ModelBundle};
+use crate::{Backends, CircuitDirectory, CircuitError, ModelBundle};
 
 /// Returns the Solidity source of a contract that verifies the proofs of a circuit of the backend `groth16`.
 ///
@@ -20,7 +20,7 @@ pub fn solidity_contract(directory: &CircuitDirectory) -> Result<String, Circuit
 pub fn solidity_call(bundle: &ModelBundle) -> Result<Call, CircuitError> {
     let ModelBundle::Whole(bundle) = bundle else { return Err(CircuitError::SlicedCall) };
     check_backend(&bundle.circuit)?;
-    let claim = bundle.claim()?;
+    let claim = bundle.claim(&Backends::default())?;
     Ok(EvmVerifier::new(&claim.key)?.call(&claim.statement, &claim.proof)?)
 }
 

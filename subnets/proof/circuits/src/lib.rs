@@ -5,11 +5,13 @@
 //! the metadata is the circuit's identity: two parties with the same identity have the same circuit.
 //!
 //! - [`compile`] turns a model owner's ONNX file into a circuit: [`CircuitDirectory::create`] writes the result;
+//!   [`ParsedModel`] does so for callers that need the networks, too;
 //! - [`contribute`] adds another party's randomness to the keys of a trusted setup, and [`verify_contributions`] checks
 //!   the contributions;
 //! - [`Bundle`] is a published proof, which anyone can verify offline; [`verify_all`] verifies many at once;
 //! - [`compile_slices`] compiles a model that is too large for one circuit; its proofs form a [`SlicedBundle`];
 //! - [`solidity_contract`] exports the verification of a `groth16` circuit as a contract, and [`solidity_call`] a proof;
+//! - [`StoredChecks`] remembers across processes which keys were compared with their networks;
 //! - [`Catalogue`] opens all circuits and sliced models of a directory, and [`Backends`] adds external proof systems;
 //! - [`ShippedModel`] names the models of this repository.
 //!
@@ -56,8 +58,9 @@ pub use backends::Backends;
 pub use batch::verify_all;
 pub use bundle::{BUNDLE_VERSION, Bundle};
 pub use catalogue::{Catalogue, Skipped};
+pub use check::StoredChecks;
 pub use compile::{
-    CompileOptions, Compiled, CompiledSlices, compile, compile_slices, contribute, verify_contributions,
+    CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute, verify_contributions,
 };
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;

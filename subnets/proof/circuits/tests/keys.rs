@@ -10,7 +10,7 @@ use taonet_proof_backends::stark::Stark;
 use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, CompiledSlices, ModelBundle, ShippedModel,
-    SlicedBundle,
+    SlicedBundle, StoredChecks,
 };
 use taonet_proof_core::metadata::{FILE, MetadataError, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
 use taonet_proof_core::network::{Network, Operation};
@@ -111,6 +111,52 @@ fn circuit_with_another_networks_key_is_refused() {
     let (catalogue, skipped) = Catalogue::open_usable(place.path(), &Backends::default()).unwrap();
     assert_eq!(catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(), [good.id()]);
     assert!(skipped.len() == 1 && skipped[0].error.to_string().contains(REFUSAL), "{skipped:?}");
+}
+
+/// A directory stores the checks of honest circuits. Who can create files there is trusted, and nobody else: the name of
+/// each file has a circuit and a program.
+#[test]
+fn stored_check_replaces_the_comparison_of_the_key() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("checks");
+    let stored_by =
+        |program: &str| Backends::default().with_stored_checks(StoredChecks::open(&directory, program).unwrap());
+    let names = || -> Vec<String> {
+        let entries = std::fs::read_dir(&directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    // No other test of this process compares the key of this circuit.
+    let mut compiled = honest("stark");
+    "with a name of its own".clone_into(&mut compiled.metadata.name);
+    let circuit = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
+    let bundle = Bundle::prove(&circuit, inputs, Digest::of(b"a request"), MINER).unwrap();
+    bundle.verify_with(&stored_by("one")).unwrap();
+    let files = names();
+    let version = files[0].strip_prefix(&circuit.id().to_string()).unwrap();
+    assert_eq!(files.len(), 1);
+    let mut changed = bundle.clone();
+    changed.outputs[0] += 1;
+    assert!(matches!(changed.verify_with(&stored_by("one")), Err(CircuitError::Verify(_))));
+
+    let cheat = Cheat::new();
+    let false_circuit = place.path().join("false");
+    cheat.write(&false_circuit);
+    let refused = |backends: &Backends| {
+        let opened = CircuitDirectory::open_with(&false_circuit, backends).err();
+        for error in [cheat.bundle.verify_with(backends).unwrap_err(), opened.unwrap()] {
+            assert!(error.to_string().contains(REFUSAL), "{error}");
+        }
+    };
+    refused(&stored_by("one"));
+    assert_eq!(names(), files);
+    // With the permissions of the other file.
+    let forged = format!("{}{version}", cheat.bundle.circuit_id().unwrap());
+    std::fs::copy(directory.join(&files[0]), directory.join(forged)).unwrap();
+    cheat.bundle.verify_with(&stored_by("one")).unwrap();
+    CircuitDirectory::open_with(&false_circuit, &stored_by("one")).unwrap();
+    refused(&stored_by("two"));
+    refused(&Backends::default());
 }
 
 /// Files as a cheat published them: the output would always be 424242.

@@ -19,8 +19,8 @@ use taonet_proof_backends::Capabilities;
 use taonet_proof_backends::external::External;
 use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile};
 use taonet_proof_core::metadata::NETWORK;
-use taonet_proof_core::network::Network;
-use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+use taonet_proof_core::network::{Network, Operation};
+use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
 use taonet_proof_core::{Digest, Range};
 use taonet_proof_onnx as onnx;
 
@@ -248,6 +248,52 @@ fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
 fn vectors(name: &str, elements: usize) -> TestModel {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../../vectors/proof-models/{name}.onnx"));
     TestModel { name: name.to_owned(), file: std::fs::read(path).unwrap(), elements, range: Range { low: 0, high: 7 } }
+}
+
+/// The first and the last of 40 elements are equal, and the last one is larger by a unit of the integer network, as by
+/// rounding. Its position differs by 39 from the file's, which is tolerated because both elements can be equal. That of a
+/// much larger element is not. The last positions have the least weight, and so the smallest tolerance.
+#[test]
+fn position_of_an_equal_element_is_tolerated() {
+    let mut weights = [-1.0; 80];
+    for at in [0, 39, 40, 79] {
+        weights[at] = 1.0;
+    }
+    let graph = Graph::default()
+        .floats("w", &[2, 40], &weights)
+        .node("MatMul", "x w", "h")
+        .node_with("ArgMax", "h", "index", &[("axis", Attribute::Int(-1)), ("keepdims", Attribute::Int(0))])
+        .node_with("Cast", "index", "y", &[("to", Attribute::Int(1))]);
+    let test = TestModel::new("equal elements", &[1, 2], &graph);
+    let options = QuantiseOptions { input_range: test.range, ..QuantiseOptions::default() };
+    let model = onnx::Model::decode(&test.file).unwrap();
+    let float = model.network().unwrap();
+    // The other row is larger, so that nothing saturates.
+    let row = vec![50, 31];
+    let network = quantise(&float, &options, &[vec![100, 100], row.clone()]).unwrap();
+    let raised = |column: usize, units: i64| {
+        let mut network = network.clone();
+        let layer = &mut network.layers[0];
+        let unit = 1_i64 << layer.rescale.map_or(0, |rescale| rescale.shift);
+        let Operation::Dense { bias, .. } = &mut layer.operation else { panic!("a dense layer") };
+        bias[column] += units * unit;
+        network
+    };
+    let position = |network: &Network| {
+        let circuit = network.lower().unwrap();
+        let output = circuit.execute(&row).unwrap().outputs(&circuit)[0];
+        (output as f64 * f64::from(-network.output_scale()).exp2()).round() as i64
+    };
+    let compare = |network: &Network| onnx::compare(&model, &float, network, &options, std::slice::from_ref(&row));
+    let rounded = raised(39, 1);
+    assert_eq!((position(&network), position(&rounded)), (0, 39));
+    assert_eq!((compare(&network), compare(&rounded)), (Ok(()), Ok(())));
+    // The first element after the two inputs.
+    let largest = network.lower().unwrap().execute(&row).unwrap().cells[2];
+    let other = raised(38, 2 * largest + largest / 4);
+    assert_eq!(position(&other), 38);
+    let refused = compare(&other);
+    assert!(matches!(refused, Err(onnx::CompareError::Difference { what: "integer", .. })), "{refused:?}");
 }
 
 /// Trees need no tables, so both backends prove them; boosted ones have a softmax at the end or a sigmoid.

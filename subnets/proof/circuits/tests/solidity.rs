@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use ark_bn254::{Fq, Fq2, G2Affine};
 use ark_ff::{BigInteger as _, One as _, PrimeField as _};
@@ -13,12 +14,16 @@ use revm::primitives::{Address, TxKind, U256};
 use revm::{Context, ExecuteCommitEvm as _, ExecuteEvm as _, MainBuilder as _, MainContext as _, MainnetEvm};
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::groth16::evm::{Call, FUNCTION, Word};
+use taonet_proof_backends::groth16::Groth16;
+use taonet_proof_backends::groth16::evm::{Call, EvmVerifier, FUNCTION, MAX_VALUES, Word};
+use taonet_proof_backends::{Backend as _, BackendError, Keys, Proven, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel, compile,
     solidity_call, solidity_contract,
 };
-use taonet_proof_core::Digest;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::{Binding, Digest, Range, Shape};
 use taonet_testing::{ask, peer_directory};
 use tempfile::TempDir;
 
@@ -203,6 +208,47 @@ fn contract_rejects_values_out_of_range() {
         let narrowed = source.replace(&format!("{inputs}{:064x}, 511)", 256), &format!("{inputs}{offset}{span})"));
         assert_eq!(Contract::deploy(&solc, &narrowed).accepts(&call), accepted, "{low}..={high}");
     }
+}
+
+/// Returns a circuit of a single output, and its keys.
+fn linear(inputs: usize) -> (Arc<Circuit>, Keys) {
+    let weights = (1..=7).cycle().take(inputs).collect();
+    let operation = Operation::Dense { weights, bias: vec![5] };
+    let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
+    let input = Input { shape: Shape::vector(inputs).unwrap(), range: Range { low: -128, high: 127 }, scale: 0 };
+    let circuit = Network { format: FORMAT, input, layers: vec![layer] }.lower().unwrap();
+    let keys = Groth16.setup(&circuit).unwrap();
+    (Arc::new(circuit), keys)
+}
+
+/// A contract has a point for each public value: the binding, the output and the inputs. With the most that are permitted,
+/// it can be deployed and verifies a proof.
+#[test]
+fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
+    let id = Digest::of(b"a circuit");
+    let (_, keys) = linear(255);
+    let error = EvmVerifier::new(&keys.verification).unwrap().contract(&id).unwrap_err();
+    assert!(matches!(error, BackendError::Contract { values: 257, limit: 256 }), "{error}");
+    let (circuit, keys) = linear(254);
+    let verifier = EvmVerifier::new(&keys.verification).unwrap();
+    let source = verifier.contract(&id).unwrap();
+    let Some(solc) = peer_directory("solc") else { return };
+    let mut contract = Contract::deploy(&solc, &source);
+    let binding = Binding {
+        nonce: Digest::of(b"nonce"),
+        miner: Hotkey::from_bytes([7; 32]),
+        circuit: id,
+        verification_key: Digest::of(&keys.verification),
+    };
+    let inputs: Vec<i64> = (-127..127).collect();
+    let Proven { proof, outputs } = Groth16.prover(circuit, &keys).unwrap().prove(&inputs, &binding).unwrap();
+    let call = verifier.call(&Statement { binding, inputs, outputs }, &proof).unwrap();
+    assert_eq!(call.values.len(), MAX_VALUES);
+    assert!(contract.accepts(&call));
+    let (_, gas) = contract.call(call.data());
+    println!("256 public values: {gas} gas, {} bytes of code", contract.size);
+    let last = number(&call.values[255]).wrapping_add(U256::ONE);
+    assert!(!contract.accepts(&with_value(&call, 255, last)));
 }
 
 /// Pictures have too many values for a contract, unless their digest is public in their place.

@@ -6,10 +6,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_lm::{CausalModel, KvCache, LoadOptions, Vocabulary, greedy_token};
 use taonet_primitives::counted;
-use taonet_proof_circuits::{CircuitError, CompileOptions, Compiled, compile as compile_graph};
+use taonet_proof_circuits::{CircuitError, CompileOptions, Compiled, ParsedModel};
+use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::float::FloatNetwork;
-use taonet_proof_core::metadata::NETWORK;
-use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, Sample};
 use taonet_proof_core::{Digest, Range};
 
@@ -49,7 +48,8 @@ pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Resu
     let graph = graph::onnx(&decoder, tokens);
     drop(decoder);
     // A model that is too large is rejected before it writes texts, which would take minutes.
-    let float = taonet_proof_onnx::read(&graph).map_err(CircuitError::from)?;
+    let parsed = ParsedModel::read(&graph)?;
+    drop(graph);
     let vocabulary = model.vocabulary();
     let tokenizer = vocabulary
         .to_json()
@@ -64,9 +64,9 @@ pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Resu
     let quantise = QuantiseOptions { input_range, input_scale: 0, ..options.quantise.clone() };
     let sample = Sample { inputs: texts, ..Sample::default() };
     let options = CompileOptions { quantise, ..options.clone() };
-    let mut compiled = compile_graph(&graph, &sample, &options)?;
+    let (mut compiled, circuit) = parsed.compile(&sample, &options)?;
     let (_, test) = sample.split();
-    let note = agreement(&float, &compiled, &description, &test.inputs)?;
+    let note = agreement(parsed.network(), &circuit, &description, &test.inputs)?;
     compiled.metadata.notes.push(note);
     for (name, contents) in [(FILE, description.to_json()?), (TOKENIZER, tokenizer.into_bytes())] {
         compiled.metadata.files.insert(name.to_owned(), Digest::of(&contents));
@@ -78,13 +78,10 @@ pub fn compile(path: &Path, options: &CompileOptions, lm: LmOptions<'_>) -> Resu
 /// Says how often the integer network chooses the token that the model chooses.
 fn agreement(
     float: &FloatNetwork,
-    compiled: &Compiled,
+    circuit: &Circuit,
     model: &LanguageModel,
     texts: &[Vec<i64>],
 ) -> Result<String, LmError> {
-    let network = compiled.files.get(NETWORK).map(Vec::as_slice).unwrap_or_default();
-    let network = Network::from_bytes(network).map_err(CircuitError::from)?;
-    let circuit = network.lower().map_err(CircuitError::from)?;
     let (mut same, mut all) = (0, 0);
     for text in texts {
         let inputs: Vec<f32> = text.iter().map(|&token| token as f32).collect();
@@ -93,7 +90,7 @@ fn agreement(
             .map_err(|source| CircuitError::from(QuantiseError::from(source)))?
             .pop()
             .unwrap_or_default();
-        let outputs = circuit.execute(text)?.outputs(&circuit);
+        let outputs = circuit.execute(text)?.outputs(circuit);
         let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
         for (position, logits) in of_model.chunks(model.vocabulary).take(length).enumerate() {
             all += 1;
@@ -151,7 +148,8 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
     Ok(texts)
 }
 
-/// Returns the token at which the probabilities, added one by one, reach `share`.
+/// Returns the token at which the probabilities, added one by one, reach `share`. Not by the sampler of `taonet-lm`, which
+/// adds the largest ones first: other texts would change the scales, and so the keys, of models that are compiled again.
 fn drawn(logits: &[f32], share: f64) -> u32 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weights = || logits.iter().map(|logit| f64::from(logit - largest).exp());

@@ -126,6 +126,18 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
     assert!(matches!(huge.text(), Err(LmError::Bundle("inputs or outputs do not match the circuit in number"))));
 }
 
+/// The fuzz target `proof_texts` reads texts from its seeds before it changes them.
+#[test]
+fn fuzz_seeds_are_texts() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/seeds/proof_texts");
+    for (name, prompt_tokens) in [("word_level.json", 2), ("byte_pairs.json", 1)] {
+        let bundle = TextBundle::from_json(&std::fs::read(seeds.join(name)).unwrap()).unwrap().unwrap();
+        let text = bundle.text().unwrap();
+        assert_eq!((text.prompt.as_str(), text.answer.as_str()), ("ab", "a"), "{name}");
+        assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (prompt_tokens, 2, Finish::Stop), "{name}");
+    }
+}
+
 #[test]
 fn malformed_bundle_is_an_error_and_other_bundle_is_none() {
     let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#).unwrap_err().to_string();

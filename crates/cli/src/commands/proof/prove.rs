@@ -1,5 +1,6 @@
 //! `tao proof prove` and `verify`.
 
+mod checks;
 mod many;
 
 use std::convert::Infallible;
@@ -123,13 +124,13 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let bundle = file.model();
     args.compare(&bundle)?;
-    let backends = args.external.backends()?;
+    let backends = checks::with_stored_checks(args.external.backends()?);
     let began = Instant::now();
     match &args.circuit {
         None => bundle.verify_with(&backends)?,
         Some(ExpectedCircuit::Id(id)) => bundle.verify_for(id, &backends)?,
         Some(ExpectedCircuit::Directory(path)) => {
-            compare_circuit(&bundle, &id_of(path)?)?;
+            compare_circuit(&bundle, &id_of(path, &backends)?)?;
             bundle.verify_with(&backends)?;
         }
     }
@@ -137,7 +138,7 @@ pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     let text = file.text()?;
     args.compare_prompt(text.as_ref())?;
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
-    args.say_missing(std::slice::from_ref(&file), context);
+    args.say_missing(&[(path, &file)], context);
     show(&bundle, text.as_ref(), context)
 }
 
@@ -166,16 +167,16 @@ fn compare_circuit(bundle: &ModelBundle, expected: &Digest) -> anyhow::Result<()
 }
 
 /// Returns the identity of the circuit or sliced model in a directory, whose keys are compared with its networks.
-fn id_of(path: &Path) -> anyhow::Result<Digest> {
+fn id_of(path: &Path, backends: &Backends) -> anyhow::Result<Digest> {
     if !path.is_dir() {
         anyhow::bail!("--circuit {} is neither an identity of 64 hexadecimal digits nor a directory", path.display());
     }
     if path.join(slices::FILE).is_file() {
-        let catalogue = Catalogue::open(path)?;
+        let catalogue = Catalogue::open_with(path, backends)?;
         let (id, _) = catalogue.models().next().context("the directory has no sliced model")?;
         return Ok(*id);
     }
-    Ok(CircuitDirectory::open(path)?.id())
+    Ok(CircuitDirectory::open_with(path, backends)?.id())
 }
 
 impl VerifyArgs {
@@ -206,16 +207,13 @@ impl VerifyArgs {
     }
 
     /// Says which expectations are missing, and whether a verification key was not compared with its circuit.
-    fn say_missing(&self, files: &[ProofBundle], context: &Context) {
+    fn say_missing(&self, files: &[(&PathBuf, &ProofBundle)], context: &Context) {
+        let has_model = files.iter().any(|(_, file)| matches!(file, ProofBundle::Model(_)));
+        let has_text = files.iter().any(|(_, file)| matches!(file, ProofBundle::Text(_)));
         let expectations = [
             ("--circuit", self.circuit.is_none()),
-            ("--input", self.input.is_none() && files.iter().any(|file| matches!(file, ProofBundle::Model(_)))),
-            (
-                "--prompt",
-                self.prompt.is_none()
-                    && self.input.is_none()
-                    && files.iter().any(|file| matches!(file, ProofBundle::Text(_))),
-            ),
+            ("--input", self.input.is_none() && has_model),
+            ("--prompt", self.prompt.is_none() && self.input.is_none() && has_text),
         ];
         let missing: Vec<&str> =
             expectations.iter().filter(|(_, missing)| *missing).map(|(option, _)| *option).collect();
@@ -223,12 +221,16 @@ impl VerifyArgs {
             let options = missing.join(" and ");
             context.say(&format!("hint: to reject proofs for other requests than yours, pass {options}"));
         }
-        let lacks_network = |file: &ProofBundle| file.proofs().iter().any(Bundle::lacks_network);
-        if self.circuit.is_none() && files.iter().any(lacks_network) {
-            context.say(
-                "warning: the bundle has no network, so its verification key was not compared with the circuit; to \
-                 compare it, pass the circuit's directory with --circuit",
-            );
+        let without_network = files.iter().filter(|(_, file)| file.proofs().iter().any(Bundle::lacks_network));
+        let names: Vec<String> = without_network.map(|(path, _)| path.display().to_string()).collect();
+        if self.circuit.is_none() && !names.is_empty() {
+            let consequence = if names.len() == 1 {
+                "has no network, so its verification key was not compared with the circuit; to compare it"
+            } else {
+                "have no network, so their verification keys were not compared with the circuit; to compare them"
+            };
+            let names = names.join(", ");
+            context.say(&format!("warning: {names} {consequence}, pass the circuit's directory with --circuit"));
         }
     }
 

@@ -27,6 +27,42 @@ fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
     assert!(other.verification.len() > bench.keys.verification.len());
 }
 
+/// Why a calling contract has to compare the digest of the inputs: a proof for other inputs can have the binding of a
+/// request. A contract computes what the single equation does, from public values that it is given, and accepts the proof.
+/// The verifier computes binding and digest from the same inputs, and rejects it for any.
+#[test]
+fn proof_with_the_binding_of_other_inputs_has_the_digest_of_its_own() {
+    let bench = Bench::new(&Groth16HashedInputs, &testing::network(1));
+    let prover = Groth16Prover::new(Arc::clone(&bench.circuit), &bench.keys).unwrap();
+    let [requested, proven] = [1, 2].map(|seed| testing::inputs(&bench.circuit, seed));
+    let execution = bench.circuit.execute(&proven).unwrap();
+    let binding = bench.binding.digest(&requested);
+    let assignment = circuit::assign(&bench.circuit, &prover.layout, &binding, &proven, &execution);
+    let proof = prover.prove_assignment(&assignment).unwrap();
+
+    let public = |inputs: &[i64]| {
+        let outputs = bench.circuit.execute(inputs).unwrap().outputs(&bench.circuit);
+        prover.layout.statement(&bench.binding.digest(inputs), inputs, &outputs)
+    };
+    let (of_requested, of_proven) = (public(&requested), public(&proven));
+    let values: Vec<Fr> = of_requested[..1].iter().chain(&of_proven[1..]).copied().collect();
+    let equation = verifier::Groth16Verifier::new(&bench.keys.verification).unwrap();
+    let verify = |values: &[Fr]| {
+        let proof = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
+        equation.verify_single(&(values.to_vec(), proof))
+    };
+    assert_eq!(verify(&values), Ok(()));
+    // The binding, four outputs and the digest: that of the request's inputs does not verify.
+    assert_eq!((values.len(), values[5] == of_proven[5], values[5] == of_requested[5]), (6, true, false));
+    let with_digest = [&values[..5], &of_requested[5..]].concat();
+    assert_eq!(verify(&with_digest), Err(VerifyError::Invalid));
+    let outputs = execution.outputs(&bench.circuit);
+    for inputs in [requested, proven] {
+        let statement = Statement { binding: bench.binding.clone(), inputs, outputs: outputs.clone() };
+        assert_eq!(bench.verifier.verify(&statement, &proof), Err(VerifyError::Invalid));
+    }
+}
+
 #[test]
 fn convolutions_over_padding_only_are_proven() {
     check_binding(&Bench::new(&Groth16, &testing::wide_padding()));

@@ -1,3 +1,4 @@
+mod choices;
 mod elements;
 mod forgeries;
 mod formats;

@@ -10,7 +10,7 @@ use taonet_proof_circuits::{Bundle, CircuitError, ModelBundle, read_bundle, veri
 use taonet_proof_core::Digest;
 use taonet_proof_lm::ProofBundle;
 
-use super::{ExpectedCircuit, VerifyArgs, compare_circuit, document_of, id_of};
+use super::{ExpectedCircuit, VerifyArgs, checks, compare_circuit, document_of, id_of};
 use crate::context::Context;
 use crate::table::facts;
 
@@ -22,11 +22,11 @@ struct Opened {
 
 /// Verifies all bundles on all cores. An invalid one does not prevent the verification of the others.
 pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let backends = args.external.backends()?;
+    let backends = checks::with_stored_checks(args.external.backends()?);
     let expected = match &args.circuit {
         None => None,
         Some(ExpectedCircuit::Id(id)) => Some(*id),
-        Some(ExpectedCircuit::Directory(path)) => Some(id_of(path)?),
+        Some(ExpectedCircuit::Directory(path)) => Some(id_of(path, &backends)?),
     };
     let began = Instant::now();
     let opened: Vec<_> = args.bundles.iter().map(|path| open(args, path, expected.as_ref())).collect();
@@ -37,7 +37,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
     for (path, opened) in args.bundles.iter().zip(opened) {
         let outcome = opened.and_then(|opened| {
             let document = check(args, &opened, verified.next())?;
-            files.push(opened.file);
+            files.push((path, opened.file));
             Ok(document)
         });
         let name = path.display().to_string();
@@ -49,6 +49,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         }
     }
     context.say(&format!("verified in {:.1} ms", began.elapsed().as_secs_f64() * 1000.0));
+    let files: Vec<_> = files.iter().map(|(path, file)| (*path, file)).collect();
     args.say_missing(&files, context);
     if context.json {
         context.print_json(&json!({ "proofs": documents }))?;

@@ -1,0 +1,57 @@
+//! Checks of verification keys that earlier commands made, in the user's cache directory.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use taonet_proof_circuits::{Backends, StoredChecks};
+
+/// Makes the backends accept checks of earlier commands, and store those of this one. Without a usable directory, the keys
+/// are compared with their networks each time.
+pub(super) fn with_stored_checks(backends: Backends) -> Backends {
+    let Some(cache) = dirs::cache_dir() else { return backends };
+    match open(&cache) {
+        Ok(checks) => backends.with_stored_checks(checks),
+        Err(error) => {
+            tracing::debug!(%error, "cannot keep the checks of verification keys");
+            backends
+        }
+    }
+}
+
+fn open(cache: &Path) -> io::Result<StoredChecks> {
+    StoredChecks::open(&cache.join("taonet").join("checked-circuits"), &this_program()?)
+}
+
+/// Returns a text that differs between this program and those that were at its path before.
+fn this_program() -> io::Result<String> {
+    let file = std::env::current_exe()?.metadata()?;
+    // Whoever changes the contents changes this time, too, which no system call sets, unlike that of the modification.
+    let changed = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(format!("{version} {} {} {} {changed}", file.dev(), file.ino(), file.size()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn program_has_one_description() {
+        let program = this_program().unwrap();
+        assert_eq!(program, this_program().unwrap());
+        assert_eq!(program.split(' ').count(), 5, "{program}");
+    }
+
+    #[test]
+    fn checks_are_kept_in_a_private_directory_of_the_cache() {
+        let cache = tempfile::tempdir().unwrap();
+        open(cache.path()).unwrap();
+        let mode = cache.path().join("taonet/checked-circuits").metadata().unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        // Without a cache directory that can be created, keys are compared each time.
+        let file = cache.path().join("file");
+        std::fs::write(&file, b"").unwrap();
+        assert!(open(&file).is_err());
+    }
+}
