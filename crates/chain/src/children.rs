@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_are_read_and_written() {
+    fn percentages_parse_and_display() {
         for (text, parts, written) in [
             ("100", u64::MAX, "100 %"),
             ("100.000000 %", u64::MAX, "100 %"),

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_each_kind() {
+    fn values_of_each_kind_are_decoded() {
         let entries = json!([
             { "name": "kappa", "value": { "U16": 32767 } },
             { "name": "min_burn", "value": { "TaoBalance": 500_000 } },
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_point_numbers_as_text() {
+    fn fixed_point_numbers_are_formatted() {
         for (bits, fraction_bits, text) in [
             (0, 32, "0"),
             (-(1_i128 << 31), 32, "-0.5"),

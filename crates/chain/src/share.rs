@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_are_read_exactly() {
+    fn percentages_are_parsed_exactly() {
         for (text, parts) in
             [("18", 11_796), ("18%", 11_796), ("0", 0), ("100 %", 65_535), ("12.5", 8191), ("0.0016", 1)]
         {

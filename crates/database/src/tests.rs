@@ -162,7 +162,7 @@ async fn half_open_connections_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_is_used_again() {
+async fn restarted_server_is_used_again() {
     let Some(mut server) = Postgres::start() else { return };
     let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let database = Database::postgres_with(&server.url(), &schema(), options).await.unwrap();

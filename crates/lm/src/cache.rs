@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_grows_and_forgets() {
+    fn cache_grows_and_truncates() {
         let mut cache = KvCache::default();
         let mut expected = Vec::new();
         for (step, tokens) in [1, 200, 1, 300].into_iter().enumerate() {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_memory_of_its_own() {
+    fn forked_cache_has_its_own_memory() {
         let mut cache = KvCache::default();
         cache.append(0, &rows(4, 1.0), &rows(4, 1.0)).unwrap();
         cache.advance(4);

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_streams_of_their_own() {
+    fn streams_depend_on_seed_and_name() {
         let first = |seed, name| Noise::named(seed, name).bits();
         assert_eq!(first(1, "a"), first(1, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));

@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_taken_apart_and_put_together() {
+    fn encoded_text_decodes_to_itself() {
         let vocabulary = Vocabulary::default();
         let together = |text: &str| {
             vocabulary.encode(text).unwrap().into_iter().map(|token| vocabulary.text(token)).collect::<String>()
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_cannot_steer() {
+    fn text_never_encodes_to_control_tokens() {
         let vocabulary = Vocabulary::default();
         assert!(vocabulary.encode("<|end|>").unwrap().into_iter().all(|token| !vocabulary.is_steering(token)));
         assert_eq!(vocabulary.token("<|end|>"), None);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_stand_once() {
+    fn tokens_are_unique() {
         let vocabulary = Vocabulary::default();
         assert_eq!(vocabulary.ids.len(), vocabulary.len());
     }

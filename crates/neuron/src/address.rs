@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_are_called() {
+    fn public_addresses_are_permitted() {
         for (text, url, host, port) in [
             ("8.8.8.8:8092", "http://8.8.8.8:8092/", "8.8.8.8", 8092),
             ("[2606:4700::1111]:80", "http://[2606:4700::1111]/", "2606:4700::1111", 80),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_network_is_not_called() {
+    fn private_addresses_are_refused() {
         for ip in [
             "127.0.0.1",
             "127.9.9.9",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn development_mode_permits_them_and_a_container_calls_its_host() {
+    fn development_mode_permits_private_addresses_and_maps_loopback_in_containers() {
         let host = |in_container, text: &str| {
             let local_miner_ip = Some("192.168.7.7".to_owned());
             let policy = AddressPolicy { allow_private: true, in_container, local_miner_ip };

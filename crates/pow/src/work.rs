@@ -141,7 +141,7 @@ pub(crate) mod tests {
 
     /// Columns: netuid, nonce, block and seal, as recorded in pow.json
     #[test]
-    fn the_seals_are_the_real_chains() {
+    fn seals_equal_those_of_the_real_chain() {
         for (netuid, nonce, block, expected) in [
             (
                 1,

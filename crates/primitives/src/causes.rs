@@ -52,7 +52,7 @@ mod tests {
 
     /// Columns: messages, from the error to its innermost cause · text
     #[test]
-    fn each_cause_is_told_once_and_hints_come_last() {
+    fn each_cause_is_printed_once_and_hints_come_last() {
         for (messages, text) in [
             (&["cannot write"][..], "cannot write"),
             (&["cannot write", "disk full"], "cannot write: disk full"),

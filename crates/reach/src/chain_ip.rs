@@ -92,7 +92,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_comes_back(address: IpAddr) {
+        fn every_address_round_trips(address: IpAddr) {
             prop_assert_eq!(ChainIp::from(address).to_ip(), Ok(address));
         }
     }

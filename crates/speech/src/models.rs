@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_s_recognisers_are_known_by_their_names() {
+    fn reference_recognisers_are_found_by_name() {
         for (size, megabytes) in [
             ("tiny", 78),
             ("base", 148),

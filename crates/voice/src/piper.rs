@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_speech() {
+    fn text_is_synthesised() {
         let tiny = tiny();
         assert_eq!((tiny.name(), tiny.sample_rate()), ("tiny", SampleRate::HZ_22K));
         let speech = tiny.speak("Hello.", &voice(150)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sentence_has_the_full_range() {
+    fn each_sentence_is_normalised_separately() {
         let tiny = tiny();
         let speak = |text: &str| tiny.speak(text, &voice(150)).unwrap().samples;
         let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn peak_is_the_full_range() {
+    fn samples_are_scaled_to_the_full_range() {
         assert_eq!(full_range(vec![0.25, -0.5]), [0.5, -1.0]);
         assert_eq!(full_range(vec![0.0, 1e-9]), [0.0, 0.0]);
         assert_eq!(full_range(Vec::new()), [0.0; 0]);

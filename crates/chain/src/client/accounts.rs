@@ -242,7 +242,7 @@ mod tests {
 
     /// Columns: rows of a neuron: plaintext and block · latest text and its block
     #[test]
-    fn the_latest_revealed_commitment_counts() {
+    fn latest_revealed_commitment_is_returned() {
         type Row<'a> = (Vec<(Vec<u8>, u64)>, Option<(&'a str, u64)>);
 
         let text = |text: &str| text.encode();

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_short() {
+    fn values_are_shortened() {
         for (number, text) in [
             (0.0, "0"),
             (12.0, "12"),

@@ -139,7 +139,7 @@ fn histograms_of_all_services_are_added_up() {
 }
 
 #[test]
-fn only_news_are_changes() {
+fn latency_and_read_time_are_no_changes() {
     let state = State {
         address: "engine=http://127.0.0.1:8000".parse().unwrap(),
         health: Health::Ready,

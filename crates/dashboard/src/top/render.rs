@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_terminal_is_survived() {
+    fn smallest_terminal_does_not_panic() {
         for (width, height) in [(1, 1), (3, 2), (10, 3), (200, 1)] {
             drawn(width, height, &mut Position::default());
         }

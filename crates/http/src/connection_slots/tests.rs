@@ -115,7 +115,7 @@ async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
 }
 
 #[tokio::test]
-async fn idle_upgraded_connections_go_last() {
+async fn idle_upgraded_connections_are_evicted_last() {
     let slots = ConnectionSlots::new(3, 3);
     let [websocket, busy, half] =
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
@@ -132,7 +132,7 @@ async fn idle_upgraded_connections_go_last() {
 }
 
 #[tokio::test]
-async fn a_slot_is_replaced_or_kept() {
+async fn slot_is_kept_unless_its_replacement_succeeds() {
     let slots = ConnectionSlots::new(3, 2);
     let replace = |previous: &ConnectionSlot, address: &str| slots.try_replace(previous, address.parse().unwrap());
     let [first, second, other] =

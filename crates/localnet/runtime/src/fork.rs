@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_state_stays_the_same() {
+    fn completing_an_unchanged_state_changes_nothing() {
         at_genesis(|| {
             let before = (TotalIssuance::<Runtime>::get(), TotalNetworks::<Runtime>::get());
             let endowed = accounts();

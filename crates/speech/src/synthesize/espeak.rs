@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_comes_back() {
+    fn text_is_synthesised() {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
         let sound = speak("hello world");
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_no_sound() {
+    fn empty_text_has_no_samples() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "exit 1");
         for text in ["", " \n\t", "\u{1}"] {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_carry_the_complaint() {
+    fn failure_includes_stderr_of_the_program() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "echo 'no such voice' >&2; exit 3");
         let error = espeak.speak("hello", &voice("xx")).unwrap_err();

@@ -119,7 +119,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
 
 /// Columns: block · remaining previous weights, whose scores were fetched at block 10000.
 #[test]
-fn weights_of_long_ago_are_forgotten() {
+fn stale_previous_weights_are_dropped() {
     for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
         let previous = Some(Previous::new(&set, hotkey_of, BlockNumber::new(10_000)));
@@ -139,7 +139,7 @@ fn an_epochs_last_block_is_counted() {
 }
 
 #[test]
-fn scores_may_give_nobody_weight() {
+fn scores_without_weights_are_unearned() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
     assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Unearned);
     assert_eq!(state.epochs_without_scores, 0);

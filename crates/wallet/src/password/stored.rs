@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_password_reads_back(text in ".{0,40}", path in "/[a-zé./]{0,30}") {
+        fn every_password_round_trips(text in ".{0,40}", path in "/[a-zé./]{0,30}") {
             let name = stored_password_name(Path::new(&path));
             let stored = Password::new(text.clone()).to_stored(&name);
             let password = Password::from_stored(&name, &stored).unwrap();

@@ -107,7 +107,7 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
 }
 
 #[test]
-fn no_key_is_lost() {
+fn existing_keys_are_refused_or_backed_up() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let keys = [key(), key(), key()];
@@ -283,7 +283,7 @@ fn a_list_leaves_gaps_where_files_are_broken() {
 }
 
 #[test]
-fn an_address_that_is_not_the_keys_is_noticed() {
+fn mismatched_address_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, hot, other) = (key(), key(), key());

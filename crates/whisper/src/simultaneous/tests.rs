@@ -135,7 +135,7 @@ fn time_without_further_words_never_goes_back() {
 }
 
 #[test]
-fn words_after_the_kept_tokens_are_forgotten() {
+fn words_after_the_kept_tokens_are_dropped() {
     let mut state = state(6, 0);
     set_words(&mut state, 4, 3.9);
     state.keep(4);

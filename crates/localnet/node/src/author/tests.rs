@@ -50,7 +50,7 @@ fn a_stopping_author_commits_and_stops() {
 }
 
 #[test]
-fn an_order_ends_with_who_gave_it() {
+fn command_is_cancelled_when_its_caller_disconnects() {
     let mut author = author();
     let (reply, answer) = oneshot::channel();
     let (_, mut news) = author.chain.follow();
@@ -179,7 +179,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
 }
 
 #[test]
-fn the_disk_is_waited_for_now_and_then() {
+fn author_flushes_at_intervals() {
     let disk = Disk::default();
     let flushes = disk.flushes.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
@@ -194,7 +194,7 @@ fn the_disk_is_waited_for_now_and_then() {
 }
 
 #[test]
-fn a_subnet_that_is_not_there_has_no_epoch() {
+fn unknown_subnet_has_no_epoch() {
     let author = author();
     assert!(author.blocks_to_epoch(60_000).is_err());
 }

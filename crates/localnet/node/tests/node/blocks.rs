@@ -24,7 +24,7 @@ async fn a_header_hashes_to_the_blocks_hash() {
 }
 
 #[tokio::test]
-async fn block_hashes_are_asked_for_in_every_way() {
+async fn block_hash_accepts_every_parameter_form() {
     let node = node().await;
     node.mine(20).await.unwrap();
     let sixteen = get(&node, "chain_getBlockHash", json!([16])).await;

@@ -12,7 +12,7 @@ use taonet_localnet_runtime::genesis;
 use crate::support::{account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex};
 
 #[tokio::test]
-async fn a_chain_goes_on_where_it_stopped() {
+async fn chain_resumes_where_it_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = config();
     first.directory = Some(directory.path().join("deep/chain"));
@@ -270,7 +270,7 @@ async fn a_chain_resumes_on_the_clock_on_which_it_last_ran() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told() {
+async fn port_in_use_is_reported() {
     let node = Node::start(config()).await.unwrap();
     let mut second = config();
     second.listen = node.address();
@@ -279,7 +279,7 @@ async fn a_taken_port_is_told() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_dropped_lets_go_of_its_chain() {
+async fn dropped_node_releases_its_chain() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -296,7 +296,7 @@ async fn a_node_that_is_dropped_lets_go_of_its_chain() {
 }
 
 #[tokio::test]
-async fn without_dev_methods_nobody_stops_the_node() {
+async fn disabled_dev_methods_refuse_to_stop_the_node() {
     let mut config = config();
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();

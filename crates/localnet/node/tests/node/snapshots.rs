@@ -107,7 +107,7 @@ async fn a_snapshot_survives_restarts_and_pruning() {
 }
 
 #[tokio::test]
-async fn subscribers_follow_a_revert() {
+async fn subscribers_are_notified_of_a_revert() {
     let node = node().await;
     let client = client(&node).await;
     node.mine(2).await.unwrap();

@@ -95,7 +95,7 @@ async fn a_chain_begins_at_the_time_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_revert_takes_the_time_back() {
+async fn revert_restores_the_time() {
     let node = Node::start(config()).await.unwrap();
     node.mine(1).await.unwrap();
     node.advance(WEEK).await.unwrap();

@@ -451,7 +451,7 @@ fn some_bounds_are_for_owners_only() {
 }
 
 #[test]
-fn mechanisms_come_empty_and_go_with_all_they_had() {
+fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
     settled(|| {
         let set = |count| as_root(&Call::sudo_set_mechanism_count { netuid: BABELBIT, mechanism_count: MechId(count) });
         let second = NetUidStorageIndex(BABELBIT.0 + 4_096);

@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn no_words_are_all_blank() {
+    fn alignment_without_words_is_empty() {
         let alignment = align(&rows("____"), &[]);
         assert!(alignment.words.is_empty() && alignment.confidence > 0.9);
         assert!(align(&[], &[]).words.is_empty());
     }
 
     #[test]
-    fn a_text_without_room_has_empty_words() {
+    fn text_longer_than_the_recording_has_empty_words() {
         assert!(align(&rows("a"), &[labels_of("abc")]).words.iter().all(Range::is_empty));
     }
 

@@ -39,7 +39,7 @@ fn sound(file: &str) -> Vec<f32> {
 
 /// Compares the texts of the held-out recordings with those of the training decoder (16 errors in 215 words).
 #[test]
-fn the_held_out_set_is_understood() {
+fn held_out_recordings_have_the_expected_texts() {
     #[rustfmt::skip]
     let expected = [
         "the old ferry crossed the harbor twice before the fog came down",
@@ -118,7 +118,7 @@ fn features_and_probabilities_are_those_of_the_reference() {
 }
 
 #[test]
-fn a_folder_gives_the_embedded_model() {
+fn folder_and_embedded_model_are_equal() {
     let loaded = CtcRecognizer::load(Path::new(MODEL)).unwrap();
     assert_eq!(loaded.fingerprint(), recognizer().fingerprint());
     assert_eq!(loaded.fingerprint().len(), 64);
@@ -137,7 +137,7 @@ fn byte_order_mark_of_text_files_is_ignored() {
 }
 
 #[test]
-fn silence_is_heard_as_silence() {
+fn silence_gives_an_empty_transcript() {
     for samples in [vec![0.0; 1], vec![-0.0; 16_000], vec![f32::NAN; 16_000]] {
         let heard = recognizer().recognize(&samples).unwrap();
         assert!(heard.transcript.is_silent());
@@ -146,7 +146,7 @@ fn silence_is_heard_as_silence() {
 }
 
 #[test]
-fn lengths_at_the_limits() {
+fn lengths_beyond_the_limits_are_refused() {
     assert!(matches!(recognizer().recognize(&[]), Err(RecognizeError::Empty)));
     let long = vec![0.1; 600 * 16_000 + 1];
     assert!(matches!(recognizer().recognize(&long), Err(RecognizeError::TooLong { .. })));

@@ -29,7 +29,7 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 }
 
 #[test]
-fn miners_are_paid_but_those_of_the_owner() {
+fn miners_other_than_the_owners_are_paid() {
     for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
         subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);

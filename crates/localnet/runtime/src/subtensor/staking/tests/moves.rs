@@ -73,7 +73,7 @@ fn state() -> Vec<u8> {
 }
 
 #[test]
-fn what_cannot_move_is_refused_and_changes_nothing() {
+fn invalid_move_is_refused_without_changes() {
     two_markets(|bob, hotkey, second| {
         let nobodys = key(9);
         let (eve, whole) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
@@ -301,7 +301,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 }
 
 #[test]
-fn destroyed_alpha_is_issued_again_or_not() {
+fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
     two_markets(|bob, hotkey, _| {
         let (whole, issued) = (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
         let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;
