@@ -122,7 +122,7 @@ fn copy(directory: &Path) -> TempDir {
 /// In every form, a ledger that is restored from a backup neither submits nor reveals again, and continues with the next
 /// epoch.
 #[tokio::test(flavor = "multi_thread")]
-async fn restored_ledger_repeats_nothing_that_is_on_the_chain() {
+async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
     let world = World::new().await;
     for (name, version) in [("plain", None), ("timelocked", Some(4)), ("hash", Some(2))] {
         if let Some(version) = version {

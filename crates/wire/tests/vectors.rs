@@ -419,7 +419,7 @@ const OF_HTTP: [&str; 7] =
     ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
 
 #[test]
-fn our_dendrite_sends_what_the_recorded_one_sent() {
+fn our_dendrite_sends_the_recorded_requests() {
     let (scheme, file) = (scheme(), read("exchanges.json"));
     let keypair = Keypair::from_uri("//Charlie").unwrap();
     let mut cases = 0;

@@ -62,7 +62,7 @@ async fn the_address_with_most_incomplete_requests_is_evicted_first() {
 }
 
 #[tokio::test]
-async fn a_new_connection_waits_while_all_requests_are_being_answered() {
+async fn new_connection_waits_while_all_slots_have_requests_in_flight() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete() && !slots.evict());

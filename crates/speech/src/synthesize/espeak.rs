@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_says_how_to_install_it() {
+    fn missing_program_error_names_the_package() {
         let error = Espeak::at(Path::new("/nowhere/espeak-ng")).unwrap_err();
         assert!(matches!(&error, SynthesisError::Missing { install } if install.contains("espeak-ng")), "{error}");
     }

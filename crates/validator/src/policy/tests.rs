@@ -48,7 +48,7 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
 }
 
 #[test]
-fn without_scores_the_previous_weights_are_set_for_ever() {
+fn previous_weights_are_set_in_every_epoch_without_scores() {
     let (policy, mut state) = (policy(), PolicyState::default());
     let weights = Weights { uids: vec![Uid(1), Uid(248)], weights: vec![0.1, 0.9] };
     let decision = policy.decide(&mut state, Some("c"), Some(weights.clone()), uid_of);
@@ -61,7 +61,7 @@ fn without_scores_the_previous_weights_are_set_for_ever() {
 }
 
 #[test]
-fn without_previous_weights_the_fallback_comes_after_the_limit() {
+fn fallback_without_previous_weights_is_used_after_the_limit() {
     let policy = WeightPolicy { burn_uid: Some(Uid(999)), max_skipped_epochs: 3 };
     let mut state = PolicyState::default();
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Wait);
@@ -132,7 +132,7 @@ fn stale_previous_weights_are_dropped() {
 
 /// Columns: block · tempo · blocks left
 #[test]
-fn an_epochs_last_block_is_counted() {
+fn blocks_left_of_an_epoch_include_its_last_block() {
     for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {
         assert_eq!(blocks_left(BlockNumber::new(block), tempo), blocks, "{block} {tempo}");
     }

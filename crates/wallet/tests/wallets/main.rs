@@ -196,7 +196,7 @@ fn home_is_expanded_at_the_beginning_only() {
 
 #[cfg(unix)]
 #[test]
-fn nothing_is_written_through_links() {
+fn writes_through_links_are_refused() {
     use std::os::unix::fs::symlink;
 
     let dir = tempfile::tempdir().unwrap();

@@ -114,7 +114,7 @@ fn temperatures_rise_until_the_text_is_good_enough() {
 }
 
 #[test]
-fn text_of_a_high_temperature_is_no_prompt() {
+fn text_decoded_at_high_temperature_is_not_prompted() {
     let good = (spoken(0, &[256, 257], 2990), -0.2, 0.0);
     let bad = (spoken(0, &[256, 257], 2990), -2.0, 0.0);
     let results =

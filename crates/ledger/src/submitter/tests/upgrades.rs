@@ -25,7 +25,7 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
 }
 
 #[tokio::test]
-async fn an_upgrade_between_signing_and_sending_is_noticed() {
+async fn upgrade_between_signing_and_sending_is_detected() {
     let world = World::plain();
     let chain = world.chain.clone();
     let submitter = world.start().await.with_observer(Arc::new(move |_, _, moment| {

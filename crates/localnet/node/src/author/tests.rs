@@ -69,7 +69,7 @@ fn command_is_cancelled_when_its_caller_disconnects() {
 }
 
 #[test]
-fn nothing_is_announced_before_it_is_on_disk() {
+fn block_is_announced_after_it_is_on_disk() {
     let mut author = author();
     let (_, mut news) = author.chain.follow();
     author.make_one().unwrap();
@@ -140,7 +140,7 @@ impl StorageBackend for Disk {
 }
 
 #[test]
-fn blocks_that_cannot_be_written_are_not_announced_nor_built_on() {
+fn unwritable_block_is_neither_announced_nor_a_parent() {
     let disk = Disk::default();
     let full = disk.full.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));

@@ -46,7 +46,7 @@ async fn chain_resumes_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn history_is_kept_as_long_as_asked() {
+async fn history_is_kept_for_the_configured_length() {
     let mut config = config();
     config.history = History::Last(2_400);
     config.kept_blocks = 0;
@@ -202,7 +202,7 @@ async fn the_clock_makes_blocks() {
 }
 
 #[tokio::test]
-async fn clients_read_the_block_time_that_the_chain_began_with() {
+async fn clients_read_the_initial_block_time_of_the_chain() {
     let directory = tempfile::tempdir().unwrap();
     let slot =
         |node: &NodeHandle| u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap();

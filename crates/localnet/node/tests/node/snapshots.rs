@@ -9,7 +9,7 @@ use crate::support::{account, account_key, ask, config, get, hex, node, remark, 
 use crate::watch::{client, next, watch};
 
 #[tokio::test]
-async fn the_chain_reverts_to_a_snapshot_as_often_as_asked() {
+async fn chain_reverts_to_a_snapshot_repeatedly() {
     let node = node().await;
     let head = node.mine(5).await.unwrap();
     let taken = get(&node, "dev_takeSnapshot", json!(["before"])).await;

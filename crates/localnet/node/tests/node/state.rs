@@ -233,7 +233,7 @@ async fn estimated_fee_equals_the_charged_fee() {
 }
 
 #[tokio::test]
-async fn the_handle_calls_the_runtime() {
+async fn node_handle_calls_the_runtime() {
     let node = node().await;
     let answer = node.call("AccountNonceApi_account_nonce", &account("Alice")).unwrap();
     assert_eq!(answer, 0u32.encode());

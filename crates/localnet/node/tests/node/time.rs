@@ -80,7 +80,7 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
 }
 
 #[tokio::test]
-async fn a_chain_begins_at_the_time_that_is_asked_for() {
+async fn chain_begins_at_the_configured_time() {
     let mut config = config();
     config.clock = Some(Clock::Every(Duration::from_millis(20)));
     let before = wall();

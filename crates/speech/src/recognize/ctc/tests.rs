@@ -178,7 +178,7 @@ fn threads_do_not_change_results() {
 }
 
 #[test]
-fn damaged_models_say_which_file() {
+fn damaged_model_names_its_file() {
     let lexicon = b"a 1\n";
     let with = |config: &[u8], weights: &[u8], lexicon: &[u8]| {
         CtcRecognizer::from_files(config, weights, lexicon).map(|_| ()).unwrap_err()

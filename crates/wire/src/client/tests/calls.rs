@@ -113,7 +113,7 @@ async fn last_failure_is_returned_when_no_time_is_left() {
 }
 
 #[tokio::test]
-async fn each_attempt_says_how_long_the_caller_still_waits() {
+async fn each_attempt_sends_the_remaining_timeout() {
     let seen = Arc::new(Mutex::new(Vec::<f64>::new()));
     let handler = move |State(seen): State<Arc<Mutex<Vec<f64>>>>, headers: HeaderMap| async move {
         seen.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());

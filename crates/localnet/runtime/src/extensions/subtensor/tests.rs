@@ -76,7 +76,7 @@ fn endpoints_that_cannot_be_announced_are_refused() {
 }
 
 #[test]
-fn subnets_that_come_too_soon_are_refused() {
+fn subnet_creation_within_the_rate_limit_is_refused() {
     let create = || Call::<Runtime>::register_network { hotkey: key(1) };
     let described = || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
     chain(|| {

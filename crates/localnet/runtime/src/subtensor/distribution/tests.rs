@@ -67,7 +67,7 @@ fn validators_take_first_and_share_the_rest_with_their_stakers() {
 }
 
 #[test]
-fn root_stake_earns_what_can_be_claimed() {
+fn root_stake_earns_claimable_dividends() {
     subnet(|hotkeys, _| {
         Subtensor::increase_stake(&hotkeys[1], &key(300), NetUid::ROOT, AlphaBalance(100 * STAKE));
         Delegates::<Runtime>::insert(&hotkeys[1], PerU16::from_parts(0));

@@ -103,7 +103,7 @@ fn assert_stored(expected: &EpochOutput, mecid: MechId) {
 }
 
 #[test]
-fn fifty_epochs_store_what_consensus_gives() {
+fn fifty_epochs_store_the_results_of_consensus() {
     use ConsensusMode::{Auto, Current, Previous};
     let kinds =
         [(true, false, Auto), (true, true, Auto), (true, true, Current), (true, true, Previous), (false, false, Auto)];

@@ -197,7 +197,7 @@ fn dividends_are_paid_in_every_hundredth_block() {
 }
 
 #[test]
-fn dividends_that_cannot_be_paid_wait() {
+fn unpayable_dividends_are_deferred() {
     leased(100, |[alice, bob, charlie], lease| {
         jump_to(100);
         // Charlie's fifth is worth less than the minimum of a transfer, 0.0001 TAO.
