@@ -122,8 +122,7 @@ impl ChatTemplate {
     /// Renders a conversation.
     pub(crate) fn render(&self, messages: &[Message], turn: Turn) -> Result<String, ModelError> {
         let continues = turn == Turn::Continued;
-        let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned());
-        let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
+        let template = self.environment.get_template(NAME).map_err(|error| rendering_failed(&error))?;
         let rows: Vec<Value> = messages
             .iter()
             .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
@@ -137,7 +136,7 @@ impl ChatTemplate {
             add_generation_prompt => !continues,
             enable_thinking => enable_thinking,
         });
-        let mut text = rendered.map_err(|error| failed(&error))?;
+        let mut text = rendered.map_err(|error| rendering_failed(&error))?;
         if continues && let Some(last) = messages.last() {
             // Text that the template appends to the last message would end the turn.
             let content = last.content.trim();
@@ -146,6 +145,10 @@ impl ChatTemplate {
         }
         Ok(text)
     }
+}
+
+fn rendering_failed(error: &Error) -> ModelError {
+    ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned())
 }
 
 #[cfg(test)]

@@ -79,9 +79,11 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        let fields = serde_json::from_slice(body);
-        let not_json = |error| RequestError { message: format!("the body is not a JSON object: {error}"), param: None };
-        let fields = Self(fields.map_err(not_json)?);
+        let fields = serde_json::from_slice(body).map_err(|error| {
+            let message = format!("the body is not a JSON object: {error}");
+            RequestError { message, param: None }
+        })?;
+        let fields = Self(fields);
         for name in ["stop", "tools", "response_format"] {
             let is_set = fields
                 .0

@@ -91,11 +91,11 @@ fn functions() -> Result<&'static Functions, PowError> {
     if let Some((functions, _)) = FUNCTIONS.get() {
         return Ok(functions);
     }
-    let failed = |source| PowError::Library { library: LIBRARY, source };
     // SAFETY: The initialisation of an ICD loader or of the system's OpenCL library has no preconditions.
-    let library = unsafe { Library::new(LIBRARY) }.map_err(failed)?;
-    let functions = Functions::load(&library).map_err(failed)?;
-    Ok(&FUNCTIONS.get_or_init(|| (functions, library)).0)
+    let loaded = unsafe { Library::new(LIBRARY) }
+        .and_then(|library| Ok((Functions::load(&library)?, library)))
+        .map_err(|source| PowError::Library { library: LIBRARY, source })?;
+    Ok(&FUNCTIONS.get_or_init(|| loaded).0)
 }
 
 /// Converts the status of a function.

@@ -42,10 +42,10 @@ impl Password {
     /// # Errors
     /// [`StoredPasswordError`] when the value is not base64 or does not decode to text.
     pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {
-        let error = || StoredPasswordError { name: name.to_owned() };
-        let hidden = Zeroizing::new(STANDARD.decode(value.trim()).map_err(|_| error())?);
-        let text = str::from_utf8(&hide(&hidden, name)).map(|text| Zeroizing::new(text.to_owned()));
-        text.map(Self::new).map_err(|_| error())
+        let bytes = STANDARD.decode(value.trim()).ok().map(|hidden| hide(&Zeroizing::new(hidden), name));
+        let text = bytes.as_deref().and_then(|bytes| str::from_utf8(bytes).ok());
+        let text = text.ok_or_else(|| StoredPasswordError { name: name.to_owned() })?;
+        Ok(Self::new(Zeroizing::new(text.to_owned())))
     }
 
     /// Encodes the value of the variable `name` in btwallet's format. The value reveals the password.

@@ -58,9 +58,8 @@ impl Transport {
         headers: HeaderMap,
         body: Body,
     ) -> Result<Response<Incoming>, CallError> {
-        let address = || CallError::Address { url: url.to_owned() };
-        let uri = Uri::try_from(url).map_err(|_| address())?;
-        let peer = uri.authority().ok_or_else(address)?.clone();
+        let uri = Uri::try_from(url).map_err(|_| CallError::Address { url: url.to_owned() })?;
+        let peer = uri.authority().ok_or_else(|| CallError::Address { url: url.to_owned() })?.clone();
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;

@@ -89,10 +89,16 @@ pub(super) fn not_json(column: usize, error: &str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail }))).into_response()
 }
 
+fn unverified(reason: &str) -> (StatusCode, String) {
+    (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"))
+}
+
+fn forbidden(reason: &str) -> (StatusCode, String) {
+    (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."))
+}
+
 /// Returns the status and message of a refusal: those of the SDK, if it has them.
 fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
-    let unverified = |reason: &str| (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"));
-    let forbidden = |reason: &str| (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."));
     match refusal {
         Refusal::UnknownName(name) => {
             let known: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();

@@ -44,6 +44,12 @@ pub enum ReplayLogError {
     },
 }
 
+impl ReplayLogError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
 /// An accepted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -117,7 +123,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ReplayLogError::Io { path: path.to_owned(), source }),
+        Err(error) => Err(ReplayLogError::io(path, error)),
     }
 }
 
@@ -159,10 +165,12 @@ impl Found {
         floor: u64,
     ) -> Result<ReplayLog, ReplayLogError> {
         let Self { path, boot, lock, .. } = self;
-        let fail = |source| ReplayLogError::Io { path: path.clone(), source };
-        let file = write_new(&path, &header(&boot, floor, WHOLE), live).map_err(fail)?;
+        let file =
+            write_new(&path, &header(&boot, floor, WHOLE), live).map_err(|source| ReplayLogError::io(&path, source))?;
         match std::fs::remove_file(beside(&path, ".old")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ReplayLogError::io(&path, error));
+            }
             _ => {}
         }
         let rotate_at = now_ns.saturating_add(nanoseconds(lifetime));

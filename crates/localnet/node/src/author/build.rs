@@ -173,16 +173,17 @@ impl<'a> Draft<'a> {
 
     fn inherents(&mut self, millis: u64) -> Result<(), BuildError> {
         let number = self.number;
-        let refused = |reason: String| BuildError::Inherent { number, reason };
         let mut data = InherentData::new();
         data.put_data(sp_timestamp::INHERENT_IDENTIFIER, &sp_timestamp::InherentType::new(millis))
-            .map_err(|error| refused(error.to_string()))?;
+            .map_err(|error| BuildError::Inherent { number, reason: error.to_string() })?;
         let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &data.encode())?;
         for inherent in inherents {
             match self.apply(&inherent.encode()) {
                 Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => return Err(refused(format!("{error:?}"))),
-                Ok(Err(error)) => return Err(refused(error.to_string())),
+                Ok(Ok(Err(error))) => {
+                    return Err(BuildError::Inherent { number, reason: format!("{error:?}") });
+                }
+                Ok(Err(error)) => return Err(BuildError::Inherent { number, reason: error.to_string() }),
                 Err(source) => return Err(BuildError::Call { number, source }),
             }
         }
