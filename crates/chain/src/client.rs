@@ -18,7 +18,6 @@ mod accounts;
 mod blocks;
 mod chain;
 mod explorer;
-pub(crate) mod fate;
 mod heads;
 mod holdings;
 mod hotkey;
@@ -29,6 +28,7 @@ mod registrations;
 mod state;
 mod submit;
 mod subnets;
+pub(crate) mod tracking;
 
 pub use accounts::DatedCommitment;
 #[cfg(any(test, doc, feature = "testing"))]

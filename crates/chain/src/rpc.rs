@@ -94,7 +94,12 @@ impl Rpc {
     }
 
     /// Opens a subscription on the first node that responds.
-    pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
+    pub(crate) async fn subscribe(
+        &self,
+        method: &str,
+        params: Json,
+        unsubscribe: &str,
+    ) -> Result<OpenedSubscription, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
@@ -103,7 +108,7 @@ impl Rpc {
         let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
         let answer = self.first(&question, self.pace.total(), &mut tries, read).await?;
-        Ok(Offered { answer, tries })
+        Ok(OpenedSubscription { answer, tries })
     }
 
     /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A malformed response counts
@@ -176,7 +181,7 @@ impl Rpc {
 
 /// The result of opening a subscription.
 #[derive(Debug)]
-pub(crate) struct Offered {
+pub(crate) struct OpenedSubscription {
     pub(crate) answer: Result<Subscription, RpcError>,
     /// The number of requests sent, including the successful one.
     pub(crate) tries: u32,

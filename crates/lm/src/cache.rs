@@ -10,13 +10,13 @@ const GROWTH: usize = 64;
 /// Key-value cache of the tokens processed so far.
 #[derive(Debug, Default)]
 pub struct KvCache {
-    layers: Vec<Past>,
+    layers: Vec<LayerCache>,
     tokens: usize,
 }
 
 /// Keys and values of one layer: for each head, one row per token, with spare capacity for further tokens.
 #[derive(Debug)]
-struct Past {
+struct LayerCache {
     keys: Tensor,
     values: Tensor,
 }
@@ -41,7 +41,7 @@ impl KvCache {
         let mut layers = Vec::with_capacity(self.layers.len());
         for past in &self.layers {
             let (keys, values) = (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
-            layers.push(Past { keys, values });
+            layers.push(LayerCache { keys, values });
         }
         Ok(Self { layers, tokens })
     }
@@ -79,12 +79,12 @@ impl KvCache {
             Some(past) => {
                 // Twice the room: the copies of a long sequence then take time in proportion to its length.
                 let room = end.max(2 * read);
-                *past = Past { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
+                *past = LayerCache { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
             }
             None => {
                 let (heads, _, size) = keys.dims3()?;
                 let room = |like: &Tensor| Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device());
-                self.layers.push(Past { keys: room(keys)?, values: room(values)? });
+                self.layers.push(LayerCache { keys: room(keys)?, values: room(values)? });
             }
         }
         let past = self.layers.get(layer).ok_or(ModelError::Tokens)?;

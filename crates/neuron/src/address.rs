@@ -69,7 +69,7 @@ pub enum AddressError {
         /// The malformed address.
         address: String,
         /// The parse error.
-        source: url::ParseError,
+        source: ParseError,
     },
     /// The URL's scheme is neither http nor https.
     #[error("`{0}` is not an http or https URL")]

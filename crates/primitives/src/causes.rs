@@ -39,14 +39,14 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{message}")]
-    struct Told {
+    struct TestError {
         message: &'static str,
-        source: Option<Box<Told>>,
+        source: Option<Box<TestError>>,
     }
 
     /// Builds an error from its message and those of its causes.
-    fn error(messages: &[&'static str]) -> Told {
-        let build = |source, message: &&'static str| Some(Box::new(Told { message, source }));
+    fn error(messages: &[&'static str]) -> TestError {
+        let build = |source, message: &&'static str| Some(Box::new(TestError { message, source }));
         *messages.iter().rev().fold(None, build).unwrap()
     }
 

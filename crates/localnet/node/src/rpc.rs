@@ -42,7 +42,7 @@ use front::Front;
 use origin::Origins;
 use pace::Pace;
 use params::{Args, Names as ParamNames, to_hex};
-use subscribe::Asked;
+use subscribe::SubscriptionRequest;
 pub(crate) use system::{NAME, PRODUCER};
 use workers::Workers;
 
@@ -192,7 +192,7 @@ impl Methods {
     fn subscription(
         &mut self,
         names: [&'static str; 3],
-        handler: fn(Params<'static>, Asked, Arc<Context>) -> Subscribing,
+        handler: fn(Params<'static>, SubscriptionRequest, Arc<Context>) -> Subscribing,
     ) -> Result<(), RegisterError> {
         let [subscribe, notification, unsubscribe] = names;
         self.module.register_subscription(
@@ -204,7 +204,7 @@ impl Methods {
                     // A subscriber that disconnected needs no report.
                     Ok(pace) => {
                         let following = pace.subscription();
-                        drop(handler(params, Asked { pending, pace, following }, context).await);
+                        drop(handler(params, SubscriptionRequest { pending, pace, following }, context).await);
                     }
                     Err(error) => pending.reject(error).await,
                 }

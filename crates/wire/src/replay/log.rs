@@ -82,7 +82,7 @@ impl Entry {
 }
 
 /// The state left by an earlier process.
-pub(super) struct Found {
+pub(super) struct RecoveredLog {
     path: PathBuf,
     boot: String,
     pub(super) lock: Lock,
@@ -100,10 +100,10 @@ pub(super) fn boot_id() -> Option<String> {
 }
 
 /// Locks the log and reads its records. A missing file may have been deleted: it counts as incomplete.
-pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogError> {
+pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, ReplayLogError> {
     let lock = Lock::open(path)?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
-    let mut found = Found {
+    let mut recovered = RecoveredLog {
         path: path.to_owned(),
         boot: boot_text,
         lock,
@@ -112,11 +112,11 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogEr
         complete: true,
         missing: false,
     };
-    let follows = read_if_there(path)?.map(|bytes| found.take(&bytes, boot));
-    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| found.take(&bytes, boot));
-    found.missing = follows.is_none() && old.is_none();
-    found.complete &= follows.is_some_and(|follows| !follows || old.is_some());
-    Ok(found)
+    let follows = read_if_there(path)?.map(|bytes| recovered.take(&bytes, boot));
+    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
+    recovered.missing = follows.is_none() && old.is_none();
+    recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
+    Ok(recovered)
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
@@ -127,7 +127,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
     }
 }
 
-impl Found {
+impl RecoveredLog {
     /// Adds the records of a file and returns whether it depends on the previous file.
     fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');

@@ -47,7 +47,7 @@ struct Playing {
 }
 
 #[async_trait]
-impl Reports for Playing {
+impl StatusStream for Playing {
     async fn next(&mut self) -> Option<Status> {
         let Some((status, act)) = self.reports.pop_front() else { std::future::pending().await };
         tokio::time::sleep(self.pause).await;
@@ -58,7 +58,7 @@ impl Reports for Playing {
 
 #[async_trait]
 impl Nodes for Stage {
-    type Reports = Playing;
+    type Statuses = Playing;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.chain.finalized_head().await
@@ -72,14 +72,14 @@ impl Nodes for Stage {
         head
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
         let number = BlockNumber::new(u32::from_le_bytes(*block.as_bytes().first_chunk().unwrap()));
         if self.chain.block_hash(number).await? != Some(block) {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
         let found = self.chain.lookup(extrinsic, number, number).await?;
-        Ok(Looked { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
+        Ok(BlockSearch { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
     }
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
@@ -87,7 +87,7 @@ impl Nodes for Stage {
         Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<Offer<Playing>, ChainError> {
+    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Playing>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
         let error = |code, data: &str| RpcError { code, message: "refused".into(), data: Some(data.into()) };
         let others_may_have_it = matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
@@ -99,7 +99,7 @@ impl Nodes for Stage {
             Some(Answer::Breaks(error)) => return Err(error),
             None => Err(error(ALREADY_THERE, "")),
         };
-        Ok(Offer { answer, others_may_have_it })
+        Ok(PoolResponse { answer, others_may_have_it })
     }
 
     async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
