@@ -76,10 +76,9 @@ fn mix(pcm: &Pcm) -> Vec<f32> {
         return pcm.samples.iter().map(|&sample| clean(sample)).collect();
     }
     let count = f32::from(pcm.channels);
-    let zero_nan = |&sample: &f32| if sample.is_nan() { 0.0 } else { sample };
     pcm.samples
         .chunks_exact(usize::from(pcm.channels))
-        .map(|frame| clean(frame.iter().map(zero_nan).sum::<f32>() / count))
+        .map(|frame| clean(frame.iter().map(|&sample| if sample.is_nan() { 0.0 } else { sample }).sum::<f32>() / count))
         .collect()
 }
 

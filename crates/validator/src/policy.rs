@@ -76,8 +76,7 @@ impl PolicyState {
     /// longer knows whether these miners are active.
     pub(crate) fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
-        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > max;
-        if self.previous.as_ref().is_some_and(is_old) {
+        if self.previous.as_ref().is_some_and(|previous| previous.block.get().abs_diff(block.get()) > max) {
             (self.previous, self.epochs_without_scores) = (None, 0);
         }
     }

@@ -83,8 +83,8 @@ pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> 
 /// Parses a signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
-    let hex = |digits: &&str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let digits = text.strip_prefix("0x").filter(hex);
+    let digits =
+        text.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 

@@ -173,8 +173,12 @@ impl Recording {
         let next = loop {
             let first = slots.len();
             slots.extend((first..tokens.len()).map(|_| cache.take()));
-            let row = |(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() };
-            let rows: Vec<Row> = tokens.iter().enumerate().skip(first).map(row).collect();
+            let rows: Vec<Row> = tokens
+                .iter()
+                .enumerate()
+                .skip(first)
+                .map(|(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() })
+                .collect();
             let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
             let states =
                 model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &rows, Some(&mut capture))?;

@@ -34,8 +34,8 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     }
     let path = best_path(rows, &states, WINDOW).or_else(|| best_path(rows, &states, f64::INFINITY)).unwrap_or_default();
 
-    let probability = |(row, &state): (&[f32], &usize)| row[usize::from(states[state])].exp();
-    let sum: f32 = rows.chunks_exact(labels::COUNT).zip(&path).map(probability).sum();
+    let sum: f32 =
+        rows.chunks_exact(labels::COUNT).zip(&path).map(|(row, &state)| row[usize::from(states[state])].exp()).sum();
     let frames = |span: &Range<usize>| {
         // A word's frames may include blanks between its letters, but none before its first or after its last letter.
         let start = path.partition_point(|&state| state < span.start);

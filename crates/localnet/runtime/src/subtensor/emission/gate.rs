@@ -38,8 +38,11 @@ impl<T: Config> Pallet<T> {
         if netuids.iter().all(is_enabled) {
             return shares;
         }
-        let left = |(netuid, share): (&NetUid, U64F64)| if is_enabled(netuid) { share } else { U64F64::default() };
-        let enabled: Vec<U64F64> = netuids.iter().zip(shares).map(left).collect();
+        let enabled: Vec<U64F64> = netuids
+            .iter()
+            .zip(shares)
+            .map(|(netuid, share)| if is_enabled(netuid) { share } else { U64F64::default() })
+            .collect();
         normalized(&enabled).unwrap_or(enabled)
     }
 
