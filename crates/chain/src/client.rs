@@ -102,11 +102,10 @@ impl Client {
     /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a timeout of 24 seconds;
     /// [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        let late = |_| {
+        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(|_| {
             let source = TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
             Err(ChainError::Unreachable { endpoint: network.to_string(), source })
-        };
-        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(late)
+        })
     }
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {

@@ -39,11 +39,17 @@ impl Hyperparameters {
 
     /// Parses the runtime API's list of names and values; skips values of unknown types.
     pub(crate) fn of_json(entries: &Json) -> Self {
-        let read = |entry: &Json| {
-            let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
-            Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
-        };
-        Self(entries.as_array().into_iter().flatten().filter_map(read).collect())
+        Self(
+            entries
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| {
+                    let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
+                    Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
+                })
+                .collect(),
+        )
     }
 }
 

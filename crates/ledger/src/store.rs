@@ -47,10 +47,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "weights", include_str!("../migrations/0001_weights.sql")),
         (2, "times", include_str!("../migrations/0002_times.sql")),
     ];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(files.map(migration).to_vec())
+    Migrator::with_migrations(
+        files
+            .map(|(version, name, sql)| {
+                Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .to_vec(),
+    )
 });
 
 /// Why the ledger is unusable.

@@ -195,9 +195,11 @@ impl Weights {
     /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a
     /// missing bias of a part counts as zero.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
-        let missing = || ModelError::MissingTensor(name.to_owned());
         let entries: Vec<Option<Entry>> = match &self.index {
-            Index::Ctranslate2(index) => vec![Some(index.get(name).ok_or_else(missing)?.clone())],
+            Index::Ctranslate2(index) => {
+                let entry = index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+                vec![Some(entry.clone())]
+            }
             Index::Safetensors(index) => names::parts(name)
                 .into_iter()
                 .map(|part| {
@@ -208,12 +210,16 @@ impl Weights {
         if let [Some(entry)] = entries.as_slice() {
             return self.read(entry);
         }
-        let width = entries.iter().flatten().next().ok_or_else(missing)?.shape.clone();
+        let first = entries.iter().flatten().next();
+        let width = first.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone();
         let size: usize = width.iter().product();
         let mut values = Vec::with_capacity(size * entries.len());
         for entry in &entries {
             match entry {
-                Some(entry) => values.extend(self.read(entry)?.floats().ok_or_else(missing)?),
+                Some(entry) => {
+                    let floats = self.read(entry)?.floats();
+                    values.extend(floats.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?);
+                }
                 None => values.resize(values.len() + size, 0.0),
             }
         }

@@ -107,11 +107,13 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn commitments(&self, netuid: NetUid, at: At) -> Result<Vec<(Hotkey, String)>, ChainError> {
         let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
-        let read = |(keys, value): (Vec<Json>, Json)| {
-            let hotkey = keys.last()?.as_str()?.parse().ok()?;
-            Some((hotkey, commitment_text(&value)?))
-        };
-        Ok(entries.into_iter().filter_map(read).collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(|(keys, value)| {
+                let hotkey = keys.last()?.as_str()?.parse().ok()?;
+                Some((hotkey, commitment_text(&value)?))
+            })
+            .collect())
     }
 
     /// Returns the commitment texts of all neurons on a subnet, each with the block of its commitment. Otherwise like
@@ -121,12 +123,14 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn dated_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
         let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
-        let read = |(keys, value): (Vec<Json>, Json)| {
-            let hotkey = keys.last()?.as_str()?.parse().ok()?;
-            let block = value.get("block")?.as_u64()?;
-            Some(DatedCommitment { hotkey, block, text: commitment_text(&value)? })
-        };
-        Ok(entries.into_iter().filter_map(read).collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(|(keys, value)| {
+                let hotkey = keys.last()?.as_str()?.parse().ok()?;
+                let block = value.get("block")?.as_u64()?;
+                Some(DatedCommitment { hotkey, block, text: commitment_text(&value)? })
+            })
+            .collect())
     }
 
     /// Returns the latest revealed timelocked commitment of each neuron on a subnet, with the block of its reveal; see

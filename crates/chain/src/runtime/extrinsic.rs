@@ -273,11 +273,14 @@ impl Runtime {
 
     fn decode_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<Vec<(String, Json)>, ExtrinsicError> {
         let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
-        let decode = |extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
-            let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
-            Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
-        };
-        extensions.extension_ids.iter().map(decode).collect()
+        extensions
+            .extension_ids
+            .iter()
+            .map(|extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
+                let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
+                Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
+            })
+            .collect()
     }
 
     fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {

@@ -143,13 +143,16 @@ pub(crate) trait StorageKeys: Sized {
 /// Decodes each key to JSON.
 impl StorageKeys for Vec<Json> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
-        let read = |(type_id, mut bytes): (u32, &[u8])| {
-            let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
-            value
-                .map(|value| to_json(&value, runtime.types()))
-                .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
-        };
-        runtime.key_parts(pallet, item, key)?.into_iter().map(read).collect()
+        runtime
+            .key_parts(pallet, item, key)?
+            .into_iter()
+            .map(|(type_id, mut bytes)| {
+                let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
+                value
+                    .map(|value| to_json(&value, runtime.types()))
+                    .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
+            })
+            .collect()
     }
 }
 

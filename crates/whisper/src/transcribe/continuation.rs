@@ -316,12 +316,13 @@ impl Recording {
 /// Returns the index at which a repetition begins that lasts until the end of a text: four times the same tokens, or five
 /// times the same one. Whisper repeats a sound that is cut for as long as it may, and continues repetitions in its prefix.
 fn repetition(tokens: &[u32]) -> Option<usize> {
-    let begin = |period: usize| {
-        let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
-        let length = period + pairs.take_while(|(token, before)| token == before).count();
-        (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
-    };
-    (1..=MAX_PERIOD).filter_map(begin).min()
+    (1..=MAX_PERIOD)
+        .filter_map(|period| {
+            let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
+            let length = period + pairs.take_while(|(token, before)| token == before).count();
+            (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
+        })
+        .min()
 }
 
 /// Returns the maximum number of tokens in audio of this many encoder positions.
