@@ -183,13 +183,13 @@ impl Client {
 impl Inner {
     /// Returns the runtime whose metadata describes a block's state.
     async fn runtime(&self, block: BlockHash) -> Result<Arc<Runtime>, ChainError> {
-        let known = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
-        if let Some(runtime) = known.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
+        let cached = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
+        if let Some(runtime) = cached.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
             return Ok(runtime);
         }
         let version: RuntimeVersion = self.at_block("state_getRuntimeVersion", json!([block]), block).await?;
-        let known = self.cache().runtimes.get(&version.spec_version).cloned();
-        let runtime = match known {
+        let cached = self.cache().runtimes.get(&version.spec_version).cloned();
+        let runtime = match cached {
             Some(runtime) => runtime,
             None => self.read_runtime_once(block, version).await?,
         };

@@ -65,8 +65,8 @@ impl Runtime {
     /// Builds any call from its arguments as a JSON object.
     pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let what = format!("call {pallet}.{name}");
-        let found = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
-        let fields = &found.ok_or_else(|| self.missing(&what))?.fields;
+        let variant = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
+        let fields = &variant.ok_or_else(|| self.missing(&what))?.fields;
         let empty = serde_json::Map::new();
         let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();

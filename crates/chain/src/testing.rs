@@ -365,8 +365,8 @@ impl State {
 
     fn metagraph(&self, netuid: NetUid, mech: MechId, block: Block) -> Result<&Metagraph, ChainError> {
         let block = self.keeps_history.then_some(block.number);
-        let found = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
-        found.ok_or(ChainError::NoSuchSubnet(netuid))
+        let metagraph = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
+        metagraph.ok_or(ChainError::NoSuchSubnet(netuid))
     }
 }
 

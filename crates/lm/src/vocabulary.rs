@@ -187,11 +187,11 @@ impl TextStream {
         if text.ends_with(char::REPLACEMENT_CHARACTER) && self.tokens.len() - self.read < LONGEST_CHARACTER {
             return String::new();
         }
-        let known = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
+        let decoded = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
         // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a text differently.
         self.tokens.drain(..self.read);
         self.read = self.tokens.len();
-        text.get(known.len()..).unwrap_or_default().to_owned()
+        text.get(decoded.len()..).unwrap_or_default().to_owned()
     }
 
     /// Returns the remaining text at the end of the stream.

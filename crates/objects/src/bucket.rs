@@ -245,13 +245,13 @@ impl ObjectStorage {
     pub async fn written_before(&self, prefix: &str, time: SystemTime) -> Result<Vec<String>, StorageError> {
         let prefix = Key::from(prefix);
         let mut objects = self.store.list(Some(&prefix));
-        let mut found = Vec::new();
+        let mut keys = Vec::new();
         while let Some(object) = objects.try_next().await.map_err(|source| self.failed(source))? {
             if SystemTime::from(object.last_modified) < time {
-                found.push(object.location.to_string());
+                keys.push(object.location.to_string());
             }
         }
-        Ok(found)
+        Ok(keys)
     }
 
     fn failed(&self, source: object_store::Error) -> StorageError {

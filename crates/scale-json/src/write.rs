@@ -74,12 +74,12 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn value(&self, json: &Json, type_id: u32) -> Result<Value, JsonError> {
-        let found = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
+        let resolved = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
         if self.depth > MAX_DEPTH {
             return Err(self.unsupported());
         }
-        let name = found.path.segments.last().map_or("", String::as_str);
-        match (&found.type_def, json) {
+        let name = resolved.path.segments.last().map_or("", String::as_str);
+        match (&resolved.type_def, json) {
             (TypeDef::Composite(_), Json::String(text)) if name == "AccountId32" => self.account(text),
             (TypeDef::Variant(_), Json::String(text)) if name == "MultiAddress" => {
                 Ok(Value::unnamed_variant("Id", [self.account(text)?]))

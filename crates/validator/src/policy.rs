@@ -46,9 +46,9 @@ impl Previous {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
         for (hotkey, weight) in self.hotkeys.iter().zip(&self.weights) {
-            let found = uid_of(hotkey);
-            is_anybody_there |= found.is_some();
-            if let Some(uid) = found.or(burn_uid) {
+            let uid_now = uid_of(hotkey);
+            is_anybody_there |= uid_now.is_some();
+            if let Some(uid) = uid_now.or(burn_uid) {
                 weights.add(uid, *weight);
             }
         }

@@ -45,8 +45,8 @@ impl Inner {
     ) -> Result<BlockSearch, ChainError> {
         let BlockBody { header, extrinsics } = self.body(block).await?;
         let (number, parent) = (header.number, header.parent_hash);
-        let place = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
-        let Some(index) = place.and_then(|place| u32::try_from(place).ok()) else {
+        let position = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
+        let Some(index) = position.and_then(|position| u32::try_from(position).ok()) else {
             return Ok(BlockSearch { number, parent, inclusion: None });
         };
         let mut events = self.events_after(parent, block).await?;

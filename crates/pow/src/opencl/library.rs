@@ -121,7 +121,7 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
         // SAFETY: `items` is null or has space for `size` handles; `count` can be written.
         unsafe { (functions.platforms)(size, items, count) }
     })?;
-    let mut found = Vec::new();
+    let mut handles = Vec::new();
     for platform in platforms {
         let devices = list("clGetDeviceIDs", DEVICE_NOT_FOUND, |size, items, count| {
             // SAFETY: As above, and the platform is one of the library's.
@@ -136,10 +136,10 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
             let name = text("clGetDeviceInfo", |size, value, needed| info(DEVICE_NAME, size, value, needed))?;
             let mut kind = 0_u64;
             checked("clGetDeviceInfo", info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()))?;
-            found.push(DeviceHandle { platform, device, name, is_gpu: kind & DEVICE_TYPE_GPU != 0 });
+            handles.push(DeviceHandle { platform, device, name, is_gpu: kind & DEVICE_TYPE_GPU != 0 });
         }
     }
-    Ok(found)
+    Ok(handles)
 }
 
 /// Lists handles: the first call returns their number, the second one the handles. `none` is the status without any.

@@ -49,13 +49,13 @@ impl Espeak {
     /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or
     /// [`SynthesisError::TimedOut`] when the program does not report its version.
     pub fn at(program: &Path) -> Result<Self, SynthesisError> {
-        let found = Self { program: program.to_owned(), timeout: TIMEOUT };
+        let espeak = Self { program: program.to_owned(), timeout: TIMEOUT };
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
-        let output = found.run(&["--version"], "")?;
+        let output = espeak.run(&["--version"], "")?;
         if !String::from_utf8_lossy(&output).contains(": ") {
             return Err(SynthesisError::Failed("it does not report its version".into()));
         }
-        Ok(found)
+        Ok(espeak)
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, SynthesisError> {

@@ -101,8 +101,8 @@ impl Service<Name> for Resolver {
 /// # Errors
 /// The lookup's error, or [`io::ErrorKind::PermissionDenied`] if no address is permitted.
 pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
-    let found = tokio::net::lookup_host((name, 0)).await?;
-    let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
+    let addresses = tokio::net::lookup_host((name, 0)).await?;
+    let allowed: Vec<_> = addresses.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {
         let text = format!("{name} resolves to no allowed address");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));

@@ -101,9 +101,9 @@ fn forbidden(reason: &str) -> (StatusCode, String) {
 fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
     match refusal {
         Refusal::UnknownName(name) => {
-            let known: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
-            let known = known.join(", ");
-            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{known}]"))
+            let names: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
+            let names = names.join(", ");
+            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{names}]"))
         }
         Refusal::Unsigned | Refusal::BodyMismatch => (StatusCode::INTERNAL_SERVER_ERROR, internal_error()),
         Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {

@@ -87,10 +87,10 @@ impl Candidates {
                 self.list.push(Hypothesis { key, blank, label, worth, total: NEVER });
                 return;
             }
-            let found = &mut self.list[index as usize];
-            if found.key == key {
-                found.blank = log_add(found.blank, blank);
-                found.label = log_add(found.label, label);
+            let hypothesis = &mut self.list[index as usize];
+            if hypothesis.key == key {
+                hypothesis.blank = log_add(hypothesis.blank, blank);
+                hypothesis.label = log_add(hypothesis.label, label);
                 return;
             }
             slot = (slot + 1) & mask;
