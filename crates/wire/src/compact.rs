@@ -143,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(body: Vec<u8>) {
+        fn random_bytes_never_panic(body: Vec<u8>) {
             let _ = compact(&body);
         }
     }

@@ -361,7 +361,7 @@ fn bytes_with_length_prefix_are_not_metadata() {
 
 proptest! {
     #[test]
-    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
+    fn random_bytes_of_a_node_never_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
@@ -386,7 +386,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_panics(json in any_json()) {
+    fn random_json_never_panics(json in any_json()) {
         let Some(runtime) = runtime() else { return Ok(()) };
         for (pallet, name) in [("Balances", "transfer_all"), ("Sudo", "sudo"), ("Commitments", "set_commitment")] {
             let _ = runtime.call(pallet, name, &json);

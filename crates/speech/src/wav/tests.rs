@@ -210,12 +210,12 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Wav::decode(&bytes);
     }
 
     #[test]
-    fn no_damage_panics(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
+    fn damaged_files_never_panic(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
         let mut file = Wav::encode(&pcm(&[0.5; 8], 2), format).unwrap();
         if let Some(byte) = file.get_mut(at) {
             *byte = value;

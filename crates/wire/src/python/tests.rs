@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(body: Vec<u8>, text: String) {
+    fn random_bytes_never_panic(body: Vec<u8>, text: String) {
         let _ = synapse_hash(&["a"], &body);
         let _ = python_text(&text);
     }

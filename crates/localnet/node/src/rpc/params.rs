@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text: String, number: u64) {
+        fn random_text_never_panics(text: String, number: u64) {
             let list = args(&json!([text, number]));
             let _ = (list.bytes(0, ""), list.hash(0), list.keys(0), list.count(0, ""), list.account(0));
             let _ = (list.bytes(1, ""), list.hash(1), list.keys(1), list.count(1, ""), list.account(1));

@@ -198,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sound_panics(bits in prop::collection::vec(any::<u32>(), 1..3000)) {
+    fn random_samples_never_panic(bits in prop::collection::vec(any::<u32>(), 1..3000)) {
         let samples: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         let heard = recognizer().recognize(&samples).unwrap();
         prop_assert!((0.0..=1.0).contains(&heard.confidence));
