@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use reqwest::Client;
-use taonet_http::client::below;
+use taonet_http::client::join_path;
 use taonet_http::download::{Part, open_at};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -54,7 +54,7 @@ impl ReleaseSource {
     pub(crate) fn place(&self, path: &str) -> String {
         match &self.0 {
             Kind::Http(base) => {
-                let mut url = below(base, path);
+                let mut url = join_path(base, path);
                 // Both calls fail only for URLs without a host, and http URLs have one.
                 let _ = (url.set_username(""), url.set_password(None));
                 url.set_query(None);
@@ -75,7 +75,7 @@ impl ReleaseSource {
         match &self.0 {
             Kind::Http(base) => {
                 let place = self.place(path);
-                let part = open_at(client, below(base, path), from, stalled)
+                let part = open_at(client, join_path(base, path), from, stalled)
                     .await
                     .map_err(|source| UpdateError::Http { place: place.clone(), source })?;
                 Ok(part.map_err(move |source| UpdateError::Http { place: place.clone(), source }))

@@ -194,5 +194,5 @@ async fn metrics(client: &Client, address: &ServiceAddress) -> Result<Vec<Metric
 }
 
 async fn get(client: &Client, address: &ServiceAddress, path: &str) -> Result<Response, Fault> {
-    client.get(client::below(&address.url, path)).send().await.map_err(client::fault)
+    client.get(client::join_path(&address.url, path)).send().await.map_err(client::fault)
 }
