@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_of_many_requests_has_one_deadline() {
+    async fn requests_of_one_read_share_a_deadline() {
         let block = Duration::from_secs(12);
         let rpc = Rpc::new(&"local".parse().unwrap(), Pace::new(block));
         let begun = Instant::now();

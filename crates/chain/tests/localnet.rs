@@ -147,7 +147,7 @@ async fn undecryptable_ciphertext_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_development_methods_simulates_nothing() {
+async fn node_without_development_methods_has_no_simulation() {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();

@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_numbers_are_those_of_splitmix64() {
+    fn first_numbers_equal_splitmix64() {
         let mut noise = Noise::new(1_234_567);
         assert_eq!([noise.bits(), noise.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }

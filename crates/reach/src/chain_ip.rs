@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_are_no_addresses() {
+    fn other_numbers_are_not_addresses() {
         assert_eq!(ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(), Err(ChainIpError::TooLarge(1 << 32)));
         assert_eq!(ChainIp { ip: 1, ip_type: 0 }.to_ip(), Err(ChainIpError::Kind(0)));
     }

@@ -71,7 +71,7 @@ fn consensus_is_one_half_at_trust_kappa() {
 }
 
 #[test]
-fn kappa_decides_who_has_consensus() {
+fn kappa_is_the_threshold_of_consensus() {
     // With κ below ¼ even the server with weight from only the small validator is above the middle of the curve.
     let curve = Curve { rho: 10.0, kappa: 0.2 };
     let epoch = two_validators(&[], 1.0, curve);

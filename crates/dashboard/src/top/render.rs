@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn panels_stand_below_each_other() {
+    fn panels_are_stacked_vertically() {
         let text = drawn(64, 18, &mut Position::default());
         for part in
             ["Challenges 12 (1 in progress)", "Miners 4", "accuracy 3 of 3", "connection refused", "not been read"]

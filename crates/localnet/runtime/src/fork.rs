@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_name_no_unknown_hotkeys() {
+    fn lists_contain_only_known_hotkeys() {
         at_genesis(|| {
             let (alice, known) = (account("Alice"), account("Alice_hk"));
             for hotkeys in [vec![known.clone(), key(1)], vec![key(1)]] {

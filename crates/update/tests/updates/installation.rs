@@ -228,7 +228,7 @@ async fn a_later_update_resumes_half_a_download() {
 }
 
 #[tokio::test]
-async fn servers_without_ranges_and_partial_downloads_of_other_programs_are_no_obstacle() {
+async fn download_restarts_without_ranges_or_with_other_partial_file() {
     for (manner, partial) in [
         (Manner::Whole, program(NEW)[..5].to_owned()),
         (Manner::Honest, "others".to_owned()),

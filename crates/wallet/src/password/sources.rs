@@ -160,7 +160,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_value_that_is_no_text_is_an_error() {
+    fn non_utf8_value_is_an_error() {
         use std::os::unix::ffi::OsStringExt;
 
         let keyfile = Path::new("/w/alice/coldkey");

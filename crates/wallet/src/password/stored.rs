@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn broken_values_are_errors_that_show_nothing() {
+    fn malformed_value_is_not_shown_in_its_error() {
         for value in ["not base64!", "//79"] {
             let error = Password::from_stored("BT_PW_X", value).unwrap_err();
             assert!(!format!("{error} {error:?}").contains(value));

@@ -156,7 +156,7 @@ fn backups_are_for_their_owner() {
 }
 
 #[test]
-fn a_public_file_is_no_obstacle_to_its_own_key() {
+fn existing_public_file_of_the_same_key_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, other) = (key(), key());
@@ -301,7 +301,7 @@ fn mismatched_address_is_reported() {
 
 #[cfg(unix)]
 #[test]
-fn a_thousand_wallets_are_listed_at_once() {
+fn thousand_wallets_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let json = key().to_json();
     let public = key().to_public_json();

@@ -73,7 +73,7 @@ fn nonces_must_increase_per_process() {
 }
 
 #[test]
-fn a_flood_is_refused_and_evicts_nobody() {
+fn flood_is_refused_without_evicting_others() {
     for rule in [ReplayRule::Once, ReplayRule::Increasing] {
         let guard = guard(rule, 15);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
@@ -372,7 +372,7 @@ fn request_without_log_entry_is_not_accepted() {
 }
 
 #[test]
-fn a_failed_write_loses_nothing_that_was_accepted() {
+fn failed_write_keeps_accepted_requests() {
     for rule in RULES {
         let disk = Disk::new();
         let guard = disk.open(rule, NOW, BOOT);

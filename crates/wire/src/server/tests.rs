@@ -264,7 +264,7 @@ async fn limits_are_checked_first() {
 }
 
 #[tokio::test]
-async fn bodies_above_axums_own_limit_arrive_when_ours_allows_them() {
+async fn body_limit_of_the_layer_replaces_that_of_axum() {
     let server = Server::new(Limits { body_bytes: 8 << 20, ..Limits::default() }, Policy::open());
     let (status, body) = server.send(&signed(NOW), "x".repeat(3 << 20)).await;
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
@@ -374,7 +374,7 @@ async fn flooding_sender_is_rate_limited() {
 }
 
 #[tokio::test]
-async fn a_handler_outside_the_layer_gets_no_caller() {
+async fn handler_outside_the_layer_has_no_caller() {
     let router = Router::new().route("/", post(|_: Caller| async {}));
     let response = router.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

@@ -27,7 +27,7 @@ fn author_on(store: Store) -> Author {
 /// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the block is still
 /// produced.
 #[test]
-fn a_call_that_panics_is_dropped_and_the_block_is_as_without_it() {
+fn panicking_call_is_dropped_without_effect_on_the_block() {
     let (mut one, mut other) = (author(), author());
     let hash = H256::repeat_byte(7);
     let mut events = one.chain.pool.force(hash, vec![1, 2, 3]);

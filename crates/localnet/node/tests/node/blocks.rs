@@ -145,7 +145,7 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
 }
 
 #[tokio::test]
-async fn the_same_start_gives_the_same_chain() {
+async fn same_configuration_gives_the_same_chain() {
     let (one, two) = (node().await, node().await);
     // Signed only once, since signatures are randomised.
     let call = signed(&one, "Alice", 0, &remark("same"));

@@ -27,7 +27,7 @@ async fn lives(node: &NodeHandle) {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_requests_are_refused() {
+async fn malformed_bodies_are_refused() {
     let node = node().await;
     let deep = "[".repeat(100_000);
     let many = format!("[{}]", vec!["1"; 5_000].join(","));

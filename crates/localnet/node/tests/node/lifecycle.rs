@@ -183,7 +183,7 @@ async fn a_snapshot_is_the_chain() {
 }
 
 #[tokio::test]
-async fn the_clock_makes_blocks() {
+async fn clock_produces_blocks() {
     for clock in [Clock::Every(Duration::from_millis(5)), Clock::Fastest] {
         let mut config = config();
         config.clock = Some(clock);

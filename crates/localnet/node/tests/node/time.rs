@@ -22,7 +22,7 @@ fn wall() -> u64 {
 }
 
 #[tokio::test]
-async fn time_jumps_and_runs_on_from_there() {
+async fn time_jump_shifts_later_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());

@@ -194,7 +194,7 @@ fn each_setting_changes_its_own_item() {
 }
 
 #[test]
-fn owners_change_the_settings_of_their_subnet_and_strangers_none() {
+fn only_owners_change_settings_of_their_subnet() {
     for (what, by, item) in settings() {
         settled(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");

@@ -61,7 +61,7 @@ fn alpha_is_issued_on_its_schedule() {
 }
 
 #[test]
-fn a_subnet_without_emission_enabled_receives_no_tao_but_gives_its_alpha() {
+fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
     chain(|| {
         crate::subtensor::SubnetEmissionEnabled::<Runtime>::insert(BABELBIT, false);
         let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));

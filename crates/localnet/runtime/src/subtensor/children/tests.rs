@@ -160,7 +160,7 @@ fn a_child_shares_its_dividends_with_its_parents() {
 }
 
 #[test]
-fn a_parent_that_is_no_neuron_earns_through_its_child() {
+fn unregistered_parent_earns_through_its_child() {
     family(|_, child| {
         let parent = key(5);
         Subtensor::own_hotkey(&account("Dave"), &parent).unwrap();
@@ -204,7 +204,7 @@ fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
 }
 
 #[test]
-fn the_bounds_of_takes_and_the_cooldown_are_roots() {
+fn only_root_sets_take_bounds_and_cooldown() {
     chain(|| {
         let settings = || {
             [

@@ -320,7 +320,7 @@ fn collateral_cannot_be_unstaked() {
 }
 
 #[test]
-fn unstaking_everything_leaves_collateral_with_free_stake_beside_it() {
+fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
     staked(|bob| {
         give(&bob, 2, 500 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");

@@ -147,7 +147,7 @@ fn a_lease_that_cannot_be_created_changes_nothing() {
 }
 
 #[test]
-fn the_beneficiary_operates_the_subnet_and_nothing_else() {
+fn beneficiary_can_only_operate_the_subnet() {
     leased(30, |[alice, bob, _], lease| {
         let by_proxy = |call: RuntimeCall| proxy::Call::<Runtime>::proxy {
             real: MultiAddress::Id(lease.coldkey.clone()),

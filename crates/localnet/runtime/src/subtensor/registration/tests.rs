@@ -207,7 +207,7 @@ fn a_full_root_replaces_its_weakest_member() {
 }
 
 #[test]
-fn the_account_of_a_subnet_is_no_hotkey() {
+fn account_of_a_subnet_cannot_be_a_hotkey() {
     chain(|| {
         let hotkey = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         let calls: [Call<Runtime>; 4] = [

@@ -250,7 +250,7 @@ fn a_transfer_opens_the_account_that_receives_it() {
 }
 
 #[test]
-fn a_limit_lets_a_part_move() {
+fn move_with_limit_price_is_partial() {
     two_markets(|bob, hotkey, second| {
         let whole = stake(&hotkey, &bob, BABELBIT);
         // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
