@@ -48,8 +48,7 @@ impl KvCache {
 
     /// Returns the memory of the cache in bytes.
     pub fn bytes(&self) -> usize {
-        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        self.layers.iter().map(|past| size(&past.keys) + size(&past.values)).sum()
+        self.layers.iter().map(|layer| tensor_bytes(&layer.keys) + tensor_bytes(&layer.values)).sum()
     }
 
     /// Checks that a model of these dimensions can process these tokens after those in the cache.
@@ -100,6 +99,10 @@ impl KvCache {
 }
 
 /// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least `room` tokens.
+fn tensor_bytes(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
+}
+
 fn grown(past: &Tensor, tokens: usize, room: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
     let larger = Tensor::zeros((heads, room + GROWTH, size), DType::F32, past.device())?;

@@ -68,6 +68,14 @@ enum Token {
     Described { content: String },
 }
 
+impl Token {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Described { content: text } => text,
+        }
+    }
+}
+
 impl ChatTemplate {
     /// Loads the template from a model's directory; `None` if there is no template.
     pub(crate) fn open(directory: &Path) -> Result<Option<Self>, LoadError> {
@@ -76,10 +84,6 @@ impl ChatTemplate {
             return Ok(None);
         }
         let config: TokenizerConfig = json(&path)?;
-        let text = |token: Option<Token>| match token {
-            None => String::new(),
-            Some(Token::Text(text) | Token::Described { content: text }) => text,
-        };
         let own = directory.join("chat_template.jinja");
         let (path, source) = if own.exists() {
             let bytes = crate::checkpoint::read(&own)?;
@@ -95,7 +99,9 @@ impl ChatTemplate {
             (path, source)
         };
         let Some(source) = source else { return Ok(None) };
-        let source = TemplateSource { source, begin: text(config.bos_token), end: text(config.eos_token) };
+        let [begin, end] =
+            [config.bos_token, config.eos_token].map(|token| token.map(Token::into_text).unwrap_or_default());
+        let source = TemplateSource { source, begin, end };
         Self::parse(source, &path).map(Some)
     }
 

@@ -72,8 +72,11 @@ impl Peaks {
     }
 }
 
+fn widen((low, high): (f32, f32), sample: f32) -> (f32, f32) {
+    (low.min(sample), high.max(sample))
+}
+
 fn extremes(bytes: &[u8], width: u16) -> (f32, f32) {
-    let widen = |(low, high): (f32, f32), sample: f32| (low.min(sample), high.max(sample));
     if width == 1 {
         return bytes.iter().map(|byte| (f32::from(*byte) - 128.0) / 128.0).fold((0.0, 0.0), widen);
     }
