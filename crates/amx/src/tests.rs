@@ -206,7 +206,7 @@ fn typical_errors_are_far_below_the_bound() {
 }
 
 #[test]
-fn without_room_nothing_is_written_beyond_the_columns() {
+fn stride_of_exact_width_writes_only_the_columns() {
     let Some(amx) = amx() else { return };
     let (count, depth, width) = (35, 40, 40);
     let (rows, columns) = (floats(count * depth, 3, 1.0), floats(width * depth, 4, 1.0));

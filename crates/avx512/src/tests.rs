@@ -194,7 +194,7 @@ fn sums_of_fixed_products_do_not_overflow() {
 }
 
 #[test]
-fn zeros_have_zeros_as_products_and_nan_has_nan() {
+fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
     let Some(vnni) = noticed(Vnni::detect()) else { return };
     for (row, column) in [([0.0; 3], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [0.0; 3]), ([1e-33; 3], [1.0; 3])] {
         assert_eq!(fixed_products(vnni, &row, &column, 3, 1.0), [[0.0], [0.0]]);
@@ -211,7 +211,7 @@ fn zeros_have_zeros_as_products_and_nan_has_nan() {
 }
 
 #[test]
-fn a_bad_value_anywhere_spoils_its_row_or_column_only() {
+fn non_finite_value_affects_only_its_row_or_column() {
     const DEPTH: usize = 70;
     const COLUMNS: usize = 40;
     let Some(vnni) = noticed(Vnni::detect()) else { return };

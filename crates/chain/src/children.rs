@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Hotkey};
 
 use crate::Share;
+use crate::share::is_number;
 
 /// A part of a hotkey's stake, in the chain's unit: parts of 2⁶⁴ − 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -42,8 +43,7 @@ impl FromStr for Proportion {
     fn from_str(text: &str) -> Result<Self, ProportionError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(decimals) || decimals.len() > DECIMALS {
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > DECIMALS {
             return Err(ProportionError);
         }
         let smallest: u128 = format!("{whole}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_are_read_and_written() {
+    fn percentages_parse_and_display() {
         for (text, parts, written) in [
             ("100", u64::MAX, "100 %"),
             ("100.000000 %", u64::MAX, "100 %"),

@@ -18,7 +18,6 @@ mod accounts;
 mod blocks;
 mod chain;
 mod explorer;
-pub(crate) mod fate;
 mod heads;
 mod holdings;
 mod hotkey;
@@ -29,6 +28,7 @@ mod registrations;
 mod state;
 mod submit;
 mod subnets;
+pub(crate) mod tracking;
 
 pub use accounts::DatedCommitment;
 #[cfg(any(test, doc, feature = "testing"))]
@@ -102,11 +102,10 @@ impl Client {
     /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a timeout of 24 seconds;
     /// [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        let late = |_| {
+        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(|_| {
             let source = TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
             Err(ChainError::Unreachable { endpoint: network.to_string(), source })
-        };
-        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(late)
+        })
     }
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
@@ -184,13 +183,13 @@ impl Client {
 impl Inner {
     /// Returns the runtime whose metadata describes a block's state.
     async fn runtime(&self, block: BlockHash) -> Result<Arc<Runtime>, ChainError> {
-        let known = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
-        if let Some(runtime) = known.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
+        let cached = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
+        if let Some(runtime) = cached.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
             return Ok(runtime);
         }
         let version: RuntimeVersion = self.at_block("state_getRuntimeVersion", json!([block]), block).await?;
-        let known = self.cache().runtimes.get(&version.spec_version).cloned();
-        let runtime = match known {
+        let cached = self.cache().runtimes.get(&version.spec_version).cloned();
+        let runtime = match cached {
             Some(runtime) => runtime,
             None => self.read_runtime_once(block, version).await?,
         };

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_told_once() {
+    fn each_cause_is_printed_once() {
         let source = TransportError::Connection("it was reset".into());
         let error = ChainError::Unreachable { endpoint: "ws://node".to_owned(), source };
         let text = with_causes(&error);

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_era_is_longer_than_asked_for() {
+    fn era_is_at_most_the_requested_length() {
         let (birth, head) = (BlockNumber::new(100), BlockNumber::new(102));
         for (era, last) in [
             (Era::Blocks(1), 103),

@@ -39,11 +39,17 @@ impl Hyperparameters {
 
     /// Parses the runtime API's list of names and values; skips values of unknown types.
     pub(crate) fn of_json(entries: &Json) -> Self {
-        let read = |entry: &Json| {
-            let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
-            Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
-        };
-        Self(entries.as_array().into_iter().flatten().filter_map(read).collect())
+        Self(
+            entries
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| {
+                    let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
+                    Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
+                })
+                .collect(),
+        )
     }
 }
 
@@ -98,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_of_each_kind() {
+    fn values_of_each_kind_are_decoded() {
         let entries = json!([
             { "name": "kappa", "value": { "U16": 32767 } },
             { "name": "min_burn", "value": { "TaoBalance": 500_000 } },
@@ -123,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_point_numbers_as_text() {
+    fn fixed_point_numbers_are_formatted() {
         for (bits, fraction_bits, text) in [
             (0, 32, "0"),
             (-(1_i128 << 31), 32, "-0.5"),

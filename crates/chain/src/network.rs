@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_addresses() {
+    fn names_and_addresses_are_parsed() {
         for (text, written) in [
             ("local", "ws://127.0.0.1:9944"),
             ("finney", "wss://entrypoint-finney.opentensor.ai"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_networks_are_rejected() {
         for text in ["", "main", "127.0.0.1:9944", "local,", "Finney"] {
             assert!(matches!(text.parse::<Network>(), Err(NetworkError::Unknown(_))), "{text:?}");
         }

@@ -90,7 +90,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
-    async fn a_node_that_lags_behind_gives_no_nonce_twice() {
+    async fn nonce_of_lagging_node_is_not_leased_twice() {
         let nonces = Nonces::default();
         for expected in 5..8 {
             let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_for_a_turn_without_end() {
+    async fn lease_fails_as_busy_after_its_timeout() {
         let nonces = Nonces::default();
         let held = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
         let waited = tokio::time::Instant::now();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_nonce_that_was_not_used_is_given_out_again() {
+    async fn unused_nonce_is_leased_again() {
         let nonces = Nonces::default();
         drop(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap());
         assert_eq!(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap().nonce(), 5);

@@ -45,8 +45,8 @@ impl FromStr for ProxyType {
     /// Parses the name of a proxy type in any letter case, with or without hyphens.
     fn from_str(text: &str) -> Result<Self, ProxyTypeError> {
         let plain = text.replace(['-', '_'], "");
-        let known = Self::NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(&plain));
-        known.map(Self).ok_or(ProxyTypeError)
+        let kind = Self::NAMES.into_iter().find(|name| name.eq_ignore_ascii_case(&plain));
+        kind.map(Self).ok_or(ProxyTypeError)
     }
 }
 

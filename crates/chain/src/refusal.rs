@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pool_says_why() {
+    fn pool_errors_map_to_reasons() {
         use RefusedBecause as R;
         let table = [
             (1010, "Invalid Transaction", Some("Transaction has a bad signature"), R::BadSignature),

@@ -94,7 +94,12 @@ impl Rpc {
     }
 
     /// Opens a subscription on the first node that responds.
-    pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
+    pub(crate) async fn subscribe(
+        &self,
+        method: &str,
+        params: Json,
+        unsubscribe: &str,
+    ) -> Result<OpenedSubscription, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
@@ -103,7 +108,7 @@ impl Rpc {
         let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
         let answer = self.first(&question, self.pace.total(), &mut tries, read).await?;
-        Ok(Offered { answer, tries })
+        Ok(OpenedSubscription { answer, tries })
     }
 
     /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A malformed response counts
@@ -176,7 +181,7 @@ impl Rpc {
 
 /// The result of opening a subscription.
 #[derive(Debug)]
-pub(crate) struct Offered {
+pub(crate) struct OpenedSubscription {
     pub(crate) answer: Result<Subscription, RpcError>,
     /// The number of requests sent, including the successful one.
     pub(crate) tries: u32,
@@ -226,7 +231,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_of_many_requests_has_one_deadline() {
+    async fn requests_of_one_read_share_a_deadline() {
         let block = Duration::from_secs(12);
         let rpc = Rpc::new(&"local".parse().unwrap(), Pace::new(block));
         let begun = Instant::now();

@@ -65,14 +65,14 @@ impl Runtime {
     /// Builds any call from its arguments as a JSON object.
     pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let what = format!("call {pallet}.{name}");
-        let found = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
-        let fields = &found.ok_or_else(|| self.missing(&what))?.fields;
-        let unknown = |message: JsonError| ChainError::encode(&what, message);
+        let variant = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
+        let fields = &variant.ok_or_else(|| self.missing(&what))?.fields;
         let empty = serde_json::Map::new();
         let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
         if let Some(name) = args.keys().find(|name| !names.contains(&name.as_str())) {
-            return Err(unknown(JsonError::Unknown { at: what.clone(), name: name.clone(), known: names.join(", ") }));
+            let error = JsonError::Unknown { at: what.clone(), name: name.clone(), known: names.join(", ") };
+            return Err(ChainError::encode(what, error));
         }
         let mut values = Vec::with_capacity(fields.len());
         for field in fields {
@@ -80,9 +80,13 @@ impl Runtime {
             let json = match args.get(field_name) {
                 Some(json) => json,
                 None if is_option(field.ty.id, self.types()) => &Json::Null,
-                None => return Err(unknown(JsonError::Missing { at: what.clone(), field: field_name.to_owned() })),
+                None => {
+                    let error = JsonError::Missing { at: what.clone(), field: field_name.to_owned() };
+                    return Err(ChainError::encode(what, error));
+                }
             };
-            let value = to_value(json, field.ty.id, self.types(), field_name).map_err(unknown)?;
+            let value = to_value(json, field.ty.id, self.types(), field_name)
+                .map_err(|error| ChainError::encode(&what, error))?;
             values.push((field_name.to_owned(), value));
         }
         Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_epoch() {
+    fn next_epoch_is_the_earliest_of_tempo_and_pending() {
         let at = |tempo, pending: Option<u32>| Schedule {
             tempo,
             last_epoch: BlockNumber::new(100),

@@ -40,8 +40,7 @@ impl FromStr for Share {
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > 4 {
             return Err(ShareError);
         }
         // In millionths: a percentage with four decimals.
@@ -49,6 +48,11 @@ impl FromStr for Share {
         let parts = millionths.checked_mul(u64::from(u16::MAX)).ok_or(ShareError)? / 1_000_000;
         u16::try_from(parts).map(Self).map_err(|_| ShareError)
     }
+}
+
+/// Returns whether a text consists of decimal digits.
+pub(crate) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Share {
@@ -62,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentages_are_read_exactly() {
+    fn percentages_are_parsed_exactly() {
         for (text, parts) in
             [("18", 11_796), ("18%", 11_796), ("0", 0), ("100 %", 65_535), ("12.5", 8191), ("0.0016", 1)]
         {

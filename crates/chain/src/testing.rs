@@ -306,18 +306,17 @@ impl State {
     }
 
     fn block(&self, at: At) -> Result<Block, ChainError> {
-        let unknown = || ChainError::NoSuchBlock(at);
         let block = match at {
             At::Head => self.head(),
             At::Finalized => self.block_at(self.finalized),
             At::Number(number) => self.block_at(number),
             At::Hash(hash) => {
-                let (number, _) = hash.as_bytes().split_first_chunk().ok_or_else(unknown)?;
+                let (number, _) = hash.as_bytes().split_first_chunk().ok_or(ChainError::NoSuchBlock(at))?;
                 let block = self.block_at(BlockNumber::new(u32::from_le_bytes(*number)));
-                Some(block).filter(|block| block.hash == hash).ok_or_else(unknown)?
+                Some(block).filter(|block| block.hash == hash).ok_or(ChainError::NoSuchBlock(at))?
             }
         };
-        if block.number > self.head().number { Err(unknown()) } else { Ok(block) }
+        if block.number > self.head().number { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
     }
 
     /// Resolves a block reference; fails if the block's state is pruned.
@@ -366,8 +365,8 @@ impl State {
 
     fn metagraph(&self, netuid: NetUid, mech: MechId, block: Block) -> Result<&Metagraph, ChainError> {
         let block = self.keeps_history.then_some(block.number);
-        let found = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
-        found.ok_or(ChainError::NoSuchSubnet(netuid))
+        let metagraph = self.metagraphs.get(&(netuid, mech)).and_then(|versions| versions.at(block));
+        metagraph.ok_or(ChainError::NoSuchSubnet(netuid))
     }
 }
 

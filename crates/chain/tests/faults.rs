@@ -31,7 +31,7 @@ async fn in_time<T>(mode: Mode, read: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
+async fn faults_over_200_blocks_neither_stall_nor_repeat_calls() {
     let node = localnet(Clock::FAST).await;
     let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
     let chain = client(&[first.url(), second.url()]).await;
@@ -137,7 +137,7 @@ async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_connection_is_noticed_and_left() {
+async fn client_switches_from_dead_connection_to_next_node() {
     let node = localnet(Clock::FAST).await;
     for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
         let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);

@@ -19,7 +19,7 @@ use taonet_wallet::Keypair;
 const CLOCK: Clock = Clock::Every(Duration::from_secs(1));
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_what_the_chain_has() {
+async fn client_reads_state_of_the_node() {
     let node = localnet(Clock::Manual).await;
     let chain = client(&[node.url()]).await;
     node.mine(3).await.unwrap();
@@ -71,7 +71,7 @@ async fn reads_what_the_chain_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_block_time_is_the_nodes() {
+async fn block_time_is_read_from_the_node() {
     for (clock, millis) in [(Clock::PRODUCTION, 12_000), (Clock::FAST, 250), (Clock::Manual, 250)] {
         let node = localnet(clock).await;
         assert_eq!(client(&[node.url()]).await.block_time(), Duration::from_millis(millis), "{clock:?}");
@@ -134,7 +134,7 @@ async fn a_transfer_is_followed_into_its_block() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_shield_refuses_what_no_author_can_decrypt() {
+async fn undecryptable_ciphertext_is_refused() {
     let node = localnet(Clock::FAST).await;
     let chain = client(&[node.url()]).await;
     let public = taonet_localnet_runtime::mev_shield::development_key().public();
@@ -147,7 +147,7 @@ async fn the_shield_refuses_what_no_author_can_decrypt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_without_development_methods_simulates_nothing() {
+async fn node_without_development_methods_has_no_simulation() {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();
@@ -160,7 +160,7 @@ async fn a_node_without_development_methods_simulates_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_say_why() {
+async fn refusals_have_reasons() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, poor) = (key("Alice"), key("Poor"));
@@ -196,7 +196,7 @@ async fn refusals_say_why() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_era_ends() {
+async fn extrinsic_expires_after_its_era() {
     let node = localnet(Clock::Manual).await;
     let chain = client(&[node.url()]).await;
     let options = SignOptions { era: Era::Blocks(4), ..SignOptions::default() };
@@ -209,7 +209,7 @@ async fn an_era_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn callers_of_one_account_do_not_collide() {
+async fn concurrent_calls_of_one_account_have_distinct_nonces() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let mut callers = tokio::task::JoinSet::new();
@@ -255,7 +255,7 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subnet_and_its_neurons() {
+async fn subnet_operations_change_the_metagraph() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, hot) = (key("Alice"), key("Alice//hot"));

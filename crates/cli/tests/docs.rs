@@ -143,7 +143,7 @@ fn is_in(mut place: PathBuf, path: &str) -> bool {
 #[test]
 fn paths_are_looked_up_in_their_module() {
     assert!(exists("core::weights::tests::the_arena_has_one_winner"));
-    assert!(exists("neuron::address::tests::public_addresses_are_called"));
+    assert!(exists("neuron::address::tests::public_addresses_are_permitted"));
     assert!(!exists("core::weights::the_arena_has_one_winner"));
     assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
     assert!(!exists("the_arena_has_one_winner"));

@@ -13,7 +13,7 @@ use crate::output::EpochOutput;
 use crate::vector::normalize;
 use bonds::Holdings;
 use emission::Shares;
-use stake::Standing;
+use stake::StakeShares;
 
 /// Runs an epoch on sparse matrices, as the chain does in production.
 ///
@@ -95,7 +95,7 @@ impl<M: Matrix> Epoch<M> {
     /// [`InputError`] when the input is inconsistent.
     pub fn compute(input: &EpochInput) -> Result<Self, InputError> {
         input.check()?;
-        let Standing { active, stake, permits, new_permits, active_stake } = Standing::of(input);
+        let StakeShares { active, stake, permits, new_permits, active_stake } = StakeShares::of(input);
         let weights = counted_weights::<M>(input, &permits).normalize_rows();
 
         // The voters' stake is normalised again: rounding may have left its sum just under 1.

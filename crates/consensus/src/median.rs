@@ -93,7 +93,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_the_definition(votes in votes(), minority in -2_i64..60) {
+        fn weighted_median_equals_its_definition(votes in votes(), minority in -2_i64..60) {
             let minority = I32F32::from_int(minority);
             let total = stake_of(&votes);
             let found = Median::default().find(votes.iter().copied(), minority, I32F32::ZERO, total);
@@ -101,7 +101,7 @@ mod tests {
         }
 
         #[test]
-        fn zeros_may_be_left_out(votes in votes(), minority in -2_i64..60) {
+        fn omitted_zero_votes_do_not_change_the_median(votes in votes(), minority in -2_i64..60) {
             let minority = I32F32::from_int(minority);
             let total = stake_of(&votes);
             let (zeros, others): (Vec<_>, Vec<_>) = votes.iter().partition(|vote| vote.score == I32F32::ZERO);

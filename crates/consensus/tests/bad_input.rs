@@ -57,7 +57,7 @@ fn a_missing_field_is_named() {
 }
 
 #[test]
-fn what_is_no_document_is_an_error() {
+fn malformed_document_is_an_error() {
     for text in ["", "null", "[]", "{}", "{\"input\": 5}", "\u{0}", "{\"id\": \"x\"", "1e999"] {
         assert!(Case::from_json(text.as_bytes()).is_err(), "{text}");
     }

@@ -94,14 +94,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_epoch_can_be_computed(input in any_epoch()) {
+    fn random_epochs_are_computed(input in any_epoch()) {
         prop_assert!(run(&input).is_ok());
         prop_assert!(run_dense(&input).is_ok());
         prop_assert!(ClassicEpoch::of(&input, Curve::default()).is_ok());
     }
 
     #[test]
-    fn no_more_is_paid_than_there_is(input in prop_oneof![any_epoch(), lively_epoch()]) {
+    fn outputs_do_not_exceed_the_emission(input in prop_oneof![any_epoch(), lively_epoch()]) {
         let output = run(&input).unwrap();
         let emission = u128::from(input.emission);
         prop_assert!(sum(&output.emission) <= emission);
@@ -109,7 +109,7 @@ proptest! {
     }
 
     #[test]
-    fn both_forms_agree(input in prop_oneof![any_epoch(), lively_epoch()]) {
+    fn sparse_and_dense_epochs_agree(input in prop_oneof![any_epoch(), lively_epoch()]) {
         let input = EpochInput {
             liquid_alpha: false,
             bonds_moving_average: input.bonds_moving_average % 1_000_001,
@@ -119,14 +119,14 @@ proptest! {
     }
 
     #[test]
-    fn both_forms_agree_under_liquid_alpha_without_old_bonds(mut input in lively_epoch()) {
+    fn sparse_and_dense_epochs_agree_under_liquid_alpha_without_old_bonds(mut input in lively_epoch()) {
         input.liquid_alpha = true;
         input.bonds.fill(Row::new());
         prop_assert_eq!(run(&input).unwrap(), run_dense(&input).unwrap());
     }
 
     #[test]
-    fn bonds_belong_to_permits_and_name_neurons(input in any_epoch()) {
+    fn only_permitted_validators_have_bonds(input in any_epoch()) {
         let output = run(&input).unwrap();
         for (row, &permit) in output.bonds.iter().zip(&output.new_validator_permit) {
             prop_assert!(permit || row.is_empty());
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn epochs_follow_each_other(mut input in lively_epoch()) {
+    fn output_of_an_epoch_is_valid_input_of_the_next(mut input in lively_epoch()) {
         for _ in 0..4 {
             let output = run(&input).unwrap();
             input.carry(&output);
@@ -154,7 +154,7 @@ proptest! {
     }
 
     #[test]
-    fn classic_shares_are_shares(input in lively_epoch(), rho in 0.0..40.0, kappa in 0.0..1.0) {
+    fn classic_emission_sums_to_one_or_zero(input in lively_epoch(), rho in 0.0..40.0, kappa in 0.0..1.0) {
         prop_assume!(input.bonds_moving_average < 1_000_000);
         let epoch = ClassicEpoch::of(&input, Curve { rho, kappa }).unwrap();
         let total: f64 = epoch.emission.iter().sum();

@@ -47,8 +47,8 @@ pub(crate) fn foreign_page(method: &Method, headers: &HeaderMap) -> Option<Respo
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(ORIGIN).and_then(|origin| origin.split_once("://"));
     let is_own = origin.zip(text(HOST)).is_some_and(|((_, origin), host)| origin.eq_ignore_ascii_case(host));
-    let refusal = || (StatusCode::FORBIDDEN, "the request does not come from a page of this site").into_response();
-    (!method.is_safe() && !is_own).then(refusal)
+    (!method.is_safe() && !is_own)
+        .then(|| (StatusCode::FORBIDDEN, "the request does not come from a page of this site").into_response())
 }
 
 /// Returns whether the request is addressed to an IP address or to `localhost`.

@@ -58,8 +58,7 @@ impl Section for LogSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let page = move |view: View| async move { page::page(&view, &self.source.state()) };
-        Router::new().route("/log", get(page))
+        Router::new().route("/log", get(move |view: View| async move { page::page(&view, &self.source.state()) }))
     }
 }
 

@@ -230,8 +230,9 @@ async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: Head
     let back =
         back.map(|url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));
     let base = site.base();
-    let inside = |path: &String| path.starts_with(&format!("{base}/")) && !path.starts_with("//");
-    let back = back.filter(inside).unwrap_or_else(|| format!("{base}/"));
+    let back = back
+        .filter(|path| path.starts_with(&format!("{base}/")) && !path.starts_with("//"))
+        .unwrap_or_else(|| format!("{base}/"));
     let cookie = format!("theme={}; Path={base}/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.name());
     (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, back)]).into_response()
 }

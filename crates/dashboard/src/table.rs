@@ -17,8 +17,8 @@ impl Sort {
     /// Returns the sort order that a request selects. `keys` lists the columns, and whether the first click sorts each
     /// in descending order; the first column is the default.
     pub fn of(view: &View, keys: &[(&'static str, bool)]) -> Self {
-        let found = keys.iter().find(|(key, _)| view.param("sort") == Some(key));
-        let (key, first) = found.or(keys.first()).copied().unwrap_or(("", false));
+        let column = keys.iter().find(|(key, _)| view.param("sort") == Some(key));
+        let (key, first) = column.or(keys.first()).copied().unwrap_or(("", false));
         let is_descending = match view.param("order") {
             Some("asc") => false,
             Some("desc") => true,

@@ -86,10 +86,14 @@ const KEEPALIVE: [(&str, u32); 3] =
 ///
 /// `sqlx::migrate!` would compile the database drivers a second time, for the host.
 pub fn migrations(files: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(files.iter().map(migration).collect())
+    Migrator::with_migrations(
+        files
+            .iter()
+            .map(|(version, name, sql)| {
+                Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .collect(),
+    )
 }
 
 /// Size and timeout of a pool of PostgreSQL connections.

@@ -1,5 +1,5 @@
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,9 +64,13 @@ impl DatabaseLock {
     }
 }
 
+fn io_failed(error: io::Error) -> DatabaseError {
+    DatabaseError::Failed(sqlx::Error::Io(error))
+}
+
 fn lock_file(path: PathBuf) -> Result<Option<DatabaseLock>, DatabaseError> {
-    let failed = |error| DatabaseError::Failed(sqlx::Error::Io(error));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.map_err(io_failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(DatabaseLock(Held::File(file)))),
         // Some network file systems do not support locks.
@@ -74,6 +78,6 @@ fn lock_file(path: PathBuf) -> Result<Option<DatabaseLock>, DatabaseError> {
             Ok(Some(DatabaseLock(Held::File(file))))
         }
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::Error(error)) => Err(io_failed(error)),
     }
 }

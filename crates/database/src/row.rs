@@ -26,9 +26,9 @@ macro_rules! columns {
 columns!(i64, f64, String, Vec<u8>);
 
 /// A row of a query result.
-pub struct Row(pub(crate) Found);
+pub struct Row(pub(crate) DriverRow);
 
-pub(crate) enum Found {
+pub(crate) enum DriverRow {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
@@ -40,16 +40,16 @@ impl Row {
     /// [`DatabaseError::Failed`] if the column is missing or has a different type.
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DatabaseError> {
         Ok(match &self.0 {
-            Found::Sqlite(row) => row.try_get(column)?,
-            Found::Postgres(row) => row.try_get(column)?,
+            DriverRow::Sqlite(row) => row.try_get(column)?,
+            DriverRow::Postgres(row) => row.try_get(column)?,
         })
     }
 
     /// Reads the first column.
     pub(crate) fn first<T: Column>(&self) -> Result<T, DatabaseError> {
         Ok(match &self.0 {
-            Found::Sqlite(row) => row.try_get(0)?,
-            Found::Postgres(row) => row.try_get(0)?,
+            DriverRow::Sqlite(row) => row.try_get(0)?,
+            DriverRow::Postgres(row) => row.try_get(0)?,
         })
     }
 }

@@ -4,7 +4,7 @@ use sqlx::query::Query;
 use sqlx::{Database, Encode, Postgres, SqlSafeStr, SqlStr, Sqlite, Type};
 
 use crate::connection::{Connection, within};
-use crate::row::Found;
+use crate::row::DriverRow;
 use crate::{Column, DatabaseError, On, Row};
 
 /// A value bound to a parameter of a statement. It has no `Debug`, since a value can be a secret.
@@ -129,11 +129,11 @@ impl Statement {
             Ok(match connection {
                 Connection::Sqlite(connection) => {
                     let rows = query::<Sqlite>(self).fetch_all(&mut **connection).await?;
-                    rows.into_iter().map(|row| Row(Found::Sqlite(row))).collect()
+                    rows.into_iter().map(|row| Row(DriverRow::Sqlite(row))).collect()
                 }
                 Connection::Postgres(connection) => {
                     let rows = query::<Postgres>(self).fetch_all(&mut **connection).await?;
-                    rows.into_iter().map(|row| Row(Found::Postgres(row))).collect()
+                    rows.into_iter().map(|row| Row(DriverRow::Postgres(row))).collect()
                 }
             })
         };
@@ -151,11 +151,11 @@ impl Statement {
             Ok(match connection {
                 Connection::Sqlite(connection) => {
                     let row = query::<Sqlite>(self).fetch_optional(&mut **connection).await?;
-                    row.map(|row| Row(Found::Sqlite(row)))
+                    row.map(|row| Row(DriverRow::Sqlite(row)))
                 }
                 Connection::Postgres(connection) => {
                     let row = query::<Postgres>(self).fetch_optional(&mut **connection).await?;
-                    row.map(|row| Row(Found::Postgres(row)))
+                    row.map(|row| Row(DriverRow::Postgres(row)))
                 }
             })
         };

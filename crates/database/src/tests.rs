@@ -107,7 +107,7 @@ async fn statements_run_on_postgres() {
 }
 
 #[tokio::test]
-async fn the_server_notices_within_a_minute_that_a_client_has_vanished() {
+async fn postgres_keepalive_detects_vanished_client_within_a_minute() {
     let Some(server) = Postgres::start() else { return };
     let database = Database::postgres(&server.url(), &schema()).await.unwrap();
     // The current value is 0 for the Unix socket of this test.
@@ -162,7 +162,7 @@ async fn half_open_connections_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_is_used_again() {
+async fn restarted_server_is_used_again() {
     let Some(mut server) = Postgres::start() else { return };
     let options = PoolOptions { wait: Duration::from_secs(1), ..PoolOptions::default() };
     let database = Database::postgres_with(&server.url(), &schema(), options).await.unwrap();
@@ -183,7 +183,7 @@ async fn a_server_that_comes_back_is_used_again() {
 }
 
 #[tokio::test]
-async fn errors_of_damaged_sqlite_files_say_so() {
+async fn damaged_sqlite_file_is_reported_as_damaged() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("things.sqlite");
     let database = Database::sqlite(&path, &schema()).await.unwrap();
@@ -211,7 +211,7 @@ async fn errors_of_damaged_sqlite_files_say_so() {
 }
 
 #[tokio::test]
-async fn errors_of_full_disks_say_so() {
+async fn full_disk_is_reported_as_full() {
     let place = tempfile::tempdir().unwrap();
     let database = Database::sqlite(&place.path().join("things.sqlite"), &schema()).await.unwrap();
     let mut transaction = database.begin().await.unwrap();

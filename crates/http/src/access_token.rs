@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_its_own_header_shows_it() {
+    fn token_is_accepted_only_in_its_header() {
         let token = AccessToken::parse(" 0123456789abcdef\n").unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken");
         let shown = |value: &str| {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_guessed_is_no_token() {
+    fn weak_token_is_rejected() {
         for text in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789abcdeé", &"x".repeat(513)] {
             assert!(AccessToken::parse(text).is_err(), "{text}");
         }

@@ -66,8 +66,8 @@ impl BearerTokens {
     /// Returns the hotkey that a token was issued to; `None` if the token is unknown or expired.
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
-        let known = tokens.get(&hash(token))?;
-        known.is_good(self.lifetime, now).then_some(known.hotkey)
+        let entry = tokens.get(&hash(token))?;
+        entry.is_good(self.lifetime, now).then_some(entry.hotkey)
     }
 
     /// Whether the table is empty.

@@ -19,7 +19,7 @@ pub fn builder() -> ClientBuilder {
 }
 
 /// Appends a path to the path of a base URL, with exactly one slash between the two.
-pub fn below(base: &Url, path: &str) -> Url {
+pub fn join_path(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
     url.set_path(&path);

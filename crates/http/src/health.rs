@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn readiness_and_metrics_are_told_apart() {
+    async fn readiness_and_metrics_have_separate_routes() {
         let readiness = Readiness::starting();
         let router = readiness_routes(readiness.clone(), None);
         assert_eq!(get(&router, "/readyz").await, (503, r#"{"ready":false,"error":"starting"}"#.into()));

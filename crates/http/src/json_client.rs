@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::Fault;
-use crate::client::{below, builder, fault, read_capped, retry_after};
+use crate::client::{builder, fault, join_path, read_capped, retry_after};
 
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -99,7 +99,7 @@ impl JsonClient {
     /// # Errors
     /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
     pub async fn post(&self, path: &str, body: &impl Serialize, timeout: Duration) -> Result<Value, JsonCallError> {
-        self.send(self.http.post(below(&self.base, path)).json(body), timeout).await
+        self.send(self.http.post(join_path(&self.base, path)).json(body), timeout).await
     }
 
     /// Fetches the JSON object at a path.
@@ -107,7 +107,7 @@ impl JsonClient {
     /// # Errors
     /// [`JsonCallError`] if the call fails, the status is not 200, or the response is not a JSON object.
     pub async fn get(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, JsonCallError> {
-        let mut url = below(&self.base, path);
+        let mut url = join_path(&self.base, path);
         url.query_pairs_mut().extend_pairs(query);
         self.send(self.http.get(url), timeout).await
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_slides() {
+    fn requests_leave_the_sliding_window() {
         let window = SlidingWindow::new(RateLimit { requests: 2, window: Duration::from_mins(1) });
         assert_eq!(window.admit('a', at(0)), Ok(()));
         assert_eq!(window.admit('a', at(20)), Ok(()));
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded() {
+    fn number_of_tracked_callers_is_bounded() {
         let window = SlidingWindow::new(RateLimit { requests: 1, window: Duration::from_mins(1) });
         for key in 0..MAX_KEYS + 10 {
             assert_eq!(window.admit(key, at(key as u64 / 1_000)), Ok(()));

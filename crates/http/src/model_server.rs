@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::Fault;
-use crate::client::{bearer, below, builder, fault, read_capped};
+use crate::client::{bearer, builder, fault, join_path, read_capped};
 use crate::sse::{EventStream, EventTooLong, ServerEvent};
 
 /// Maximum number of bytes read from an error response.
@@ -112,7 +112,7 @@ impl ModelServer {
     /// # Errors
     /// [`ModelServerError`].
     pub async fn first_model(&self) -> Result<Option<String>, ModelServerError> {
-        let response = self.send(self.http.get(below(&self.base, "models"))).await?;
+        let response = self.send(self.http.get(join_path(&self.base, "models"))).await?;
         let list: Value = parse(&read_capped(response, MAX_JSON).await?)?;
         Ok(list.pointer("/data/0/id").and_then(Value::as_str).map(str::to_owned))
     }
@@ -122,7 +122,7 @@ impl ModelServer {
     /// # Errors
     /// [`ModelServerError`].
     pub async fn json<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ModelServerError> {
-        let response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        let response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         parse(&read_capped(response, MAX_JSON).await?)
     }
 
@@ -136,7 +136,7 @@ impl ModelServer {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<T, ModelServerError> {
-        let request = self.http.post(below(&self.base, path)).header(CONTENT_TYPE, content_type).body(body);
+        let request = self.http.post(join_path(&self.base, path)).header(CONTENT_TYPE, content_type).body(body);
         parse(&read_capped(self.send(request).await?, MAX_JSON).await?)
     }
 
@@ -152,7 +152,7 @@ impl ModelServer {
         limit: usize,
         received: &mut Vec<u8>,
     ) -> Result<(), ModelServerError> {
-        let mut response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        let mut response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
             if received.len() + chunk.len() > limit {
                 return Err(Fault::TooLarge(limit).into());
@@ -174,7 +174,7 @@ impl ModelServer {
         body: &impl Serialize,
         mut take: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), ModelServerError> {
-        let mut response = self.send(self.http.post(below(&self.base, path)).json(body)).await?;
+        let mut response = self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("application/json")) {
             let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);

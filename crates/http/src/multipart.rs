@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_ends_with_the_file() {
+    fn file_is_the_last_part_of_the_form() {
         let form = form();
         let boundary = form.boundary.clone();
         assert!(boundary.len() <= 70 && boundary != self::form().boundary, "{boundary}");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_streamed_body_is_the_same() {
+    async fn streamed_body_equals_buffered_body() {
         let form = form();
         let boundary = form.boundary.clone();
         let streamed = form.stream(stream::iter(["RI", "FF"].map(|part| Ok(Bytes::from(part)))));

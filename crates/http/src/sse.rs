@@ -270,7 +270,7 @@ mod tests {
     proptest! {
         /// The stream may be split anywhere, even within a character or a line ending.
         #[test]
-        fn splits_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
+        fn chunk_boundaries_do_not_change_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let expected = events(&[
                 ("x", "{\"a\":\"h\u{e9}\"}"), ("", "b\n\nc"), ("error", "d"), ("error", "e"), ("", "[DONE]"),
             ]);
@@ -278,7 +278,7 @@ mod tests {
         }
 
         #[test]
-        fn splits_of_any_bytes_do_not_change_the_events(
+        fn chunk_boundaries_in_random_bytes_do_not_change_events(
             bytes in prop::collection::vec(prop::sample::select(b"data: x\r\n\r\n:e".to_vec()), 0..60), cut in 0..60_usize
         ) {
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));

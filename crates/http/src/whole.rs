@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_are_whole_or_refused() {
+    async fn incomplete_and_large_bodies_are_refused() {
         let bodies = WholeBodies::new(100_000, Duration::from_millis(50), 40_000);
         for (chunks, ends, status, said) in [
             (&[][..], true, 200, "0"),

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn message_that_is_no_object_is_an_error() {
+    fn message_other_than_an_object_is_an_error() {
         #[derive(Serialize, serde::Deserialize)]
         struct Bare(i64);
 

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn text_is_that_of_the_chunks() {
+    async fn chunks_are_joined_to_text() {
         let rows: [(&'static [&'static [u8]], &str); 4] = [
             (&[], ""),
             (&[b"The ", b"ferry"], "The ferry"),

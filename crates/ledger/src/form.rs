@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_setting_chooses_the_form() {
+    fn commit_reveal_setting_selects_the_form() {
         let of = |version| {
             let setting = CommitReveal { version, period_epochs: 2 };
             Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
@@ -269,7 +269,7 @@ mod tests {
 
     /// At the chosen time the weights are encrypted to quicknet's round 1000, whose signature is known.
     #[test]
-    fn timelocked_weights_open_with_their_round() {
+    fn timelocked_weights_decrypt_with_their_round() {
         let signature =
             "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
         let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();

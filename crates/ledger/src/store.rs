@@ -47,10 +47,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "weights", include_str!("../migrations/0001_weights.sql")),
         (2, "times", include_str!("../migrations/0002_times.sql")),
     ];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(files.map(migration).to_vec())
+    Migrator::with_migrations(
+        files
+            .map(|(version, name, sql)| {
+                Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+            })
+            .to_vec(),
+    )
 });
 
 /// Why the ledger is unusable.
@@ -129,6 +132,12 @@ pub enum LedgerError {
     },
 }
 
+impl LedgerError {
+    fn directory(path: &Path, source: std::io::Error) -> Self {
+        Self::Directory { path: path.to_owned(), source }
+    }
+}
+
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -158,8 +167,7 @@ impl Ledger {
     /// damaged, or another [`LedgerError`] when opening it fails.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
-        let unusable = |source| LedgerError::Directory { path: directory.to_owned(), source };
-        make_private(directory, &path).map_err(unusable)?;
+        make_private(directory, &path).map_err(|source| LedgerError::directory(directory, source))?;
         let lock = lock(directory).await?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -209,16 +217,15 @@ fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
 
 /// Locks the directory's lock file for this process.
 async fn lock(directory: &Path) -> Result<File, LedgerError> {
-    let unusable = |source| LedgerError::Directory { path: directory.to_owned(), source };
     let options = OpenOptions::new().create(true).append(true).mode(0o600).clone();
-    let file = options.open(directory.join(LOCK)).map_err(unusable)?;
+    let file = options.open(directory.join(LOCK)).map_err(|source| LedgerError::directory(directory, source))?;
     let began = Instant::now();
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if began.elapsed() < BUSY_TIMEOUT => sleep(LOCK_INTERVAL).await,
             Err(TryLockError::WouldBlock) => return Err(LedgerError::Locked(directory.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+            Err(TryLockError::Error(source)) => return Err(LedgerError::directory(directory, source)),
         }
     }
 }

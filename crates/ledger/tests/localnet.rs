@@ -122,7 +122,7 @@ fn copy(directory: &Path) -> TempDir {
 /// In every form, a ledger that is restored from a backup neither submits nor reveals again, and continues with the next
 /// epoch.
 #[tokio::test(flavor = "multi_thread")]
-async fn restored_ledger_repeats_nothing_that_is_on_the_chain() {
+async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
     let world = World::new().await;
     for (name, version) in [("plain", None), ("timelocked", Some(4)), ("hash", Some(2))] {
         if let Some(version) = version {
@@ -197,7 +197,7 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_64_tasks_one_submits() {
+async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
     let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
     world.next().await;
     let (begin, weights) = (world.head().await, world.weights().await);
@@ -219,7 +219,7 @@ async fn of_64_tasks_one_submits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_end_between_any_two_steps_loses_and_doubles_nothing() {
+async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
     use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
     let (world, directory) = (World::new().await, tempfile::tempdir().unwrap());
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {

@@ -239,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn nothing_is_doubled_and_everything_is_known(
+    fn random_faults_neither_repeat_weights_nor_lose_their_state(
         events in prop::collection::vec(event(), 1..40),
         is_by_hash: bool,
         finality_lag in 0..4_u32,

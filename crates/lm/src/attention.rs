@@ -62,16 +62,17 @@ impl Heads {
     /// Returns the causal mask: a row per new token, a column per token up to the last one. `read` tokens precede the new
     /// ones.
     fn mask(&self, tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
-        let is_hidden = |row: usize, column: usize| {
-            // A file can state any window: the sum of a column and a window may overflow.
-            column > read + row || self.window.is_some_and(|window| column.saturating_add(window) <= read + row)
-        };
-        let cell = |row: usize, column: usize| if is_hidden(row, column) { f32::NEG_INFINITY } else { 0.0 };
         let mask: Vec<f32> = (0..tokens)
             .flat_map(|row| (0..read + tokens).map(move |column| (row, column)))
-            .map(|(row, column)| cell(row, column))
+            .map(|(row, column)| if self.is_hidden(read + row, column) { f32::NEG_INFINITY } else { 0.0 })
             .collect();
         Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
+    }
+
+    /// Returns whether the token at `position` does not attend to the token at `other`.
+    fn is_hidden(&self, position: usize, other: usize) -> bool {
+        // A file can state any window: the sum of a position and a window may overflow.
+        other > position || self.window.is_some_and(|window| other.saturating_add(window) <= position)
     }
 
     /// Computes the attention of one token on the CPU, without a copy of the cache; `None` on other devices.

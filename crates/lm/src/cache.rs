@@ -10,13 +10,13 @@ const GROWTH: usize = 64;
 /// Key-value cache of the tokens processed so far.
 #[derive(Debug, Default)]
 pub struct KvCache {
-    layers: Vec<Past>,
+    layers: Vec<LayerCache>,
     tokens: usize,
 }
 
 /// Keys and values of one layer: for each head, one row per token, with spare capacity for further tokens.
 #[derive(Debug)]
-struct Past {
+struct LayerCache {
     keys: Tensor,
     values: Tensor,
 }
@@ -41,15 +41,14 @@ impl KvCache {
         let mut layers = Vec::with_capacity(self.layers.len());
         for past in &self.layers {
             let (keys, values) = (grown(&past.keys, tokens, tokens)?, grown(&past.values, tokens, tokens)?);
-            layers.push(Past { keys, values });
+            layers.push(LayerCache { keys, values });
         }
         Ok(Self { layers, tokens })
     }
 
     /// Returns the memory of the cache in bytes.
     pub fn bytes(&self) -> usize {
-        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        self.layers.iter().map(|past| size(&past.keys) + size(&past.values)).sum()
+        self.layers.iter().map(|layer| tensor_bytes(&layer.keys) + tensor_bytes(&layer.values)).sum()
     }
 
     /// Checks that a model of these dimensions can process these tokens after those in the cache.
@@ -79,12 +78,12 @@ impl KvCache {
             Some(past) => {
                 // Twice the room: the copies of a long sequence then take time in proportion to its length.
                 let room = end.max(2 * read);
-                *past = Past { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
+                *past = LayerCache { keys: grown(&past.keys, read, room)?, values: grown(&past.values, read, room)? };
             }
             None => {
                 let (heads, _, size) = keys.dims3()?;
                 let room = |like: &Tensor| Tensor::zeros((heads, end + GROWTH, size), DType::F32, like.device());
-                self.layers.push(Past { keys: room(keys)?, values: room(values)? });
+                self.layers.push(LayerCache { keys: room(keys)?, values: room(values)? });
             }
         }
         let past = self.layers.get(layer).ok_or(ModelError::Tokens)?;
@@ -100,6 +99,10 @@ impl KvCache {
 }
 
 /// Reallocates the rows of each head: keeps the first `tokens` rows, with a capacity of at least `room` tokens.
+fn tensor_bytes(tensor: &Tensor) -> usize {
+    tensor.elem_count() * tensor.dtype().size_in_bytes()
+}
+
 fn grown(past: &Tensor, tokens: usize, room: usize) -> Result<Tensor, ModelError> {
     let (heads, _, size) = past.dims3()?;
     let larger = Tensor::zeros((heads, room + GROWTH, size), DType::F32, past.device())?;
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_grows_and_forgets() {
+    fn cache_grows_and_truncates() {
         let mut cache = KvCache::default();
         let mut expected = Vec::new();
         for (step, tokens) in [1, 200, 1, 300].into_iter().enumerate() {
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_has_memory_of_its_own() {
+    fn forked_cache_has_its_own_memory() {
         let mut cache = KvCache::default();
         cache.append(0, &rows(4, 1.0), &rows(4, 1.0)).unwrap();
         cache.advance(4);

@@ -115,6 +115,16 @@ pub enum LoadError {
     Model(#[from] ModelError),
 }
 
+impl LoadError {
+    fn unsupported(path: &Path, what: impl Into<String>) -> Self {
+        Self::Foreign { path: path.to_owned(), what: what.into() }
+    }
+
+    pub(crate) fn tokenizer(path: &Path, message: impl Into<String>) -> Self {
+        Self::Tokenizer { path: path.to_owned(), message: message.into() }
+    }
+}
+
 /// A token ID or a list of token IDs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(untagged)]

@@ -206,7 +206,7 @@ mod tests {
     use super::RopeScaling;
 
     #[test]
-    fn slow_rotations_are_stretched() {
+    fn low_rotary_frequencies_are_scaled() {
         // Parameters of Llama 3.1.
         let scaling = RopeScaling { factor: 8.0, low: 1.0, high: 4.0, original_context: 8_192.0 };
         let of_wavelength = |wavelength: f64| {

@@ -1,5 +1,7 @@
 //! Token-by-token generation with log-probabilities.
 
+use std::cmp::Ordering;
+
 use crate::noise::Noise;
 use crate::{KvCache, LanguageModel, ModelError};
 
@@ -171,14 +173,18 @@ pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     order
 }
 
+/// Compares entries by descending value, and by token ID if they are equal.
+fn descending(one: &(u32, f64), other: &(u32, f64)) -> Ordering {
+    other.1.total_cmp(&one.1).then(one.0.cmp(&other.0))
+}
+
 /// Keeps the `count` largest entries, sorted in descending order; ties are sorted by token ID.
 fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
-    let larger = |one: &(u32, f64), other: &(u32, f64)| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0));
     if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
-        order.select_nth_unstable_by(last, larger);
+        order.select_nth_unstable_by(last, descending);
         order.truncate(count);
     }
-    order.sort_unstable_by(larger);
+    order.sort_unstable_by(descending);
 }
 
 fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {

@@ -253,12 +253,13 @@ impl Llama {
 /// Computes the frequencies of the rotary embeddings. `divisors` divide them, one each, as in GGUF files; empty for none.
 pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
     let size = config.head_size;
-    let frequency = |pair: usize| {
-        let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
-        let divisor = divisors.get(pair).copied().unwrap_or(1.0);
-        config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32 / divisor
-    };
-    (0..size / 2).map(frequency).collect()
+    (0..size / 2)
+        .map(|pair| {
+            let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
+            let divisor = divisors.get(pair).copied().unwrap_or(1.0);
+            config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32 / divisor
+        })
+        .collect()
 }
 
 /// Access to the weights for tests.

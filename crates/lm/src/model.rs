@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_judge_says_what_the_model_said() {
+    fn judged_probabilities_equal_generated_ones() {
         let model = LanguageModel::random("m", 4, 1).unwrap();
         let steps = answer(&model, 7);
         assert!(steps.len() > 5, "{}", steps.len());
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn another_model_is_told_apart() {
+    fn tokens_of_another_model_are_improbable() {
         let (model, other) =
             (LanguageModel::random("m", 4, 1).unwrap(), LanguageModel::random("smaller", 2, 9).unwrap());
         let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_empty() {
+    fn completion_has_at_least_one_token() {
         let model = LanguageModel::random("m", 1, 1).unwrap();
         for seed in 0..300 {
             let prompt = model.completion_prompt(&format!("number {seed}")).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_decide_the_draws() {
+    fn seed_determines_the_samples() {
         let model = LanguageModel::random("m", 2, 1).unwrap();
         assert_eq!(answer(&model, 1), answer(&model, 1));
         assert_ne!(answer(&model, 1), answer(&model, 2));

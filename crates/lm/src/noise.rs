@@ -44,13 +44,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_numbers_are_those_of_splitmix64() {
+    fn first_numbers_equal_splitmix64() {
         let mut noise = Noise::new(1_234_567);
         assert_eq!([noise.bits(), noise.bits()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
     }
 
     #[test]
-    fn names_have_streams_of_their_own() {
+    fn streams_depend_on_seed_and_name() {
         let first = |seed, name| Noise::named(seed, name).bits();
         assert_eq!(first(1, "a"), first(1, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_given_back() {
+    fn dropped_sequence_returns_its_blocks() {
         let model = LanguageModel::random("m", 1, 5).unwrap();
         let mut cache = PagedCache::new(model.llama(), 5 * BLOCK);
         let first = cache.reserve(3 * BLOCK).unwrap();

@@ -68,6 +68,14 @@ enum Token {
     Described { content: String },
 }
 
+impl Token {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Described { content: text } => text,
+        }
+    }
+}
+
 impl ChatTemplate {
     /// Loads the template from a model's directory; `None` if there is no template.
     pub(crate) fn open(directory: &Path) -> Result<Option<Self>, LoadError> {
@@ -76,10 +84,6 @@ impl ChatTemplate {
             return Ok(None);
         }
         let config: TokenizerConfig = json(&path)?;
-        let text = |token: Option<Token>| match token {
-            None => String::new(),
-            Some(Token::Text(text) | Token::Described { content: text }) => text,
-        };
         let own = directory.join("chat_template.jinja");
         let (path, source) = if own.exists() {
             let bytes = crate::checkpoint::read(&own)?;
@@ -95,7 +99,9 @@ impl ChatTemplate {
             (path, source)
         };
         let Some(source) = source else { return Ok(None) };
-        let source = TemplateSource { source, begin: text(config.bos_token), end: text(config.eos_token) };
+        let [begin, end] =
+            [config.bos_token, config.eos_token].map(|token| token.map(Token::into_text).unwrap_or_default());
+        let source = TemplateSource { source, begin, end };
         Self::parse(source, &path).map(Some)
     }
 
@@ -122,8 +128,7 @@ impl ChatTemplate {
     /// Renders a conversation.
     pub(crate) fn render(&self, messages: &[Message], turn: Turn) -> Result<String, ModelError> {
         let continues = turn == Turn::Continued;
-        let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned());
-        let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
+        let template = self.environment.get_template(NAME).map_err(|error| rendering_failed(&error))?;
         let rows: Vec<Value> = messages
             .iter()
             .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
@@ -137,7 +142,7 @@ impl ChatTemplate {
             add_generation_prompt => !continues,
             enable_thinking => enable_thinking,
         });
-        let mut text = rendered.map_err(|error| failed(&error))?;
+        let mut text = rendered.map_err(|error| rendering_failed(&error))?;
         if continues && let Some(last) = messages.last() {
             // Text that the template appends to the last message would end the turn.
             let content = last.content.trim();
@@ -146,6 +151,10 @@ impl ChatTemplate {
         }
         Ok(text)
     }
+}
+
+fn rendering_failed(error: &Error) -> ModelError {
+    ModelError::Template(error.detail().unwrap_or("rendering failed").to_owned())
 }
 
 #[cfg(test)]

@@ -187,11 +187,11 @@ impl TextStream {
         if text.ends_with(char::REPLACEMENT_CHARACTER) && self.tokens.len() - self.read < LONGEST_CHARACTER {
             return String::new();
         }
-        let known = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
+        let decoded = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
         // Keep these tokens as context of the next tokens: a tokenizer may treat the beginning of a text differently.
         self.tokens.drain(..self.read);
         self.read = self.tokens.len();
-        text.get(known.len()..).unwrap_or_default().to_owned()
+        text.get(decoded.len()..).unwrap_or_default().to_owned()
     }
 
     /// Returns the remaining text at the end of the stream.
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_taken_apart_and_put_together() {
+    fn encoded_text_decodes_to_itself() {
         let vocabulary = Vocabulary::default();
         let together = |text: &str| {
             vocabulary.encode(text).unwrap().into_iter().map(|token| vocabulary.text(token)).collect::<String>()
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_cannot_steer() {
+    fn text_never_encodes_to_control_tokens() {
         let vocabulary = Vocabulary::default();
         assert!(vocabulary.encode("<|end|>").unwrap().into_iter().all(|token| !vocabulary.is_steering(token)));
         assert_eq!(vocabulary.token("<|end|>"), None);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_stand_once() {
+    fn tokens_are_unique() {
         let vocabulary = Vocabulary::default();
         assert_eq!(vocabulary.ids.len(), vocabulary.len());
     }

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use taonet_primitives::{Hotkey, is_public};
 use taonet_wire::{Peer, PeerError};
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 /// Host name of the Docker host, as seen from a container.
 const HOST_OF_CONTAINER: &str = "host.docker.internal";
@@ -69,7 +69,7 @@ pub enum AddressError {
         /// The malformed address.
         address: String,
         /// The parse error.
-        source: url::ParseError,
+        source: ParseError,
     },
     /// The URL's scheme is neither http nor https.
     #[error("`{0}` is not an http or https URL")]
@@ -127,9 +127,8 @@ impl AddressPolicy {
     }
 
     fn address(&self, text: &str, names: bool) -> Result<MinerAddress, AddressError> {
-        let malformed = |source| AddressError::Malformed { address: text.to_owned(), source };
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let mut url = Url::parse(&full).map_err(malformed)?;
+        let mut url = Url::parse(&full).map_err(|source| malformed(text, source))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(AddressError::Scheme(text.to_owned()));
         }
@@ -138,11 +137,11 @@ impl AddressPolicy {
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
-        let Some(published) = url.host() else { return Err(malformed(url::ParseError::EmptyHost)) };
+        let Some(published) = url.host() else { return Err(malformed(text, ParseError::EmptyHost)) };
         let published = published.to_owned();
         let called = self.called_host(published.clone(), names)?;
         if called != published {
-            url.set_host(Some(&called.to_string())).map_err(malformed)?;
+            url.set_host(Some(&called.to_string())).map_err(|source| malformed(text, source))?;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         if !Peer::can_be_at(&host) {
@@ -174,6 +173,10 @@ impl AddressPolicy {
     fn is_local_miner(&self, host: &Host) -> bool {
         self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == without_brackets(host))
     }
+}
+
+fn malformed(address: &str, source: ParseError) -> AddressError {
+    AddressError::Malformed { address: address.to_owned(), source }
 }
 
 fn without_brackets(host: &Host) -> String {
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses_are_called() {
+    fn public_addresses_are_permitted() {
         for (text, url, host, port) in [
             ("8.8.8.8:8092", "http://8.8.8.8:8092/", "8.8.8.8", 8092),
             ("[2606:4700::1111]:80", "http://[2606:4700::1111]/", "2606:4700::1111", 80),
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_network_is_not_called() {
+    fn private_addresses_are_refused() {
         for ip in [
             "127.0.0.1",
             "127.9.9.9",
@@ -304,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn development_mode_permits_them_and_a_container_calls_its_host() {
+    fn development_mode_permits_private_addresses_and_maps_loopback_in_containers() {
         let host = |in_container, text: &str| {
             let local_miner_ip = Some("192.168.7.7".to_owned());
             let policy = AddressPolicy { allow_private: true, in_container, local_miner_ip };

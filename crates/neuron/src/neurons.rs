@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn standings_have_what_the_source_reports() {
+    fn standings_have_reported_stake_and_permit() {
         let neuron = |byte: u8| Neuron::new(Uid(byte.into()), Hotkey::from_bytes([byte; 32]), None);
         let reported = Neuron { stake: Some(Rao::new(5)), validator_permit: Some(true), ..neuron(1) };
         let standings = Neurons::new(BlockNumber::new(1), vec![neuron(0), reported]).standings();

@@ -132,14 +132,18 @@ impl OperatorConfig {
 
 /// Parses a database URL.
 fn database(text: &str) -> Result<Option<Secret>, Expected> {
-    let known = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(Some(Secret::new(text))) } else { Err("postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE") }
+    let is_supported = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
+    if is_supported {
+        Ok(Some(Secret::new(text)))
+    } else {
+        Err("postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE")
+    }
 }
 
 /// Parses the URL of a NATS server.
 fn queue(text: &str) -> Result<Option<Secret>, Expected> {
-    let known = ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme));
-    if known {
+    let is_supported = ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme));
+    if is_supported {
         Ok(Some(Secret::new(text)))
     } else {
         Err("nats://HOST:4222 or tls://HOST:4222, with USER:PASSWORD@ if needed")

@@ -64,6 +64,10 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+
     /// Whether the error means that the object does not exist.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Service { source: object_store::Error::NotFound { .. }, .. })
@@ -135,9 +139,8 @@ impl ObjectStorage {
             (None, None) => {}
             _ => return Err(StorageError::HalfAKey),
         }
-        let failed = |source| StorageError::Service { bucket: bucket.to_owned(), source };
-        let store = Arc::new(builder.build().map_err(failed)?);
-        Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
+        let store = builder.build().map_err(|source| StorageError::Service { bucket: bucket.to_owned(), source })?;
+        Ok(Self { store: Arc::new(store), bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
     }
 
     /// Returns the parent folder of run logs, as an object key prefix.
@@ -150,10 +153,9 @@ impl ObjectStorage {
     /// # Errors
     /// [`StorageError`] when the file cannot be read, or the service fails or refuses the request.
     pub async fn upload(&self, key: &str, path: &Path) -> Result<(), StorageError> {
-        let unread = |source| StorageError::File { path: path.to_owned(), source };
-        let mut file = File::open(path).await.map_err(unread)?;
+        let mut file = File::open(path).await.map_err(|source| StorageError::file(path, source))?;
         let key = Key::from(key);
-        let first = read_part(&mut file).await.map_err(unread)?;
+        let first = read_part(&mut file).await.map_err(|source| StorageError::file(path, source))?;
         if first.len() < PART {
             self.store.put(&key, first.into()).await.map_err(|source| self.failed(source))?;
             return Ok(());
@@ -177,7 +179,7 @@ impl ObjectStorage {
         let mut part = first;
         while !part.is_empty() {
             upload.put_part(part.into()).await.map_err(|source| self.failed(source))?;
-            part = read_part(file).await.map_err(|source| StorageError::File { path: path.to_owned(), source })?;
+            part = read_part(file).await.map_err(|source| StorageError::file(path, source))?;
         }
         upload.complete().await.map_err(|source| self.failed(source))?;
         Ok(())
@@ -243,13 +245,13 @@ impl ObjectStorage {
     pub async fn written_before(&self, prefix: &str, time: SystemTime) -> Result<Vec<String>, StorageError> {
         let prefix = Key::from(prefix);
         let mut objects = self.store.list(Some(&prefix));
-        let mut found = Vec::new();
+        let mut keys = Vec::new();
         while let Some(object) = objects.try_next().await.map_err(|source| self.failed(source))? {
             if SystemTime::from(object.last_modified) < time {
-                found.push(object.location.to_string());
+                keys.push(object.location.to_string());
             }
         }
-        Ok(found)
+        Ok(keys)
     }
 
     fn failed(&self, source: object_store::Error) -> StorageError {

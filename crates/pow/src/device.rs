@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_have_names() {
+    fn device_names_round_trip() {
         for (text, expected) in [
             ("cpu", Ok(Device::Cpu)),
             ("opencl", Ok(Device::OpenCl(0))),

@@ -93,9 +93,9 @@ impl OpenCl {
         };
         // Far away: the first batch includes the driver's compilation.
         let (deadline, hashed) = (Instant::now() + Duration::from_hours(1), AtomicU64::new(0));
-        let found = self.search(&work, TEST_START, deadline, &hashed)?;
+        let solution = self.search(&work, TEST_START, deadline, &hashed)?;
         let expected = work.search(TEST_START, NonZeroUsize::MIN, deadline, &hashed);
-        if found == expected { Ok(()) } else { Err(self.wrong()) }
+        if solution == expected { Ok(()) } else { Err(self.wrong()) }
     }
 
     fn wrong(&self) -> PowError {

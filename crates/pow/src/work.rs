@@ -67,19 +67,19 @@ impl Work {
         deadline: Instant,
         hashed: &AtomicU64,
     ) -> Option<Solution> {
-        let found = OnceLock::new();
+        let solution = OnceLock::new();
         let (prefix, step) = (Sha256::new_with_prefix(self.prefix()), threads.get() as u64);
         std::thread::scope(|scope| {
             for thread in 0..step {
-                let (prefix, found) = (&prefix, &found);
+                let (prefix, solution) = (&prefix, &solution);
                 scope.spawn(move || {
                     let mut nonce = start.wrapping_add(thread);
-                    while found.get().is_none() && Instant::now() < deadline {
+                    while solution.get().is_none() && Instant::now() < deadline {
                         for _ in 0..BATCH {
                             let seal = seal(prefix, nonce);
                             if meets(&seal, self.difficulty) {
                                 // Another thread may have been faster.
-                                let _ = found.set(Solution { nonce, seal });
+                                let _ = solution.set(Solution { nonce, seal });
                                 break;
                             }
                             nonce = nonce.wrapping_add(step);
@@ -89,7 +89,7 @@ impl Work {
                 });
             }
         });
-        found.into_inner()
+        solution.into_inner()
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) mod tests {
 
     /// Columns: netuid, nonce, block and seal, as recorded in pow.json
     #[test]
-    fn the_seals_are_the_real_chains() {
+    fn seals_equal_those_of_the_real_chain() {
         for (netuid, nonce, block, expected) in [
             (
                 1,

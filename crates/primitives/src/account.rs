@@ -115,14 +115,14 @@ mod tests {
     const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
     #[test]
-    fn alice_reads_back() {
+    fn address_of_alice_round_trips() {
         let alice: Hotkey = ALICE.parse().unwrap();
         assert_eq!(alice.to_string(), ALICE);
         assert_eq!(serde_json::to_string(&alice).unwrap(), format!("\"{ALICE}\""));
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_addresses_have_distinct_errors() {
         assert_eq!("0OIl".parse::<Hotkey>(), Err(Ss58Error::Base58));
         assert_eq!("".parse::<Hotkey>(), Err(Ss58Error::Length(0)));
         assert_eq!("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".parse::<Hotkey>(), Err(Ss58Error::Checksum));
@@ -144,13 +144,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_key_reads_back(key: [u8; 32]) {
+        fn every_key_round_trips(key: [u8; 32]) {
             let hotkey = Hotkey::from_bytes(key);
             prop_assert_eq!(hotkey.to_string().parse::<Hotkey>(), Ok(hotkey));
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,70}") {
+        fn random_text_never_panics(text in ".{0,70}") {
             let _ = text.parse::<Hotkey>();
         }
     }

@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_decimal_text_exactly() {
+    fn decimal_text_is_parsed_exactly() {
         for (text, rao) in [
             ("0", 0),
             ("1", WHOLE),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_amounts_have_distinct_errors() {
         for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "1.2.3", "١", "NaN"] {
             assert_eq!(text.parse::<Rao>(), Err(AmountError::Syntax), "{text:?}");
         }
@@ -153,27 +153,27 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_is_checked() {
+    fn overflow_and_underflow_are_none() {
         assert_eq!(Rao::new(3).checked_sub(Rao::new(4)), None);
         assert_eq!(Rao::new(u64::MAX).checked_add(Rao::new(1)), None);
         assert_eq!(Rao::new(3).checked_add(Rao::new(4)), Some(Rao::new(7)));
     }
 
     #[test]
-    fn is_padded_in_tables_and_serialised_as_the_integer() {
+    fn amount_displays_padded_and_serialises_as_integer() {
         assert_eq!(format!("{:>8}|", Rao::new(1_500_000_000)), "     1.5|");
         assert_eq!(serde_json::to_string(&Rao::new(7)).unwrap(), "7");
     }
 
     proptest! {
         #[test]
-        fn every_amount_reads_back(rao: u64) {
+        fn every_amount_round_trips(rao: u64) {
             let amount = Rao::new(rao);
             prop_assert_eq!(amount.to_string().parse(), Ok(amount));
         }
 
         #[test]
-        fn no_text_panics_and_what_is_read_is_what_was_written(text in "[0-9.]{0,25}|.{0,30}") {
+        fn random_text_never_panics_and_parsed_text_round_trips(text in "[0-9.]{0,25}|.{0,30}") {
             if let Ok(amount) = text.parse::<Rao>() {
                 prop_assert_eq!(amount.to_string().parse(), Ok(amount));
             }

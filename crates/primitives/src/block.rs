@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heights_stay_in_range() {
+    fn block_number_arithmetic_saturates() {
         assert_eq!(BlockNumber::new(5).minus(7), BlockNumber::new(0));
         assert_eq!(BlockNumber::new(u32::MAX).plus(1), BlockNumber::new(u32::MAX));
         assert_eq!(BlockNumber::new(9).since(BlockNumber::new(7)), 2);
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_refused() {
+    fn malformed_hash_is_refused() {
         for text in
             ["", "0x", "0x00", &"0".repeat(64), &format!("0x{}", "g".repeat(64)), &format!("0x{}", "é".repeat(32))]
         {
@@ -149,7 +149,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_hash_reads_back(bytes: [u8; 32]) {
+        fn every_hash_round_trips(bytes: [u8; 32]) {
             let hash = BlockHash::from_bytes(bytes);
             prop_assert_eq!(hash.to_string().parse(), Ok(hash));
         }

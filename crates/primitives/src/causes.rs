@@ -39,20 +39,20 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{message}")]
-    struct Told {
+    struct TestError {
         message: &'static str,
-        source: Option<Box<Told>>,
+        source: Option<Box<TestError>>,
     }
 
     /// Builds an error from its message and those of its causes.
-    fn error(messages: &[&'static str]) -> Told {
-        let build = |source, message: &&'static str| Some(Box::new(Told { message, source }));
+    fn error(messages: &[&'static str]) -> TestError {
+        let build = |source, message: &&'static str| Some(Box::new(TestError { message, source }));
         *messages.iter().rev().fold(None, build).unwrap()
     }
 
     /// Columns: messages, from the error to its innermost cause · text
     #[test]
-    fn each_cause_is_told_once_and_hints_come_last() {
+    fn each_cause_is_printed_once_and_hints_come_last() {
         for (messages, text) in [
             (&["cannot write"][..], "cannot write"),
             (&["cannot write", "disk full"], "cannot write: disk full"),

@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_messages() {
+    fn panic_payload_texts_are_messages() {
         assert_eq!(panic_message(&"no shape"), Some("no shape"));
         assert_eq!(panic_message(&"shape 3".to_owned()), Some("shape 3"));
         assert_eq!(panic_message(&3), None);

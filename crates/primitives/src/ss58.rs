@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_addresses_have_distinct_errors() {
         let error = |bytes: &[u8]| {
             let text = bs58::encode([bytes, &checksum(bytes)].concat()).into_string();
             text.parse::<Ss58>().unwrap_err()
@@ -226,14 +226,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_address_reads_back(key: [u8; 32], number in 0_u16..16_384) {
+        fn every_address_round_trips(key: [u8; 32], number in 0_u16..16_384) {
             prop_assume!(number != 46 && number != 47);
             let address = Ss58::new(key, Ss58Prefix::new(number).unwrap());
             prop_assert_eq!(address.to_string().parse(), Ok(address));
         }
 
         #[test]
-        fn one_wrong_character_is_noticed(key: [u8; 32], at in 0_usize..48) {
+        fn changed_character_never_parses_to_the_same_key(key: [u8; 32], at in 0_usize..48) {
             let mut text = Ss58::new(key, Ss58Prefix::BITTENSOR).to_string();
             let other = if text.as_bytes()[at] == b'2' { "3" } else { "2" };
             text.replace_range(at..=at, other);
@@ -242,7 +242,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,70}") {
+        fn random_text_never_panics(text in ".{0,70}") {
             let _ = text.parse::<Ss58>();
         }
     }

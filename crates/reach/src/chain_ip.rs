@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_are_no_addresses() {
+    fn other_numbers_are_not_addresses() {
         assert_eq!(ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(), Err(ChainIpError::TooLarge(1 << 32)));
         assert_eq!(ChainIp { ip: 1, ip_type: 0 }.to_ip(), Err(ChainIpError::Kind(0)));
     }
 
     proptest! {
         #[test]
-        fn every_address_comes_back(address: IpAddr) {
+        fn every_address_round_trips(address: IpAddr) {
             prop_assert_eq!(ChainIp::from(address).to_ip(), Ok(address));
         }
     }

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_public_address_counts() {
+    async fn first_public_address_is_used() {
         let sources = [
             source(|| StatusCode::SERVICE_UNAVAILABLE.into_response()).await,
             source(|| "192.168.1.7".into_response()).await,
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_silent_source_is_given_up() {
+    async fn silent_source_times_out() {
         // Accepts connections and never responds.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent_url = format!("http://{}/", silent.local_addr().unwrap());

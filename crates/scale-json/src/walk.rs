@@ -99,8 +99,8 @@ fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> 
 }
 
 fn type_of(type_id: u32, types: &PortableRegistry) -> Result<&TypeDef<scale_info::form::PortableForm>, DecodeError> {
-    let found = types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
-    Ok(&found.type_def)
+    let resolved = types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
+    Ok(&resolved.type_def)
 }
 
 fn too_deep() -> codec::Error {

@@ -74,12 +74,12 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn value(&self, json: &Json, type_id: u32) -> Result<Value, JsonError> {
-        let found = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
+        let resolved = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
         if self.depth > MAX_DEPTH {
             return Err(self.unsupported());
         }
-        let name = found.path.segments.last().map_or("", String::as_str);
-        match (&found.type_def, json) {
+        let name = resolved.path.segments.last().map_or("", String::as_str);
+        match (&resolved.type_def, json) {
             (TypeDef::Composite(_), Json::String(text)) if name == "AccountId32" => self.account(text),
             (TypeDef::Variant(_), Json::String(text)) if name == "MultiAddress" => {
                 Ok(Value::unnamed_variant("Id", [self.account(text)?]))
@@ -173,10 +173,11 @@ impl Writer<'_> {
                 };
                 bytes.into_iter().map(|byte| Value::u128(byte.into())).collect()
             }
-            Json::Array(items) => {
-                let item = |(index, json): (usize, &Json)| self.within(&index.to_string()).value(json, item);
-                items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?
-            }
+            Json::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(index, json)| self.within(&index.to_string()).value(json, item))
+                .collect::<Result<Vec<_>, _>>()?,
             other => return Err(self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })),
         };
         if len.is_some_and(|len| u32::try_from(items.len()) != Ok(len)) {
@@ -195,8 +196,12 @@ impl Writer<'_> {
         }
         let items = json.as_array().filter(|items| items.len() == ids.len());
         let items = items.ok_or_else(|| self.kind(json, &format!("an array of {}", ids.len())))?;
-        let item = |((index, json), id): ((usize, &Json), u32)| self.within(&index.to_string()).value(json, id);
-        items.iter().enumerate().zip(ids).map(item).collect()
+        items
+            .iter()
+            .enumerate()
+            .zip(ids)
+            .map(|((index, json), id)| self.within(&index.to_string()).value(json, id))
+            .collect()
     }
 
     fn plain(&self, json: &Json, primitive: &TypeDefPrimitive) -> Result<Value, JsonError> {

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draft_of_a_killed_process_is_taken_over() {
+    fn draft_of_killed_process_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let (path, draft) = (dir.path().join("state.json"), dir.path().join(".state.json.partial"));
         fs::write(&draft, b"a draft that is longer than the content").unwrap();
@@ -179,7 +179,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn secrets_are_for_the_owner() {
+    fn secret_files_are_readable_by_owner_only() {
         use std::os::unix::fs::PermissionsExt;
 
         let dir = tempfile::tempdir().unwrap();

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_task_that_will_not_end_is_counted() {
+    async fn stuck_task_is_counted_at_shutdown() {
         let shutdown = Shutdown::new();
         shutdown.spawn("stubborn", std::future::pending());
         shutdown.request();

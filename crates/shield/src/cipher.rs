@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_real_client_encrypted_is_opened() {
+    fn ciphertext_of_the_real_client_is_decrypted() {
         let Some(vectors) = taonet_chain_vectors::json("mev_shield.json") else { return };
         let seed = bytes(&vectors["keygen_seed_d_z_hex"]);
         let (d, z) = seed.split_at(32);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_chain_would_refuse_is_not_encrypted() {
+    fn extrinsic_above_the_chains_limit_is_not_encrypted() {
         let key = ShieldKey::from_seed([1; 32], [2; 32]).public();
         let longest = encrypt(&key, &[7; MAX_EXTRINSIC], &mut rand::rng()).unwrap();
         assert_eq!(longest.len(), MAX_CIPHERTEXT as usize);

@@ -60,7 +60,7 @@ mod tests {
     const FRAME: NonZeroUsize = NonZeroUsize::new(1920).unwrap();
 
     #[test]
-    fn frame_counts() {
+    fn number_of_frames_is_rounded_up() {
         for (samples, channels, frames) in
             [(0, 1, 1), (1, 1, 1), (1920, 1, 1), (1921, 1, 2), (3840, 1, 2), (3842, 2, 2)]
         {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_samples_are_refused() {
+    fn partial_samples_are_refused() {
         for bytes in [1, 2, 3, 5, 7681] {
             assert_eq!(bytes_to_samples(&vec![0; bytes]), Err(FrameError::PartialSample { bytes }));
         }

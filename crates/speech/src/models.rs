@@ -139,8 +139,10 @@ impl ModelSpec {
     /// # Errors
     /// [`ModelError::Unknown`] when the catalogue has no such model.
     pub fn find(name: &str) -> Result<&'static Self, ModelError> {
-        let unknown = || ModelError::Unknown { name: name.to_owned() };
-        CATALOGUE.iter().find(|spec| spec.name == name || spec.repository == Some(name)).ok_or_else(unknown)
+        CATALOGUE
+            .iter()
+            .find(|spec| spec.name == name || spec.repository == Some(name))
+            .ok_or_else(|| ModelError::Unknown { name: name.to_owned() })
     }
 
     /// Returns whether the model is built into the program and has no files.
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_s_recognisers_are_known_by_their_names() {
+    fn reference_recognisers_are_found_by_name() {
         for (size, megabytes) in [
             ("tiny", 78),
             ("base", 148),

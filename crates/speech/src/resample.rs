@@ -76,10 +76,9 @@ fn mix(pcm: &Pcm) -> Vec<f32> {
         return pcm.samples.iter().map(|&sample| clean(sample)).collect();
     }
     let count = f32::from(pcm.channels);
-    let zero_nan = |&sample: &f32| if sample.is_nan() { 0.0 } else { sample };
     pcm.samples
         .chunks_exact(usize::from(pcm.channels))
-        .map(|frame| clean(frame.iter().map(zero_nan).sum::<f32>() / count))
+        .map(|frame| clean(frame.iter().map(|&sample| if sample.is_nan() { 0.0 } else { sample }).sum::<f32>() / count))
         .collect()
 }
 
@@ -104,7 +103,7 @@ mod tests {
 
     /// The expected tables come from numpy: `interp(linspace(0, n - 1, m), arange(n), x)`.
     #[test]
-    fn end_points_stay_as_in_numpy() {
+    fn end_points_are_kept_as_in_numpy() {
         #[rustfmt::skip]
         let table: [(u32, &[f32]); 4] = [
             (22_050, &[0.61, 0.615_454_55, 0.137_363_64, -0.302_818_18, -0.723_272_74, -0.532_545_45, -0.210_272_73,
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_rules_differ() {
+    fn recognition_and_wire_rules_differ() {
         let ramp = [0.0, 0.1, 0.2, 0.3];
         assert_close(&resample_for_recognition(&mono(&ramp, 8000)), &[0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.3]);
         let wire = resample_endpoints(&mono(&ramp, 12_000), SampleRate::HZ_24K).samples;

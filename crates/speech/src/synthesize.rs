@@ -53,8 +53,10 @@ impl Voice {
 
 /// Validates the characters of a voice name, which must not be parsed as an option or a path.
 fn check_name(name: &str) -> Result<(), SynthesisError> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_');
-    if !(1..=64).contains(&name.len()) || name.starts_with('-') || !name.bytes().all(letter) {
+    if !(1..=64).contains(&name.len())
+        || name.starts_with('-')
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'_'))
+    {
         return Err(SynthesisError::VoiceName { name: name.to_owned() });
     }
     Ok(())

@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_level_that_is_asked_for_stays() {
+    fn requested_level_overrides_the_default() {
         for (verbosity, own, level) in [
             (0, None, LevelFilter::WARN),
             (1, None, LevelFilter::INFO),

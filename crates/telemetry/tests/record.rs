@@ -4,7 +4,7 @@ use serde_json::Value;
 use taonet_telemetry::{LogFormat, init_tracing, record_log};
 
 #[test]
-fn events_are_recorded_from_the_call_on() {
+fn events_are_recorded_after_recording_starts() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.jsonl");
     init_tracing(0, None, LogFormat::Human);

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_form_is_the_chains() {
+    fn payload_has_the_encoding_of_the_chain() {
         let payload = WeightsPayload {
             hotkey: Hotkey::from_bytes([0xab; 32]),
             uids: vec![Uid(0), Uid(258)],
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(hotkey: [u8; 32], uids: Vec<u16>, values: Vec<u16>, version_key: u64) {
+        fn encoded_payload_decodes_to_itself(hotkey: [u8; 32], uids: Vec<u16>, values: Vec<u16>, version_key: u64) {
             let uids = uids.into_iter().map(Uid).collect();
             let payload = WeightsPayload { hotkey: Hotkey::from_bytes(hotkey), uids, values, version_key };
             let bytes = payload.to_bytes();
@@ -118,7 +118,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+        fn random_bytes_never_panic(bytes: Vec<u8>) {
             let _ = WeightsPayload::from_bytes(&bytes);
             let _ = WeightsPayload::from_commit(Hotkey::from_bytes([0; 32]), &bytes);
         }

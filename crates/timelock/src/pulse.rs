@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_that_are_no_signature_are_refused() {
+    fn malformed_signature_is_refused() {
         let mut zero = [0; 48];
         zero[0] = 0xc0;
         // A point on the curve, outside the prime-order group: x = 4.

@@ -77,7 +77,7 @@ fn vectors() -> Option<Vectors> {
 }
 
 #[test]
-fn quicknet_is_the_recorded_one() {
+fn quicknet_parameters_equal_the_recording() {
     let Some(Vectors { quicknet, .. }) = vectors() else { return };
     assert_eq!(Beacon::quicknet().public_key().as_slice(), bytes(&quicknet.public_key_hex));
     let genesis = Duration::from_secs(quicknet.genesis_time);
@@ -86,7 +86,7 @@ fn quicknet_is_the_recorded_one() {
 }
 
 #[test]
-fn pulses_verify() {
+fn recorded_pulses_verify() {
     let Some(Vectors { cases, .. }) = vectors() else { return };
     assert_eq!(cases.len(), 6);
     for case in &cases {
@@ -99,7 +99,7 @@ fn pulses_verify() {
 }
 
 #[test]
-fn ciphertexts_of_the_python_tools_open() {
+fn ciphertexts_of_the_python_tools_decrypt() {
     let Some(Vectors { cases, .. }) = vectors() else { return };
     assert_eq!(cases.len(), 6);
     for case in &cases {
@@ -113,7 +113,7 @@ fn ciphertexts_of_the_python_tools_open() {
 }
 
 #[test]
-fn our_ciphertexts_open_with_recorded_pulses() {
+fn our_ciphertexts_decrypt_with_recorded_pulses() {
     let Some(Vectors { cases, .. }) = vectors() else { return };
     let mut rng = StdRng::seed_from_u64(8);
     for case in &cases {
@@ -126,7 +126,7 @@ fn our_ciphertexts_open_with_recorded_pulses() {
 }
 
 #[test]
-fn schedules_are_equal() {
+fn reveal_schedules_equal_the_recording() {
     let Some(Vectors { quicknet, reveal_round_schedule, .. }) = vectors() else { return };
     assert_eq!(reveal_round_schedule.len(), 7);
     for ScheduleCase { id, inputs, rounds_ahead_of_now, ciphertext_len } in reveal_round_schedule {

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_stand_before_the_hint() {
+    fn causes_come_before_the_hint() {
         let source = SelfTestError::Start(io::ErrorKind::NotFound.into());
         let text = with_causes(&UpdateError::SelfTest(source));
         assert_eq!(text, "the new program failed its self-test: cannot execute the program: entity not found");

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pinned_key_is_a_key() {
+    fn pinned_key_is_valid() {
         ReleaseKey::pinned().unwrap();
         for bad in ["", "untrusted comment: x", "untrusted comment: x\nnot base64", "x\nUldRTFE="] {
             assert!(ReleaseKey::parse(bad).is_err(), "{bad}");

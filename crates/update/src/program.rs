@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_told_from_programs() {
+    fn links_and_programs_are_distinguished() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("tao");
         fs::write(&program, "1").unwrap();

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_latest_version_is_semantic() {
+    fn latest_version_must_be_semantic() {
         let version = |text: &str| latest_version(text.as_bytes());
         assert_eq!(version(r#"{"version": "1.2.3-rc.1", "notes": "…"}"#), Ok(Version::parse("1.2.3-rc.1").unwrap()));
         for bad in ["", "{}", "[]", r#"{"version": 1}"#, r#"{"version": "1.2"}"#, r#"{"version": "../1.2.3"}"#] {
@@ -97,7 +97,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_list_is_read(text in ".{0,200}", name in "[a-z0-9.-]{1,20}", digest in any::<[u8; 32]>()) {
+        fn random_lists_never_panic(text in ".{0,200}", name in "[a-z0-9.-]{1,20}", digest in any::<[u8; 32]>()) {
             let _ = listed_digest(&text, &name);
             let _ = latest_version(text.as_bytes());
             let sums = format!("{}  {name}\n", hex::encode(digest));

@@ -1,11 +1,11 @@
-use std::io::SeekFrom;
-use std::path::PathBuf;
+use std::io::{self, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use reqwest::Client;
-use taonet_http::client::below;
+use taonet_http::client::join_path;
 use taonet_http::download::{Part, open_at};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
@@ -31,15 +31,20 @@ impl FromStr for ReleaseSource {
     type Err = UpdateError;
 
     fn from_str(text: &str) -> Result<Self, UpdateError> {
-        let invalid = || UpdateError::Address(text.to_owned());
+        Kind::parse(text).map(Self).ok_or_else(|| UpdateError::Address(text.to_owned()))
+    }
+}
+
+impl Kind {
+    fn parse(text: &str) -> Option<Self> {
         if !text.contains("://") {
-            return if text.is_empty() { Err(invalid()) } else { Ok(Self(Kind::Directory(text.into()))) };
+            return (!text.is_empty()).then(|| Self::Directory(text.into()));
         }
-        let url = Url::parse(text).map_err(|_| invalid())?;
+        let url = Url::parse(text).ok()?;
         match url.scheme() {
-            "http" | "https" => Ok(Self(Kind::Http(url))),
-            "file" => url.to_file_path().map(|path| Self(Kind::Directory(path))).map_err(|()| invalid()),
-            _ => Err(invalid()),
+            "http" | "https" => Some(Self::Http(url)),
+            "file" => url.to_file_path().map(Self::Directory).ok(),
+            _ => None,
         }
     }
 }
@@ -49,7 +54,7 @@ impl ReleaseSource {
     pub(crate) fn place(&self, path: &str) -> String {
         match &self.0 {
             Kind::Http(base) => {
-                let mut url = below(base, path);
+                let mut url = join_path(base, path);
                 // Both calls fail only for URLs without a host, and http URLs have one.
                 let _ = (url.set_username(""), url.set_password(None));
                 url.set_query(None);
@@ -70,22 +75,23 @@ impl ReleaseSource {
         match &self.0 {
             Kind::Http(base) => {
                 let place = self.place(path);
-                let failed = move |source| UpdateError::Http { place: place.clone(), source };
-                let part = open_at(client, below(base, path), from, stalled).await.map_err(&failed)?;
-                Ok(part.map_err(failed))
+                let part = open_at(client, join_path(base, path), from, stalled)
+                    .await
+                    .map_err(|source| UpdateError::Http { place: place.clone(), source })?;
+                Ok(part.map_err(move |source| UpdateError::Http { place: place.clone(), source }))
             }
             Kind::Directory(base) => {
                 let path = base.join(path);
-                let opened = File::open(&path).await;
-                let failed = move |source| UpdateError::Read { path: path.clone(), source };
-                let mut file = opened.map_err(&failed)?;
-                let total = file.metadata().await.map_err(&failed)?.len();
-                let from = from.min(total);
-                file.seek(SeekFrom::Start(from)).await.map_err(&failed)?;
-                let chunks = stream::try_unfold((file, failed), |(mut file, failed)| async move {
+                let (file, from, total) = open_file_at(&path, from)
+                    .await
+                    .map_err(|source| UpdateError::Read { path: path.clone(), source })?;
+                let chunks = stream::try_unfold((file, path), |(mut file, path)| async move {
                     let mut chunk = Vec::with_capacity(CHUNK);
-                    (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await.map_err(&failed)?;
-                    Ok::<_, UpdateError>((!chunk.is_empty()).then(|| (chunk.into(), (file, failed))))
+                    let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await;
+                    match read {
+                        Ok(_) => Ok((!chunk.is_empty()).then(|| (chunk.into(), (file, path)))),
+                        Err(source) => Err(UpdateError::Read { path, source }),
+                    }
                 });
                 Ok(Part { from, total: Some(total), chunks: chunks.boxed() })
             }
@@ -113,6 +119,15 @@ impl ReleaseSource {
         };
         timeout(within, reading).await.map_err(|_| UpdateError::Timeout(self.place(path)))?
     }
+}
+
+/// Opens a file at an offset, or at its end if it is shorter. Returns the file, the offset and the length of the file.
+async fn open_file_at(path: &Path, from: u64) -> io::Result<(File, u64, u64)> {
+    let mut file = File::open(path).await?;
+    let total = file.metadata().await?.len();
+    let from = from.min(total);
+    file.seek(SeekFrom::Start(from)).await?;
+    Ok((file, from, total))
 }
 
 #[cfg(test)]

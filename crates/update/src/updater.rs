@@ -133,8 +133,7 @@ impl Updater {
     pub async fn check(&self) -> Result<Check, UpdateError> {
         let target = TARGET.ok_or(UpdateError::Platform)?;
         let latest = self.document("latest.json").await?;
-        let malformed = |path: &str, reason| UpdateError::Malformed { place: self.source.place(path), reason };
-        let version = latest_version(&latest).map_err(|reason| malformed("latest.json", reason))?;
+        let version = latest_version(&latest).map_err(|reason| self.malformed("latest.json", reason))?;
         match version.cmp_precedence(&self.current) {
             std::cmp::Ordering::Less => return Ok(Check::Older(version)),
             std::cmp::Ordering::Equal => return Ok(Check::Current),
@@ -144,14 +143,19 @@ impl Updater {
         let signature = format!("{list}.minisig");
         let (sums, signed) = (self.document(&list).await?, self.document(&signature).await?);
         let signed = String::from_utf8_lossy(&signed);
-        let place = || self.source.place(&list);
-        self.key.verify(&sums, &signed).map_err(|source| UpdateError::Signature { place: place(), source })?;
-        let sums = String::from_utf8(sums).map_err(|error| malformed(&list, error.to_string()))?;
+        self.key
+            .verify(&sums, &signed)
+            .map_err(|source| UpdateError::Signature { place: self.source.place(&list), source })?;
+        let sums = String::from_utf8(sums).map_err(|error| self.malformed(&list, error.to_string()))?;
         let name = file_name(&version, target);
-        let digest = listed_digest(&sums, &name).map_err(|reason| malformed(&list, reason))?;
+        let digest = listed_digest(&sums, &name).map_err(|reason| self.malformed(&list, reason))?;
         let path = format!("{version}/{name}");
         let digest = digest.ok_or_else(|| UpdateError::NotListed { version: version.clone(), name })?;
         Ok(Check::Newer(Release { version, path, digest }))
+    }
+
+    fn malformed(&self, path: &str, reason: String) -> UpdateError {
+        UpdateError::Malformed { place: self.source.place(path), reason }
     }
 
     /// Downloads a release, tests it, and replaces the program. The old program stays in the same directory, with the

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies_are_read_as_the_reference_reads_them() {
+    fn request_bodies_are_parsed_as_by_the_reference() {
         let netuid = NetUid(59);
         let read = |body: Value| WeightsRequest::read(&body, netuid);
         let full = json!({ "netuid": 7, "uids": [1, 2], "weights": [0.5, 1], "wait_for_inclusion": true, "retries": 3,
@@ -192,7 +192,7 @@ mod tests {
 
     /// Columns: body · error
     #[test]
-    fn each_problem_is_named() {
+    fn malformed_requests_have_distinct_errors() {
         let many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });
         for (body, text) in [
             (json!({}), "uids/weights mismatch or empty"),

@@ -46,9 +46,9 @@ impl Previous {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
         for (hotkey, weight) in self.hotkeys.iter().zip(&self.weights) {
-            let found = uid_of(hotkey);
-            is_anybody_there |= found.is_some();
-            if let Some(uid) = found.or(burn_uid) {
+            let uid_now = uid_of(hotkey);
+            is_anybody_there |= uid_now.is_some();
+            if let Some(uid) = uid_now.or(burn_uid) {
                 weights.add(uid, *weight);
             }
         }
@@ -76,8 +76,7 @@ impl PolicyState {
     /// longer knows whether these miners are active.
     pub(crate) fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
-        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > max;
-        if self.previous.as_ref().is_some_and(is_old) {
+        if self.previous.as_ref().is_some_and(|previous| previous.block.get().abs_diff(block.get()) > max) {
             (self.previous, self.epochs_without_scores) = (None, 0);
         }
     }

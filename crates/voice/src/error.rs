@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taonet_speech::SynthesisError;
 
@@ -64,4 +64,14 @@ pub enum VoiceError {
         /// Error of espeak-ng.
         source: SynthesisError,
     },
+}
+
+impl VoiceError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn phonemes(path: &Path, source: SynthesisError) -> Self {
+        Self::Phonemes { path: path.to_owned(), source }
+    }
 }

@@ -11,18 +11,20 @@ use crate::VoiceError;
 /// # Errors
 /// [`VoiceError::Io`] or [`VoiceError::TooLarge`].
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, VoiceError> {
-    let unreadable = |source| VoiceError::Io { path: path.to_owned(), source };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let metadata = std::fs::metadata(path).map_err(|source| VoiceError::io(path, source))?;
     // Opening a pipe would wait for its writer.
     if !metadata.is_file() {
-        return Err(unreadable(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
+        return Err(VoiceError::io(path, source));
     }
     if metadata.len() > limit {
         return Err(VoiceError::TooLarge { path: path.to_owned(), limit });
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     // A file that grows meanwhile is cut off.
-    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
+    File::open(path)
+        .and_then(|file| file.take(limit).read_to_end(&mut bytes))
+        .map_err(|source| VoiceError::io(path, source))?;
     Ok(bytes)
 }
 

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn decoder_gives_the_samples_of_rten() {
+    fn decoder_output_equals_that_of_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
         let numbers: Vec<i32> = (0_i32..).map(|number| number * 7 % 11 - 5).take(MAX_NUMBERS).collect();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn phonemes_become_numbers() {
+    fn phonemes_are_mapped_to_ids() {
         let mut config = parsed_config();
         assert_eq!(numbers("ab", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec![]));
         assert_eq!(numbers("a\u{1f600}b☃", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec!['\u{1f600}', '☃']));

@@ -34,23 +34,23 @@ impl PiperVoice {
     /// the language.
     pub fn open(path: &Path) -> Result<Self, VoiceError> {
         // A missing voice is reported before the configuration beside it.
-        std::fs::metadata(path).map_err(|source| VoiceError::Io { path: path.to_owned(), source })?;
+        std::fs::metadata(path).map_err(|source| VoiceError::io(path, source))?;
         let mut json = path.to_owned().into_os_string();
         json.push(".json");
         let config = Config::read(Path::new(&json))?;
-        let without_phonemes = |source| VoiceError::Phonemes { path: path.to_owned(), source };
-        let espeak = Espeak::find().map_err(without_phonemes)?;
-        espeak.phonemes("a", &config.espeak).map_err(without_phonemes)?;
+        let espeak = Espeak::find().map_err(|source| VoiceError::phonemes(path, source))?;
+        espeak.phonemes("a", &config.espeak).map_err(|source| VoiceError::phonemes(path, source))?;
         let network = Network::open(path, &config)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut voice = Self { name, espeak, config, network, pace: 1.0 };
         // Also shows whether the network runs at all.
         let speech = voice.say(pace::TEXT, voice.config.length_scale).map_err(|error| match error {
             SynthesisError::Network { reason, .. } => VoiceError::Architecture { path: path.to_owned(), reason },
-            other => without_phonemes(other),
+            other => VoiceError::phonemes(path, other),
         })?;
         let speech = Pcm::mono(speech, voice.sample_rate());
-        let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech).map_err(without_phonemes)?;
+        let pace = pace::relative_to_espeak(&voice.espeak, &voice.config.espeak, &speech)
+            .map_err(|source| VoiceError::phonemes(path, source))?;
         tracing::debug!(voice = voice.name, pace, "voice loaded");
         voice.pace = pace * voice.config.length_scale;
         Ok(voice)
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_speech() {
+    fn text_is_synthesised() {
         let tiny = tiny();
         assert_eq!((tiny.name(), tiny.sample_rate()), ("tiny", SampleRate::HZ_22K));
         let speech = tiny.speak("Hello.", &voice(150)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn each_sentence_has_the_full_range() {
+    fn each_sentence_is_normalised_separately() {
         let tiny = tiny();
         let speak = |text: &str| tiny.speak(text, &voice(150)).unwrap().samples;
         let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn peak_is_the_full_range() {
+    fn samples_are_scaled_to_the_full_range() {
         assert_eq!(full_range(vec![0.25, -0.5]), [0.5, -1.0]);
         assert_eq!(full_range(vec![0.0, 1e-9]), [0.0, 0.0]);
         assert_eq!(full_range(Vec::new()), [0.0; 0]);

@@ -54,7 +54,7 @@ mod tests {
     use crate::Keypair;
 
     #[test]
-    fn each_bad_signature_is_found_and_no_good_one_is_lost() {
+    fn batch_verification_finds_exactly_the_invalid_signatures() {
         let keys: Vec<_> = (0..7).map(|number| Keypair::from_uri(&format!("//{number}")).unwrap()).collect();
         let messages: Vec<_> = (0..300_usize).map(|number| vec![number as u8; number]).collect();
         let mut items: Vec<_> = messages
@@ -75,7 +75,7 @@ mod tests {
     /// The zero point is the public key of the secret 0, so anyone can sign for it; chains use it as the account
     /// without an owner.
     #[test]
-    fn nobody_signs_for_the_zero_key() {
+    fn zero_key_verifies_no_signature() {
         let mut signature = [0; 64];
         signature[63] = 0x80;
         let item = Signed {

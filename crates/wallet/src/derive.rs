@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_phrase_may_be_left_out_or_be_a_seed() {
+    fn phrase_can_be_omitted_or_a_seed() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         assert_eq!(address("//Alice"), alice);
         assert_eq!(address(&format!("{DEV_PHRASE}//Alice")), alice);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_uris_have_distinct_errors() {
         let error = |uri: &str| Keypair::from_uri(uri).unwrap_err();
         assert_eq!(error("Alice"), KeyError::WordCount(1));
         assert_eq!(error(&DEV_PHRASE.replace("lake", "laek")), KeyError::UnknownWord(4));
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_compact() {
+    fn lengths_are_compact_encoded() {
         assert_eq!(compact(63), [0xfc]);
         assert_eq!(compact(64), [0x01, 0x01]);
         assert_eq!(compact(16_384), [0x02, 0x00, 0x01, 0x00]);
     }
 
     #[test]
-    fn a_number_and_its_text_differ() {
+    fn numeric_and_text_junctions_differ() {
         assert_ne!(address("//1"), address("//01x"));
         assert_eq!(address("//1"), address("//01"));
         assert_ne!(address("//Alice"), address("/Alice"));
@@ -170,7 +170,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn no_text_panics(text in "[a-z0-9/ éx]{0,80}") {
+        fn random_text_never_panics(text in "[a-z0-9/ éx]{0,80}") {
             let _ = Keypair::from_uri(&text);
         }
     }

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hex_reads_back() {
+    fn hex_round_trips() {
         assert_eq!(*secret_to_hex(&[0, 0xab]), "0x00ab");
         for text in ["0x00ab", "00ab", "00AB"] {
             assert_eq!(secret_from_hex::<2>(text).as_deref(), Some(&[0, 0xab]), "{text}");

@@ -159,7 +159,7 @@ mod tests {
     use crate::verify;
 
     #[test]
-    fn signs_what_it_verifies() {
+    fn only_signatures_of_key_and_message_verify() {
         let (alice, bob) = (Keypair::from_uri("//Alice").unwrap(), Keypair::from_uri("//Bob").unwrap());
         let signature = alice.sign(b"hello");
         assert!(verify(&alice.hotkey(), b"hello", &signature));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_small_order_signs_nothing() {
+    fn key_of_small_order_verifies_no_signature() {
         // With the neutral point as key and nonce, the equation holds for any message.
         let mut neutral = [0; 64];
         neutral[0] = 1;

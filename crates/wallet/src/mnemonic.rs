@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_generated_reads_back_and_never_repeats() {
+    fn generated_mnemonics_parse_and_never_repeat() {
         let mut seen = HashSet::new();
         for count in WordCount::ALL {
             let mnemonic = Mnemonic::generate(count).unwrap();

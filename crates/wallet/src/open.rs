@@ -50,7 +50,7 @@ mod tests {
 
     /// Opening a pipe without a writer must not block.
     #[test]
-    fn pipes_and_directories_are_no_files() {
+    fn pipes_and_directories_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();

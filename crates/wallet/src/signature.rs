@@ -102,7 +102,7 @@ mod tests {
     use crate::Keypair;
 
     #[test]
-    fn each_mistake_is_named() {
+    fn malformed_signatures_have_distinct_errors() {
         assert_eq!("".parse::<Signature>(), Err(SignatureError::Length(0)));
         assert_eq!("0x".parse::<Signature>(), Err(SignatureError::Length(0)));
         assert_eq!("ab".repeat(63).parse::<Signature>(), Err(SignatureError::Length(126)));
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_signature_reads_back(low: [u8; 32], high: [u8; 32]) {
+        fn every_signature_round_trips(low: [u8; 32], high: [u8; 32]) {
             let mut bytes = [0; 64];
             bytes[..32].copy_from_slice(&low);
             bytes[32..].copy_from_slice(&high);
@@ -143,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,140}") {
+        fn random_text_never_panics(text in ".{0,140}") {
             let _ = text.parse::<Signature>();
         }
     }

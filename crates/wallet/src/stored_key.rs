@@ -48,8 +48,8 @@ impl StoredKey {
 
     /// Reads a keyfile without a warning about its permissions, for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
-        let failed = |source| WalletError::Read { path: path.into(), source };
-        let Some((file, metadata)) = open_file(path).map_err(failed)? else {
+        let opened = open_file(path).map_err(|source| WalletError::Read { path: path.into(), source })?;
+        let Some((file, metadata)) = opened else {
             return Err(WalletError::NotAFile(path.into()));
         };
         if metadata.len() > MAX_BYTES {
@@ -58,7 +58,9 @@ impl StoredKey {
         // One spare byte lets the reader detect the end of the file: a growing buffer would leave copies of the secret
         // behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
-        file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(metadata.len())
+            .read_to_end(&mut bytes)
+            .map_err(|source| WalletError::Read { path: path.into(), source })?;
         Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
@@ -162,7 +164,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_to_files_only_and_open_files_are_noticed() {
+    fn links_to_files_are_followed_and_open_permissions_reported() {
         use std::os::unix::fs::{PermissionsExt, symlink};
 
         let dir = tempfile::tempdir().unwrap();

@@ -70,14 +70,14 @@ impl Wallets {
     /// # Errors
     /// [`WalletError::Read`] when the directory cannot be read. A missing directory counts as empty.
     pub fn list(&self) -> Result<Vec<ListedWallet>, WalletError> {
-        let failed = |source| WalletError::Read { path: self.root.clone(), source };
         let entries = match fs::read_dir(&self.root) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(failed)?,
+            entries => entries.map_err(|source| WalletError::Read { path: self.root.clone(), source })?,
         };
         let mut wallets = Vec::new();
         for entry in entries {
-            let Some(name) = name::of(&entry.map_err(failed)?) else { continue };
+            let entry = entry.map_err(|source| WalletError::Read { path: self.root.clone(), source })?;
+            let Some(name) = name::of(&entry) else { continue };
             wallets.extend(self.wallet(name).list());
         }
         wallets.sort_by(|a, b| a.name.cmp(&b.name));

@@ -55,8 +55,8 @@ pub(crate) struct Draft {
 impl Draft {
     /// Writes a draft. The caller must hold the wallet's [`Lock`]: taking the lock removes the drafts of other writers.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
-        let failed = |source| WalletError::Write { path: path.into(), source };
-        Ok(Self { file: draft(path, bytes).map_err(failed)?, path: path.into() })
+        let file = draft(path, bytes).map_err(|source| WalletError::Write { path: path.into(), source })?;
+        Ok(Self { file, path: path.into() })
     }
 
     fn persist(self, overwrite: Overwrite) -> Result<(), WalletError> {

@@ -74,7 +74,7 @@ fn open_to_all(path: &Path) {
 fn open_to_all(_: &Path) {}
 
 #[test]
-fn no_secret_is_ever_said() {
+fn errors_and_debug_output_contain_no_secret() {
     let mut said = Transcript::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(said.clone()).with_ansi(false);

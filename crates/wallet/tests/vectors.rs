@@ -51,7 +51,7 @@ fn assert_written(keyfile: &Keyfile, expected: &Value) {
 }
 
 #[test]
-fn every_file_of_vectors_has_its_test() {
+fn every_vector_file_has_a_test() {
     let directory = format!("{}/../../vectors/wallet", env!("CARGO_MANIFEST_DIR"));
     let mut names: Vec<_> =
         fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -60,7 +60,7 @@ fn every_file_of_vectors_has_its_test() {
 }
 
 #[test]
-fn keys() {
+fn keys_match_vectors() {
     let file = vectors("keys");
     let (mut keys, mut refusals) = (0, 0);
     for scheme in SCHEMES {
@@ -119,7 +119,7 @@ fn keys() {
 }
 
 #[test]
-fn signatures() {
+fn signatures_match_vectors() {
     let file = vectors("signatures");
     let mut counts = [0, 0];
     for case in list(&file, "cases") {
@@ -165,7 +165,7 @@ fn signatures() {
 /// Every file opens to its recorded content. Of the NaCl files only one is opened, since each takes seconds; a unit
 /// test decrypts the others with the recorded keys.
 #[test]
-fn keyfiles() {
+fn keyfiles_match_vectors() {
     let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
     for case in list(&vectors("keyfiles"), "cases") {
         let id = text(case, "id");
@@ -224,7 +224,7 @@ fn altered_vaults_do_not_open() {
 }
 
 #[test]
-fn polkadot_js() {
+fn polkadot_js_exports_match_vectors() {
     let file = vectors("polkadotjs");
     let mut cases = 0;
     for case in list(&file, "cases") {
@@ -249,7 +249,7 @@ fn polkadot_js() {
 
 /// Lists and reads the directory tree of Bittensor's wallet. Ours has the same files, with stricter directory modes.
 #[test]
-fn layout() {
+fn layout_matches_vectors() {
     let file = vectors("layout");
     let entries = file["layout"].as_object().unwrap();
     assert_eq!(entries.len(), 6);
@@ -303,7 +303,7 @@ fn set_mode(path: &Path, octal: &str) {
 fn set_mode(_: &Path, _: &str) {}
 
 #[test]
-fn stored_password() {
+fn stored_password_matches_vectors() {
     let file = vectors("layout");
     let (case, keyfile) = (&file["env"], Path::new(text(&file["env"], "path")));
     let (name, value) = (text(case, "env_var"), text(case, "value_base64"));

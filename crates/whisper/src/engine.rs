@@ -71,11 +71,14 @@ impl EngineSize {
     fn fit(dimensions: Dimensions, threads: NonZeroUsize, available: Option<u64>) -> Self {
         let budget = available.map_or(usize::MAX, |bytes| usize::try_from(bytes / 4 * 3).unwrap_or(usize::MAX));
         let (worker, window) = (dimensions.worker_bytes(), dimensions.window_bytes().max(1));
-        let at_least_one = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
         let threads = at_least_one(threads.get().min(budget / (worker + window)));
         let memory = (budget / threads).saturating_sub(worker).min(MEMORY.max(2 * window));
         Self { threads, windows: at_least_one((memory / window).min(MOST_WINDOWS)) }
     }
+}
+
+fn at_least_one(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
 }
 
 type Answer = Result<Transcription, TranscribeError>;

@@ -5,7 +5,7 @@
 //! process; a read returns an error.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -119,9 +119,9 @@ impl Weights {
             return Err(ModelError::NoWeights(directory.to_owned()));
         };
         let is_binary = path.extension().is_some_and(|extension| extension == "bin");
-        let io = |source| ModelError::Io { path: path.clone(), source };
-        let file = File::open(&path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
+        let (file, length) = File::open(&path)
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())))
+            .map_err(|source| ModelError::Io { path: path.clone(), source })?;
         let mut file = BufReader::with_capacity(1 << 16, file);
         let index = if is_binary {
             ctranslate2::Index::read(&mut file, length).map(Index::Ctranslate2)
@@ -139,12 +139,15 @@ impl Weights {
 
     /// Computes the SHA-256 of the complete file, in hexadecimal.
     pub(crate) fn digest(&mut self) -> Result<String, ModelError> {
-        let io = |source| ModelError::Io { path: self.path.clone(), source };
-        self.file.seek(SeekFrom::Start(0)).map_err(io)?;
+        self.hash_file().map_err(|source| ModelError::Io { path: self.path.clone(), source })
+    }
+
+    fn hash_file(&mut self) -> io::Result<String> {
+        self.file.seek(SeekFrom::Start(0))?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 1 << 20];
         loop {
-            let read = self.file.read(&mut buffer).map_err(io)?;
+            let read = self.file.read(&mut buffer)?;
             match buffer.get(..read) {
                 Some([]) | None => break,
                 Some(bytes) => hash.update(bytes),
@@ -192,9 +195,11 @@ impl Weights {
     /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a
     /// missing bias of a part counts as zero.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
-        let missing = || ModelError::MissingTensor(name.to_owned());
         let entries: Vec<Option<Entry>> = match &self.index {
-            Index::Ctranslate2(index) => vec![Some(index.get(name).ok_or_else(missing)?.clone())],
+            Index::Ctranslate2(index) => {
+                let entry = index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
+                vec![Some(entry.clone())]
+            }
             Index::Safetensors(index) => names::parts(name)
                 .into_iter()
                 .map(|part| {
@@ -205,12 +210,16 @@ impl Weights {
         if let [Some(entry)] = entries.as_slice() {
             return self.read(entry);
         }
-        let width = entries.iter().flatten().next().ok_or_else(missing)?.shape.clone();
+        let first = entries.iter().flatten().next();
+        let width = first.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone();
         let size: usize = width.iter().product();
         let mut values = Vec::with_capacity(size * entries.len());
         for entry in &entries {
             match entry {
-                Some(entry) => values.extend(self.read(entry)?.floats().ok_or_else(missing)?),
+                Some(entry) => {
+                    let floats = self.read(entry)?.floats();
+                    values.extend(floats.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?);
+                }
                 None => values.resize(values.len() + size, 0.0),
             }
         }

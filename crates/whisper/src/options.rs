@@ -90,6 +90,10 @@ impl Default for Options {
     }
 }
 
+fn refuse(option: &'static str, reason: &'static str) -> Result<(), TranscribeError> {
+    Err(TranscribeError::Option { option, reason })
+}
+
 impl Options {
     /// Returns the punctuation marks that are merged with words.
     pub(crate) fn punctuation(&self) -> Punctuation<'_> {
@@ -98,7 +102,6 @@ impl Options {
 
     /// Rejects options that are invalid or unsupported by the model.
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
-        let refuse = |option, reason| Err(TranscribeError::Option { option, reason });
         if self.temperatures.is_empty() {
             return refuse("temperatures", "must not be empty");
         }

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_is_known_without_the_weights() {
+    fn fingerprint_needs_no_weights() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
         let (model, options) = (Arc::new(Model::open(folder.path()).unwrap()), Options::default());

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_messages_of_a_miner_hash_as_their_senders_say() {
+    fn body_hashes_of_miner_messages_equal_the_recorded_ones() {
         let cases = [
             (
                 r#"{"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true}"#,
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn only_spaces_and_escapes_change() {
+    fn compact_form_changes_only_spaces_and_escapes() {
         for (body, expected) in [
             (r#" { "b" : 1 , "a" : [ 1 , 2 ] } "#, r#"{"b":1,"a":[1,2]}"#),
             (r#"{"a": "x, \"y\": z\\"}"#, r#"{"a":"x, \"y\": z\\"}"#),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_an_error() {
+    fn malformed_json_is_an_error() {
         let nested = "[".repeat(100_000);
         for body in ["", "{", "{}{}", r#"{"a":"#, r#""\ud800""#, "\"\u{1}\"", "nul", &nested] {
             assert!(compact_hash(body.as_bytes()).is_err(), "{body:.20}");
@@ -136,14 +136,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_form_does_not_depend_on_the_spaces(value in json()) {
+        fn compact_form_does_not_depend_on_spaces(value in json()) {
             let (plain, pretty) = (serde_json::to_vec(&value).unwrap(), serde_json::to_vec_pretty(&value).unwrap());
             prop_assert_eq!(&compact(&pretty).unwrap(), &plain);
             prop_assert_eq!(&compact(&plain).unwrap(), &plain);
         }
 
         #[test]
-        fn no_bytes_panic(body: Vec<u8>) {
+        fn random_bytes_never_panic(body: Vec<u8>) {
             let _ = compact(&body);
         }
     }

@@ -83,8 +83,8 @@ pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> 
 /// Parses a signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
-    let hex = |digits: &&str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let digits = text.strip_prefix("0x").filter(hex);
+    let digits =
+        text.strip_prefix("0x").filter(|digits| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 
@@ -94,15 +94,19 @@ pub(crate) fn path_and_query(head: &Parts) -> &str {
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
+/// Returns whether two bytes are equal when `-` and `_` count as the same.
+fn is_alike((a, b): (u8, u8)) -> bool {
+    a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'))
+}
+
 /// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: an intermediary
 /// that treats both as one could forward a different request.
 pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
-    let like = |(a, b): (u8, u8)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');
     let lookalike = |name: &http::HeaderName| {
         let name = name.as_str();
         name.len() >= prefix.len()
-            && name.bytes().zip(prefix.bytes()).all(like)
+            && name.bytes().zip(prefix.bytes()).all(is_alike)
             && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
     };
     if headers.keys().any(lookalike) { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }

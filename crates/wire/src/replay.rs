@@ -113,13 +113,13 @@ impl ReplayGuard {
     ) -> Result<Self, ReplayLogError> {
         let mut guard = Self::new(window, rule, bounds);
         let ahead = now_ns.saturating_add(guard.ahead);
-        let mut found = log::read(path, boot)?;
-        let ceiling = found.lock.start(now_ns, ahead, !found.missing)?;
+        let mut recovered = log::read(path, boot)?;
+        let ceiling = recovered.lock.start(now_ns, ahead, !recovered.missing)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
-        seen.floor = found.floor;
+        seen.floor = recovered.floor;
         // A floor would refuse nonces that are not timestamps forever, not just for seconds.
-        let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
-        if !found.complete && !first_start {
+        let first_start = recovered.missing && rule == ReplayRule::IncreasingForEver;
+        if !recovered.complete && !first_start {
             let remaining = Duration::from_nanos(ceiling.saturating_sub(now_ns));
             tracing::info!(
                 log = %path.display(),
@@ -131,17 +131,17 @@ impl ReplayGuard {
         }
         let lifetime = guard.kept.saturating_add(window.future);
         // The clock may have been set back since: older requests were evicted according to the newest request's time.
-        let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
+        let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
         seen.warn_if_ahead(ahead);
-        for entry in &found.entries {
+        for entry in &recovered.entries {
             if entry.nonce >= seen.floor {
                 seen.insert(rule, entry);
             }
         }
         let carry = rule == ReplayRule::IncreasingForEver;
-        let log = found.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
+        let log = recovered.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
         seen.log = Some(log);
         Ok(guard)
     }

@@ -67,7 +67,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn btauth(
+    fn btauth_requests_round_trip(
         seed: [u8; 32],
         ed25519: bool,
         body: Vec<u8>,
@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn babelbit(seed: [u8; 32], body: Vec<u8>, value in json_value()) {
+    fn babelbit_requests_round_trip(seed: [u8; 32], body: Vec<u8>, value in json_value()) {
         let signer = Keypair::from_seed(&seed);
         let seen = exchange(&BabelbitScheme::axon(), &signer, &Method::POST, "/v1/predict", &body);
         prop_assert_eq!(seen, expected(&signer, &body));
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn dendrite(seed: [u8; 32], prompt: String, value in json_value(), pretty: bool) {
+    fn dendrite_requests_round_trip(seed: [u8; 32], prompt: String, value in json_value(), pretty: bool) {
         let scheme = DendriteScheme::new().class(SynapseClass::new("Echo").hash(["prompt", "value"]));
         let signer = Keypair::from_seed(&seed);
         let body = json!({"prompt": prompt, "value": value, "rest": [prompt]});

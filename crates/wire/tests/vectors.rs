@@ -46,7 +46,7 @@ fn headers(lines: impl IntoIterator<Item = (String, String)>) -> HeaderMap {
 }
 
 #[test]
-fn every_file_is_read() {
+fn every_vector_file_has_a_test() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/axon");
     let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
@@ -54,7 +54,7 @@ fn every_file_is_read() {
 }
 
 #[test]
-fn body_hashes() {
+fn body_hashes_match_vectors() {
     let file = read("body_hash.json");
     let mut cases = 0;
     for case in file["cases"].as_array().unwrap() {
@@ -101,7 +101,7 @@ async fn btauth(layer: &SignedLayer, method: &str, path: &str, headers: HeaderMa
 }
 
 #[tokio::test]
-async fn btauth_checks() {
+async fn btauth_checks_match_vectors() {
     const SECOND: u64 = 1_000_000_000;
     let file = read("btauth1.json");
     assert_eq!(file["defaults"], json!({"max_age_s": 10, "allowed_skew_s": 2, "store_retention_s": 60}));
@@ -276,7 +276,7 @@ fn message_of(body: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn exchanges() {
+async fn exchanges_match_vectors() {
     let file = read("exchanges.json");
     assert_eq!(file["version_as_int"], OUR_VERSION);
     let axon = Axon::new();
@@ -419,7 +419,7 @@ const OF_HTTP: [&str; 7] =
     ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
 
 #[test]
-fn our_dendrite_sends_what_the_recorded_one_sent() {
+fn our_dendrite_sends_the_recorded_requests() {
     let (scheme, file) = (scheme(), read("exchanges.json"));
     let keypair = Keypair::from_uri("//Charlie").unwrap();
     let mut cases = 0;

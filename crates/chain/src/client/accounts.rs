@@ -20,8 +20,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
-        let found: Option<AccountInfo> = self.value_at("balance", "System", "Account", &[key(account)], at).await?;
-        Ok(found.map(|found| found.data).unwrap_or_default())
+        let info: Option<AccountInfo> = self.value_at("balance", "System", "Account", &[key(account)], at).await?;
+        Ok(info.map(|info| info.data).unwrap_or_default())
     }
 
     /// Returns the balances of accounts at one block, in their order; zero for unknown accounts. The read timeout applies
@@ -42,8 +42,8 @@ impl Client {
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let values = self.inner.rpc.in_time("balances", self.inner.storage_batch(&keys, block)).await?;
             for key in &keys {
-                let found: Option<AccountInfo> = runtime.storage_value(pallet, item, values.get(key))?;
-                balances.push(found.map(|found| found.data).unwrap_or_default());
+                let info: Option<AccountInfo> = runtime.storage_value(pallet, item, values.get(key))?;
+                balances.push(info.map(|info| info.data).unwrap_or_default());
             }
         }
         Ok(balances)
@@ -107,11 +107,13 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn commitments(&self, netuid: NetUid, at: At) -> Result<Vec<(Hotkey, String)>, ChainError> {
         let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
-        let read = |(keys, value): (Vec<Json>, Json)| {
-            let hotkey = keys.last()?.as_str()?.parse().ok()?;
-            Some((hotkey, commitment_text(&value)?))
-        };
-        Ok(entries.into_iter().filter_map(read).collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(|(keys, value)| {
+                let hotkey = keys.last()?.as_str()?.parse().ok()?;
+                Some((hotkey, commitment_text(&value)?))
+            })
+            .collect())
     }
 
     /// Returns the commitment texts of all neurons on a subnet, each with the block of its commitment. Otherwise like
@@ -121,12 +123,14 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn dated_commitments(&self, netuid: NetUid, at: At) -> Result<Vec<DatedCommitment>, ChainError> {
         let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
-        let read = |(keys, value): (Vec<Json>, Json)| {
-            let hotkey = keys.last()?.as_str()?.parse().ok()?;
-            let block = value.get("block")?.as_u64()?;
-            Some(DatedCommitment { hotkey, block, text: commitment_text(&value)? })
-        };
-        Ok(entries.into_iter().filter_map(read).collect())
+        Ok(entries
+            .into_iter()
+            .filter_map(|(keys, value)| {
+                let hotkey = keys.last()?.as_str()?.parse().ok()?;
+                let block = value.get("block")?.as_u64()?;
+                Some(DatedCommitment { hotkey, block, text: commitment_text(&value)? })
+            })
+            .collect())
     }
 
     /// Returns the latest revealed timelocked commitment of each neuron on a subnet, with the block of its reveal; see
@@ -141,15 +145,15 @@ impl Client {
         let block = self.inner.hash(at).await?;
         let runtime = self.inner.runtime(block).await?;
         let prefix = runtime.storage_key_of_json(PALLET, ITEM, &[netuid.0.into()])?;
-        let mut found = Vec::new();
+        let mut commitments = Vec::new();
         for (key, bytes) in self.inner.storage_entries(&prefix, block).await? {
             let keys = runtime.storage_keys::<Vec<Json>>(PALLET, ITEM, &key)?;
             let Some(hotkey) = keys.last().and_then(Json::as_str).and_then(|hotkey| hotkey.parse().ok()) else {
                 continue;
             };
-            found.extend(latest_revealed(hotkey, &bytes)?);
+            commitments.extend(latest_revealed(hotkey, &bytes)?);
         }
-        Ok(found)
+        Ok(commitments)
     }
 }
 
@@ -242,7 +246,7 @@ mod tests {
 
     /// Columns: rows of a neuron: plaintext and block · latest text and its block
     #[test]
-    fn the_latest_revealed_commitment_counts() {
+    fn latest_revealed_commitment_is_returned() {
         type Row<'a> = (Vec<(Vec<u8>, u64)>, Option<(&'a str, u64)>);
 
         let text = |text: &str| text.encode();

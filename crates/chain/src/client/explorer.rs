@@ -38,8 +38,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn nonce(&self, account: AccountId, at: At) -> Result<u32, ChainError> {
-        let found: Option<AccountNonce> = self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
-        Ok(found.map(|found| found.nonce).unwrap_or_default())
+        let info: Option<AccountNonce> = self.value_at("nonce", "System", "Account", &[key(account)], at).await?;
+        Ok(info.map(|info| info.nonce).unwrap_or_default())
     }
 
     /// Returns all storage items of the newest runtime, by pallet.
@@ -71,9 +71,9 @@ impl Client {
             let runtime = self.inner.runtime(block).await?;
             let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
             let params = json!([hex_text(&prefix), count.saturating_add(1), null, block]);
-            let found: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
+            let hex_keys: Vec<HexBytes> = self.inner.at_block("state_getKeysPaged", params, block).await?;
             // A node may ignore the count.
-            let keys: Vec<Vec<u8>> = found.iter().take(count).map(|key| key.0.clone()).collect();
+            let keys: Vec<Vec<u8>> = hex_keys.iter().take(count).map(|key| key.0.clone()).collect();
             let (mut entries, mut read) = (Vec::new(), 0_usize);
             for part in keys.chunks(VALUES) {
                 let values = self.inner.storage_batch(part, block).await?;
@@ -87,7 +87,7 @@ impl Client {
                     entries.push((keys, value.unwrap_or_default()));
                 }
             }
-            Ok((entries, found.len() > count))
+            Ok((entries, hex_keys.len() > count))
         };
         self.inner.rpc.in_time("storage entries", read).await
     }

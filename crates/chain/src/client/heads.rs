@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Inner;
 use super::blocks::Header;
-use crate::rpc::{Offered, Subscription};
+use crate::rpc::{OpenedSubscription, Subscription};
 
 /// Publishes new blocks in [`Inner::heads`] as long as a client exists.
 ///
@@ -17,7 +17,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
         let subscribed = chain.rpc.subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads").await;
         drop(chain);
         match subscribed {
-            Ok(Offered { answer: Ok(subscription), .. }) => {
+            Ok(OpenedSubscription { answer: Ok(subscription), .. }) => {
                 if !std::mem::replace(&mut is_connected, true) {
                     tracing::info!("subscribed to new blocks again");
                 }

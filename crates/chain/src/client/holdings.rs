@@ -65,13 +65,13 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn auto_stake_hotkeys(&self, coldkey: Coldkey, at: At) -> Result<Vec<(NetUid, Hotkey)>, ChainError> {
         let entries = self.storage_map(SUBTENSOR, "AutoStakeDestination", &[coldkey.to_string().into()], at).await?;
-        let mut found = Vec::new();
+        let mut auto_stakes = Vec::new();
         for (keys, hotkey) in entries {
             let netuid = keys.into_iter().next_back().unwrap_or_default();
-            found.push((of_json("an automatic stake", netuid)?, of_json("an automatic stake", hotkey)?));
+            auto_stakes.push((of_json("an automatic stake", netuid)?, of_json("an automatic stake", hotkey)?));
         }
-        found.sort_unstable_by_key(|(netuid, _): &(NetUid, Hotkey)| *netuid);
-        Ok(found)
+        auto_stakes.sort_unstable_by_key(|(netuid, _): &(NetUid, Hotkey)| *netuid);
+        Ok(auto_stakes)
     }
 
     /// Returns the identity of a coldkey; `None` if it has published none.
@@ -79,9 +79,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn identity(&self, coldkey: Coldkey, at: At) -> Result<Option<Identity>, ChainError> {
-        let found: Option<IdentityAnswer> =
+        let stored: Option<IdentityAnswer> =
             self.value_at("identity", SUBTENSOR, "IdentitiesV2", &[key(coldkey)], at).await?;
-        Ok(found.map(Identity::from))
+        Ok(stored.map(Identity::from))
     }
 
     /// Returns the announced swap of a coldkey; `None` if none is announced.
@@ -126,8 +126,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn proxies(&self, account: AccountId, at: At) -> Result<Proxies, ChainError> {
-        let found = self.storage(PROXY, "Proxies", &[account.to_string().into()], at).await?;
-        let (proxies, deposit): (Vec<Proxy>, Rao) = of_json("Proxy.Proxies", found)?;
+        let stored = self.storage(PROXY, "Proxies", &[account.to_string().into()], at).await?;
+        let (proxies, deposit): (Vec<Proxy>, Rao) = of_json("Proxy.Proxies", stored)?;
         Ok(Proxies { proxies, deposit })
     }
 
@@ -136,8 +136,8 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn announcements(&self, delegate: AccountId, at: At) -> Result<Vec<Announcement>, ChainError> {
-        let found = self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
-        let (announcements, _): (Vec<Announcement>, Rao) = of_json("Proxy.Announcements", found)?;
+        let stored = self.storage(PROXY, "Announcements", &[delegate.to_string().into()], at).await?;
+        let (announcements, _): (Vec<Announcement>, Rao) = of_json("Proxy.Announcements", stored)?;
         Ok(announcements)
     }
 
@@ -147,8 +147,8 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn crowdloans(&self, at: At) -> Result<Vec<(u32, Crowdloan)>, ChainError> {
         let block = self.inner.hash(at).await?;
-        let found: Vec<(LastKey<u32>, Crowdloan)> = self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
-        let mut crowdloans: Vec<_> = found.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
+        let entries: Vec<(LastKey<u32>, Crowdloan)> = self.inner.map(CROWDLOAN, "Crowdloans", &[], block).await?;
+        let mut crowdloans: Vec<_> = entries.into_iter().map(|(LastKey(id), crowdloan)| (id, crowdloan)).collect();
         crowdloans.sort_unstable_by_key(|(id, _)| *id);
         Ok(crowdloans)
     }
@@ -168,13 +168,13 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn contributions(&self, crowdloan: u32, at: At) -> Result<Vec<(AccountId, Rao)>, ChainError> {
         let entries = self.storage_map(CROWDLOAN, "Contributions", &[crowdloan.into()], at).await?;
-        let mut found: Vec<(AccountId, Rao)> = Vec::new();
+        let mut contributions: Vec<(AccountId, Rao)> = Vec::new();
         for (keys, amount) in entries {
             let account = keys.into_iter().next_back().unwrap_or_default();
-            found.push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
+            contributions.push((of_json("a contribution", account)?, of_json("a contribution", amount)?));
         }
-        found.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
-        Ok(found)
+        contributions.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
+        Ok(contributions)
     }
 }
 

@@ -2,7 +2,7 @@ use serde_json::json;
 use taonet_primitives::{BlockHash, BlockNumber, ExtrinsicHash};
 
 use super::blocks::Header;
-use super::fate::{Looked, Nodes as _};
+use super::tracking::{BlockSearch, Nodes as _};
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::runtime::fee_of;
@@ -38,12 +38,16 @@ impl Inner {
     }
 
     /// Looks for an extrinsic in a block, and reads its index, result and events.
-    pub(super) async fn inclusion(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+    pub(super) async fn inclusion(
+        &self,
+        extrinsic: ExtrinsicHash,
+        block: BlockHash,
+    ) -> Result<BlockSearch, ChainError> {
         let BlockBody { header, extrinsics } = self.body(block).await?;
         let (number, parent) = (header.number, header.parent_hash);
-        let place = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
-        let Some(index) = place.and_then(|place| u32::try_from(place).ok()) else {
-            return Ok(Looked { number, parent, inclusion: None });
+        let position = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
+        let Some(index) = position.and_then(|position| u32::try_from(position).ok()) else {
+            return Ok(BlockSearch { number, parent, inclusion: None });
         };
         let mut events = self.events_after(parent, block).await?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(index));
@@ -53,7 +57,7 @@ impl Inner {
             .ok_or_else(|| ChainError::decode(format!("the events of {extrinsic}"), NoVerdict))?;
         let block = Block { number, hash: block };
         let inclusion = Inclusion { block, index, fee: fee_of(&events), result, events };
-        Ok(Looked { number, parent, inclusion: Some(inclusion) })
+        Ok(BlockSearch { number, parent, inclusion: Some(inclusion) })
     }
 
     /// Searches the blocks `from..=to` backwards along parent hashes, so that all of them are on the same fork.

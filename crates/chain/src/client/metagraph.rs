@@ -132,27 +132,27 @@ impl Answer {
     pub(super) fn metagraph(self, netuid: NetUid, mech: MechId, block: Block, trust: &[u16]) -> Metagraph {
         let (hotkeys, coldkeys) = (self.hotkeys.unwrap_or_default(), self.coldkeys.unwrap_or_default());
         let neurons = hotkeys.iter().zip(&coldkeys).zip(0_u16..).map(|((hotkey, coldkey), uid)| {
-            let place = usize::from(uid);
+            let index = usize::from(uid);
             Neuron {
                 uid: Uid(uid),
                 hotkey: *hotkey,
                 coldkey: *coldkey,
-                active: of(self.active.as_deref(), place),
-                validator_permit: of(self.validator_permit.as_deref(), place),
-                axon: self.axons.as_ref().and_then(|axons| axons.get(place)?.axon()),
-                total_stake: of(self.total_stake.as_deref(), place),
-                alpha_stake: of(self.alpha_stake.as_deref(), place),
-                tao_stake: of(self.tao_stake.as_deref(), place),
-                rank: of(self.rank.as_deref(), place),
-                trust: of(self.trust.as_deref(), place),
-                consensus: of(self.consensus.as_deref(), place),
-                incentive: of(self.incentives.as_deref(), place),
-                dividends: of(self.dividends.as_deref(), place),
-                validator_trust: trust.get(place).copied().unwrap_or_default(),
-                emission: of(self.emission.as_deref(), place),
-                pruning_score: of(self.pruning_score.as_deref(), place),
-                last_update: of(self.last_update.as_deref(), place),
-                registered_at: of(self.block_at_registration.as_deref(), place),
+                active: of(self.active.as_deref(), index),
+                validator_permit: of(self.validator_permit.as_deref(), index),
+                axon: self.axons.as_ref().and_then(|axons| axons.get(index)?.axon()),
+                total_stake: of(self.total_stake.as_deref(), index),
+                alpha_stake: of(self.alpha_stake.as_deref(), index),
+                tao_stake: of(self.tao_stake.as_deref(), index),
+                rank: of(self.rank.as_deref(), index),
+                trust: of(self.trust.as_deref(), index),
+                consensus: of(self.consensus.as_deref(), index),
+                incentive: of(self.incentives.as_deref(), index),
+                dividends: of(self.dividends.as_deref(), index),
+                validator_trust: trust.get(index).copied().unwrap_or_default(),
+                emission: of(self.emission.as_deref(), index),
+                pruning_score: of(self.pruning_score.as_deref(), index),
+                last_update: of(self.last_update.as_deref(), index),
+                registered_at: of(self.block_at_registration.as_deref(), index),
             }
         });
         Metagraph {

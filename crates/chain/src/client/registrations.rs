@@ -23,9 +23,9 @@ impl Client {
     pub async fn netuids(&self, at: At) -> Result<Vec<NetUid>, ChainError> {
         let read = async {
             let block = self.inner.hash(at).await?;
-            let found: Vec<(LastKey<NetUid>, bool)> = self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
+            let networks: Vec<(LastKey<NetUid>, bool)> = self.inner.map(SUBTENSOR, "NetworksAdded", &[], block).await?;
             let mut netuids: Vec<_> =
-                found.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
+                networks.into_iter().filter_map(|(LastKey(netuid), is_added)| is_added.then_some(netuid)).collect();
             netuids.sort_unstable();
             Ok(netuids)
         };
@@ -55,15 +55,15 @@ impl Client {
             .map(|keys| self.inner.rpc.in_time("registrations", self.inner.storage_batch(keys, block)))
             .collect();
         let batches: Vec<Batch> = stream::iter(reads).buffered(CONCURRENT).try_collect().await?;
-        let mut found = Vec::new();
+        let mut registrations = Vec::new();
         for ((places, keys), batch) in places.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
             for ((netuid, hotkey), key) in places.iter().zip(keys) {
                 let uid = batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));
                 if let Some(uid) = uid.transpose()?.flatten() {
-                    found.push((*netuid, *hotkey, uid));
+                    registrations.push((*netuid, *hotkey, uid));
                 }
             }
         }
-        Ok(found)
+        Ok(registrations)
     }
 }

@@ -3,9 +3,9 @@ use serde_json::{Value as Json, json};
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 
-use super::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
+use super::tracking::{self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times};
 use super::{HexBytes, Inner, hex_text};
-use crate::rpc::{Offered, Subscription};
+use crate::rpc::{OpenedSubscription, Subscription};
 use crate::runtime::Runtime;
 use crate::{Block, ChainError, DryRun, Effect, Follow, NonceLease, Outcome, Phase, RefusedBecause, SignedExtrinsic};
 
@@ -18,7 +18,7 @@ impl Inner {
         lease: Option<NonceLease>,
     ) -> Outcome {
         let times = Times::new(&self.rpc.pace, follow);
-        fate::follow(self, extrinsic, follow, lease, times).await
+        tracking::follow(self, extrinsic, follow, lease, times).await
     }
 
     pub(super) async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
@@ -65,7 +65,7 @@ impl Inner {
 
 #[async_trait]
 impl Nodes for Inner {
-    type Reports = Subscription;
+    type Statuses = Subscription;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.finalized().await
@@ -75,7 +75,7 @@ impl Nodes for Inner {
         self.head().await
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
         self.inclusion(extrinsic, block).await
     }
 
@@ -84,11 +84,11 @@ impl Nodes for Inner {
         self.api("AccountNonceApi", "account_nonce", &[account], block).await
     }
 
-    async fn offer(&self, bytes: &[u8]) -> Result<Offer<Subscription>, ChainError> {
+    async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Subscription>, ChainError> {
         let params = json!([hex_text(bytes)]);
         let offered = self.rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await?;
-        let Offered { answer, tries } = offered;
-        Ok(Offer { answer, others_may_have_it: tries > 1 })
+        let OpenedSubscription { answer, tries } = offered;
+        Ok(PoolResponse { answer, others_may_have_it: tries > 1 })
     }
 
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
@@ -99,7 +99,7 @@ impl Nodes for Inner {
 }
 
 #[async_trait]
-impl Reports for Subscription {
+impl StatusStream for Subscription {
     async fn next(&mut self) -> Option<Status> {
         serde_json::from_str(Subscription::next(self).await?.get()).ok()
     }

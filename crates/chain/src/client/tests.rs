@@ -27,7 +27,7 @@ fn samples<T: DecodeAsType>(name: &str) -> Option<Vec<(T, Json)>> {
 }
 
 #[test]
-fn stakes_prices_and_swaps() {
+fn recorded_stakes_prices_and_swaps_decode() {
     let Some(stakes) = samples::<Stake>("pallet_subtensor::rpc_info::stake_info::StakeInfo") else { return };
     let mut read = 0;
     for (stake, recorded) in stakes {
@@ -51,7 +51,7 @@ fn stakes_prices_and_swaps() {
 }
 
 #[test]
-fn subnets() {
+fn recorded_subnets_decode() {
     let Some(answers) = samples::<SubnetAnswer>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo") else {
         return;
     };
@@ -63,7 +63,7 @@ fn subnets() {
 }
 
 #[test]
-fn metagraphs() {
+fn recorded_metagraphs_decode() {
     let name = "pallet_subtensor::rpc_info::metagraph::SelectiveMetagraph";
     let Some(answers) = samples::<MetagraphAnswer>(name) else { return };
     for (answer, recorded) in answers {

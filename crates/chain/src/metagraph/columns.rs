@@ -107,16 +107,17 @@ impl Metagraph {
     }
 
     fn matrix(&self, rows: &[WeightRow]) -> Vec<Vec<f64>> {
-        let dense = |row: &WeightRow| {
-            let mut dense = vec![0.0; self.n()];
-            for (uid, share) in row {
-                if let Some(place) = dense.get_mut(usize::from(uid.0)) {
-                    *place = Share::new(*share).fraction();
+        rows.iter()
+            .map(|row| {
+                let mut dense = vec![0.0; self.n()];
+                for (uid, share) in row {
+                    if let Some(place) = dense.get_mut(usize::from(uid.0)) {
+                        *place = Share::new(*share).fraction();
+                    }
                 }
-            }
-            dense
-        };
-        rows.iter().map(dense).collect()
+                dense
+            })
+            .collect()
     }
 }
 

@@ -53,7 +53,7 @@ fn metagraph() -> Metagraph {
 }
 
 #[test]
-fn columns_have_the_field_s_names() {
+fn columns_have_field_names() {
     let metagraph = metagraph();
     assert_eq!(metagraph.S(), [1.5; 3]);
     assert_eq!(metagraph.I(), [1.0; 3]);
@@ -67,7 +67,7 @@ fn columns_have_the_field_s_names() {
 }
 
 #[test]
-fn is_saved_as_a_whole_and_loaded() {
+fn saved_metagraph_is_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("metagraph.json");
     let metagraph = metagraph();
@@ -84,7 +84,7 @@ fn is_saved_as_a_whole_and_loaded() {
 }
 
 #[test]
-fn a_line_of_csv_has_as_many_fields_as_the_head() {
+fn csv_rows_have_as_many_fields_as_the_header() {
     let csv = metagraph().to_csv();
     let counts: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert_eq!(counts, [18; 4]);

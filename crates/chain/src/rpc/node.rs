@@ -130,7 +130,7 @@ impl Node {
         match answer {
             Ok(answer) => Ok(answer),
             Err(Error::Call(error)) => Ok(Answer::Error(said(&error))),
-            Err(error) => Err(TransportError::Connection(Box::new(error))),
+            Err(error) => Err(connection_failed(error)),
         }
     }
 
@@ -140,18 +140,17 @@ impl Node {
         if let Some(client) = connection.as_ref().filter(|client| client.is_connected()) {
             return Ok(Arc::clone(client));
         }
-        let failed = |error: Error| TransportError::Connection(Box::new(error));
         let client = WsClientBuilder::default()
             .max_response_size(MAX_ANSWER_BYTES)
             .max_buffer_capacity_per_subscription(MAX_WAITING)
             .build(self.url.as_str())
             .await
-            .map_err(failed)?;
+            .map_err(connection_failed)?;
         let wanted = self.health().genesis;
         if let Some(wanted) = wanted {
             let genesis: BlockHash = ClientT::request(&client, "chain_getBlockHash", Params(serde_json::json!([0])))
                 .await
-                .map_err(failed)?;
+                .map_err(connection_failed)?;
             if genesis != wanted {
                 return Err(TransportError::AnotherChain(genesis));
             }
@@ -164,6 +163,10 @@ impl Node {
     fn health(&self) -> MutexGuard<'_, Health> {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn connection_failed(error: Error) -> TransportError {
+    TransportError::Connection(Box::new(error))
 }
 
 /// Converts a JSON-RPC error. Its data becomes text: strings unchanged, other values as JSON.

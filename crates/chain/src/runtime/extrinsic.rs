@@ -123,7 +123,6 @@ impl Runtime {
         sign: impl FnOnce(&[u8]) -> MultiSignature,
     ) -> Result<(Vec<u8>, Vec<u8>), ChainError> {
         self.check_call(call)?;
-        let unfit = |error| ChainError::encode(what(call), error);
         let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
             .nonce(options.nonce.into())
             .tip(options.tip.get().into());
@@ -134,11 +133,17 @@ impl Runtime {
                 params.mortal_from_unchecked(period.into(), birth.number.get().into(), hash)
             }
         };
-        let mut signable = self.offline.tx().create_signable_offline(call, params.build()).map_err(unfit)?;
-        let payload = signable.signer_payload().map_err(unfit)?;
+        let mut signable = self
+            .offline
+            .tx()
+            .create_signable_offline(call, params.build())
+            .map_err(|error| ChainError::encode(what(call), error))?;
+        let payload = signable.signer_payload().map_err(|error| ChainError::encode(what(call), error))?;
         let signature = sign(&payload);
         let account = AccountId32(*account.as_bytes());
-        let extrinsic = signable.sign_with_account_and_signature(&account, &signature).map_err(unfit)?;
+        let extrinsic = signable
+            .sign_with_account_and_signature(&account, &signature)
+            .map_err(|error| ChainError::encode(what(call), error))?;
         Ok((extrinsic.into_encoded(), payload))
     }
 
@@ -268,11 +273,14 @@ impl Runtime {
 
     fn decode_extensions(&self, bytes: &mut &[u8], version: Option<u8>) -> Result<Vec<(String, Json)>, ExtrinsicError> {
         let extensions = self.metadata().extrinsic_extension_info(version).map_err(ExtrinsicInfoError::into_owned)?;
-        let decode = |extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
-            let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
-            Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
-        };
-        extensions.extension_ids.iter().map(decode).collect()
+        extensions
+            .extension_ids
+            .iter()
+            .map(|extension: &ExtrinsicExtensionInfoArg<'_, u32>| {
+                let value = taonet_scale_json::read(bytes, extension.id, self.types())?;
+                Ok((extension.name.clone().into_owned(), to_json(&value, self.types())))
+            })
+            .collect()
     }
 
     fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {

@@ -47,16 +47,18 @@ impl Runtime {
         value: Option<&Json>,
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
         let info = self.storage_info(pallet, item)?;
-        let unfit = |error: Box<dyn std::error::Error + Send + Sync>| ChainError::encode(storage(pallet, item), error);
         if info.keys.len() != keys.len() {
-            return Err(unfit(KeyCount { expected: info.keys.len(), found: keys.len() }.into()));
+            let count = KeyCount { expected: info.keys.len(), found: keys.len() };
+            return Err(ChainError::encode(storage(pallet, item), count));
         }
         let key = self.storage_key_of_json(pallet, item, keys)?;
         let encode = |json: &Json| {
-            let value = to_value(json, info.value_id, self.types(), "value").map_err(|error| unfit(error.into()))?;
+            let value = to_value(json, info.value_id, self.types(), "value")
+                .map_err(|error| ChainError::encode(storage(pallet, item), error))?;
             let mut bytes = Vec::new();
-            let encoded = encode_as_type(&value, info.value_id, self.types(), &mut bytes);
-            encoded.map(|()| bytes).map_err(|error| unfit(error.into()))
+            encode_as_type(&value, info.value_id, self.types(), &mut bytes)
+                .map(|()| bytes)
+                .map_err(|error| ChainError::encode(storage(pallet, item), error))
         };
         Ok((key, value.map(encode).transpose()?))
     }
@@ -141,13 +143,16 @@ pub(crate) trait StorageKeys: Sized {
 /// Decodes each key to JSON.
 impl StorageKeys for Vec<Json> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
-        let read = |(type_id, mut bytes): (u32, &[u8])| {
-            let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
-            value
-                .map(|value| to_json(&value, runtime.types()))
-                .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
-        };
-        runtime.key_parts(pallet, item, key)?.into_iter().map(read).collect()
+        runtime
+            .key_parts(pallet, item, key)?
+            .into_iter()
+            .map(|(type_id, mut bytes)| {
+                let value = taonet_scale_json::read(&mut bytes, type_id, runtime.types());
+                value
+                    .map(|value| to_json(&value, runtime.types()))
+                    .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
+            })
+            .collect()
     }
 }
 

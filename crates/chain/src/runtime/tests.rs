@@ -81,7 +81,7 @@ fn storage_items_are_listed_with_their_keys() {
 }
 
 #[test]
-fn the_result_of_a_call_within_a_call_counts() {
+fn result_of_nested_call_is_the_outcome() {
     let Some(runtime) = runtime() else { return };
     let event = |pallet: &str, name: &str, fields: Json| crate::Event {
         index: 0,
@@ -115,7 +115,7 @@ fn era(case: &Json) -> (Era, BlockNumber) {
 }
 
 #[test]
-fn what_is_signed_and_what_is_sent_are_as_recorded() {
+fn signature_payloads_and_extrinsics_match_recordings() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let call = calls::transfer_keep_alive(bob(), Rao::new(12345));
     let sign = |case: &Json, signature: MultiSignature| {
@@ -267,7 +267,7 @@ fn unsigned_extrinsics_of_both_formats_are_read() {
 }
 
 #[test]
-fn a_refusal_has_its_name_and_meaning() {
+fn dispatch_errors_have_name_and_description() {
     let Some(runtime) = runtime() else { return };
     let error = runtime.dispatch_error(&json!({ "Module": { "index": 7, "error": "0x4c000000" } }));
     assert_eq!(error.to_string(), "SubtensorModule.SubnetNotExists: Trying to perform action on non-existent subnet.");
@@ -325,7 +325,7 @@ fn any_json() -> impl Strategy<Value = Json> {
 }
 
 #[test]
-fn calls_within_calls_end_somewhere() {
+fn deeply_nested_calls_are_refused() {
     let Some(runtime) = runtime() else { return };
     let remark = runtime.call("System", "remark", &json!({ "remark": "0xdeadbeef" })).unwrap();
     let remark = runtime.call_data(&remark).unwrap();
@@ -347,7 +347,7 @@ fn calls_within_calls_end_somewhere() {
 }
 
 #[test]
-fn bytes_that_begin_with_their_own_number_are_no_metadata() {
+fn bytes_with_length_prefix_are_not_metadata() {
     for length in [1_u32, 63, 64, 6_491, 16_384] {
         let mut bytes = codec::Compact(length).encode();
         bytes.resize(length as usize, 0);
@@ -361,7 +361,7 @@ fn bytes_that_begin_with_their_own_number_are_no_metadata() {
 
 proptest! {
     #[test]
-    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
+    fn random_bytes_of_a_node_never_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
@@ -386,7 +386,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_panics(json in any_json()) {
+    fn random_json_never_panics(json in any_json()) {
         let Some(runtime) = runtime() else { return Ok(()) };
         for (pallet, name) in [("Balances", "transfer_all"), ("Sudo", "sudo"), ("Commitments", "set_commitment")] {
             let _ = runtime.call(pallet, name, &json);
@@ -400,7 +400,7 @@ proptest! {
 }
 
 #[test]
-fn a_length_that_the_bytes_do_not_bear_out_is_refused() {
+fn length_beyond_the_input_is_refused() {
     let Some(runtime) = runtime() else { return };
     // A list of 2³⁰ − 1 items, and one of 2³² − 1 items.
     for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {

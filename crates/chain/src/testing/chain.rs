@@ -40,8 +40,8 @@ impl Chain for MockChain {
         let state = self.reachable()?;
         let block = state.state_at(at)?;
         let block = state.keeps_history.then_some(block.number);
-        let found = state.rules.get(&netuid).and_then(|versions| versions.at(block));
-        found.cloned().ok_or(ChainError::NoSuchSubnet(netuid))
+        let rules = state.rules.get(&netuid).and_then(|versions| versions.at(block));
+        rules.cloned().ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {

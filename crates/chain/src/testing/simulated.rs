@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 
-use crate::client::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
+use crate::client::tracking::{self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times};
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, RpcError};
 use crate::{Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
@@ -72,7 +72,14 @@ impl Tracker {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        fate::follow(&Offering { node, extrinsic }, extrinsic, follow, lease, Times::new(&self.pace, follow)).await
+        tracking::follow(
+            &SimulatedSubmission { node, extrinsic },
+            extrinsic,
+            follow,
+            lease,
+            Times::new(&self.pace, follow),
+        )
+        .await
     }
 }
 
@@ -83,7 +90,7 @@ impl fmt::Debug for Tracker {
 }
 
 /// A node, and the extrinsic that it is offered.
-struct Offering<'a> {
+struct SimulatedSubmission<'a> {
     node: &'a dyn SimulatedNode,
     extrinsic: &'a SignedExtrinsic,
 }
@@ -95,7 +102,7 @@ struct Inclusions<'a> {
 }
 
 #[async_trait]
-impl Reports for Inclusions<'_> {
+impl StatusStream for Inclusions<'_> {
     async fn next(&mut self) -> Option<Status> {
         self.node.included(self.extrinsic).await;
         Some(Status::InBlock(IgnoredAny))
@@ -103,8 +110,8 @@ impl Reports for Inclusions<'_> {
 }
 
 #[async_trait]
-impl<'a> Nodes for Offering<'a> {
-    type Reports = Inclusions<'a>;
+impl<'a> Nodes for SimulatedSubmission<'a> {
+    type Statuses = Inclusions<'a>;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.node.finalized().await
@@ -114,21 +121,21 @@ impl<'a> Nodes for Offering<'a> {
         self.node.newest().await
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
         let (number, parent, inclusion) = self.node.look(extrinsic, block).await?;
-        Ok(Looked { number, parent, inclusion })
+        Ok(BlockSearch { number, parent, inclusion })
     }
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
         self.node.next_nonce(account, block).await
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<Offer<Inclusions<'a>>, ChainError> {
+    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Inclusions<'a>>, ChainError> {
         let answer = match self.node.offer(self.extrinsic).await? {
             Ok(()) => Ok(Inclusions { node: self.node, extrinsic: self.extrinsic.hash }),
             Err((code, data)) => Err(RpcError { code, message: "refused".to_owned(), data: Some(data) }),
         };
-        Ok(Offer { answer, others_may_have_it: false })
+        Ok(PoolResponse { answer, others_may_have_it: false })
     }
 
     async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {

@@ -16,7 +16,7 @@ async fn signed(chain: &MockChain, nonce: u32) -> SignedExtrinsic {
 }
 
 #[tokio::test]
-async fn the_same_bytes_are_in_the_chain_once() {
+async fn resubmitted_extrinsic_is_included_once() {
     let chain = MockChain::default();
     let extrinsic = signed(&chain, 0).await;
     let first = chain.submit(&extrinsic, Follow::default()).await;
@@ -27,7 +27,7 @@ async fn the_same_bytes_are_in_the_chain_once() {
 }
 
 #[tokio::test]
-async fn signing_again_is_another_extrinsic_and_one_of_the_two_loses() {
+async fn second_extrinsic_with_same_nonce_is_superseded() {
     let chain = MockChain::default();
     let (first, second) = (signed(&chain, 0).await, signed(&chain, 0).await);
     assert_ne!(first.bytes, second.bytes);
@@ -36,7 +36,7 @@ async fn signing_again_is_another_extrinsic_and_one_of_the_two_loses() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_found_again() {
+async fn extrinsic_with_lost_response_is_found_by_lookup() {
     let chain = MockChain::default();
     chain.script([Script::LoseRequest, Script::LoseAnswer]);
     let extrinsic = signed(&chain, 0).await;
@@ -51,7 +51,7 @@ async fn a_lost_answer_is_found_again() {
 }
 
 #[tokio::test]
-async fn an_era_ends() {
+async fn extrinsic_expires_after_its_era() {
     let chain = MockChain::default();
     let extrinsic = signed(&chain, 0).await;
     chain.mine(127);
@@ -60,7 +60,7 @@ async fn an_era_ends() {
 }
 
 #[tokio::test]
-async fn blocks_become_final_later() {
+async fn finality_lag_delays_finalization() {
     let chain = MockChain::default();
     chain.set_finality_lag(2);
     let outcome = chain.send(&call(), &alice(), Follow::default()).await.unwrap();
@@ -86,7 +86,7 @@ async fn outcomes_and_extrinsics_are_stored_as_json() {
 }
 
 #[tokio::test]
-async fn undone_blocks_are_made_anew_with_other_hashes() {
+async fn reverted_blocks_are_rebuilt_with_other_hashes() {
     let chain = MockChain::default();
     chain.mine(5);
     chain.set_finality_lag(3);

@@ -22,7 +22,7 @@ fn row(weights: &[(u16, f64)]) -> Vec<(Uid, f64)> {
 }
 
 #[test]
-fn the_largest_is_65535_and_nothing_is_left_out() {
+fn quantised_maximum_is_65535() {
     let quantised = |weights: &[(u16, f64)]| quantise(&row(weights)).unwrap();
     assert_eq!(quantised(&[(3, 0.5), (1, 1.0), (2, 0.0)]), [(Uid(3), 32768), (Uid(1), 65535)]);
     assert_eq!(quantised(&[(0, 1e-300), (1, 5e-301)]), [(Uid(0), 65535), (Uid(1), 32768)]);
@@ -32,7 +32,7 @@ fn the_largest_is_65535_and_nothing_is_left_out() {
 }
 
 #[test]
-fn each_mistake_is_named() {
+fn invalid_weights_are_rejected() {
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
         assert!(matches!(quantise(&row(&[(0, weight)])), Err(WeightError::NotAWeight { .. })));
     }
@@ -42,7 +42,7 @@ fn each_mistake_is_named() {
 }
 
 #[test]
-fn limits_are_kept() {
+fn weights_respect_minimum_count_and_maximum_weight() {
     let limited = |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
     // With enough neurons and no limit, scores become shares.
     assert_eq!(limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)), row(&[(0, 0.75), (2, 0.25)]));
@@ -63,7 +63,7 @@ fn limits_are_kept() {
 }
 
 #[test]
-fn the_chain_s_own_check() {
+fn refusals_match_the_chain() {
     let rules = rules(4, 3, 32768);
     let refused = |row: &[(u16, u16)]| {
         let row: WeightRow = row.iter().map(|(uid, weight)| (Uid(*uid), *weight)).collect();

@@ -27,7 +27,7 @@ fn easy_curve() -> Curve {
 }
 
 #[test]
-fn rank_trust_consensus_and_incentive_by_hand() {
+fn rank_trust_consensus_and_incentive_equal_manual_results() {
     let epoch = two_validators(&[], 1.0, easy_curve());
     // R = (¾·1 + ¼·½, ¼·½), T = (1, ¼).
     assert_close(&epoch.rank, &[0.0, 0.0, 7.0 / 8.0, 1.0 / 8.0]);
@@ -38,7 +38,7 @@ fn rank_trust_consensus_and_incentive_by_hand() {
 }
 
 #[test]
-fn bonds_dividends_and_emission_by_hand() {
+fn bonds_dividends_and_emission_equal_manual_results() {
     let epoch = two_validators(&[], 1.0, easy_curve());
     // ΔB columns: server 2 (¾, ⅛) → (6/7, 1/7), server 3 (0, ⅛) → (0, 1).
     assert_close(&epoch.bonds[0], &[0.0, 0.0, 6.0 / 7.0, 0.0]);
@@ -49,7 +49,7 @@ fn bonds_dividends_and_emission_by_hand() {
 }
 
 #[test]
-fn old_bonds_fade_by_the_moving_average() {
+fn old_bonds_decay_by_the_moving_average() {
     // Validator 0 held all bonds. α = ¼: server 2 (¼·6/7 + ¾, ¼·1/7), server 3 (¾, ¼).
     let old = [vec![0.0, 0.0, 1.0, 1.0], vec![]];
     let epoch = two_validators(&old, 0.25, easy_curve());
@@ -58,7 +58,7 @@ fn old_bonds_fade_by_the_moving_average() {
 }
 
 #[test]
-fn the_curve_turns_at_kappa() {
+fn consensus_is_one_half_at_trust_kappa() {
     for (rho, kappa, trust, consensus) in [
         (10.0, 0.5, 0.5, 0.5),
         (10.0, 0.5, 1.0, 0.993_307_149_075_715_2),
@@ -71,7 +71,7 @@ fn the_curve_turns_at_kappa() {
 }
 
 #[test]
-fn kappa_decides_who_has_consensus() {
+fn kappa_is_the_threshold_of_consensus() {
     // With κ below ¼ even the server with weight from only the small validator is above the middle of the curve.
     let curve = Curve { rho: 10.0, kappa: 0.2 };
     let epoch = two_validators(&[], 1.0, curve);
@@ -79,7 +79,7 @@ fn kappa_decides_who_has_consensus() {
 }
 
 #[test]
-fn nothing_at_all_gives_zeros() {
+fn empty_and_idle_networks_have_no_emission() {
     let empty = ClassicEpoch::compute(&[], &[], &[], 1.0, Curve::default());
     assert!(empty.emission.is_empty());
     let idle = ClassicEpoch::compute(&[0.0, 0.0], &[], &[], 1.0, Curve::default());

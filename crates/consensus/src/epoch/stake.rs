@@ -3,7 +3,7 @@ use crate::input::EpochInput;
 use crate::vector::{is_topk_nonzero, normalize};
 
 /// The activity, permits and stake shares of the neurons.
-pub(super) struct Standing {
+pub(super) struct StakeShares {
     pub(super) active: Vec<bool>,
     pub(super) stake: Vec<I32F32>,
     pub(super) permits: Vec<bool>,
@@ -11,7 +11,7 @@ pub(super) struct Standing {
     pub(super) active_stake: Vec<I32F32>,
 }
 
-impl Standing {
+impl StakeShares {
     pub(super) fn of(input: &EpochInput) -> Self {
         let active: Vec<bool> = input
             .last_update

@@ -98,7 +98,7 @@ fn every_random_epoch_equals_the_oracle() {
 }
 
 #[test]
-fn every_recorded_expectation_holds_in_both_forms() {
+fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
     let cases: Cases = read("cases.json");
     let mut checked = 0;
     for case in &cases.cases {

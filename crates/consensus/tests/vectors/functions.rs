@@ -64,21 +64,21 @@ fn assert_matrix(found: &impl Matrix, expected: &Value) {
 }
 
 #[test]
-fn vec_max_upscale_to_u16() {
+fn vec_max_upscale_to_u16_matches_reference() {
     for case in cases("vec_max_upscale_to_u16", 17) {
         assert_eq!(max_upscale_to_u16(&numbers(&case["in"])), weights(&case["out"]), "{case}");
     }
 }
 
 #[test]
-fn vec_u16_max_upscale_to_u16() {
+fn vec_u16_max_upscale_to_u16_matches_reference() {
     for case in cases("vec_u16_max_upscale_to_u16", 10) {
         assert_eq!(max_upscale_weights(&weights(&case["in"])), weights(&case["out"]), "{case}");
     }
 }
 
 #[test]
-fn check_vec_max_limited() {
+fn check_vec_max_limited_matches_reference() {
     for case in cases("check_vec_max_limited", 11) {
         let limit = case["limit"].as_u64().unwrap() as u16;
         assert_eq!(is_max_limited(&weights(&case["vec"]), limit), case["ok"], "{case}");
@@ -86,7 +86,7 @@ fn check_vec_max_limited() {
 }
 
 #[test]
-fn topk() {
+fn is_topk_matches_reference() {
     for case in cases("is_topk", 9) {
         let k = case["k"].as_u64().unwrap() as usize;
         assert_eq!(Value::from(is_topk(&numbers(&case["in"]), k)), case["out"], "{case}");
@@ -94,7 +94,7 @@ fn topk() {
 }
 
 #[test]
-fn weighted_median() {
+fn weighted_median_matches_reference() {
     for case in cases("weighted_median", 12) {
         let mut stake = numbers(&case["stake"]);
         if case["normalise_stake"] == true {
@@ -109,7 +109,7 @@ fn weighted_median() {
 }
 
 #[test]
-fn weighted_median_col() {
+fn weighted_median_col_matches_reference() {
     for case in cases("weighted_median_col", 5) {
         let stake = normalize(&numbers(&case["stake"]));
         let minority = stake.iter().sum::<I32F32>() - fixed(&case["majority"]);
@@ -120,7 +120,7 @@ fn weighted_median_col() {
 }
 
 #[test]
-fn sigmoid_safe() {
+fn sigmoid_safe_matches_reference() {
     for case in cases("sigmoid_safe", 2) {
         let (rho, kappa) = (fixed(&case["rho"]), fixed(&case["kappa"]));
         let bits = sequence(&case["oracle_bits"]);
@@ -137,7 +137,7 @@ fn sigmoid_safe() {
 }
 
 #[test]
-fn exp_safe() {
+fn exp_safe_matches_reference() {
     for case in cases("exp_safe", 18) {
         let x = I32F32::from_bits(case["x_bits"].as_i64().unwrap());
         assert_eq!(exp(x).to_bits(), case["out_bits"].as_i64().unwrap(), "{case}");
@@ -154,21 +154,21 @@ fn average<M: Matrix>(case: &Value) -> M {
 }
 
 #[test]
-fn mat_ema_alpha() {
+fn mat_ema_alpha_matches_reference() {
     for case in cases("mat_ema_alpha", 5) {
         assert_matrix(&average::<Dense>(&case), &case["out"]);
     }
 }
 
 #[test]
-fn mat_ema_alpha_sparse() {
+fn mat_ema_alpha_sparse_matches_reference() {
     for case in cases("mat_ema_alpha_sparse", 4) {
         assert_matrix(&average::<Sparse>(&case), &case["out"]);
     }
 }
 
 #[test]
-fn interpolate() {
+fn interpolate_matches_reference() {
     for case in cases("interpolate", 4) {
         let row = |key: &str| Value::from(vec![case[key].clone()]);
         let ratio = fixed(&case["ratio"]);
@@ -179,7 +179,7 @@ fn interpolate() {
 }
 
 #[test]
-fn fixed_to_u16_proportion() {
+fn fixed_to_u16_proportion_matches_reference() {
     for case in cases("fixed_to_u16_proportion", 5) {
         assert_eq!(u64::from(fixed(&case["x"]).to_proportion()), case["out"].as_u64().unwrap(), "{case}");
     }

@@ -184,7 +184,7 @@ fn proxies(view: &View, found: &Account) -> Markup {
 
 /// Renders the latest calls that the account signed, as far as their blocks are in memory.
 fn calls(view: &View, state: &State, account: AccountId) -> Markup {
-    let found: Vec<(&SeenBlock, &SeenExtrinsic)> = state
+    let matching: Vec<(&SeenBlock, &SeenExtrinsic)> = state
         .blocks
         .iter()
         .flat_map(|seen| seen.extrinsics.items.iter().rev().map(move |extrinsic| (seen.as_ref(), extrinsic)))
@@ -193,7 +193,7 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
     html! {
         section.card aria-labelledby="calls" {
             h2 id="calls" { "Latest calls" }
-            @if !found.is_empty() {
+            @if !matching.is_empty() {
                 div.scroll tabindex="0" role="group" aria-labelledby="calls" {
                     table.log {
                         thead {
@@ -206,7 +206,7 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                             }
                         }
                         tbody {
-                            @for (seen, extrinsic) in found.iter().take(MAX_CALLS) {
+                            @for (seen, extrinsic) in matching.iter().take(MAX_CALLS) {
                                 tr {
                                     td.num {
                                         a href=(view.href(&extrinsic_path(seen, extrinsic.index))) {
@@ -224,7 +224,7 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                 }
             }
             p.sub {
-                (counted(found.len(), "call")) " in the " (known_blocks(state)) ". The page shows the latest "
+                (counted(matching.len(), "call")) " in the " (known_blocks(state)) ". The page shows the latest "
                 (MAX_CALLS) " calls, and the dashboard keeps at most " (MAX_BLOCKS) " blocks."
             }
         }

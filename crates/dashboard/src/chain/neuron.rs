@@ -77,12 +77,12 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
 
 /// Renders a neuron's results in the latest epochs, newest first.
 fn by_epoch(view: &View, state: &State, neuron: &Neuron) -> Markup {
-    let found: Vec<_> =
+    let matching: Vec<_> =
         state.epochs.iter().filter_map(|epoch| Some((epoch, epoch.of(neuron.uid.0, &neuron.hotkey)?))).collect();
     html! {
         section.card aria-labelledby="epochs" {
             h2 id="epochs" { "Results by epoch" }
-            @if found.is_empty() { p.empty { "No results yet. An epoch of the subnet computes them." } } @else {
+            @if matching.is_empty() { p.empty { "No results yet. An epoch of the subnet computes them." } } @else {
                 div.scroll tabindex="0" role="group" aria-labelledby="epochs" {
                     table {
                         thead {
@@ -97,7 +97,7 @@ fn by_epoch(view: &View, state: &State, neuron: &Neuron) -> Markup {
                             }
                         }
                         tbody {
-                            @for (epoch, results) in &found {
+                            @for (epoch, results) in &matching {
                                 tr {
                                     th.num scope="row" { (epoch.index) }
                                     td.num { (epoch.block) }

@@ -153,14 +153,14 @@ pub(super) fn metagraph(view: &View, state: &State) -> Response {
 /// therefore has pages of its neurons.
 pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown: bool) -> Markup {
     let order = Sort::of(view, &COLUMNS);
-    let mut found: Vec<_> =
+    let mut matching: Vec<_> =
         metagraph.neurons.iter().filter(|neuron| filter.is_empty() || matches(neuron, filter)).collect();
-    sort(&mut found, order.key());
-    order.apply(&mut found);
-    let paging = Paging::of(view, "page", PER_PAGE, found.len());
+    sort(&mut matching, order.key());
+    order.apply(&mut matching);
+    let paging = Paging::of(view, "page", PER_PAGE, matching.len());
     let header = |key, label| order.header(view, key, label, "num");
     html! {
-        @if found.is_empty() { p.empty { "No neuron matches." } } @else {
+        @if matching.is_empty() { p.empty { "No neuron matches." } } @else {
             div.scroll tabindex="0" role="region" aria-label="Neurons" {
                 table {
                     thead {
@@ -178,7 +178,7 @@ pub(super) fn neurons(view: &View, metagraph: &Metagraph, filter: &str, is_shown
                         }
                     }
                     tbody {
-                        @for neuron in paging.slice(&found) { (row(view, metagraph, neuron, is_shown)) }
+                        @for neuron in paging.slice(&matching) { (row(view, metagraph, neuron, is_shown)) }
                     }
                 }
             }

@@ -37,10 +37,10 @@ enum Query<'a> {
 
 /// Results of a search.
 #[derive(Debug, Default)]
-struct Found {
+struct SearchResults {
     /// Label and path of each page.
     pages: Vec<(String, String)>,
-    /// Messages about what was not found.
+    /// Messages about items that do not exist.
     missing: Vec<String>,
 }
 
@@ -64,7 +64,7 @@ fn form(view: &View, query: &str) -> Markup {
 /// Redirects to the only result of a search, or renders the results.
 pub(super) async fn page(view: &View, source: &Source) -> Response {
     let query = filter(view);
-    let Found { pages, missing } = find(source, &query).await;
+    let SearchResults { pages, missing } = find(source, &query).await;
     if let [(_, path)] = pages.as_slice() {
         return (StatusCode::SEE_OTHER, [(LOCATION, view.href(path))]).into_response();
     }
@@ -109,31 +109,31 @@ impl<'a> Query<'a> {
     }
 }
 
-async fn find(source: &Source, query: &str) -> Found {
-    let (state, mut found) = (source.state(), Found::default());
+async fn find(source: &Source, query: &str) -> SearchResults {
+    let (state, mut results) = (source.state(), SearchResults::default());
     if query.is_empty() {
-        return found;
+        return results;
     }
     match Query::of(query) {
         Query::Number(number) => {
-            found.block(&state, BlockNumber::new(number));
+            results.block(&state, BlockNumber::new(number));
             if let Ok(netuid) = u16::try_from(number) {
-                found.subnet(&state, NetUid(netuid));
+                results.subnet(&state, NetUid(netuid));
             }
-            if !found.pages.is_empty() {
-                found.missing.clear();
+            if !results.pages.is_empty() {
+                results.missing.clear();
             }
         }
-        Query::Subnet(netuid) => found.subnet(&state, netuid),
-        Query::Hash(hash) => found.hash(source, &state, hash).await,
-        Query::Account(account) => found.pages.push((account.to_string(), account_path(account))),
-        Query::NoAccount(error) => found.missing.push(format!("This is not an account of the chain: {error}.")),
-        Query::Name(name) => found.name(source, &state, name).await,
+        Query::Subnet(netuid) => results.subnet(&state, netuid),
+        Query::Hash(hash) => results.hash(source, &state, hash).await,
+        Query::Account(account) => results.pages.push((account.to_string(), account_path(account))),
+        Query::NoAccount(error) => results.missing.push(format!("This is not an account of the chain: {error}.")),
+        Query::Name(name) => results.name(source, &state, name).await,
     }
-    found
+    results
 }
 
-impl Found {
+impl SearchResults {
     fn block(&mut self, state: &State, number: BlockNumber) {
         match state.blocks.front() {
             Some(head) if number <= head.block.number => {
@@ -159,9 +159,9 @@ impl Found {
         let extrinsic = ExtrinsicHash::from_bytes(hash);
         for seen in &state.blocks {
             let mut items = seen.extrinsics.items.iter();
-            if let Some(found) = items.find(|item| item.hash == extrinsic) {
-                let label = format!("Extrinsic {} of block {}", found.index, seen.block.number);
-                self.pages.push((label, extrinsic_path(seen, found.index)));
+            if let Some(item) = items.find(|item| item.hash == extrinsic) {
+                let label = format!("Extrinsic {} of block {}", item.index, seen.block.number);
+                self.pages.push((label, extrinsic_path(seen, item.index)));
                 return;
             }
         }

@@ -208,15 +208,15 @@ impl Source {
         let before = self.state();
         let read_at: Vec<Block> = before.epochs.iter().map(|epoch| epoch.read_at).collect();
         let reverted = count_reverted(chain, &read_at).await?;
-        let known = before.epochs.get(reverted).map(|epoch| epoch.index);
-        let (schedule, new) = epochs::read_after(known, chain, netuid).await?;
+        let epoch_index = before.epochs.get(reverted).map(|epoch| epoch.index);
+        let (schedule, new) = epochs::read_after(epoch_index, chain, netuid).await?;
         if reverted == 0 && new.is_empty() && self.state().schedule == Some(schedule) {
             return Ok(());
         }
         self.change(|state| {
             state.schedule = Some(schedule);
-            state.epochs.retain(|epoch| known.is_some_and(|known| epoch.index <= known));
-            if known.is_some_and(|known| known > schedule.epoch_index) {
+            state.epochs.retain(|epoch| epoch_index.is_some_and(|epoch_index| epoch.index <= epoch_index));
+            if epoch_index.is_some_and(|epoch_index| epoch_index > schedule.epoch_index) {
                 // A different chain, or one that was reset.
                 state.epochs.clear();
             }

@@ -70,13 +70,13 @@ pub(super) fn page(view: &View, state: &State) -> Response {
 
 fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
     let order = Sort::of(view, &COLUMNS);
-    let mut found: Vec<_> = subnets.iter().filter(|subnet| filter.is_empty() || matches(subnet, filter)).collect();
-    sort(&mut found, order.key());
-    order.apply(&mut found);
-    let paging = Paging::of(view, "page", PER_PAGE, found.len());
+    let mut matching: Vec<_> = subnets.iter().filter(|subnet| filter.is_empty() || matches(subnet, filter)).collect();
+    sort(&mut matching, order.key());
+    order.apply(&mut matching);
+    let paging = Paging::of(view, "page", PER_PAGE, matching.len());
     let header = |key, label| order.header(view, key, label, "num");
     html! {
-        @if found.is_empty() { p.empty { "No subnet matches." } } @else {
+        @if matching.is_empty() { p.empty { "No subnet matches." } } @else {
             div.scroll tabindex="0" role="region" aria-label="Subnets" {
                 table {
                     thead {
@@ -93,7 +93,7 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
                         }
                     }
                     tbody {
-                        @for subnet in paging.slice(&found) {
+                        @for subnet in paging.slice(&matching) {
                             tr {
                                 td.num { (subnet.netuid) }
                                 th scope="row" {

@@ -329,7 +329,7 @@ async fn results_are_shown_by_epoch() {
 }
 
 #[tokio::test]
-async fn the_state_is_read_once_and_stays() {
+async fn state_is_read_once_and_cached() {
     let chain = chain_after_three_epochs();
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     let router = site(&section, &changes);

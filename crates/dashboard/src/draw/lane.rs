@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_stand_where_they_are_played() {
+    fn pieces_are_drawn_at_their_playback_times() {
         let peaks = Peaks { seconds: 2.0, points: vec![(0.0, 1.0), (-1.0, 0.0)] };
         let pieces = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 4.0, offset: 1.0, seconds: 1.0 }];
         let drawn = lane(&peaks, &pieces, &[]).draw().into_string();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_times_do_no_harm() {
+    fn non_finite_times_do_not_panic() {
         let peaks = Peaks { seconds: 1.0, points: vec![(0.0, 1.0)] };
         for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
             let pieces = [Piece { start: value, offset: value, seconds: value }];

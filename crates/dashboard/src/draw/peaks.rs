@@ -72,8 +72,11 @@ impl Peaks {
     }
 }
 
+fn widen((low, high): (f32, f32), sample: f32) -> (f32, f32) {
+    (low.min(sample), high.max(sample))
+}
+
 fn extremes(bytes: &[u8], width: u16) -> (f32, f32) {
-    let widen = |(low, high): (f32, f32), sample: f32| (low.min(sample), high.max(sample));
     if width == 1 {
         return bytes.iter().map(|byte| (f32::from(*byte) - 128.0) / 128.0).fold((0.0, 0.0), widen);
     }
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_has_the_extremes() {
+    fn envelope_has_minimum_and_maximum_of_each_interval() {
         let samples: Vec<i16> = (0..8_000).map(|at| if at < 4_000 { 0 } else { 16_384 * (1 - 2 * (at % 2)) }).collect();
         let peaks = read(&wav(&samples, 8_000)).unwrap();
         assert_eq!((peaks.seconds, peaks.points.len()), (1.0, POINTS));
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hours_take_no_longer_than_their_points() {
+    fn long_recording_is_sampled_in_bounded_time() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut header = wav(&[], 24_000);
         let bytes = 24_000_u32 * 2 * 7_200;

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_read_once_and_whole() {
+    fn complete_lines_are_read_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let mut file = LineFile::new(&path);

@@ -63,21 +63,21 @@ pub(super) fn overview(view: &View, state: &State) -> Markup {
 pub(super) fn page(view: &View, state: &State) -> Response {
     let filter = Filter::of(view);
     let newest = state.entries.iter().rev().map(Arc::as_ref);
-    let found: Vec<&Entry> = newest.filter(|entry| filter.admits(entry)).collect();
-    let paging = Paging::of(view, "page", PER_PAGE, found.len());
+    let matching: Vec<&Entry> = newest.filter(|entry| filter.admits(entry)).collect();
+    let paging = Paging::of(view, "page", PER_PAGE, matching.len());
     let is_paused = view.param("follow") == Some("no");
     let events = html! {
         (warning(state))
         section.card aria-labelledby="events" {
             div.head {
-                h2 id="events" { "Events" span.sub { " " (found.len()) " of " (state.entries.len()) ", newest first" } }
+                h2 id="events" { "Events" span.sub { " " (matching.len()) " of " (state.entries.len()) ", newest first" } }
                 nav.tabs aria-label="Updates" {
                     a href=(view.with(&[("follow", "")])) aria-current=[(!is_paused).then_some("true")] { "Follow" }
                     a href=(view.with(&[("follow", "no")])) aria-current=[is_paused.then_some("true")] { "Pause" }
                 }
             }
-            @if found.is_empty() { p.empty { "No event matches." } }
-            @else { (table(paging.slice(&found), "Events")) }
+            @if matching.is_empty() { p.empty { "No event matches." } }
+            @else { (table(paging.slice(&matching), "Events")) }
             (paging.links(view, "events"))
         }
     };

@@ -98,7 +98,7 @@ async fn events_are_filtered_by_service_level_and_miner() {
 }
 
 #[tokio::test]
-async fn text_of_events_stays_text() {
+async fn text_of_events_is_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.jsonl");
     std::fs::write(&file, LINES).unwrap();

@@ -67,8 +67,8 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
             (None, None) => (full, Part::Whole),
         };
         let key = (limited(name), limited(labels));
-        let place = match places.get(&key) {
-            Some(place) => *place,
+        let index = match places.get(&key) {
+            Some(index) => *index,
             None if metrics.len() == MAX_METRICS => continue,
             None => {
                 let value = match kinds.get(name).copied() {
@@ -82,7 +82,7 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
                 metrics.len() - 1
             }
         };
-        match (metrics.get_mut(place).map(|metric| &mut metric.value), part) {
+        match (metrics.get_mut(index).map(|metric| &mut metric.value), part) {
             (Some(Value::Counter(known) | Value::Gauge(known)), Part::Whole)
             | (Some(Value::Histogram { sum: known, .. }), Part::Sum)
             | (Some(Value::Histogram { count: known, .. }), Part::Count) => *known = number,

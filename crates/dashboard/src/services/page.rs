@@ -63,11 +63,13 @@ pub(super) fn overview(view: &View, states: &[State]) -> Markup {
 pub(super) fn panel(states: &[State]) -> Panel {
     let columns =
         vec![Column::text("Service"), Column::text("State"), Column::number("Response"), Column::text("Reason")];
-    let row = |state: &State| {
-        let latency = duration(state.latency.map(|latency| latency.as_secs_f64()));
-        vec![state.address.name.clone(), state.health.label().to_owned(), latency, shown(state.health.why())]
-    };
-    let rows = states.iter().map(row).collect();
+    let rows = states
+        .iter()
+        .map(|state| {
+            let latency = duration(state.latency.map(|latency| latency.as_secs_f64()));
+            vec![state.address.name.clone(), state.health.label().to_owned(), latency, shown(state.health.why())]
+        })
+        .collect();
     let table = PlainTable { columns, rows, empty: "No services." };
     Panel { title: "Services".to_owned(), problem: None, content: Content::Table(table) }
 }
@@ -188,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_short() {
+    fn values_are_shortened() {
         for (number, text) in [
             (0.0, "0"),
             (12.0, "12"),

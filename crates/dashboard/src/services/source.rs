@@ -85,10 +85,10 @@ impl Source {
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<State>)) {
-        let mut known = self.states.write().unwrap_or_else(PoisonError::into_inner);
-        let mut states = Vec::clone(&known);
+        let mut current = self.states.write().unwrap_or_else(PoisonError::into_inner);
+        let mut states = Vec::clone(&current);
         change(&mut states);
-        *known = Arc::new(states);
+        *current = Arc::new(states);
     }
 
     /// Adds a service, or replaces the one with the same name, and schedules its first read.
@@ -194,5 +194,5 @@ async fn metrics(client: &Client, address: &ServiceAddress) -> Result<Vec<Metric
 }
 
 async fn get(client: &Client, address: &ServiceAddress, path: &str) -> Result<Response, Fault> {
-    client.get(client::below(&address.url, path)).send().await.map_err(client::fault)
+    client.get(client::join_path(&address.url, path)).send().await.map_err(client::fault)
 }

@@ -99,7 +99,7 @@ async fn services_can_be_added_and_replaced() {
 }
 
 #[tokio::test]
-async fn stopped_services_keep_their_metrics_and_are_no_problem() {
+async fn stopped_services_keep_metrics_and_raise_no_problem() {
     let is_ready = Arc::new(AtomicBool::new(true));
     let address = daemon(is_ready).await;
     let services = [format!("engine=http://{address}"), "miner=http://127.0.0.1:9".to_owned()];
@@ -139,7 +139,7 @@ fn histograms_of_all_services_are_added_up() {
 }
 
 #[test]
-fn only_news_are_changes() {
+fn latency_and_read_time_do_not_count_as_changes() {
     let state = State {
         address: "engine=http://127.0.0.1:8000".parse().unwrap(),
         health: Health::Ready,

@@ -69,7 +69,7 @@ async fn send(
 }
 
 #[tokio::test]
-async fn untrusted_text_stays_text() {
+async fn untrusted_text_is_escaped() {
     for path in [
         "/",
         "/rows",
@@ -83,7 +83,7 @@ async fn untrusted_text_stays_text() {
 }
 
 #[tokio::test]
-async fn every_response_is_strict() {
+async fn every_response_has_security_headers() {
     for (method, path, expected) in [
         ("GET", "/", 200),
         ("HEAD", "/", 200),
@@ -109,7 +109,7 @@ async fn every_response_is_strict() {
 }
 
 #[tokio::test]
-async fn other_sites_cannot_change_anything() {
+async fn cross_site_requests_are_refused() {
     for origin in [&[(ORIGIN, "http://attacker.example")][..], &[]] {
         let (status, headers, _) = send(&site(""), "POST", "/", origin).await;
         assert_eq!((status, headers[CONTENT_SECURITY_POLICY].to_str().unwrap()), (StatusCode::FORBIDDEN, POLICY));
@@ -141,7 +141,7 @@ async fn links_honour_the_base_path() {
 }
 
 #[tokio::test]
-async fn a_theme_is_remembered_and_leads_back() {
+async fn theme_is_stored_and_redirects_back() {
     let router = site("/contest");
     for (referer, location) in [
         ("http://127.0.0.1:8099/contest/rows?page=2", "/contest/rows?page=2"),

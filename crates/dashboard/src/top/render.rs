@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn panels_stand_below_each_other() {
+    fn panels_are_stacked_vertically() {
         let text = drawn(64, 18, &mut Position::default());
         for part in
             ["Challenges 12 (1 in progress)", "Miners 4", "accuracy 3 of 3", "connection refused", "not been read"]
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_terminal_is_survived() {
+    fn smallest_terminal_does_not_panic() {
         for (width, height) in [(1, 1), (3, 2), (10, 3), (200, 1)] {
             drawn(width, height, &mut Position::default());
         }

@@ -6,7 +6,7 @@ use crate::chain::tests::panels as chain_panels;
 use crate::weights::tests::panel as weights_panel;
 
 #[test]
-fn keys_have_their_usual_meaning() {
+fn key_presses_map_to_commands() {
     let key = |code| action(KeyEvent::new(code, KeyModifiers::NONE));
     for (code, expected) in [
         (KeyCode::Char('q'), Some(Action::Quit)),

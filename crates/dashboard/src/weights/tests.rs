@@ -134,7 +134,7 @@ async fn a_difference_is_red_and_says_what_to_do() {
 
 /// Messages of nodes, for the page and for the terminal.
 #[tokio::test]
-async fn messages_of_nodes_stay_text() {
+async fn messages_of_nodes_are_escaped() {
     const INJECTION: &str = "<script>alert(1)</script>\u{202e}\u{1b}[2J";
     let (_directory, records) = submitted(vec![(Uid(1), 65_535)]).await;
     let refused = RefusedBecause::Other { code: 1, message: INJECTION.into() };

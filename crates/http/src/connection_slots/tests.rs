@@ -62,7 +62,7 @@ async fn the_address_with_most_incomplete_requests_is_evicted_first() {
 }
 
 #[tokio::test]
-async fn a_new_connection_waits_while_all_requests_are_being_answered() {
+async fn new_connection_waits_while_all_slots_have_requests_in_flight() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete() && !slots.evict());
@@ -115,7 +115,7 @@ async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
 }
 
 #[tokio::test]
-async fn idle_upgraded_connections_go_last() {
+async fn idle_upgraded_connections_are_evicted_last() {
     let slots = ConnectionSlots::new(3, 3);
     let [websocket, busy, half] =
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
@@ -132,7 +132,7 @@ async fn idle_upgraded_connections_go_last() {
 }
 
 #[tokio::test]
-async fn a_slot_is_replaced_or_kept() {
+async fn slot_is_kept_unless_its_replacement_succeeds() {
     let slots = ConnectionSlots::new(3, 2);
     let replace = |previous: &ConnectionSlot, address: &str| slots.try_replace(previous, address.parse().unwrap());
     let [first, second, other] =

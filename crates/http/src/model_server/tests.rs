@@ -40,7 +40,7 @@ async fn taken(router: Router, limit: usize) -> (Vec<Value>, Result<(), ModelSer
 }
 
 #[tokio::test]
-async fn streams_end_at_done_at_a_break_and_at_the_deadline() {
+async fn streams_end_at_done_disconnect_or_deadline() {
     let router = |parts: &'static [&'static str], stalls| {
         Router::new().route("/v1/completions", post(move || async move { streamed(parts, stalls) }))
     };
@@ -62,7 +62,7 @@ async fn streams_end_at_done_at_a_break_and_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_stream_without_end_is_cut() {
+async fn endless_stream_is_cut_off() {
     let endless = || async {
         let parts = stream::repeat("data: \"all work and no play makes a dull stream\"\n\n").map(Ok::<_, Infallible>);
         ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(parts))
@@ -96,7 +96,7 @@ async fn the_key_is_sent_but_never_shown() {
 }
 
 #[tokio::test]
-async fn the_first_model_of_the_list_is_found() {
+async fn first_model_is_that_of_the_list() {
     let models = || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
     let server_with_two = server(Router::new().route("/v1/models", get(models))).await;
     assert_eq!(server_with_two.first_model().await.unwrap().as_deref(), Some("gpt2"));
@@ -128,7 +128,7 @@ async fn the_bytes_before_the_deadline_are_kept() {
 }
 
 #[tokio::test]
-async fn a_limit_shortens_the_deadline_only() {
+async fn limit_only_shortens_the_deadline() {
     let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
     let server = server(stalled).await;
     assert_eq!(server.within(Duration::MAX).deadline(), Duration::from_secs(2));

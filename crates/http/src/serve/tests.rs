@@ -55,7 +55,7 @@ async fn running_requests_end_before_the_server_does() {
 }
 
 #[tokio::test]
-async fn a_request_without_end_is_cut_off() {
+async fn endless_request_is_aborted_at_shutdown() {
     let started = Arc::new(Notify::new());
     let handler_started = started.clone();
     let stuck = get(move || async move {
@@ -98,7 +98,7 @@ async fn connect_from(address: &str, to: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn one_address_cannot_take_every_place() {
+async fn connections_per_address_are_limited() {
     let busy = Arc::new(Notify::new());
     let started = busy.clone();
     let stuck = get(move || async move {
@@ -125,7 +125,7 @@ async fn one_address_cannot_take_every_place() {
 
 /// Incomplete heads, incomplete bodies and silent connections do not block other clients.
 #[tokio::test]
-async fn incomplete_requests_make_room() {
+async fn incomplete_requests_are_evicted_for_new_connections() {
     let routes = || Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
     for half in ["", "GET / HTTP/1.1\r\nhost: x\r\n", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"] {
         let limits = ServeLimits { connections: 8, connections_per_address: 4, ..ServeLimits::default() };
@@ -144,7 +144,7 @@ async fn incomplete_requests_make_room() {
 
 /// Incomplete TLS handshakes are evicted for new connections, and time out.
 #[tokio::test]
-async fn incomplete_handshakes_make_room_and_time_out() {
+async fn incomplete_handshakes_are_evicted_and_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = Shutdown::new();
@@ -166,7 +166,7 @@ async fn incomplete_handshakes_make_room_and_time_out() {
 }
 
 #[tokio::test]
-async fn complete_requests_make_no_room() {
+async fn requests_in_flight_are_not_evicted() {
     let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (handler_started, handler_go) = (started.clone(), go.clone());
     let slow = post(move |body: Bytes| async move {
@@ -193,7 +193,7 @@ async fn complete_requests_make_no_room() {
 }
 
 #[tokio::test]
-async fn handlers_learn_who_calls() {
+async fn handlers_get_the_peer_address() {
     let who = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() });
     let (address, _shutdown) = start(Router::new().route("/", who), ServeLimits::default()).await;
     assert!(receive(send(address, REQUEST).await).await.ends_with("127.0.0.1"));
@@ -218,7 +218,7 @@ fn head(bytes: usize) -> String {
 
 /// A client that sends a large body before it reads the response gets the refusal and a clean end of the connection.
 #[tokio::test]
-async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
+async fn refusal_is_readable_at_any_point_of_the_body() {
     let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
     let body = vec![0; 16 << 20];
     for sent in [0, 2, body.len() / 2, body.len()] {
@@ -237,7 +237,7 @@ async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
 
 /// An endless body does not delay shutdown.
 #[tokio::test]
-async fn what_nobody_ends_is_not_read_for_ever() {
+async fn endless_body_is_read_until_linger_timeout() {
     let limits = ServeLimits { linger: Duration::from_millis(100), ..ServeLimits::default() };
     let (address, _shutdown) = start(refusing(), limits).await;
     let began = Instant::now();
@@ -250,7 +250,7 @@ async fn what_nobody_ends_is_not_read_for_ever() {
 
 /// Connections whose bodies are read stay alive for further requests.
 #[tokio::test]
-async fn what_is_read_keeps_its_connection() {
+async fn connection_stays_alive_after_body_is_read() {
     let length = post(|body: Bytes| async move { format!("{} bytes", body.len()) });
     let routes = Router::new().route("/", length.get(|| async { "here" }));
     let (address, _shutdown) = start(routes, ServeLimits::default()).await;
@@ -287,7 +287,7 @@ fn endless() -> (Router, Arc<Notify>) {
 const ENDLESS: &[u8] = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
-async fn a_response_that_nobody_reads_is_cut_off() {
+async fn unread_response_times_out() {
     let (routes, ended) = endless();
     let limits = ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
@@ -302,7 +302,7 @@ async fn a_response_that_nobody_reads_is_cut_off() {
 
 /// A response that the client reads slowly is not truncated.
 #[tokio::test]
-async fn a_response_that_is_read_is_not_cut_off() {
+async fn slowly_read_response_does_not_time_out() {
     let (routes, _ended) = endless();
     let limits = ServeLimits { write_timeout: Duration::from_secs(3), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
@@ -316,7 +316,7 @@ async fn a_response_that_is_read_is_not_cut_off() {
 
 /// Connections whose clients do not read the response are evicted long before the write timeout.
 #[tokio::test]
-async fn unread_responses_make_room() {
+async fn unread_responses_are_evicted_for_new_connections() {
     let (routes, _ended) = endless();
     let limits = ServeLimits {
         connections: 4,
@@ -337,7 +337,7 @@ async fn unread_responses_make_room() {
 
 /// More clients than the per-address limit can share an address when their keep-alive connections are idle.
 #[tokio::test]
-async fn idle_clients_of_one_address_keep_no_other_of_it_out() {
+async fn idle_connections_of_an_address_are_evicted_for_its_other_clients() {
     let limits = ServeLimits { connections_per_address: 4, ..ServeLimits::default() };
     let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let ask = async |stream: &mut TcpStream| {

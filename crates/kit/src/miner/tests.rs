@@ -107,7 +107,7 @@ fn signed() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn response_is_the_request_with_the_answer() {
+async fn response_is_the_request_with_the_result() {
     let miner = Served::adding(settings()).await;
     let client = client(key("//validator"), &[]);
     let request = json!({ "name": "Sum", "timeout": 12.0, "axon": {}, "a": 2, "b": 3, "sum": null });
@@ -120,7 +120,7 @@ async fn response_is_the_request_with_the_answer() {
 
 /// Columns: caller · class · body · status
 #[tokio::test]
-async fn each_request_has_its_status() {
+async fn requests_get_the_expected_status() {
     let miner = Served::adding(settings()).await;
     for (caller, class, body, expected) in [
         ("//validator", "Sum", json!({ "a": 1, "b": 2 }), 200),

@@ -122,7 +122,7 @@ async fn update_within(polls: usize, file: &Scores, results: &StepResults) -> bo
 
 /// The update is dropped at each of its waits, one after the other.
 #[tokio::test]
-async fn update_that_is_interrupted_changes_nothing_or_all() {
+async fn interrupted_update_is_atomic() {
     let directory = tempfile::tempdir().unwrap();
     let mut interruptions = 0;
     for polls in 1.. {
@@ -146,7 +146,7 @@ async fn update_that_is_interrupted_changes_nothing_or_all() {
 }
 
 #[tokio::test]
-async fn update_that_fails_changes_nothing() {
+async fn failed_update_changes_no_score() {
     let directory = tempfile::tempdir().unwrap();
     let file = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
     let step = results(1, &[(1, 1.0)], &[1]);

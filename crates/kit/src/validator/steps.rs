@@ -213,12 +213,15 @@ async fn within<T>(after: Duration, work: impl Future<Output = Result<T, BoxErro
     }
 }
 
+fn limited(reward: f64) -> f64 {
+    if reward.is_nan() { 0.0 } else { reward.clamp(0.0, 1.0) }
+}
+
 /// Returns uid, hotkey and reward of each queried miner.
 fn rewarded<P>(replies: &[Reply<P>], rewards: &[f64]) -> Result<Vec<(Uid, Hotkey, f64)>, StepError> {
     if rewards.len() != replies.len() {
         return Err(StepError::Rewards { rewards: rewards.len(), replies: replies.len() });
     }
-    let limited = |reward: f64| if reward.is_nan() { 0.0 } else { reward.clamp(0.0, 1.0) };
     let pairs = replies.iter().zip(rewards);
     Ok(pairs.map(|(reply, reward)| (reply.uid, reply.hotkey, limited(*reward))).collect())
 }

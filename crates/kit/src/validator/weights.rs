@@ -49,8 +49,7 @@ impl Subnet for AverageWeights {
         let (uids, weights) = scores.iter().copied().filter(|(_, score)| *score > 0.0).unzip();
         let weights = Weights { uids, weights }.normalised();
         if weights.uids.is_empty() {
-            let burned = |uid| Weights { uids: vec![uid], weights: vec![1.0] };
-            return Some(burn_uid.map_or_else(Weights::default, burned));
+            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights { uids: vec![uid], weights: vec![1.0] }));
         }
         Some(weights)
     }

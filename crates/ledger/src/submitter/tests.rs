@@ -143,7 +143,7 @@ async fn weights_are_submitted_and_become_final() {
 }
 
 #[tokio::test]
-async fn the_subnets_setting_chooses_the_call() {
+async fn commit_reveal_setting_selects_the_call() {
     let timelocked = World::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
     for (world, call, done) in [
         (World::plain(), "set_mechanism_weights", true),
@@ -156,7 +156,7 @@ async fn the_subnets_setting_chooses_the_call() {
 }
 
 #[tokio::test]
-async fn each_epoch_and_mechanism_has_its_own() {
+async fn each_epoch_and_mechanism_has_its_own_submission() {
     let mut world = World::plain();
     let submitter = world.start().await;
     submitter.submit(world.weights().await).await.unwrap();
@@ -172,7 +172,7 @@ async fn each_epoch_and_mechanism_has_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_only_one_submits() {
+async fn concurrent_submissions_send_one_extrinsic() {
     let world = World::plain();
     let submitter = Arc::new(world.start().await);
     let weights = world.weights().await;
@@ -191,7 +191,7 @@ async fn of_many_only_one_submits() {
 }
 
 #[tokio::test]
-async fn weights_that_cannot_be_meant_are_refused() {
+async fn weights_that_violate_chain_rules_are_refused() {
     let mut world = World::plain();
     let submitter = world.start().await;
     let old = NewWeights { version_key: 2, ..world.weights().await };
@@ -209,7 +209,7 @@ async fn weights_that_cannot_be_meant_are_refused() {
 }
 
 #[tokio::test]
-async fn a_chain_that_was_begun_anew_is_not_taken_for_the_old_one() {
+async fn restarted_chain_is_rejected_as_another_chain() {
     let mut world = World::plain();
     world.start().await.submit(world.weights().await).await.unwrap();
     world.chain = MockChain::default();

@@ -125,7 +125,7 @@ async fn reveals_survive_a_kill_at_every_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_processes_with_64_threads_each_one_thread_submits() {
+async fn two_processes_with_64_threads_each_submit_once() {
     let world = World::new(None).await;
     let task = world.task(64, None);
     let (first, second) = tokio::join!(child::run(&task), child::run(&task));

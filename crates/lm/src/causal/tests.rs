@@ -158,7 +158,7 @@ fn quantised_files_are_not_converted() {
 }
 
 #[test]
-fn a_cut_cache_is_that_of_a_shorter_text() {
+fn truncated_cache_equals_cache_of_shorter_text() {
     for name in ["gpt2", "llama-q8_0.gguf"] {
         let model = open(name);
         let mut cache = KvCache::default();
@@ -178,7 +178,7 @@ fn a_cut_cache_is_that_of_a_shorter_text() {
 }
 
 #[test]
-fn devices_have_names() {
+fn device_names_round_trip() {
     for device in [Compute::Cpu, Compute::Cuda, Compute::Metal] {
         assert_eq!(device.to_string().parse(), Ok(device));
     }
@@ -240,7 +240,7 @@ fn opened_with(file: &str, key: &str, skip: usize, bytes: &[u8]) -> Result<Causa
 }
 
 #[test]
-fn files_that_lie_about_their_tensors_are_named() {
+fn invalid_tensor_headers_are_named() {
     let huge = u64::MAX.to_le_bytes();
     for (key, skip, bytes, named) in [
         // Of a tensor: number of dimensions (4 bytes), each dimension (8 bytes), type (4 bytes), offset (8 bytes).

@@ -64,9 +64,9 @@ pub(super) struct Gguf {
 impl Gguf {
     /// Reads the header of a file.
     pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
-        let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(unreadable)?;
-        let size = file.metadata().map_err(unreadable)?.len();
+        let (file, size) = File::open(path)
+            .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())))
+            .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         let mut header = Header { path, reader: BufReader::new(&file), left: size, field: "header".to_owned() };
         if header.bytes::<4>()? != MAGIC {
             return Err(header.wrong("is not a GGUF file"));
@@ -76,7 +76,7 @@ impl Gguf {
             return Err(header.wrong(format!("version {version} is not supported, only 2 and 3")));
         }
         let (tensors, values) = (header.u64()?, header.u64()?);
-        // At least this many bytes for each: an absurd count ends here and not in a long loop.
+        // Each entry takes at least this many bytes; reject impossible counts before looping.
         if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.left) {
             return Err(header.wrong(format!("{tensors} tensors and {values} values do not fit into the file")));
         }

@@ -38,18 +38,17 @@ const fn yes() -> bool {
 }
 
 pub(super) fn config(file: &ConfigFile, path: &Path) -> Result<Gpt2Config, LoadError> {
-    let foreign = |what: String| LoadError::Foreign { path: path.to_owned(), what };
     if let Some(act) = file.activation_function.as_ref().filter(|act| *act != "gelu_new") {
-        return Err(foreign(format!("activation_function {act:?}")));
+        return Err(LoadError::unsupported(path, format!("activation_function {act:?}")));
     }
     if !file.scale_attn_weights || file.scale_attn_by_inverse_layer_idx {
-        return Err(foreign("another scale of the attention".to_owned()));
+        return Err(LoadError::unsupported(path, "another scale of the attention"));
     }
     if !file.tie_word_embeddings {
-        return Err(foreign("tie_word_embeddings false".to_owned()));
+        return Err(LoadError::unsupported(path, "tie_word_embeddings false"));
     }
     if file.quantization_config.is_some() {
-        return Err(foreign("quantization_config".to_owned()));
+        return Err(LoadError::unsupported(path, "quantization_config"));
     }
     Ok(Gpt2Config {
         vocabulary: file.vocab_size,

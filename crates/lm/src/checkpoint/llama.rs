@@ -71,24 +71,24 @@ struct RopeFile {
 }
 
 pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
-    let foreign = |what: String| LoadError::Foreign { path: path.to_owned(), what };
     if let Some(act) = file.hidden_act.as_ref().filter(|act| *act != "silu") {
-        return Err(foreign(format!("hidden_act {act:?}")));
+        return Err(LoadError::unsupported(path, format!("hidden_act {act:?}")));
     }
     if file.attention_bias || file.mlp_bias {
-        return Err(foreign("a bias".to_owned()));
+        return Err(LoadError::unsupported(path, "a bias"));
     }
     if file.quantization_config.is_some() {
-        return Err(foreign("quantization_config".to_owned()));
+        return Err(LoadError::unsupported(path, "quantization_config"));
     }
     if file.use_sliding_window == Some(true) && kind != LlamaKind::Llama {
-        return Err(foreign("use_sliding_window".to_owned()));
+        return Err(LoadError::unsupported(path, "use_sliding_window"));
     }
     let heads = file.num_attention_heads;
     let shared = LlamaConfig::shared_head_size(file.hidden_size, heads);
     let head_size = file.head_dim.unwrap_or(shared);
     if head_size != shared && kind != LlamaKind::Qwen3 {
-        return Err(foreign("a head_dim other than hidden_size / num_attention_heads".to_owned()));
+        let what = "a head_dim other than hidden_size / num_attention_heads";
+        return Err(LoadError::unsupported(path, what));
     }
     let rope = file.rope_parameters.as_ref().or(file.rope_scaling.as_ref());
     let rope_theta = rope.and_then(|rope| rope.rope_theta).or(file.rope_theta).unwrap_or(10_000.0);
@@ -99,11 +99,13 @@ pub(super) fn config(kind: LlamaKind, file: &ConfigFile, path: &Path) -> Result<
             let RopeFile { factor, low_freq_factor: low, high_freq_factor: high, .. } = *rope;
             let original_context = rope.original_max_position_embeddings;
             if !(factor >= 1.0 && low > 0.0 && high > low && original_context > 0.0) {
-                return Err(foreign("rope_scaling with these parameters".to_owned()));
+                return Err(LoadError::unsupported(path, "rope_scaling with these parameters"));
             }
             Some(RopeScaling { factor, low, high, original_context })
         }
-        (other, Some(_)) => return Err(foreign(format!("rope_scaling of the type {other:?}"))),
+        (other, Some(_)) => {
+            return Err(LoadError::unsupported(path, format!("rope_scaling of the type {other:?}")));
+        }
     };
     Ok(LlamaConfig {
         kind,

@@ -148,8 +148,8 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     for file in files {
         let path = directory.join(file);
         let bytes = read(&path)?;
-        let found = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-        tensors.extend(found.map_err(|source| LoadError::Weights { path, source })?);
+        let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+        tensors.extend(loaded.map_err(|source| LoadError::Weights { path, source })?);
     }
     Ok(tensors)
 }

@@ -96,7 +96,7 @@ fn next(model: &LanguageModel) -> Vec<f32> {
 }
 
 #[test]
-fn a_directory_becomes_a_model() {
+fn model_is_loaded_from_directory() {
     let folder = directory();
     let model = open(folder.path()).unwrap();
     assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
@@ -112,7 +112,7 @@ fn a_directory_becomes_a_model() {
 }
 
 #[test]
-fn characters_in_pieces_come_whole() {
+fn split_characters_are_streamed_complete() {
     let folder = directory();
     let model = open(folder.path()).unwrap();
     let mut stream = crate::vocabulary::TextStream::default();
@@ -126,7 +126,7 @@ fn characters_in_pieces_come_whole() {
 }
 
 #[test]
-fn chats_follow_the_template() {
+fn chat_prompt_follows_the_template() {
     let folder = directory();
     let template = "{{ bos_token }}{% for message in messages %}a{{ message.content }}<eot>{% endfor %}";
     let tokens = json!({"chat_template": template, "bos_token": {"content": "<s>"}, "eos_token": "</s>"});
@@ -161,7 +161,7 @@ fn parts_with_an_index_are_the_same_model() {
 }
 
 #[test]
-fn rotations_are_those_of_the_configuration() {
+fn rope_scaling_is_read_from_the_configuration() {
     let folder = directory();
     let scaled = next(&open(folder.path()).unwrap());
     let mut plain = config();

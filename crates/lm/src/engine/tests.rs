@@ -32,7 +32,7 @@ async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Fini
 }
 
 #[tokio::test]
-async fn answers_together_are_those_of_each_alone() {
+async fn batched_completions_equal_separate_ones() {
     let model = model();
     // The cache has room for only some of the answers: the others are queued, and join while the first ones are in
     // progress.
@@ -67,7 +67,7 @@ fn short_prompt_does_not_wait_for_a_long_one() {
 }
 
 #[tokio::test]
-async fn a_slow_client_stops_nobody_else() {
+async fn slow_client_does_not_block_others() {
     let model = model();
     let engine = Engine::start(Arc::clone(&model), EngineSettings::default()).unwrap();
     let long = Sampling { max_tokens: 60, temperature: 0.0, ..Sampling::default() };
@@ -85,7 +85,7 @@ async fn a_slow_client_stops_nobody_else() {
 }
 
 #[tokio::test]
-async fn whoever_leaves_makes_room() {
+async fn cancelled_request_frees_its_slot() {
     let model = model();
     let settings = EngineSettings { streams: 1, pace: Duration::from_millis(20), ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
@@ -99,7 +99,7 @@ async fn whoever_leaves_makes_room() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_answered_is_refused() {
+async fn invalid_prompt_is_refused() {
     let model = model();
     let settings = EngineSettings { cache_tokens: 64, ..EngineSettings::default() };
     let engine = Engine::start(model, settings).unwrap();

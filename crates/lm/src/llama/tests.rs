@@ -180,7 +180,7 @@ fn logits_are_those_of_the_architecture() {
 }
 
 #[test]
-fn a_cache_changes_nothing() {
+fn logits_with_and_without_cache_are_equal() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
         let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
@@ -198,7 +198,7 @@ fn a_cache_changes_nothing() {
 }
 
 #[test]
-fn seeds_make_the_model() {
+fn seed_determines_the_weights() {
     let logits = |seed| Llama::random(config(), seed).unwrap().next(&TOKENS, &mut KvCache::default()).unwrap();
     assert_eq!(logits(1), logits(1));
     let differs = logits(1).iter().zip(logits(2)).any(|(one, other)| (one - other).abs() > 1.0);
@@ -206,7 +206,7 @@ fn seeds_make_the_model() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
+fn invalid_configuration_is_refused() {
     for broken in [
         LlamaConfig { heads: 5, ..config() },
         LlamaConfig { kv_heads: 3, ..config() },

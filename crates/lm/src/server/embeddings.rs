@@ -16,10 +16,13 @@ use crate::ModelError;
 /// Maximum number of texts in a request.
 const MOST_TEXTS: usize = 256;
 
+fn bad_request(message: &str, param: Option<&str>) -> Response {
+    refuse(StatusCode::BAD_REQUEST, message, param)
+}
+
 pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Response {
-    let bad = |message: &str, param| refuse(StatusCode::BAD_REQUEST, message, param);
     let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(&body) else {
-        return bad("the body is not a JSON object", None);
+        return bad_request("the body is not a JSON object", None);
     };
     let texts: Option<Vec<String>> = match fields.get("input") {
         Some(Value::String(text)) => Some(vec![text.clone()]),
@@ -29,25 +32,25 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
     let is_sane =
         |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
     let Some(texts) = texts.filter(is_sane) else {
-        return bad("input must be a text or an array of 1..=256 texts, none of them empty", Some("input"));
+        return bad_request("input must be a text or an array of 1..=256 texts, none of them empty", Some("input"));
     };
     let packs = match fields.get("encoding_format").unwrap_or(&Value::Null) {
         Value::Null => false,
         Value::String(format) if format == "float" => false,
         Value::String(format) if format == "base64" => true,
-        _ => return bad("encoding_format must be float or base64", Some("encoding_format")),
+        _ => return bad_request("encoding_format must be float or base64", Some("encoding_format")),
     };
     let width = served.model.llama().config().hidden;
     let dimensions = fields.get("dimensions").filter(|value| !value.is_null());
     if dimensions.is_some_and(|value| value.as_u64() != u64::try_from(width).ok()) {
-        return bad(&format!("dimensions must be {width}"), Some("dimensions"));
+        return bad_request(&format!("dimensions must be {width}"), Some("dimensions"));
     }
     let model = Arc::clone(&served.model);
     let work = move || texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>();
     let embedded = match tokio::task::spawn_blocking(work).await {
         Ok(Ok(embedded)) => embedded,
         Ok(Err(error @ (ModelError::TooLong { .. } | ModelError::Tokenizer(_)))) => {
-            return bad(&error.to_string(), Some("input"));
+            return bad_request(&error.to_string(), Some("input"));
         }
         Ok(Err(error)) => return failed(&error),
         Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None),

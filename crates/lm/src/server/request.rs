@@ -75,13 +75,19 @@ fn message(value: &Value) -> Option<Message> {
     Some(Message { role, content })
 }
 
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 struct Fields(Map<String, Value>);
 
 impl Fields {
     fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        let fields = serde_json::from_slice(body);
-        let not_json = |error| RequestError { message: format!("the body is not a JSON object: {error}"), param: None };
-        let fields = Self(fields.map_err(not_json)?);
+        let fields = serde_json::from_slice(body).map_err(|error| {
+            let message = format!("the body is not a JSON object: {error}");
+            RequestError { message, param: None }
+        })?;
+        let fields = Self(fields);
         for name in ["stop", "tools", "response_format"] {
             let is_set = fields
                 .0
@@ -101,17 +107,15 @@ impl Fields {
     }
 
     fn request(&self, prompt: Prompt, wants_logprobs: bool, top: u64) -> Result<Request, RequestError> {
-        let number = |name, largest| self.number(name, largest);
-        let tokens = match number("max_completion_tokens", u64::MAX)? {
+        let tokens = match self.number("max_completion_tokens", u64::MAX)? {
             Some(tokens) => tokens,
-            None => number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_TOKENS),
+            None => self.number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_TOKENS),
         };
-        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let sampling = Sampling {
             temperature: self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0),
             top_p: self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0),
-            top_k: count(number("top_k", u64::MAX)?.unwrap_or(0)),
-            seed: number("seed", u64::MAX)?.unwrap_or(0),
+            top_k: count(self.number("top_k", u64::MAX)?.unwrap_or(0)),
+            seed: self.number("seed", u64::MAX)?.unwrap_or(0),
             max_tokens: count(tokens),
             top_logprobs: count(top),
         };
@@ -122,7 +126,7 @@ impl Fields {
             streams: self.flag("stream")?,
             wants_logprobs,
             wants_usage: wants_usage.and_then(Value::as_bool).unwrap_or(false),
-            prompt_logprobs: number("prompt_logprobs", MOST_TOP)?.map(count),
+            prompt_logprobs: self.number("prompt_logprobs", MOST_TOP)?.map(count),
         })
     }
 

@@ -24,7 +24,7 @@ fn chat(further: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn streams_and_whole_answers_are_the_same() {
+async fn streamed_and_complete_responses_are_equal() {
     let (status, whole) = ask("/v1/chat/completions", &chat(&json!({}))).await;
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(status, 200);
@@ -62,7 +62,7 @@ async fn prompts_are_judged() {
 }
 
 #[tokio::test]
-async fn completions_have_their_own_form() {
+async fn text_completions_have_their_own_format() {
     let body = json!({"prompt": "stan", "max_tokens": 3, "temperature": 0, "logprobs": 2});
     let (status, answer) = ask("/v1/completions", &body).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -93,7 +93,7 @@ async fn wrong_fields_are_named() {
 }
 
 #[tokio::test]
-async fn texts_become_vectors() {
+async fn embeddings_have_both_encodings() {
     let embed = async |input: Value, format: &str| {
         ask("/v1/embeddings", &json!({"model": "small", "input": input, "encoding_format": format})).await
     };

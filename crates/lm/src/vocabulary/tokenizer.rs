@@ -34,7 +34,7 @@ impl Vocabulary {
             Ok(embedded) => Self::parse(path, embedded.to_string(), size, begin, ends),
             Err(reason) => {
                 let message = format!("{reason}; hint: put the model's tokenizer.json beside the file");
-                Err(LoadError::Tokenizer { path: path.to_owned(), message })
+                Err(LoadError::tokenizer(path, message))
             }
         }
     }
@@ -50,24 +50,25 @@ impl Vocabulary {
         begin: Option<u32>,
         ends: Vec<u32>,
     ) -> Result<Self, LoadError> {
-        let wrong = |message: String| LoadError::Tokenizer { path: path.to_owned(), message };
         let tokenizer = Tokenizer::from_bytes(bytes_without_bom(bytes.as_ref()))
-            .map_err(|error| wrong(format!("{error}; hint: download it again")))?;
+            .map_err(|error| LoadError::tokenizer(path, format!("{error}; hint: download it again")))?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
-            return Err(wrong(format!(
+            let message = format!(
                 "{tokens} tokens, expected at most {size}: the tokenizer belongs to a different model; hint: use the \
                  model's own"
-            )));
+            );
+            return Err(LoadError::tokenizer(path, message));
         }
         if ends.is_empty() {
-            return Err(wrong("the model names no eos_token_id; hint: add it to the configuration".to_owned()));
+            let message = "the model names no eos_token_id; hint: add it to the configuration";
+            return Err(LoadError::tokenizer(path, message));
         }
-        let count = u32::try_from(size).map_err(|_| wrong("too many tokens".to_owned()))?;
+        let count = u32::try_from(size).map_err(|_| LoadError::tokenizer(path, "too many tokens"))?;
         if let Some(token) = begin.iter().chain(&ends).find(|token| **token >= count) {
-            return Err(wrong(format!(
-                "bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration"
-            )));
+            let message =
+                format!("bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration");
+            return Err(LoadError::tokenizer(path, message));
         }
         let special = tokenizer.get_added_tokens_decoder();
         let steering: Vec<bool> = (0..count)

@@ -34,7 +34,7 @@ use crate::execute::{CallError, Overlay, call_as, within};
 use crate::meter;
 use crate::pool::Queued;
 use crate::store::{Head, Staged, StoreError, Target, Time};
-use build::{Addition, Left, build, stated_time};
+use build::{Addition, SkipReason, build, stated_time};
 use group::{Committer, Group, Waiting};
 
 pub(crate) use build::Applied;
@@ -384,7 +384,7 @@ impl Author {
         state.advance(built.head.header.state_root, &built.changes);
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
-        let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
+        let invalid = built.skipped.iter().filter(|(_, why)| *why == SkipReason::Invalid);
         let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
         let staged = self.stage(&built.head, built.extrinsics, built.nodes);
         let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_ahead_of_or_behind_another() {
+    fn time_difference_has_its_sign() {
         assert_eq!([difference(7, 5), difference(5, 7), difference(5, 5)], [2, -2, 0]);
         assert_eq!([difference(u64::MAX, 0), difference(0, u64::MAX)], [i64::MAX, i64::MIN]);
     }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_undoes_what_the_call_wrote() {
+    fn panic_reverts_changes_of_the_call() {
         let state = InMemoryBackend::<BlakeTwo256>::default();
         let mut overlay = Overlay::default();
         within(&mut overlay, &state, || sp_io::storage::set(b"kept", b"1")).unwrap();

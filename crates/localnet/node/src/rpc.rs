@@ -15,6 +15,7 @@ mod subscribe;
 mod system;
 mod workers;
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +42,7 @@ use front::Front;
 use origin::Origins;
 use pace::Pace;
 use params::{Args, Names as ParamNames, to_hex};
-use subscribe::Asked;
+use subscribe::SubscriptionRequest;
 pub(crate) use system::{NAME, PRODUCER};
 use workers::Workers;
 
@@ -191,7 +192,7 @@ impl Methods {
     fn subscription(
         &mut self,
         names: [&'static str; 3],
-        handler: fn(Params<'static>, Asked, Arc<Context>) -> Subscribing,
+        handler: fn(Params<'static>, SubscriptionRequest, Arc<Context>) -> Subscribing,
     ) -> Result<(), RegisterError> {
         let [subscribe, notification, unsubscribe] = names;
         self.module.register_subscription(
@@ -203,7 +204,7 @@ impl Methods {
                     // A subscriber that disconnected needs no report.
                     Ok(pace) => {
                         let following = pace.subscription();
-                        drop(handler(params, Asked { pending, pace, following }, context).await);
+                        drop(handler(params, SubscriptionRequest { pending, pace, following }, context).await);
                     }
                     Err(error) => pending.reject(error).await,
                 }
@@ -286,7 +287,6 @@ pub(crate) async fn serve(
     origins: Vec<String>,
     dev_methods: bool,
 ) -> Result<Server, NodeError> {
-    let failed = |source| NodeError::Listen { address: listen, source };
     let context = Arc::new(context);
     let module = module(context.clone(), dev_methods)?;
     let config = ServerConfig::builder()
@@ -304,8 +304,7 @@ pub(crate) async fn serve(
         .set_config(config)
         .set_http_middleware(tower::ServiceBuilder::new().layer(host_filter(listen)).layer(health()?))
         .to_service_builder();
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
     let most = limits.request_bytes as usize;
@@ -313,6 +312,12 @@ pub(crate) async fn serve(
     let front = Front { builder, methods: module.into(), names, limits, bodies, origins: Origins::new(origins), stop };
     tokio::spawn(front.accept(listener));
     Ok(Server { address, handle, context })
+}
+
+async fn bind(listen: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Returns a layer that answers `GET /health` with the result of `system_health`, as the real chain's node does.

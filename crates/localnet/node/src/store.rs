@@ -389,22 +389,22 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     if !create && !path.exists() {
         return Err(StoreError::Missing(directory.to_owned()));
     }
-    let failed = |source| StoreError::Open { path: path.clone(), source };
-    fs::create_dir_all(directory).map_err(failed)?;
-    let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path).map_err(failed)?;
+    fs::create_dir_all(directory).map_err(|source| StoreError::open(&path, source))?;
+    let options = OpenOptions::new().read(true).write(true).create(create).truncate(false).clone();
+    let file = options.open(&path).map_err(|source| StoreError::open(&path, source))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => return Err(failed(source)),
+        Err(TryLockError::Error(source)) => return Err(StoreError::open(&path, source)),
     }
     // If the process is killed while it creates the file, the magic bytes are missing: the database writes them last.
-    if is_unborn(&file).map_err(failed)? {
+    if is_unborn(&file).map_err(|source| StoreError::open(&path, source))? {
         if !create {
             // As when the database is closed; see `LazyFile`.
-            file.unlock().map_err(failed)?;
+            file.unlock().map_err(|source| StoreError::open(&path, source))?;
             return Err(StoreError::Missing(directory.to_owned()));
         }
-        file.set_len(0).map_err(failed)?;
+        file.set_len(0).map_err(|source| StoreError::open(&path, source))?;
     }
     Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
 }

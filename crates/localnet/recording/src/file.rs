@@ -120,12 +120,9 @@ impl Recording {
 
     pub(super) fn read_from(input: impl BufRead, path: &Path) -> Result<Self, RecordingError> {
         let mut lines = Lines { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
-        let not = || RecordingError::Format(path.to_owned());
         lines.next()?;
-        let name: Name = serde_json::from_slice(&lines.line).map_err(|_| not())?;
-        if name.format != FORMAT {
-            return Err(not());
-        }
+        let name = serde_json::from_slice(&lines.line).ok().filter(|name: &Name| name.format == FORMAT);
+        let name = name.ok_or_else(|| RecordingError::Format(path.to_owned()))?;
         if name.version != VERSION {
             return Err(RecordingError::Version { path: path.to_owned(), found: name.version, expected: VERSION });
         }

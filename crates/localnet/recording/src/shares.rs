@@ -64,10 +64,13 @@ fn take<T: DecodeAll>(
     decoded.collect()
 }
 
+fn power_of_ten(exponent: u32) -> U256 {
+    U256::from(10).pow(exponent.into())
+}
+
 /// Converts a number of 2⁻⁶⁴ units as the main network does, which rounds it down to a mantissa above 10²⁰ and at most
 /// 10²¹: stakes stay the same to the rao.
 pub(super) fn from_fixed_point(bits: u128) -> SafeFloat {
-    let power_of_ten = |exponent: u32| U256::from(10).pow(exponent.into());
     // With the last of these exponents, the smallest number is large enough.
     let converted = (0..=40).find_map(|digits| {
         let mantissa = (U256::from(bits) * power_of_ten(digits)) >> 64;

@@ -194,7 +194,7 @@ async fn a_fork_has_the_recorded_subnets() {
 }
 
 #[tokio::test]
-async fn what_the_recorded_chain_does_not_store_has_its_default() {
+async fn unrecorded_items_have_defaults() {
     let babelbit = NetUid(BABELBIT);
     let source = changed(|| Tempo::<Runtime>::remove(babelbit));
     let recording = recorded(&source, &[BABELBIT]).await;
@@ -215,7 +215,7 @@ fn fixed_point_shares_are_converted_as_on_the_main_network() {
 }
 
 #[tokio::test]
-async fn shares_count_as_on_the_main_network() {
+async fn stake_shares_have_the_values_of_the_main_network() {
     let account = |number| AccountId32::new([number; 32]);
     let (hotkey, reopened) = (account(8), account(9));
     let [older, newer, both, void] = [1, 2, 3, 4].map(account);
@@ -291,7 +291,7 @@ async fn shares_that_cannot_be_read_are_refused() {
 }
 
 #[tokio::test]
-async fn a_netuid_beyond_the_localnets_is_taken() {
+async fn netuid_beyond_those_of_the_localnet_is_imported() {
     let alice = development_account("Alice").unwrap();
     let source = changed(|| {
         taonet_localnet_runtime::fork::add_subnets(61).unwrap();
@@ -323,7 +323,7 @@ async fn unknown_subnets_and_other_runtimes_are_refused() {
 }
 
 #[tokio::test]
-async fn an_item_that_the_localnet_cannot_take_is_left_out() {
+async fn incompatible_item_is_skipped() {
     let source = changed(|| ());
     let mut other = metadata();
     let name = "Kappa".encode();

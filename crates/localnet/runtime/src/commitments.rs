@@ -222,8 +222,10 @@ impl<T: Config> subtensor::Commitments for Pallet<T> {
 impl<T: Config> Pallet<T> {
     fn do_set_commitment(who: T::AccountId, netuid: NetUid, info: CommitmentInfo) -> DispatchResult {
         ensure!(subtensor::Pallet::<T>::uid_of(netuid, &who).is_some(), Error::<T>::AccountNotAllowedCommit);
-        let failed = |field: &Data| matches!(field, Data::TimelockRevealFailed { .. });
-        ensure!(!info.fields.iter().any(failed), Error::<T>::TimelockRevealFailedNotAllowed);
+        ensure!(
+            !info.fields.iter().any(|field| matches!(field, Data::TimelockRevealFailed { .. })),
+            Error::<T>::TimelockRevealFailedNotAllowed
+        );
         Self::take_space(netuid, &who, &info)?;
 
         let block = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);

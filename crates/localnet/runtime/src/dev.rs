@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn real_signatures_are_verified_as_ever() {
+    fn real_signatures_are_still_verified() {
         let pair = sp_core::sr25519::Pair::from_seed(&[7; 32]);
         let signer = AccountId::new(pair.public().0);
         let real = MultiSignature::Sr25519(pair.sign(b"message"));

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_state_stays_the_same() {
+    fn completing_an_unchanged_state_changes_nothing() {
         at_genesis(|| {
             let before = (TotalIssuance::<Runtime>::get(), TotalNetworks::<Runtime>::get());
             let endowed = accounts();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_name_no_unknown_hotkeys() {
+    fn lists_contain_only_known_hotkeys() {
         at_genesis(|| {
             let (alice, known) = (account("Alice"), account("Alice_hk"));
             for hotkeys in [vec![known.clone(), key(1)], vec![key(1)]] {

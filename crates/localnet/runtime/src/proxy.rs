@@ -414,10 +414,10 @@ pub mod pallet {
             ensure_signed(origin)?;
             let delegate = T::Lookup::lookup(delegate)?;
             let real = T::Lookup::lookup(real)?;
-            let found = Self::find_proxy(&real, &delegate, force_proxy_type)?;
+            let proxy = Self::find_proxy(&real, &delegate, force_proxy_type)?;
             let call_hash = T::Hashing::hash_of(&call);
-            Self::take_due_announcement(&delegate, &real, call_hash, found.delay)?;
-            Self::call_for(real, found.proxy_type, *call);
+            Self::take_due_announcement(&delegate, &real, call_hash, proxy.delay)?;
+            Self::call_for(real, proxy.proxy_type, *call);
             Ok(())
         }
 

@@ -253,7 +253,7 @@ mod tests {
     use crate::testing::{BABELBIT, account, attempt, chain, key, outcome, send_as_root};
 
     #[test]
-    fn nobody_but_the_protocol_provides_liquidity() {
+    fn user_liquidity_is_refused() {
         chain(|| {
             let (hotkey, netuid, position_id) = (key(1), BABELBIT, PositionId::default());
             let (tick_low, tick_high) = (TickIndex::default(), TickIndex::default());

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_signatures_are_forgotten() {
+    fn oldest_signatures_are_evicted() {
         let mut verified = Verified { digests: BTreeSet::new(), oldest: VecDeque::new() };
         let digest = |number: usize| blake2_256(&(number as u64).encode());
         for number in 0..MAX + 10 {

@@ -155,12 +155,14 @@ fn nibbles_of(delta: &[(&[u8], Option<&[u8]>)]) -> Vec<u8> {
 }
 
 fn changes_of<'a>(delta: &[(&'a [u8], Option<&'a [u8]>)], mut nibbles: &'a [u8]) -> Vec<Change<'a>> {
-    let change = |(key, value): &(&'a [u8], Option<&'a [u8]>)| {
-        let (own, others) = nibbles.split_at(2 * key.len());
-        nibbles = others;
-        Change { key, nibbles: own, value: *value }
-    };
-    delta.iter().map(change).collect()
+    delta
+        .iter()
+        .map(|(key, value): &(&'a [u8], Option<&'a [u8]>)| {
+            let (own, others) = nibbles.split_at(2 * key.len());
+            nibbles = others;
+            Change { key, nibbles: own, value: *value }
+        })
+        .collect()
 }
 
 /// What changes did to a node.

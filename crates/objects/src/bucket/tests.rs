@@ -52,7 +52,7 @@ async fn objects_in_memory_read_back_up_to_a_limit() {
 
 /// Columns: missing or wrong setting, expected error.
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_and_invalid_settings_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start().await;
     let good = settings(&server.url, S3Addressing::Path);
@@ -85,7 +85,7 @@ async fn what_is_missing_is_named() {
 
 /// Columns: endpoint, whether TLS is enabled, bucket in the host name, expected URL.
 #[test]
-fn the_scheme_decides_else_the_setting() {
+fn scheme_of_endpoint_overrides_use_ssl() {
     for (endpoint, use_ssl, bucket, expected) in [
         ("https://s3.example:9000", false, None, "https://s3.example:9000"),
         ("http://s3.example", true, None, "http://s3.example"),

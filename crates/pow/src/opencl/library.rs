@@ -91,11 +91,11 @@ fn functions() -> Result<&'static Functions, PowError> {
     if let Some((functions, _)) = FUNCTIONS.get() {
         return Ok(functions);
     }
-    let failed = |source| PowError::Library { library: LIBRARY, source };
     // SAFETY: The initialisation of an ICD loader or of the system's OpenCL library has no preconditions.
-    let library = unsafe { Library::new(LIBRARY) }.map_err(failed)?;
-    let functions = Functions::load(&library).map_err(failed)?;
-    Ok(&FUNCTIONS.get_or_init(|| (functions, library)).0)
+    let loaded = unsafe { Library::new(LIBRARY) }
+        .and_then(|library| Ok((Functions::load(&library)?, library)))
+        .map_err(|source| PowError::Library { library: LIBRARY, source })?;
+    Ok(&FUNCTIONS.get_or_init(|| loaded).0)
 }
 
 /// Converts the status of a function.
@@ -121,7 +121,7 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
         // SAFETY: `items` is null or has space for `size` handles; `count` can be written.
         unsafe { (functions.platforms)(size, items, count) }
     })?;
-    let mut found = Vec::new();
+    let mut handles = Vec::new();
     for platform in platforms {
         let devices = list("clGetDeviceIDs", DEVICE_NOT_FOUND, |size, items, count| {
             // SAFETY: As above, and the platform is one of the library's.
@@ -136,10 +136,10 @@ pub(super) fn devices() -> Result<Vec<DeviceHandle>, PowError> {
             let name = text("clGetDeviceInfo", |size, value, needed| info(DEVICE_NAME, size, value, needed))?;
             let mut kind = 0_u64;
             checked("clGetDeviceInfo", info(DEVICE_TYPE, size_of::<u64>(), (&raw mut kind).cast(), null_mut()))?;
-            found.push(DeviceHandle { platform, device, name, is_gpu: kind & DEVICE_TYPE_GPU != 0 });
+            handles.push(DeviceHandle { platform, device, name, is_gpu: kind & DEVICE_TYPE_GPU != 0 });
         }
     }
-    Ok(found)
+    Ok(handles)
 }
 
 /// Lists handles: the first call returns their number, the second one the handles. `none` is the status without any.

@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn embedded_addresses_are_judged(v4 in v4(), rest: u128) {
+    fn embedded_addresses_are_checked(v4 in v4(), rest: u128) {
         let bits = u128::from(v4.to_bits());
         let nat64 = (0x64_ff9b << 96) | bits;
         let six_to_four = (0x2002 << 112) | (bits << 80) | (rest >> 48);

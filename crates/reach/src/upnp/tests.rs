@@ -130,7 +130,7 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
 const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8091);
 
 #[tokio::test]
-async fn a_mapping_is_made_renewed_and_taken_back() {
+async fn mapping_is_created_renewed_and_removed() {
     let behaviour = Behaviour::good();
     let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 18_091).await.unwrap();
     assert_eq!(mapping.lease(), Some(Duration::from_hours(1)));
@@ -141,7 +141,7 @@ async fn a_mapping_is_made_renewed_and_taken_back() {
 }
 
 #[tokio::test]
-async fn routers_without_leases_get_a_mapping_without_end() {
+async fn permanent_mapping_is_created_on_routers_without_leases() {
     let behaviour = Behaviour { permanent_only: true, closes: false, ..Behaviour::good() };
     let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 8091).await.unwrap();
     assert_eq!(mapping.lease(), None);
@@ -157,14 +157,14 @@ async fn routers_without_leases_get_a_mapping_without_end() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_stays_says_for_how_long() {
+async fn unremovable_mapping_error_states_the_remaining_time() {
     let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
     assert_eq!(error, "the router refused to remove the mapping of port 8091: the port stays open for at most 60 min");
 }
 
 #[tokio::test]
-async fn ports_lead_to_where_the_service_listens() {
+async fn mapping_targets_the_listen_address() {
     let behaviour = Behaviour::good();
     router(behaviour.clone()).await.map("192.0.2.7:8091".parse().unwrap(), 8091).await.unwrap();
     assert_eq!(*behaviour.asked.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use super::pull::blocking;
 use super::{ModelError, ModelSpec, ModelStore};
@@ -88,21 +88,23 @@ impl PackageIndex {
 
     /// Runs the interpreter. Dropping the future kills the process.
     async fn run(&self, arguments: impl IntoIterator<Item = OsString>, name: &str) -> Result<(), ModelError> {
-        let failed = |message: String| ModelError::PackageIndex {
-            command: format!("{} -m {name}", self.python.display()),
-            message,
-        };
         let mut command = tokio::process::Command::new(&self.python);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let output = command.output().await.map_err(|error| failed(error.to_string()))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let lines: Vec<&str> = errors.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
-        Err(failed(if last.is_empty() { output.status.to_string() } else { last.join("; ") }))
+        let message = match command.output().await {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) => last_lines(&output),
+            Err(error) => error.to_string(),
+        };
+        Err(ModelError::PackageIndex { command: format!("{} -m {name}", self.python.display()), message })
     }
+}
+
+/// Returns the last lines of a program's error output, or its exit status if there are none.
+fn last_lines(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = errors.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
+    if last.is_empty() { output.status.to_string() } else { last.join("; ") }
 }
 
 /// Number of lines of `pip`'s error output in an error: the last one says what failed, the one before it why.

@@ -35,8 +35,9 @@ fn cached(repository: &Path, file: &str) -> Option<PathBuf> {
 
 /// Whether a part of a repository's name cannot leave the directory that it is joined to.
 fn is_name(part: &str) -> bool {
-    let is_known = |letter: char| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter);
-    !part.is_empty() && !part.starts_with('.') && part.chars().all(is_known)
+    !part.is_empty()
+        && !part.starts_with('.')
+        && part.chars().all(|letter| letter.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&letter))
 }
 
 #[cfg(test)]

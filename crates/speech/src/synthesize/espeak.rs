@@ -49,13 +49,13 @@ impl Espeak {
     /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or
     /// [`SynthesisError::TimedOut`] when the program does not report its version.
     pub fn at(program: &Path) -> Result<Self, SynthesisError> {
-        let found = Self { program: program.to_owned(), timeout: TIMEOUT };
+        let espeak = Self { program: program.to_owned(), timeout: TIMEOUT };
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
-        let output = found.run(&["--version"], "")?;
+        let output = espeak.run(&["--version"], "")?;
         if !String::from_utf8_lossy(&output).contains(": ") {
             return Err(SynthesisError::Failed("it does not report its version".into()));
         }
-        Ok(found)
+        Ok(espeak)
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, SynthesisError> {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn speech_comes_back() {
+    fn text_is_synthesised() {
         let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
         let sound = speak("hello world");
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_is_no_sound() {
+    fn empty_text_has_no_samples() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "exit 1");
         for text in ["", " \n\t", "\u{1}"] {
@@ -243,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_says_how_to_install_it() {
+    fn missing_program_error_names_the_package() {
         let error = Espeak::at(Path::new("/nowhere/espeak-ng")).unwrap_err();
         assert!(matches!(&error, SynthesisError::Missing { install } if install.contains("espeak-ng")), "{error}");
     }
 
     #[test]
-    fn failures_carry_the_complaint() {
+    fn failure_includes_stderr_of_the_program() {
         let folder = tempfile::tempdir().unwrap();
         let espeak = fake(folder.path(), "echo 'no such voice' >&2; exit 3");
         let error = espeak.speak("hello", &voice("xx")).unwrap_err();

@@ -46,7 +46,7 @@ fn with_u32(mut file: Vec<u8>, offset: usize, value: u32) -> Vec<u8> {
 }
 
 #[test]
-fn replies_are_converted_as_the_protocol_says() {
+fn samples_are_converted_as_the_protocol_requires() {
     let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0];
     let bytes = encode_pcm(&samples, SampleFormat::S16);
     let values: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
@@ -64,7 +64,7 @@ fn each_width_is_normalised() {
 }
 
 #[test]
-fn a_file_says_what_it_holds() {
+fn header_describes_the_file() {
     let file = Wav::encode(&pcm(&vec![0.0; 4800], 2), SampleFormat::S16).unwrap();
     let header = WavHeader::read(&file).unwrap();
     assert_eq!((header.channels, header.frames, header.format), (2, 2400, SampleFormat::S16));
@@ -115,7 +115,7 @@ fn extensible_files_are_read() {
 }
 
 #[test]
-fn each_wrong_field_is_named() {
+fn each_malformed_field_is_named() {
     let message = |file: &[u8]| Wav::decode(file).unwrap_err().to_string();
     assert_eq!(message(b""), "RIFF id: unexpected end of file: expected 4 bytes, found 0");
     assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");
@@ -178,7 +178,7 @@ fn raw_samples_must_be_whole_frames() {
 }
 
 #[test]
-fn incomplete_sound_is_not_written() {
+fn incomplete_frames_are_not_encoded() {
     assert!(Wav::encode(&pcm(&[0.0; 3], 2), SampleFormat::S16).is_err());
     assert!(Wav::encode(&pcm(&[], 0), SampleFormat::S16).is_err());
     assert!(Wav::encode(&pcm(&[], u16::MAX), SampleFormat::S16).is_err());
@@ -190,7 +190,7 @@ fn any_format() -> impl Strategy<Value = SampleFormat> {
 
 proptest! {
     #[test]
-    fn sound_survives_a_file(samples in prop::collection::vec(-1.0_f32..=1.0, 0..200), stereo: bool, format in any_format()) {
+    fn samples_round_trip_through_a_file(samples in prop::collection::vec(-1.0_f32..=1.0, 0..200), stereo: bool, format in any_format()) {
         let channels = if stereo { 2 } else { 1 };
         let samples = &samples[..samples.len() / channels * channels];
         let file = Wav::encode(&pcm(samples, channels as u16), format).unwrap();
@@ -210,12 +210,12 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = Wav::decode(&bytes);
     }
 
     #[test]
-    fn no_damage_panics(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
+    fn damaged_files_never_panic(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
         let mut file = Wav::encode(&pcm(&[0.5; 8], 2), format).unwrap();
         if let Some(byte) = file.get_mut(at) {
             *byte = value;

@@ -28,7 +28,7 @@ fn sample(plaintext: &[u8], round: Round) -> Ciphertext {
 }
 
 #[test]
-fn only_the_rounds_pulse_opens() {
+fn only_the_pulse_of_the_round_decrypts() {
     let (known, sign) = beacon(77);
     let (other, sign_other) = beacon(78);
     let round = Round(1000);
@@ -46,7 +46,7 @@ fn only_the_rounds_pulse_opens() {
 }
 
 #[test]
-fn randomness_is_used() {
+fn equal_messages_have_different_ciphertexts() {
     let (beacon, _) = beacon(77);
     let mut rng = StdRng::seed_from_u64(2);
     let twice = [(); 2].map(|()| encrypt(b"same", &beacon, Round(1), &mut rng).unwrap());
@@ -56,7 +56,7 @@ fn randomness_is_used() {
 }
 
 #[test]
-fn a_changed_byte_is_noticed() {
+fn changed_byte_is_rejected() {
     let pulse = beacon(77).1(Round(3));
     let bytes = sample(b"weights", Round(3)).to_bytes();
     for position in 0..bytes.len() {
@@ -68,7 +68,7 @@ fn a_changed_byte_is_noticed() {
 }
 
 #[test]
-fn bad_containers_are_refused_by_what_is_wrong() {
+fn malformed_containers_have_distinct_errors() {
     let bytes = sample(b"weights", Round(3)).to_bytes();
     let changed = |position: usize, with: &[u8]| {
         let mut bytes = bytes.clone();
@@ -98,7 +98,7 @@ fn bad_containers_are_refused_by_what_is_wrong() {
 }
 
 #[test]
-fn a_body_holds_nothing_beside_its_parts() {
+fn trailing_bytes_in_the_body_are_refused() {
     let bytes = sample(b"weights", Round(3)).to_bytes();
     let (head, tail) = (&bytes[..176], &bytes[184..]);
     let body = &tail[..tail.len() - 16];
@@ -114,7 +114,7 @@ fn debug_shows_no_content() {
 }
 
 #[test]
-fn wrapped_needs_its_frame() {
+fn wrapped_ciphertext_without_its_frame_is_refused() {
     let wrapped = Wrapped { ciphertext: sample(b"weights", Round(3)), round: Round(3) };
     let bytes = wrapped.to_bytes();
     assert_eq!(Wrapped::from_bytes(&bytes), Ok(wrapped.clone()));
@@ -129,7 +129,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_is_encrypted_opens(secret in 1..u64::MAX, round: u64, plaintext: Vec<u8>, seed: u64) {
+    fn encrypted_messages_decrypt(secret in 1..u64::MAX, round: u64, plaintext: Vec<u8>, seed: u64) {
         let (beacon, sign) = beacon(secret);
         let round = Round(round);
         let ciphertext = encrypt(&plaintext, &beacon, round, &mut StdRng::seed_from_u64(seed)).unwrap();
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+    fn random_bytes_never_panic(bytes: Vec<u8>) {
         prop_assert!(Ciphertext::from_bytes(&bytes).is_err());
         let _ = Wrapped::from_bytes(&bytes);
     }

@@ -28,7 +28,7 @@ async fn eventually(mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_daemon_stops_for_a_new_release_and_learns_what_to_execute() {
+async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
     let (releases, place) = (Releases::of("0.1.0"), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
     let shutdown = Shutdown::new();
@@ -42,7 +42,7 @@ async fn a_daemon_stops_for_a_new_release_and_learns_what_to_execute() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_the_checks() {
+async fn shutdown_stops_the_checks() {
     let (releases, place) = (Releases::of("0.2.0"), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
     let shutdown = Shutdown::new();

@@ -284,7 +284,7 @@ async fn downloads_over_http_resume_and_end() {
 }
 
 #[test]
-fn the_script_says_what_is_missing() {
+fn script_names_missing_programs() {
     let releases = Releases::of(NEW);
     let script = Script::new(&releases.keys);
     let mut without_server = Command::new("sh");

@@ -133,7 +133,7 @@ async fn only_newer_versions_are_offered() {
 
 /// An old release with a valid signature is published under a new version.
 #[tokio::test]
-async fn an_old_release_cannot_pose_as_a_new_one() {
+async fn old_release_under_a_new_version_is_refused() {
     let (releases, place) = (Releases::of("0.0.9"), Place::new());
     fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
     releases.announce(NEW);
@@ -228,7 +228,7 @@ async fn a_later_update_resumes_half_a_download() {
 }
 
 #[tokio::test]
-async fn servers_without_ranges_and_partial_downloads_of_other_programs_are_no_obstacle() {
+async fn download_restarts_without_ranges_or_with_other_partial_file() {
     for (manner, partial) in [
         (Manner::Whole, program(NEW)[..5].to_owned()),
         (Manner::Honest, "others".to_owned()),
@@ -245,7 +245,7 @@ async fn servers_without_ranges_and_partial_downloads_of_other_programs_are_no_o
 }
 
 #[tokio::test]
-async fn bodies_without_end_are_cut_off() {
+async fn endless_bodies_are_cut_off() {
     let (releases, place) = (Releases::of(NEW), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Endless).await;
     let updater = updater(server.source(), releases.keys.key(), place.program());
@@ -261,7 +261,7 @@ async fn bodies_without_end_are_cut_off() {
 }
 
 #[tokio::test]
-async fn silent_servers_are_given_up() {
+async fn silent_servers_time_out() {
     let (releases, place) = (Releases::of(NEW), Place::new());
     let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
     let short = Limits { stalled: Duration::from_millis(500), ..limits() };

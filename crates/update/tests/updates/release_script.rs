@@ -81,7 +81,7 @@ fn packages_are_in_the_signed_list() {
 }
 
 #[test]
-fn a_release_that_nobody_could_install_is_not_published() {
+fn uninstallable_release_is_not_published() {
     if !has("minisign") {
         return;
     }

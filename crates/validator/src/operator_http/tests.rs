@@ -49,14 +49,14 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
 }
 
 #[tokio::test]
-async fn on_loopback_no_token_is_needed() {
+async fn loopback_needs_no_token() {
     let service = service(OperatorLimits::new(None));
     assert_eq!(ask(&service, Method::POST, "/echo", &[JSON], "7").await, (200, json!(7)));
     assert_eq!(ask(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0, 403);
 }
 
 #[tokio::test]
-async fn a_request_without_end_is_answered() {
+async fn stuck_request_times_out() {
     let stuck = Router::new().route("/stuck", get(|| async { std::future::pending::<()>().await }));
     let limits = OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
     let service = protect(stuck, limits, "test_requests_total");
@@ -66,7 +66,7 @@ async fn a_request_without_end_is_answered() {
 
 /// Requests that wait for the chain may take ten minutes; `/healthz` responds meanwhile.
 #[tokio::test]
-async fn health_is_answered_while_every_turn_is_taken() {
+async fn health_responds_at_the_concurrency_limit() {
     let started = std::sync::Arc::new(tokio::sync::Notify::new());
     let handler_started = started.clone();
     let stuck = get(move || async move {

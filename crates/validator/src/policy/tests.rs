@@ -48,7 +48,7 @@ fn an_epoch_is_due_from_its_first_block_to_its_last() {
 }
 
 #[test]
-fn without_scores_the_previous_weights_are_set_for_ever() {
+fn previous_weights_are_set_in_every_epoch_without_scores() {
     let (policy, mut state) = (policy(), PolicyState::default());
     let weights = Weights { uids: vec![Uid(1), Uid(248)], weights: vec![0.1, 0.9] };
     let decision = policy.decide(&mut state, Some("c"), Some(weights.clone()), uid_of);
@@ -61,7 +61,7 @@ fn without_scores_the_previous_weights_are_set_for_ever() {
 }
 
 #[test]
-fn without_previous_weights_the_fallback_comes_after_the_limit() {
+fn fallback_without_previous_weights_is_used_after_the_limit() {
     let policy = WeightPolicy { burn_uid: Some(Uid(999)), max_skipped_epochs: 3 };
     let mut state = PolicyState::default();
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Wait);
@@ -119,7 +119,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
 
 /// Columns: block · remaining previous weights, whose scores were fetched at block 10000.
 #[test]
-fn weights_of_long_ago_are_forgotten() {
+fn stale_previous_weights_are_dropped() {
     for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
         let previous = Some(Previous::new(&set, hotkey_of, BlockNumber::new(10_000)));
@@ -132,14 +132,14 @@ fn weights_of_long_ago_are_forgotten() {
 
 /// Columns: block · tempo · blocks left
 #[test]
-fn an_epochs_last_block_is_counted() {
+fn blocks_left_of_an_epoch_include_its_last_block() {
     for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {
         assert_eq!(blocks_left(BlockNumber::new(block), tempo), blocks, "{block} {tempo}");
     }
 }
 
 #[test]
-fn scores_may_give_nobody_weight() {
+fn scores_without_weights_are_unearned() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
     assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Unearned);
     assert_eq!(state.epochs_without_scores, 0);

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_added_and_an_old_log_gives_way() {
+    fn lines_are_appended_and_a_large_log_is_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         AuditLog::open(&path).unwrap().record(&[json!({ "a": 1 }), json!({ "b": "x\ny" })]).unwrap();
@@ -115,7 +115,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_log_is_for_its_owner() {
+    fn log_is_readable_by_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");

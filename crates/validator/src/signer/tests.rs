@@ -94,7 +94,7 @@ async fn texts_are_signed_and_recorded() {
 
 /// Columns: body · status · error
 #[tokio::test]
-async fn what_is_not_to_be_signed_is_refused_as_a_whole() {
+async fn request_with_one_invalid_text_is_refused() {
     let world = World::new(&nowhere(), |_| ());
     for (body, status, said) in [
         (json!({}), 400, "expected 1 to 256 texts"),
@@ -120,7 +120,7 @@ async fn what_is_not_to_be_signed_is_refused_as_a_whole() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_cannot_be_recorded_is_not_signed() {
+async fn text_without_audit_record_is_not_signed() {
     let full = PathBuf::from("/dev/full");
     if !full.exists() {
         return;
@@ -150,7 +150,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
 
 /// Columns: the gateway's status and response · the signer's status · error
 #[tokio::test]
-async fn weights_go_to_the_gateway_once() {
+async fn weights_are_sent_to_the_gateway_once() {
     for (status, answer, expected, said) in [
         (200, r#"{"success":true,"details":{"attempt":1}}"#, 200, None),
         (
@@ -198,7 +198,7 @@ async fn weights_go_to_the_gateway_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
+async fn malformed_weights_never_reach_the_gateway() {
     let (url, asked) = gateway(200, r#"{"success":true}"#).await;
     let world = World::new(&url, |_| ());
     for (body, said) in [

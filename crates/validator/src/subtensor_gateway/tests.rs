@@ -55,7 +55,7 @@ impl Scripted {
 }
 
 #[tokio::test]
-async fn a_gateway_without_its_chain_says_so() {
+async fn gateway_without_chain_responds_503() {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
     let router = gateway.router(OperatorLimits::new(None));
     assert_eq!(ask(&router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
@@ -67,7 +67,7 @@ async fn a_gateway_without_its_chain_says_so() {
 }
 
 #[tokio::test]
-async fn waiting_requests_hear_of_a_block_together() {
+async fn waiting_requests_are_notified_of_a_block_together() {
     let world = Scripted::new(None, []).await;
     assert_eq!(post(&world.router, "/v1/block/current", &json!({})).await, (200, json!({ "block": 10 })));
     let body = json!({ "timeout_s": 60 });
@@ -85,7 +85,7 @@ async fn waiting_requests_hear_of_a_block_together() {
 }
 
 #[tokio::test]
-async fn a_chain_that_does_not_answer_is_said_so() {
+async fn unreachable_chain_is_reported() {
     let world = Scripted::new(None, []).await;
     world.chain.set_unreachable(true);
     for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
@@ -150,7 +150,7 @@ async fn an_epoch_has_one_submission() {
 
 /// Columns: outcomes of the submissions · status · last attempt · blocks with weights
 #[tokio::test]
-async fn faults_lose_nothing_and_repeat_nothing() {
+async fn faults_neither_lose_nor_repeat_submissions() {
     let too_soon = || RefusedBecause::custom(6);
     let fails = || DispatchError::Other("BadOrigin".into());
     for (script, status, attempt, included) in [
@@ -178,7 +178,7 @@ async fn faults_lose_nothing_and_repeat_nothing() {
 
 /// Columns: body · status · error
 #[tokio::test]
-async fn what_is_no_request_for_weights_is_refused() {
+async fn malformed_weights_are_refused() {
     let world = Scripted::new(None, []).await;
     let bob = key("//Bob").hotkey();
     for (body, status, said) in [
@@ -202,7 +202,7 @@ async fn what_is_no_request_for_weights_is_refused() {
 }
 
 #[tokio::test]
-async fn a_request_is_answered_before_its_caller_hangs_up() {
+async fn request_is_answered_before_its_caller_times_out() {
     let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
     chain.set_weight_rules(NETUID, rules(None));
     chain.script([Script::Drop, Script::Drop, Script::Drop]);
@@ -218,7 +218,7 @@ async fn a_request_is_answered_before_its_caller_hangs_up() {
 
 /// The gateway completes the epoch's submission even if the request was lost.
 #[tokio::test]
-async fn what_is_unfinished_is_finished_with_the_blocks() {
+async fn pending_submission_continues_at_each_block() {
     let world = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
     assert_eq!(world.set(&[1.0]).await.0, 500);
     assert!(world.chain.included().is_empty());
@@ -270,7 +270,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
 
 /// After a restart, weights based on old scores are not signed first.
 #[tokio::test]
-async fn the_age_of_the_scores_counts() {
+async fn weights_of_stale_scores_are_not_signed_after_restart() {
     let world = Scripted::new(None, []).await;
     world.chain.mine(200);
     world.chain.set_weight_rules(NETUID, {
@@ -289,7 +289,7 @@ async fn the_age_of_the_scores_counts() {
 
 /// Shutdown is immediate, even while a submission is in flight that may take minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_end_does_not_wait_for_what_is_pending() {
+async fn shutdown_does_not_wait_for_pending_submission() {
     let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
     chain.set_weight_rules(NETUID, rules(None));
     chain.mine(10);
@@ -385,7 +385,7 @@ async fn a_subnet_that_hides_weights_gets_timelocked_commits() {
 }
 
 #[tokio::test]
-async fn the_client_says_what_went_wrong() {
+async fn client_errors_name_their_cause() {
     let client = |url: &Url| GatewayClient::new(url, None, Duration::from_secs(5)).unwrap();
     let long = "x".repeat(1000);
     let answers = |status: u16, body: String| {

@@ -48,8 +48,8 @@ impl<S: Subnet> Validator<S> {
         let late = (self.settings.tempo / LATE).max(1);
         let is_late = left <= late;
         let neurons = self.service.neurons(self.settings.netuid).await?;
-        let found = self.subnet.scores(&neurons, is_late).await;
-        let RoundScores { round, scores } = found.map_err(|missing| EpochError::Scores(missing.into()))?;
+        let result = self.subnet.scores(&neurons, is_late).await;
+        let RoundScores { round, scores } = result.map_err(|missing| EpochError::Scores(missing.into()))?;
         let policy = self.policy(&neurons);
         let mut state = self.state.saved().policy.clone();
         let now = neurons.block;
@@ -70,8 +70,8 @@ impl<S: Subnet> Validator<S> {
         };
         let outcome = match &decision {
             Decision::Scored(weights) | Decision::Previous(weights) | Decision::Fallback(weights) => {
-                let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
-                self.submit(weights, state_block, rest.max(MIN_SUBMISSION)).await
+                let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+                self.submit(weights, state_block, remaining.max(MIN_SUBMISSION)).await
             }
             Decision::Wait => WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" },
             Decision::Unearned => WeightsOutcome::NoWeights { reason: self.subnet.why_unearned() },
@@ -88,9 +88,9 @@ impl<S: Subnet> Validator<S> {
         }
         let epochs_without_scores = state.epochs_without_scores;
         // The submission took time, too.
-        let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+        let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
         let has_failed = matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
-        if !has_failed || rest <= BLOCK_TIME.saturating_mul(late) {
+        if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
             metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
             self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
         }

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_is_there_after_a_start() {
+    fn state_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.json");
         let mut state = StateFile::open(&path).unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_so() {
+    fn unreadable_state_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         for (text, said) in [

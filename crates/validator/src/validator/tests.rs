@@ -101,7 +101,7 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
 }
 
 #[tokio::test]
-async fn an_epoch_is_worked_on_once() {
+async fn epoch_is_processed_once() {
     let (url, set) = chain(vec![742, 743, 743, 800, 801]).await;
     let directory = tempfile::tempdir().unwrap();
     let mut first = validator(&url, &directory);
@@ -157,7 +157,7 @@ async fn a_validator_is_ready_once_it_has_seen_a_block() {
 
 /// Weights decided in one epoch must not be submitted in the next.
 #[tokio::test]
-async fn services_that_never_answer_cost_no_more_than_the_epoch() {
+async fn unresponsive_services_block_at_most_one_epoch() {
     let (silent, directory) = (silent().await, tempfile::tempdir().unwrap());
     let validator = Validator { sleeper: sleeper(), ..validator(&silent, &directory) };
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };

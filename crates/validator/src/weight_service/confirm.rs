@@ -39,8 +39,8 @@ pub(super) async fn set_and_confirm(
         loop {
             report.attempt = report.attempt.saturating_add(1);
             match once(chain, submitter, request, &mut report, earlier.take()).await {
-                Ok(Standing::Confirmed) => return true,
-                Ok(standing) => earlier = Some(standing),
+                Ok(WeightsState::Confirmed) => return true,
+                Ok(state) => earlier = Some(state),
                 Err(error) if error.is_retryable() => report.say(&error),
                 Err(error) => {
                     report.say(&error);
@@ -62,7 +62,7 @@ pub(super) async fn set_and_confirm(
 }
 
 /// State of the weights after an attempt.
-enum Standing {
+enum WeightsState {
     Confirmed,
     Pending(IntentKey),
     Refused(IntentKey),
@@ -96,14 +96,14 @@ async fn once(
     submitter: &Submitter,
     request: &WeightsRequest,
     report: &mut Report,
-    earlier: Option<Standing>,
-) -> Result<Standing, AttemptError> {
+    earlier: Option<WeightsState>,
+) -> Result<WeightsState, AttemptError> {
     let followed = match &earlier {
         // Several epochs may have passed since the last attempt, and the weights may be set in one of them.
-        Some(Standing::Pending(key)) => Some(submitter.follow(key).await?),
+        Some(WeightsState::Pending(key)) => Some(submitter.follow(key).await?),
         // Weights that the chain rejected may be signed again.
-        Some(Standing::Refused(key)) => Some(submitter.retry(key).await?),
-        Some(Standing::Confirmed) | None => None,
+        Some(WeightsState::Refused(key)) => Some(submitter.retry(key).await?),
+        Some(WeightsState::Confirmed) | None => None,
     };
     let submission = if let Some(followed) = followed.filter(|followed| followed.intent.state != IntentState::Missed) {
         followed
@@ -132,20 +132,20 @@ async fn once(
         };
         submitter.submit(new).await?
     };
-    let standing = standing(&submission);
+    let state = weights_state(&submission);
     report.submission = Some(submission);
-    Ok(standing)
+    Ok(state)
 }
 
-fn standing(submission: &Submission) -> Standing {
+fn weights_state(submission: &Submission) -> WeightsState {
     let key = submission.intent.plan.key;
-    let Some(signed) = &submission.submit else { return Standing::Pending(key) };
+    let Some(signed) = &submission.submit else { return WeightsState::Pending(key) };
     match signed.state {
         State::Included | State::Finalized if signed.outcome.as_ref().is_some_and(Outcome::is_success) => {
-            Standing::Confirmed
+            WeightsState::Confirmed
         }
-        state if state == State::Invalid || state.is_void() => Standing::Refused(key),
-        _ => Standing::Pending(key),
+        state if state == State::Invalid || state.is_void() => WeightsState::Refused(key),
+        _ => WeightsState::Pending(key),
     }
 }
 

@@ -85,8 +85,8 @@ impl LocalWeights {
     /// Waits for the next block; `None` after `within`. All callers share one subscription.
     pub(crate) async fn wait_for_block(&self, within: Duration) -> Result<Option<BlockNumber>, RecvError> {
         let mut heads = self.chain.heads();
-        let known = heads.borrow_and_update().map(|head| head.number);
-        let newer = heads.wait_for(|head| head.map(|head| head.number) > known);
+        let newest = heads.borrow_and_update().map(|head| head.number);
+        let newer = heads.wait_for(|head| head.map(|head| head.number) > newest);
         match tokio::time::timeout(within, newer).await {
             Ok(head) => Ok(head?.map(|head| head.number)),
             Err(_) => Ok(None),

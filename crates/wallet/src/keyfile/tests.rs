@@ -14,13 +14,13 @@ fn load(text: &str) -> Result<Keyfile, KeyfileError> {
 }
 
 #[test]
-fn a_seed_and_nothing_else_will_do() {
+fn seed_alone_is_a_valid_keyfile() {
     assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
 }
 
 /// Moves must copy only public keys and pointers, never secrets.
 #[test]
-fn moves_copy_no_secret() {
+fn moved_values_contain_no_secret() {
     let pointer = size_of::<usize>();
     assert_eq!(size_of::<Mnemonic>(), pointer);
     assert_eq!(size_of::<Keypair>(), 2 * pointer);
@@ -49,7 +49,7 @@ fn digits_need_no_0x_and_the_scheme_may_be_text() {
 
 /// Bittensor's wallet accepts these keyfiles silently, and reads the last one as an sr25519 key.
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn inconsistent_keyfile_is_refused() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     let polkadot = load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public();
     let polkadot = polkadot.address_on(taonet_primitives::Ss58Prefix::new(0).unwrap());
@@ -78,7 +78,7 @@ fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
 }
 
 #[test]
-fn each_mistake_is_named() {
+fn malformed_keyfiles_have_distinct_errors() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     let other = hex::encode(&*Keypair::from_uri("//Alice").unwrap().to_private_key());
     for mismatch in [
@@ -114,7 +114,7 @@ fn each_mistake_is_named() {
 }
 
 #[test]
-fn what_is_written_reads_back() {
+fn written_keyfile_loads() {
     for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
         let mnemonic = Mnemonic::parse(DEV_PHRASE).unwrap();
         let derived = Keypair::from_uri_with("//Alice//stash", crypto_type).unwrap();
@@ -208,7 +208,7 @@ fn errors_do_not_repeat_the_secret() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", rest: Vec<u8>) {
+    fn random_bytes_never_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", rest: Vec<u8>) {
         let file = [prefix.as_bytes(), &rest].concat();
         let _ = Sealed::parse(&file);
         let _ = Keyfile::from_json(&file);

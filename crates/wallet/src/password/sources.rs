@@ -41,20 +41,21 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads a file that contains only the password; a byte order mark and a trailing line break are ignored. Logs a warning if other users
-    /// can access the file.
+    /// Reads a file that contains only the password; a byte order mark and a trailing line break are ignored. Logs a
+    /// warning if other users can access the file.
     ///
     /// # Errors
     /// [`PasswordError`]: unreadable, or not one line of text.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PasswordError> {
         let path = path.as_ref();
-        let failed = |source| PasswordError::Read { path: path.into(), source };
         // One byte above the limit detects files that are too long; a buffer of full capacity never grows, which would
         // leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
-        let file = File::open(path).map_err(failed)?;
+        let file = File::open(path).map_err(|source| PasswordError::Read { path: path.into(), source })?;
         warn_if_exposed(&file, path);
-        file.take(TOO_MANY_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(TOO_MANY_BYTES as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|source| PasswordError::Read { path: path.into(), source })?;
         one_line(bytes_without_bom(&bytes)).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
     }
 
@@ -159,7 +160,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_value_that_is_no_text_is_an_error() {
+    fn non_utf8_value_is_an_error() {
         use std::os::unix::ffi::OsStringExt;
 
         let keyfile = Path::new("/w/alice/coldkey");

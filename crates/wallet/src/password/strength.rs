@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_holds() {
+    fn password_policy_is_enforced() {
         for (password, expected) in [
             ("", Err(WeakPassword::Short)),
             ("aB3$x", Err(WeakPassword::Short)),

@@ -16,7 +16,7 @@ fn with(kind: &str, encoded: &[u8], address: &str) -> Result<PolkadotJs, Polkado
 }
 
 #[test]
-fn an_export_reads_back() {
+fn export_round_trips() {
     let alice = Keypair::from_uri("//Alice").unwrap();
     let export = PolkadotJs::export(&alice, &password(), "alice", 1_700_000_000_000).unwrap();
     let account = PolkadotJs::parse(export.as_bytes()).unwrap();
@@ -43,7 +43,7 @@ fn plain_content_must_be_the_addresss() {
 }
 
 #[test]
-fn costs_are_bounded() {
+fn scrypt_costs_are_bounded() {
     let header = |n: u32, p: u32, r: u32| {
         [&[0; 32][..], &n.to_le_bytes(), &p.to_le_bytes(), &r.to_le_bytes(), &[0; 24], &[0; 16]].concat()
     };

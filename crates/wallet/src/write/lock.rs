@@ -71,8 +71,10 @@ fn is_draft(name: &str) -> bool {
 
 /// Refuses directories that are symbolic links; only the root of all wallets may be one.
 pub(crate) fn refuse_links<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<(), WalletError> {
-    let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
-    directories.into_iter().find(is_link).map_or(Ok(()), |path| Err(WalletError::Link(path.into())))
+    directories
+        .into_iter()
+        .find(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()))
+        .map_or(Ok(()), |path| Err(WalletError::Link(path.into())))
 }
 
 /// Creates a directory and its missing parents, for the owner only.

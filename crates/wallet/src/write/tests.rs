@@ -9,7 +9,7 @@ fn files(directory: &Path) -> Vec<String> {
 
 /// Removes the second draft after all checks, so that only the first file is written.
 #[test]
-fn what_was_placed_before_an_error_is_told() {
+fn error_lists_files_written_before_it() {
     for (overwrite, kept) in [(Overwrite::Refuse, 0), (Overwrite::KeepBackup, 2)] {
         let dir = tempfile::tempdir().unwrap();
         let (secret, public) = (dir.path().join("coldkey"), dir.path().join("coldkeypub.txt"));
@@ -47,7 +47,7 @@ fn an_error_before_the_first_file_leaves_all_as_it_was() {
 }
 
 #[test]
-fn drafts_of_killed_writers_go() {
+fn drafts_of_killed_writers_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     for name in [".coldkey.aB3xY9.partial", ".coldkey.keep.partial", "a.b.aB3xY9.partial", ".partial", "coldkey"] {
         fs::write(dir.path().join(name), "").unwrap();

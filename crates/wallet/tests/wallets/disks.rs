@@ -195,7 +195,7 @@ fn a_directory_that_cannot_be_synced_is_not_written_to() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_absent() {
+fn unreadable_key_is_not_reported_as_absent() {
     as_anyone();
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(dir.path());

@@ -107,7 +107,7 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
 }
 
 #[test]
-fn no_key_is_lost() {
+fn existing_keys_are_refused_or_backed_up() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let keys = [key(), key(), key()];
@@ -156,7 +156,7 @@ fn backups_are_for_their_owner() {
 }
 
 #[test]
-fn a_public_file_is_no_obstacle_to_its_own_key() {
+fn existing_public_file_of_the_same_key_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, other) = (key(), key());
@@ -196,7 +196,7 @@ fn home_is_expanded_at_the_beginning_only() {
 
 #[cfg(unix)]
 #[test]
-fn nothing_is_written_through_links() {
+fn writes_through_links_are_refused() {
     use std::os::unix::fs::symlink;
 
     let dir = tempfile::tempdir().unwrap();
@@ -283,7 +283,7 @@ fn a_list_leaves_gaps_where_files_are_broken() {
 }
 
 #[test]
-fn an_address_that_is_not_the_keys_is_noticed() {
+fn mismatched_address_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, hot, other) = (key(), key(), key());
@@ -301,7 +301,7 @@ fn an_address_that_is_not_the_keys_is_noticed() {
 
 #[cfg(unix)]
 #[test]
-fn a_thousand_wallets_are_listed_at_once() {
+fn thousand_wallets_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let json = key().to_json();
     let public = key().to_public_json();

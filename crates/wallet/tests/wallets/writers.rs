@@ -7,7 +7,7 @@ use taonet_wallet::{Overwrite, StoredKey, WalletError, Wallets};
 use crate::{key, name};
 
 #[test]
-fn a_key_that_was_put_there_meanwhile_is_not_replaced() {
+fn concurrently_created_key_is_not_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (first, second) = (key(), key());
@@ -22,7 +22,7 @@ fn a_key_that_was_put_there_meanwhile_is_not_replaced() {
 }
 
 #[test]
-fn writers_at_once_lose_no_key() {
+fn concurrent_writers_lose_no_key() {
     const WRITERS: usize = 6;
     const ROUNDS: usize = 10;
 

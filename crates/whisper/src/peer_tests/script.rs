@@ -151,7 +151,7 @@ fn check_segments(case: &str, ours: &Transcription, theirs: &Value) {
 }
 
 #[test]
-fn rules_around_decoding_are_the_reference_s() {
+fn decoding_rules_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let folder = peer.model("micro", &[]);
     let model = Arc::new(Model::open(&folder).unwrap());

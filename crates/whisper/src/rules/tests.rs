@@ -67,7 +67,7 @@ fn probable_timestamps_exclude_text() {
 }
 
 #[test]
-fn suppressed_tokens_never_come_and_blanks_not_first() {
+fn suppressed_tokens_never_occur_and_blanks_never_first() {
     let mut rules = rules();
     rules.latest_first_timestamp = 23;
     // Timestamps may be suppressed as first tokens too.

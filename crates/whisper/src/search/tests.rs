@@ -100,7 +100,7 @@ fn beam(beams: usize, patience: f32) -> Strategy {
 }
 
 #[test]
-fn more_beams_find_what_one_misses() {
+fn more_beams_find_a_better_hypothesis() {
     let score = |probabilities: &[f32]| probabilities.iter().map(|p| p.ln()).sum::<f32>();
     // (beams, patience, longest) -> tokens, sum of log probabilities, steps
     let cases = [

@@ -122,7 +122,7 @@ fn long_text_in_short_audio_loses_half_of_its_words() {
 }
 
 #[test]
-fn time_without_further_words_never_goes_back() {
+fn time_without_further_words_never_decreases() {
     let mut state = state(20, 10);
     state.settle(vec![word(" ferry", 1, 0.5, 1.0)], 6.0);
     assert!((state.until - 16.0).abs() < 1e-9, "{}", state.until);
@@ -135,7 +135,7 @@ fn time_without_further_words_never_goes_back() {
 }
 
 #[test]
-fn words_after_the_kept_tokens_are_forgotten() {
+fn words_after_the_kept_tokens_are_dropped() {
     let mut state = state(6, 0);
     set_words(&mut state, 4, 3.9);
     state.keep(4);

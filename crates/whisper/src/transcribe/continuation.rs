@@ -173,8 +173,12 @@ impl Recording {
         let next = loop {
             let first = slots.len();
             slots.extend((first..tokens.len()).map(|_| cache.take()));
-            let row = |(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() };
-            let rows: Vec<Row> = tokens.iter().enumerate().skip(first).map(row).collect();
+            let rows: Vec<Row> = tokens
+                .iter()
+                .enumerate()
+                .skip(first)
+                .map(|(position, &token)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() })
+                .collect();
             let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
             let states =
                 model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &rows, Some(&mut capture))?;
@@ -312,12 +316,13 @@ impl Recording {
 /// Returns the index at which a repetition begins that lasts until the end of a text: four times the same tokens, or five
 /// times the same one. Whisper repeats a sound that is cut for as long as it may, and continues repetitions in its prefix.
 fn repetition(tokens: &[u32]) -> Option<usize> {
-    let begin = |period: usize| {
-        let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
-        let length = period + pairs.take_while(|(token, before)| token == before).count();
-        (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
-    };
-    (1..=MAX_PERIOD).filter_map(begin).min()
+    (1..=MAX_PERIOD)
+        .filter_map(|period| {
+            let pairs = tokens.iter().rev().zip(tokens.iter().rev().skip(period));
+            let length = period + pairs.take_while(|(token, before)| token == before).count();
+            (length >= REPETITIONS * period && length > REPETITIONS).then(|| tokens.len() - length)
+        })
+        .min()
 }
 
 /// Returns the maximum number of tokens in audio of this many encoder positions.

@@ -72,8 +72,8 @@ impl Recording {
         cache.release(&[slot]);
         model.decoder.logits(&buffers.gemm.clone(), buffers, &states?)?;
         let tokens = &model.config.languages;
-        let logit = |&token: &u32| buffers.logits.get(token as usize).copied().unwrap_or(f32::MIN);
-        let mut scores: Vec<f32> = tokens.iter().map(logit).collect();
+        let mut scores: Vec<f32> =
+            tokens.iter().map(|&token| buffers.logits.get(token as usize).copied().unwrap_or(f32::MIN)).collect();
         softmax(&mut scores);
         let mut languages: Vec<(u32, f32)> = tokens.iter().copied().zip(scores).collect();
         languages.sort_by(|a, b| b.1.total_cmp(&a.1));

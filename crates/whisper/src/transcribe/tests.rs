@@ -114,7 +114,7 @@ fn temperatures_rise_until_the_text_is_good_enough() {
 }
 
 #[test]
-fn text_of_a_high_temperature_is_no_prompt() {
+fn text_decoded_at_high_temperature_is_not_prompted() {
     let good = (spoken(0, &[256, 257], 2990), -0.2, 0.0);
     let bad = (spoken(0, &[256, 257], 2990), -2.0, 0.0);
     let results =
@@ -168,7 +168,7 @@ fn segments_without_text_or_duration_are_dropped() {
 }
 
 #[test]
-fn a_decoder_that_stands_still_is_moved_on() {
+fn window_without_progress_is_skipped() {
     // A pair of timestamps at the beginning of the window: the reference would decode the window forever.
     let results = [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 40, &results);
@@ -216,7 +216,7 @@ fn music(seconds: usize) -> Vec<f32> {
 }
 
 #[test]
-fn a_random_model_is_heard_to_the_end_of_any_recording() {
+fn random_model_reaches_the_end_of_any_recording() {
     let model = model();
     let size =
         crate::EngineSize { threads: std::num::NonZeroUsize::MIN, windows: std::num::NonZeroUsize::new(3).unwrap() };
@@ -253,7 +253,7 @@ fn a_random_model_is_heard_to_the_end_of_any_recording() {
 }
 
 #[test]
-fn options_that_do_not_fit_are_refused() {
+fn unsupported_options_are_refused() {
     let refused = |options: Options| {
         let size = crate::EngineSize::for_model(&model());
         match crate::Transcriber::start("test", &model(), options, size) {

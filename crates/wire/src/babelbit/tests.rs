@@ -121,7 +121,7 @@ fn each_missing_header_is_named() {
 }
 
 #[test]
-fn no_header_may_be_doubled() {
+fn duplicate_headers_are_refused() {
     let scheme = BabelbitScheme::axon();
     for name in [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT].into_iter().chain(UNSIGNED) {
         let mut headers = signed(scheme);
@@ -166,7 +166,7 @@ fn malformed_values_are_refused() {
 }
 
 #[test]
-fn a_header_line_cannot_be_smuggled_out() {
+fn line_break_in_header_value_is_refused() {
     let identity = Identity {
         keypair: Keypair::from_uri("//Alice").unwrap(),
         uuid: Uuid::nil(),
@@ -188,7 +188,7 @@ fn a_header_line_cannot_be_smuggled_out() {
 
 proptest! {
     #[test]
-    fn no_header_panics(which in 0_usize..7, value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
+    fn random_header_value_never_panics(which in 0_usize..7, value in prop::collection::vec(0x20_u8..=0xff, 0..80)) {
         prop_assume!(!value.contains(&0x7f));
         let name = [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT][which];
         if let Ok(claim) = claim_with(name, &value) {
@@ -200,7 +200,7 @@ proptest! {
     }
 
     #[test]
-    fn numbers_and_uuids_read_as_written(number: u64, id: u128) {
+    fn nonces_and_uuids_round_trip(number: u64, id: u128) {
         let text = number.to_string();
         prop_assert_eq!(claim_with(NONCE, text.as_bytes()).map(|claim| claim.nonce), Ok(number));
         let text = Uuid::from_u128(id).to_string();

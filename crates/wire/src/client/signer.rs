@@ -97,8 +97,10 @@ impl Signer {
 
     fn next_nonce(&self) -> u64 {
         let now = self.clock.now_ns();
-        let later = |last: u64| Some(now.max(last.saturating_add(1)));
-        let last = self.last_nonce.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).unwrap_or_default();
+        let last = self
+            .last_nonce
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(now.max(last.saturating_add(1))))
+            .unwrap_or_default();
         now.max(last.saturating_add(1))
     }
 }

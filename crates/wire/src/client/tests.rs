@@ -53,7 +53,7 @@ fn answering(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync
 }
 
 #[tokio::test]
-async fn a_signed_call_goes_there_and_back() {
+async fn signed_request_gets_its_response() {
     let layer = SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
     let echo = |caller: Caller, axum::Json(body): axum::Json<Value>| async move {
         axum::Json(json!({"caller": caller.hotkey, "uuid": caller.uuid, "body": body}))
@@ -92,7 +92,7 @@ async fn other_statuses_are_errors_with_the_first_300_characters() {
 }
 
 #[tokio::test]
-async fn large_answers_are_cut_off() {
+async fn large_responses_are_cut_off() {
     assert!(call(answering(|| format!("\"{}\"", "x".repeat(9_998)).into_response())).await.is_ok());
     let error = call(answering(|| "x".repeat(10_001).into_response())).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge { limit: 10_000 }), "{error}");
@@ -102,7 +102,7 @@ async fn large_answers_are_cut_off() {
 }
 
 #[tokio::test]
-async fn large_answers_wait_for_room_within_their_deadline() {
+async fn large_responses_wait_for_memory_until_their_deadline() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
     let client = SignedClient::new(signer, ClientConfig { large_answers_bytes: 1_000, ..ClientConfig::default() });
     let client = client.unwrap();
@@ -138,7 +138,7 @@ async fn large_answers_wait_for_room_within_their_deadline() {
 }
 
 #[tokio::test]
-async fn answers_that_fill_the_room_together_do_not_wait_for_each_other() {
+async fn concurrent_large_responses_do_not_deadlock() {
     let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
     let config = ClientConfig { large_answers_bytes: 2 << 20, ..ClientConfig::default() };
     let client = SignedClient::new(signer, config).unwrap();
@@ -151,13 +151,13 @@ async fn answers_that_fill_the_room_together_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn no_deadline_is_too_long() {
+async fn maximum_deadline_does_not_overflow() {
     let peer = peer(listen(answering(|| "{}".into_response())).await);
     assert!(send(&client(), &peer, "v1/predict", &json!({}), Duration::MAX).await.is_ok());
 }
 
 #[tokio::test]
-async fn the_deadline_covers_the_whole_answer() {
+async fn deadline_covers_the_complete_response() {
     let brief = Duration::from_millis(50);
     let never = Router::new().route("/", post(std::future::pending::<()>));
     let stalls = Router::new().route(
@@ -175,7 +175,7 @@ async fn the_deadline_covers_the_whole_answer() {
 }
 
 #[tokio::test]
-async fn nobody_at_home_is_an_error_of_its_own() {
+async fn refused_connection_is_a_connect_error() {
     let address: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let error = send(&client(), &peer(address), "/", &json!({}), Duration::from_secs(10)).await.unwrap_err();
     assert!(error.is_connect());

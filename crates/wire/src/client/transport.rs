@@ -58,9 +58,8 @@ impl Transport {
         headers: HeaderMap,
         body: Body,
     ) -> Result<Response<Incoming>, CallError> {
-        let address = || CallError::Address { url: url.to_owned() };
-        let uri = Uri::try_from(url).map_err(|_| address())?;
-        let peer = uri.authority().ok_or_else(address)?.clone();
+        let uri = Uri::try_from(url).map_err(|_| CallError::Address { url: url.to_owned() })?;
+        let peer = uri.authority().ok_or_else(|| CallError::Address { url: url.to_owned() })?.clone();
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -102,8 +101,8 @@ impl Service<Name> for Resolver {
 /// # Errors
 /// The lookup's error, or [`io::ErrorKind::PermissionDenied`] if no address is permitted.
 pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
-    let found = tokio::net::lookup_host((name, 0)).await?;
-    let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
+    let addresses = tokio::net::lookup_host((name, 0)).await?;
+    let allowed: Vec<_> = addresses.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {
         let text = format!("{name} resolves to no allowed address");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));

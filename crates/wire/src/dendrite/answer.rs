@@ -89,15 +89,21 @@ pub(super) fn not_json(column: usize, error: &str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail }))).into_response()
 }
 
+fn unverified(reason: &str) -> (StatusCode, String) {
+    (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"))
+}
+
+fn forbidden(reason: &str) -> (StatusCode, String) {
+    (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."))
+}
+
 /// Returns the status and message of a refusal: those of the SDK, if it has them.
 fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
-    let unverified = |reason: &str| (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"));
-    let forbidden = |reason: &str| (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."));
     match refusal {
         Refusal::UnknownName(name) => {
-            let known: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
-            let known = known.join(", ");
-            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{known}]"))
+            let names: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
+            let names = names.join(", ");
+            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{names}]"))
         }
         Refusal::Unsigned | Refusal::BodyMismatch => (StatusCode::INTERNAL_SERVER_ERROR, internal_error()),
         Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {

@@ -79,7 +79,7 @@ async fn failures_of_handlers_are_the_axons_status() {
 }
 
 #[tokio::test]
-async fn a_caller_cannot_state_our_status() {
+async fn caller_cannot_set_the_axon_status() {
     let router = server(Router::new().route("/Synapse", any(|| async {})), scheme());
     let mut head = head("/Synapse", "{}");
     head.headers.insert("bt_header_axon_status_code", HeaderValue::from_static("418"));
@@ -89,7 +89,7 @@ async fn a_caller_cannot_state_our_status() {
 }
 
 #[test]
-fn classes_that_are_not_known_are_not_signed() {
+fn unknown_classes_are_not_signed() {
     let signer = Signer::new(key("//Alice"), "1.1.1.1", scheme());
     let peer = Peer::new(key("//Bob").hotkey(), "10.0.0.1", 1).unwrap();
     let sign = |name, body: &str| {
@@ -122,7 +122,7 @@ fn versions_matter_only_when_old_ones_are_accepted() {
 }
 
 #[test]
-fn every_header_counts_once() {
+fn duplicate_headers_are_refused() {
     for name in [NAME, TIMEOUT, BODY_HASH, NONCE, SENDER, SIGNATURE, UUID, SENDER_IP, VERSION, RECEIVER, RECEIVER_IP] {
         let mut head = head("/Synapse", "{}");
         let value = head.headers[name].clone();

@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back(text: String, key: String, number: i64) {
+        fn sorted_text_parses_to_its_value(text: String, key: String, number: i64) {
             let value = serde_json::json!({ key: [text, number] });
             let written = sorted_json(&value);
             prop_assert!(written.is_ascii());

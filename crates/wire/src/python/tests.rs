@@ -54,7 +54,7 @@ fn texts_are_those_of_python() {
 }
 
 #[test]
-fn what_is_not_json_has_no_text() {
+fn malformed_json_has_no_text() {
     for json in ["", "nan", "NaN", "Infinity", "{", "[1,]", "01", "\"\\ud800\"", "[\"\\ud800\"]", "1 2", "'a'"] {
         assert!(python_text(json).is_err(), "{json}");
     }
@@ -99,7 +99,7 @@ fn read_repr(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn strings_read_back(text: String) {
+    fn strings_round_trip(text: String) {
         let json = serde_json::to_string(&text).unwrap();
         prop_assert_eq!(python_text(&json).unwrap(), text.clone());
         let list = python_text(&json!([text]).to_string()).unwrap();
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn floats_read_back_and_look_like_floats(float in any::<f64>().prop_filter("JSON has no others", |f| f.is_finite())) {
+    fn floats_round_trip_and_look_like_floats(float in any::<f64>().prop_filter("JSON has no others", |f| f.is_finite())) {
         let text = python_text(&json!(float).to_string()).unwrap();
         prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), float.to_bits());
         prop_assert!(text.contains(['.', 'e']), "{}", text);
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(body: Vec<u8>, text: String) {
+    fn random_bytes_never_panic(body: Vec<u8>, text: String) {
         let _ = synapse_hash(&["a"], &body);
         let _ = python_text(&text);
     }

@@ -62,20 +62,21 @@ impl Lock {
     /// Locks the log at `log` and reads the bound.
     pub(super) fn open(log: &Path) -> Result<Self, ReplayLogError> {
         let path = beside(log, ".lock");
-        let failed = |source| ReplayLogError::Io { path: path.clone(), source };
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let (mut file, existed) = match options.clone().create_new(true).open(&path) {
             Ok(file) => (file, false),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (options.open(&path).map_err(failed)?, true),
-            Err(error) => return Err(failed(error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                (options.open(&path).map_err(|source| ReplayLogError::io(&path, source))?, true)
+            }
+            Err(error) => return Err(ReplayLogError::io(&path, error)),
         };
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => ReplayLogError::InUse(log.to_owned()),
-            TryLockError::Error(source) => failed(source),
+            TryLockError::Error(source) => ReplayLogError::io(&path, source),
         })?;
         let mut text = Vec::new();
-        file.read_to_end(&mut text).map_err(failed)?;
+        file.read_to_end(&mut text).map_err(|source| ReplayLogError::io(&path, source))?;
         let bound = std::str::from_utf8(&text).ok().and_then(Bound::parse);
         Ok(Self { path, file, existed, bound })
     }
@@ -90,8 +91,7 @@ impl Lock {
         };
         // A ceiling above `ahead` is that of a clock that was far ahead; its remedy must not be to wait for that time.
         let ceiling = ceiling.min(ahead);
-        self.write(Bound { ceiling, lead: 0 })
-            .map_err(|source| ReplayLogError::Io { path: self.path.clone(), source })?;
+        self.write(Bound { ceiling, lead: 0 }).map_err(|source| ReplayLogError::io(&self.path, source))?;
         Ok(ceiling)
     }
 
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_read_back() {
+    fn bounds_round_trip() {
         for bound in [Bound { ceiling: 0, lead: 0 }, Bound { ceiling: u64::MAX, lead: u64::MAX }] {
             let text = bound.to_text();
             assert_eq!(Bound::parse(&text), Some(bound));

@@ -44,6 +44,12 @@ pub enum ReplayLogError {
     },
 }
 
+impl ReplayLogError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+}
+
 /// An accepted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -76,7 +82,7 @@ impl Entry {
 }
 
 /// The state left by an earlier process.
-pub(super) struct Found {
+pub(super) struct RecoveredLog {
     path: PathBuf,
     boot: String,
     pub(super) lock: Lock,
@@ -94,10 +100,10 @@ pub(super) fn boot_id() -> Option<String> {
 }
 
 /// Locks the log and reads its records. A missing file may have been deleted: it counts as incomplete.
-pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogError> {
+pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<RecoveredLog, ReplayLogError> {
     let lock = Lock::open(path)?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
-    let mut found = Found {
+    let mut recovered = RecoveredLog {
         path: path.to_owned(),
         boot: boot_text,
         lock,
@@ -106,22 +112,22 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogEr
         complete: true,
         missing: false,
     };
-    let follows = read_if_there(path)?.map(|bytes| found.take(&bytes, boot));
-    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| found.take(&bytes, boot));
-    found.missing = follows.is_none() && old.is_none();
-    found.complete &= follows.is_some_and(|follows| !follows || old.is_some());
-    Ok(found)
+    let follows = read_if_there(path)?.map(|bytes| recovered.take(&bytes, boot));
+    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| recovered.take(&bytes, boot));
+    recovered.missing = follows.is_none() && old.is_none();
+    recovered.complete &= follows.is_some_and(|follows| !follows || old.is_some());
+    Ok(recovered)
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ReplayLogError::Io { path: path.to_owned(), source }),
+        Err(error) => Err(ReplayLogError::io(path, error)),
     }
 }
 
-impl Found {
+impl RecoveredLog {
     /// Adds the records of a file and returns whether it depends on the previous file.
     fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -159,10 +165,12 @@ impl Found {
         floor: u64,
     ) -> Result<ReplayLog, ReplayLogError> {
         let Self { path, boot, lock, .. } = self;
-        let fail = |source| ReplayLogError::Io { path: path.clone(), source };
-        let file = write_new(&path, &header(&boot, floor, WHOLE), live).map_err(fail)?;
+        let file =
+            write_new(&path, &header(&boot, floor, WHOLE), live).map_err(|source| ReplayLogError::io(&path, source))?;
         match std::fs::remove_file(beside(&path, ".old")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ReplayLogError::io(&path, error));
+            }
             _ => {}
         }
         let rotate_at = now_ns.saturating_add(nanoseconds(lifetime));

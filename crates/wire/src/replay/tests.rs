@@ -52,7 +52,7 @@ fn a_request_passes_once_per_sender() {
 }
 
 #[test]
-fn a_process_must_count_upwards() {
+fn nonces_must_increase_per_process() {
     for rule in [ReplayRule::Increasing, ReplayRule::IncreasingForEver] {
         let guard = guard(rule, 100);
         assert_eq!(guard.accept(&claim_of(1, "a", NOW), NOW), Ok(()));
@@ -73,7 +73,7 @@ fn a_process_must_count_upwards() {
 }
 
 #[test]
-fn a_flood_is_refused_and_evicts_nobody() {
+fn flood_is_refused_without_evicting_others() {
     for rule in [ReplayRule::Once, ReplayRule::Increasing] {
         let guard = guard(rule, 15);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
@@ -97,7 +97,7 @@ fn a_flood_is_refused_and_evicts_nobody() {
 }
 
 #[test]
-fn a_clock_set_back_reopens_nothing() {
+fn clock_set_back_accepts_no_replay() {
     let guard = guard(ReplayRule::Once, 100);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
     let later = NOW + 100 * SECOND;
@@ -128,7 +128,7 @@ impl Disk {
 const RULES: [ReplayRule; 3] = [ReplayRule::Once, ReplayRule::Increasing, ReplayRule::IncreasingForEver];
 
 #[test]
-fn a_restart_forgets_nothing() {
+fn restart_accepts_no_replay() {
     for rule in RULES {
         let disk = Disk::new();
         let first = disk.open(rule, NOW, BOOT);
@@ -179,7 +179,7 @@ fn generations_follow_each_other_without_a_gap() {
 }
 
 #[test]
-fn nothing_is_forgotten_for_ever() {
+fn increasing_for_ever_rule_keeps_nonces_after_the_window() {
     let disk = Disk(tempfile::tempdir().unwrap());
     let guard = disk.open(ReplayRule::IncreasingForEver, NOW, BOOT);
     assert_eq!(guard.accept(&claim(1, 5), NOW), Ok(()));
@@ -327,7 +327,7 @@ fn a_deleted_log_refuses_what_it_may_have_held() {
 }
 
 #[test]
-fn a_clock_that_was_once_far_ahead_keeps_everybody_out_until_the_log_is_deleted() {
+fn clock_once_far_ahead_refuses_requests_until_log_is_deleted() {
     let disk = Disk::new();
     let years = NOW + 100_000_000 * SECOND;
     let guard = disk.open(ReplayRule::Once, NOW, BOOT);
@@ -357,7 +357,7 @@ fn two_processes_cannot_share_a_log() {
 }
 
 #[test]
-fn what_cannot_be_written_is_not_accepted() {
+fn request_without_log_entry_is_not_accepted() {
     let disk = Disk::new();
     let guard = disk.open(ReplayRule::Once, NOW, BOOT);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
@@ -372,7 +372,7 @@ fn what_cannot_be_written_is_not_accepted() {
 }
 
 #[test]
-fn a_failed_write_loses_nothing_that_was_accepted() {
+fn failed_write_keeps_accepted_requests() {
     for rule in RULES {
         let disk = Disk::new();
         let guard = disk.open(rule, NOW, BOOT);
@@ -429,7 +429,7 @@ proptest! {
     /// Requests of senders whose clocks are behind or ahead, each replayed at every later step, through restarts with
     /// complete, truncated and lost logs.
     #[test]
-    fn nothing_passes_twice(
+    fn replayed_requests_are_never_accepted(
         rule in prop::sample::select(vec![ReplayRule::Once, ReplayRule::Increasing]),
         steps in prop::collection::vec((0_u8..3, -8_000_i64..3_000, 0_u64..4_000, events(), any::<prop::sample::Index>()), 1..40),
     ) {

@@ -94,10 +94,10 @@ struct Queue {
     running: usize,
     arrivals: u64,
     /// The queue, in the order of admission. Dropping an entry refuses its request.
-    waiting: BTreeMap<Place, oneshot::Sender<Permit>>,
+    waiting: BTreeMap<QueueKey, oneshot::Sender<Permit>>,
 }
 
-type Place = (Reverse<u64>, u64);
+type QueueKey = (Reverse<u64>, u64);
 
 /// A permit to run, released on drop.
 #[derive(Debug)]
@@ -112,12 +112,12 @@ impl Gate {
     /// Waits for a permit, no longer than the caller's timeout (zero if not stated).
     pub(super) async fn enter(self: &Arc<Self>, stake: u64, timeout: Duration) -> Result<Permit, Refusal> {
         let patience = if timeout.is_zero() { self.bounds.patience } else { timeout.min(self.bounds.patience) };
-        let (place, turn) = match self.queue(stake)? {
+        let (key, turn) = match self.queue(stake)? {
             Ok(permit) => return Ok(permit),
             Err(waiting) => waiting,
         };
         // Leaves the queue when this future is dropped because the caller disconnects.
-        let _leave = Leave { gate: self, place };
+        let _guard = QueueGuard { gate: self, key };
         match tokio::time::timeout(patience, turn).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Refusal::Busy),
@@ -129,34 +129,34 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn queue(self: &Arc<Self>, stake: u64) -> Result<Result<Permit, (Place, oneshot::Receiver<Permit>)>, Refusal> {
+    fn queue(self: &Arc<Self>, stake: u64) -> Result<Result<Permit, (QueueKey, oneshot::Receiver<Permit>)>, Refusal> {
         let mut queue = self.lock();
         if queue.running < self.bounds.running {
             queue.running += 1;
             return Ok(Ok(Permit(Some(Arc::clone(self)))));
         }
         queue.arrivals += 1;
-        let place = (Reverse(stake), queue.arrivals);
+        let key = (Reverse(stake), queue.arrivals);
         if queue.waiting.len() >= self.bounds.waiting {
             match queue.waiting.last_entry() {
-                Some(last) if *last.key() > place => drop(last.remove()),
+                Some(last) if *last.key() > key => drop(last.remove()),
                 _ => return Err(Refusal::Busy),
             }
         }
         let (sender, receiver) = oneshot::channel();
-        queue.waiting.insert(place, sender);
-        Ok(Err((place, receiver)))
+        queue.waiting.insert(key, sender);
+        Ok(Err((key, receiver)))
     }
 }
 
-struct Leave<'a> {
+struct QueueGuard<'a> {
     gate: &'a Gate,
-    place: Place,
+    key: QueueKey,
 }
 
-impl Drop for Leave<'_> {
+impl Drop for QueueGuard<'_> {
     fn drop(&mut self) {
-        self.gate.lock().waiting.remove(&self.place);
+        self.gate.lock().waiting.remove(&self.key);
     }
 }
 

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_counts() {
+    fn caller_must_meet_every_condition() {
         let standing = |stake, validator_permit| Standing { stake, validator_permit };
         let rich = (key(1), standing(1_000, true));
         let poor = (key(2), standing(999, true));

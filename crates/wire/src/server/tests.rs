@@ -81,7 +81,7 @@ fn refused(status: u16, text: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_signed_request_reaches_the_handler() {
+async fn signed_request_reaches_the_handler() {
     let server = Server::open();
     let expected = format!("{} {BODY}", key("//Alice").hotkey());
     assert_eq!(server.send(&signed(NOW), BODY).await, (StatusCode::OK, expected.clone()));
@@ -192,7 +192,7 @@ async fn an_altered_body_is_refused_where_its_hash_is_signed() {
 }
 
 #[tokio::test]
-async fn no_flipped_bit_passes() {
+async fn flipped_bit_in_signed_headers_is_refused() {
     let server = Server::open();
     let headers = signed_with_body(NOW);
     let mut flips = 0;
@@ -241,7 +241,7 @@ async fn doubled_headers_are_refused() {
 }
 
 #[tokio::test]
-async fn limits_come_before_everything_else() {
+async fn limits_are_checked_first() {
     let limits = Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
     let server = Server::new(limits, Policy::open());
     let large = refused(431, "request headers are too large");
@@ -264,7 +264,7 @@ async fn limits_come_before_everything_else() {
 }
 
 #[tokio::test]
-async fn bodies_above_axums_own_limit_arrive_when_ours_allows_them() {
+async fn body_limit_of_the_layer_replaces_that_of_axum() {
     let server = Server::new(Limits { body_bytes: 8 << 20, ..Limits::default() }, Policy::open());
     let (status, body) = server.send(&signed(NOW), "x".repeat(3 << 20)).await;
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
@@ -275,7 +275,7 @@ fn never() -> Body {
 }
 
 #[tokio::test]
-async fn no_body_is_read_of_callers_who_are_unproven_or_unwanted_or_seen_before() {
+async fn body_of_refused_caller_is_not_read() {
     let alice = key("//Alice").hotkey();
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(Server::open().refusal(&forged, never()).await, refused(401, "signature does not match"));
@@ -322,7 +322,7 @@ async fn large_bodies_share_their_memory() {
 }
 
 #[tokio::test]
-async fn heavy_bodies_are_hashed_all_the_same() {
+async fn large_bodies_are_hashed() {
     let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * HEAVY));
     let headers = |nonce| signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, &text);
     let server = Server::new(Limits { body_bytes: 3 * HEAVY, ..Limits::default() }, Policy::open());
@@ -332,7 +332,7 @@ async fn heavy_bodies_are_hashed_all_the_same() {
 }
 
 #[tokio::test]
-async fn answers_end_in_time() {
+async fn handler_times_out() {
     let layer = || {
         let limits = Limits { answer_timeout: Duration::from_millis(20), ..Limits::default() };
         let clock = Arc::new(ManualClock::at(NOW));
@@ -364,7 +364,7 @@ async fn only_the_hotkeys_on_the_list_may_call() {
 }
 
 #[tokio::test]
-async fn a_flooding_sender_is_held_back() {
+async fn flooding_sender_is_rate_limited() {
     let server = Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::open());
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.send(&signed(NOW + 1), BODY).await.0, StatusCode::OK);
@@ -374,7 +374,7 @@ async fn a_flooding_sender_is_held_back() {
 }
 
 #[tokio::test]
-async fn a_handler_outside_the_layer_gets_no_caller() {
+async fn handler_outside_the_layer_has_no_caller() {
     let router = Router::new().route("/", post(|_: Caller| async {}));
     let response = router.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -383,7 +383,7 @@ async fn a_handler_outside_the_layer_gets_no_caller() {
 }
 
 #[tokio::test]
-async fn a_turn_ends_with_the_streamed_answer() {
+async fn permit_is_held_until_the_streamed_response_ends() {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
     let receiver = Arc::new(tokio::sync::Mutex::new(Some(receiver)));
     let handler = move || async move {

@@ -87,7 +87,7 @@ fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
 }
 
 #[tokio::test]
-async fn no_flipped_bit_of_what_is_signed_passes() {
+async fn flipped_bit_in_signed_data_is_refused() {
     assert_eq!((&BODY[12..17], &BODY[31..45]), ("hello", "[1, 2.5, null]"));
     for kind in KINDS {
         let server = Server::new(kind);

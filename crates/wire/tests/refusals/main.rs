@@ -129,7 +129,7 @@ impl Matrix {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_matrix_holds_and_is_documented() {
+async fn refusals_match_the_documented_matrix() {
     let mut matrix = Matrix::default();
     matrix.faults().await;
     matrix.replays().await;

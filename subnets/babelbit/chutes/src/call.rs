@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
 use taonet_http::sse::{EventStream, EventTooLong, LONGEST_EVENT, ServerEvent};
 use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_settings::Secret;
@@ -254,7 +254,7 @@ impl Service {
 
     /// Builds a request below the service's URL. Each of `segments` is one segment of the path.
     pub(crate) fn call(&self, what: &'static str, method: Method, segments: &[&str], body: Body) -> Call {
-        let mut url = below(&self.base, "");
+        let mut url = join_path(&self.base, "");
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use taonet_babelbit_core::text_api::PredictedUtterance;
 use taonet_http::Fault;
-use taonet_http::client::{bearer, below, builder, fault, read_capped};
+use taonet_http::client::{bearer, builder, fault, join_path, read_capped};
 use taonet_primitives::Backoff;
 use taonet_service::{Sleeper, sleeper};
 use taonet_settings::Secret;
@@ -124,7 +124,7 @@ impl ChuteClient {
         let http = builder().connect_timeout(settings.timeout).build().map_err(ApiError::Client)?;
         Ok(Self {
             http,
-            predict: below(&base, &settings.predict_endpoint),
+            predict: join_path(&base, &settings.predict_endpoint),
             base,
             key: settings.api_key.clone(),
             retries: settings.retries,
@@ -144,7 +144,7 @@ impl ChuteClient {
     /// # Errors
     /// [`ChuteError`] when the chute refuses or does not respond.
     pub async fn health(&self) -> Result<Health, ChuteError> {
-        let answer = self.post(below(&self.base, "health"), "{}".to_owned(), self.timeout).await?;
+        let answer = self.post(join_path(&self.base, "health"), "{}".to_owned(), self.timeout).await?;
         Health::deserialize(answer).map_err(|error| ChuteError::Fault(Fault::Payload(error)))
     }
 

@@ -148,7 +148,7 @@ async fn read_past(store: &Store, newest: PeriodId, since_ms: i64) -> Result<Pas
 
 async fn read_gateway(url: &Url) -> Result<Vec<TaskState>, Fault> {
     let client: Client = client::builder().timeout(TIMEOUT).build().map_err(client::fault)?;
-    let response = client.get(client::below(url, "status.json")).send().await.map_err(client::fault)?;
+    let response = client.get(client::join_path(url, "status.json")).send().await.map_err(client::fault)?;
     let status = response.status();
     if status != StatusCode::OK {
         return Err(Fault::Status { status, retry_after: None });

@@ -51,7 +51,7 @@ fn typed_calls_are_written_as_recorded() {
 /// The calls of holders exist on the main network, with these arguments.
 #[allow(clippy::too_many_lines, reason = "a table")]
 #[test]
-fn calls_of_holders_are_read_back_as_built() {
+fn holder_calls_decode_to_their_arguments() {
     let Some(runtime) = runtime() else { return };
     let (bob, hotkey, netuid) = (bob(), Hotkey::from_bytes([7; 32]), NetUid(3));
     let coldkey = Coldkey::from_bytes(*bob.as_bytes());
@@ -223,7 +223,7 @@ fn calls_of_holders_are_read_back_as_built() {
 
 /// The calls of subnet owners exist on the main network, with these arguments.
 #[test]
-fn calls_of_owners_are_read_back_as_built() {
+fn owner_calls_decode_to_their_arguments() {
     let Some(runtime) = runtime() else { return };
     let netuid = NetUid(3);
     let identity = crate::SubnetIdentity { subnet_name: "Tide".to_owned(), ..crate::SubnetIdentity::default() };

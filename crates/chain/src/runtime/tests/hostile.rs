@@ -125,7 +125,7 @@ fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
 }
 
 #[test]
-fn types_that_hold_themselves_are_refused() {
+fn recursive_types_are_refused() {
     for defs in [
         vec![tuple([2])],
         vec![wrapper(2)],
@@ -147,7 +147,7 @@ fn types_that_hold_themselves_are_refused() {
 }
 
 #[test]
-fn values_within_values_end_somewhere() {
+fn deeply_nested_values_are_refused() {
     // An endless `Some(Some(Some(…`.
     let runtime = runtime_of([choice(2)]).unwrap();
     assert!(read_all(&runtime, &[vec![1; 50], vec![0]].concat()).is_ok());
@@ -161,7 +161,7 @@ fn values_within_values_end_somewhere() {
 }
 
 #[test]
-fn lists_of_nothing_are_refused() {
+fn long_lists_of_empty_values_are_refused() {
     let most = Compact(u32::MAX).encode();
     for (defs, bytes) in [
         (vec![list(1)], most.as_slice()),
@@ -176,7 +176,7 @@ fn lists_of_nothing_are_refused() {
 }
 
 #[test]
-fn a_tree_of_nothing_has_no_time() {
+fn exponential_number_of_empty_values_is_refused() {
     // Each type is a pair of the previous one, 64 levels deep: 2⁶⁴ values in zero bytes.
     let runtime = runtime_of((1..65).map(|id| tuple([id, id]))).unwrap();
     let error = read_all(&runtime, &[]).unwrap_err();
@@ -184,7 +184,7 @@ fn a_tree_of_nothing_has_no_time() {
 }
 
 #[test]
-fn what_fuzzing_begins_with_is_metadata() {
+fn fuzz_seeds_are_valid_metadata() {
     let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/chain_values");
     let mut events = 0;
     for seed in std::fs::read_dir(seeds).unwrap() {

@@ -140,7 +140,7 @@ async fn safe(router: &Router, path: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn blocks_are_found_by_number_and_hash() {
+async fn blocks_are_shown_by_number_and_hash() {
     let (chain, section, router) = pages().await;
     let (node, reads) = node(&chain, Duration::ZERO);
     let connected = section.source.reader.connect(node);
@@ -276,7 +276,7 @@ async fn storage_is_read_by_its_keys() {
 
 /// Columns: query · path of the redirect, or parts of the page of results
 #[tokio::test]
-async fn the_search_goes_to_the_page_or_says_what_it_did_not_find() {
+async fn search_redirects_to_the_page_or_lists_results() {
     let (chain, section, router) = pages().await;
     let (node, _) = node(&chain, Duration::ZERO);
     let _connected = section.source.reader.connect(node);
@@ -393,7 +393,7 @@ async fn seen_on(chain: &MockChain, section: &ChainSection) -> Vec<u32> {
 }
 
 #[tokio::test]
-async fn a_reverted_branch_is_dropped_when_the_chain_has_outgrown_it() {
+async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
     let (chain, changes, section) = (MockChain::default(), Changes::default(), ChainSection::new(NETUID));
     let epochs = || section.source.state().epochs.iter().map(|epoch| epoch.block.get()).collect::<Vec<_>>();
     chain.set_finality_lag(1_000);

@@ -105,7 +105,7 @@ async fn good_miner() -> Option<u16> {
 }
 
 #[tokio::test]
-async fn only_drawn_neurons_and_those_that_are_no_miners_change_their_scores() {
+async fn only_selected_neurons_and_non_miners_change_their_scores() {
     let (world, port) = (World::new().await, good_miner().await);
     let all = ["//validator", "//miner", "//silent", "//other", "//absent"];
     let neurons = || {

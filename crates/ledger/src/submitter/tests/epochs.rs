@@ -8,7 +8,7 @@ fn at(world: &World, left: u32) {
 }
 
 #[tokio::test]
-async fn no_extrinsic_can_land_in_the_next_epoch() {
+async fn era_ends_before_the_next_epoch() {
     for (lag, left, last_block) in [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)] {
         let world = World::plain();
         world.chain.set_finality_lag(lag);
@@ -21,7 +21,7 @@ async fn no_extrinsic_can_land_in_the_next_epoch() {
 }
 
 #[tokio::test]
-async fn with_too_few_blocks_left_the_weights_are_for_the_next_epoch() {
+async fn weights_with_too_few_blocks_left_are_planned_for_next_epoch() {
     for (lag, left) in [(0, 2), (0, 1), (3, 3), (6, 5)] {
         let mut world = World::plain();
         world.chain.set_finality_lag(lag);
@@ -40,7 +40,7 @@ async fn with_too_few_blocks_left_the_weights_are_for_the_next_epoch() {
 }
 
 #[tokio::test]
-async fn what_was_signed_for_the_epoch_is_followed_to_its_end() {
+async fn second_submission_in_epoch_returns_the_first() {
     let world = World::plain();
     let submitter = world.start().await;
     let first = submitter.submit(world.weights().await).await.unwrap();
@@ -50,7 +50,7 @@ async fn what_was_signed_for_the_epoch_is_followed_to_its_end() {
 }
 
 #[tokio::test]
-async fn epochs_that_are_shorter_than_eras_have_weights_too() {
+async fn epochs_shorter_than_eras_get_weights() {
     let mut world = World::plain();
     world.rules.schedule.tempo = 2;
     world.next_epoch().await;
@@ -58,7 +58,7 @@ async fn epochs_that_are_shorter_than_eras_have_weights_too() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_behind_is_not_believed() {
+async fn node_behind_the_ledger_is_an_error() {
     let world = World::plain();
     world.chain.set_finality_lag(5);
     world.chain.mine(5);

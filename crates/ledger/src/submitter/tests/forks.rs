@@ -15,7 +15,7 @@ async fn included(commit_reveal: Option<CommitReveal>) -> (World, Submitter, Sub
 }
 
 #[tokio::test]
-async fn what_was_in_an_undone_block_is_sent_again() {
+async fn extrinsic_of_reverted_block_is_resent() {
     let (world, submitter, first) = included(None).await;
     world.chain.undo(1);
     world.chain.mine(1);
@@ -32,7 +32,7 @@ async fn what_was_in_an_undone_block_is_sent_again() {
 }
 
 #[tokio::test]
-async fn another_block_with_the_same_bytes_is_found() {
+async fn extrinsic_included_in_another_block_is_found() {
     let (world, submitter, first) = included(None).await;
     world.chain.undo(1);
     world.chain.mine(1);
@@ -48,7 +48,7 @@ async fn another_block_with_the_same_bytes_is_found() {
 }
 
 #[tokio::test]
-async fn a_nonce_that_is_used_in_a_block_that_may_be_undone_is_no_end() {
+async fn nonce_used_in_unfinalized_block_does_not_supersede() {
     let world = World::plain();
     world.chain.set_finality_lag(LAG);
     world.chain.script([Script::LoseRequest]);
@@ -71,7 +71,7 @@ async fn a_nonce_that_is_used_in_a_block_that_may_be_undone_is_no_end() {
 }
 
 #[tokio::test]
-async fn an_era_that_ends_in_a_block_that_may_be_undone_is_no_end() {
+async fn era_ended_in_unfinalized_block_does_not_expire() {
     let world = World::plain();
     world.chain.set_finality_lag(LAG);
     world.chain.mine(50);
@@ -108,7 +108,7 @@ async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
 }
 
 #[tokio::test]
-async fn nothing_is_revealed_for_a_commit_that_is_undone_for_good() {
+async fn permanently_reverted_commit_is_not_revealed() {
     let (mut world, submitter, _) = included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     world.chain.undo(1);
     world.chain.mine(LAG + 1);
@@ -123,7 +123,7 @@ async fn nothing_is_revealed_for_a_commit_that_is_undone_for_good() {
 }
 
 #[tokio::test]
-async fn old_blocks_are_known_by_their_hashes() {
+async fn pruned_blocks_are_identified_by_hash() {
     for is_undone in [false, true] {
         let (world, submitter, _) = included(None).await;
         if is_undone {
@@ -139,7 +139,7 @@ async fn old_blocks_are_known_by_their_hashes() {
 }
 
 #[tokio::test]
-async fn a_commit_whose_state_is_forgotten_counts_to_the_planned_epoch() {
+async fn commit_with_pruned_state_has_the_planned_epoch() {
     let mut world = World::by_hash();
     world.crash(Step::Submit, Moment::Recorded, Some(world.weights().await)).await;
     world.next_epoch().await;

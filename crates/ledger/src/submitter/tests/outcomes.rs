@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn bytes_whose_fate_is_unknown_are_sent_again() {
+async fn extrinsic_of_unknown_outcome_is_resent() {
     for script in [Script::LoseRequest, Script::LoseAnswer, Script::Drop] {
         let world = World::plain();
         let submitter = world.start().await;
@@ -19,7 +19,7 @@ async fn bytes_whose_fate_is_unknown_are_sent_again() {
 }
 
 #[tokio::test]
-async fn without_a_chain_nothing_is_known_and_nothing_signed() {
+async fn unreachable_chain_signs_nothing() {
     let world = World::plain();
     let submitter = world.start().await;
     let weights = world.weights().await;
@@ -31,7 +31,7 @@ async fn without_a_chain_nothing_is_known_and_nothing_signed() {
 }
 
 #[tokio::test]
-async fn a_block_that_is_undone_is_noticed() {
+async fn reverted_block_changes_the_state() {
     let world = World::plain();
     world.chain.set_finality_lag(3);
     let submitter = world.start().await;
@@ -47,7 +47,7 @@ async fn a_block_that_is_undone_is_noticed() {
 }
 
 #[tokio::test]
-async fn what_expired_is_signed_anew_in_its_epoch_only() {
+async fn expired_extrinsic_is_re_signed_only_within_its_epoch() {
     let mut world = World::plain();
     // An era of eight blocks.
     world.chain.mine(u32::from(TEMPO) - 18);
@@ -79,7 +79,7 @@ async fn what_expired_is_signed_anew_in_its_epoch_only() {
 }
 
 #[tokio::test]
-async fn another_extrinsic_with_the_nonce_is_overcome() {
+async fn superseded_extrinsic_is_re_signed() {
     let world = World::plain();
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
@@ -99,7 +99,7 @@ async fn another_extrinsic_with_the_nonce_is_overcome() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_until_a_retry() {
+async fn refused_weights_are_not_resent_without_retry() {
     let world = World::plain();
     let submitter = world.start().await;
     world.chain.script([Script::Refuse(rate_limit()), Script::Refuse(rate_limit())]);
@@ -125,7 +125,7 @@ async fn a_refusal_is_final_until_a_retry() {
 }
 
 #[tokio::test]
-async fn refused_bytes_that_might_still_land_are_waited_for() {
+async fn retry_waits_for_refused_extrinsic_that_may_be_included() {
     let world = World::plain();
     let submitter = world.start().await;
     world.chain.script([Script::Refuse(rate_limit())]);
@@ -163,7 +163,7 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
 
 /// A failed extrinsic, or one that can never be included, does not prevent newer weights in the same epoch.
 #[tokio::test]
-async fn what_has_no_effect_makes_room_for_newer_weights() {
+async fn newer_weights_replace_those_without_effect() {
     for script in [Script::Fail(too_fast()), Script::LoseRequest] {
         let mut world = World::plain();
         world.chain.mine(u32::from(TEMPO) - 18);
@@ -203,7 +203,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
 
 /// The SQL statement that inserts intents must agree with [`State::is_void`].
 #[tokio::test]
-async fn only_what_is_void_makes_room() {
+async fn only_void_extrinsics_can_be_replaced() {
     let world = World::plain();
     let submitter = world.start().await;
     let submission = submitter.submit(world.weights().await).await.unwrap();

@@ -64,7 +64,7 @@ async fn the_first_weights_after_a_start_are_fresh() {
 }
 
 #[tokio::test]
-async fn an_end_at_any_moment_loses_and_doubles_nothing() {
+async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
     use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
         let world = World::plain();
@@ -83,7 +83,7 @@ async fn an_end_at_any_moment_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn an_end_at_any_moment_of_a_reveal_loses_and_doubles_nothing() {
+async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
     use Moment::{Answered, Recorded, Sending, Signed, Stored};
     for moment in [Signed, Stored, Sending, Answered, Recorded] {
         let mut world = World::by_hash();
@@ -97,7 +97,7 @@ async fn an_end_at_any_moment_of_a_reveal_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
-async fn an_intent_without_a_signature_takes_newer_weights() {
+async fn unsigned_intent_is_replaced_by_newer_weights() {
     let world = World::plain();
     world.crash(Step::Submit, Moment::Intended, Some(world.weights().await)).await;
     let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
@@ -107,7 +107,7 @@ async fn an_intent_without_a_signature_takes_newer_weights() {
 }
 
 #[tokio::test]
-async fn what_was_signed_and_never_sent_is_withdrawn_with_its_epoch() {
+async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
     let mut world = World::plain();
     world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
     world.next_epoch().await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn bytes_of_an_older_runtime_are_signed_again_under_their_nonce() {
+async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
     for was_sent in [false, true] {
         let world = World::plain();
         if was_sent {
@@ -25,7 +25,7 @@ async fn bytes_of_an_older_runtime_are_signed_again_under_their_nonce() {
 }
 
 #[tokio::test]
-async fn an_upgrade_between_signing_and_sending_is_noticed() {
+async fn upgrade_between_signing_and_sending_is_detected() {
     let world = World::plain();
     let chain = world.chain.clone();
     let submitter = world.start().await.with_observer(Arc::new(move |_, _, moment| {
@@ -40,7 +40,7 @@ async fn an_upgrade_between_signing_and_sending_is_noticed() {
 }
 
 #[tokio::test]
-async fn bytes_that_came_into_a_block_before_the_upgrade_count() {
+async fn extrinsic_included_before_upgrade_is_done() {
     let world = World::plain();
     world.chain.script([Script::LoseAnswer]);
     let submitter = world.start().await;
@@ -53,7 +53,7 @@ async fn bytes_that_came_into_a_block_before_the_upgrade_count() {
 }
 
 #[tokio::test]
-async fn of_two_under_one_nonce_the_one_in_the_chain_counts() {
+async fn included_extrinsic_of_two_with_one_nonce_counts() {
     let world = World::plain();
     world.chain.set_finality_lag(6);
     let submitter = world.start().await;

@@ -149,8 +149,8 @@ fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> 
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
     for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED) {
         let splits = piece.char_indices().skip(1).map(|(place, _)| piece.split_at(place));
-        let known = splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
-        merges.extend(known.map(|(left, right)| (*score, left, right)));
+        let listed = splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
+        merges.extend(listed.map(|(left, right)| (*score, left, right)));
     }
     // Lengths and texts only make the order of equal scores definite.
     merges.sort_unstable_by(|(score, left, right), (other_score, other_left, other_right)| {

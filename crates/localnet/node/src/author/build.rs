@@ -74,7 +74,7 @@ pub enum BuildError {
 
 /// Why an extrinsic was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum SkipReason {
     /// The extrinsic exceeds the block's remaining weight or its nonce is too high, but it may fit a later block.
     Later,
     /// The extrinsic is invalid.
@@ -109,7 +109,7 @@ pub(crate) struct Built {
     /// Included extrinsics, by position in the queue.
     pub(crate) included: Vec<usize>,
     /// Extrinsics that were not included, by position in the queue, with the reason.
-    pub(crate) left: Vec<(usize, Left)>,
+    pub(crate) skipped: Vec<(usize, SkipReason)>,
     /// The extrinsic of the development command.
     pub(crate) applied: Option<Applied>,
 }
@@ -173,16 +173,17 @@ impl<'a> Draft<'a> {
 
     fn inherents(&mut self, millis: u64) -> Result<(), BuildError> {
         let number = self.number;
-        let refused = |reason: String| BuildError::Inherent { number, reason };
         let mut data = InherentData::new();
         data.put_data(sp_timestamp::INHERENT_IDENTIFIER, &sp_timestamp::InherentType::new(millis))
-            .map_err(|error| refused(error.to_string()))?;
+            .map_err(|error| BuildError::Inherent { number, reason: error.to_string() })?;
         let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &data.encode())?;
         for inherent in inherents {
             match self.apply(&inherent.encode()) {
                 Ok(Ok(Ok(()))) => {}
-                Ok(Ok(Err(error))) => return Err(refused(format!("{error:?}"))),
-                Ok(Err(error)) => return Err(refused(error.to_string())),
+                Ok(Ok(Err(error))) => {
+                    return Err(BuildError::Inherent { number, reason: format!("{error:?}") });
+                }
+                Ok(Err(error)) => return Err(BuildError::Inherent { number, reason: error.to_string() }),
                 Err(source) => return Err(BuildError::Call { number, source }),
             }
         }
@@ -209,7 +210,7 @@ pub(crate) fn build(
     let number = draft.number;
     let extrinsic = addition.and_then(|addition| addition.extrinsic.as_deref());
     let applied = extrinsic.map(|extrinsic| draft.add(extrinsic)).transpose()?;
-    let (included, left) = take_calls(&mut draft, queued, shield_key);
+    let (included, skipped) = take_calls(&mut draft, queued, shield_key);
     let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
     if header.number() != blank.number()
         || header.parent_hash() != blank.parent_hash()
@@ -232,7 +233,7 @@ pub(crate) fn build(
         nodes: changes.transaction,
         changes: changes.main_storage_changes,
         included,
-        left,
+        skipped,
         applied,
     })
 }
@@ -246,8 +247,12 @@ fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     }
 }
 
-fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) -> (Vec<usize>, Vec<(usize, Left)>) {
-    let (mut included, mut left, mut misfits) = (Vec::new(), Vec::new(), 0);
+fn take_calls(
+    draft: &mut Draft<'_>,
+    queued: &[Queued],
+    shield_key: &ShieldKey,
+) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
+    let (mut included, mut skipped, mut misfits) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
         if misfits >= MISFITS {
             break;
@@ -260,23 +265,23 @@ fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) 
                 }
             }
             Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {
-                left.push((position, Left::Later));
+                skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) if error.exhausted_resources() => {
                 misfits += 1;
-                left.push((position, Left::Later));
+                skipped.push((position, SkipReason::Later));
             }
             Ok(Err(error)) => {
                 tracing::debug!(hash = ?call.hash, %error, "pooled extrinsic is no longer valid");
-                left.push((position, Left::Invalid));
+                skipped.push((position, SkipReason::Invalid));
             }
             Err(error) => {
                 tracing::error!(hash = ?call.hash, %error, "extrinsic rolled back and dropped");
-                left.push((position, Left::Invalid));
+                skipped.push((position, SkipReason::Invalid));
             }
         }
     }
-    (included, left)
+    (included, skipped)
 }
 
 /// Returns the value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.

@@ -94,6 +94,10 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    fn call_failed(&self, source: CallError) -> ImportError {
+        ImportError::Call { number: self.head.number(), hash: self.head.hash, source }
+    }
+
     /// Returns the error for a part of the block's header that differs from the result on this node.
     fn differs(&self, part: &'static str, given: &impl Debug, own: &impl Debug) -> ImportError {
         let (given, own) = (format!("{given:?}"), format!("{own:?}"));
@@ -187,17 +191,19 @@ fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed,
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
         return Err(ImportError::Parent { number, hash, parent: *header.parent_hash(), newest: parent.hash });
     }
-    let failed = |source| ImportError::Call { number, hash, source };
     let mut overlay = Overlay::default();
-    call(&mut overlay, state, "Core_initialize_block", &header.encode()).map_err(failed)?;
+    call(&mut overlay, state, "Core_initialize_block", &header.encode()).map_err(|source| block.call_failed(source))?;
     for (index, extrinsic) in block.extrinsics.iter().enumerate() {
-        let applied: ApplyExtrinsicResult =
-            call_as(&mut overlay, state, "BlockBuilder_apply_extrinsic", extrinsic).map_err(failed)?;
-        let refused = |reason: String| ImportError::Extrinsic { number, hash, index, reason };
+        let applied: ApplyExtrinsicResult = call_as(&mut overlay, state, "BlockBuilder_apply_extrinsic", extrinsic)
+            .map_err(|source| block.call_failed(source))?;
         // A call that fails is part of a valid block.
-        let _ = applied.map_err(|error| refused(error.to_string()))?;
+        let _ = applied.map_err(|error| {
+            let reason = error.to_string();
+            ImportError::Extrinsic { number, hash, index, reason }
+        })?;
     }
-    let own: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[]).map_err(failed)?;
+    let own: Header =
+        call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[]).map_err(|source| block.call_failed(source))?;
     if own.extrinsics_root() != header.extrinsics_root() {
         return Err(block.differs("extrinsics root", header.extrinsics_root(), own.extrinsics_root()));
     }

@@ -27,7 +27,7 @@ fn author_on(store: Store) -> Author {
 /// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the block is still
 /// produced.
 #[test]
-fn a_call_that_panics_is_dropped_and_the_block_is_as_without_it() {
+fn panicking_call_is_dropped_without_effect_on_the_block() {
     let (mut one, mut other) = (author(), author());
     let hash = H256::repeat_byte(7);
     let mut events = one.chain.pool.force(hash, vec![1, 2, 3]);
@@ -50,7 +50,7 @@ fn a_stopping_author_commits_and_stops() {
 }
 
 #[test]
-fn an_order_ends_with_who_gave_it() {
+fn command_is_cancelled_when_its_caller_disconnects() {
     let mut author = author();
     let (reply, answer) = oneshot::channel();
     let (_, mut news) = author.chain.follow();
@@ -69,7 +69,7 @@ fn an_order_ends_with_who_gave_it() {
 }
 
 #[test]
-fn nothing_is_announced_before_it_is_on_disk() {
+fn block_is_announced_after_it_is_on_disk() {
     let mut author = author();
     let (_, mut news) = author.chain.follow();
     author.make_one().unwrap();
@@ -140,7 +140,7 @@ impl StorageBackend for Disk {
 }
 
 #[test]
-fn blocks_that_cannot_be_written_are_not_announced_nor_built_on() {
+fn unwritable_block_is_neither_announced_nor_a_parent() {
     let disk = Disk::default();
     let full = disk.full.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
@@ -179,7 +179,7 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
 }
 
 #[test]
-fn the_disk_is_waited_for_now_and_then() {
+fn author_flushes_at_intervals() {
     let disk = Disk::default();
     let flushes = disk.flushes.clone();
     let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
@@ -194,7 +194,7 @@ fn the_disk_is_waited_for_now_and_then() {
 }
 
 #[test]
-fn a_subnet_that_is_not_there_has_no_epoch() {
+fn unknown_subnet_has_no_epoch() {
     let author = author();
     assert!(author.blocks_to_epoch(60_000).is_err());
 }

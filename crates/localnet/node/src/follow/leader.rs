@@ -156,10 +156,9 @@ impl Leader {
     /// # Errors
     /// [`SubmitError`].
     pub(crate) async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
-        let unreachable = || SubmitError::Unreachable(self.url.clone());
         let params = [json!(Bytes(extrinsic))];
-        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(unreachable)? {
-            Ok(hash) => serde_json::from_value(hash).map_err(|_| unreachable()),
+        match self.forward("author_submitExtrinsic", &params).await.ok_or_else(|| self.unreachable())? {
+            Ok(hash) => serde_json::from_value(hash).map_err(|_| self.unreachable()),
             Err(error) => Err(SubmitError::forwarded(&error)),
         }
     }
@@ -169,14 +168,17 @@ impl Leader {
     /// # Errors
     /// [`SubmitError`].
     pub(crate) async fn watch(&self, extrinsic: Vec<u8>) -> Result<Subscription<Value>, SubmitError> {
-        let unreachable = || SubmitError::Unreachable(self.url.clone());
-        let client = self.client().ok_or_else(unreachable)?;
+        let client = self.client().ok_or_else(|| self.unreachable())?;
         let params = (Bytes(extrinsic),);
         let (method, unsubscribe) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
         client.subscribe(method, params, unsubscribe).await.map_err(|error| match error {
             ClientError::Call(error) => SubmitError::forwarded(&error),
-            _ => unreachable(),
+            _ => self.unreachable(),
         })
+    }
+
+    fn unreachable(&self) -> SubmitError {
+        SubmitError::Unreachable(self.url.clone())
     }
 }
 

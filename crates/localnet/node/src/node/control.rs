@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_whose_author_died_stops_and_says_why() {
+    async fn node_with_failed_author_stops_with_the_reason() {
         let directory = tempfile::tempdir().unwrap();
         let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
         let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err().to_string();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_author_that_was_told_to_stop_is_no_failure() {
+    async fn author_stopped_on_request_is_no_failure() {
         let (control, author) = node_of(None, || ());
         control.stop();
         author.await.unwrap();

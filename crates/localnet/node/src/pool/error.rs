@@ -2,7 +2,6 @@
 
 use codec::Encode;
 use jsonrpsee::types::ErrorObjectOwned;
-use serde_json::value::RawValue;
 use sp_core::H256;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
 
@@ -78,8 +77,11 @@ impl From<TransactionValidityError> for SubmitError {
 impl SubmitError {
     /// Returns the refusal of the followed node.
     pub(crate) fn forwarded(error: &ErrorObjectOwned) -> Self {
-        let text = |data: &RawValue| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned());
-        Self::Forwarded { code: error.code(), message: error.message().to_owned(), data: error.data().map(text) }
+        Self::Forwarded {
+            code: error.code(),
+            message: error.message().to_owned(),
+            data: error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned())),
+        }
     }
 
     /// Returns the JSON-RPC error code.

@@ -170,10 +170,12 @@ impl Graph {
     }
 
     fn unmet(&self, entry: &Entry) -> usize {
-        let met = |tag: &&TransactionTag| {
-            self.providers.get(*tag).and_then(|seq| self.entries.get(seq)).is_some_and(|provider| provider.unmet == 0)
-        };
-        entry.requires.iter().filter(|tag| !met(tag)).count()
+        entry.requires.iter().filter(|tag| !self.is_met(tag)).count()
+    }
+
+    /// Returns whether a ready extrinsic provides the tag.
+    fn is_met(&self, tag: &TransactionTag) -> bool {
+        self.providers.get(tag).and_then(|seq| self.entries.get(seq)).is_some_and(|provider| provider.unmet == 0)
     }
 
     fn link(&mut self, mut entry: Entry) {
@@ -288,8 +290,11 @@ impl Graph {
 
     /// Returns the pooled extrinsics that are no longer valid at block `at`.
     pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
-        let gone = |entry: &Entry| entry.unmet > 0 && entry.valid_till < u64::from(at);
-        self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(seq, _)| *seq).collect()
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.unmet > 0 && entry.valid_till < u64::from(at))
+            .map(|(seq, _)| *seq)
+            .collect()
     }
 
     /// Returns the ready extrinsics in the order of inclusion: by priority, each after its dependencies.

@@ -68,7 +68,7 @@ impl Bench {
 }
 
 #[test]
-fn calls_go_by_priority_and_each_account_by_nonce() {
+fn calls_are_ordered_by_priority_and_nonce() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(1, 1, 0, 100).unwrap();
@@ -79,7 +79,7 @@ fn calls_go_by_priority_and_each_account_by_nonce() {
 }
 
 #[test]
-fn a_gap_holds_back_what_is_behind_it() {
+fn nonce_gap_keeps_later_calls_future() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, 2, 0, 5).unwrap();
     bench.add(1, 3, 0, 5).unwrap();
@@ -94,7 +94,7 @@ fn a_gap_holds_back_what_is_behind_it() {
 }
 
 #[test]
-fn what_leaves_without_a_block_sends_its_followers_back() {
+fn dropped_transaction_requeues_dependents() {
     let mut bench = Bench::new(WIDE);
     for nonce in 0..4 {
         bench.add(1, nonce, 0, 5).unwrap();
@@ -111,7 +111,7 @@ fn what_leaves_without_a_block_sends_its_followers_back() {
 }
 
 #[test]
-fn what_is_in_a_block_frees_its_followers_for_good() {
+fn included_transaction_keeps_dependents_ready() {
     let mut bench = Bench::new(WIDE);
     for nonce in 0..3 {
         bench.add(1, nonce, 0, 5).unwrap();
@@ -123,7 +123,7 @@ fn what_is_in_a_block_frees_its_followers_for_good() {
 }
 
 #[test]
-fn more_pay_takes_the_place_and_less_does_not() {
+fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, 0, 0, 5).unwrap();
     assert!(matches!(bench.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
@@ -134,7 +134,7 @@ fn more_pay_takes_the_place_and_less_does_not() {
 }
 
 #[test]
-fn limits_hold() {
+fn pool_limits_are_enforced() {
     let mut bench = Bench::new(PoolLimits { count: 3, bytes: 10_000, future: 1, per_sender: 2 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(1, 1, 0, 5).unwrap();
@@ -152,7 +152,7 @@ fn limits_hold() {
 }
 
 #[test]
-fn nobody_leaves_for_a_call_that_finds_no_room() {
+fn refused_call_evicts_no_other() {
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 1).unwrap();
     bench.add(2, 0, 0, 9).unwrap();
@@ -166,7 +166,7 @@ fn nobody_leaves_for_a_call_that_finds_no_room() {
 }
 
 #[test]
-fn a_call_that_takes_anothers_place_needs_no_other_room() {
+fn replacement_call_evicts_no_third() {
     let mut bench = Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 0, 0, 1).unwrap();
@@ -176,7 +176,7 @@ fn a_call_that_takes_anothers_place_needs_no_other_room() {
 }
 
 #[test]
-fn what_waits_too_long_expires() {
+fn future_call_expires() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 5, 0, 5).unwrap();
@@ -187,7 +187,7 @@ fn what_waits_too_long_expires() {
 }
 
 #[test]
-fn a_call_without_identity_is_refused() {
+fn call_without_tags_is_refused() {
     let mut graph = Graph::default();
     let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
     let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
@@ -197,7 +197,7 @@ fn a_call_without_identity_is_refused() {
 proptest::proptest! {
     /// After any sequence of changes, the number of ready extrinsics is correct, and each one follows its dependencies.
     #[test]
-    fn the_order_respects_every_account(
+    fn random_changes_keep_dependencies_in_order(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),
     ) {
         let mut bench = Bench::new(PoolLimits { count: 12, bytes: 10_000, future: 4, per_sender: 5 });

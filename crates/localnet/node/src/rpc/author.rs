@@ -11,7 +11,7 @@ use sp_core::H256;
 
 use super::error::{Answer, internal, submit};
 use super::params::Args;
-use super::subscribe::Asked;
+use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
 use crate::chain::Chain;
 use crate::follow::imported;
@@ -25,7 +25,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     });
     methods.subscription(
         ["author_submitAndWatchExtrinsic", "author_extrinsicUpdate", "author_unwatchExtrinsic"],
-        |params, asked, context| Box::pin(watch(params, asked, context)),
+        |params, request, context| Box::pin(watch(params, request, context)),
     )
 }
 
@@ -48,27 +48,31 @@ fn to_json(event: TxEvent) -> Value {
     }
 }
 
-async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
+async fn watch(
+    params: Params<'static>,
+    request: SubscriptionRequest,
+    context: Arc<Context>,
+) -> Result<(), SubscriptionError> {
     let (watcher, mut events) = Watcher::channel();
     let bytes = match Args::parse(&params, &["bytes"]).and_then(|args| args.bytes(0, "an extrinsic")) {
         Ok(bytes) => bytes,
-        Err(error) => return asked.reject(error).await,
+        Err(error) => return request.reject(error).await,
     };
     let chain = context.chain.clone();
     if let Some(leader) = &chain.leader {
         return match leader.watch(bytes).await {
-            Ok(events) => relay(events, asked, &chain).await,
-            Err(error) => asked.reject(submit(&error)).await,
+            Ok(events) => relay(events, request, &chain).await,
+            Err(error) => request.reject(submit(&error)).await,
         };
     }
     let submitting = chain.clone();
-    let submitted = asked.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
+    let submitted = request.pace.heavy(context.workers.run(move || submitting.submit(bytes, watcher))).await;
     match submitted {
         Some(Ok(_)) => context.control.submitted(context.clock),
-        Some(Err(error)) => return asked.reject(submit(&error)).await,
-        None => return asked.reject(internal("cannot validate the extrinsic")).await,
+        Some(Err(error)) => return request.reject(submit(&error)).await,
+        None => return request.reject(internal("cannot validate the extrinsic")).await,
     }
-    let feed = asked.accept().await?;
+    let feed = request.accept().await?;
     loop {
         let event = tokio::select! {
             () = feed.sink.closed() => return Ok(()),
@@ -92,8 +96,12 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
 }
 
 /// Relays the followed node's reports on an extrinsic. Reports of its block wait until this node has the block.
-async fn relay(mut events: Subscription<Value>, asked: Asked, chain: &Chain) -> Result<(), SubscriptionError> {
-    let feed = asked.accept().await?;
+async fn relay(
+    mut events: Subscription<Value>,
+    request: SubscriptionRequest,
+    chain: &Chain,
+) -> Result<(), SubscriptionError> {
+    let feed = request.accept().await?;
     loop {
         let event = tokio::select! {
             () = feed.sink.closed() => return Ok(()),

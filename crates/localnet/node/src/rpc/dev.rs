@@ -86,8 +86,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
         }
-        let bytes = |(key, value): &StorageEntry| key.len() + value.as_ref().map_or(0, Vec::len);
-        if entries.iter().map(bytes).sum::<usize>() > MAX_SET {
+        if entries.iter().map(entry_bytes).sum::<usize>() > MAX_SET {
             return Err(invalid_params(format!("keys and values must have at most {MAX_SET} bytes in total")));
         }
         Ok(Goal::SetStorage(entries))
@@ -97,6 +96,10 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         Ok(json!(true))
     });
     Ok(())
+}
+
+fn entry_bytes((key, value): &StorageEntry) -> usize {
+    key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
 fn named(snapshot: &Snapshot) -> Value {

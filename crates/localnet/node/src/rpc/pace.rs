@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_read_while_enough_is_in_work() {
+    async fn reading_pauses_at_maximum_requests_in_flight() {
         let (pace, mut server, _client) = connection().await;
         pace.start();
         let (first, _second) = (pace.request(1), pace.request(1));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_read_while_a_large_request_is_in_work() {
+    async fn reading_pauses_while_a_large_request_is_in_flight() {
         let (pace, mut server, _client) = connection().await;
         pace.start();
         let large = pace.request(11);
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_read_or_made_while_answers_wait() {
+    async fn reading_and_heavy_work_pause_while_responses_are_unsent() {
         let (pace, mut server, mut client) = connection().await;
         pace.start();
         pace.answered(11);
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_is_gone_holds_nothing_back() {
+    async fn disconnected_client_blocks_no_work() {
         let (pace, mut server, client) = connection().await;
         pace.start();
         pace.answered(11);

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_keys_are_short_and_so_are_the_keys() {
+    fn number_and_length_of_keys_are_limited() {
         let key = |bytes: usize| json!("0x".to_owned() + &"00".repeat(bytes));
         assert_eq!(args(&json!([vec![key(1); 1_000]])).keys(0).unwrap().len(), 1_000);
         assert_eq!(args(&json!([vec![key(1); 1_001]])).keys(0).unwrap_err().code(), 4002);
@@ -260,7 +260,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_survive(bytes: Vec<u8>) {
+        fn bytes_round_trip(bytes: Vec<u8>) {
             let list = args(&json!([to_hex(&bytes), hex::encode(&bytes)]));
             prop_assert_eq!(list.bytes(0, "bytes").unwrap(), bytes.clone());
             prop_assert_eq!(list.bytes(1, "bytes").unwrap(), bytes);
@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text: String, number: u64) {
+        fn random_text_never_panics(text: String, number: u64) {
             let list = args(&json!([text, number]));
             let _ = (list.bytes(0, ""), list.hash(0), list.keys(0), list.count(0, ""), list.account(0));
             let _ = (list.bytes(1, ""), list.hash(1), list.keys(1), list.count(1, ""), list.account(1));

@@ -20,7 +20,6 @@ pub(super) fn register(methods: &mut Methods) {
     });
     methods.heavy(&["payment_queryFeeDetails"], XT, |context, args| {
         let details: FeeDetails<Balance> = ask(context, args, "TransactionPaymentApi_query_fee_details")?;
-        let hexadecimal = |fee: Balance| json!(U256::from(fee));
         let inclusion = details.inclusion_fee.map_or(Value::Null, |fee| {
             json!({
                 "baseFee": hexadecimal(fee.base_fee),
@@ -30,6 +29,10 @@ pub(super) fn register(methods: &mut Methods) {
         });
         Ok(json!({"inclusionFee": inclusion}))
     });
+}
+
+fn hexadecimal(fee: Balance) -> Value {
+    json!(U256::from(fee))
 }
 
 fn ask<T: Decode>(context: &Context, args: &Args, method: &str) -> Result<T, jsonrpsee::types::ErrorObjectOwned> {

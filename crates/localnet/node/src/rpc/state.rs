@@ -58,8 +58,8 @@ pub(super) fn trie(reason: String) -> ErrorObjectOwned {
 /// Returns the runtime version, which is the same for all blocks; the block hash must still be known.
 fn runtime_version(context: &Context, args: &Args) -> Answer {
     if let Some(hash) = args.hash(0)? {
-        let known = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
-        known.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
+        let header = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
+        header.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
     }
     Ok(json!(VERSION))
 }

@@ -27,14 +27,14 @@ use crate::meter::Subscribed;
 use crate::store::Head;
 
 /// A pending subscription request.
-pub(super) struct Asked {
+pub(super) struct SubscriptionRequest {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) pace: Arc<Pace>,
     /// Guard that counts the subscription on its connection.
     pub(super) following: Following,
 }
 
-impl Asked {
+impl SubscriptionRequest {
     pub(super) async fn reject(self, error: ErrorObjectOwned) -> Result<(), SubscriptionError> {
         self.pending.reject(error).await;
         Ok(())
@@ -89,11 +89,11 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"],
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
     ] {
-        methods.subscription(names, |_, asked, context| Box::pin(heads(asked, context, false)))?;
+        methods.subscription(names, |_, request, context| Box::pin(heads(request, context, false)))?;
     }
     methods.subscription(
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
-        |_, asked, context| Box::pin(heads(asked, context, true)),
+        |_, request, context| Box::pin(heads(request, context, true)),
     )?;
     for (alias, name) in [
         ("chain_subscribeNewHead", "chain_subscribeNewHeads"),
@@ -107,19 +107,19 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     }
     methods.subscription(
         ["state_subscribeRuntimeVersion", "state_runtimeVersion", "state_unsubscribeRuntimeVersion"],
-        |_, asked, _| Box::pin(runtime_version(asked)),
+        |_, request, _| Box::pin(runtime_version(request)),
     )?;
     methods.subscription(
         ["state_subscribeStorage", "state_storage", "state_unsubscribeStorage"],
-        |params, asked, context| Box::pin(storage(params, asked, context)),
+        |params, request, context| Box::pin(storage(params, request, context)),
     )
 }
 
-async fn heads(asked: Asked, context: Arc<Context>, finalized: bool) -> Result<(), SubscriptionError> {
+async fn heads(request: SubscriptionRequest, context: Arc<Context>, finalized: bool) -> Result<(), SubscriptionError> {
     let chain = &context.chain;
     let announced = |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
     let (head, mut news) = chain.follow();
-    let feed = asked.accept().await?;
+    let feed = request.accept().await?;
     let mut last = announced(&head)?;
     feed.send(&last.header).await?;
     while let Some(received) = feed.next(&mut news).await {
@@ -135,8 +135,8 @@ async fn heads(asked: Asked, context: Arc<Context>, finalized: bool) -> Result<(
     Ok(())
 }
 
-async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
-    let feed = asked.accept().await?;
+async fn runtime_version(request: SubscriptionRequest) -> Result<(), SubscriptionError> {
+    let feed = request.accept().await?;
     feed.send(&VERSION).await?;
     // The runtime is compiled in: its version never changes while the node runs.
     feed.sink.closed().await;
@@ -147,18 +147,22 @@ async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
 /// large values.
 type Sent = HashMap<Vec<u8>, Option<H256>>;
 
-async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
+async fn storage(
+    params: Params<'static>,
+    request: SubscriptionRequest,
+    context: Arc<Context>,
+) -> Result<(), SubscriptionError> {
     let keys = match Args::parse(&params, &["keys"]).and_then(|args| args.keys(0)) {
         Ok(keys) => keys,
-        Err(error) => return asked.reject(error).await,
+        Err(error) => return request.reject(error).await,
     };
     let (_, mut news) = context.chain.follow();
     let mut sent = Sent::new();
-    let first = match asked.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
+    let first = match request.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
         Ok(first) => first,
-        Err(error) => return asked.reject(error).await,
+        Err(error) => return request.reject(error).await,
     };
-    let feed = asked.accept().await?;
+    let feed = request.accept().await?;
     if let Some(first) = first {
         feed.send(&first).await?;
     }

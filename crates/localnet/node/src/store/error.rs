@@ -79,6 +79,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    pub(super) fn open(path: &Path, source: io::Error) -> Self {
+        Self::Open { path: path.to_owned(), source }
+    }
+
     /// Creates the error for a panic of the database in this directory.
     pub(crate) fn of_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
         Self::Corrupt(panic_text(panic)).with_path(directory.map(|directory| directory.join(FILE)).as_deref())

@@ -107,9 +107,10 @@ impl Store {
     /// # Errors
     /// [`SnapshotError::Unknown`]; [`SnapshotError::Pruned`] if the block is not in the database.
     pub(crate) fn snapshot(&self, name: &str) -> Result<Target, SnapshotError> {
-        let unknown = || SnapshotError::Unknown(name.to_owned());
-        let table = self.table()?.ok_or_else(unknown)?;
-        let Row { hash, time, .. } = Row::read(table.get(name)?.ok_or_else(unknown)?.value())?;
+        let table = self.table()?;
+        let row = table.as_ref().map(|table| table.get(name)).transpose()?.flatten();
+        let row = row.ok_or_else(|| SnapshotError::Unknown(name.to_owned()))?;
+        let Row { hash, time, .. } = Row::read(row.value())?;
         match self.state(hash)? {
             Some((head, Some(state))) => Ok(Target { head, state, time }),
             _ => Err(SnapshotError::Pruned(name.to_owned())),

@@ -67,6 +67,12 @@ pub enum SnapshotError {
     Store(#[from] StoreError),
 }
 
+impl SnapshotError {
+    fn file(path: &Path, source: io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
+}
+
 struct Hashing<T> {
     inner: T,
     hash: Blake2b<U32>,
@@ -150,17 +156,17 @@ impl Store {
     /// # Errors
     /// [`SnapshotError`].
     pub(crate) fn save(&self, path: &Path) -> Result<(), SnapshotError> {
-        let failed = |source: io::Error| match source.kind() {
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.to_owned()),
-            _ => SnapshotError::File { path: path.to_owned(), source },
-        };
-        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+            _ => SnapshotError::file(path, source),
+        })?;
         let written = self.dump(BufWriter::new(file));
         written.map_err(|failure| {
             // A partial snapshot is of no use; the first error is the one to report.
             let _ = fs::remove_file(path);
             match failure {
-                Failure::File(source) => SnapshotError::File { path: path.to_owned(), source },
+                Failure::File(source) => SnapshotError::file(path, source),
                 Failure::Store(error) => error.into(),
             }
         })
@@ -209,13 +215,12 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
     if target.exists() {
         return Err(SnapshotError::ChainExists(directory.to_owned()));
     }
-    let failed = |source| SnapshotError::File { path: file.to_owned(), source };
-    let input = File::open(file).map_err(failed)?;
-    fs::create_dir_all(directory).map_err(failed)?;
+    let input = File::open(file).map_err(|source| SnapshotError::file(file, source))?;
+    fs::create_dir_all(directory).map_err(|source| SnapshotError::file(file, source))?;
     let partial = directory.join(format!("{FILE}.loading"));
     // Files left by an interrupted load would be mixed with this chain.
     match fs::remove_file(&partial) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(SnapshotError::file(file, error)),
         _ => {}
     }
     let loaded = load_into(&partial, BufReader::new(input), file);
@@ -224,20 +229,24 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
         let _ = fs::remove_file(&partial);
     }
     loaded?;
-    fs::rename(&partial, &target).map_err(failed)
+    fs::rename(&partial, &target).map_err(|source| SnapshotError::file(file, source))
+}
+
+/// Returns the error for a snapshot that cannot be read.
+fn read_error(file: &Path, failure: Failure) -> SnapshotError {
+    match failure {
+        Failure::File(source) => match source.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => SnapshotError::Damaged(file.to_owned()),
+            _ => SnapshotError::file(file, source),
+        },
+        Failure::Store(error) => error.into(),
+    }
 }
 
 fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), SnapshotError> {
-    let failed = |failure: Failure| match failure {
-        Failure::File(source) => match source.kind() {
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => SnapshotError::Damaged(name.to_owned()),
-            _ => SnapshotError::File { path: name.to_owned(), source },
-        },
-        Failure::Store(error) => error.into(),
-    };
     let mut input = Hashing::new(input);
     let start = (|| Ok((input.take::<8>()?, input.take::<4>()?)))();
-    let (magic, format) = start.map_err(failed)?;
+    let (magic, format) = start.map_err(|failure| read_error(name, failure))?;
     if magic != MAGIC || u64::from(u32::from_le_bytes(format)) != FORMAT {
         return Err(SnapshotError::Format(name.to_owned()));
     }
@@ -254,7 +263,7 @@ fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), 
         (&mut input.inner).take(33).read_to_end(&mut stated)?;
         Ok(stated)
     })();
-    let stated = read.map_err(failed)?;
+    let stated = read.map_err(|failure| read_error(name, failure))?;
     let hash = input.hash.finalize();
     if stated.as_slice() == hash.as_slice() { Ok(()) } else { Err(SnapshotError::Damaged(name.to_owned())) }
 }

@@ -131,7 +131,7 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
 }
 
 #[test]
-fn pruning_leaves_what_the_kept_states_reach_and_nothing_else() {
+fn pruning_keeps_exactly_the_nodes_of_kept_states() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let head = grow(&store, 300, sizes);
@@ -289,7 +289,7 @@ fn a_chain_that_is_opened_again_prunes_as_before() {
 }
 
 #[test]
-fn a_chain_opened_with_less_history_loses_the_rest_in_turn() {
+fn chain_opened_with_less_history_is_pruned_gradually() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     grow(&store, 300, &[10]);
@@ -335,7 +335,7 @@ fn a_reverted_store_is_as_it_was() {
 
 /// A request reads the newest state while the chain is reverted, and fills the node cache afterwards.
 #[test]
-fn a_view_of_reverted_blocks_does_not_mislead_later_blocks() {
+fn view_of_reverted_block_does_not_affect_later_blocks() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
     grow(&store, 30, &[1]);
     store.take("here").unwrap();

@@ -183,8 +183,8 @@ impl KnownState {
         &self,
         delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
     ) -> Result<(H256, BackendTransaction<BlakeTwo256>), TreeError> {
-        let known = self.values().map(|values| values.tree.clone());
-        let tree = known.unwrap_or_else(|| Tree::new(*self.state.root()));
+        let cached = self.values().map(|values| values.tree.clone());
+        let tree = cached.unwrap_or_else(|| Tree::new(*self.state.root()));
         let (tree, nodes) = tree.changed(delta, self.state.backend_storage())?;
         let root = tree.root();
         if let Some(mut values) = self.values_mut() {

@@ -24,7 +24,7 @@ async fn a_header_hashes_to_the_blocks_hash() {
 }
 
 #[tokio::test]
-async fn block_hashes_are_asked_for_in_every_way() {
+async fn block_hash_accepts_every_parameter_form() {
     let node = node().await;
     node.mine(20).await.unwrap();
     let sixteen = get(&node, "chain_getBlockHash", json!([16])).await;
@@ -145,7 +145,7 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
 }
 
 #[tokio::test]
-async fn the_same_start_gives_the_same_chain() {
+async fn same_configuration_gives_the_same_chain() {
     let (one, two) = (node().await, node().await);
     // Signed only once, since signatures are randomised.
     let call = signed(&one, "Alice", 0, &remark("same"));

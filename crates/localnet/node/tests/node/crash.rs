@@ -320,7 +320,7 @@ fn effect(event: &RuntimeEvent) -> Option<&'static str> {
 }
 
 #[tokio::test]
-async fn nothing_seen_is_lost_when_the_process_is_killed() {
+async fn killed_process_loses_no_announced_block() {
     let mut moments = Moments::new();
     let mut effects = Effects::default();
     let directory = tempfile::tempdir().unwrap();

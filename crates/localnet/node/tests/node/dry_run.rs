@@ -12,7 +12,7 @@ fn count(simulated: &Value) -> u32 {
 }
 
 #[tokio::test]
-async fn a_simulated_call_shows_its_effect_and_has_none() {
+async fn simulated_call_reports_its_effect_without_applying_it() {
     let node = node().await;
     for blocks in [0, 2] {
         node.mine(blocks).await.unwrap();
@@ -49,7 +49,7 @@ async fn the_simulation_predicts_the_next_block() {
 }
 
 #[tokio::test]
-async fn what_no_block_can_include_is_refused() {
+async fn invalid_extrinsic_is_not_simulated() {
     let node = node().await;
     node.mine(1).await.unwrap();
     let mut forged = signed(&node, "Bob", 0, &remark("x"));

@@ -110,7 +110,7 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
 /// The timestamp pallet panics on a second timestamp, after the fee was paid and the transfer executed. Both are rolled
 /// back, and the block equals that of a chain without the extrinsic.
 #[tokio::test]
-async fn a_call_that_writes_and_then_panics_leaves_nothing() {
+async fn panicking_call_leaves_no_changes() {
     let (node, untouched) = (node().await, node().await);
     let set_time = RuntimeCall::decode(&mut &[2, 0, 0][..]).unwrap();
     let as_origin = Box::new(OriginCaller::system(frame_system::RawOrigin::None));
@@ -136,7 +136,7 @@ async fn a_call_that_writes_and_then_panics_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn calls_nested_beyond_reason_are_refused() {
+async fn deeply_nested_calls_are_refused() {
     let node = node().await;
     // Nested Utility.batch_all calls, encoded by hand: encoding them must not recurse either.
     let mut call = codec::Encode::encode(&remark("deep"));
@@ -156,7 +156,7 @@ async fn calls_nested_beyond_reason_are_refused() {
 
 /// The runtime is compiled in: even the sudo key cannot replace it.
 #[tokio::test]
-async fn the_runtime_is_not_replaced() {
+async fn runtime_cannot_be_replaced() {
     let node = node().await;
     let set_code = || RuntimeCall::System(frame_system::Call::set_code { code: vec![1, 2, 3] });
     let unchecked = || RuntimeCall::System(frame_system::Call::set_code_without_checks { code: vec![1, 2, 3] });
@@ -206,7 +206,7 @@ async fn sudo_sets_and_removes_storage() {
 }
 
 #[tokio::test]
-async fn a_mortal_call_dies_with_its_era() {
+async fn mortal_call_expires_with_its_era() {
     let node = node().await;
     let born = node.mine(8).await.unwrap();
     let mut signing = Signing::new(node.genesis(), 1);

@@ -27,7 +27,7 @@ async fn lives(node: &NodeHandle) {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_requests_are_refused() {
+async fn malformed_bodies_are_refused() {
     let node = node().await;
     let deep = "[".repeat(100_000);
     let many = format!("[{}]", vec!["1"; 5_000].join(","));
@@ -115,7 +115,7 @@ async fn any_parameters_are_answered() {
 }
 
 #[tokio::test]
-async fn a_thousand_subscriptions_hear_every_block() {
+async fn thousand_subscriptions_receive_every_block() {
     let node = node().await;
     let client = WsClientBuilder::default().max_concurrent_requests(4_096).build(node.url()).await.unwrap();
     let mut subscriptions: Vec<Subscription<Value>> = Vec::new();
@@ -136,7 +136,7 @@ async fn a_thousand_subscriptions_hear_every_block() {
 }
 
 #[tokio::test]
-async fn a_connection_has_so_many_subscriptions_and_no_more() {
+async fn subscriptions_per_connection_are_limited() {
     let mut config = config();
     config.rpc.subscriptions = 3;
     let node = Node::start(config).await.unwrap();
@@ -155,7 +155,7 @@ async fn a_connection_has_so_many_subscriptions_and_no_more() {
 
 /// A subscriber that never reads blocks neither block production nor other clients.
 #[tokio::test]
-async fn a_subscriber_that_does_not_read_holds_up_nobody() {
+async fn slow_subscriber_does_not_block_others() {
     let node = node().await;
     let mut stream = websocket(node.address()).await;
     for id in 0..50 {
@@ -182,7 +182,7 @@ async fn other_host_names_are_refused() {
 
 /// Browsers let any page connect to this machine, and send the page's origin: origins that are not allowed are refused.
 #[tokio::test]
-async fn pages_of_others_are_refused() {
+async fn pages_of_other_origins_are_refused() {
     let mut config = config();
     config.allow_origins = vec!["https://apps.example".to_owned()];
     let node = Node::start(config).await.unwrap();
@@ -208,7 +208,7 @@ async fn pages_of_others_are_refused() {
 
 /// A command is cancelled when its client disconnects, and the command queue is bounded.
 #[tokio::test]
-async fn orders_end_with_their_client_and_do_not_pile_up() {
+async fn commands_are_cancelled_on_disconnect_and_bounded() {
     let node = node().await;
     let request =
         |blocks: u32| json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [blocks]}).to_string();
@@ -269,7 +269,7 @@ async fn child() {
 
 /// A client sends the same request 10 000 times without reading a response: the node's memory stays bounded.
 #[tokio::test]
-async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
+async fn memory_is_bounded_when_client_does_not_read_responses() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Process::start("flood::child", FLOODED, directory.path());
     let address = child.address().await;
@@ -288,7 +288,7 @@ async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
 /// A request for one large value a thousand times would return gigabytes: building the response stops at the size
 /// limit.
 #[tokio::test]
-async fn an_answer_is_not_built_past_what_is_sent() {
+async fn response_building_stops_at_the_size_limit() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Process::start("flood::child", FLOODED, directory.path());
     let address = child.address().await;

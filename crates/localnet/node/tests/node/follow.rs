@@ -93,7 +93,7 @@ async fn compare(follower: &NodeHandle, leader: &NodeHandle, numbers: impl Itera
 }
 
 #[tokio::test]
-async fn a_follower_has_the_same_chain_and_tells_of_every_block() {
+async fn follower_has_the_same_chain_and_announces_every_block() {
     let leader = node().await;
     leader.submit(signed(&leader, "Alice", 0, &transfer("Dave", 7))).await.unwrap();
     leader.mine(5).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_follower_has_the_same_chain_and_tells_of_every_block() {
 }
 
 #[tokio::test]
-async fn extrinsics_go_to_the_leader() {
+async fn extrinsics_are_forwarded_to_the_leader() {
     let leader = node().await;
     let follower = follower(&leader).await;
     caught_up(&follower, &leader).await;
@@ -237,7 +237,7 @@ async fn development_methods_are_followed_and_refused() {
 }
 
 #[tokio::test]
-async fn reads_go_on_while_the_leader_is_away() {
+async fn reads_work_while_the_leader_is_unreachable() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let mut own = config();

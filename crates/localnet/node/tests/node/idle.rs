@@ -67,7 +67,7 @@ async fn hears(subscription: &mut Subscription<Value>) {
 }
 
 #[tokio::test]
-async fn hundreds_of_idle_websockets_keep_nobody_out() {
+async fn idle_websockets_are_evicted_for_new_connections() {
     let node = node().await;
     let mut idle = Vec::new();
     for _ in 0..300 {
@@ -82,7 +82,7 @@ async fn hundreds_of_idle_websockets_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn websockets_in_use_make_no_room() {
+async fn websockets_in_use_are_not_evicted() {
     let node = small(3, 3).await;
     let (client, mut subscription) = subscribed(&node).await;
     hears(&mut subscription).await;
@@ -103,7 +103,7 @@ async fn websockets_in_use_make_no_room() {
 }
 
 #[tokio::test]
-async fn while_all_are_in_use_further_ones_are_told() {
+async fn connection_is_rejected_when_pool_is_full() {
     let node = small(2, 2).await;
     let (first, mut heads) = subscribed(&node).await;
     let (_second, _heads) = subscribed(&node).await;
@@ -125,7 +125,7 @@ async fn while_all_are_in_use_further_ones_are_told() {
 }
 
 #[tokio::test]
-async fn one_address_leaves_places_to_others() {
+async fn connections_per_address_are_limited() {
     let node = small(3, 2).await;
     let (_first, _heads) = subscribed(&node).await;
     let (_second, _more_heads) = subscribed(&node).await;

@@ -63,7 +63,7 @@ async fn a_call_is_made_without_the_key() {
 }
 
 #[tokio::test]
-async fn the_first_block_can_have_such_a_call() {
+async fn impersonated_call_works_in_the_first_block() {
     let node = node().await;
     let made = call_as(&node, "Bob", &remark("first")).await.unwrap();
     assert_eq!((&made["number"], &made["error"]), (&json!(1), &Value::Null));
@@ -71,7 +71,7 @@ async fn the_first_block_can_have_such_a_call() {
 }
 
 #[tokio::test]
-async fn a_stored_block_with_such_a_call_is_reexecuted() {
+async fn stored_block_with_impersonated_call_is_reexecuted() {
     let node = node().await;
     node.mine(1).await.unwrap();
     let made = call_as(&node, "Bob", &remark(&"long".repeat(100))).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_stored_block_with_such_a_call_is_reexecuted() {
 }
 
 #[tokio::test]
-async fn what_waits_in_the_pool_stays_there() {
+async fn impersonated_call_leaves_the_pool_unchanged() {
     let node = node().await;
     node.submit(signed(&node, "Alice", 0, &remark("waits"))).await.unwrap();
     call_as(&node, "Bob", &remark("alone")).await.unwrap();
@@ -95,7 +95,7 @@ async fn what_waits_in_the_pool_stays_there() {
 }
 
 #[tokio::test]
-async fn failures_and_refusals_are_told_apart() {
+async fn failed_call_is_in_a_block_and_refused_call_is_not() {
     let node = node().await;
     // The call is in a block, and fails there.
     let made = call_as(&node, "Dave", &transfer("Alice", u64::MAX / 2)).await.unwrap();

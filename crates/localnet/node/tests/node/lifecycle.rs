@@ -12,7 +12,7 @@ use taonet_localnet_runtime::genesis;
 use crate::support::{account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex};
 
 #[tokio::test]
-async fn a_chain_goes_on_where_it_stopped() {
+async fn chain_resumes_where_it_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let mut first = config();
     first.directory = Some(directory.path().join("deep/chain"));
@@ -46,7 +46,7 @@ async fn a_chain_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn history_is_kept_as_long_as_asked() {
+async fn history_is_kept_for_the_configured_length() {
     let mut config = config();
     config.history = History::Last(2_400);
     config.kept_blocks = 0;
@@ -183,7 +183,7 @@ async fn a_snapshot_is_the_chain() {
 }
 
 #[tokio::test]
-async fn the_clock_makes_blocks() {
+async fn clock_produces_blocks() {
     for clock in [Clock::Every(Duration::from_millis(5)), Clock::Fastest] {
         let mut config = config();
         config.clock = Some(clock);
@@ -202,7 +202,7 @@ async fn the_clock_makes_blocks() {
 }
 
 #[tokio::test]
-async fn clients_read_the_block_time_that_the_chain_began_with() {
+async fn clients_read_the_initial_block_time_of_the_chain() {
     let directory = tempfile::tempdir().unwrap();
     let slot =
         |node: &NodeHandle| u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap();
@@ -270,7 +270,7 @@ async fn a_chain_resumes_on_the_clock_on_which_it_last_ran() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told() {
+async fn port_in_use_is_reported() {
     let node = Node::start(config()).await.unwrap();
     let mut second = config();
     second.listen = node.address();
@@ -279,7 +279,7 @@ async fn a_taken_port_is_told() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_dropped_lets_go_of_its_chain() {
+async fn dropped_node_releases_its_chain() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -296,7 +296,7 @@ async fn a_node_that_is_dropped_lets_go_of_its_chain() {
 }
 
 #[tokio::test]
-async fn without_dev_methods_nobody_stops_the_node() {
+async fn disabled_dev_methods_refuse_to_stop_the_node() {
     let mut config = config();
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();

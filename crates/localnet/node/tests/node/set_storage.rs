@@ -43,7 +43,7 @@ async fn a_value_is_set_in_a_new_block() {
 }
 
 #[tokio::test]
-async fn subscribers_are_told_of_the_value() {
+async fn subscribers_are_notified_of_the_value() {
     use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
     let node = node().await;
     let client = client(&node).await;

@@ -9,7 +9,7 @@ use crate::support::{account, account_key, ask, config, get, hex, node, remark, 
 use crate::watch::{client, next, watch};
 
 #[tokio::test]
-async fn the_chain_reverts_to_a_snapshot_as_often_as_asked() {
+async fn chain_reverts_to_a_snapshot_repeatedly() {
     let node = node().await;
     let head = node.mine(5).await.unwrap();
     let taken = get(&node, "dev_takeSnapshot", json!(["before"])).await;
@@ -107,7 +107,7 @@ async fn a_snapshot_survives_restarts_and_pruning() {
 }
 
 #[tokio::test]
-async fn subscribers_follow_a_revert() {
+async fn subscribers_are_notified_of_a_revert() {
     let node = node().await;
     let client = client(&node).await;
     node.mine(2).await.unwrap();

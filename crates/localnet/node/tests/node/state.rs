@@ -91,7 +91,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[tokio::test]
-async fn an_unknown_runtime_method_is_told_as_clients_expect_it() {
+async fn unknown_runtime_method_has_the_error_that_clients_expect() {
     let node = node().await;
     let error = ask(&node, "state_call", json!(["NoSuchApi_nothing", "0x"])).await.unwrap_err();
     assert_eq!(error["code"], 4003);
@@ -153,7 +153,7 @@ async fn storage_is_read_after_any_block() {
 }
 
 #[tokio::test]
-async fn an_unknown_block_is_told_apart_from_an_absent_value() {
+async fn unknown_block_and_absent_value_differ() {
     let node = node().await;
     let unknown = "0x".to_owned() + &"33".repeat(32);
     let error = ask(&node, "state_getStorage", json!(["0x00", unknown])).await.unwrap_err();
@@ -187,7 +187,7 @@ async fn keys_come_in_pages_in_order() {
 }
 
 #[tokio::test]
-async fn the_next_nonce_counts_what_waits() {
+async fn next_nonce_includes_pooled_calls() {
     let node = node().await;
     let alice = account("Alice").to_string();
     assert_eq!(get(&node, "system_accountNextIndex", json!([alice])).await, 0);
@@ -211,7 +211,7 @@ async fn the_next_nonce_counts_what_waits() {
 }
 
 #[tokio::test]
-async fn fees_are_told_before_and_taken_after() {
+async fn estimated_fee_equals_the_charged_fee() {
     let node = node().await;
     let call = signed(&node, "Bob", 0, &transfer("Dave", 5));
     let info = get(&node, "payment_queryInfo", json!([hex(&call)])).await;
@@ -233,7 +233,7 @@ async fn fees_are_told_before_and_taken_after() {
 }
 
 #[tokio::test]
-async fn the_handle_calls_the_runtime() {
+async fn node_handle_calls_the_runtime() {
     let node = node().await;
     let answer = node.call("AccountNonceApi_account_nonce", &account("Alice")).unwrap();
     assert_eq!(answer, 0u32.encode());

@@ -22,7 +22,7 @@ fn wall() -> u64 {
 }
 
 #[tokio::test]
-async fn time_jumps_and_runs_on_from_there() {
+async fn time_jump_shifts_later_blocks() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -80,7 +80,7 @@ async fn a_clock_with_intervals_keeps_its_distance_from_the_wall_clock() {
 }
 
 #[tokio::test]
-async fn a_chain_begins_at_the_time_that_is_asked_for() {
+async fn chain_begins_at_the_configured_time() {
     let mut config = config();
     config.clock = Some(Clock::Every(Duration::from_millis(20)));
     let before = wall();
@@ -95,7 +95,7 @@ async fn a_chain_begins_at_the_time_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_revert_takes_the_time_back() {
+async fn revert_restores_the_time() {
     let node = Node::start(config()).await.unwrap();
     node.mine(1).await.unwrap();
     node.advance(WEEK).await.unwrap();

@@ -27,7 +27,7 @@ pub(crate) async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value
 }
 
 #[tokio::test]
-async fn a_submitter_hears_ready_in_block_and_finalized() {
+async fn watcher_is_notified_of_ready_in_block_and_finalized() {
     let node = node().await;
     let client = client(&node).await;
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("watched"))).await;
@@ -39,7 +39,7 @@ async fn a_submitter_hears_ready_in_block_and_finalized() {
 }
 
 #[tokio::test]
-async fn a_gap_is_future_until_it_is_filled() {
+async fn call_after_nonce_gap_is_future_until_filled() {
     let node = node().await;
     let client = client(&node).await;
     let mut second = watch(&client, &signed(&node, "Alice", 1, &remark("second"))).await;
@@ -54,7 +54,7 @@ async fn a_gap_is_future_until_it_is_filled() {
 }
 
 #[tokio::test]
-async fn a_better_paying_call_takes_the_place() {
+async fn higher_tip_usurps_the_pooled_call() {
     let node = node().await;
     let client = client(&node).await;
     let mut poor = watch(&client, &signed(&node, "Alice", 0, &remark("poor"))).await;
@@ -69,7 +69,7 @@ async fn a_better_paying_call_takes_the_place() {
 }
 
 #[tokio::test]
-async fn a_call_that_becomes_invalid_is_told_so() {
+async fn watcher_is_notified_of_invalid_call() {
     let node = node().await;
     let client = client(&node).await;
     // Dave can pay for either call, but not for both.
@@ -86,7 +86,7 @@ async fn a_call_that_becomes_invalid_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_stopping_node_drops_what_waits() {
+async fn stopping_node_drops_pooled_calls() {
     let node = node().await;
     let client = client(&node).await;
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("late"))).await;
@@ -99,7 +99,7 @@ async fn a_stopping_node_drops_what_waits() {
 }
 
 #[tokio::test]
-async fn a_refused_call_refuses_the_watch() {
+async fn refused_call_rejects_the_subscription() {
     let node = node().await;
     let client = client(&node).await;
     let params = rpc_params!["0x1234"];
@@ -110,7 +110,7 @@ async fn a_refused_call_refuses_the_watch() {
 }
 
 #[tokio::test]
-async fn heads_come_one_after_another() {
+async fn heads_are_announced_in_order() {
     let node = node().await;
     let client = client(&node).await;
     for (subscribe, unsubscribe) in [
@@ -164,7 +164,7 @@ async fn finality_lag_delays_finalized_heads_and_events() {
 }
 
 #[tokio::test]
-async fn storage_changes_are_told() {
+async fn storage_changes_are_announced() {
     let node = node().await;
     let client = client(&node).await;
     let key = hex(&account_key("Eve"));
@@ -181,7 +181,7 @@ async fn storage_changes_are_told() {
 }
 
 #[tokio::test]
-async fn the_runtimes_version_is_told_once() {
+async fn runtime_version_is_announced_once() {
     let node = node().await;
     let client = client(&node).await;
     let (subscribe, unsubscribe) = ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");

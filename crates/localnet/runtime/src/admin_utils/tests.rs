@@ -194,7 +194,7 @@ fn each_setting_changes_its_own_item() {
 }
 
 #[test]
-fn owners_change_the_settings_of_their_subnet_and_strangers_none() {
+fn only_owners_change_settings_of_their_subnet() {
     for (what, by, item) in settings() {
         settled(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &what), "BadOrigin", "{what:?}");
@@ -451,7 +451,7 @@ fn some_bounds_are_for_owners_only() {
 }
 
 #[test]
-fn mechanisms_come_empty_and_go_with_all_they_had() {
+fn new_mechanism_is_empty_and_removed_mechanism_leaves_no_state() {
     settled(|| {
         let set = |count| as_root(&Call::sudo_set_mechanism_count { netuid: BABELBIT, mechanism_count: MechId(count) });
         let second = NetUidStorageIndex(BABELBIT.0 + 4_096);

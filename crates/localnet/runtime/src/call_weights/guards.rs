@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn each_call_within_a_call_is_checked() {
+    fn nested_calls_are_weighed() {
         let remark: RuntimeCall = frame_system::Call::<Runtime>::remark { remark: Vec::new() }.into();
         assert_eq!(of_call(&remark), Weight::from_parts(60_000_000, 4_198));
         let served = Weight::from_parts(60_000_000 + 86_000_000, 4_198 + 4_112);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_stated_weight_includes_no_other() {
+    fn stated_weight_replaces_weight_of_nested_call() {
         let call = Box::new(serve());
         let weight = Weight::from_parts(5, 6);
         for stated in [

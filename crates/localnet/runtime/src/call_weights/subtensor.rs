@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_charged_for_what_they_did() {
+    fn calls_are_charged_for_their_actual_weight() {
         chain(|| {
             let (bob, old) = (account("Bob"), key(1));
             assert_eq!(made(Call::claim_root { subnets: BTreeSet::new() }), (claim_root(), root_claimed(1)));

@@ -29,7 +29,7 @@ pub(super) fn said(event: &Event<Runtime>) -> bool {
 }
 
 #[test]
-fn a_neuron_makes_a_statement() {
+fn neuron_sets_a_commitment() {
     chain(|| {
         System::set_block_number(7);
         let who = key(1);
@@ -46,7 +46,7 @@ fn a_neuron_makes_a_statement() {
 }
 
 #[test]
-fn a_timelocked_statement_waits_until_another_takes_its_place() {
+fn timelocked_commitment_is_kept_until_replaced() {
     chain(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
@@ -60,7 +60,7 @@ fn a_timelocked_statement_waits_until_another_takes_its_place() {
 }
 
 #[test]
-fn statements_of_an_epoch_share_a_space() {
+fn commitments_of_an_epoch_share_a_size_limit() {
     chain(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
@@ -99,7 +99,7 @@ fn statements_of_an_epoch_share_a_space() {
 }
 
 #[test]
-fn a_flag_makes_validators_forget_their_bonds_where_that_is_allowed() {
+fn reset_flag_clears_bonds_where_enabled() {
     chain(|| {
         let who = key(1);
         let uid = Subtensor::append_neuron(BABELBIT, &who);
@@ -172,7 +172,7 @@ fn metadata_names_a_variant_for_each_length() {
 }
 
 #[test]
-fn malformed_statements_do_not_decode() {
+fn malformed_commitments_do_not_decode() {
     let cases = [
         ("", "no index"),
         ("8a", "an unknown index"),
@@ -217,7 +217,7 @@ fn field() -> impl Strategy<Value = Data> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(fields in proptest::collection::vec(field(), 0..=3)) {
+    fn encoded_commitment_decodes_to_itself(fields in proptest::collection::vec(field(), 0..=3)) {
         let written = info(&fields);
         let encoded = written.encode();
         prop_assert_eq!(encoded.len(), written.encoded_size());
@@ -228,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_as_what_they_are_written_as_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn decoded_commitment_encodes_to_its_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let mut rest = &bytes[..];
         if let Ok(field) = Data::decode(&mut rest) {
             let read = bytes.len() - rest.len();

@@ -143,7 +143,7 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
 }
 
 #[test]
-fn terms_are_checked() {
+fn invalid_terms_are_refused() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let target = || Some(account("Bob"));
@@ -245,7 +245,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 }
 
 #[test]
-fn a_call_spends_what_was_raised() {
+fn call_spends_the_raised_amount() {
     chain(|| {
         let [alice, _] = raised_for(take(tao(20)));
         assert_eq!(sends(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
@@ -326,7 +326,7 @@ proptest! {
     /// After any sequence of calls, the crowdloan's recorded sum equals its contributions, and the total TAO is
     /// unchanged.
     #[test]
-    fn sums_agree_after_any_calls(
+    fn sums_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)
     ) {
         chain(|| {

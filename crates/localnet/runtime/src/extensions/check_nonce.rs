@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_of_an_account_that_holds_nothing_come_in_their_order() {
+    fn calls_of_account_without_balance_keep_nonce_order() {
         chain(|| {
             assert_eq!(Account::<Runtime>::get(key(1)).providers, 0);
             let first = validate(0).unwrap();

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ciphertexts_for_the_authors_key_wait_for_a_block() {
+    fn only_ciphertexts_for_the_authors_key_enter_the_pool() {
         chain(|| {
             let custom = |number| Err(InvalidTransaction::Custom(number).into());
             let hash = sp_io::hashing::twox_128(&development_key().public()).to_vec();

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_hides_a_call_that_replaces_the_code() {
+    fn nested_call_that_replaces_the_code_is_refused() {
         let forbidden = || Box::new(RuntimeCall::from(frame_system::Call::set_code { code: vec![1] }));
         let harmless = || Box::new(RuntimeCall::from(frame_system::Call::remark { remark: vec![1] }));
         let wrapped = |call: &dyn Fn() -> Box<RuntimeCall>| -> Vec<RuntimeCall> {

@@ -110,7 +110,7 @@ fn all_tao_is_counted() {
 }
 
 #[test]
-fn every_number_up_to_babelbits_has_a_subnet() {
+fn every_netuid_up_to_babelbit_has_a_subnet() {
     at_genesis(&[], || {
         assert_eq!(Subtensor::all_netuids(), (0..=59).map(NetUid).collect::<Vec<_>>());
         assert_eq!(TotalNetworks::<Runtime>::get(), 60);
@@ -136,7 +136,7 @@ fn every_number_up_to_babelbits_has_a_subnet() {
 }
 
 #[test]
-fn the_first_subnet_waits_to_be_started() {
+fn first_subnet_is_not_started() {
     at_genesis(&[], || {
         let (netuid, nobody) = (NetUid(1), AccountId::new([0; 32]));
         assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, 10_000_000_000);
@@ -153,7 +153,7 @@ fn the_first_subnet_waits_to_be_started() {
 }
 
 #[test]
-fn a_subnet_that_waits_can_be_started_by_alice() {
+fn unstarted_subnet_can_be_started_by_alice() {
     at_genesis(&[], || {
         for netuid in (2..59).map(NetUid) {
             assert_eq!(SubnetOwner::<Runtime>::get(netuid), account("Alice"));
@@ -168,7 +168,7 @@ fn a_subnet_that_waits_can_be_started_by_alice() {
 }
 
 #[test]
-fn babelbit_is_started_open_and_cheap() {
+fn babelbit_is_started_with_open_cheap_registration() {
     at_genesis(&[], || {
         assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Alice"));
         assert_eq!(Subtensor::owner_uid(BABELBIT), Some(0));

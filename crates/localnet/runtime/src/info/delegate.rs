@@ -56,7 +56,7 @@ impl DelegateInfo {
     /// nominators are empty.
     #[allow(clippy::type_complexity, reason = "the result type of the real chain's API")]
     pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
-        let mut found = Vec::new();
+        let mut delegates = Vec::new();
         for hotkey in StakingHotkeys::<T>::get(coldkey) {
             if !Delegates::<T>::contains_key(&hotkey) {
                 continue;
@@ -66,11 +66,11 @@ impl DelegateInfo {
                 let stake = Pallet::<T>::stake_of(&hotkey, coldkey, netuid);
                 if stake > AlphaBalance::ZERO {
                     let info = info.get_or_insert_with(|| Self::read::<T>(hotkey.clone(), false));
-                    found.push((info.clone(), (Compact(netuid), Compact(stake))));
+                    delegates.push((info.clone(), (Compact(netuid), Compact(stake))));
                 }
             }
         }
-        found
+        delegates
     }
 
     fn read<T: Config>(hotkey: AccountId32, with_nominators: bool) -> Self {

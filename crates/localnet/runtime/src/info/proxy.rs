@@ -82,22 +82,26 @@ pub enum CallConstraint {
 
 /// Returns all proxy types.
 pub fn types() -> Vec<ProxyTypeInfo> {
-    let info =
-        |kind: ProxyType| ProxyTypeInfo { name: name(kind), index: kind as u8, deprecated: kind.is_deprecated() };
-    ProxyType::ALL.map(info).into()
+    ProxyType::ALL.map(type_info).into()
+}
+
+fn type_info(kind: ProxyType) -> ProxyTypeInfo {
+    ProxyTypeInfo { name: name(kind), index: kind as u8, deprecated: kind.is_deprecated() }
 }
 
 /// Returns the calls that the proxy types with these indices allow; of all types without indices.
 pub fn filters(indices: Option<&[u8]>) -> Vec<ProxyFilterInfo> {
     let calls = calls();
-    let is_wanted = |kind: &ProxyType| indices.is_none_or(|indices| indices.contains(&(*kind as u8)));
-    let info = |kind: ProxyType| ProxyFilterInfo {
-        proxy_type: kind as u8,
-        name: name(kind),
-        deprecated: kind.is_deprecated(),
-        filter_mode: filter_mode(kind, &calls),
-    };
-    ProxyType::ALL.into_iter().filter(is_wanted).map(info).collect()
+    ProxyType::ALL
+        .into_iter()
+        .filter(|kind| indices.is_none_or(|indices| indices.contains(&(*kind as u8))))
+        .map(|kind| ProxyFilterInfo {
+            proxy_type: kind as u8,
+            name: name(kind),
+            deprecated: kind.is_deprecated(),
+            filter_mode: filter_mode(kind, &calls),
+        })
+        .collect()
 }
 
 fn name(kind: ProxyType) -> Vec<u8> {

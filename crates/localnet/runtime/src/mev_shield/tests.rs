@@ -38,7 +38,7 @@ fn the_first_block_has_the_development_key() {
 }
 
 #[test]
-fn keys_are_handed_on() {
+fn next_key_becomes_current_key() {
     let key = |byte: u8| Some(BoundedVec::try_from(vec![byte; KEY_LEN]).unwrap());
     let announce = |enc_key| MevShield::announce_next_key(RuntimeOrigin::none(), enc_key);
     chain(|| {
@@ -60,7 +60,7 @@ fn keys_are_handed_on() {
 }
 
 #[test]
-fn a_submitted_ciphertext_is_told_of() {
+fn submitted_ciphertext_has_an_event() {
     chain(|| {
         let alice = account("Alice");
         assert_eq!(outcome(send(&alice, Call::submit_encrypted { ciphertext: bytes(40) })), "ok");

@@ -265,7 +265,7 @@ proptest! {
 
     /// After any calls, the reserved balance of each account equals the deposits for its delegates and announcements.
     #[test]
-    fn deposits_agree_after_any_calls(
+    fn deposits_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..3, 0_usize..7, 0_u8..19, 0_u32..2), 1..60)
     ) {
         chain(|| {

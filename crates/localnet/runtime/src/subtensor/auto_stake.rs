@@ -50,7 +50,7 @@ mod tests {
     use crate::testing::{BABELBIT, Subtensor, account, chain, key, last_event, outcome, send};
 
     #[test]
-    fn earnings_go_where_their_owner_wants_them() {
+    fn earnings_are_staked_on_the_selected_hotkey() {
         chain(|| {
             let (bob, first, second) = (account("Bob"), key(1), key(2));
             let choose = |netuid, hotkey: &AccountId32| {

@@ -194,11 +194,13 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the value of all stake on a hotkey, on all subnets, at the current prices.
     fn total_value_of(hotkey: &AccountId32) -> TaoBalance {
-        let value = |netuid| {
-            let alpha = U64F64::from_num(Self::total_alpha(hotkey, netuid).0);
-            TaoBalance(alpha.saturating_mul(Self::alpha_price(netuid)).saturating_to_num())
-        };
-        Self::all_netuids().into_iter().map(value).fold(TaoBalance::ZERO, TaoBalance::saturating_add)
+        Self::all_netuids()
+            .into_iter()
+            .map(|netuid| {
+                let alpha = U64F64::from_num(Self::total_alpha(hotkey, netuid).0);
+                TaoBalance(alpha.saturating_mul(Self::alpha_price(netuid)).saturating_to_num())
+            })
+            .fold(TaoBalance::ZERO, TaoBalance::saturating_add)
     }
 
     /// Checks that a hotkey can have these children on a subnet.

@@ -153,12 +153,13 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     let whole = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
     let average = |of: fn(&EpochOutput) -> &Vec<u16>| -> Vec<u16> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        let mean = |uid: usize| {
-            let parts = outputs.iter().zip(split);
-            let sum: u64 = parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
-            (sum / whole) as u16
-        };
-        (0..n).map(mean).collect()
+        (0..n)
+            .map(|uid| {
+                let parts = outputs.iter().zip(split);
+                let sum: u64 = parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
+                (sum / whole) as u16
+            })
+            .collect()
     };
     let sum = |of: fn(&EpochOutput) -> &Vec<u64>| -> Vec<u64> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();

@@ -153,11 +153,13 @@ impl<T: Config> Pallet<T> {
         if OwnerLock::<T>::contains_key(netuid) || DecayingOwnerLock::<T>::contains_key(netuid) {
             hotkeys.push(SubnetOwnerHotkey::<T>::get(netuid));
         }
-        let conviction = |hotkey: AccountId32| {
-            let conviction = Self::conviction_of(&hotkey, netuid);
-            (hotkey, conviction)
-        };
-        hotkeys.into_iter().map(conviction).collect()
+        hotkeys
+            .into_iter()
+            .map(|hotkey| {
+                let conviction = Self::conviction_of(&hotkey, netuid);
+                (hotkey, conviction)
+            })
+            .collect()
     }
 
     /// Returns the stake of a coldkey on a subnet, on all hotkeys.

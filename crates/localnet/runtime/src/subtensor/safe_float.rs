@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_goes_the_stated_way() {
+    fn rounding_follows_the_stated_mode() {
         let one = SafeFloat::from_integer(1);
         let third = one.scaled(1, 3, Round::Down);
         assert_eq!(third, SafeFloat { mantissa: 333_333_333_333_333_333_333_333_333_333_333_333, exponent: -36 });

@@ -5,7 +5,7 @@ use crate::vectors::bytes;
 use crate::{coverage, notation, values, vectors};
 
 #[test]
-fn samples_of_the_types_that_we_have_come_back_as_they_were() {
+fn recorded_samples_of_served_types_round_trip() {
     let Some(compressed) = vectors::read("scale_type_corpus_spec461.json.gz") else { return };
     let corpus: serde_json::Value = serde_json::from_slice(&compressed).unwrap();
     let (theirs, equal) = (vectors::theirs().unwrap(), coverage::equal_types().unwrap());

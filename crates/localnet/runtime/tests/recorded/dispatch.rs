@@ -12,7 +12,7 @@ use taonet_localnet_runtime::{Runtime, RuntimeCall};
 use crate::vectors;
 
 #[test]
-fn errors_stand_at_their_index() {
+fn errors_have_the_recorded_indices() {
     // The Python tools look up an error by its position in the list.
     let metadata = vectors::ours();
     for (pallet, errors) in metadata.pallets.iter().filter_map(|pallet| Some((pallet, pallet.error.as_ref()?))) {
@@ -130,7 +130,7 @@ fn the_calls_of_the_safe_mode_are_those_of_its_whitelist() {
 }
 
 #[test]
-fn safe_mode_passes_what_the_table_says() {
+fn safe_mode_passes_the_calls_of_the_table() {
     let (table, served) = (table(), served());
     let passes = |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
@@ -146,7 +146,7 @@ fn safe_mode_passes_what_the_table_says() {
 
 /// The filter refuses a batch within a batch, and no other call.
 #[test]
-fn the_filter_refuses_what_the_table_says() {
+fn filter_refuses_the_calls_of_the_table() {
     let (table, served) = (table(), served());
     let batch = |index: u8, inner: &[Vec<u8>]| {
         let mut bytes = vec![11, index];

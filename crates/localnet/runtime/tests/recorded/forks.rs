@@ -11,7 +11,7 @@ const DIFFERENT: [&str; 1] = ["Balances.Holds"];
 const TAKEN: usize = 200;
 
 #[test]
-fn a_fork_takes_every_item_that_both_chains_have() {
+fn fork_imports_every_item_of_both_chains() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
     let (theirs, own) = (items(&metadata).unwrap(), own_items().unwrap());
     let mut taken = 0;

@@ -178,8 +178,7 @@ struct Weights(HashMap<String, Tensor>);
 
 impl Weights {
     fn get(&self, name: &str) -> Result<Tensor> {
-        let missing = || candle_core::Error::CannotFindTensor { path: name.to_owned() };
-        self.0.get(name).cloned().ok_or_else(missing)
+        self.0.get(name).cloned().ok_or_else(|| candle_core::Error::CannotFindTensor { path: name.to_owned() })
     }
 
     fn vector(&self, name: &str) -> Result<Vec<f32>> {

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_cover_what_the_lanes_leave_over() {
+    fn sums_include_the_tail_after_full_lanes() {
         let row: Vec<f32> = (1..=19_u8).map(f32::from).collect();
         assert!((sum(&row, |x| x) - 190.0).abs() < 1e-6);
     }

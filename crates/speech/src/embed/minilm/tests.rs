@@ -53,7 +53,7 @@ fn vectors_are_those_of_sentence_transformers() {
 }
 
 #[test]
-fn meaning_counts_and_case_does_not() {
+fn similar_meaning_is_close_and_case_is_ignored() {
     let [plain, meaning, case, other] = MODEL
         .embed(&["We should leave now.", "We ought to go now.", "WE SHOULD LEAVE NOW.", "Sugar dissolves in tea."])
         .unwrap()
@@ -84,7 +84,7 @@ fn only_256_tokens_count() {
 }
 
 #[test]
-fn no_text_gives_no_vector() {
+fn empty_input_has_no_vectors() {
     assert!(MODEL.embed(&[]).unwrap().is_empty());
 }
 

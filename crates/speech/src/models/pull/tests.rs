@@ -109,7 +109,7 @@ async fn model_in_a_directory_of_its_repository_is_fetched() {
 }
 
 #[tokio::test]
-async fn what_is_here_is_not_fetched_again() {
+async fn complete_file_is_not_fetched_again() {
     let setup = Setup::new().await;
     setup.leave("weights.bin", CONTENT);
     setup.pull().await.unwrap();
@@ -153,7 +153,7 @@ async fn a_wrong_file_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_download_goes_on_where_it_ended() {
+async fn interrupted_download_resumes() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
     let rest = ResponseTemplate::new(206).insert_header("Content-Range", "bytes 4-9/10").set_body_bytes("456789");
@@ -174,7 +174,7 @@ async fn a_complete_part_needs_no_request() {
 }
 
 #[tokio::test]
-async fn a_hub_without_ranges_sends_all_again() {
+async fn hub_without_ranges_sends_the_complete_file() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
     setup.answer(ok(CONTENT)).await;
@@ -183,7 +183,7 @@ async fn a_hub_without_ranges_sends_all_again() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_too_long_starts_over() {
+async fn too_long_partial_file_is_fetched_again() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123456789ab");
     setup.answer(ok(CONTENT)).await;
@@ -192,7 +192,7 @@ async fn a_part_that_is_too_long_starts_over() {
 }
 
 #[tokio::test]
-async fn a_range_the_hub_does_not_have_is_given_up_once() {
+async fn unsatisfiable_range_restarts_the_next_download() {
     let setup = Setup::new().await;
     setup.leave("weights.bin.part", "0123");
     Mock::given(header_exists("Range")).respond_with(ResponseTemplate::new(416)).mount(&setup.server).await;
@@ -203,7 +203,7 @@ async fn a_range_the_hub_does_not_have_is_given_up_once() {
 }
 
 #[tokio::test]
-async fn another_file_is_refused_and_removed() {
+async fn file_with_other_content_is_refused_and_removed() {
     let setup = Setup::new().await;
     setup.answer(ok("9876543210")).await;
     let error = setup.pull().await.unwrap_err();
@@ -229,7 +229,7 @@ async fn a_missing_file_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
-async fn a_short_answer_is_kept_for_the_next_attempt() {
+async fn short_response_is_kept_for_the_next_attempt() {
     let setup = Setup::new().await;
     setup.answer(ok("01234")).await;
     let error = setup.pull().await.unwrap_err();
@@ -239,7 +239,7 @@ async fn a_short_answer_is_kept_for_the_next_attempt() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_keeps_what_arrived() {
+async fn broken_connection_keeps_received_bytes() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hub = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -261,7 +261,7 @@ async fn a_connection_that_breaks_keeps_what_arrived() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut_off() {
+async fn too_long_response_is_refused() {
     let setup = Setup::new().await;
     setup.answer(ok("0123456789 and more")).await;
     let error = setup.pull().await.unwrap_err();

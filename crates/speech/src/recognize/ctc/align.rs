@@ -34,8 +34,8 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     }
     let path = best_path(rows, &states, WINDOW).or_else(|| best_path(rows, &states, f64::INFINITY)).unwrap_or_default();
 
-    let probability = |(row, &state): (&[f32], &usize)| row[usize::from(states[state])].exp();
-    let sum: f32 = rows.chunks_exact(labels::COUNT).zip(&path).map(probability).sum();
+    let sum: f32 =
+        rows.chunks_exact(labels::COUNT).zip(&path).map(|(row, &state)| row[usize::from(states[state])].exp()).sum();
     let frames = |span: &Range<usize>| {
         // A word's frames may include blanks between its letters, but none before its first or after its last letter.
         let start = path.partition_point(|&state| state < span.start);
@@ -116,14 +116,14 @@ mod tests {
     }
 
     #[test]
-    fn no_words_are_all_blank() {
+    fn alignment_without_words_is_empty() {
         let alignment = align(&rows("____"), &[]);
         assert!(alignment.words.is_empty() && alignment.confidence > 0.9);
         assert!(align(&[], &[]).words.is_empty());
     }
 
     #[test]
-    fn a_text_without_room_has_empty_words() {
+    fn text_longer_than_the_recording_has_empty_words() {
         assert!(align(&rows("a"), &[labels_of("abc")]).words.iter().all(Range::is_empty));
     }
 

@@ -87,10 +87,10 @@ impl Candidates {
                 self.list.push(Hypothesis { key, blank, label, worth, total: NEVER });
                 return;
             }
-            let found = &mut self.list[index as usize];
-            if found.key == key {
-                found.blank = log_add(found.blank, blank);
-                found.label = log_add(found.label, label);
+            let hypothesis = &mut self.list[index as usize];
+            if hypothesis.key == key {
+                hypothesis.blank = log_add(hypothesis.blank, blank);
+                hypothesis.label = log_add(hypothesis.label, label);
                 return;
             }
             slot = (slot + 1) & mask;
@@ -219,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_nothing() {
+    fn empty_and_blank_inputs_have_no_text() {
         assert_eq!(hear(""), "");
         assert_eq!(hear("______"), "");
     }
 
     #[test]
-    fn logarithms_add_up() {
+    fn log_add_is_the_logarithm_of_the_sum() {
         assert!((log_add(0.25_f64.ln(), 0.5_f64.ln()) - 0.75_f64.ln()).abs() < 1e-12);
         assert!((log_add(NEVER, -3.0) + 3.0).abs() < 1e-12);
         assert!(log_add(NEVER, NEVER) <= NEVER);

@@ -47,11 +47,14 @@ pub(super) struct Decoder {
     pub(super) label_cut_ln: f32,
 }
 
+fn is_size(size: usize) -> bool {
+    (1..=4096).contains(&size)
+}
+
 impl Config {
     /// Parses and validates `config.json`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
         let config: Self = serde_json::from_slice(bytes_without_bom(json))?;
-        let is_size = |size: usize| (1..=4096).contains(&size);
         let stem_sizes = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
         let has_stem_sizes = stem_sizes.into_iter().all(is_size);
         let settings = config.lexicon;

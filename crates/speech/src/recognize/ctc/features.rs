@@ -27,10 +27,9 @@ pub(super) struct LogMel {
 
 impl LogMel {
     pub(super) fn new() -> Self {
-        let hann = |i: usize| (0.5 - 0.5 * (2.0 * PI * i as f64 / WINDOW as f64).cos()) as f32;
         Self {
             transform: RealFftPlanner::new().plan_fft_forward(WINDOW),
-            window: (0..WINDOW).map(hann).collect(),
+            window: (0..WINDOW).map(|i| (0.5 - 0.5 * (2.0 * PI * i as f64 / WINDOW as f64).cos()) as f32).collect(),
             bands: mel_bands(),
         }
     }

@@ -36,11 +36,13 @@ pub(super) mod tests {
     /// Creates one row of probabilities per character. The label of the character has nearly all of the probability;
     /// `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
-        let row = |byte| {
-            let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };
-            (0..COUNT as u8).map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
-        };
-        frames.bytes().flat_map(row).collect()
+        frames
+            .bytes()
+            .flat_map(|byte| {
+                let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };
+                (0..COUNT as u8).map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
+            })
+            .collect()
     }
 
     #[test]

@@ -33,13 +33,12 @@ impl Lexicon {
     pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
         let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
         let mut lexicon = Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
-        for (i, line) in file.lines().enumerate() {
-            let broken = || CtcError::Lexicon { line: i + 1 };
-            let (word, cost) = line.split_once(' ').ok_or_else(broken)?;
-            let cost: u32 = cost.parse().map_err(|_| broken())?;
+        for (line, text) in (1..).zip(file.lines()) {
+            let (word, cost) = text.split_once(' ').ok_or(CtcError::Lexicon { line })?;
+            let cost: u32 = cost.parse().map_err(|_| CtcError::Lexicon { line })?;
             let sorted = words.last().is_none_or(|last| *last < word.as_bytes());
             if word.is_empty() || word.len() > 64 || !sorted || !word.bytes().all(|byte| labels::of(byte).is_some()) {
-                return Err(broken());
+                return Err(CtcError::Lexicon { line });
             }
             words.push(word.as_bytes());
             lexicon.text.push_str(word);
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_with_their_worth() {
+    fn words_are_found_with_their_scores() {
         let lexicon = Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
         assert_eq!(find(&lexicon, "a"), Some(1.5));
         assert_eq!(find(&lexicon, "can"), Some(1.0));

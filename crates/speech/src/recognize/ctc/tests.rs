@@ -39,7 +39,7 @@ fn sound(file: &str) -> Vec<f32> {
 
 /// Compares the texts of the held-out recordings with those of the training decoder (16 errors in 215 words).
 #[test]
-fn the_held_out_set_is_understood() {
+fn held_out_recordings_have_the_expected_texts() {
     #[rustfmt::skip]
     let expected = [
         "the old ferry crossed the harbor twice before the fog came down",
@@ -118,7 +118,7 @@ fn features_and_probabilities_are_those_of_the_reference() {
 }
 
 #[test]
-fn a_folder_gives_the_embedded_model() {
+fn folder_and_embedded_model_are_equal() {
     let loaded = CtcRecognizer::load(Path::new(MODEL)).unwrap();
     assert_eq!(loaded.fingerprint(), recognizer().fingerprint());
     assert_eq!(loaded.fingerprint().len(), 64);
@@ -137,7 +137,7 @@ fn byte_order_mark_of_text_files_is_ignored() {
 }
 
 #[test]
-fn silence_is_heard_as_silence() {
+fn silence_gives_an_empty_transcript() {
     for samples in [vec![0.0; 1], vec![-0.0; 16_000], vec![f32::NAN; 16_000]] {
         let heard = recognizer().recognize(&samples).unwrap();
         assert!(heard.transcript.is_silent());
@@ -146,7 +146,7 @@ fn silence_is_heard_as_silence() {
 }
 
 #[test]
-fn lengths_at_the_limits() {
+fn lengths_beyond_the_limits_are_refused() {
     assert!(matches!(recognizer().recognize(&[]), Err(RecognizeError::Empty)));
     let long = vec![0.1; 600 * 16_000 + 1];
     assert!(matches!(recognizer().recognize(&long), Err(RecognizeError::TooLong { .. })));
@@ -178,7 +178,7 @@ fn threads_do_not_change_results() {
 }
 
 #[test]
-fn damaged_models_say_which_file() {
+fn damaged_model_names_its_file() {
     let lexicon = b"a 1\n";
     let with = |config: &[u8], weights: &[u8], lexicon: &[u8]| {
         CtcRecognizer::from_files(config, weights, lexicon).map(|_| ()).unwrap_err()
@@ -198,7 +198,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_sound_panics(bits in prop::collection::vec(any::<u32>(), 1..3000)) {
+    fn random_samples_never_panic(bits in prop::collection::vec(any::<u32>(), 1..3000)) {
         let samples: Vec<f32> = bits.into_iter().map(f32::from_bits).collect();
         let heard = recognizer().recognize(&samples).unwrap();
         prop_assert!((0.0..=1.0).contains(&heard.confidence));

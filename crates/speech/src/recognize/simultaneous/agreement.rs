@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_two_hearings_agree_on_are_final() {
+    fn words_in_two_consecutive_transcripts_are_final() {
         let found = play(vec![
             vec![("the", 0.4), ("fair", 0.8)],
             vec![("the", 0.4), ("ferry", 0.9), ("leaf", 1.5)],
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn final_words_are_not_said_again() {
+    fn final_words_are_not_repeated() {
         // The second hearing moves the final words "we must" back and forth.
         let found = play(vec![
             vec![("we", 0.3), ("must", 0.6)],
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_of_any_length_is_heard_in_bounded_pieces() {
+    fn long_audio_is_recognised_in_bounded_windows() {
         struct Longest(Mutex<usize>);
         impl Recognizer for Longest {
             fn name(&self) -> &'static str {
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_not_heard() {
+    fn silence_is_not_recognised() {
         let script = vec![vec![("yes", 0.4)], vec![("Yes.", 0.4)]];
         let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(script.into_iter()))));
         let mut heard = Vec::new();

@@ -48,7 +48,7 @@ fn thresholds_can_be_absent() {
 }
 
 #[test]
-fn when_all_fail_the_most_probable_counts() {
+fn most_probable_attempt_is_used_when_all_fail() {
     let choose = |attempts: &[(f64, f64)]| {
         let attempts = attempts.iter().enumerate().map(|(i, &(probability, ratio))| Attempt {
             temperature: i as f64 * 0.2,

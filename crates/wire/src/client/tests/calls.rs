@@ -39,7 +39,7 @@ async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
 }
 
 #[tokio::test]
-async fn only_what_may_be_repeated_is_repeated_and_signed_anew() {
+async fn only_retryable_requests_are_retried_with_new_signature() {
     let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
     for (statuses, retry, status, requests) in [
         (&[503, 200][..], Retry::Idempotent, 200, 2),
@@ -77,7 +77,7 @@ async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
 }
 
 #[tokio::test]
-async fn a_request_that_may_have_been_executed_is_not_repeated() {
+async fn possibly_executed_request_is_not_retried() {
     let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
     for (retry, expected) in [(Retry::Never, 1), (Retry::Unsent, 1), (Retry::Idempotent, 3)] {
         let (peer, connections) = hangs_up().await;
@@ -88,7 +88,7 @@ async fn a_request_that_may_have_been_executed_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_peer_that_comes_back_in_time_is_reached() {
+async fn restarted_peer_is_reached_by_retry() {
     // Until it listens, connections to the port are refused.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -106,14 +106,14 @@ async fn a_peer_that_comes_back_in_time_is_reached() {
 }
 
 #[tokio::test]
-async fn the_last_failure_is_told_where_no_time_is_left_for_another_attempt() {
+async fn last_failure_is_returned_when_no_time_is_left() {
     let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let client = btauth(ClientConfig { pause: Duration::from_mins(1), ..ClientConfig::default() });
     assert!(client.call(&nobody, &post_to("/", "")).await.unwrap_err().is_connect());
 }
 
 #[tokio::test]
-async fn each_attempt_says_how_long_the_caller_still_waits() {
+async fn each_attempt_sends_the_remaining_timeout() {
     let seen = Arc::new(Mutex::new(Vec::<f64>::new()));
     let handler = move |State(seen): State<Arc<Mutex<Vec<f64>>>>, headers: HeaderMap| async move {
         seen.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());
@@ -128,7 +128,7 @@ async fn each_attempt_says_how_long_the_caller_still_waits() {
 }
 
 #[tokio::test]
-async fn addresses_that_are_none_are_refused() {
+async fn malformed_addresses_are_refused() {
     let (peer, seen) = answers(&[200]).await;
     for path in ["/a b", "/a#b"] {
         let error = btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
@@ -138,7 +138,7 @@ async fn addresses_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn answers_arrive_piece_by_piece() {
+async fn response_chunks_are_streamed() {
     let more = Arc::new(Notify::new());
     let gate = more.clone();
     let handler = move || {

@@ -27,7 +27,7 @@ fn an_allowance_is_used_up_and_refilled() {
 }
 
 #[test]
-fn silent_callers_are_forgotten() {
+fn idle_callers_are_removed() {
     let limiter = RateLimiter::new(Rate { per_second: 1, burst: 1 });
     (0..100).for_each(|byte| assert_eq!(limiter.check(&key(byte), NOW), Ok(())));
     assert_eq!(limiter.check(&key(200), NOW + 2 * SECOND), Ok(()));
@@ -54,7 +54,7 @@ async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Pe
 }
 
 #[tokio::test]
-async fn larger_stake_goes_first_then_who_came_first() {
+async fn queue_is_ordered_by_stake_then_arrival() {
     let gate = gate(1, 10);
     let first = gate.enter(0, Duration::ZERO).await.unwrap();
     let (small, large, late) = (wait(&gate, 1).await, wait(&gate, 9).await, wait(&gate, 9).await);
@@ -70,7 +70,7 @@ async fn larger_stake_goes_first_then_who_came_first() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_who_has_least() {
+async fn full_queue_refuses_the_lowest_stake() {
     let gate = gate(1, 2);
     let running = gate.enter(0, Duration::ZERO).await.unwrap();
     let (small, middle) = (wait(&gate, 1).await, wait(&gate, 5).await);
@@ -84,7 +84,7 @@ async fn a_full_queue_refuses_who_has_least() {
 }
 
 #[tokio::test]
-async fn who_gives_up_leaves_no_trace() {
+async fn cancelled_request_leaves_the_queue() {
     let gate = gate(1, 2);
     let running = gate.enter(0, Duration::ZERO).await.unwrap();
     let limit = Duration::from_millis(1);

@@ -25,7 +25,7 @@ use taonet_babelbit_runner::http::{
     INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
 };
 use taonet_babelbit_runner::{CallError, MinerConnection, PredictCall};
-use taonet_http::client::{bearer, below};
+use taonet_http::client::{bearer, join_path};
 
 mod retry;
 
@@ -276,7 +276,7 @@ fn auth_url(route: &Url, runsync_path: &str, auth_path: &str) -> Url {
     let path = route.path().trim_end_matches('/').to_owned();
     let suffix = format!("/{}", runsync_path.trim_matches('/'));
     base.set_path(path.strip_suffix(&suffix).unwrap_or(&path));
-    below(&base, auth_path)
+    join_path(&base, auth_path)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use taonet_settings::Secret;
 
 use crate::ArenaSettings;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
-use taonet_http::client::{below, builder, fault, read_capped};
+use taonet_http::client::{builder, fault, join_path, read_capped};
 
 /// Base URL of the RunPod API, which starts pods.
 const RUNPOD: &str = "https://rest.runpod.io/v1";
@@ -80,7 +80,7 @@ impl Pods {
 
     async fn is_healthy(&self, base: &Url) -> bool {
         for path in [self.health_path.as_str(), HEALTH] {
-            let answer = self.checked.get(below(base, path)).send().await;
+            let answer = self.checked.get(join_path(base, path)).send().await;
             if answer.is_ok_and(|answer| answer.status().as_u16() == 200) {
                 return true;
             }

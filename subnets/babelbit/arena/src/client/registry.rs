@@ -12,7 +12,7 @@ use url::Url;
 use super::auth::{TokenError, TokenScope, Tokens};
 use super::route::{Listing, Rows};
 use super::{ArenaConfig, ArenaTime};
-use taonet_http::client::{bearer, below};
+use taonet_http::client::{bearer, join_path};
 use taonet_http::{JsonCallError, JsonClient};
 
 /// Pauses between attempts.
@@ -101,7 +101,7 @@ impl Registry {
         time: ArenaTime,
     ) -> Result<Self, reqwest::Error> {
         let settings = &config.settings;
-        let auth_url = below(&config.gateway, &settings.auth_path).to_string();
+        let auth_url = join_path(&config.gateway, &settings.auth_path).to_string();
         Ok(Self {
             http: JsonClient::new(&config.gateway, None, MAX_BODY)?,
             client,
@@ -111,7 +111,7 @@ impl Registry {
             statuses: statuses(&settings.status),
             window: settings.window_seconds.to_string(),
             timeout: settings.registry_timeout,
-            runsync: below(&config.gateway, &settings.runsync_path),
+            runsync: join_path(&config.gateway, &settings.runsync_path),
             predict_path: config.predict_path.clone(),
             time,
         })

@@ -9,7 +9,7 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{ArenaUnavailable, CallError, MinerEntry};
 use taonet_babelbit_text_runner::{ArenaTextMiners, MAX_PREDICTION_BYTES, TextConnection, TextMiner};
-use taonet_http::client::below;
+use taonet_http::client::join_path;
 use taonet_wire::PeerError;
 use url::Url;
 
@@ -63,7 +63,7 @@ impl ArenaTextMiners for Arena {
 
 /// Returns the health route of an endpoint: `health` in place of the path of the predict route.
 fn health_url(endpoint: &Url, predict_path: &str) -> Url {
-    below(&base_url(endpoint, predict_path), HEALTH)
+    join_path(&base_url(endpoint, predict_path), HEALTH)
 }
 
 /// A text miner in a container.

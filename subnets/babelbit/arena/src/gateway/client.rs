@@ -9,7 +9,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError};
 use url::Url;
 
-use taonet_http::client::below;
+use taonet_http::client::join_path;
 use taonet_http::{JsonCallError, JsonClient};
 
 /// Timeout of one call.
@@ -55,7 +55,7 @@ pub async fn submit(
     let mut base = gateway.clone();
     let path = gateway.path().trim_end_matches('/');
     base.set_path(path.strip_suffix("/v1").unwrap_or(path));
-    let url = below(&base, SUBMIT_PATH);
+    let url = join_path(&base, SUBMIT_PATH);
     let body = Bytes::from(serde_json::to_vec(submission).map_err(SubmitError::Answer)?);
     let signer = Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new());
     let client = SignedClient::new(signer, ClientConfig::default())?;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{EngineError, EngineOptions};
 use taonet_http::Fault;
-use taonet_http::client::{below, builder, fault, read_capped, retry_after, seconds};
+use taonet_http::client::{builder, fault, join_path, read_capped, retry_after, seconds};
 
 /// Maximum number of bytes read from an error response, for the retry hint.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -44,7 +44,7 @@ impl BaseUrl {
     }
 
     fn join(&self, path: &str) -> Url {
-        below(&self.0, path)
+        join_path(&self.0, path)
     }
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 use super::content::content;
 use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
 use crate::OutboxEntry;
-use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
 use taonet_http::{Fault, FormFile, MultipartForm};
 use taonet_objects::StorageError;
 
@@ -105,7 +105,7 @@ pub(super) struct ScoringApi {
 impl ScoringApi {
     pub(super) fn new(base: &Url, keypair: Arc<Keypair>, timeout: Duration) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
-        let (submit, submit_artifact) = (below(base, "/v1/submit"), below(base, "/v1/submit-artifact"));
+        let (submit, submit_artifact) = (join_path(base, "/v1/submit"), join_path(base, "/v1/submit-artifact"));
         Ok(Self { http, submit, submit_artifact, keypair, timeout })
     }
 

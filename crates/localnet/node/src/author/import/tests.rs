@@ -80,7 +80,7 @@ fn a_block_with_another_result_is_refused() {
 }
 
 #[test]
-fn a_chain_begins_anew_with_a_block_and_its_state() {
+fn chain_restarts_from_a_block_and_its_state() {
     let (mut leader, mut follower) = (author(), author());
     leader.make(30).unwrap();
     follower.set_storage(vec![(b"own".to_vec(), Some(vec![1]))]).unwrap();

@@ -33,7 +33,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn the_kept_states_are_complete_and_the_others_leave_nothing(steps in prop::collection::vec(step(), 1..12)) {
+    fn kept_states_are_complete_and_others_are_removed(steps in prop::collection::vec(step(), 1..12)) {
         let directory = tempfile::tempdir().unwrap();
         let open = |genesis, history| Store::open(Some(directory.path()), genesis, history).unwrap();
         let mut store = open(Some(genesis()), History::Last(20));

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn blocks_that_are_not_committed_are_forgotten() {
+fn uncommitted_blocks_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     let head = grow(&store, 3, &[1]);
@@ -52,7 +52,7 @@ fn a_chain_of_another_build_is_refused() {
 }
 
 #[test]
-fn a_file_whose_making_was_killed_is_made_again() {
+fn partially_created_database_is_recreated() {
     let directory = tempfile::tempdir().unwrap();
     for left in [0, 4, 1 << 20] {
         let chain = directory.path().join(left.to_string());
@@ -118,7 +118,7 @@ fn leader_block(state: &Storage) -> (Head, Head) {
 }
 
 #[test]
-fn a_chain_begins_anew_with_another_block() {
+fn chain_restarts_from_another_block() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     store.take("mark").unwrap();

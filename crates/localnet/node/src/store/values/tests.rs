@@ -38,7 +38,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn known_values_are_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
+    fn cached_values_equal_those_of_the_trie(blocks in prop::collection::vec(block(), 1..12)) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let mut head = store.head().unwrap();
         for (reads, changes) in blocks {
@@ -89,7 +89,7 @@ fn a_read_item_is_not_read_again() {
 }
 
 #[test]
-fn the_values_of_another_state_are_not_read_and_not_changed() {
+fn cache_of_another_state_is_not_used() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = known(&store);
     state.advance(root, &[]);
@@ -176,7 +176,7 @@ fn the_number_of_nodes_is_bounded() {
 
 /// Columns: changed key · whether it exists afterwards · positions to forget
 #[test]
-fn a_change_forgets_the_positions_before_it_without_a_key_between() {
+fn change_invalidates_positions_up_to_the_previous_key() {
     for (key, exists, forgotten) in [
         (5, false, &[2, 3, 4][..]),
         (5, true, &[]),

@@ -78,7 +78,7 @@ fn each_field_waits_for_its_own_pulse() {
 }
 
 #[test]
-fn fields_that_cannot_be_revealed_stay_as_failures() {
+fn unrevealable_fields_are_stored_as_failures() {
     let malformed = Data::TimelockEncrypted { encrypted: BoundedVec::truncate_from(vec![1; 40]), reveal_round: 1_000 };
     let cases = [
         (field("text", 2_000), RevealFailure::Decrypt),

@@ -76,7 +76,7 @@ fn endpoints_that_cannot_be_announced_are_refused() {
 }
 
 #[test]
-fn subnets_that_come_too_soon_are_refused() {
+fn subnet_creation_within_the_rate_limit_is_refused() {
     let create = || Call::<Runtime>::register_network { hotkey: key(1) };
     let described = || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
     chain(|| {
@@ -177,7 +177,7 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
 }
 
 #[test]
-fn what_the_pool_does_not_look_at_passes() {
+fn calls_without_pool_check_pass() {
     chain(|| {
         let bob = account("Bob");
         let register = Call::<Runtime>::burned_register { netuid: NetUid(77), hotkey: key(1) };
@@ -214,7 +214,7 @@ fn every_reason_has_the_real_chains_number() {
 }
 
 #[test]
-fn a_coldkey_whose_swap_is_announced_can_only_do_what_concerns_it() {
+fn coldkey_with_announced_swap_can_only_make_swap_calls() {
     chain(|| {
         let (bob, remark) = (account("Bob"), || frame_system::Call::remark { remark: Vec::new() });
         let stake = || Call::unstake_all { hotkey: key(1) };

@@ -8,7 +8,7 @@ fn consent(account: &AccountId, delegate: &AccountId) {
 }
 
 #[test]
-fn an_account_pays_once_it_consents() {
+fn account_pays_fees_after_its_consent() {
     chain(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let call = RuntimeCall::from(by_proxy(&alice, pay(&bob, 1)));
@@ -33,7 +33,7 @@ fn an_account_pays_once_it_consents() {
 }
 
 #[test]
-fn consent_reaches_through_one_more_delegate() {
+fn consent_extends_to_one_nested_delegate() {
     chain(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let inner = || RuntimeCall::from(by_proxy(&alice, pay(&eve, 1)));

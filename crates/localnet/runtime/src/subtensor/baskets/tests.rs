@@ -75,7 +75,7 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
 }
 
 #[test]
-fn stake_that_comes_and_goes_neither_gains_nor_loses_shares() {
+fn stake_changes_keep_the_value_of_shares() {
     fund(|hotkey| {
         let value = earn(&hotkey, 8);
         let add =
@@ -132,7 +132,7 @@ fn shares_can_be_bought() {
 }
 
 #[test]
-fn what_nobody_has_earned_is_recycled() {
+fn dividends_without_root_stake_are_recycled() {
     fund(|_| {
         let lonely = key(2);
         Subtensor::own_hotkey(&account("Dave"), &lonely).unwrap();

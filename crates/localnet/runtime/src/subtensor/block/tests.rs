@@ -61,7 +61,7 @@ fn alpha_is_issued_on_its_schedule() {
 }
 
 #[test]
-fn a_subnet_without_emission_enabled_receives_no_tao_but_gives_its_alpha() {
+fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
     chain(|| {
         crate::subtensor::SubnetEmissionEnabled::<Runtime>::insert(BABELBIT, false);
         let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));
@@ -119,7 +119,7 @@ fn the_moving_price_follows_as_the_chain_computes_it() {
 }
 
 #[test]
-fn epochs_beyond_the_limit_of_a_block_wait() {
+fn epochs_beyond_the_limit_of_a_block_are_deferred() {
     chain(|| {
         Subtensor::wake(NetUid(1));
         for netuid in [NetUid(1), BABELBIT] {
@@ -139,7 +139,7 @@ fn epochs_beyond_the_limit_of_a_block_wait() {
 }
 
 #[test]
-fn an_epoch_asked_for_runs_once() {
+fn requested_epoch_runs_once() {
     chain(|| {
         Tempo::<Runtime>::insert(BABELBIT, 400);
         PendingEpochAt::<Runtime>::insert(BABELBIT, 4);

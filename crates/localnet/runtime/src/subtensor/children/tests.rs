@@ -160,7 +160,7 @@ fn a_child_shares_its_dividends_with_its_parents() {
 }
 
 #[test]
-fn a_parent_that_is_no_neuron_earns_through_its_child() {
+fn unregistered_parent_earns_through_its_child() {
     family(|_, child| {
         let parent = key(5);
         Subtensor::own_hotkey(&account("Dave"), &parent).unwrap();
@@ -178,7 +178,7 @@ fn a_parent_that_is_no_neuron_earns_through_its_child() {
 }
 
 #[test]
-fn a_child_key_take_rises_seldom_and_falls_at_any_time_within_its_bounds() {
+fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
     family(|_, child| {
         let charlie = account("Charlie");
         assert_eq!(attempt(&account("Bob"), take(&child, 1)), "NonAssociatedColdKey");
@@ -204,7 +204,7 @@ fn a_child_key_take_rises_seldom_and_falls_at_any_time_within_its_bounds() {
 }
 
 #[test]
-fn the_bounds_of_takes_and_the_cooldown_are_roots() {
+fn only_root_sets_take_bounds_and_cooldown() {
     chain(|| {
         let settings = || {
             [
@@ -339,7 +339,7 @@ fn a_member_that_loses_its_seat_on_root_loses_the_owners_of_all_subnets() {
 }
 
 #[test]
-fn a_parent_with_too_little_stake_lends_nothing() {
+fn parent_below_minimum_stake_lends_no_stake() {
     family(|parent, child| {
         let end_block = || Subtensor::on_idle(10, Weight::zero());
         let is_suspended = || ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent);
@@ -382,7 +382,7 @@ fn a_parent_with_too_little_stake_lends_nothing() {
 }
 
 #[test]
-fn stake_that_moves_or_is_destroyed_suspends_a_parent_too() {
+fn moved_or_burned_stake_suspends_a_parent() {
     let calls: [fn() -> Call<Runtime>; 3] = [
         || Call::burn_alpha { hotkey: key(1), amount: AlphaBalance(STAKE / 2), netuid: BABELBIT },
         || Call::transfer_stake {

@@ -182,7 +182,7 @@ fn a_share_is_rounded_down() {
 }
 
 #[test]
-fn free_stake_becomes_collateral_first() {
+fn free_stake_is_locked_before_alpha_is_bought() {
     staked(|bob| {
         let before = balance(&bob);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
@@ -277,7 +277,7 @@ fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
 }
 
 #[test]
-fn collateral_does_not_leave() {
+fn collateral_cannot_be_unstaked() {
     staked(|bob| {
         give(&bob, 2, 100 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
@@ -320,7 +320,7 @@ fn collateral_does_not_leave() {
 }
 
 #[test]
-fn unstaking_everything_leaves_collateral_with_free_stake_beside_it() {
+fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
     staked(|bob| {
         give(&bob, 2, 500 * TAO);
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");

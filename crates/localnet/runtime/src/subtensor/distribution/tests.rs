@@ -29,7 +29,7 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 }
 
 #[test]
-fn miners_are_paid_but_those_of_the_owner() {
+fn miners_other_than_the_owners_are_paid() {
     for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
         subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
@@ -67,7 +67,7 @@ fn validators_take_first_and_share_the_rest_with_their_stakers() {
 }
 
 #[test]
-fn root_stake_earns_what_can_be_claimed() {
+fn root_stake_earns_claimable_dividends() {
     subnet(|hotkeys, _| {
         Subtensor::increase_stake(&hotkeys[1], &key(300), NetUid::ROOT, AlphaBalance(100 * STAKE));
         Delegates::<Runtime>::insert(&hotkeys[1], PerU16::from_parts(0));

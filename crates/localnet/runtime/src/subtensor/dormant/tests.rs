@@ -24,7 +24,7 @@ fn values_of(netuid: NetUid) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn blocks_leave_dormant_subnets_alone() {
+fn blocks_do_not_process_dormant_subnets() {
     chain(|| {
         assert_eq!(Subtensor::awake_netuids(), [BABELBIT]);
         let before: Vec<_> = (1..59).map(|netuid| values_of(NetUid(netuid))).collect();
@@ -36,7 +36,7 @@ fn blocks_leave_dormant_subnets_alone() {
 }
 
 #[test]
-fn a_woken_subnet_has_the_schedule_of_one_that_never_slept() {
+fn woken_subnet_has_the_schedule_of_an_awake_one() {
     let at = |woken_at: u32, until: u32| {
         chain(|| {
             run_to(woken_at);
@@ -54,7 +54,7 @@ fn a_woken_subnet_has_the_schedule_of_one_that_never_slept() {
 }
 
 #[test]
-fn a_dormant_subnet_answers_with_its_schedule() {
+fn dormant_subnet_reports_its_schedule() {
     chain(|| {
         run_to(800);
         assert_eq!(Subtensor::schedule(NetUid(18)), Schedule { last_epoch: 720, waited: 80, index: 2 });
@@ -70,7 +70,7 @@ fn a_dormant_subnet_answers_with_its_schedule() {
 }
 
 #[test]
-fn whoever_uses_a_subnet_wakes_it() {
+fn call_to_dormant_subnet_wakes_it() {
     let netuid = NetUid(18);
     let alice = account("Alice");
     let set_tempo: RuntimeCall = admin_utils::Call::sudo_set_tempo { netuid, tempo: 20 }.into();

@@ -38,8 +38,11 @@ impl<T: Config> Pallet<T> {
         if netuids.iter().all(is_enabled) {
             return shares;
         }
-        let left = |(netuid, share): (&NetUid, U64F64)| if is_enabled(netuid) { share } else { U64F64::default() };
-        let enabled: Vec<U64F64> = netuids.iter().zip(shares).map(left).collect();
+        let enabled: Vec<U64F64> = netuids
+            .iter()
+            .zip(shares)
+            .map(|(netuid, share)| if is_enabled(netuid) { share } else { U64F64::default() })
+            .collect();
         normalized(&enabled).unwrap_or(enabled)
     }
 
@@ -84,12 +87,14 @@ fn gated(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
         return shares;
     }
     let one = U64F64::from_num(1);
-    let pass = |share: &U64F64| {
-        let ratio = bar.checked_div(*share).unwrap_or_default();
-        let gate = one.checked_div(one.saturating_add(power(ratio, exponent))).unwrap_or_default();
-        share.saturating_mul(gate)
-    };
-    let passed: Vec<U64F64> = shares.iter().map(pass).collect();
+    let passed: Vec<U64F64> = shares
+        .iter()
+        .map(|share| {
+            let ratio = bar.checked_div(*share).unwrap_or_default();
+            let gate = one.checked_div(one.saturating_add(power(ratio, exponent))).unwrap_or_default();
+            share.saturating_mul(gate)
+        })
+        .collect();
     normalized(&passed).unwrap_or(shares)
 }
 

@@ -103,7 +103,7 @@ fn assert_stored(expected: &EpochOutput, mecid: MechId) {
 }
 
 #[test]
-fn fifty_epochs_store_what_consensus_gives() {
+fn fifty_epochs_store_the_results_of_consensus() {
     use ConsensusMode::{Auto, Current, Previous};
     let kinds =
         [(true, false, Auto), (true, true, Auto), (true, true, Current), (true, true, Previous), (false, false, Auto)];
@@ -201,7 +201,7 @@ fn mechanisms_that_a_split_does_not_name_have_no_emission() {
 }
 
 #[test]
-fn bonds_go_with_the_permit() {
+fn bonds_are_removed_with_the_permit() {
     chain(|| {
         let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0]);
         run_to(30);

@@ -16,7 +16,7 @@ fn schedule(tempo: u16, last: u64, asked_for: u64, waited: u64) {
 }
 
 #[test]
-fn an_epoch_is_due_when_its_tempo_has_passed_or_somebody_asked_or_it_waited_too_long() {
+fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
     // The schedule, whether an epoch is due at block 1 000, and the block of the next one after it.
     let cases = [
         ((0, 0, 0, 60_000), false, None),

@@ -147,7 +147,7 @@ fn a_lease_that_cannot_be_created_changes_nothing() {
 }
 
 #[test]
-fn the_beneficiary_operates_the_subnet_and_nothing_else() {
+fn beneficiary_can_only_operate_the_subnet() {
     leased(30, |[alice, bob, _], lease| {
         let by_proxy = |call: RuntimeCall| proxy::Call::<Runtime>::proxy {
             real: MultiAddress::Id(lease.coldkey.clone()),
@@ -197,7 +197,7 @@ fn dividends_are_paid_in_every_hundredth_block() {
 }
 
 #[test]
-fn dividends_that_cannot_be_paid_wait() {
+fn unpayable_dividends_are_deferred() {
     leased(100, |[alice, bob, charlie], lease| {
         jump_to(100);
         // Charlie's fifth is worth less than the minimum of a transfer, 0.0001 TAO.

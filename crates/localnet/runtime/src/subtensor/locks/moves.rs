@@ -130,8 +130,10 @@ impl<T: Config> Pallet<T> {
             netuids.dedup();
             netuids
         };
-        let has_locked = |netuid: &NetUid| Self::locked(new, *netuid) > AlphaBalance::ZERO;
-        ensure!(!locks(new).iter().any(has_locked), Error::<T>::ActiveLockExists);
+        ensure!(
+            !locks(new).iter().any(|netuid| Self::locked(new, *netuid) > AlphaBalance::ZERO),
+            Error::<T>::ActiveLockExists
+        );
         let moved: Vec<(NetUid, AccountId32, LockState, Kind)> = locks(old)
             .into_iter()
             .filter_map(|netuid| {

@@ -87,7 +87,7 @@ fn stake_that_cannot_be_locked_is_refused() {
 }
 
 #[test]
-fn locked_stake_does_not_leave() {
+fn locked_stake_cannot_be_unstaked() {
     staked(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 2 + 1)), "StakeUnavailable");
@@ -160,7 +160,7 @@ fn a_lock_moves_to_another_hotkey() {
 }
 
 #[test]
-fn locked_stake_goes_only_to_who_accepts_it() {
+fn locked_stake_transfers_only_to_accepting_accounts() {
     staked(|bob, hotkey| {
         let eve = account("Eve");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
@@ -205,7 +205,7 @@ fn locks_follow_swapped_keys() {
 }
 
 #[test]
-fn the_cut_of_an_owner_is_locked_if_wanted() {
+fn owner_cut_is_locked_if_enabled() {
     staked(|_, _| {
         let alice = account("Alice");
         let owner = account("Alice_hk");

@@ -89,7 +89,7 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
 }
 
 #[test]
-fn every_check_of_a_creation_stands_in_its_place() {
+fn creation_checks_run_in_order() {
     let breaks: [(&str, fn()); 4] = [
         ("NonAssociatedColdKey", || Owner::<Runtime>::insert(key(1), account("Charlie"))),
         ("NetworkTxRateLimitExceeded", || {
@@ -123,7 +123,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
 }
 
 #[test]
-fn the_middle_price_is_that_of_all_subnets() {
+fn median_price_includes_all_subnets() {
     chain(|| {
         let set = |netuid: u16, tao: u64, alpha: u64| {
             NetworksAdded::<Runtime>::insert(NetUid(netuid), true);
@@ -148,7 +148,7 @@ fn the_middle_price_is_that_of_all_subnets() {
 }
 
 #[test]
-fn the_cheapest_old_subnet_gives_way() {
+fn cheapest_subnet_without_immunity_is_replaced() {
     let price =
         |netuid: u16, milli: u64| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
     chain(|| {
@@ -172,7 +172,7 @@ fn the_cheapest_old_subnet_gives_way() {
 }
 
 #[test]
-fn nothing_of_a_dissolved_subnet_stays() {
+fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
     chain(|| {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
@@ -244,7 +244,7 @@ fn use_as_owner(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
 }
 
 #[test]
-fn no_key_of_a_dissolved_subnet_stays() {
+fn dissolved_subnet_leaves_no_storage_key() {
     chain(|| {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");

@@ -67,7 +67,7 @@ fn register(netuid: NetUid, work_block: u64, (nonce, work): (u64, Vec<u8>), hotk
 }
 
 #[test]
-fn work_buys_a_place() {
+fn valid_work_registers_a_neuron() {
     quarry(|bob| {
         let hotkey = key(1);
         let before = balance(&bob);
@@ -86,7 +86,7 @@ fn work_buys_a_place() {
 }
 
 #[test]
-fn work_that_proves_nothing_is_refused() {
+fn invalid_work_is_refused() {
     quarry(|bob| {
         let hotkey = key(1);
         let good = mine(&bob, &hotkey, 9, true);

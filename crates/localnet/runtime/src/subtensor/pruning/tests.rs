@@ -23,7 +23,7 @@ fn fill(neurons: &[Neuron]) {
 }
 
 #[test]
-fn the_neuron_that_earned_least_gives_way() {
+fn neuron_with_lowest_emission_is_pruned() {
     // At block 100, neurons younger than 50 blocks are immune. An immune neuron is pruned only if at most one other
     // neuron is not immune.
     let cases: [(&str, &[Neuron], Option<u16>); 9] = [
@@ -49,12 +49,12 @@ fn the_neuron_that_earned_least_gives_way() {
 }
 
 #[test]
-fn a_subnet_without_neurons_has_none_to_give() {
+fn empty_subnet_has_no_neuron_to_prune() {
     chain(|| assert_eq!(Subtensor::neuron_to_prune(NetUid::ROOT), None));
 }
 
 #[test]
-fn an_owner_is_protected_only_as_far_as_the_limit_goes() {
+fn owner_hotkeys_are_protected_up_to_the_limit() {
     chain(|| {
         SubnetOwner::<Runtime>::insert(BABELBIT, account("Bob"));
         fill(&[(0, 1), (0, 2), (9, 3)]);
@@ -72,7 +72,7 @@ fn an_owner_is_protected_only_as_far_as_the_limit_goes() {
 }
 
 #[test]
-fn a_smaller_room_is_checked() {
+fn trim_limits_are_checked() {
     let trim = |room| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, room));
     chain(|| {
         assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(77), 64)), "SubnetNotExists");
@@ -95,7 +95,7 @@ fn a_smaller_room_is_checked() {
 }
 
 #[test]
-fn those_that_earn_least_leave_and_the_others_move_together() {
+fn trim_removes_lowest_emission_and_compacts_uids() {
     chain(|| {
         MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));

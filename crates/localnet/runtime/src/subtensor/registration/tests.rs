@@ -59,7 +59,7 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
 }
 
 #[test]
-fn every_check_of_a_registration_stands_in_its_place() {
+fn registration_checks_run_in_order() {
     // Each row breaks its own check and all later ones; the first failing check determines the error.
     let breaks: [(&str, fn()); 6] = [
         ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
@@ -89,7 +89,7 @@ fn every_check_of_a_registration_stands_in_its_place() {
 }
 
 #[test]
-fn a_refused_registration_leaves_no_trace() {
+fn refused_registration_changes_no_state() {
     chain(|| {
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 1);
         let before = balance(&account("Bob"));
@@ -207,7 +207,7 @@ fn a_full_root_replaces_its_weakest_member() {
 }
 
 #[test]
-fn the_account_of_a_subnet_is_no_hotkey() {
+fn account_of_a_subnet_cannot_be_a_hotkey() {
     chain(|| {
         let hotkey = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         let calls: [Call<Runtime>; 4] = [
@@ -225,7 +225,7 @@ fn the_account_of_a_subnet_is_no_hotkey() {
 }
 
 #[test]
-fn the_owner_of_a_take_keeps_it_when_joining_root() {
+fn existing_take_is_kept_when_joining_root() {
     chain(|| {
         Delegates::<Runtime>::insert(key(1), sp_runtime::PerU16::from_parts(5));
         assert_eq!(root_register("Bob", 1), "ok");

@@ -41,7 +41,7 @@ fn an_endpoint_is_stored_as_it_was_announced() {
 }
 
 #[test]
-fn addresses_that_nobody_reaches_are_refused() {
+fn unreachable_addresses_are_refused() {
     // Address, port, type, result for an axon, result for metrics.
     let cases = [
         (v4(8, 8, 8, 8), 1, 4, "ok", "ok"),

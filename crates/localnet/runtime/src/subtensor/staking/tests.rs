@@ -51,7 +51,7 @@ fn remove_limit(hotkey: &AccountId, netuid: NetUid, alpha: u64, limit: u64, allo
 }
 
 #[test]
-fn what_cannot_be_staked_is_refused() {
+fn invalid_stake_is_refused() {
     market(|bob, hotkey| {
         let poor = key(77);
         Subtensor::credit(&poor, TAO);
@@ -162,7 +162,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
 }
 
 #[test]
-fn root_takes_and_returns_tao_as_it_is() {
+fn root_stakes_tao_without_conversion() {
     market(|bob, hotkey| {
         let before = balance(&bob);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, NetUid::ROOT), AlphaBalance(10 * TAO));
@@ -176,7 +176,7 @@ fn root_takes_and_returns_tao_as_it_is() {
 }
 
 #[test]
-fn a_partial_trade_goes_as_far_as_the_limit() {
+fn partial_trade_stops_at_the_limit_price() {
     market(|bob, hotkey| {
         let before = balance(&bob);
         send(&bob, add_limit(&hotkey, BABELBIT, 500 * TAO, 110_000_000, true)).unwrap();

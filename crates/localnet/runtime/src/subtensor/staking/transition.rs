@@ -268,8 +268,7 @@ impl<T: Config> Pallet<T> {
         }
         if *is_transfer {
             ensure!(*to.coldkey != Self::basket_account(), Error::<T>::CannotUseSystemAccount);
-            let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);
-            ensure!(places.iter().all(may_leave), Error::<T>::TransferDisallowed);
+            ensure!(places.iter().all(|place| TransferToggle::<T>::get(place.netuid)), Error::<T>::TransferDisallowed);
         }
         if from.netuid != to.netuid {
             Self::ensure_unlocked(from.coldkey, from.netuid, amount)?;

@@ -144,7 +144,7 @@ fn a_hotkey_is_swapped_on_one_subnet() {
 }
 
 #[test]
-fn a_hotkey_keeps_its_stake_if_wanted() {
+fn hotkey_keeps_its_stake_on_request() {
     neuron(|bob, old| {
         let new = key(2);
         assert_eq!(attempt(&bob, swap(&old, &new, None, true)), "ok");
@@ -157,7 +157,7 @@ fn a_hotkey_keeps_its_stake_if_wanted() {
 }
 
 #[test]
-fn hotkeys_are_swapped_seldom() {
+fn hotkey_swaps_are_rate_limited() {
     neuron(|bob, old| {
         assert_eq!(attempt(&bob, swap(&old, &key(2), None, false)), "ok");
         assert_eq!(LastRateLimitedBlock::<Runtime>::get(RateLimitKey::LastTxBlock(bob.clone())), 10);

@@ -26,7 +26,7 @@ fn only_the_owner_of_a_hotkey_changes_its_take() {
 }
 
 #[test]
-fn a_take_is_raised_seldom_and_lowered_at_any_time_within_its_bounds() {
+fn take_increases_are_rate_limited_and_decreases_are_not() {
     chain(|| {
         jump_to(10);
         Subtensor::own_hotkey(&key(1), &key(2)).unwrap();

@@ -13,7 +13,7 @@ fn neurons(count: u32) {
 }
 
 #[test]
-fn a_new_neuron_has_a_place_in_every_row() {
+fn new_neuron_has_an_entry_in_every_map() {
     chain(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         jump_to(5);
@@ -35,7 +35,7 @@ fn a_new_neuron_has_a_place_in_every_row() {
 }
 
 #[test]
-fn a_replaced_neuron_leaves_nothing_behind() {
+fn replaced_neuron_leaves_no_state() {
     chain(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         neurons(4);
@@ -102,7 +102,7 @@ fn a_replaced_neuron_leaves_nothing_behind() {
 }
 
 #[test]
-fn the_owners_hotkeys_are_protected_as_far_as_the_limit_goes() {
+fn owner_hotkeys_are_protected_up_to_the_limit() {
     chain(|| {
         let alice = account("Alice");
         for number in [5, 6, 7] {

@@ -106,7 +106,7 @@ fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
 }
 
 #[test]
-fn a_weight_for_oneself_needs_no_permit_and_the_owner_needs_none_either() {
+fn self_weight_and_owner_need_no_permit() {
     chain(|| {
         let (who, uid) = neuron(1);
         neuron(2);
@@ -271,7 +271,7 @@ fn an_epoch_that_is_due_in_this_block_has_begun() {
 }
 
 #[test]
-fn a_reveal_is_held_against_its_own_commit() {
+fn reveal_must_match_one_of_the_commits() {
     chain(|| {
         let (who, _) = committing_validator();
         assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
@@ -333,7 +333,7 @@ fn each_mended_fault_of_a_timelocked_commit_shows_the_next_one() {
 }
 
 #[test]
-fn timelocked_commits_are_forgotten_once_they_have_expired() {
+fn expired_timelocked_commits_are_removed() {
     chain(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
@@ -346,7 +346,7 @@ fn timelocked_commits_are_forgotten_once_they_have_expired() {
 }
 
 #[test]
-fn an_epoch_hears_of_the_oldest_commit_that_waits() {
+fn commit_block_is_that_of_the_oldest_pending_commit() {
     chain(|| {
         let (who, uid) = committing_validator();
         let waiting = |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
@@ -363,7 +363,7 @@ fn an_epoch_hears_of_the_oldest_commit_that_waits() {
 }
 
 #[test]
-fn the_pool_refuses_what_cannot_succeed_and_leaves_the_rest_to_the_block() {
+fn pool_checks_stake_and_rate_limits_only() {
     chain(|| {
         let (who, _) = neuron(1);
         let submission = |who: &AccountId, weights: &[u16]| Submission {
@@ -418,7 +418,7 @@ fn events() -> Vec<Event<Runtime>> {
 }
 
 #[test]
-fn a_batch_sets_what_it_can_and_reports_the_rest() {
+fn batch_sets_valid_weights_and_reports_failures() {
     chain(|| {
         let (hotkey, uid) = neuron(1);
         permit(uid);

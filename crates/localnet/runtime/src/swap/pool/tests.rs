@@ -41,7 +41,7 @@ fn an_empty_pool_trades_nothing() {
 }
 
 #[test]
-fn no_limit_is_far_away_and_a_passed_one_at_hand() {
+fn amount_until_limit_is_large_without_limit_and_zero_past_it() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     // Expected: (√(p' / p) − 1) times the TAO reserve.
     assert!(agree(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
@@ -75,7 +75,7 @@ fn pools() -> impl Strategy<Value = Pool> {
 
 proptest! {
     #[test]
-    fn nobody_gains_by_buying_and_selling_back(pool in pools(), share in 0.0..1_000.0) {
+    fn buying_and_selling_back_gives_no_profit(pool in pools(), share in 0.0..1_000.0) {
         let paid = TaoBalance((pool.tao.0 as f64 * share) as u64);
         let bought = pool.buy(paid);
         prop_assert!(bought < pool.alpha || paid.0 == 0 || bought == pool.alpha);

@@ -73,7 +73,7 @@ fn state() -> Vec<u8> {
 }
 
 #[test]
-fn what_cannot_move_is_refused_and_changes_nothing() {
+fn invalid_move_is_refused_without_changes() {
     two_markets(|bob, hotkey, second| {
         let nobodys = key(9);
         let (eve, whole) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
@@ -250,7 +250,7 @@ fn a_transfer_opens_the_account_that_receives_it() {
 }
 
 #[test]
-fn a_limit_lets_a_part_move() {
+fn move_with_limit_price_is_partial() {
     two_markets(|bob, hotkey, second| {
         let whole = stake(&hotkey, &bob, BABELBIT);
         // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
@@ -301,7 +301,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 }
 
 #[test]
-fn destroyed_alpha_is_issued_again_or_not() {
+fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
     two_markets(|bob, hotkey, _| {
         let (whole, issued) = (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
         let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;

@@ -81,7 +81,7 @@ fn a_commit_waits_for_its_pulse_until_its_window_has_passed() {
 }
 
 #[test]
-fn the_last_commit_of_an_epoch_prevails() {
+fn last_commit_of_an_epoch_is_revealed() {
     chain(|| {
         let (who, uid) = committing_validator();
         publish(1_000);

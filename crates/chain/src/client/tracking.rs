@@ -22,7 +22,7 @@ const ALREADY_THERE: i32 = 1013;
 /// The node requests that are needed to track an extrinsic.
 #[async_trait]
 pub(crate) trait Nodes: Sync {
-    type Reports: Reports;
+    type Statuses: StatusStream;
 
     /// Returns the newest finalized block.
     async fn final_block(&self) -> Result<Block, ChainError>;
@@ -31,13 +31,13 @@ pub(crate) trait Nodes: Sync {
     async fn newest_block(&self) -> Result<Block, ChainError>;
 
     /// Looks for an extrinsic in one block.
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError>;
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError>;
 
     /// Returns the next nonce of an account after a block.
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
 
     /// Submits bytes to a pool.
-    async fn offer(&self, bytes: &[u8]) -> Result<Offer<Self::Reports>, ChainError>;
+    async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Self::Statuses>, ChainError>;
 
     /// Returns why the newest runtime refuses an extrinsic; `None` if it accepts the extrinsic.
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
@@ -51,38 +51,38 @@ pub(crate) trait Nodes: Sync {
     ) -> Result<Option<Inclusion>, ChainError> {
         let (mut block, mut before) = (last, None);
         loop {
-            let looked = self.look(extrinsic, block).await?;
-            if looked.number <= after || before.is_some_and(|before| looked.number >= before) {
+            let search = self.look(extrinsic, block).await?;
+            if search.number <= after || before.is_some_and(|before| search.number >= before) {
                 return Ok(None);
             }
-            if looked.inclusion.is_some() {
-                return Ok(looked.inclusion);
+            if search.inclusion.is_some() {
+                return Ok(search.inclusion);
             }
-            if looked.number == after.plus(1) {
+            if search.number == after.plus(1) {
                 return Ok(None);
             }
-            (block, before) = (looked.parent, Some(looked.number));
+            (block, before) = (search.parent, Some(search.number));
         }
     }
 }
 
 /// A stream of a pool's status notifications for a watched extrinsic.
 #[async_trait]
-pub(crate) trait Reports: Send {
+pub(crate) trait StatusStream: Send {
     /// Returns the next status; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Status>;
 }
 
 /// The result of looking for an extrinsic in a block.
 #[derive(Debug)]
-pub(crate) struct Looked {
+pub(crate) struct BlockSearch {
     pub(crate) number: BlockNumber,
     pub(crate) parent: BlockHash,
     pub(crate) inclusion: Option<Inclusion>,
 }
 
 /// A pool's response to submitted bytes.
-pub(crate) struct Offer<R> {
+pub(crate) struct PoolResponse<R> {
     pub(crate) answer: Result<R, RpcError>,
     /// Whether a node that did not respond may hold the extrinsic in its pool.
     pub(crate) others_may_have_it: bool,
@@ -130,7 +130,7 @@ pub(crate) async fn follow<N: Nodes>(
     lease: Option<NonceLease>,
     times: Times,
 ) -> Outcome {
-    let mut fate = Fate {
+    let mut tracker = SubmissionTracker {
         nodes,
         extrinsic,
         until: follow.until,
@@ -145,20 +145,20 @@ pub(crate) async fn follow<N: Nodes>(
     let now = Instant::now();
     let end = now.checked_add(times.patience).unwrap_or(now);
     loop {
-        match timeout_at(end, fate.round()).await {
-            Ok(Ok(Some(outcome))) => return fate.settle(outcome),
-            Ok(round) => fate.error = round.err(),
-            Err(_) => return fate.give_up(),
+        match timeout_at(end, tracker.round()).await {
+            Ok(Ok(Some(outcome))) => return tracker.settle(outcome),
+            Ok(round) => tracker.error = round.err(),
+            Err(_) => return tracker.give_up(),
         }
         if Instant::now().checked_add(times.pause).is_none_or(|next| next >= end) {
-            return fate.give_up();
+            return tracker.give_up();
         }
         tokio::time::sleep(times.pause).await;
     }
 }
 
 /// The state of tracking one extrinsic.
-struct Fate<'a, N> {
+struct SubmissionTracker<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
     until: Until,
@@ -178,21 +178,21 @@ struct Fate<'a, N> {
 }
 
 /// The result of searching the blocks.
-enum Found {
+enum SearchResult {
     Decided(Outcome),
-    /// Undecided: a block that is not finalized includes the extrinsic, uses its nonce, or ends its era.
-    Open,
-    Nowhere,
+    /// A block that is not finalized includes the extrinsic, uses its nonce, or ends its era.
+    Undecided,
+    NotFound,
 }
 
-impl<N: Nodes> Fate<'_, N> {
+impl<N: Nodes> SubmissionTracker<'_, N> {
     /// Runs one round: search, submit, watch. Returns `None` while the outcome is open.
     async fn round(&mut self) -> Result<Option<Outcome>, ChainError> {
         match self.search().await? {
-            Found::Decided(outcome) => return Ok(Some(outcome)),
+            SearchResult::Decided(outcome) => return Ok(Some(outcome)),
             // A pool would refuse the extrinsic now, and ban it for a long time.
-            Found::Open => return Ok(None),
-            Found::Nowhere => {}
+            SearchResult::Undecided => return Ok(None),
+            SearchResult::NotFound => {}
         }
         let is_first = !std::mem::replace(&mut self.may_be_pooled, true);
         let offer = self.nodes.offer(&self.extrinsic.bytes).await?;
@@ -211,48 +211,48 @@ impl<N: Nodes> Fate<'_, N> {
 
     /// Searches the blocks added since the last search. The finalized head is read first, since only newer blocks can
     /// be reverted.
-    async fn search(&mut self) -> Result<Found, ChainError> {
+    async fn search(&mut self) -> Result<SearchResult, ChainError> {
         let SignedExtrinsic { hash, signer, nonce, last_block, .. } = *self.extrinsic;
         let finalized = self.nodes.final_block().await?;
         if finalized.number > self.searched {
             if let Some(inclusion) = self.nodes.find(hash, finalized.hash, self.searched).await? {
-                return Ok(Found::Decided(Outcome::Finalized(inclusion)));
+                return Ok(SearchResult::Decided(Outcome::Finalized(inclusion)));
             }
             self.searched = finalized.number;
         }
         // A node that lags behind the last search proves nothing.
         if finalized.number >= self.searched && self.nodes.next_nonce(signer, finalized.hash).await? > nonce {
-            return Ok(Found::Decided(Outcome::Superseded));
+            return Ok(SearchResult::Decided(Outcome::Superseded));
         }
         if let Some(last_block) = last_block.filter(|last| *last <= self.searched) {
-            return Ok(Found::Decided(Outcome::Expired { last_block }));
+            return Ok(SearchResult::Decided(Outcome::Expired { last_block }));
         }
         let head = self.nodes.newest_block().await?;
         self.included = None;
         if head.number <= self.searched {
-            return Ok(Found::Nowhere);
+            return Ok(SearchResult::NotFound);
         }
         self.included = self.nodes.find(hash, head.hash, self.searched).await?;
         if let Some(inclusion) = &self.included {
             return Ok(match self.until {
-                Until::Included => Found::Decided(Outcome::Included(inclusion.clone())),
-                Until::Finalized => Found::Open,
+                Until::Included => SearchResult::Decided(Outcome::Included(inclusion.clone())),
+                Until::Finalized => SearchResult::Undecided,
             });
         }
         let is_over = last_block.is_some_and(|last| last <= head.number);
         let is_used = is_over || self.nodes.next_nonce(signer, head.hash).await? > nonce;
-        Ok(if is_used { Found::Open } else { Found::Nowhere })
+        Ok(if is_used { SearchResult::Undecided } else { SearchResult::NotFound })
     }
 
     /// Reads the pool's notifications until one decides the outcome or the stream ends.
-    async fn watch(&mut self, mut reports: N::Reports) -> Result<Option<Outcome>, ChainError> {
+    async fn watch(&mut self, mut reports: N::Statuses) -> Result<Option<Outcome>, ChainError> {
         loop {
             let Ok(Some(status)) = timeout(self.silence, reports.next()).await else { return Ok(None) };
             match status {
                 Status::Future | Status::Ready | Status::Broadcast(_) => {}
                 Status::Retracted(_) => self.included = None,
                 Status::InBlock(_) | Status::Finalized(_) | Status::FinalityTimeout(_) => {
-                    if let Found::Decided(outcome) = self.search().await? {
+                    if let SearchResult::Decided(outcome) = self.search().await? {
                         return Ok(Some(outcome));
                     }
                 }
@@ -260,9 +260,9 @@ impl<N: Nodes> Fate<'_, N> {
                 Status::Usurped(_) => return Ok(None),
                 Status::Dropped => {
                     return Ok(match self.search().await? {
-                        Found::Decided(outcome) => Some(outcome),
-                        Found::Open => None,
-                        Found::Nowhere => Some(Outcome::Dropped),
+                        SearchResult::Decided(outcome) => Some(outcome),
+                        SearchResult::Undecided => None,
+                        SearchResult::NotFound => Some(Outcome::Dropped),
                     });
                 }
                 // Other pools may still hold the extrinsic.
@@ -283,9 +283,9 @@ impl<N: Nodes> Fate<'_, N> {
             return Ok(None);
         }
         Ok(match self.search().await? {
-            Found::Decided(outcome) => Some(outcome),
-            Found::Open => None,
-            Found::Nowhere => Some(Outcome::Invalid(because)),
+            SearchResult::Decided(outcome) => Some(outcome),
+            SearchResult::Undecided => None,
+            SearchResult::NotFound => Some(Outcome::Invalid(because)),
         })
     }
 

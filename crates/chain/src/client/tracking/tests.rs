@@ -47,7 +47,7 @@ struct Playing {
 }
 
 #[async_trait]
-impl Reports for Playing {
+impl StatusStream for Playing {
     async fn next(&mut self) -> Option<Status> {
         let Some((status, act)) = self.reports.pop_front() else { std::future::pending().await };
         tokio::time::sleep(self.pause).await;
@@ -58,7 +58,7 @@ impl Reports for Playing {
 
 #[async_trait]
 impl Nodes for Stage {
-    type Reports = Playing;
+    type Statuses = Playing;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.chain.finalized_head().await
@@ -72,14 +72,14 @@ impl Nodes for Stage {
         head
     }
 
-    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<BlockSearch, ChainError> {
         let number = BlockNumber::new(u32::from_le_bytes(*block.as_bytes().first_chunk().unwrap()));
         if self.chain.block_hash(number).await? != Some(block) {
             return Err(ChainError::NoSuchBlock(block.into()));
         }
         let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
         let found = self.chain.lookup(extrinsic, number, number).await?;
-        Ok(Looked { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
+        Ok(BlockSearch { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
     }
 
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
@@ -87,7 +87,7 @@ impl Nodes for Stage {
         Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<Offer<Playing>, ChainError> {
+    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Playing>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
         let error = |code, data: &str| RpcError { code, message: "refused".into(), data: Some(data.into()) };
         let others_may_have_it = matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
@@ -99,7 +99,7 @@ impl Nodes for Stage {
             Some(Answer::Breaks(error)) => return Err(error),
             None => Err(error(ALREADY_THERE, "")),
         };
-        Ok(Offer { answer, others_may_have_it })
+        Ok(PoolResponse { answer, others_may_have_it })
     }
 
     async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
@@ -160,7 +160,7 @@ fn breaks() -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_block_is_enough_or_a_final_one() {
+async fn follow_ends_at_inclusion_or_finality_as_requested() {
     for follow in [ONCE, FINAL] {
         let stage = Stage::new([]);
         stage.keep_mining();
@@ -174,7 +174,7 @@ async fn a_block_is_enough_or_a_final_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_a_final_block_supersedes() {
+async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
     let stage = Stage::new([]);
     let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
     include(&other)(&stage.chain);
@@ -186,7 +186,7 @@ async fn only_a_final_block_supersedes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_other_one_is_undone_ours_is_sent() {
+async fn extrinsic_is_sent_when_competing_one_is_reverted() {
     let stage = Stage::new([]);
     let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
     include(&other)(&stage.chain);
@@ -201,7 +201,7 @@ async fn when_the_other_one_is_undone_ours_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_era_ends_with_its_last_block_being_final() {
+async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
     let stage = Stage::new([breaks()]);
     let ours = stage.signed(Era::Blocks(4)).await;
     stage.chain.mine(3);
@@ -214,7 +214,7 @@ async fn an_era_ends_with_its_last_block_being_final() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_block_that_becomes_final_while_others_are_searched_is_searched_too() {
+async fn block_finalized_during_search_is_searched() {
     let stage = Stage::new([Answer::Refuses(1010, "Transaction is outdated")]);
     let ours = stage.signed(Era::default()).await;
     let included = ours.clone();
@@ -227,7 +227,7 @@ async fn a_block_that_becomes_final_while_others_are_searched_is_searched_too() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_verdict_on_the_bytes_is_one() {
+async fn permanent_refusal_is_invalid() {
     for (code, data) in [
         (1001, ""),
         (1010, "Transaction has a bad signature"),
@@ -244,7 +244,7 @@ async fn a_verdict_on_the_bytes_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_may_pass_is_none() {
+async fn temporary_refusal_is_not_invalid() {
     for (code, data) in
         [(1002, ""), (1012, ""), (1014, ""), (1016, ""), (-32_603, "boom"), (1010, "Transaction is outdated")]
     {
@@ -271,7 +271,7 @@ async fn a_refusal_that_may_pass_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_pool_may_have_no_other_one_can_refuse() {
+async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let refusals = || (0..10_000).map(|_| Answer::Refuses(1010, "Custom error: 6"));
     let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
     for (name, first, follow) in [
@@ -288,7 +288,7 @@ async fn what_a_pool_may_have_no_other_one_can_refuse() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_went_wrong_is_told() {
+async fn unknown_outcome_names_its_cause() {
     let stage = Stage::new((0..10_000).map(|_| breaks()));
     let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
     let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else { panic!("{outcome:?}") };
@@ -303,7 +303,7 @@ async fn what_went_wrong_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_without_end_do_not_put_the_end_off() {
+async fn endless_status_notifications_do_not_extend_deadline() {
     let reports = (0..1_000).map(|_| {
         let act: Act = Box::new(|_| {});
         (Status::Broadcast(IgnoredAny), act)
@@ -318,7 +318,7 @@ async fn reports_without_end_do_not_put_the_end_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_block_that_does_not_become_final_is_told_as_such() {
+async fn unfinalized_block_is_reported_as_included() {
     let stage = Stage::new([]);
     let ours = stage.signed(Era::default()).await;
     include(&ours)(&stage.chain);
@@ -337,7 +337,7 @@ async fn a_block_that_does_not_become_final_is_told_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_next_nonce_is_free_as_soon_as_a_pool_has_the_bytes() {
+async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let (nonces, refused) = (Nonces::default(), || Answer::Refuses(1010, "Custom error: 6"));
     let lease = async || nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await;
     let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
