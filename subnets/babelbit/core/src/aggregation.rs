@@ -39,7 +39,7 @@ mod tests {
     type Row<'a> = (&'a [(f64, u64)], Option<f64>);
 
     #[test]
-    fn half_of_the_stake_decides() {
+    fn median_is_the_score_at_half_of_the_stake() {
         #[rustfmt::skip]
         let table: &[Row] = &[
             (&[], None),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_half_cannot_leave_the_others_scores() {
+    fn minority_stake_cannot_move_the_median_outside_other_scores() {
         for wild in [0.0, 1.0] {
             let median = stake_weighted_median([(wild, 49), (0.4, 30), (0.5, 21)]).unwrap();
             assert!((0.4..=0.5).contains(&median), "{median}");

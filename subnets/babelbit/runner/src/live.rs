@@ -151,7 +151,7 @@ mod tests {
 
     /// Columns: the miner's response to a request · settings · error
     #[tokio::test(start_paused = true)]
-    async fn failures_are_named() {
+    async fn live_failures_are_named() {
         type Script = fn(usize) -> Step;
         let usual = PlaySettings::default;
         let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_two() {
+    fn miner_list_is_parsed() {
         let miners = parse(&json!([
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101", "name": "interpreter"},
             {"uid": 2, "hotkey": BOB, "address": "http://127.0.0.1:8102/base/"},
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_entry() {
+    fn invalid_entry_is_named() {
         let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
             (json!({"uid": 2, "hotkey": BOB}), "miner 2 of the miners file: missing field `address`"),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_allowed() {
+    fn miner_list_is_truncated_at_the_limit() {
         let list = json!([
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"},
             {"uid": 2, "hotkey": BOB, "address": "127.0.0.1:2"},

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_of_any_age_count() {
+    fn past_scores_of_any_age_count() {
         let directory = tempfile::tempdir().unwrap();
         let hotkey = Hotkey::from_bytes([7; 32]);
         let write = |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();

@@ -226,7 +226,7 @@ async fn scores_of_both_contests_become_weights() {
 }
 
 #[tokio::test]
-async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
+async fn older_score_format_is_requested_if_no_contest_has_scores() {
     let world = World::new().await;
     let all = json!({ "scores": [{ "hotkey": hotkey(1), "score": 0.5 }, { "hotkey": hotkey(2), "score": 0.7, "challenge_type": "round2" }] });
     world.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
@@ -238,7 +238,7 @@ async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
 /// Without scores, no weights are submitted until the limit is reached; then all weight goes to the fallback uid. The
 /// count survives a restart.
 #[tokio::test]
-async fn the_count_of_epochs_without_scores_outlives_the_process() {
+async fn count_of_epochs_without_scores_survives_a_restart() {
     let mut world = World::new().await;
     world.max_skipped_epochs = 3;
     world.rows(&[], &[]).await;

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_read_back_bit_by_bit() {
+    fn results_round_trip_exactly() {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
         let transcript = Transcript { text: "schön".into(), words, detected_language: "de".into() };
         let heard = Ok(Arc::new(Heard { transcript, confidence: Some(0.1 + 0.7) }));

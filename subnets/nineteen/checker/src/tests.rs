@@ -120,7 +120,7 @@ async fn invented_probabilities_fail() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_has_no_quality() {
+async fn malformed_answer_has_zero_quality() {
     let reference = LocalReference::new(model(2, 1));
     for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
         assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);

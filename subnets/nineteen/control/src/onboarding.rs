@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_with_care() {
+    fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
             let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);

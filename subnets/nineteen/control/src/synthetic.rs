@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_the_task_hold() {
+    fn synthetic_requests_stay_within_task_limits() {
         let config = MarketConfig::default();
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.synthetic_generation_config.kwargs =

@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn speed_needs_a_time() {
+    fn speed_without_positive_time_is_missing() {
         assert_eq!(metric(100.0, Some(0.5)), Some(200.0));
         assert_eq!([metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)], [None; 3]);
     }

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_refused_with_a_hint() {
+    fn token_ids_as_input_are_refused_with_a_hint() {
         for input in [json!([1, 2]), json!([[1, 2], [3]])] {
             let error = parse(&json!({"model": "a", "input": input})).unwrap_err();
             assert!(error.to_string().contains("check_embedding_ctx_length=False"), "{error}");

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn old_speeds_are_forgotten() {
+    fn old_speeds_expire() {
         let (speeds, began) = (Speeds::default(), Instant::now());
         let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
         speeds.record(&tasks[1].task, Duration::from_secs(9), began);

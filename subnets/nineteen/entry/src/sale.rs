@@ -416,7 +416,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_max_tokens_is_the_rest_of_the_context() {
+    fn default_max_tokens_is_the_remaining_context() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
         let payload = TextRequest::chat(
             json!({"model": "m", "messages": [{"role": "user", "content": "a"}]}).to_string().as_bytes(),

@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_content() {
+    fn chunks_with_text_are_content() {
         for (value, characters, is_content) in [
             (json!({"choices": [{"delta": {"content": "h\u{e9}y"}}]}), 3, true),
             (json!({"choices": [{"text": "ab"}]}), 2, true),

@@ -220,7 +220,7 @@ async fn no_failover_after_first_chunk() {
 }
 
 #[tokio::test]
-async fn before_the_first_byte_the_next_one_answers() {
+async fn next_miner_is_asked_before_the_first_byte() {
     let bad: Vec<axum::routing::MethodRouter> = vec![
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
         says("data: garbage\n\n".to_owned()),
@@ -246,7 +246,7 @@ async fn before_the_first_byte_the_next_one_answers() {
 
 /// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the complete answer.
 #[tokio::test]
-async fn each_timeout_ends_attempt() {
+async fn each_timeout_ends_the_attempt() {
     let total = Duration::from_secs(3);
     let deadlines = QueryDeadlines { total, ..short() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
@@ -291,7 +291,7 @@ impl Drop for Tell {
 }
 
 #[tokio::test]
-async fn whoever_leaves_cancels_the_work() {
+async fn dropped_reader_cancels_the_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let handler = post(move || {
         let tell = Tell(sender.clone());
@@ -354,7 +354,7 @@ async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
 }
 
 #[tokio::test]
-async fn a_busy_miner_gets_no_more() {
+async fn busy_miner_gets_no_further_request() {
     let endless = || stalls(vec![(0, chunk("x"))]);
     let bench = bench(vec![endless()], QueryDeadlines::default()).await;
     let mut running = Vec::new();

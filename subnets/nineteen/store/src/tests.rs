@@ -62,7 +62,7 @@ macro_rules! on_both {
         )*
 
         #[tokio::test]
-        async fn all_of_these_on_postgres() {
+        async fn all_store_tests_pass_on_postgres() {
             let Some(server) = Postgres::start() else { return };
             $(
                 println!("{}", stringify!($name));
@@ -141,7 +141,7 @@ fn task(name: &str) -> TaskName {
 }
 
 #[tokio::test]
-async fn only_the_owner_reads_it() {
+async fn database_files_are_readable_by_the_owner_only() {
     let home = Home::sqlite();
     let store = home.open().await;
     store.nodes().await.unwrap();

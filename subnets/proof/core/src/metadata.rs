@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_of_other_programs_and_versions_says_what_to_do() {
+    fn metadata_of_other_programs_and_versions_has_a_hint() {
         for (text, expected) in [
             (r#"{"version": 2, "renamed": 1}"#, "unsupported circuit metadata version 2, expected 1"),
             ("\u{feff}{\"version\": 2}", "unsupported circuit metadata version 2, expected 1"),

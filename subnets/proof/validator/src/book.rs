@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kill_between_snapshot_and_journal_doubles_nothing() {
+    async fn kill_between_snapshot_and_journal_counts_no_event_twice() {
         let place = tempfile::tempdir().unwrap();
         let book = Book::open(place.path()).await.unwrap();
         (1..=5).for_each(|number| book.record(event(number)).unwrap());

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn slashes_of_the_address_do_not_matter() {
+    fn slashes_in_the_engine_url_are_ignored() {
         for base in ["http://a:1", "http://a:1/", "http://a:1//"] {
             let base = BaseUrl::parse(base).unwrap();
             assert_eq!(base.join("auth/verify").as_str(), "http://a:1/auth/verify");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_refused() {
+    fn unsupported_engine_url_is_refused() {
         for base in ["", "engine:9000", "ftp://a", "http://", "/auth", "http://a:99999"] {
             assert!(BaseUrl::parse(base).is_err(), "{base}");
         }

@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn short_gaps_and_short_words_end_nothing() {
+    fn short_gaps_and_short_words_end_no_phrase() {
         assert_eq!(phrases(&[(true, 600), (false, 60), (true, 600)]), [(1260, true)]);
         assert_eq!(phrases(&[(true, 200), (false, 150), (true, 600)]), [(950, true)]);
     }
 
     #[test]
-    fn silence_gives_nothing() {
+    fn silence_has_no_phrases() {
         assert_eq!(phrases(&[(false, 5000)]), []);
         assert_eq!(phrases(&[(false, 2000), (true, 500)]).len(), 1);
     }

@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_utterances() {
+    fn each_line_is_an_utterance() {
         assert_eq!(
             read("a.txt", b"one two\r\n\n  three \nfour"),
             Ok(vec!["one two".into(), "three".into(), "four".into()])
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_refused_with_its_place() {
+    fn malformed_json_is_refused_with_its_position() {
         #[rustfmt::skip]
         let table = [
             (&br#"{"dialogues": [{"utterances": ["a b", "c"#[..],
@@ -448,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trainer_may_refuse() {
+    fn training_error_stops_reading() {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in [("a.json", r#"{"utterances": ["a"]}"#), ("a.txt", "a")] {
             let path = directory.path().join(name);

@@ -108,7 +108,7 @@ fn job(candidate: &Candidate) -> JobId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
+async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());

@@ -227,7 +227,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_are_reused_and_malformed_ones_are_not() {
+async fn only_well_formed_results_are_reused() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let candidates = [candidate(recording(0)), candidate(b"not a recording".to_vec()), candidate(encoded(vec![]))];
@@ -251,7 +251,7 @@ async fn results_are_reused_and_malformed_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_result_stays_and_handed_back_jobs_are_no_tries() {
+async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
     let Some(servers) = Servers::start().await else { return };
     let store = Store::open(&servers.postgres.url()).await.unwrap();
     let id = JobId::new(candidate(recording(0)).wav.unwrap().hash(), &identity());

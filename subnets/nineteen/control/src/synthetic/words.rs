@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_complete() {
+    fn each_grammar_reference_is_defined() {
         let drawn = ["number", "small", "year", "name", "word", "code"];
         for (name, alternatives) in GRAMMAR.iter() {
             for alternative in alternatives {

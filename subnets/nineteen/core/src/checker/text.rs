@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn first_and_last_are_always_compared() {
+    fn first_and_last_positions_are_always_compared() {
         let first = |_| 0;
         assert_eq!(positions(0, first), [0; 0]);
         assert_eq!(positions(1, first), [0]);

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn averages_follow() {
+    fn averages_follow_each_outcome() {
         let mut health = Health::default();
         health.succeeded(0.5);
         assert_eq!((health.latency(), health.success()), (0.9, 1.0));

@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_state_is_refused_by_name() {
+    fn fields_that_need_stored_state_are_refused_by_name() {
         let url = "https://example.org/a.png";
         let image = json!({"type": "input_image", "image_url": url});
         for (further, param) in [

@@ -233,7 +233,7 @@ async fn anthropics_python_client_buys_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_openapi_document_is_true() {
+async fn openapi_document_describes_the_routes() {
     let Some(peer) = peer_directory("schemathesis") else { return };
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -189,12 +189,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_the_wire(number: u32, frame in frame()) {
+        fn frames_round_trip(number: u32, frame in frame()) {
             prop_assert_eq!(Frame::decode(&frame.encode(number)), Some((number, frame)));
         }
 
         #[test]
-        fn nothing_panics(bytes: Vec<u8>) {
+        fn decoding_arbitrary_frame_never_panics(bytes: Vec<u8>) {
             let _ = Frame::decode(&Bytes::from(bytes));
         }
     }

@@ -198,7 +198,7 @@ async fn a_slow_reader_slows_the_miner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_buyer_that_leaves_cancels_the_work() {
+async fn cancelled_request_is_cancelled_at_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
@@ -235,7 +235,7 @@ async fn a_buyer_that_leaves_cancels_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_chunk_another_worker_answers() {
+async fn failed_worker_is_replaced_before_the_first_chunk() {
     let Some(net) = net().await else { return };
     let arrived = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&arrived);
@@ -261,7 +261,7 @@ async fn before_the_first_chunk_another_worker_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_first_chunk_the_answer_is_interrupted() {
+async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
@@ -278,7 +278,7 @@ async fn after_the_first_chunk_the_answer_is_interrupted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nats_may_restart() {
+async fn restarted_nats_is_used_again() {
     let Some(mut net) = net().await else { return };
     let refused = net.entry.ask(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");

@@ -17,7 +17,7 @@ fn counted(bench: &Bench) -> (f64, f64) {
 /// A buyer cannot lower miners' scores with malformed requests: a request that two miners refuse counts as the buyer's
 /// fault.
 #[tokio::test]
-async fn what_two_miners_refuse_counts_against_neither() {
+async fn request_refused_by_two_miners_counts_against_neither() {
     let bench = bench([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else { panic!("{error:?}") };
@@ -72,7 +72,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
 
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
-async fn what_one_miner_refuses_counts_against_it() {
+async fn request_refused_by_one_miner_counts_against_it() {
     let bench = bench(vec![refusing(422), says(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");

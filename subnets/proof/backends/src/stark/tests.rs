@@ -306,7 +306,7 @@ fn the_key_determines_the_tile() {
 
 /// A key of another version is rejected with what to do about it.
 #[test]
-fn unknown_formats_say_what_to_do() {
+fn unknown_format_has_a_hint() {
     let bench = Bench::new(&Stark, &testing::network(1));
     // The format is the first byte of the key.
     assert_eq!(u32::from(bench.keys.verification[0]), TILES.format);

@@ -58,7 +58,7 @@ const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
                     Gateway</h1></center>\r\n<hr><center>nginx</center></body></html>";
 
 #[test]
-fn page_of_proxy_is_shown_without_repetition() {
+fn proxy_error_page_is_shown_without_repeated_status() {
     let reply = |status, page: &str| Reply { status, body: page.into(), ..Reply::default() };
     assert_eq!(shown(&reply(502, PAGE)), "502 Bad Gateway nginx");
     assert_eq!(shown(&reply(404, "<p>404</p> <b>No\n route</b>here<p>here")), "404 No route here");

@@ -45,7 +45,7 @@ async fn readers_ask_and_submit_nothing() {
 }
 
 #[tokio::test]
-async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
+async fn requests_get_retry_after_until_validators_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
@@ -92,7 +92,7 @@ async fn validators_count_by_their_stake() {
 
 /// A gateway without permits would make every miner a validator.
 #[tokio::test]
-async fn a_gateway_without_permits_admits_nobody() {
+async fn gateway_without_permits_admits_no_validator() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = json!({ "block": 1, "hotkeys": [key("//a").hotkey()], "last_update": [0], "axons": [] });
     let gateway = Router::new().route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
@@ -133,7 +133,7 @@ async fn permits_and_stakes_come_from_the_chain() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_when_to_come_back() {
+async fn rate_limited_request_gets_retry_after() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
