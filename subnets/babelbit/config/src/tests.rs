@@ -244,7 +244,7 @@ fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
 }
 
 #[test]
-fn text_rounds_have_steps_and_arena_miners_time_to_start() {
+fn variables_set_steps_of_text_rounds_and_arena_startup_time() {
     let rounds = |pairs: &[(&str, &str)]| {
         let (config, warnings) = read(pairs).unwrap();
         assert_eq!(warnings, []);

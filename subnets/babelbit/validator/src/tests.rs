@@ -255,7 +255,7 @@ async fn count_of_epochs_without_scores_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn the_last_weights_are_set_again_after_a_restart() {
+async fn last_weights_are_resubmitted_after_a_restart() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     world.validator().run_once().await.unwrap();
@@ -270,7 +270,7 @@ async fn the_last_weights_are_set_again_after_a_restart() {
 /// After more than twelve epochs of 100 blocks without scores, a restarted process discards its state, and a running
 /// one keeps it.
 #[tokio::test]
-async fn the_last_weights_are_not_set_again_after_a_long_absence() {
+async fn last_weights_are_not_resubmitted_after_a_long_pause() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = world.validator();
@@ -285,7 +285,7 @@ async fn the_last_weights_are_not_set_again_after_a_long_absence() {
 }
 
 #[tokio::test]
-async fn the_last_weights_follow_their_hotkeys() {
+async fn last_weights_move_with_their_hotkeys() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     world.validator().run_once().await.unwrap();
@@ -299,7 +299,7 @@ async fn the_last_weights_follow_their_hotkeys() {
 }
 
 #[tokio::test]
-async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
+async fn fallback_uid_that_is_not_registered_gets_no_weight() {
     let mut world = World::new().await;
     world.max_skipped_epochs = 1;
     world.gateway.reset().await;

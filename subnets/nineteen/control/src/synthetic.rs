@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_task_has_its_form() {
+    fn synthetic_payload_has_the_fields_of_its_task_kind() {
         let config = MarketConfig::default();
         let mut random = StdRng::seed_from_u64(3);
         let mut image = config.task("proteus-text-to-image").unwrap().clone();

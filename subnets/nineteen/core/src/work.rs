@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn embeddings_are_paid_by_what_was_asked() {
+    fn embedding_work_is_that_of_the_request() {
         let work = |payload: serde_json::Value| embedding_work(payload.as_object().unwrap());
         assert_eq!(work(serde_json::json!({"input": ["abcd", "\u{e9}f"]})), 1.5);
         assert_eq!([work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))], [0.5, 1.0]);

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_bodies_have_a_status_of_their_own() {
+    fn refused_body_has_its_own_status() {
         let within = Duration::from_secs(30);
         for (refusal, status, message) in [
             (BodyRefusal::TooLarge { limit: 8 << 20 }, 413, "exceeds 8 MiB"),

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn task_of_unknown_speed_comes_first_now_and_then() {
+    fn task_of_unknown_speed_is_sometimes_tried_first() {
         let (speeds, now) = (Speeds::default(), Instant::now());
         let tasks = tasks();
         for task in &tasks[1..] {

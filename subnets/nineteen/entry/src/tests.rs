@@ -133,7 +133,7 @@ async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16
 }
 
 #[tokio::test]
-async fn every_refusal_has_openais_form() {
+async fn refusals_have_the_openai_error_format() {
     let (router, store, _folder) = gateway().await;
     let models = Some(vec!["chat-llama-3-2-3b".parse().unwrap()]);
     let terms = KeyTerms { models, monthly_budget: Some(5), ..KeyTerms::new("test", 7) };

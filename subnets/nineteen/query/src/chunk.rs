@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn other_objects_are_refused() {
+    fn malformed_chunk_is_refused() {
         for value in [json!({}), json!({"choices": {}}), json!({"choices": [{"delta": {"content": 7}}]})] {
             assert!(Chunk::streamed(value).is_err());
         }

@@ -267,7 +267,7 @@ async fn each_timeout_ends_the_attempt() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_not_the_miners_fault() {
+async fn slow_reader_does_not_count_against_the_miner() {
     let total = Duration::from_secs(2);
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
@@ -313,7 +313,7 @@ async fn dropped_reader_cancels_the_request() {
 }
 
 #[tokio::test]
-async fn the_miner_is_read_as_fast_as_the_reader_reads() {
+async fn slow_reader_slows_reading_from_the_miner() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let handler = post(move || {
@@ -368,7 +368,7 @@ async fn busy_miner_gets_no_further_request() {
 }
 
 #[tokio::test]
-async fn a_slow_start_is_hedged() {
+async fn request_with_a_slow_start_is_hedged() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let slow = post(move || {
         let tell = Tell(sender.clone());
@@ -396,7 +396,7 @@ async fn a_slow_start_is_hedged() {
 }
 
 #[tokio::test]
-async fn tests_and_quick_starts_are_not_hedged() {
+async fn tests_and_fast_starts_are_not_hedged() {
     let pause = |millis| stalls(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
     let bench = bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() }).await;
@@ -415,7 +415,7 @@ async fn tests_and_quick_starts_are_not_hedged() {
 
 /// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none.
 #[tokio::test(flavor = "multi_thread")]
-async fn budgets_are_spent_atomically() {
+async fn budget_is_spent_atomically() {
     let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
     let roster = bench.querier.market().roster().unwrap();
     let spenders: Vec<_> = (0..8)

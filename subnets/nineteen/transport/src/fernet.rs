@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn both_alphabets_are_read() {
+    fn fernet_key_is_read_from_both_base64_alphabets() {
         let bytes = [0xfb; 32];
         for text in [base64::engine::general_purpose::STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
             assert_eq!(FernetKey::from_base64(&text).unwrap().as_bytes(), bytes);

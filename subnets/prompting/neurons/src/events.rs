@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_line_loses_only_itself() {
+    fn only_the_incomplete_line_is_lost() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         assert!(log.read().unwrap().is_empty());

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn unanswered_challenges_are_bounded() {
+    fn unanswered_challenges_are_limited() {
         let auth = authenticator();
         for _ in 0..=MAX_PENDING {
             auth.challenge(at(1_000));

@@ -209,7 +209,7 @@ async fn every_data_route_needs_a_token() {
 }
 
 #[tokio::test]
-async fn each_wrong_answer_to_a_challenge_is_refused() {
+async fn wrong_challenge_answer_is_refused() {
     let served = Served::new(|config| config.auth_limit.requests = 1_000).await;
     let alter = |field: &'static str, value: Value| {
         let served = &served;

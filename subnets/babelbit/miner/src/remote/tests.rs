@@ -305,7 +305,7 @@ const HEARD: &str = "we should all stop for today";
 
 /// Columns: events of the server before it stalls, words of the answer.
 #[test]
-fn the_words_of_a_chat_before_the_deadline_count() {
+fn words_of_a_chat_before_the_deadline_are_used() {
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
     let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\n".to_owned();
     let piece = |text: &str| chat_event(text);

@@ -65,7 +65,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_utterances_open_with_the_short_deadline() {
+async fn later_utterances_have_the_short_init_timeout() {
     let miner = ScriptedMiner::silent();
     play_utterance(&miner, "c", &source(1, 1), &settings(), &std::env::temp_dir()).await.unwrap();
     assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));

@@ -416,7 +416,7 @@ impl ReplyScorer for Patient {
 }
 
 #[tokio::test]
-async fn later_replies_are_recognised_before_earlier_ones_have_scores() {
+async fn recognition_of_later_replies_overlaps_earlier_scoring() {
     let directory = tempfile::tempdir().unwrap();
     let runner = Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
     let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_of_json_are_refused_with_their_line() {
+    fn overlong_json_value_is_refused_with_its_line() {
         let most = MAX_LINE as usize;
         let document = |value: &str| format!("{{\"utterances\": [\"a\",\n\"b\", {value}");
         #[rustfmt::skip]

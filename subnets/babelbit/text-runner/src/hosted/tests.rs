@@ -201,7 +201,7 @@ async fn the_axon_is_the_fallback_of_a_chute() {
 }
 
 #[tokio::test]
-async fn a_chute_without_an_axon_has_the_whole_step() {
+async fn chute_without_an_axon_gets_the_whole_step() {
     let server = services().await;
     let answer =
         ResponseTemplate::new(200).set_delay(Duration::from_secs(2)).set_body_json(json!({ "prediction": "chute" }));

@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::*;
 
 #[tokio::test]
-async fn figures_are_those_of_the_last_epoch() {
+async fn metrics_describe_the_last_epoch() {
     let world = World::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));

@@ -53,7 +53,7 @@ async fn outages_delay_scores_and_change_none() {
 
 /// The client panics, here in a caller's function; this fails no other transcription.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_transcriptions_outlive_a_panic() {
+async fn panic_in_a_callback_fails_no_other_transcription() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let running = worker(&services, &stop);

@@ -280,7 +280,7 @@ fn rows_without_values_are_ignored() {
 }
 
 #[test]
-fn tasks_that_nobody_serves_drop_out() {
+fn unserved_and_disabled_tasks_are_ignored() {
     let mut input = example();
     input.tasks.insert(0, task("unserved", 5.0));
     input.tasks.push(TaskWeight { enabled: false, ..task("Y", 5.0) });

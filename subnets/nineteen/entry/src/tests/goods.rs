@@ -70,7 +70,7 @@ async fn embeddings_are_charged_by_the_request() {
 }
 
 #[tokio::test]
-async fn half_an_embedding_costs_nothing() {
+async fn incomplete_embedding_is_not_charged() {
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let shop = embeddings(handler).await;
     let response = shop.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
@@ -102,7 +102,7 @@ async fn images_are_charged_by_their_steps() {
 }
 
 #[tokio::test]
-async fn images_that_are_withheld_cost_nothing() {
+async fn withheld_images_are_not_charged() {
     let (handler, _) = counted(json!({"image_b64": null, "is_nsfw": true}));
     let shop = shop_of(MarketConfig::default(), IMAGE, handler).await;
     let body = json!({"model": IMAGE, "prompt": "a cat"});

@@ -446,7 +446,7 @@ async fn disconnected_validator_cancels_the_backend_request() {
 }
 
 #[tokio::test]
-async fn the_backend_is_read_as_fast_as_the_validator_reads() {
+async fn slow_validator_slows_reading_from_the_backend() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let backend = chats(move || {

@@ -174,7 +174,7 @@ async fn requests_and_answers_may_be_larger_than_a_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_slows_the_miner() {
+async fn slow_reader_slows_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, _told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);

@@ -84,7 +84,7 @@ fn gate_learns_which_miner_is_good_at_which_message() {
 }
 
 #[test]
-fn replaced_hotkey_starts_anew() {
+fn replaced_hotkey_is_reset() {
     let mut gate = Gate::new(3);
     gate.train(&EMBEDDINGS[0], &[(key(0), 1.0), (key(1), 0.0)], GateSettings::default());
     assert!(gate.scores(&EMBEDDINGS[0], &[key(1)])[0] < 0.0);

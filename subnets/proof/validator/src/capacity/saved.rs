@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn other_documents_are_refused() {
+    fn malformed_or_newer_document_is_refused() {
         let mut other = saved();
         other.version += 1;
         let text = serde_json::to_vec(&other).unwrap();

@@ -196,7 +196,7 @@ fn token_route_is_derived_from_call_route() {
 }
 
 #[tokio::test]
-async fn a_call_may_take_ten_minutes() {
+async fn call_through_the_gateway_may_take_10_min() {
     let miner = miner_at("http://127.0.0.1:1/runsync", &Passing::default());
     assert_eq!(miner.patience(), Duration::from_mins(10));
 }

@@ -273,7 +273,7 @@ mod strict {
     use super::*;
 
     #[test]
-    fn without_word_times_the_duration_decides() {
+    fn speech_rate_is_computed_from_the_duration_without_word_times() {
         for (text, penalty) in [("it is all done", 1.0), ("it is all done and that so very much faster than said", 0.0)]
         {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };

@@ -105,7 +105,7 @@ fn seconds(replies: &[Reply]) -> f64 {
 }
 
 #[test]
-fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
+fn phrases_are_rewritten_and_spoken_before_the_source_ends() {
     let (interpreter, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
     let replies = play(&interpreter, &source(&[1500, 1500]));
     assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
@@ -201,7 +201,7 @@ fn unrecognised_speech_is_cut() {
 }
 
 #[test]
-fn silence_is_answered_with_silence() {
+fn silent_source_has_a_silent_reply() {
     let (interpreter, voicebox) = interpreter(&[]);
     let replies = play(&interpreter, &vec![0.0; 1920 * 3]);
     assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);

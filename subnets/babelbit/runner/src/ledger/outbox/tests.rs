@@ -56,7 +56,7 @@ async fn rewritten_files_are_queued_again() {
 }
 
 #[tokio::test]
-async fn a_solo_challenge_goes_out_with_its_main_one() {
+async fn solo_challenge_is_submitted_with_its_main_challenge() {
     let results = Results::new(1).await;
     let ledger = &results.ledger;
     for (uid, kind, main) in [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))] {

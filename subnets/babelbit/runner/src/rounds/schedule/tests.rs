@@ -216,7 +216,7 @@ fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
 }
 
 #[test]
-fn time_without_blocks_counts_across_restarts_and_from_the_start() {
+fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, at(1_100));
     schedule.observe_outage(at(1_200));

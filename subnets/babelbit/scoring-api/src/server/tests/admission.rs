@@ -30,7 +30,7 @@ async fn only_validators_submit_and_ask() {
 }
 
 #[tokio::test]
-async fn readers_ask_and_submit_nothing() {
+async fn readers_query_scores_and_cannot_submit() {
     let folder = tempfile::tempdir().unwrap();
     let (validator, reader, miner) = (key("//a"), key("//gateway"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
@@ -56,7 +56,7 @@ async fn requests_get_retry_after_until_validators_are_loaded() {
 
 /// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
 #[tokio::test]
-async fn validators_count_by_their_stake() {
+async fn scores_are_weighted_by_validator_stake() {
     let validators = ["//a", "//b", "//c"].map(key);
     for (permits, stakes, expected) in [
         ([true, true, true], [1, 1, 1], Some(0.4)),
