@@ -89,12 +89,11 @@ fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Resul
     for (position, entry) in (1..).zip(entries) {
         let RawEntry { uid, hotkey, address, name } =
             serde_json::from_value(entry).map_err(|source| MinersError::Entry { position, source })?;
-        let duplicate = |field, value| Err(MinersError::Duplicate { position, field, value });
         if !uids.insert(uid) {
-            return duplicate("uid", uid.to_string());
+            return Err(MinersError::Duplicate { position, field: "uid", value: uid.to_string() });
         }
         if !hotkeys.insert(hotkey) {
-            return duplicate("hotkey", hotkey.to_string());
+            return Err(MinersError::Duplicate { position, field: "hotkey", value: hotkey.to_string() });
         }
         let address = policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
         miners.push(MinerEntry { uid, hotkey, address, name });

@@ -41,6 +41,13 @@ pub struct CacheError {
     pub source: io::Error,
 }
 
+impl CacheError {
+    /// Returns a function that adds the path of a file to an I/O error.
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { path: path.to_owned(), source }
+    }
+}
+
 /// Transcripts keyed by audio hash, for one recogniser.
 pub struct TranscriptCache {
     fingerprint: String,
@@ -78,20 +85,18 @@ impl TranscriptCache {
         capacity: NonZeroUsize,
         max_file_bytes: u64,
     ) -> Result<Self, CacheError> {
-        let error = |source| CacheError { path: path.to_owned(), source };
         let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
         let own = if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
         if !is_reference_model {
             match File::open(path) {
-                Ok(file) => cache.load(&file, false).map_err(error)?,
+                Ok(file) => cache.load(&file, false).map_err(CacheError::at(path))?,
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(error(source)),
+                Err(source) => return Err(CacheError { path: path.to_owned(), source }),
             }
         }
-        let error = |source| CacheError { path: own.clone(), source };
-        let lines = Lines::open(&own, max_file_bytes).map_err(error)?;
-        cache.load(lines.file(), is_reference_model).map_err(error)?;
+        let lines = Lines::open(&own, max_file_bytes).map_err(CacheError::at(&own))?;
+        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&own))?;
         cache.file = Some(Mutex::new(lines));
         Ok(cache)
     }

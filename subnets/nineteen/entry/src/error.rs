@@ -187,6 +187,11 @@ impl GatewayError {
         Self::Field { param: param.into(), message: message.into() }
     }
 
+    /// Creates an error for an image that cannot be downloaded.
+    pub(crate) fn image(param: &str, reason: impl Into<String>) -> Self {
+        Self::Image { param: param.to_owned(), reason: reason.into() }
+    }
+
     /// Names the probable reason of a rejection by miners: that the request, of about `input` tokens, and the longest answer
     /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate can
     /// be too high.

@@ -77,10 +77,10 @@ impl ImageRequest {
         for (miners_name, value) in &mut self.payload.further {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
-            let failed = |reason: String| GatewayError::Image { param: param.to_owned(), reason };
-            let bytes = downloads.download(url).await.map_err(|error| failed(error.to_string()))?;
+            let bytes = downloads.download(url).await;
+            let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
             if !has_signature(&bytes) {
-                return Err(failed("the file is not a JPEG, PNG, GIF, BMP or TIFF image".to_owned()));
+                return Err(GatewayError::image(param, "the file is not a JPEG, PNG, GIF, BMP or TIFF image"));
             }
             *value = STANDARD.encode(&bytes).into();
         }

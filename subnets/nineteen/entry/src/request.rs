@@ -394,8 +394,9 @@ impl Fields {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = integer(&value).and_then(|number| u64::try_from(number).ok());
         let number = number.filter(|number| (smallest..=largest).contains(number));
-        let expected = || GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}"));
-        number.map(Some).ok_or_else(expected)
+        number
+            .map(Some)
+            .ok_or_else(|| GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}")))
     }
 
     pub(crate) fn float(
@@ -406,8 +407,9 @@ impl Fields {
     ) -> Result<Option<f64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-        let expected = || GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}"));
-        number.map(Some).ok_or_else(expected)
+        number
+            .map(Some)
+            .ok_or_else(|| GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}")))
     }
 
     pub(crate) fn refuse_unless(

@@ -72,8 +72,11 @@ pub(crate) fn named_task(
     endpoint: Endpoint,
 ) -> Result<Task, GatewayError> {
     let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
-    let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
+    let task = config
+        .enabled()
+        .find(is_meant)
+        .cloned()
+        .ok_or_else(|| GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect()))?;
     if !may_use(key, &task) {
         return Err(GatewayError::Forbidden(task.task.to_string()));
     }

@@ -263,9 +263,10 @@ impl Querier {
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
-        let unknown = || QueryError::UnknownTask(request.task.clone());
-        let roster = self.inner.market.roster().ok_or_else(unknown)?;
-        let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
+        let roster = self.inner.market.roster();
+        let roster = roster.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
+        let floor = roster.floor(request.task.as_str());
+        let floor = floor.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
         match request.kind {
             RequestKind::Organic => {
                 self.inner.market.count_buyers_request();

@@ -155,8 +155,7 @@ impl Store {
         .bind(period.map(|period| period.0))
         .value(&self.database)
         .await?;
-        let unknown = |error: serde_json::Error| invalid("config", &error);
-        text.map(|text| serde_json::from_str(&text).map_err(unknown)).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| invalid("config", &error))).transpose()
     }
 
     /// Opens a period with its offers, budgets and configuration. The previous one must be closed.

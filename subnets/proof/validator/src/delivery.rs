@@ -189,8 +189,7 @@ impl Examiner {
 
     /// Runs the model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
     fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
-        let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
-        let id = model.id().map_err(|error| local(&error))?;
+        let id = model.id().map_err(|error| DeliveryError::Local(error.to_string()))?;
         let mut before = inputs;
         let mut parts = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
@@ -199,9 +198,11 @@ impl Examiner {
                 .find(|(_, examined)| examined.directory.id() == *circuit)
                 .ok_or(DeliveryError::UnknownModel(*circuit))?;
             let after = examined.circuit().execute(&before)?.outputs(examined.circuit());
-            let nonce = model.nonce(&run, slice, &before, &after).map_err(|error| local(&error))?;
+            let nonce = model.nonce(&run, slice, &before, &after);
+            let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
             let backend = &examined.directory.metadata().backend;
-            let system = ProofSystem::of_backend(backend).ok_or_else(|| local(&format!("backend {backend}")))?;
+            let system =
+                ProofSystem::of_backend(backend).ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
             let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
             parts.push((position, Asked::Slice(SliceQuery { model: id, slice, query }, system)));
             before = after;

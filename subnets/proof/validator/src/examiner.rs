@@ -185,23 +185,22 @@ impl Examiner {
         asked: &Asked,
         timeout: Duration,
     ) -> Result<(Outcome, Arc<Claimed>), Missing> {
-        let local = |text: &str| Missing::Local(text.to_owned());
-        let examined = self.circuits.get(position).ok_or_else(|| local("the circuit is not loaded"))?;
+        let examined = self.circuits.get(position).ok_or_else(|| Missing::local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
         match self.clients.ask(miner, examined, asked, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
                 let outcome = self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
-                let outcome = outcome.ok_or_else(|| local("the local verifier failed"))?;
+                let outcome = outcome.ok_or_else(|| Missing::local("the local verifier failed"))?;
                 let counted = self.count(miner, &circuit, outcome).await;
-                match counted.ok_or_else(|| local("cannot record an outcome"))? {
+                match counted.ok_or_else(|| Missing::local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(Missing::Fault(fault)),
                     verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
                 }
             }
             Err(Missing::Fault(fault)) => {
                 let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted.map_or_else(|| local("cannot record an outcome"), |_| Missing::Fault(fault)))
+                Err(counted.map_or_else(|| Missing::local("cannot record an outcome"), |_| Missing::Fault(fault)))
             }
             Err(Missing::Busy) => {
                 measures::busy();

@@ -76,6 +76,13 @@ pub(crate) enum Missing {
     Local(String),
 }
 
+impl Missing {
+    /// Creates a local error.
+    pub(crate) fn local(text: &str) -> Self {
+        Self::Local(text.to_owned())
+    }
+}
+
 /// Content of a request to a miner.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {

@@ -17,11 +17,10 @@ pub(super) struct BaseUrl(Url);
 
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
-        let refused = |url: &str| EngineError::BaseUrl { url: url.to_owned() };
         // An unparsable URL cannot be redacted, so the error omits the URL.
-        let mut url = Url::parse(text.trim()).map_err(|_| refused("…"))?;
+        let mut url = Url::parse(text.trim()).map_err(|_| EngineError::BaseUrl { url: "…".to_owned() })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(refused(url.scheme()));
+            return Err(EngineError::BaseUrl { url: url.scheme().to_owned() });
         }
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
