@@ -22,16 +22,22 @@ const IDLE: Duration = Duration::from_millis(500);
 pub struct Scorer {
     store: Store,
     market: MarketFile,
-    floor: Market,
+    live_market: Market,
     references: References,
     clock: Clock,
 }
 
 impl Scorer {
-    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `floor`, which determine
-    /// the routing of organic requests.
-    pub const fn new(store: Store, market: MarketFile, floor: Market, references: References, clock: Clock) -> Self {
-        Self { store, market, floor, references, clock }
+    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `live_market`, which
+    /// determine the routing of organic requests.
+    pub const fn new(
+        store: Store,
+        market: MarketFile,
+        live_market: Market,
+        references: References,
+        clock: Clock,
+    ) -> Self {
+        Self { store, market, live_market, references, clock }
     }
 
     /// Checks answers until shutdown. Retries failed checks with increasing backoff.
@@ -107,10 +113,10 @@ impl Scorer {
 
     /// Updates the miner's quality for the routing of organic requests, and enables sampling of the task again.
     fn steer(&self, sample: &Sample, quality: Option<f64>) {
-        let Some(roster) = self.floor.roster() else { return };
-        let Some(floor) = roster.floor(sample.task.as_str()) else { return };
-        floor.set_keeps_samples(true);
-        let found = floor.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
+        let Some(period_miners) = self.live_market.period_miners() else { return };
+        let Some(task_miners) = period_miners.task(sample.task.as_str()) else { return };
+        task_miners.set_keeps_samples(true);
+        let found = task_miners.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
         if let (Some(contender), Some(quality)) = (found, quality) {
             let mut average = Ewma::expecting(contender.quality());
             average.push(quality);

@@ -151,7 +151,7 @@ struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
     market: MarketFile,
-    floor: Market,
+    live_market: Market,
     samples: Option<mpsc::Receiver<Sample>>,
 }
 
@@ -164,9 +164,9 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
     let client =
         FiberClient::new(validator.clone(), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let (sender, samples) = mpsc::channel(64);
-    let floor = Market::default();
+    let live_market = Market::default();
     let clocks = (system_clock(), monotonic_clock());
-    let querier = Querier::new(client.clone(), floor.clone(), QueryDeadlines::default(), 8, clocks, sender);
+    let querier = Querier::new(client.clone(), live_market.clone(), QueryDeadlines::default(), 8, clocks, sender);
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
@@ -186,8 +186,8 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         settings,
         system_clock(),
     );
-    let scorer = Scorer::new(store.clone(), market.clone(), floor.clone(), references, system_clock());
-    Process { controller: Arc::new(controller), scorer, market, floor, samples: Some(samples) }
+    let scorer = Scorer::new(store.clone(), market.clone(), live_market.clone(), references, system_clock());
+    Process { controller: Arc::new(controller), scorer, market, live_market, samples: Some(samples) }
 }
 
 impl Process {

@@ -44,7 +44,7 @@ pub(crate) fn chunk(text: &str) -> String {
 pub(crate) struct Bench {
     pub(crate) querier: Querier,
     samples: mpsc::Receiver<Sample>,
-    pub(crate) contenders: Vec<Arc<Contender>>,
+    pub(crate) contenders: Vec<Arc<TaskMiner>>,
 }
 
 pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
@@ -75,14 +75,14 @@ async fn bench_of(
         let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
         let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
-        contenders.push(Contender::new(&row, session, 900.0));
+        contenders.push(TaskMiner::new(&row, session, 900.0));
     }
     let market = Market::default();
-    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let (sender, samples) = mpsc::channel(16);
     let clocks = (system_clock(), monotonic_clock());
     let querier = Querier::new(client, market.clone(), deadlines, max_running, clocks, sender);
-    let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+    let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
 
@@ -159,7 +159,7 @@ async fn an_answer_is_relayed_counted_and_sampled() {
     assert_eq!((sample.work, sample.synthetic), (3.5, false));
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
     // An organic request replaced a synthetic one.
-    assert_eq!(bench.querier.market().roster().unwrap().floors()[0].budget(), 9);
+    assert_eq!(bench.querier.market().period_miners().unwrap().tasks()[0].budget(), 9);
     assert!(bench.contenders[0].take_changes().is_some() && bench.contenders[0].take_changes().is_none());
 }
 
@@ -176,9 +176,9 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
     assert!(!sample.request.contains("tools") && bench.samples.try_recv().is_err());
     // Nothing is sampled in a task that nobody checks.
     let mut task = MarketConfig::default().task(TASK).unwrap().clone();
-    assert!(TaskFloor::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
+    assert!(TaskMiners::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
     task.checked = false;
-    assert!(!TaskFloor::new(Arc::new(task), Vec::new(), 0).keeps_samples());
+    assert!(!TaskMiners::new(Arc::new(task), Vec::new(), 0).keeps_samples());
 }
 
 /// Status 429 of a stream counts as a rate limit: the reference checks only the body.
@@ -417,17 +417,17 @@ async fn tests_and_fast_starts_are_not_hedged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn budget_is_spent_atomically() {
     let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
-    let roster = bench.querier.market().roster().unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
     let spenders: Vec<_> = (0..8)
         .map(|_| {
-            let roster = Arc::clone(&roster);
-            std::thread::spawn(move || (0..1_000).for_each(|_| roster.floors()[0].spend()))
+            let period_miners = Arc::clone(&period_miners);
+            std::thread::spawn(move || (0..1_000).for_each(|_| period_miners.tasks()[0].spend()))
         })
         .collect();
     for spender in spenders {
         spender.join().unwrap();
     }
-    assert_eq!((roster.floors()[0].spent(), roster.floors()[0].budget()), (10, 0));
+    assert_eq!((period_miners.tasks()[0].spent(), period_miners.tasks()[0].budget()), (10, 0));
     assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
-    assert_eq!(roster.floors()[0].spent(), 10);
+    assert_eq!(period_miners.tasks()[0].spent(), 10);
 }

@@ -54,8 +54,8 @@ async fn resumes_its_period(store: Store) {
     second.spawn(&shutdown);
     assert!(second.controller.period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
-    let roster = second.floor.roster().unwrap();
-    assert_eq!(roster.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
+    let period_miners = second.live_market.period_miners().unwrap();
+    assert_eq!(period_miners.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
     assert!(total(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total(&store, 1).await <= planned, "no request is planned twice");

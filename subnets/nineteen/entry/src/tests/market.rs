@@ -19,7 +19,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_query::{
-    Contender, LARGEST_REQUEST, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor,
+    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner, TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
@@ -108,15 +108,15 @@ pub(super) async fn shop_with_slots(
     let port = listen(routes(handshake, signed, handlers)).await.port();
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
-    let floor = |task: &&str| {
+    let task_miners = |task: &&str| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let (hotkey, concurrency) = (bob.hotkey(), None);
         let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
-        TaskFloor::new(task, vec![Contender::new(&row, session.clone(), 900.0)], 10)
+        TaskMiners::new(task, vec![TaskMiner::new(&row, session.clone(), 900.0)], 10)
     };
     let market = Market::default();
-    market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
+    market.open(PeriodMiners::new(PeriodId(1), tasks.iter().map(task_miners).collect()));
     let (sender, samples) = mpsc::channel(16);
     let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =

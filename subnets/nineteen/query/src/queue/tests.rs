@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{
-    Attempts, Contender, Division, Divisions, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
-    RequestKind, Roster, TaskFloor,
+    Attempts, Division, Divisions, Market, PeriodMiners, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
+    RequestKind, TaskMiner, TaskMiners,
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
@@ -150,7 +150,11 @@ async fn answers_and_errors_cross_the_queue() {
             (Ok(answer), Ok(expected)) => {
                 assert_eq!(text(answer).await.unwrap(), expected);
                 assert_eq!(contenders[0].counts().total_requests, 1.0);
-                assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1, "in place of a synthetic one");
+                assert_eq!(
+                    querier.market().period_miners().unwrap().tasks()[0].spent(),
+                    1,
+                    "in place of a synthetic one"
+                );
             }
             (answer, expected) => assert_eq!(answer.map(drop), expected.map(drop)),
         }
@@ -274,7 +278,7 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     assert_eq!(error, "the answer was interrupted: no query worker responds");
     timeout(LONG, told.recv()).await.unwrap();
     // No worker repeats the request.
-    assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1);
+    assert_eq!(querier.market().period_miners().unwrap().tasks()[0].spent(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -316,14 +320,14 @@ const OTHER: &str = "chat-llama-3-1-8b";
 /// Opens a period in which the first miner offers [`TASK`], and the second one [`OTHER`].
 fn offer_a_task_each(bench: &Bench) -> Market {
     let config = MarketConfig::default();
-    let floors = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
+    let tasks = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let offer = NewContender { task: task.task.clone(), ..contender.offer.clone() };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
-        TaskFloor::new(task, vec![Contender::new(&row, contender.session().clone(), 900.0)], 10)
+        TaskMiners::new(task, vec![TaskMiner::new(&row, contender.session().clone(), 900.0)], 10)
     });
     let market = Market::default();
-    market.open(Roster::new(PeriodId(2), floors.collect()));
+    market.open(PeriodMiners::new(PeriodId(2), tasks.collect()));
     market
 }
 

@@ -107,8 +107,8 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
             }
         });
     }
-    let roster = bench.querier.market().roster().unwrap();
-    until(|| roster.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    until(|| period_miners.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
     stops.store(true, Ordering::SeqCst);
     buyers.join_all().await;
     let counts = bench.contenders[0].counts();
@@ -147,8 +147,8 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             failures
         });
     }
-    let roster = bench.querier.market().roster().unwrap();
-    let limit = || roster.limit(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let limit = || period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| limit() > SLOTS).await;
     until(|| limit() <= SLOTS).await;
     stops.store(true, Ordering::SeqCst);
@@ -392,23 +392,23 @@ async fn two_processes_share_the_slots_of_a_miner() {
     }
     assert_eq!(most.load(Ordering::SeqCst), SLOTS);
     let limits = [&bench.querier, &other].map(|querier| {
-        let roster = querier.market().roster().unwrap();
-        roster.limit(&bench.contenders[0].offer.hotkey).unwrap()
+        let period_miners = querier.market().period_miners().unwrap();
+        period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap()
     });
     assert_eq!(limits, [5, 4]);
 }
 
 /// Returns the querier of another process, with the same miners.
 fn second_process(bench: &Bench) -> Querier {
-    let contender = |contender: &Arc<Contender>| {
+    let contender = |contender: &Arc<TaskMiner>| {
         let counts = PeriodCounts::with_capacity(1_000.0);
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
-        Contender::new(&row, contender.session().clone(), 900.0)
+        TaskMiner::new(&row, contender.session().clone(), 900.0)
     };
-    let task = Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].task);
+    let task = Arc::clone(&bench.querier.market().period_miners().unwrap().tasks()[0].task);
     let market = Market::default();
     let contenders = bench.contenders.iter().map(contender).collect();
-    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let clocks = (system_clock(), monotonic_clock());
     let (samples, _) = mpsc::channel(1);
     Querier::new(bench.querier.inner.client.clone(), market, patient(), 4_096, clocks, samples)
