@@ -96,7 +96,7 @@ impl FakeMiner {
 }
 
 /// Sends a request without content.
-async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, Missing> {
+async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, RequestError> {
     let message = QueryZkProofResponse::default();
     client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, within).await.map(|(answer, _)| answer)
 }
@@ -108,9 +108,9 @@ async fn begin(stream: &mut SendStream, size: usize, sent: usize) {
     stream.write_all(&vec![0; sent]).await.unwrap();
 }
 
-fn fault<T: std::fmt::Debug>(result: Result<T, Missing>) -> Fault {
+fn fault<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Fault {
     match result {
-        Err(Missing::Fault(fault)) => fault,
+        Err(RequestError::Fault(fault)) => fault,
         other => panic!("{other:?}"),
     }
 }
