@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use taonet_speech::Recognizer;
 
-use super::{AudioHash, EngineIdentity, Heard};
+use super::{AudioHash, EngineIdentity, Transcription};
 use lines::{Lines, for_each_line};
 use row::Row;
 
@@ -51,7 +51,7 @@ impl CacheError {
 /// Transcripts keyed by audio hash, for one recogniser.
 pub struct TranscriptCache {
     fingerprint: String,
-    memory: Mutex<LruCache<AudioHash, Arc<Heard>>>,
+    memory: Mutex<LruCache<AudioHash, Arc<Transcription>>>,
     file: Option<Mutex<Lines>>,
 }
 
@@ -112,12 +112,12 @@ impl TranscriptCache {
     }
 
     /// Looks up the transcript of an audio file.
-    pub fn get(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+    pub fn get(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         self.memory().get(&audio).cloned()
     }
 
     /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a warning.
-    pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
+    pub fn put(&self, audio: AudioHash, heard: &Arc<Transcription>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
             let line = Row::new(audio, heard, &self.fingerprint).to_line();
@@ -128,7 +128,7 @@ impl TranscriptCache {
         }
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, LruCache<AudioHash, Arc<Heard>>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, LruCache<AudioHash, Arc<Transcription>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

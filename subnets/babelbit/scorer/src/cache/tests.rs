@@ -8,10 +8,10 @@ use crate::tests::Script;
 
 const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
-fn heard(text: &str) -> Arc<Heard> {
+fn heard(text: &str) -> Arc<Transcription> {
     let words = vec![Word { text: text.into(), start: 0.0, end: 0.1 }];
     let transcript = Transcript { text: text.into(), words, detected_language: "en".into() };
-    Arc::new(Heard { transcript, confidence: Some(0.7) })
+    Arc::new(Transcription { transcript, confidence: Some(0.7) })
 }
 
 fn hash(text: &str) -> AudioHash {

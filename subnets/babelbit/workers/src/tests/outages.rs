@@ -66,11 +66,14 @@ async fn panic_in_a_callback_fails_no_other_transcription() {
     workers.start(Audio::from(recording(0)), panic);
     for index in 1..6 {
         let outcome = outcome.clone();
-        workers.start(Audio::from(recording(index)), Answer::new(move |hearing| outcome.send(hearing).unwrap()));
+        workers.start(
+            Audio::from(recording(index)),
+            Answer::new(move |transcription| outcome.send(transcription).unwrap()),
+        );
     }
     for _ in 1..6 {
-        let hearing = outcomes.recv_timeout(Duration::from_mins(1)).unwrap();
-        assert!(hearing.is_ok(), "{hearing:?}");
+        let transcription = outcomes.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert!(transcription.is_ok(), "{transcription:?}");
     }
     panicked.recv_timeout(Duration::from_mins(1)).expect("the client panics");
     stop.request();
