@@ -276,9 +276,10 @@ impl Checker<'_> {
 
     fn language(&self, at: &str, code: &str) -> Result<(), ChallengeError> {
         let mut parts = code.split('-');
-        let primary =
+        let has_primary_tag =
             parts.next().is_some_and(|p| (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase()));
-        let rest = parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
-        if primary && rest { Ok(()) } else { self.fail(at, Problem::Language) }
+        let has_valid_subtags =
+            parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
+        if has_primary_tag && has_valid_subtags { Ok(()) } else { self.fail(at, Problem::Language) }
     }
 }

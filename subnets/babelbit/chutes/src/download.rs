@@ -349,9 +349,8 @@ impl HubApi {
                 DownloadError::TooLarge => HubDownloadError::Wrong { model: model.clone(), file: name.clone() },
             })?;
         }
-        let found = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
-        let is_listed =
-            lfs.as_ref().is_none_or(|lfs| found.is_some_and(|found| lfs.sha256.eq_ignore_ascii_case(&found)));
+        let hash = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
+        let is_listed = lfs.as_ref().is_none_or(|lfs| hash.is_some_and(|hash| lfs.sha256.eq_ignore_ascii_case(&hash)));
         if !is_listed || length(&part) != Some(*size) {
             std::fs::remove_file(&part).map_err(HubDownloadError::file(&part))?;
             return Err(HubDownloadError::Wrong { model: model.clone(), file: name.clone() });

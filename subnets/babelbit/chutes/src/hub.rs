@@ -153,8 +153,8 @@ impl HubApi {
 
     /// Request for a model, or for one revision of it.
     pub fn model(&self, repository: &str, revision: Option<&str>) -> Call {
-        let rest: Vec<&str> = revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
-        self.of_repository("read the model's revision", Method::GET, repository, &rest, Body::None)
+        let segments: Vec<&str> = revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
+        self.of_repository("read the model's revision", Method::GET, repository, &segments, Body::None)
     }
 
     /// Request for a model without an API key.

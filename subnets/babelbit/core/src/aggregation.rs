@@ -18,14 +18,14 @@ pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Op
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: u128 = scores.iter().map(|(_, stake)| u128::from(*stake)).sum();
     let mut below = 0_u128;
-    let mut rest = scores.into_iter();
-    while let Some((score, stake)) = rest.next() {
+    let mut remaining = scores.into_iter();
+    while let Some((score, stake)) = remaining.next() {
         below += u128::from(stake);
         if below * 2 > total {
             return Some(score);
         }
         if below * 2 == total {
-            return rest.next().map(|(next, _)| f64::midpoint(score, next));
+            return remaining.next().map(|(next, _)| f64::midpoint(score, next));
         }
     }
     None

@@ -44,7 +44,7 @@ impl Scorer {
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut failures = 0_u32;
         loop {
-            let rest = match self.check_next().await {
+            let delay = match self.check_next().await {
                 Ok(true) => {
                     failures = 0;
                     Duration::ZERO
@@ -65,7 +65,7 @@ impl Scorer {
             }
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(delay) => {}
             }
         }
     }
@@ -116,8 +116,8 @@ impl Scorer {
         let Some(period_miners) = self.live_market.period_miners() else { return };
         let Some(task_miners) = period_miners.task(sample.task.as_str()) else { return };
         task_miners.set_keeps_samples(true);
-        let found = task_miners.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
-        if let (Some(contender), Some(quality)) = (found, quality) {
+        let contender = task_miners.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
+        if let (Some(contender), Some(quality)) = (contender, quality) {
             let mut average = Ewma::expecting(contender.quality());
             average.push(quality);
             contender.set_quality(average.get());

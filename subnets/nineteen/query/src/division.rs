@@ -34,9 +34,9 @@ impl Division {
     /// Returns this process's share of a limit, at least 1: a process that does not serve buyers, such as a validator beside
     /// query workers, gets one slot for tests, and the others divide the rest.
     pub fn share(&self, total: usize) -> usize {
-        let rest = total.saturating_sub(self.processes);
-        let (Some(index), Some(each)) = (self.index, rest.checked_div(self.serving)) else { return 1 };
-        1 + each + usize::from(index < rest % self.serving)
+        let remaining = total.saturating_sub(self.processes);
+        let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else { return 1 };
+        1 + each + usize::from(index < remaining % self.serving)
     }
 
     /// Returns this process's share of the queue's places, at least 1. Only processes that serve buyers divide them; one that

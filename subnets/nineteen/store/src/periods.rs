@@ -282,8 +282,8 @@ impl Store {
             return Ok(());
         }
         put_part(&mut transaction, period, process, rows, spent).await?;
-        let found = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
-        let Some(row) = found else { return Ok(()) };
+        let row = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
+        let Some(row) = row else { return Ok(()) };
         let profile = self::period(&row)?.profile;
         for ContenderRow { offer, counts, sent, .. } in contenders(&mut transaction, period, None).await? {
             statement(

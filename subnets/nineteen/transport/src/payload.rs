@@ -71,9 +71,9 @@ impl Formatter for Python {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(start) = rest.find(|letter: char| !letter.is_ascii()) {
-            let (plain, special) = rest.split_at(start);
+        let mut remaining = fragment;
+        while let Some(start) = remaining.find(|letter: char| !letter.is_ascii()) {
+            let (plain, special) = remaining.split_at(start);
             writer.write_all(plain.as_bytes())?;
             let mut letters = special.chars();
             if let Some(letter) = letters.next() {
@@ -81,9 +81,9 @@ impl Formatter for Python {
                     write!(writer, "\\u{unit:04x}")?;
                 }
             }
-            rest = letters.as_str();
+            remaining = letters.as_str();
         }
-        writer.write_all(rest.as_bytes())
+        writer.write_all(remaining.as_bytes())
     }
 }
 

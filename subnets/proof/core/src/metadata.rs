@@ -211,8 +211,8 @@ impl CircuitMetadata {
 
 /// Returns whether a file name has no path components.
 fn is_plain(name: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= 100 && name.bytes().all(known) && !name.starts_with('.')
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= 100 && name.bytes().all(is_allowed) && !name.starts_with('.')
 }
 
 #[cfg(test)]

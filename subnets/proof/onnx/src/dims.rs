@@ -124,11 +124,11 @@ pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize])
     }
     (0..elements(target)?)
         .map(|index| {
-            let mut rest = index;
+            let mut remaining = index;
             let mut source = 0;
             for (&size, &stride) in target.iter().zip(&strides).rev() {
-                source += rest % size * stride;
-                rest /= size;
+                source += remaining % size * stride;
+                remaining /= size;
             }
             values.get(source).copied()
         })

@@ -68,9 +68,9 @@ impl Bundle {
             }
         }
         members.end()?;
-        let mut rest = Vec::new();
-        archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut rest)?;
-        if rest.len() as u64 > MAX_END_BYTES || rest.iter().any(|byte| *byte != 0) {
+        let mut trailing = Vec::new();
+        archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut trailing)?;
+        if trailing.len() as u64 > MAX_END_BYTES || trailing.iter().any(|byte| *byte != 0) {
             return Err(EvidenceError::Trailing);
         }
         Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
