@@ -122,8 +122,7 @@ fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
 }
 
 fn contents(messages: &[Value]) -> Vec<String> {
-    let content = |message: &Value| message.get("content").and_then(Value::as_str).map(str::to_owned);
-    messages.iter().filter_map(content).collect()
+    messages.iter().filter_map(|message| message.get("content").and_then(Value::as_str).map(str::to_owned)).collect()
 }
 
 /// Draws the number of words of a message from a log-uniform distribution.

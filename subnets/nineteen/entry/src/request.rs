@@ -191,8 +191,7 @@ impl Fields {
 
     /// Moves the named fields to a new set.
     pub(crate) fn split(&mut self, names: &[&str]) -> Self {
-        let moved = |name: &&str| Some(((*name).to_owned(), self.0.shift_remove(*name)?));
-        Self(names.iter().filter_map(moved).collect())
+        Self(names.iter().filter_map(|name| Some(((*name).to_owned(), self.0.shift_remove(*name)?))).collect())
     }
 
     /// Parses the remaining fields of a text request and rejects unknown ones.
@@ -259,8 +258,7 @@ impl Fields {
             self.pass_on(penalty, further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
         }
         self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
-            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
-            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
+            value.as_object().is_some_and(|biases| biases.values().all(|bias| is_number_in(bias, -100.0..=100.0)))
         })
     }
 

@@ -358,8 +358,7 @@ impl PeriodMiners {
         let by_name =
             tasks.iter().zip(0..).map(|(task_miners, place)| (task_miners.task.task.clone(), place)).collect();
         let offers = tasks.iter().flat_map(|task_miners| &task_miners.contenders).map(|contender| &contender.offer);
-        let load = |offer: &NewContender| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)));
-        let loads = offers.map(load).collect();
+        let loads = offers.map(|offer| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)))).collect();
         Self { period, tasks, by_name, loads }
     }
 

@@ -163,8 +163,7 @@ fn origin(
     if let Some(owner) = remembered.owner(&claimed.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
-    let is_other = |other: &&LoadedCircuit| other.directory.id() != examined.directory.id();
-    for other in all.iter().filter(is_other).take(MOST_CIRCUITS) {
+    for other in all.iter().filter(|other| other.directory.id() != examined.directory.id()).take(MOST_CIRCUITS) {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.holds(other, &statement) {
             return Some(Fault::OtherCircuit);

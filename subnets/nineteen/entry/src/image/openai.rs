@@ -78,8 +78,7 @@ impl Options {
         fields.refuse_unless("background", is(&["auto", "opaque"]), "background must be auto or opaque")?;
         fields.refuse_unless("moderation", is(&["auto"]), "only moderation = auto is supported")?;
         fields.refuse_unless("stream", |value| *value == Value::Bool(false), "images are not streamed")?;
-        let is_none = |value: &Value| integer(value) == Some(0);
-        fields.refuse_unless("partial_images", is_none, "partial_images must be 0")?;
+        fields.refuse_unless("partial_images", |value| integer(value) == Some(0), "partial_images must be 0")?;
         let is_url = match fields.take("response_format") {
             None => false,
             Some(format) if format == "b64_json" => false,
