@@ -212,7 +212,7 @@ fn reference_variables_set_buckets_and_submissions() {
 }
 
 #[test]
-fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
+fn loop_has_reference_defaults_and_separate_arena_deadlines() {
     let (config, _) = read(&[]).unwrap();
     let schedule = config.rounds.schedule();
     assert_eq!((schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena), (2_160, false, true, None));

@@ -82,7 +82,7 @@ mod tests {
 
     /// Columns: rows · winners
     #[test]
-    fn a_challenge_is_won_by_its_highest_score_above_zero() {
+    fn highest_positive_score_wins_the_challenge() {
         let row = |hotkey: &str, score: f64| json!({ "miner_hotkey": hotkey, "challenge_mean_score": score });
         for (rows, expected) in [
             (vec![], vec![]),

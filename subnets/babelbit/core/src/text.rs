@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_maximum_wins() {
+    fn first_of_equal_maxima_wins() {
         let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference).unwrap();
         assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
     }

@@ -325,7 +325,7 @@ fn audio_file_is_read_only_for_recognition() {
 }
 
 #[test]
-fn without_a_reference_nothing_is_recognised() {
+fn batch_without_reference_is_not_recognised() {
     let recognizer = Script::new("script", &[GOOD]);
     let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
     let results = scorer(&recognizer, true).score(Err(&failure), &[candidate(Some(wav(10, 2.0)), 50)]);
@@ -345,7 +345,7 @@ fn embedder_failure_on_the_reference_fails_the_batch() {
 }
 
 #[test]
-fn no_replies_give_no_results() {
+fn empty_batch_has_no_results() {
     assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
 }
 

@@ -83,7 +83,7 @@ async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value
 }
 
 #[tokio::test]
-async fn the_same_model_passes_and_another_fails() {
+async fn answer_of_the_same_model_passes_and_of_another_fails() {
     let own = model(4, 1);
     let server = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let (plain, ignoring) =

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_references_routes_have_their_own_fields() {
+    fn reference_routes_have_their_own_fields() {
         let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
         let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
         assert_eq!((request.payload.steps, request.model.as_deref()), (10, Some("m")));

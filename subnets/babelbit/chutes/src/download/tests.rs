@@ -167,7 +167,7 @@ async fn a_model_is_downloaded_once() {
 }
 
 #[tokio::test]
-async fn the_key_reaches_the_hub_but_not_its_storage() {
+async fn key_is_sent_to_the_hub_but_not_to_its_storage() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
@@ -302,7 +302,7 @@ async fn malformed_lists_are_named() {
 }
 
 #[tokio::test]
-async fn a_renamed_model_is_found_and_endless_redirects_are_refused() {
+async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
@@ -324,7 +324,7 @@ async fn a_renamed_model_is_found_and_endless_redirects_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_hub_the_last_download_is_used() {
+async fn last_download_is_used_when_the_hub_is_unreachable() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;

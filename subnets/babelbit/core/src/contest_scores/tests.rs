@@ -54,7 +54,7 @@ fn score_rows_of_all_formats_are_parsed() {
 }
 
 #[test]
-fn the_first_row_of_a_hotkey_wins() {
+fn first_row_of_a_hotkey_is_used() {
     let mut scores = ContestScores::default();
     let row = |hotkey: &str, score: f64| json!({ "hotkey": hotkey, "score": score });
     // A row without a numeric score does not count as the first.

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn other_authorizations_are_refused() {
+    fn malformed_authorization_headers_are_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
         for value in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"] {

@@ -182,7 +182,7 @@ async fn an_expired_token_is_refused_and_renewed() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_its_token() {
+async fn session_continues_after_its_token_expires() {
     let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
     let client = served.client("//Alice");
     let first = client.start(ChallengeKind::Main).await.unwrap();
@@ -414,7 +414,7 @@ async fn challenges_alternate() {
 }
 
 #[tokio::test]
-async fn without_a_synthesizer_there_is_no_challenge() {
+async fn engine_without_synthesizer_has_no_challenge() {
     let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
     let error = served.engine.prepare().await.unwrap_err();
     assert_eq!(error.to_string(), "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice");

@@ -123,7 +123,7 @@ fn noise(samples: usize, seed: u64) -> Vec<f32> {
 
 /// Columns: request field, value, whether the field is optional.
 #[tokio::test]
-async fn the_fields_of_an_init_request() {
+async fn init_request_fields_are_validated() {
     let miner = start(Silent, Limits::default()).await;
     for (field, value, optional) in [
         ("kind", json!("init"), false),
@@ -152,7 +152,7 @@ async fn the_fields_of_an_init_request() {
 
 /// Columns: response field, expected value.
 #[tokio::test]
-async fn the_fields_of_an_init_response() {
+async fn init_response_has_protocol_fields() {
     let miner = start(Silent, Limits::default()).await;
     let request = with(init_body(3), "channels", json!(2));
     let (status, response) = miner.post(request.to_string()).await;
@@ -177,7 +177,7 @@ async fn the_fields_of_an_init_response() {
 
 /// Columns: request field, whether the field is optional.
 #[tokio::test]
-async fn the_fields_of_a_predict_request() {
+async fn predict_request_fields_are_validated() {
     let miner = start(Parrot, Limits::default()).await;
     let session = miner.init(0).await;
     let audio = samples::encode(&[0.5; 1920]);
@@ -194,7 +194,7 @@ async fn the_fields_of_a_predict_request() {
 
 /// Columns: channels, samples of the frame, `in_eos`, expected response.
 #[tokio::test]
-async fn the_fields_of_a_predict_response() {
+async fn predict_response_has_protocol_fields() {
     let miner = start(Parrot, Limits::default()).await;
     for (number, (channels, frame, in_eos)) in
         (0..).zip([(1, noise(1920, 1), false), (1, noise(100, 2), true), (2, noise(3840, 3), true), (1, vec![], true)])

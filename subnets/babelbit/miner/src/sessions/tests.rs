@@ -125,7 +125,7 @@ fn frame_after_the_end_is_refused_unless_empty() {
 }
 
 #[test]
-fn the_source_is_limited() {
+fn source_duration_is_limited() {
     let parrot = Playback::parrot();
     for _ in 0..12 {
         parrot.send(&[0.5; 1920], false, None).unwrap();

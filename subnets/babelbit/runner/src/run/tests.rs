@@ -350,7 +350,7 @@ async fn partial_challenge_is_scored_and_can_be_completed() {
 }
 
 #[tokio::test]
-async fn without_a_reference_replies_get_error_results() {
+async fn replies_without_reference_get_error_results() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5"]);
     challenge.reference = None;

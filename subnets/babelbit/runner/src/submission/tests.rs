@@ -165,7 +165,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
 
 /// A failure that repeats for the same reason is logged once.
 #[tokio::test]
-async fn a_lasting_failure_is_logged_once() {
+async fn repeated_failure_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let results = Results::new(1).await;
     std::fs::remove_file(results.path(ResultFile::ChallengeScore, 0)).unwrap();

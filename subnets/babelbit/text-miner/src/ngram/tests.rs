@@ -63,7 +63,7 @@ fn context_with_the_same_prediction_is_not_stored() {
 }
 
 #[test]
-fn the_end_marker_is_no_word() {
+fn end_marker_is_not_a_word() {
     let model = trained(2, &["a b EOF", "EOF", ""]);
     assert_eq!(model.words().collect::<Vec<_>>(), ["a", "b"]);
     let mut empty = Trainer::new(2).unwrap();
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_of_another_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
+    fn file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
         let good = bytes(&trained(2, &["a b c", "a c b", "b a"]));
         prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
         prop_assert!(read(&[good, added].concat()).is_err());

@@ -10,7 +10,7 @@ const LATE: u32 = 767;
 
 /// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
-async fn without_a_challenge_there_are_no_scores() {
+async fn scores_are_empty_without_a_challenge() {
     let world = World::new().await;
     world.engine.reset().await;
     mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;

@@ -156,17 +156,17 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
+async fn recording_that_kills_workers_is_excluded_alone() {
     check_set_aside(POISON, PACE.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_on_which_the_recogniser_hangs_is_set_aside_and_harms_no_other() {
+async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
     check_set_aside(HANG, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_at_which_the_recogniser_stops_is_set_aside_and_harms_no_other() {
+async fn recording_that_stops_the_recogniser_is_excluded_alone() {
     check_set_aside(STOP, PACE.transcription).await;
 }
 

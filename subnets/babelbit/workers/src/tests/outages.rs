@@ -24,7 +24,7 @@ async fn pause(milliseconds: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outages_delay_scores_and_change_none() {
+async fn outages_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     servers.nats.stop();
@@ -92,7 +92,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_cut_connections_delay_scores_and_change_none() {
+async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (bucket, queue) = (Line::unconnected().await, Line::unconnected().await);
     servers.bucket = S3Server::start_behind(Some(bucket.port())).await;
@@ -151,7 +151,7 @@ async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_database_delay_scores_and_change_none() {
+async fn half_open_database_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let line = Line::to(&servers.postgres).await;
     let services = services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
@@ -159,7 +159,7 @@ async fn half_open_connections_to_the_database_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_queue_delay_scores_and_change_none() {
+async fn half_open_queue_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let line = Line::unconnected().await;
     line.forward(servers.nats.port());
@@ -169,7 +169,7 @@ async fn half_open_connections_to_the_queue_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_bucket_delay_scores_and_change_none() {
+async fn half_open_bucket_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let line = Line::unconnected().await;
     servers.bucket = S3Server::start_behind(Some(line.port())).await;
@@ -183,7 +183,7 @@ async fn half_open_connections_to_the_bucket_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_database_that_loses_its_rows_delays_scores_and_changes_none() {
+async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let store = Store::open(&services.database_url).await.unwrap();

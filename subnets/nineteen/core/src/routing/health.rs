@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_no_failure() {
+    fn rate_limit_does_not_count_as_failure() {
         let mut health = Health::default();
         for _ in 0..100 {
             health.limited(50.0);

@@ -177,7 +177,7 @@ fn percentile_30_selects_the_lower_index() {
 
 /// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
-fn rows_count_once_and_units_do_not_mix() {
+fn each_row_counts_once_and_units_are_not_mixed() {
     let mut input = example();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y, does not serve X.
     input.rewards.retain(|reward| reward.hotkey != "B");
@@ -213,7 +213,7 @@ fn newest_rewards_are_used_up_to_50() {
 
 /// The reference's rows are those of the task, then the newest of any task up to 50.
 #[test]
-fn reference_counts_rows_twice() {
+fn reference_profile_counts_rows_twice() {
     let mut input = ScoringInput {
         tasks: vec![task("X", 1.0)],
         nodes: vec!["A"],

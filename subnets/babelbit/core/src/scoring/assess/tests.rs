@@ -143,7 +143,7 @@ fn blank_text_with_words_is_scored_0() {
 
 /// Columns: words · language · vector · completion · score · failed gates
 #[test]
-fn the_score_is_the_latency_where_both_gates_are_passed() {
+fn score_equals_latency_score_if_both_gates_pass() {
     let other: &[f32] = &[0.6, 0.8];
     let threshold: &[f32] = &[0.65, 0.76];
     for (case, text, seconds, language, vector, end, expected, gates) in [
@@ -203,7 +203,7 @@ fn late_reply_is_not_transcribed() {
 }
 
 #[test]
-fn a_reply_without_sound_carries_its_gate() {
+fn reply_without_sound_reports_its_gate() {
     let reply = Reply { timing: timing(0.0, 1.0, 4.0), evidence: Evidence::NoAudio, vector: &[] };
     assert_eq!(json_of(&score(&reply, Rules::Reference))["gate"], "no_audio");
 }

@@ -128,7 +128,7 @@ fn restart_resumes_from_the_ledger() {
 }
 
 #[test]
-fn a_solo_round_knows_its_main_challenge() {
+fn solo_round_names_its_main_challenge() {
     let saved =
         Saved { main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)), ..Saved::default() };
     let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
