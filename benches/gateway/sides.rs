@@ -18,7 +18,9 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile};
 use taonet_nineteen_entry::Gateway;
-use taonet_nineteen_query::{Contender, Market, ProcessRole, Querier, QueryDeadlines, Recorder, Roster, TaskFloor};
+use taonet_nineteen_query::{
+    Market, PeriodMiners, ProcessRole, Querier, QueryDeadlines, Recorder, TaskMiner, TaskMiners,
+};
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, Reward, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
@@ -144,9 +146,9 @@ pub(crate) fn gateway(miner: u16) {
         let profile = PeriodProfile::Reference;
         let opened = store.begin_period(0, LENGTH_MS, profile, std::slice::from_ref(&offer), &[], &config).await;
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(CAPACITY), sent: 0.0, score: None };
-        let floor = TaskFloor::new(task, vec![Contender::new(&row, session, 0.0)], 0);
+        let task_miners = TaskMiners::new(task, vec![TaskMiner::new(&row, session, 0.0)], 0);
         let market = Market::default();
-        market.open(Roster::new(opened.unwrap(), vec![floor]));
+        market.open(PeriodMiners::new(opened.unwrap(), vec![task_miners]));
         let (samples, kept) = tokio::sync::mpsc::channel(SAMPLES_AHEAD);
         record(&store, &market, kept);
         let slow = Some(PAUSE * 4);
@@ -171,12 +173,12 @@ fn record(store: &Store, market: &Market, samples: Receiver<Sample>) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(CHECK).await;
-            let roster = market.roster().unwrap();
-            let floor = &roster.floors()[0];
-            let Some(sample) = store.next_sample(&floor.task.task).await.unwrap() else { continue };
+            let period_miners = market.period_miners().unwrap();
+            let task_miners = &period_miners.tasks()[0];
+            let Some(sample) = store.next_sample(&task_miners.task.task).await.unwrap() else { continue };
             let reward = Reward { quality: Some(1.0), metric: None, reason: String::new(), created_ms: 0 };
             store.put_reward(&sample, &reward).await.unwrap();
-            floor.set_keeps_samples(true);
+            task_miners.set_keeps_samples(true);
         }
     });
 }

@@ -172,13 +172,7 @@ impl Arena {
         let routes = self.ready_routes(registered).await?;
         let connected = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
-            let failed = |error: &PeerError| {
-                tracing::warn!(
-                    miner = %uid, %error,
-                    "arena miner skipped: cannot set up its client"
-                );
-            };
-            self.connect(route).inspect_err(failed).ok()
+            self.connect(route).inspect_err(|error| log_skipped(uid, error)).ok()
         });
         Ok(connected.collect())
     }
@@ -279,6 +273,11 @@ impl ArenaMiners for Arena {
     fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
         async { Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error))) }.boxed()
     }
+}
+
+/// Logs a miner that takes no part in the round.
+fn log_skipped(miner: Uid, error: &PeerError) {
+    tracing::warn!(%miner, %error, "arena miner skipped: cannot set up its client");
 }
 
 /// Returns the number of miners that are not ready.

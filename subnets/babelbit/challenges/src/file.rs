@@ -107,9 +107,9 @@ pub(super) fn derived_uid(name: &str, text: &str) -> String {
 }
 
 fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
-    let failed = |source| ChallengeError::Read { file: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    read.map_err(|source| ChallengeError::Read { file: path.to_owned(), source })?;
     if bytes.len() as u64 > limit {
         return Err(ChallengeError::TooLarge { file: path.to_owned(), limit });
     }
@@ -276,9 +276,10 @@ impl Checker<'_> {
 
     fn language(&self, at: &str, code: &str) -> Result<(), ChallengeError> {
         let mut parts = code.split('-');
-        let primary =
+        let has_primary_tag =
             parts.next().is_some_and(|p| (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase()));
-        let rest = parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
-        if primary && rest { Ok(()) } else { self.fail(at, Problem::Language) }
+        let has_valid_subtags =
+            parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
+        if has_primary_tag && has_valid_subtags { Ok(()) } else { self.fail(at, Problem::Language) }
     }
 }

@@ -30,7 +30,7 @@ fn error(text: &str) -> String {
 }
 
 #[test]
-fn the_sample_reads() {
+fn sample_challenge_is_parsed() {
     let challenge = Challenge::parse("00-sample.json", SAMPLE).unwrap();
     assert_eq!(challenge.uid, "challenge-sample");
     assert_eq!(challenge.utterances[0].id, "challenge-sample:0");
@@ -57,7 +57,7 @@ fn the_reference_document_follows_the_target_schema() {
 }
 
 #[test]
-fn without_a_uid_the_content_names_the_challenge() {
+fn challenge_without_uid_is_named_by_its_content() {
     let mut document = sample();
     document.as_object_mut().unwrap().remove("challenge_uid");
     let text = document.to_string();
@@ -71,7 +71,7 @@ fn without_a_uid_the_content_names_the_challenge() {
 }
 
 #[test]
-fn each_mistake_is_named_with_its_place() {
+fn invalid_field_is_named_by_its_path() {
     let words = "/utterances/0/target/words";
     #[rustfmt::skip]
     let table = [
@@ -112,7 +112,7 @@ fn each_mistake_is_named_with_its_place() {
 }
 
 #[test]
-fn what_is_not_a_challenge_is_refused() {
+fn file_without_challenge_is_refused() {
     for text in ["", "{", "[]", "null", "{}", "{\"title\": \"a\"}"] {
         assert!(error(text).starts_with("02-market.json: "), "{text}: {}", error(text));
     }
@@ -156,7 +156,7 @@ mod recordings {
     }
 
     #[test]
-    fn no_path_leads_out_of_the_folder() {
+    fn wav_path_outside_the_folder_is_refused() {
         for wav in ["../outside.wav", "/etc/passwd", "", "a/../../outside.wav", "..\\outside.wav", "link.wav"] {
             let message = load(wav).unwrap_err().to_string();
             let expected = "utterances[1].source.wav: must be a relative path inside the challenge's folder";
@@ -165,7 +165,7 @@ mod recordings {
     }
 
     #[test]
-    fn a_bad_recording_is_named() {
+    fn invalid_recording_is_named() {
         assert!(load("text.wav").unwrap_err().to_string().contains("utterances[1].source.wav: invalid WAV file"));
         assert!(load("empty.wav").unwrap_err().to_string().contains("source.wav: the recording is empty"));
         let missing = load("missing.wav").unwrap_err();
@@ -175,7 +175,7 @@ mod recordings {
     }
 
     #[test]
-    fn files_that_cannot_be_read_are_named() {
+    fn unreadable_file_is_named() {
         let missing = Challenge::load(Path::new("/nowhere/c.json")).unwrap_err().to_string();
         assert!(missing.starts_with("cannot read /nowhere/c.json"), "{missing}");
         let folder = tempfile::tempdir().unwrap();
@@ -216,7 +216,7 @@ mod sound {
     }
 
     #[tokio::test]
-    async fn each_challenge_is_spoken_once() {
+    async fn each_challenge_is_synthesised_once() {
         let (library, beeper) = library(0);
         let (one, two) = tokio::join!(library.built(0), library.built(7));
         let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
@@ -228,7 +228,7 @@ mod sound {
     }
 
     #[tokio::test]
-    async fn a_failure_names_the_utterance_and_is_tried_again() {
+    async fn failed_synthesis_names_the_utterance_and_is_retried() {
         let (library, _) = library(1);
         let error = library.built(0).await.unwrap_err().to_string();
         assert!(
@@ -239,7 +239,7 @@ mod sound {
     }
 
     #[tokio::test]
-    async fn an_empty_library_has_nothing() {
+    async fn empty_library_has_no_challenge() {
         let library = ChallengeLibrary::new([], Arc::new(Beeper::default()));
         assert!(library.built(0).await.unwrap().is_none());
         assert!(library.get(3).is_none());
@@ -248,12 +248,12 @@ mod sound {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in ".{0,200}") {
+    fn parsing_arbitrary_text_never_panics(text in ".{0,200}") {
         let _ = Challenge::parse("c.json", &text);
     }
 
     #[test]
-    fn no_cut_panics(at in 0..SAMPLE.trim_end().len()) {
+    fn truncated_challenge_is_an_error(at in 0..SAMPLE.trim_end().len()) {
         if let Some(text) = SAMPLE.get(..at) {
             assert!(Challenge::parse("c.json", text).is_err());
         }
@@ -300,7 +300,7 @@ fn shipped_challenges() -> impl Iterator<Item = (String, Challenge)> {
 }
 
 #[test]
-fn names_select_shipped_challenges() {
+fn shipped_challenges_are_selected_by_name() {
     let english = Challenges::english().unwrap();
     let foreign: Vec<_> = shipped_challenges().skip(english.len()).collect();
     assert!(shipped_challenges().map(|(_, challenge)| challenge).take(english.len()).eq(english));
@@ -312,7 +312,7 @@ fn names_select_shipped_challenges() {
 }
 
 #[test]
-fn foreign_challenges_have_the_voices_of_their_language_and_english_references() {
+fn foreign_challenges_have_native_voices_and_english_references() {
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
     for (name, challenge) in shipped_challenges().filter(|(_, challenge)| challenge.language != "en") {
         assert_eq!((&*challenge.target_language, challenge.utterances.len()), ("en", 5), "{name}");
@@ -344,7 +344,7 @@ fn word_times_are_in_order_and_within_the_reference_speech() {
 }
 
 #[test]
-fn texts_have_only_letters_and_punctuation_that_synthesiser_and_recogniser_read() {
+fn shipped_texts_have_supported_characters_only() {
     for (name, challenge) in shipped_challenges() {
         for Utterance { source, target, .. } in &challenge.utterances {
             let Source::Text { text, .. } = source else { panic!("{name}: a recording") };
@@ -359,7 +359,7 @@ fn texts_have_only_letters_and_punctuation_that_synthesiser_and_recogniser_read(
 }
 
 #[test]
-fn the_example_of_the_documentation_reads() {
+fn documented_example_is_parsed() {
     let readme = include_str!("../README.md");
     let (_, example) = readme.split_once("```json\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_end_each_utterance_and_each_dialogue() {
+    fn utterances_and_dialogues_end_with_their_tokens() {
         let text = r#"{"challenge_uid": "c", "dialogues": [
             {"dialogue_uid": "a", "utterances": ["  How  are\tyou? ", "", "Fine."]}, {"utterances": ["Bye."]}]}"#;
         let challenge = TextChallenge::parse("t.json", text).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn defects_are_named() {
+    fn invalid_text_challenge_is_named() {
         #[rustfmt::skip]
         let table = [
             (r#"{"dialogues": []}"#, "t.json: dialogues: must have at least one entry"),

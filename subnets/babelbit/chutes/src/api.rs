@@ -230,7 +230,7 @@ impl ChutesApi {
         let building = tokio::time::timeout(BUILD_TIME, self.watch_build(image, sleeper, line)).await;
         building.unwrap_or_else(|_| {
             let what = "build the image";
-            Err(ApiError::Refused { what, fault: Fault::Timeout, answer: String::new() })
+            Err(ApiError::refused(what, Fault::Timeout))
         })
     }
 
@@ -257,7 +257,7 @@ impl ChutesApi {
                 Some(_) => {}
             }
             if !is_done {
-                let id = field("image_id").ok_or(ApiError::Field { what: call.what, field: "image_id" })?;
+                let id = field("image_id").ok_or(call.missing_field("image_id"))?;
                 let log = self.build_log(id, offset.as_deref());
                 let followed = self.service.lines(&log, Some(self.service.timeout()), |text| {
                     is_done = text == DONE;
@@ -297,7 +297,7 @@ impl ChutesApi {
             let call = self.list(page);
             let answer = self.send(&call).await?;
             let items = answer.get("items").and_then(Value::as_array);
-            let items = items.ok_or(ApiError::Field { what: call.what, field: "items" })?;
+            let items = items.ok_or(call.missing_field("items"))?;
             for item in items {
                 let has = |field: &str, value: &str| item.get(field).and_then(Value::as_str) == Some(value);
                 if has("name", name) {

@@ -1,7 +1,7 @@
 //! HTTP requests as values, which a dry run can show without sending.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -96,6 +96,16 @@ fn said(answer: &str) -> String {
 }
 
 impl ApiError {
+    /// The service did not respond, or its response had no body that explains the fault.
+    pub(crate) fn refused(what: &'static str, fault: Fault) -> Self {
+        Self::Refused { what, fault, answer: String::new() }
+    }
+
+    /// Returns a function that adds the path of a local file or directory to an I/O error.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+
     /// Returns the status of the response, if there was one.
     pub const fn status(&self) -> Option<StatusCode> {
         match self {
@@ -170,6 +180,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// A field of the response is missing or has another type.
+    pub(crate) fn missing_field(&self, field: &'static str) -> ApiError {
+        ApiError::Field { what: self.what, field }
+    }
+
     /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key and the content of
     /// files are not part of it.
     pub fn shown(&self) -> Value {
@@ -270,11 +285,10 @@ impl Service {
     /// key.
     pub(crate) async fn redirected(&self, mut call: Call) -> Result<Call, ApiError> {
         let what = call.what;
-        let refused = |fault| ApiError::Refused { what, fault, answer: String::new() };
         let mut redirects = 0;
         loop {
             let request = self.request(&call, Method::HEAD)?.timeout(self.timeout);
-            let response = request.send().await.map_err(|error| refused(fault(error)))?;
+            let response = request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
             let status = response.status();
             if !status.is_redirection() {
                 return Ok(call);
@@ -283,7 +297,7 @@ impl Service {
             let target = target.and_then(|target| call.url.join(target).ok());
             let is_allowed = |target: &Url| target.scheme() == "https" || target.scheme() == call.url.scheme();
             let Some(target) = target.filter(|target| redirects < MAX_REDIRECTS && is_allowed(target)) else {
-                return Err(refused(Fault::Status { status, retry_after: None }));
+                return Err(ApiError::refused(what, Fault::Status { status, retry_after: None }));
             };
             if !self.is_own(&target) {
                 call.scheme = Scheme::None;
@@ -340,18 +354,22 @@ impl Service {
         // After the content type of the body, which a header of the call replaces.
         request = request.headers(call.headers.clone());
         tracing::debug!(method = %call.method, url = %call.url, "{what}");
-        let refused = |fault, answer| ApiError::Refused { what, fault, answer };
-        let response = request.send().await.map_err(|error| refused(fault(error), String::new()))?;
+        let response = request.send().await.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         let answer = read_capped(response, MAX_ANSWER).await;
         if !status.is_success() {
-            return Err(refused(Fault::Status { status, retry_after }, self.excerpt(&answer.unwrap_or_default())));
+            let answer = self.excerpt(&answer.unwrap_or_default());
+            return Err(ApiError::Refused { what, fault: Fault::Status { status, retry_after }, answer });
         }
-        let answer = answer.map_err(|fault| refused(fault, String::new()))?;
+        let answer = answer.map_err(|fault| ApiError::refused(what, fault))?;
         if answer.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&answer).map_err(|error| refused(Fault::Payload(error), self.excerpt(&answer)))
+        serde_json::from_slice(&answer).map_err(|error| ApiError::Refused {
+            what,
+            fault: Fault::Payload(error),
+            answer: self.excerpt(&answer),
+        })
     }
 
     /// Sends a request without a body, and calls `line` with each line of the response, without the field name of an event
@@ -364,15 +382,14 @@ impl Service {
         mut line: impl FnMut(&str) -> ControlFlow<()>,
     ) -> Result<(), ApiError> {
         let what = call.what;
-        let refused = |fault, answer| ApiError::Refused { what, fault, answer };
         let sent = tokio::time::timeout(self.timeout, self.request(call, call.method.clone())?.send()).await;
-        let sent = sent.map_err(|_| refused(Fault::Timeout, String::new()))?;
-        let mut response = sent.map_err(|error| refused(fault(error), String::new()))?;
+        let sent = sent.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
+        let mut response = sent.map_err(|error| ApiError::refused(what, fault(error)))?;
         let (status, retry_after) = (response.status(), retry_after(&response));
         if !status.is_success() {
             let answer = tokio::time::timeout(self.timeout, read_capped(response, MAX_ANSWER)).await;
-            let answer = answer.ok().and_then(Result::ok).unwrap_or_default();
-            return Err(refused(Fault::Status { status, retry_after }, self.excerpt(&answer)));
+            let answer = self.excerpt(&answer.ok().and_then(Result::ok).unwrap_or_default());
+            return Err(ApiError::Refused { what, fault: Fault::Status { status, retry_after }, answer });
         }
         let mut show = |event: ServerEvent<'_>| {
             let text = String::from_utf8_lossy(event.data);
@@ -382,8 +399,8 @@ impl Service {
         let mut events = EventStream::with_text();
         loop {
             let chunk = tokio::time::timeout(idle.unwrap_or(Duration::MAX), response.chunk()).await;
-            let chunk = chunk.map_err(|_| refused(Fault::Timeout, String::new()))?;
-            let chunk = chunk.map_err(|error| refused(fault(error), String::new()))?;
+            let chunk = chunk.map_err(|_| ApiError::refused(what, Fault::Timeout))?;
+            let chunk = chunk.map_err(|error| ApiError::refused(what, fault(error)))?;
             let parsed = match &chunk {
                 Some(chunk) => events.push(chunk, &mut show),
                 None => events.finish(&mut show),
@@ -391,7 +408,7 @@ impl Service {
             match parsed {
                 Ok(()) if chunk.is_some() => {}
                 Ok(()) | Err(LogEnd::Break) => return Ok(()),
-                Err(LogEnd::TooLong) => return Err(refused(Fault::TooLarge(LONGEST_EVENT), String::new())),
+                Err(LogEnd::TooLong) => return Err(ApiError::refused(what, Fault::TooLarge(LONGEST_EVENT))),
             }
         }
     }

@@ -216,27 +216,27 @@ impl Listing {
         self.siblings.iter().find(|file| file.rfilename == name)
     }
 
+    fn find_needed(&self, model: &HubModel, name: &str) -> Result<&Sibling, HubDownloadError> {
+        self.find(name).ok_or_else(|| HubDownloadError::Missing { model: model.clone(), file: name.to_owned() })
+    }
+
     /// Selects the files of a model: the GGUF file, or configuration, tokenizer and weights in safetensors.
     fn files(&self, model: &HubModel) -> Result<Vec<&Sibling>, HubDownloadError> {
-        let needed = |name: &str| {
-            let missing = || HubDownloadError::Missing { model: model.clone(), file: name.to_owned() };
-            self.find(name).ok_or_else(missing)
-        };
         if let Some(file) = &model.file {
             // A tokenizer beside the file has precedence over the one in it.
             let folder = file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
             let tokenizer = self.find(&format!("{folder}tokenizer.json"));
-            return Ok(std::iter::once(needed(file)?).chain(tokenizer).collect());
+            return Ok(std::iter::once(self.find_needed(model, file)?).chain(tokenizer).collect());
         }
-        needed("config.json")?;
-        needed("tokenizer.json")?;
+        self.find_needed(model, "config.json")?;
+        self.find_needed(model, "tokenizer.json")?;
         let mut files: Vec<&Sibling> = DESCRIPTIONS.iter().filter_map(|name| self.find(name)).collect();
         if let Some(weights) = self.find(WEIGHTS) {
             files.push(weights);
             return Ok(files);
         }
         // Without an index, the single file is what is missing.
-        files.push(self.find(INDEX).map_or_else(|| needed(WEIGHTS), Ok)?);
+        files.push(self.find(INDEX).map_or_else(|| self.find_needed(model, WEIGHTS), Ok)?);
         let is_part = |file: &&Sibling| {
             let name = &file.rfilename;
             name.starts_with("model-") && has_extension(name, "safetensors") && is_plain(name)
@@ -305,10 +305,9 @@ impl HubApi {
             Some(StatusCode::FORBIDDEN) => HubDownloadError::Gated(model.clone()),
             _ => error.into(),
         })?;
-        let wrong = |field| ApiError::Field { what: call.what, field };
-        let listing = Listing::deserialize(&answer).map_err(|_| wrong("siblings"))?;
+        let listing = Listing::deserialize(&answer).map_err(|_| call.missing_field("siblings"))?;
         let is_commit = listing.sha.len() == 40 && listing.sha.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if is_commit { Ok(listing) } else { Err(wrong("sha").into()) }
+        if is_commit { Ok(listing) } else { Err(call.missing_field("sha").into()) }
     }
 
     /// Downloads a file, unless it is there.
@@ -350,9 +349,8 @@ impl HubApi {
                 DownloadError::TooLarge => HubDownloadError::Wrong { model: model.clone(), file: name.clone() },
             })?;
         }
-        let found = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
-        let is_listed =
-            lfs.as_ref().is_none_or(|lfs| found.is_some_and(|found| lfs.sha256.eq_ignore_ascii_case(&found)));
+        let hash = sha256(&part).await.map_err(HubDownloadError::file(&part))?.map(hex::encode);
+        let is_listed = lfs.as_ref().is_none_or(|lfs| hash.is_some_and(|hash| lfs.sha256.eq_ignore_ascii_case(&hash)));
         if !is_listed || length(&part) != Some(*size) {
             std::fs::remove_file(&part).map_err(HubDownloadError::file(&part))?;
             return Err(HubDownloadError::Wrong { model: model.clone(), file: name.clone() });
@@ -389,11 +387,11 @@ impl Origin for Remote<'_> {
 
     async fn open(&self, from: u64) -> Result<Part<ApiError>, ApiError> {
         let what = self.call.what;
-        let refused = move |fault| ApiError::Refused { what, fault, answer: String::new() };
         // The address in the storage expires.
         let call = self.service.redirected(self.call.clone()).await?;
         let request = self.service.request(&call, Method::GET)?;
-        Ok(open_with(request, from, STALLED).await.map_err(refused)?.map_err(refused))
+        let part = open_with(request, from, STALLED).await.map_err(|fault| ApiError::refused(what, fault))?;
+        Ok(part.map_err(move |fault| ApiError::refused(what, fault)))
     }
 
     fn is_retryable(error: &ApiError) -> bool {

@@ -153,8 +153,8 @@ impl HubApi {
 
     /// Request for a model, or for one revision of it.
     pub fn model(&self, repository: &str, revision: Option<&str>) -> Call {
-        let rest: Vec<&str> = revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
-        self.of_repository("read the model's revision", Method::GET, repository, &rest, Body::None)
+        let segments: Vec<&str> = revision.into_iter().flat_map(|revision| ["revision", revision]).collect();
+        self.of_repository("read the model's revision", Method::GET, repository, &segments, Body::None)
     }
 
     /// Request for a model without an API key.
@@ -175,7 +175,7 @@ impl HubApi {
     /// # Errors
     /// [`ApiError::Field`] when the response is not a model.
     pub fn info(call: &Call, answer: &Value) -> Result<ModelInfo, ApiError> {
-        ModelInfo::deserialize(answer).map_err(|_| ApiError::Field { what: call.what, field: "sha" })
+        ModelInfo::deserialize(answer).map_err(|_| call.missing_field("sha"))
     }
 
     /// Uploads a model to a repository, which it creates if necessary; returns the revision. Calls `progress` with the
@@ -211,23 +211,22 @@ impl HubApi {
         let call = self.commit(repository, model, &plan)?;
         let answer = self.send(&call).await?;
         let revision = answer.get("commitOid").and_then(Value::as_str);
-        revision.map(str::to_owned).ok_or(ApiError::Field { what: call.what, field: "commitOid" })
+        revision.map(str::to_owned).ok_or(call.missing_field("commitOid"))
     }
 
     /// Returns the upload of a large file; `None` if the hub already has its content.
     fn transfer(&self, call: &Call, answer: &Value, file: &LocalFile) -> Result<Option<LargeUpload>, ApiError> {
-        let wrong = |field| ApiError::Field { what: call.what, field };
-        let objects = answer.get("objects").and_then(Value::as_array).ok_or(wrong("objects"))?;
+        let objects = answer.get("objects").and_then(Value::as_array).ok_or(call.missing_field("objects"))?;
         let is_its = |object: &&Value| object.get("oid").and_then(Value::as_str) == Some(&file.sha256);
-        let object = objects.iter().find(is_its).ok_or(wrong("objects.oid"))?;
+        let object = objects.iter().find(is_its).ok_or(call.missing_field("objects.oid"))?;
         if let Some(error) = object.get("error") {
             tracing::debug!(%error, file = file.name, "large file refused");
-            return Err(wrong("objects.actions"));
+            return Err(call.missing_field("objects.actions"));
         }
         let Some(upload) = object.pointer("/actions/upload") else { return Ok(None) };
         let to = |action: &Value, method: Method, body: Body, field| -> Result<Call, ApiError> {
-            let url =
-                action.get("href").and_then(Value::as_str).and_then(|url| Url::parse(url).ok()).ok_or(wrong(field))?;
+            let url = action.get("href").and_then(Value::as_str).and_then(|url| Url::parse(url).ok());
+            let url = url.ok_or(call.missing_field(field))?;
             let mut call = Call { what: call.what, method, url, scheme: Scheme::None, headers: HeaderMap::new(), body };
             let headers = action.get("header").and_then(Value::as_object);
             for (name, value) in headers.into_iter().flatten() {
@@ -257,13 +256,16 @@ impl HubApi {
 
 /// Reads the response to [`HubApi::preupload`].
 fn plan(call: &Call, answer: &Value) -> Result<UploadPlan, ApiError> {
-    let wrong = |field| ApiError::Field { what: call.what, field };
     let mut plan = UploadPlan::default();
-    for file in answer.get("files").and_then(Value::as_array).ok_or(wrong("files"))? {
-        let name = file.get("path").and_then(Value::as_str).ok_or(wrong("files.path"))?.to_owned();
+    for file in answer.get("files").and_then(Value::as_array).ok_or(call.missing_field("files"))? {
+        let name = file.get("path").and_then(Value::as_str);
+        let name = name.ok_or(call.missing_field("files.path"))?.to_owned();
         if file.get("shouldIgnore").and_then(Value::as_bool).unwrap_or_default() {
             plan.ignored.insert(name);
-        } else if file.get("uploadMode").and_then(Value::as_str).ok_or(wrong("files.uploadMode"))? == "lfs" {
+            continue;
+        }
+        let mode = file.get("uploadMode").and_then(Value::as_str);
+        if mode.ok_or(call.missing_field("files.uploadMode"))? == "lfs" {
             plan.large.insert(name);
         }
     }

@@ -36,7 +36,7 @@ fn ok(body: &Value) -> ResponseTemplate {
 
 /// Columns: request · method · path and query · body
 #[tokio::test]
-async fn requests_to_the_chutes_api() {
+async fn chutes_api_requests_have_documented_form() {
     let (server, settings) = server().await;
     let api = ChutesApi::new(&settings).unwrap();
     let chute = NewChute { name: "n", image: "babelbit:1", code: "x", revision: REVISION, model: "al/m" };
@@ -112,7 +112,7 @@ async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
 }
 
 #[tokio::test]
-async fn an_image_is_built_from_a_form() {
+async fn image_build_request_is_a_multipart_form() {
     let (server, settings) = server().await;
     Mock::given(method("POST")).and(path("/images/")).respond_with(ok(&json!({}))).mount(&server).await;
     let api = ChutesApi::new(&settings).unwrap();
@@ -145,7 +145,7 @@ async fn an_image_is_built_from_a_form() {
 
 /// Columns: states of the image, one after the other · responses with its log · shown lines · error
 #[tokio::test]
-async fn a_build_is_watched_until_its_image_is_complete() {
+async fn build_log_is_followed_until_the_image_is_complete() {
     type Row<'a> = (Vec<ResponseTemplate>, Vec<ResponseTemplate>, &'a [&'a str], &'a str);
 
     let status = |status: &str| ok(&json!({ "image_id": "i", "status": status }));
@@ -206,7 +206,7 @@ async fn a_build_is_watched_until_its_image_is_complete() {
 /// The client stops reading a log after `DONE`, even if the connection stays open, and after the timeout if nothing
 /// arrives.
 #[tokio::test]
-async fn a_log_without_end_does_not_hold_a_build() {
+async fn endless_log_does_not_block_a_build() {
     for first in ["DONE\n", ".\n"] {
         let is_built = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let image = move || {
@@ -264,7 +264,7 @@ async fn a_log_is_read_line_by_line() {
 
 /// Columns: response · error
 #[tokio::test]
-async fn refusals_are_explained_without_the_key() {
+async fn api_errors_do_not_show_the_key() {
     for (response, expected) in [
         (
             ResponseTemplate::new(401).set_body_string("bad key cpk_secret"),
@@ -300,7 +300,7 @@ fn request() -> PredictedUtterance {
 
 /// Columns: responses · retries · prediction or error · number of calls
 #[tokio::test]
-async fn a_chute_is_called_again_only_when_that_can_help() {
+async fn chute_call_is_retried_only_after_temporary_failures() {
     let right = json!({ "success": true, "model": "m", "utterance": { "prediction": "Is it?" }, "complete": false });
     let table: [(Vec<ResponseTemplate>, u32, &str, usize); 7] = [
         (vec![ok(&right)], 0, "Is it?", 1),
@@ -328,7 +328,7 @@ async fn a_chute_is_called_again_only_when_that_can_help() {
 }
 
 #[tokio::test]
-async fn a_chute_that_stalls_is_left_after_the_step() {
+async fn stalled_chute_times_out_after_the_step() {
     let (server, settings) = server().await;
     let slow = ok(&json!({})).set_delay(Duration::from_secs(30));
     Mock::given(method("POST")).respond_with(slow).mount(&server).await;
@@ -338,7 +338,7 @@ async fn a_chute_that_stalls_is_left_after_the_step() {
 }
 
 #[test]
-fn a_slug_cannot_leave_its_place_in_the_address() {
+fn invalid_slug_is_refused() {
     let settings = ChutesSettings::default();
     for slug in ["", "A", "a.b", "a/b", "a@b", "a:1", "ü", &"a".repeat(64)] {
         assert!(matches!(ChuteClient::of_slug(&settings, slug), Err(ChuteError::Slug(_))), "{slug}");
@@ -350,7 +350,7 @@ fn a_slug_cannot_leave_its_place_in_the_address() {
 
 /// Columns: text · fields, or the error's beginning
 #[test]
-fn commitments() {
+fn commitment_text_is_parsed_or_refused() {
     let miner = Hotkey::from_bytes([1; 32]);
     let whole = Commitment {
         model: Some("al/m".into()),

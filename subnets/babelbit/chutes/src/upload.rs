@@ -44,17 +44,13 @@ impl LocalModel {
     /// [`ApiError::File`] when a file is unreadable, [`ApiError::Unsuitable`] when the directory has no file, or when a
     /// file is a device, too large, or not named in UTF-8.
     pub fn read(path: &Path) -> Result<Self, ApiError> {
-        let unread = |path: &Path| {
-            let path = path.to_owned();
-            move |source| ApiError::File { path, source }
-        };
         let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
         let (mut pending, mut found) = (vec![path.to_owned()], Vec::new());
         while let Some(path) = pending.pop() {
-            let metadata = fs::metadata(&path).map_err(unread(&path))?;
+            let metadata = fs::metadata(&path).map_err(ApiError::file(&path))?;
             if metadata.is_dir() {
-                for entry in fs::read_dir(&path).map_err(unread(&path))? {
-                    let entry = entry.map_err(unread(&path))?;
+                for entry in fs::read_dir(&path).map_err(ApiError::file(&path))? {
+                    let entry = entry.map_err(ApiError::file(&path))?;
                     if !entry.file_name().to_string_lossy().starts_with('.') {
                         pending.push(entry.path());
                     }
@@ -78,18 +74,21 @@ impl LocalModel {
     }
 }
 
+fn unsuitable(path: &Path, reason: &'static str) -> ApiError {
+    ApiError::Unsuitable { path: path.to_owned(), reason }
+}
+
 fn file(root: &Path, path: PathBuf, metadata: &fs::Metadata) -> Result<LocalFile, ApiError> {
-    let unsuitable = |reason| ApiError::Unsuitable { path: path.clone(), reason };
     if !metadata.is_file() {
-        return Err(unsuitable("not a regular file\nhint: remove it from the model's directory"));
+        return Err(unsuitable(&path, "not a regular file\nhint: remove it from the model's directory"));
     }
     if metadata.len() > MAX_SIZE {
-        return Err(unsuitable("larger than 5 GB\nhint: save the model in several files (max_shard_size)"));
+        return Err(unsuitable(&path, "larger than 5 GB\nhint: save the model in several files (max_shard_size)"));
     }
     let parts = path.strip_prefix(root).unwrap_or(&path).components();
     let parts: Option<Vec<&str>> = parts.map(|part| part.as_os_str().to_str()).collect();
-    let name = parts.ok_or_else(|| unsuitable("the name is not UTF-8\nhint: rename the file"))?.join("/");
-    let (size, sha256, sample) = hashed(&path).map_err(|source| ApiError::File { path: path.clone(), source })?;
+    let name = parts.ok_or_else(|| unsuitable(&path, "the name is not UTF-8\nhint: rename the file"))?.join("/");
+    let (size, sha256, sample) = hashed(&path).map_err(ApiError::file(&path))?;
     Ok(LocalFile { path, name, size, sha256, sample })
 }
 

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_without_effect_is_a_difference() {
+    fn each_variable_without_effect_is_listed_as_a_difference() {
         for variable in variables().iter().filter(|variable| variable.apply.is_none()) {
             let row = differences().iter().find(|row| row.name == variable.name);
             let kind = row.map(|row| row.kind);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_matter_for_values_with_another_effect() {
+    fn difference_is_reported_only_for_values_with_another_effect() {
         for (name, value, is_local, expected) in [
             ("BABELBIT_METRICS_ADDR", Some("0.0.0.0"), false, false),
             ("SIGNER_HOST", Some("0.0.0.0"), false, false),

@@ -12,7 +12,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
 }
 
 #[test]
-fn nothing_set_gives_the_reference_defaults() {
+fn empty_environment_has_reference_defaults() {
     let (config, warnings) = read(&[]).unwrap();
     assert!(warnings.is_empty());
     assert_eq!(config.netuid, NetUid(59));
@@ -27,7 +27,7 @@ fn nothing_set_gives_the_reference_defaults() {
 }
 
 #[test]
-fn values_reach_their_fields() {
+fn variables_set_their_fields() {
     let (config, warnings) = read(&[
         ("BITTENSOR_SUBTENSOR_ENDPOINT", "local"),
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "0.5"),
@@ -48,7 +48,7 @@ fn values_reach_their_fields() {
 }
 
 #[test]
-fn every_value_that_does_not_fit_is_named_at_once() {
+fn all_invalid_values_are_named_in_one_error() {
     let error = read(&[("BB_S2S_CHUNK_TIMEOUT_SEC", "soon"), ("BB_DEV_MODE", "maybe"), ("BABELBIT_NETUID", "-1")]);
     let text = error.unwrap_err().to_string();
     assert!(text.contains("BB_S2S_CHUNK_TIMEOUT_SEC=soon: expected a number of seconds"), "{text}");
@@ -71,7 +71,7 @@ fn unknown_and_unused_names_warn() {
 }
 
 #[test]
-fn names_with_a_successor_say_which() {
+fn warning_for_replaced_variable_names_its_successor() {
     let (_, warnings) = read(&[("BABELBIT_TEMPO", "360"), ("CHUTE_TOP_K", "50")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -84,7 +84,7 @@ fn names_with_a_successor_say_which() {
 }
 
 #[test]
-fn the_cache_folder_is_shown_as_it_was_set() {
+fn cache_directory_is_shown_as_set() {
     let shown = |pairs: &[(&str, &str)]| {
         let (config, _) = read(pairs).unwrap();
         let variable = variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
@@ -97,7 +97,7 @@ fn the_cache_folder_is_shown_as_it_was_set() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_not_text_matters_in_settings_only() {
+fn non_utf8_value_is_an_error_for_known_variables_only() {
     use std::os::unix::ffi::OsStringExt as _;
     let broken = || OsString::from_vec(vec![b'/', 0xff]);
     let read = |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
@@ -127,7 +127,7 @@ fn scoring_settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn no_name_stands_twice() {
+fn variable_names_are_unique() {
     let mut names: Vec<_> = variables().iter().map(|variable| variable.name).collect();
     names.sort_unstable();
     let count = names.len();
@@ -136,7 +136,7 @@ fn no_name_stands_twice() {
 }
 
 #[test]
-fn services_are_found_where_they_are_set_or_usual() {
+fn service_urls_are_configured_or_default() {
     let urls = |pairs: &[(&str, &str)]| {
         let (config, _) = read(pairs).unwrap();
         [config.signer_url().to_string(), config.gateway_url().to_string()]
@@ -155,7 +155,7 @@ fn services_are_found_where_they_are_set_or_usual() {
 
 /// Columns: variables · attempts and delay of requests from the validator
 #[test]
-fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
+fn validator_retries_default_to_those_of_the_signer() {
     for (pairs, retries, delay) in [
         (&[][..], 20, 2.0),
         (&[("SIGNER_RETRIES", "3"), ("SIGNER_RETRY_DELAY", "0.5")], 3, 0.5),
@@ -169,7 +169,7 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
 }
 
 #[test]
-fn buckets_and_submissions_are_set_by_the_reference_names() {
+fn reference_variables_set_buckets_and_submissions() {
     let (config, _) = read(&[]).unwrap();
     assert!(config.submits() && !config.operator.s3.enabled);
     assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
@@ -212,7 +212,7 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
 }
 
 #[test]
-fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
+fn loop_has_reference_defaults_and_separate_arena_deadlines() {
     let (config, _) = read(&[]).unwrap();
     let schedule = config.rounds.schedule();
     assert_eq!((schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena), (2_160, false, true, None));
@@ -244,7 +244,7 @@ fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
 }
 
 #[test]
-fn text_rounds_have_steps_and_arena_miners_time_to_start() {
+fn variables_set_steps_of_text_rounds_and_arena_startup_time() {
     let rounds = |pairs: &[(&str, &str)]| {
         let (config, warnings) = read(pairs).unwrap();
         assert_eq!(warnings, []);
@@ -263,7 +263,7 @@ fn text_rounds_have_steps_and_arena_miners_time_to_start() {
 }
 
 #[test]
-fn the_arena_gateway_is_found_where_it_is_set_or_usual() {
+fn arena_gateway_url_is_configured_or_default() {
     let url = |pairs: &[(&str, &str)]| read(pairs).unwrap().0.arena_gateway_url().to_string();
     let local = ("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
     assert_eq!(url(&[]), "https://gw.babelbit.ai/");
@@ -273,7 +273,7 @@ fn the_arena_gateway_is_found_where_it_is_set_or_usual() {
 }
 
 #[test]
-fn the_arena_is_set_as_in_the_reference() {
+fn reference_variables_set_the_arena() {
     let (config, warnings) = read(&[
         ("BB_ARENA_CONTAINERS_STATUS", "running,idle"),
         ("BB_ARENA_CONTAINERS_WINDOW_SECONDS", "60"),
@@ -309,7 +309,7 @@ fn development_networks_submit_where_a_scoring_api_is_named() {
 }
 
 #[test]
-fn keys_of_model_servers_are_read_and_never_shown() {
+fn keys_of_model_servers_are_redacted() {
     let (config, warnings) = read(&[
         ("BB_MINER_BACKEND_API_KEY", "sk-1"),
         ("BB_MINER_STT_API_KEY", "sk-2"),
@@ -348,7 +348,7 @@ fn language_model_of_a_speech_miner_is_set_by_its_own_variable() {
 }
 
 #[test]
-fn a_language_model_is_described_by_the_references_variables() {
+fn reference_variables_set_the_language_model() {
     assert_eq!(read(&[]).unwrap().0.language_model, LanguageModelSettings::default());
     let (config, warnings) = read(&[
         ("MINER_MODEL_ID", "models/gpt2"),
@@ -384,7 +384,7 @@ fn a_language_model_is_described_by_the_references_variables() {
 }
 
 #[test]
-fn a_miners_address_is_set_by_the_references_variables() {
+fn reference_variables_set_the_address_of_a_miner() {
     let address = |pairs: &[(&str, &str)]| {
         let (config, warnings) = read(pairs).unwrap();
         assert_eq!(warnings, []);
@@ -404,7 +404,7 @@ fn a_miners_address_is_set_by_the_references_variables() {
 }
 
 #[test]
-fn the_text_contests_similarity_is_set_by_the_references_variables() {
+fn reference_variables_set_the_text_similarity() {
     assert_eq!(read(&[]).unwrap().0.text_vectors, VectorOptions::default());
     let (config, warnings) = read(&[("EMBED_DIM", "64"), ("BASELINE_PAIRS", "10"), ("BASELINE_SEED", "7")]).unwrap();
     assert_eq!(warnings, []);
@@ -457,7 +457,7 @@ HF_TOKEN=your-token
 ";
 
 #[test]
-fn the_settings_of_the_references_guide_are_read() {
+fn settings_of_the_reference_guide_are_accepted() {
     let variables = file_variables(GUIDE).unwrap();
     let pairs: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (config, warnings) = read(&pairs).unwrap();
@@ -472,7 +472,7 @@ fn the_settings_of_the_references_guide_are_read() {
 }
 
 #[test]
-fn every_network_variable_selects_network() {
+fn each_network_variable_selects_the_network() {
     for (pairs, network) in [
         (&[("BT_NETWORK", "local")][..], Network::Local),
         (&[("BT_CHAIN_ENDPOINT", "test")], Network::Test),

@@ -18,14 +18,14 @@ pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Op
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     let total: u128 = scores.iter().map(|(_, stake)| u128::from(*stake)).sum();
     let mut below = 0_u128;
-    let mut rest = scores.into_iter();
-    while let Some((score, stake)) = rest.next() {
+    let mut remaining = scores.into_iter();
+    while let Some((score, stake)) = remaining.next() {
         below += u128::from(stake);
         if below * 2 > total {
             return Some(score);
         }
         if below * 2 == total {
-            return rest.next().map(|(next, _)| f64::midpoint(score, next));
+            return remaining.next().map(|(next, _)| f64::midpoint(score, next));
         }
     }
     None
@@ -39,7 +39,7 @@ mod tests {
     type Row<'a> = (&'a [(f64, u64)], Option<f64>);
 
     #[test]
-    fn half_of_the_stake_decides() {
+    fn median_is_the_score_at_half_of_the_stake() {
         #[rustfmt::skip]
         let table: &[Row] = &[
             (&[], None),
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_half_cannot_leave_the_others_scores() {
+    fn minority_stake_cannot_move_the_median_outside_other_scores() {
         for wild in [0.0, 1.0] {
             let median = stake_weighted_median([(wild, 49), (0.4, 30), (0.5, 21)]).unwrap();
             assert!((0.4..=0.5).contains(&median), "{median}");

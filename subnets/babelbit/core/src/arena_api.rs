@@ -199,7 +199,7 @@ mod tests {
 
     /// Columns: response · token and lifetime
     #[test]
-    fn tokens_have_two_names_and_a_usual_lifetime() {
+    fn token_response_has_two_field_names_and_a_default_lifetime() {
         for (answer, expected) in [
             (json!({ "auth_token": "a", "expires_in": 60 }), Some(("a", 60))),
             (json!({ "token": "b" }), Some(("b", 1_800))),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_keeps_its_bytes() {
+    fn payload_is_passed_on_unchanged() {
         let body =
             r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_not_shown() {
+    fn debug_output_redacts_the_token() {
         let body = json!({ "input": { "predict_payload": {}, "bt_headers": {} }, "auth_token": "hush", "uid": 7 });
         let request: RunsyncRequest = serde_json::from_str(&body.to_string()).unwrap();
         let shown = format!("{request:?} {request:#?}");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_sign_their_object() {
+    fn token_request_signs_miner_or_gateway_scope() {
         let mut request = TokenRequest {
             hotkey: "5V".into(),
             miner_hotkey: Some("5M".into()),

@@ -82,7 +82,7 @@ mod tests {
 
     /// Columns: rows · winners
     #[test]
-    fn a_challenge_is_won_by_its_highest_score_above_zero() {
+    fn highest_positive_score_wins_the_challenge() {
         let row = |hotkey: &str, score: f64| json!({ "miner_hotkey": hotkey, "challenge_mean_score": score });
         for (rows, expected) in [
             (vec![], vec![]),
@@ -102,7 +102,7 @@ mod tests {
 
     /// The rows of a challenge may have more hotkeys than there are uids.
     #[test]
-    fn hotkeys_need_no_slots() {
+    fn hotkeys_may_outnumber_uids() {
         let mut rows: Vec<_> =
             (0..=u32::from(u16::MAX)).map(|number| json!({ "hotkey": format!("a{number}") })).collect();
         rows.push(json!({ "hotkey": "b", "score": 0.7 }));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn wins_come_before_scores_and_scores_before_patience() {
+    fn candidates_are_ordered_by_wins_then_score_then_age() {
         let won = |hotkey: &str, score| Winner { hotkey: hotkey.into(), score };
         let wins = [won("a", 0.5), won("b", 0.9), won("a", 0.4), won("c", 0.9)];
         let records = records(&wins);

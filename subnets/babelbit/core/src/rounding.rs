@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_as_python_does() {
+    fn rounding_equals_that_of_python() {
         for (value, digits, rounded) in [
             (2.675, 2, 2.67),
             (1.005, 2, 1.0),
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_what_is_not_finite() {
+    fn rounding_keeps_non_finite_values() {
         assert!(round6(f64::NAN).is_nan());
         assert_eq!(round6(f64::INFINITY), f64::INFINITY);
         assert_eq!(round6(f64::NEG_INFINITY), f64::NEG_INFINITY);

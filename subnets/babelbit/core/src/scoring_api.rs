@@ -108,7 +108,7 @@ mod tests {
 
     /// Columns: requested contest · signed text
     #[test]
-    fn only_the_arenas_name_is_signed() {
+    fn only_the_arena_name_is_signed() {
         let plain = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7 });
         let arena = json!({
             "challenge_id": "c", "challenge_type": "arena", "data": { "challenge_type": "arena", "challenge_uid": "c" },
@@ -128,7 +128,7 @@ mod tests {
 
     /// Columns: name · contest of a row · contest of a query
     #[test]
-    fn contests_have_names() {
+    fn contest_names_of_rows_and_queries_are_parsed() {
         for (name, of_row, of_query) in [
             ("main", Some(Contest::Main), None),
             ("round1", Some(Contest::Main), None),

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_are_none() {
+    fn unknown_submission_kind_is_an_error() {
         assert_eq!("dialogue_run".parse(), Ok(SubmissionKind::DialogueLogs));
         for kind in ["", "scores", "Audio_bundle", "audio_bundle "] {
             assert_eq!(kind.parse::<SubmissionKind>(), Err(UnknownKind), "{kind}");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_empty() {
+    fn submission_without_miner_has_empty_fields() {
         let validator = Hotkey::from_bytes([1; 32]);
         let nobody = Submission::new(&validator, None, 7, "c", json!({}));
         assert_eq!((nobody.miner_uid, nobody.miner_hotkey.as_str()), (0, ""));

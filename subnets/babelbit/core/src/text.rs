@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_step_weighs_meaning_by_earliness() {
+    fn best_step_maximises_cosine_times_earliness() {
         let vectors = vectors(&[("a", 0.3), ("b", 0.7), ("c", 0.95)], "truth");
         let utterances = vec![said("truth", &["a", "b", "c"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_maximum_wins() {
+    fn first_of_equal_maxima_wins() {
         let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0, Rules::Reference).unwrap();
         assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
     }
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn every_text_needs_a_vector_but_an_empty_prediction() {
+    fn missing_vector_is_an_error_except_for_empty_prediction() {
         let vectors = vectors(&[], "truth");
         let utterances = vec![said("truth", &["", "truth"])];
         let scored = score_dialogue(utterances, Some(&vectors), 0.0, Rules::Reference).unwrap();

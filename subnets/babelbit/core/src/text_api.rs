@@ -66,7 +66,7 @@ mod tests {
 
     /// Columns: field · value if absent, or none if required
     #[test]
-    fn fields_and_defaults_of_a_request() {
+    fn predict_request_has_fields_and_defaults() {
         let whole = json!({"index": "s", "step": 0, "prefix": "a"});
         let parsed: PredictedUtterance = serde_json::from_value(whole.clone()).unwrap();
         let written = serde_json::to_value(&parsed).unwrap();

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_stays_text() {
+    fn markup_is_escaped() {
         let (left, right) = compared("<script>", "</ins><script> \u{202e}");
         assert!(!left.contains("<script>") && !right.contains("<script>"), "{left} {right}");
         assert!(right.contains("\\u{202e}"), "{right}");

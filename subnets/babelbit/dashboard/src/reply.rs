@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn very_many_parts_are_cut() {
+    fn number_of_reply_pieces_is_limited() {
         for (count, expected) in [(MAX_PIECES, false), (MAX_PIECES + 1, true)] {
             let timeline = Timeline::new((0..count).map(|at| (at as u64, 2)).collect(), 1);
             assert_eq!((pieces(&timeline, 1).len(), is_cut(&timeline)), (MAX_PIECES, expected));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_timelines_have_no_pieces() {
+    fn malformed_timeline_has_no_pieces() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(1, u64::MAX)], u64::MAX) };
             assert!(pieces(&timeline, 0).is_empty());

@@ -114,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_that_keep_their_source_fit_into_memory() {
+    fn default_session_limits_bound_memory() {
         let Limits { sessions, source, .. } = Limits::default();
         assert!(sessions as u64 * source.as_secs() * 24_000 * 4 <= 740_000_000);
     }
 
     #[test]
-    fn paths_are_plain() {
+    fn predict_path_has_plain_segments_only() {
         for text in ["v1/predict", "/v1/predict"] {
             assert_eq!(text.parse(), Ok(PredictPath::default()));
         }

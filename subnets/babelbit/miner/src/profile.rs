@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_reads_back() {
+    fn profile_names_round_trip() {
         for name in ProfileName::ALL {
             assert_eq!(name.to_string().parse(), Ok(name));
         }

@@ -97,12 +97,12 @@ impl Stage {
         call: impl AsyncFnOnce(&ModelServer) -> (Option<T>, Result<(), CallError>),
     ) -> Option<T> {
         let began = Instant::now();
-        let rest = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
-        if rest.is_zero() || self.paused().is_some_and(|until| began < until) {
+        let remaining = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
+        if remaining.is_zero() || self.paused().is_some_and(|until| began < until) {
             metrics::stage(self.name, "skipped");
             return None;
         }
-        let server = self.remote.server.within(rest);
+        let server = self.remote.server.within(remaining);
         let (value, result) = self.remote.runtime.block_on(call(&server));
         metrics::stage_took(self.name, began.elapsed());
         metrics::stage(self.name, result.as_ref().map_or_else(CallError::label, |()| "complete"));

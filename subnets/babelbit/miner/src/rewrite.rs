@@ -140,8 +140,8 @@ impl Rewriter {
         let (before, sentence) = words.split_at(joining);
         match self.ellipsis.replacement(sentence, true) {
             Some((length, replacement)) => {
-                let rest = sentence.iter().skip(length).cloned();
-                before.iter().cloned().chain(replacement).chain(rest).collect()
+                let remaining = sentence.iter().skip(length).cloned();
+                before.iter().cloned().chain(replacement).chain(remaining).collect()
             }
             None => words,
         }

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_mistake_is_named() {
+    fn invalid_samples_are_named() {
         assert!(matches!(decode("@@@@", 1), Err(Refusal::Base64(_))));
         assert!(matches!(decode("AAAA", 1), Err(Refusal::PartialSample { bytes: 3, unit: 4 })));
         assert!(matches!(decode(&encode(&[0.5]), 2), Err(Refusal::PartialSample { bytes: 4, unit: 8 })));
@@ -62,12 +62,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn samples_read_back(samples in prop::collection::vec(-2.0_f32..2.0, 0..1920)) {
+        fn samples_round_trip(samples in prop::collection::vec(-2.0_f32..2.0, 0..1920)) {
             prop_assert_eq!(decode(&encode(&samples), 1).unwrap(), samples);
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,200}", channels in 1_u16..=2) {
+        fn decoding_arbitrary_text_never_panics(text in ".{0,200}", channels in 1_u16..=2) {
             let _ = decode(&text, channels);
         }
     }

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_the_engine_stay_in_their_directory() {
+    fn file_names_from_engine_stay_in_their_directory() {
         for (name, expected) in
             [("d-1.x", "d-1.x"), ("", "unknown"), ("../../etc", "______etc"), (".", "_"), ("ü b", "__b")]
         {

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn links_may_exist() {
+    fn existing_link_is_not_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let (source, target) = (directory.path().join("a"), directory.path().join("b/c"));
         fs::write(&source, "sound").unwrap();

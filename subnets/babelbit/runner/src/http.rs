@@ -118,12 +118,11 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
 /// # Errors
 /// [`CallError`] when the miner refuses or the response is malformed.
 pub fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
-    let parse = |error: serde_json::Error| CallError::Parse(error.to_string());
     let Value::Object(object) = &value else { return Err(CallError::InvalidPayloadType) };
     match object.get("error") {
         Some(Value::String(text)) => Err(CallError::Refused(text.chars().take(300).collect())),
         Some(other) => Err(CallError::Refused(other.to_string().chars().take(300).collect())),
-        None => serde_json::from_value(value).map_err(parse),
+        None => serde_json::from_value(value).map_err(|error| CallError::Parse(error.to_string())),
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_completed_and_nothing_is_replaced() {
+    fn missing_references_are_added_without_replacing_others() {
         let row = |index: u32| UtteranceRow {
             index,
             utterance_id: format!("c1:{index}"),

@@ -67,7 +67,7 @@ impl LiveUtterance {
     /// [`PlaySettings::drain_max_requests`] requests, or when a response is invalid.
     pub async fn drain(&mut self) -> Result<Vec<f32>, PlayError> {
         let deadline = Instant::now() + self.settings.drain_timeout;
-        let mut rest = Vec::new();
+        let mut samples = Vec::new();
         for _ in 0..self.settings.drain_max_requests {
             if self.has_ended {
                 break;
@@ -76,13 +76,13 @@ impl LiveUtterance {
             if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
-            rest.extend(self.ask("".into(), true, limit).await?);
+            samples.extend(self.ask("".into(), true, limit).await?);
         }
         if !self.has_ended {
             return Err(PlayError::DrainBudget);
         }
         self.decoder.check_end()?;
-        Ok(rest)
+        Ok(samples)
     }
 
     /// Returns the arrival times of the reply's parts so far, in frames.
@@ -151,7 +151,7 @@ mod tests {
 
     /// Columns: the miner's response to a request · settings · error
     #[tokio::test(start_paused = true)]
-    async fn failures_are_named() {
+    async fn live_failures_are_named() {
         type Script = fn(usize) -> Step;
         let usual = PlaySettings::default;
         let brief = PlaySettings { max_reply: Duration::from_millis(1), ..usual() };

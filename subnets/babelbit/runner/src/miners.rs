@@ -89,12 +89,11 @@ fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Resul
     for (position, entry) in (1..).zip(entries) {
         let RawEntry { uid, hotkey, address, name } =
             serde_json::from_value(entry).map_err(|source| MinersError::Entry { position, source })?;
-        let duplicate = |field, value| Err(MinersError::Duplicate { position, field, value });
         if !uids.insert(uid) {
-            return duplicate("uid", uid.to_string());
+            return Err(MinersError::Duplicate { position, field: "uid", value: uid.to_string() });
         }
         if !hotkeys.insert(hotkey) {
-            return duplicate("hotkey", hotkey.to_string());
+            return Err(MinersError::Duplicate { position, field: "hotkey", value: hotkey.to_string() });
         }
         let address = policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
         miners.push(MinerEntry { uid, hotkey, address, name });
@@ -120,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_two() {
+    fn miner_list_is_parsed() {
         let miners = parse(&json!([
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101", "name": "interpreter"},
             {"uid": 2, "hotkey": BOB, "address": "http://127.0.0.1:8102/base/"},
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_entry() {
+    fn invalid_entry_is_named() {
         let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
             (json!({"uid": 2, "hotkey": BOB}), "miner 2 of the miners file: missing field `address`"),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_allowed() {
+    fn miner_list_is_truncated_at_the_limit() {
         let list = json!([
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"},
             {"uid": 2, "hotkey": BOB, "address": "127.0.0.1:2"},

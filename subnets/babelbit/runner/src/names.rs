@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_refused() {
+    fn malformed_name_file_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
         for content in ["", "[]", "{\"nobody\": \"a\"}", &" ".repeat(MAX_BYTES as usize + 1)] {

@@ -24,7 +24,7 @@ impl PastScores {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error),
         };
-        let mut found = HashSet::new();
+        let mut scored = HashSet::new();
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
@@ -34,10 +34,10 @@ impl PastScores {
             }
             let head = read_bounded(&entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
             if let Some(ScoreFileHead { challenge_uid, challenge_type: Some(kind), miner_uid, miner_hotkey }) = head {
-                found.insert((challenge_uid, kind, MinerKey { uid: miner_uid, hotkey: miner_hotkey }));
+                scored.insert((challenge_uid, kind, MinerKey { uid: miner_uid, hotkey: miner_hotkey }));
             }
         }
-        Ok(Self(found))
+        Ok(Self(scored))
     }
 
     /// Whether the directory has a miner's score in a challenge.
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_of_any_age_count() {
+    fn past_scores_of_any_age_count() {
         let directory = tempfile::tempdir().unwrap();
         let hotkey = Hotkey::from_bytes([7; 32]);
         let write = |name: &str, text: String| std::fs::write(directory.path().join(name), text).unwrap();

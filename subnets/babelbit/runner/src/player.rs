@@ -175,13 +175,16 @@ pub(super) fn check_session(session_id: &str, answer: &PredictResponse) -> Resul
     Err(PlayError::Session { got: answer.session_id.chars().take(100).collect(), expected: session_id.to_owned() })
 }
 
+fn init_mismatch(field: &'static str, got: String, expected: String) -> PlayError {
+    PlayError::Init { field, got, expected }
+}
+
 fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), PlayError> {
-    let differs = |field, got: String, expected: String| Err(PlayError::Init { field, got, expected });
     if !response.ready {
-        return differs("ready", "false".into(), "true".into());
+        return Err(init_mismatch("ready", "false".into(), "true".into()));
     }
     if response.session_id.is_empty() {
-        return differs("session_id", "\"\"".into(), "a name".into());
+        return Err(init_mismatch("session_id", "\"\"".into(), "a name".into()));
     }
     for (field, got, expected) in [
         ("challenge_uid", &response.challenge_uid, &request.challenge_uid),
@@ -189,7 +192,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
         ("dtype", &response.dtype, &request.dtype),
     ] {
         if got != expected {
-            return differs(field, format!("{got:?}"), format!("{expected:?}"));
+            return Err(init_mismatch(field, format!("{got:?}"), format!("{expected:?}")));
         }
     }
     for (field, got, expected) in [
@@ -197,15 +200,15 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
         ("channels", u32::from(response.channels), u32::from(request.channels)),
     ] {
         if got != expected {
-            return differs(field, got.to_string(), expected.to_string());
+            return Err(init_mismatch(field, got.to_string(), expected.to_string()));
         }
     }
     // A positive frame rate or size that differs from the request is ignored.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
-        return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
+        return Err(init_mismatch("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into()));
     }
     if response.frame_samples == 0 {
-        return differs("frame_samples", "0".into(), "a positive number".into());
+        return Err(init_mismatch("frame_samples", "0".into(), "a positive number".into()));
     }
     if (response.frame_rate_hz - request.frame_rate_hz).abs() > f64::EPSILON {
         let frame_rate_hz = response.frame_rate_hz;

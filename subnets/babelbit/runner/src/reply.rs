@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_may_span_chunks_but_the_reply_may_not_end_in_one() {
+    fn reply_ending_within_a_sample_is_an_error() {
         let mut reply = new(1, 100);
         reply.push(&STANDARD.encode([0, 0, 0]), 0).unwrap();
         reply.push("", 0).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_chunk_is_named() {
         let push = |text: &str, declared| new(1, 16).push(text, declared);
         assert!(matches!(push("!!!!", 0), Err(ReplyError::Base64(_))));
         assert!(matches!(push("AAA", 0), Err(ReplyError::Base64(_))), "padding is required");
@@ -265,7 +265,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in ".{0,60}", declared: u64) {
+        fn arbitrary_chunk_never_panics(text in ".{0,60}", declared: u64) {
             let _ = new(1, 16).push(&text, declared);
         }
     }

@@ -7,7 +7,7 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
 use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
-use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
+use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, ScoringConditions, Transcription};
 
 /// Scores the replies to an utterance. [`BatchScorer`] is the production implementation.
 pub trait ReplyScorer: Send + Sync {
@@ -23,7 +23,7 @@ pub trait ReplyScorer: Send + Sync {
     }
 
     /// Returns the transcript of a recently scored reply; `None` if unavailable.
-    fn heard(&self, _: AudioHash) -> Option<Arc<Heard>> {
+    fn heard(&self, _: AudioHash) -> Option<Arc<Transcription>> {
         None
     }
 }
@@ -41,7 +41,7 @@ impl ReplyScorer for BatchScorer {
         Some(Self::conditions(self))
     }
 
-    fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+    fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         Self::heard(self, audio)
     }
 }

@@ -213,7 +213,7 @@ mod tests {
     use crate::RunOutcome;
 
     #[test]
-    fn the_profile_is_a_line_of_the_reference() {
+    fn profile_line_has_the_reference_format() {
         let mut report = RunReport {
             outcome: RunOutcome::Finished,
             challenge_uid: "c".into(),

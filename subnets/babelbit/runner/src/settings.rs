@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_utterance_may_take_long_to_open() {
+    fn only_the_first_utterance_has_a_long_init_timeout() {
         let settings = PlaySettings::default();
         let deadline = |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
         assert_eq!(deadline(&settings, 0), Duration::from_mins(10));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_patient_connection_has_longer_up_to_the_barrier() {
+    fn patient_connection_has_longer_timeouts_up_to_the_barrier() {
         let patience = Duration::from_mins(20);
         let settings = PlaySettings::default();
         assert_eq!(settings.init_deadline(5, patience), patience);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_frames_of_the_first_utterances_may_take_long() {
+    fn first_frames_of_first_utterances_have_a_long_timeout() {
         let settings = PlaySettings { startup_utterances: 3, startup_frames: 4, ..PlaySettings::default() };
         for (utterance, frame, seconds) in [(0, 1, 60), (2, 4, 60), (2, 5, 3), (3, 1, 3)] {
             assert_eq!(settings.chunk_deadline(utterance, frame), Duration::from_secs(seconds), "{utterance} {frame}");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_limited_by_its_sound() {
+    fn reply_is_limited_by_its_duration() {
         let settings = PlaySettings { max_reply: Duration::from_millis(1500), ..PlaySettings::default() };
         assert_eq!(settings.max_reply_bytes(2), 288_000);
     }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_a_source() {
+    fn source_is_split_into_frames() {
         for (samples, hz, frames) in
             [(1_920, 12_000, 2), (5_760, 24_000, 3), (1_921, 24_000, 2), (0, 24_000, 1), (342_000, 24_000, 179)]
         {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn headerless_samples_and_wav_files_are_the_same_source() {
+    fn raw_samples_and_wav_file_are_equal_sources() {
         let samples = vec![7; 3_840];
         let rate = SampleRate::new(12_000).unwrap();
         let wav = Wav::wrap(&samples, SampleFormat::S16, 1, rate).unwrap();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_named() {
+    fn inconsistent_source_is_named() {
         let rate = SampleRate::new(12_000).unwrap();
         let wav = Wav::wrap(&[7; 3_840], SampleFormat::S16, 1, rate).unwrap();
         let error = |audio: &[u8], change: fn(&mut UtterancePayload)| {
@@ -232,7 +232,7 @@ mod tests {
     }
     /// Columns: samples · Hz · channels · limit in seconds · error
     #[test]
-    fn sources_have_bounds() {
+    fn source_length_and_sample_rate_have_bounds() {
         for (samples, hz, channels, limit, expected) in [
             (24_000, 12_000, 1, 2, ""),
             (24_000, 12_000, 2, 2, "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in total"),

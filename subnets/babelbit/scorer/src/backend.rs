@@ -8,7 +8,7 @@ use taonet_babelbit_core::scoring::ScoreError;
 use taonet_speech::Recognizer;
 
 use super::Audio;
-use super::jobs::{Hearing, transcribe};
+use super::jobs::{TranscriptionResult, transcribe};
 
 /// Transcribes recordings in the background.
 pub trait Backend: Send + Sync {
@@ -19,23 +19,23 @@ pub trait Backend: Send + Sync {
 /// Callback for the outcome of one transcription.
 ///
 /// Dropping an answer reports a failure, so that nobody waits for a transcription that a backend has abandoned.
-pub struct Answer(Option<Box<dyn FnOnce(Hearing) + Send>>);
+pub struct Answer(Option<Box<dyn FnOnce(TranscriptionResult) + Send>>);
 
 impl Answer {
     /// Creates a callback from a closure.
-    pub fn new(receive: impl FnOnce(Hearing) + Send + 'static) -> Self {
+    pub fn new(receive: impl FnOnce(TranscriptionResult) + Send + 'static) -> Self {
         Self(Some(Box::new(receive)))
     }
 
     /// Calls the callback with the outcome.
-    pub fn give(mut self, hearing: Hearing) {
-        self.call(hearing);
+    pub fn give(mut self, transcription: TranscriptionResult) {
+        self.call(transcription);
     }
 
     /// Calls the callback, unless it was called before.
-    fn call(&mut self, hearing: Hearing) {
+    fn call(&mut self, transcription: TranscriptionResult) {
         if let Some(receive) = self.0.take() {
-            receive(hearing);
+            receive(transcription);
         }
     }
 }
@@ -70,8 +70,8 @@ impl Backend for Threads {
     fn start(&self, audio: Audio, answer: Answer) {
         let recognizer = Arc::clone(&self.recognizer);
         self.pool.spawn(move || {
-            let hearing = transcribe(&*recognizer, &audio);
-            answer.give(hearing.unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))));
+            let transcription = transcribe(&*recognizer, &audio);
+            answer.give(transcription.unwrap_or_else(|stopped| Err(ScoreError::failed("RuntimeError", &stopped))));
         });
     }
 }

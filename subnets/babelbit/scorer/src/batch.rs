@@ -10,7 +10,7 @@ use taonet_primitives::Seconds;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::backend::{Answer, Backend, Threads};
-use super::jobs::{Heard, Jobs, Slot};
+use super::jobs::{Jobs, Slot, Transcription};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
 
@@ -57,7 +57,7 @@ struct Listener {
 
 /// Owned result of recognition for a reply.
 enum Words {
-    Known(Arc<Heard>),
+    Known(Arc<Transcription>),
     Failed(ScoreError),
     NoAudio,
     TooLate,
@@ -110,7 +110,7 @@ impl BatchScorer {
     }
 
     /// Returns the cached transcript of an audio file, if any.
-    pub fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+    pub fn heard(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         self.listener.cache.get(audio)
     }
 
@@ -166,9 +166,9 @@ impl BatchScorer {
             .map(|plan| match plan {
                 Err(words) => words,
                 Ok((slot, audio)) => {
-                    let hearing = slot.wait();
+                    let transcription = slot.wait();
                     self.listener.jobs.forget(audio.hash());
-                    match hearing {
+                    match transcription {
                         Ok(heard) => Words::Known(heard),
                         Err(error) => Words::Failed(error),
                     }
@@ -181,11 +181,11 @@ impl BatchScorer {
         let (slot, is_new) = self.listener.slot(audio);
         if is_new {
             let (listener, filled, hash) = (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
-            let answer = Answer::new(move |hearing| {
-                if let Ok(heard) = &hearing {
+            let answer = Answer::new(move |transcription| {
+                if let Ok(heard) = &transcription {
                     listener.cache.put(hash, heard);
                 }
-                filled.fill(hearing);
+                filled.fill(transcription);
             });
             self.backend.start(audio.clone(), answer);
         }
@@ -199,7 +199,7 @@ impl BatchScorer {
             return done(Words::Failed(error));
         }
         if let Some(transcript) = &candidate.transcript {
-            return done(Words::Known(Arc::new(Heard { transcript: transcript.clone(), confidence: None })));
+            return done(Words::Known(Arc::new(Transcription { transcript: transcript.clone(), confidence: None })));
         }
         if timing.predicted_duration <= Seconds::ZERO {
             return done(if self.gates { Words::NoAudio } else { Words::Failed(ScoreError::NoAudio) });

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use taonet_speech::Recognizer;
 
-use super::{AudioHash, EngineIdentity, Heard};
+use super::{AudioHash, EngineIdentity, Transcription};
 use lines::{Lines, for_each_line};
 use row::Row;
 
@@ -41,10 +41,17 @@ pub struct CacheError {
     pub source: io::Error,
 }
 
+impl CacheError {
+    /// Returns a function that adds the path of a file to an I/O error.
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { path: path.to_owned(), source }
+    }
+}
+
 /// Transcripts keyed by audio hash, for one recogniser.
 pub struct TranscriptCache {
     fingerprint: String,
-    memory: Mutex<LruCache<AudioHash, Arc<Heard>>>,
+    memory: Mutex<LruCache<AudioHash, Arc<Transcription>>>,
     file: Option<Mutex<Lines>>,
 }
 
@@ -78,20 +85,18 @@ impl TranscriptCache {
         capacity: NonZeroUsize,
         max_file_bytes: u64,
     ) -> Result<Self, CacheError> {
-        let error = |source| CacheError { path: path.to_owned(), source };
         let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
         let own = if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
         if !is_reference_model {
             match File::open(path) {
-                Ok(file) => cache.load(&file, false).map_err(error)?,
+                Ok(file) => cache.load(&file, false).map_err(CacheError::at(path))?,
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(error(source)),
+                Err(source) => return Err(CacheError { path: path.to_owned(), source }),
             }
         }
-        let error = |source| CacheError { path: own.clone(), source };
-        let lines = Lines::open(&own, max_file_bytes).map_err(error)?;
-        cache.load(lines.file(), is_reference_model).map_err(error)?;
+        let lines = Lines::open(&own, max_file_bytes).map_err(CacheError::at(&own))?;
+        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&own))?;
         cache.file = Some(Mutex::new(lines));
         Ok(cache)
     }
@@ -107,12 +112,12 @@ impl TranscriptCache {
     }
 
     /// Looks up the transcript of an audio file.
-    pub fn get(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+    pub fn get(&self, audio: AudioHash) -> Option<Arc<Transcription>> {
         self.memory().get(&audio).cloned()
     }
 
     /// Stores a transcript in memory and in the file. If the write to the file fails, only logs a warning.
-    pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
+    pub fn put(&self, audio: AudioHash, heard: &Arc<Transcription>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
             let line = Row::new(audio, heard, &self.fingerprint).to_line();
@@ -123,7 +128,7 @@ impl TranscriptCache {
         }
     }
 
-    fn memory(&self) -> std::sync::MutexGuard<'_, LruCache<AudioHash, Arc<Heard>>> {
+    fn memory(&self) -> std::sync::MutexGuard<'_, LruCache<AudioHash, Arc<Transcription>>> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

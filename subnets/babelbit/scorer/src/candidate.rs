@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_files_have_the_names_of_the_reference() {
+    fn invalid_wav_has_the_error_text_of_the_reference() {
         let format = |code: u8, bits: u8| {
             let mut wav = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0".to_vec();
             wav.extend([code, 0, 1, 0, 0x80, 0x3e, 0, 0, 0, 0x7d, 0, 0, 2, 0, bits, 0]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_read_back() {
+    fn hashes_round_trip() {
         let hash = AudioHash::of(b"RIFF");
         assert_eq!(AudioHash::from_hex(&hash.to_string()), Some(hash));
         assert_eq!(AudioHash::from_hex("12"), None);

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_conditions_have_one_name() {
+    fn equal_conditions_have_the_same_digest() {
         assert_eq!(conditions().sha256(), conditions().sha256());
         assert_eq!(conditions().differences(&conditions()), []);
         let text = serde_json::to_string(&conditions()).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_a_score_is_a_difference() {
+    fn settings_that_change_scores_are_differences() {
         let mut other = conditions();
         other.recognizer.fingerprint = "ear 2".into();
         other.options.accuracy_threshold = 0.7;

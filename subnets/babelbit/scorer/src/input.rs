@@ -282,22 +282,24 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
 fn parse_lines(document: &mut Value) -> Result<(), InputError> {
     let events = document.get_mut("events").and_then(Value::as_array_mut);
     for (index, event) in events.into_iter().flatten().enumerate() {
-        let wrong = |found: &str| {
-            let problem = format!("expected an object, or a string that contains a line of the log; found {found}");
-            read::problem("the dialogue", &format!("events[{index}]"), &problem)
-        };
         if let Value::String(line) = event {
             *event = if line.trim().is_empty() {
                 Value::Object(serde_json::Map::new())
             } else {
-                serde_json::from_str(line).map_err(|error| wrong(&format!("a string that is not JSON: {error}")))?
+                serde_json::from_str(line)
+                    .map_err(|error| invalid_event(index, &format!("a string that is not JSON: {error}")))?
             };
         }
         if !event.is_object() {
-            return Err(wrong("another value"));
+            return Err(invalid_event(index, "another value"));
         }
     }
     Ok(())
+}
+
+fn invalid_event(index: usize, actual: &str) -> InputError {
+    let problem = format!("expected an object, or a string that contains a line of the log; found {actual}");
+    read::problem("the dialogue", &format!("events[{index}]"), &problem)
 }
 
 /// Finds the reference of an utterance. Without an ID, the document must have exactly one utterance.

@@ -17,7 +17,7 @@ use super::{Audio, AudioHash};
 
 /// A transcript with the recogniser's confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Transcription {
     /// Text, words and language.
     pub transcript: Transcript,
     /// Confidence in the text, 0 to 1; `None` for results of other programs.
@@ -25,7 +25,7 @@ pub struct Heard {
 }
 
 /// Outcome of one transcription.
-pub type Hearing = Result<Arc<Heard>, ScoreError>;
+pub type TranscriptionResult = Result<Arc<Transcription>, ScoreError>;
 
 /// The recogniser has stopped: the recording has no outcome, and no later recording will have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,32 +35,32 @@ pub struct RecognizerStopped;
 /// A slot for an outcome that may be pending.
 #[derive(Default)]
 pub(super) struct Slot {
-    hearing: Mutex<Option<Hearing>>,
+    transcription: Mutex<Option<TranscriptionResult>>,
     done: Condvar,
 }
 
 impl Slot {
-    pub(super) fn filled(hearing: Hearing) -> Arc<Self> {
-        Arc::new(Self { hearing: Mutex::new(Some(hearing)), done: Condvar::new() })
+    pub(super) fn filled(transcription: TranscriptionResult) -> Arc<Self> {
+        Arc::new(Self { transcription: Mutex::new(Some(transcription)), done: Condvar::new() })
     }
 
-    pub(super) fn fill(&self, hearing: Hearing) {
-        *self.hearing.lock().unwrap_or_else(PoisonError::into_inner) = Some(hearing);
+    pub(super) fn fill(&self, transcription: TranscriptionResult) {
+        *self.transcription.lock().unwrap_or_else(PoisonError::into_inner) = Some(transcription);
         self.done.notify_all();
     }
 
     fn is_filled(&self) -> bool {
-        self.hearing.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.transcription.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Waits for the outcome. Can deadlock on a thread of the pool that fills the slot.
-    pub(super) fn wait(&self) -> Hearing {
-        let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn wait(&self) -> TranscriptionResult {
+        let mut transcription = self.transcription.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(hearing) = &*hearing {
-                return hearing.clone();
+            if let Some(transcription) = &*transcription {
+                return transcription.clone();
             }
-            hearing = self.done.wait(hearing).unwrap_or_else(PoisonError::into_inner);
+            transcription = self.done.wait(transcription).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -100,7 +100,7 @@ impl Jobs {
 ///
 /// # Errors
 /// [`RecognizerStopped`] when the recogniser has stopped.
-pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<Hearing, RecognizerStopped> {
+pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<TranscriptionResult, RecognizerStopped> {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let samples = match read_samples(audio) {
             Ok(samples) => samples,
@@ -108,7 +108,7 @@ pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Result<Hearing,
         };
         match recognizer.recognize(&samples) {
             Ok(Recognition { transcript, confidence }) => {
-                Ok(Ok(Arc::new(Heard { transcript, confidence: Some(confidence) })))
+                Ok(Ok(Arc::new(Transcription { transcript, confidence: Some(confidence) })))
             }
             Err(RecognizeError::Stopped) => Err(RecognizerStopped),
             Err(RecognizeError::Empty) => Ok(Err(ScoreError::NoAudio)),

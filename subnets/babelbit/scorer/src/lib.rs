@@ -46,7 +46,7 @@ pub use input::{
     BatchResults, InputError, Outcome, PairInput, Warning, compute_weights_document, score_batch_document, score_pair,
     score_text_document,
 };
-pub use jobs::{Heard, Hearing, RecognizerStopped, transcribe};
+pub use jobs::{RecognizerStopped, Transcription, TranscriptionResult, transcribe};
 
 #[cfg(test)]
 mod tests;

@@ -126,7 +126,7 @@ fn score(scorer: &BatchScorer, candidates: &[Candidate]) -> Vec<ScoreResult> {
 const GOOD: (i32, &str) = (10, "all fine right here");
 
 #[test]
-fn a_mixed_batch_keeps_its_order_and_every_failure_to_itself() {
+fn mixed_batch_keeps_its_order_and_isolates_failures() {
     let recognizer = Script::new(
         "script",
         &[GOOD, (20, "something else was said"), (30, "panic"), (40, ""), (50, "a bad text here")],
@@ -206,7 +206,7 @@ fn equal_audio_is_recognised_once() {
 }
 
 #[test]
-fn preparing_does_not_wait() {
+fn preparation_does_not_block() {
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
@@ -250,7 +250,7 @@ fn an_abandoned_transcription_fails_its_reply() {
 }
 
 #[test]
-fn failures_are_not_remembered() {
+fn failures_are_not_cached() {
     let recognizer = Script::new("script", &[]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);
@@ -262,7 +262,7 @@ fn failures_are_not_remembered() {
 
 /// Columns: gates · given transcript · number of recognitions · gate of the result
 #[test]
-fn late_and_silent_replies_are_spared_recognition() {
+fn late_and_silent_replies_are_not_recognised() {
     for (gates, transcript, calls, gate) in [
         (true, None, 0, Some(Gate::TooLate)),
         (false, None, 1, None),
@@ -284,7 +284,7 @@ fn late_and_silent_replies_are_spared_recognition() {
 }
 
 #[test]
-fn sound_that_is_no_number_counts_as_silence() {
+fn nan_samples_count_as_silence() {
     let recognizer = Script::new("script", &[(0, "")]);
     let samples = vec![f32::NAN; 16_000];
     let mut file = Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
@@ -298,7 +298,7 @@ fn sound_that_is_no_number_counts_as_silence() {
 }
 
 #[test]
-fn a_file_is_read_when_it_is_recognised_and_not_before() {
+fn audio_file_is_read_only_for_recognition() {
     let folder = tempfile::tempdir().unwrap();
     let file = wav(10, 2.0);
     let path = folder.path().join("reply.wav");
@@ -325,7 +325,7 @@ fn a_file_is_read_when_it_is_recognised_and_not_before() {
 }
 
 #[test]
-fn without_a_reference_nothing_is_recognised() {
+fn batch_without_reference_is_not_recognised() {
     let recognizer = Script::new("script", &[GOOD]);
     let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
     let results = scorer(&recognizer, true).score(Err(&failure), &[candidate(Some(wav(10, 2.0)), 50)]);
@@ -336,7 +336,7 @@ fn without_a_reference_nothing_is_recognised() {
 }
 
 #[test]
-fn a_reference_that_breaks_the_embedder_fails_the_batch() {
+fn embedder_failure_on_the_reference_fails_the_batch() {
     let recognizer = Script::new("script", &[GOOD]);
     let reference = Reference::new("bad", vec![], None).unwrap().with_source("here");
     let results = scorer(&recognizer, true).score(Ok(&reference), &[candidate(Some(wav(10, 2.0)), 50)]);
@@ -345,13 +345,13 @@ fn a_reference_that_breaks_the_embedder_fails_the_batch() {
 }
 
 #[test]
-fn no_replies_give_no_results() {
+fn empty_batch_has_no_results() {
     assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
 }
 
 /// A small file with a low sample rate would exceed the available memory when resampled.
 #[test]
-fn a_recording_of_hours_is_refused_before_it_is_resampled() {
+fn overlong_recording_is_refused_before_resampling() {
     let recognizer = Script::new("script", &[]);
     let pcm = Pcm::mono(vec![0.1; 601_000], SampleRate::new(1000).unwrap());
     let hours = Wav::encode(&pcm, SampleFormat::U8).unwrap();

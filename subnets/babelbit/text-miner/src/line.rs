@@ -110,7 +110,7 @@ mod tests {
 
     /// Columns: prefix, context, prompt.
     #[test]
-    fn long_contexts_lose_their_beginning() {
+    fn long_context_is_truncated_at_its_start() {
         let long = "x".repeat(MAX_CONTEXT - 5);
         let table = [
             ("", String::new(), "\n".to_owned()),
@@ -126,7 +126,7 @@ mod tests {
 
     /// Columns: line, fallback, prediction.
     #[test]
-    fn a_fallback_continues_what_the_model_does_not() {
+    fn fallback_completes_texts_without_a_model_prediction() {
         for (text, fallback, expected) in [
             (" you?", Some("..."), "How are you?"),
             (" ", Some("..."), "How are..."),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_prompt_keeps_its_beginning() {
+    fn truncated_prompt_seldom_changes_its_start() {
         assert_eq!(steady_prompt("It", "Hello. EOF  Hi.  EOF "), "Hello.\nHi.\nIt");
         assert_eq!(steady_prompt("It", ""), "It");
         let (mut context, mut last, mut changes) = (String::new(), String::new(), 0);

@@ -372,15 +372,15 @@ impl Player<'_> {
         let (Some(left), Some(TextMiner { key, .. })) = (self.bytes_left.get_mut(miner), self.miners.get(miner)) else {
             return Ok(prediction);
         };
-        let rest = left.and_then(|left| left.checked_sub(prediction.len()));
-        if left.is_some() && rest.is_none() {
+        let remaining = left.and_then(|left| left.checked_sub(prediction.len()));
+        if left.is_some() && remaining.is_none() {
             tracing::warn!(
                 uid = %key.uid, hotkey = %key.hotkey, limit = MAX_SESSION_BYTES,
                 "a miner's predictions are too long in total, and count as empty for the rest of the session"
             );
         }
-        *left = rest;
-        rest.map(|_| prediction).ok_or(CallError::TooLarge { limit: MAX_SESSION_BYTES })
+        *left = remaining;
+        remaining.map(|_| prediction).ok_or(CallError::TooLarge { limit: MAX_SESSION_BYTES })
     }
 
     /// Joins the earlier utterances of the dialogue.

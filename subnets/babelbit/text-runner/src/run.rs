@@ -280,10 +280,10 @@ impl TextRunner {
 
 /// Gives dialogues whose files would have the same names different uids.
 fn distinguish(dialogues: &mut [PlayedDialogue]) {
-    let mut known = HashSet::new();
+    let mut used_names = HashSet::new();
     for dialogue in dialogues {
         let (uid, mut number) = (dialogue.uid.clone(), dialogue.index);
-        while !known.insert(file_name_part(&dialogue.uid)) {
+        while !used_names.insert(file_name_part(&dialogue.uid)) {
             dialogue.uid = format!("{uid}-{number}");
             number = number.wrapping_add(1);
         }

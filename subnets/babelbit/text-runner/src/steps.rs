@@ -226,7 +226,7 @@ mod tests {
 
     /// Columns: blocks per step · timeout of a prediction in milliseconds
     #[test]
-    fn predictions_have_nine_tenths_of_a_step() {
+    fn prediction_timeout_is_nine_tenths_of_a_step() {
         for (blocks, expected) in [(1, 10_800), (5, 54_000)] {
             assert_eq!(steps(blocks, &[]).0.deadline(), Duration::from_millis(expected));
         }

@@ -256,7 +256,7 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
 }
 
 #[tokio::test]
-async fn the_solo_challenge_is_another() {
+async fn solo_round_plays_the_solo_challenge() {
     let directory = tempfile::tempdir().unwrap();
     let runner = TextRunner {
         challenge_type: ChallengeType::Solo,

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_of_our_protocols_are_signed_in_our_name_only() {
+    fn payloads_of_known_protocols_are_signed_for_the_own_hotkey_only() {
         let (alice, bob) = (hotkey("//Alice"), hotkey("//Bob"));
         let policy = PayloadPolicy::new(alice);
         let request = |sender: Hotkey, hash: &str| format!("1700000000000000000.{sender}.{bob}.{UUID}.{hash}");
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_may_admit_more() {
+    fn operator_may_allow_more_payloads() {
         let mut policy = PayloadPolicy::new(hotkey("//Alice"));
         policy.prefixes = vec!["taonet-engine:".into()];
         assert_eq!(policy.kind_of("taonet-engine:1:ff"), Ok(PayloadKind::Prefixed));

@@ -226,7 +226,7 @@ async fn scores_of_both_contests_become_weights() {
 }
 
 #[tokio::test]
-async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
+async fn older_score_format_is_requested_if_no_contest_has_scores() {
     let world = World::new().await;
     let all = json!({ "scores": [{ "hotkey": hotkey(1), "score": 0.5 }, { "hotkey": hotkey(2), "score": 0.7, "challenge_type": "round2" }] });
     world.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
@@ -238,7 +238,7 @@ async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
 /// Without scores, no weights are submitted until the limit is reached; then all weight goes to the fallback uid. The
 /// count survives a restart.
 #[tokio::test]
-async fn the_count_of_epochs_without_scores_outlives_the_process() {
+async fn count_of_epochs_without_scores_survives_a_restart() {
     let mut world = World::new().await;
     world.max_skipped_epochs = 3;
     world.rows(&[], &[]).await;
@@ -255,7 +255,7 @@ async fn the_count_of_epochs_without_scores_outlives_the_process() {
 }
 
 #[tokio::test]
-async fn the_last_weights_are_set_again_after_a_restart() {
+async fn last_weights_are_resubmitted_after_a_restart() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     world.validator().run_once().await.unwrap();
@@ -270,7 +270,7 @@ async fn the_last_weights_are_set_again_after_a_restart() {
 /// After more than twelve epochs of 100 blocks without scores, a restarted process discards its state, and a running
 /// one keeps it.
 #[tokio::test]
-async fn the_last_weights_are_not_set_again_after_a_long_absence() {
+async fn last_weights_are_not_resubmitted_after_a_long_pause() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = world.validator();
@@ -285,7 +285,7 @@ async fn the_last_weights_are_not_set_again_after_a_long_absence() {
 }
 
 #[tokio::test]
-async fn the_last_weights_follow_their_hotkeys() {
+async fn last_weights_move_with_their_hotkeys() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     world.validator().run_once().await.unwrap();
@@ -299,7 +299,7 @@ async fn the_last_weights_follow_their_hotkeys() {
 }
 
 #[tokio::test]
-async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
+async fn fallback_uid_that_is_not_registered_gets_no_weight() {
     let mut world = World::new().await;
     world.max_skipped_epochs = 1;
     world.gateway.reset().await;

@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Heard, Hearing};
+use taonet_babelbit_scorer::{Transcription, TranscriptionResult};
 
 #[derive(Serialize, Deserialize)]
 enum Outcome<'a> {
-    Heard(Cow<'a, Heard>),
+    Heard(Cow<'a, Transcription>),
     NoAudio,
     Failed { name: String, message: String },
 }
 
 /// Encodes a result.
-pub(crate) fn encode(hearing: &Hearing) -> Vec<u8> {
-    let outcome = match hearing {
+pub(crate) fn encode(transcription: &TranscriptionResult) -> Vec<u8> {
+    let outcome = match transcription {
         Ok(heard) => Outcome::Heard(Cow::Borrowed(&**heard)),
         Err(ScoreError::NoAudio) => Outcome::NoAudio,
         Err(ScoreError::Failed { name, message }) => {
@@ -34,7 +34,7 @@ pub(crate) fn encode(hearing: &Hearing) -> Vec<u8> {
 }
 
 /// Decodes a result; `None` if it is malformed.
-pub(crate) fn decode(bytes: &[u8]) -> Option<Hearing> {
+pub(crate) fn decode(bytes: &[u8]) -> Option<TranscriptionResult> {
     Some(match rmp_serde::from_slice(bytes).ok()? {
         Outcome::Heard(heard) => Ok(Arc::new(heard.into_owned())),
         Outcome::NoAudio => Err(ScoreError::NoAudio),
@@ -49,14 +49,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_read_back_bit_by_bit() {
+    fn results_round_trip_exactly() {
         let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
         let transcript = Transcript { text: "schön".into(), words, detected_language: "de".into() };
-        let heard = Ok(Arc::new(Heard { transcript, confidence: Some(0.1 + 0.7) }));
-        let silent = Ok(Arc::new(Heard { transcript: Transcript::default(), confidence: None }));
+        let heard = Ok(Arc::new(Transcription { transcript, confidence: Some(0.1 + 0.7) }));
+        let silent = Ok(Arc::new(Transcription { transcript: Transcript::default(), confidence: None }));
         let failed = Err(ScoreError::failed("EOFError", &""));
-        for hearing in [heard, silent, failed, Err(ScoreError::NoAudio)] {
-            assert_eq!(decode(&encode(&hearing)), Some(hearing));
+        for transcription in [heard, silent, failed, Err(ScoreError::NoAudio)] {
+            assert_eq!(decode(&encode(&transcription)), Some(transcription));
         }
         for bad in [&b""[..], b"x", b"\xc1", &[0x81, 0xa5]] {
             assert_eq!(decode(bad), None);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, Hearing};
+use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, TranscriptionResult};
 use taonet_service::Shutdown;
 use taonet_speech::Recognizer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -213,8 +213,8 @@ impl Client {
         for Row { job, tries, result, .. } in store.look(&ids).await? {
             let Some(id) = JobId::from_hex(&job) else { continue };
             match result.as_deref().map(decode) {
-                Some(Some(hearing)) => {
-                    self.answer(&id, &hearing);
+                Some(Some(transcription)) => {
+                    self.answer(&id, &transcription);
                     done.push(id);
                 }
                 Some(None) => {
@@ -236,12 +236,12 @@ impl Client {
         Ok(done)
     }
 
-    fn answer(&mut self, id: &JobId, hearing: &Hearing) {
+    fn answer(&mut self, id: &JobId, transcription: &TranscriptionResult) {
         self.last_result = Instant::now();
         if let Some(pending) = self.pending.remove(id) {
             metrics::counter!("taonet_runner_transcriptions_total").increment(1);
             for answer in pending.answers {
-                answer.give(hearing.clone());
+                answer.give(transcription.clone());
             }
         }
     }
@@ -345,7 +345,7 @@ mod tests {
         let (requests, receiver) = unbounded_channel();
         drop(receiver);
         let (sender, outcome) = std::sync::mpsc::channel();
-        let answer = Answer::new(move |hearing| sender.send(hearing).unwrap());
+        let answer = Answer::new(move |transcription| sender.send(transcription).unwrap());
         Workers { requests }.start(Audio::from(vec![]), answer);
         let error = outcome.recv().unwrap().unwrap_err().to_string();
         assert_eq!(error, "RuntimeError:the transcription was abandoned");

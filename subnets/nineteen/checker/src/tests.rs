@@ -83,7 +83,7 @@ async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value
 }
 
 #[tokio::test]
-async fn the_same_model_passes_and_another_fails() {
+async fn answer_of_the_same_model_passes_and_of_another_fails() {
     let own = model(4, 1);
     let server = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let (plain, ignoring) =
@@ -120,7 +120,7 @@ async fn invented_probabilities_fail() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_has_no_quality() {
+async fn malformed_answer_has_zero_quality() {
     let reference = LocalReference::new(model(2, 1));
     for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
         assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);

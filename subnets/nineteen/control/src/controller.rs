@@ -7,7 +7,7 @@ use std::time::Duration;
 use taonet_neuron::{AddressPolicy, MinerDirectory};
 use taonet_nineteen_core::schedule::synthetic_requests;
 use taonet_nineteen_core::{MarketConfig, TaskName};
-use taonet_nineteen_query::{Contender, ProcessRole, Querier, Recorder, Roster, sessions};
+use taonet_nineteen_query::{PeriodMiners, ProcessRole, Querier, Recorder, TaskMiner, sessions};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
@@ -155,24 +155,24 @@ impl Controller {
         // While no miner offers capacity, any new one must be found at once.
         self.refresh_nodes(if running.is_some() { self.settings.refresh } else { Duration::ZERO }).await?;
         // After a restart, a period is open in the database but not in memory.
-        let resumed = match (&running, self.querier.market().roster()) {
+        let resumed = match (&running, self.querier.market().period_miners()) {
             (Some(period), None) if self.left(period) > Duration::ZERO => self.resume(period, &config).await?,
             _ => None,
         };
-        let (roster, left) = match resumed {
+        let (period_miners, left) = match resumed {
             Some(resumed) => resumed,
             None => match self.open(running.map(|period| period.id), &config).await? {
                 Some(opened) => opened,
                 None => return Ok(false),
             },
         };
-        measures::period(roster.period.0);
-        for floor in roster.floors() {
-            measures::contenders(floor.task.task.as_str(), floor.contenders().len());
+        measures::period(period_miners.period.0);
+        for task_miners in period_miners.tasks() {
+            measures::contenders(task_miners.task.task.as_str(), task_miners.contenders().len());
         }
         tokio::select! {
-            () = send_all(&self.querier, &roster, left, &self.random, &self.settings.drafts, &config) => {}
-            () = self.admit_late(roster.period, Instant::now() + left, &config) => {}
+            () = send_all(&self.querier, &period_miners, left, &self.random, &self.settings.drafts, &config) => {}
+            () = self.admit_late(period_miners.period, Instant::now() + left, &config) => {}
         }
         self.recorder.flush().await?;
         Ok(true)
@@ -199,7 +199,7 @@ impl Controller {
         &self,
         running: Option<PeriodId>,
         config: &MarketConfig,
-    ) -> Result<Option<(Arc<Roster>, Duration)>, ControlError> {
+    ) -> Result<Option<(Arc<PeriodMiners>, Duration)>, ControlError> {
         let length = Duration::from_secs_f64(config.period().get());
         let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
@@ -223,9 +223,10 @@ impl Controller {
         let sessions: HashMap<Hotkey, Session> =
             offers.into_iter().map(|Offer { session, .. }| (*session.peer().hotkey(), session)).collect();
         let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
-        let roster = self.publish(Roster::of(period, config, &rows, &sessions, &budgets));
-        tracing::info!(%period, contenders = roster.contenders().count(), seconds = length.as_secs_f64(), "period opened");
-        Ok(Some((roster, length)))
+        let period_miners = self.publish(PeriodMiners::of(period, config, &rows, &sessions, &budgets));
+        let contenders = period_miners.contenders().count();
+        tracing::info!(%period, contenders, seconds = length.as_secs_f64(), "period opened");
+        Ok(Some((period_miners, length)))
     }
 
     /// Asks new miners, and those that have offered no capacity, at intervals, and admits those that offer some until `end`.
@@ -247,8 +248,8 @@ impl Controller {
             return Ok(());
         }
         self.refresh_nodes(self.settings.retry).await?;
-        let Some(roster) = self.querier.market().roster() else { return Ok(()) };
-        let known: HashSet<Hotkey> = roster.contenders().map(|contender| contender.offer.hotkey).collect();
+        let Some(period_miners) = self.querier.market().period_miners() else { return Ok(()) };
+        let known: HashSet<Hotkey> = period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
         nodes.retain(|node| !known.contains(node.peer.hotkey()));
         let needed = unix_time((self.clock)()) + left + KEY_MARGIN;
@@ -268,14 +269,14 @@ impl Controller {
         let late = offers.iter().flat_map(|Offer { session, contenders }| {
             contenders.iter().map(move |new| {
                 let allowed = new.capacity.to_score * config.period_multiplier();
-                Contender::new(&new_row(new.clone()), session.clone(), allowed)
+                TaskMiner::new(&new_row(new.clone()), session.clone(), allowed)
             })
         });
         let market = self.querier.market();
         market.admit(period, late.collect());
-        let Some(roster) = market.roster() else { return Ok(()) };
-        for floor in roster.floors() {
-            measures::contenders(floor.task.task.as_str(), floor.contenders().len());
+        let Some(period_miners) = market.period_miners() else { return Ok(()) };
+        for task_miners in period_miners.tasks() {
+            measures::contenders(task_miners.task.task.as_str(), task_miners.contenders().len());
         }
         tracing::info!(%period, offers = contenders.len(), "further miners admitted");
         Ok(())
@@ -286,7 +287,7 @@ impl Controller {
         &self,
         period: &PeriodRow,
         config: &MarketConfig,
-    ) -> Result<Option<(Arc<Roster>, Duration)>, StoreError> {
+    ) -> Result<Option<(Arc<PeriodMiners>, Duration)>, StoreError> {
         let nodes = self.store.nodes().await?;
         let sessions = sessions(nodes);
         let rows = self.store.contenders(period.id).await?;
@@ -295,18 +296,18 @@ impl Controller {
         }
         let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
-        let roster = self.publish(Roster::of(period.id, config, &rows, &sessions, &budgets));
+        let period_miners = self.publish(PeriodMiners::of(period.id, config, &rows, &sessions, &budgets));
         let left = self.left(period);
         tracing::info!(period = %period.id, seconds = left.as_secs_f64(), "period resumed");
-        Ok(Some((roster, left)))
+        Ok(Some((period_miners, left)))
     }
 
-    fn publish(&self, roster: Roster) -> Arc<Roster> {
-        let period = roster.period;
+    fn publish(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
+        let period = period_miners.period;
         let market = self.querier.market();
-        market.open(roster);
-        // The roster exists: only the controller opens periods.
-        market.roster().unwrap_or_else(|| Arc::new(Roster::new(period, Vec::new())))
+        market.open(period_miners);
+        // The period is open: only the controller opens periods.
+        market.period_miners().unwrap_or_else(|| Arc::new(PeriodMiners::new(period, Vec::new())))
     }
 
     /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it has this age.

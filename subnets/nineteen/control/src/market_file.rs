@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_file_changes_nothing() {
+    fn invalid_market_file_keeps_the_current_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tasks.toml");
         let text = MarketConfig::default_toml();

@@ -188,16 +188,16 @@ fn capacities(
         Some("embedding") => TaskType::Embedding,
         _ => return Vec::new(),
     };
-    let mut found = Vec::new();
+    let mut capacities = Vec::new();
     for task in config.enabled().filter(|task| task.task_type == task_type) {
         let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else { continue };
         let share = sampled_share(draw());
         let capacity = Capacity::accept(declared, task.max_capacity, share, config.capacity_to_score_multiplier);
         if capacity.accepted > 0.0 {
-            found.push((task.task.clone(), capacity));
+            capacities.push((task.task.clone(), capacity));
         }
     }
-    found
+    capacities
 }
 
 #[cfg(test)]
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_with_care() {
+    fn invalid_capacities_are_ignored_or_clamped() {
         let config = MarketConfig::default();
         let read = |answer: Value| {
             let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::schedule::{Schedule, Turn};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::{KeyWeight, MarketConfig, TaskName};
-use taonet_nineteen_query::{Querier, Request, RequestKind, Roster};
+use taonet_nineteen_query::{PeriodMiners, Querier, Request, RequestKind};
 use taonet_primitives::Seconds;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -35,12 +35,12 @@ pub(crate) fn draw(random: &Random) -> f64 {
     rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Sends the synthetic requests that remain in the budgets of `roster`, spread over the time `left`, and waits for the
-/// answers. Uses the conversations in `drafts` while there are any. `config` is that of the period. Dropping the future
-/// cancels the requests in flight.
+/// Sends the synthetic requests that remain in the budgets of `period_miners`, spread over the time `left`, and waits
+/// for the answers. Uses the conversations in `drafts` while there are any. `config` is that of the period. Dropping
+/// the future cancels the requests in flight.
 pub(crate) async fn send_all(
     querier: &Querier,
-    roster: &Arc<Roster>,
+    period_miners: &Arc<PeriodMiners>,
     left: Duration,
     random: &Random,
     drafts: &Drafts,
@@ -48,29 +48,29 @@ pub(crate) async fn send_all(
 ) {
     let began = Instant::now();
     let end = began + left;
-    let budgets = roster.floors().iter().map(|floor| (floor.task.task.clone(), floor.budget()));
+    let budgets = period_miners.tasks().iter().map(|task_miners| (task_miners.task.task.clone(), task_miners.budget()));
     let length = Seconds::new(left.as_secs_f64()).unwrap_or_default();
     let mut schedule = Schedule::new(length, budgets, || draw(random));
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut running = JoinSet::new();
     while let Some((time, task)) = schedule.next() {
-        let Some(floor) = roster.floor(task.as_str()) else { break };
+        let Some(task_miners) = period_miners.task(task.as_str()) else { break };
         let due = began + Duration::from_secs_f64(time.get().max(0.0));
         if due > end {
             break;
         }
         while running.try_join_next().is_some() {}
         sleep_until(due).await;
-        let Some((task, turn)) = schedule.take(floor.budget(), draw(random)) else { break };
+        let Some((task, turn)) = schedule.take(task_miners.budget(), draw(random)) else { break };
         if turn != Turn::Send {
             continue;
         }
-        floor.spend();
+        task_miners.spend();
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             measures::skipped("busy");
             continue;
         };
-        let (querier, definition) = (querier.clone(), Arc::clone(&floor.task));
+        let (querier, definition) = (querier.clone(), Arc::clone(&task_miners.task));
         let names_task = config.names_task(&definition);
         let is_text = definition.task_type != TaskType::Image;
         let draft = if is_text { drafts.take() } else { None };

@@ -22,23 +22,29 @@ const IDLE: Duration = Duration::from_millis(500);
 pub struct Scorer {
     store: Store,
     market: MarketFile,
-    floor: Market,
+    live_market: Market,
     references: References,
     clock: Clock,
 }
 
 impl Scorer {
-    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `floor`, which determine
-    /// the routing of organic requests.
-    pub const fn new(store: Store, market: MarketFile, floor: Market, references: References, clock: Clock) -> Self {
-        Self { store, market, floor, references, clock }
+    /// Creates a scorer. The qualities of checked answers also update the miners' qualities in `live_market`, which
+    /// determine the routing of organic requests.
+    pub const fn new(
+        store: Store,
+        market: MarketFile,
+        live_market: Market,
+        references: References,
+        clock: Clock,
+    ) -> Self {
+        Self { store, market, live_market, references, clock }
     }
 
     /// Checks answers until shutdown. Retries failed checks with increasing backoff.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut failures = 0_u32;
         loop {
-            let rest = match self.check_next().await {
+            let delay = match self.check_next().await {
                 Ok(true) => {
                     failures = 0;
                     Duration::ZERO
@@ -59,7 +65,7 @@ impl Scorer {
             }
             tokio::select! {
                 () = shutdown.requested() => return,
-                () = tokio::time::sleep(rest) => {}
+                () = tokio::time::sleep(delay) => {}
             }
         }
     }
@@ -107,11 +113,11 @@ impl Scorer {
 
     /// Updates the miner's quality for the routing of organic requests, and enables sampling of the task again.
     fn steer(&self, sample: &Sample, quality: Option<f64>) {
-        let Some(roster) = self.floor.roster() else { return };
-        let Some(floor) = roster.floor(sample.task.as_str()) else { return };
-        floor.set_keeps_samples(true);
-        let found = floor.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
-        if let (Some(contender), Some(quality)) = (found, quality) {
+        let Some(period_miners) = self.live_market.period_miners() else { return };
+        let Some(task_miners) = period_miners.task(sample.task.as_str()) else { return };
+        task_miners.set_keeps_samples(true);
+        let contender = task_miners.contenders().iter().find(|contender| contender.offer.hotkey == sample.hotkey);
+        if let (Some(contender), Some(quality)) = (contender, quality) {
             let mut average = Ewma::expecting(contender.quality());
             average.push(quality);
             contender.set_quality(average.get());

@@ -122,8 +122,7 @@ fn shortened(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
 }
 
 fn contents(messages: &[Value]) -> Vec<String> {
-    let content = |message: &Value| message.get("content").and_then(Value::as_str).map(str::to_owned);
-    messages.iter().filter_map(content).collect()
+    messages.iter().filter_map(|message| message.get("content").and_then(Value::as_str).map(str::to_owned)).collect()
 }
 
 /// Draws the number of words of a message from a log-uniform distribution.
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_the_task_hold() {
+    fn synthetic_requests_stay_within_task_limits() {
         let config = MarketConfig::default();
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
         task.synthetic_generation_config.kwargs =
@@ -217,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_task_has_its_form() {
+    fn synthetic_payload_has_the_fields_of_its_task_kind() {
         let config = MarketConfig::default();
         let mut random = StdRng::seed_from_u64(3);
         let mut image = config.task("proteus-text-to-image").unwrap().clone();

@@ -8,7 +8,6 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use taonet_chain::ChainError;
-use taonet_database::testing::Postgres;
 use taonet_http::testing::listen;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
@@ -33,6 +32,7 @@ use super::*;
 mod handshake_log;
 mod late_miners;
 mod registered;
+mod resume;
 
 const TASKS: &str = r#"
 period_profile = "seed"
@@ -151,7 +151,7 @@ struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
     market: MarketFile,
-    floor: Market,
+    live_market: Market,
     samples: Option<mpsc::Receiver<Sample>>,
 }
 
@@ -164,9 +164,9 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
     let client =
         FiberClient::new(validator.clone(), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let (sender, samples) = mpsc::channel(64);
-    let floor = Market::default();
+    let live_market = Market::default();
     let clocks = (system_clock(), monotonic_clock());
-    let querier = Querier::new(client.clone(), floor.clone(), QueryDeadlines::default(), 8, clocks, sender);
+    let querier = Querier::new(client.clone(), live_market.clone(), QueryDeadlines::default(), 8, clocks, sender);
     let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
@@ -186,8 +186,8 @@ fn process_on(store: &Store, nodes: Box<dyn NodeSource>, model: &Arc<LanguageMod
         settings,
         system_clock(),
     );
-    let scorer = Scorer::new(store.clone(), market.clone(), floor.clone(), references, system_clock());
-    Process { controller: Arc::new(controller), scorer, market, floor, samples: Some(samples) }
+    let scorer = Scorer::new(store.clone(), market.clone(), live_market.clone(), references, system_clock());
+    Process { controller: Arc::new(controller), scorer, market, live_market, samples: Some(samples) }
 }
 
 impl Process {
@@ -377,90 +377,6 @@ async fn images_and_embeddings_are_checked() {
     let rewards = store.rewards_since(0).await.unwrap();
     let qualities: Vec<_> = rewards.iter().map(|row| row.reward.quality).collect();
     assert_eq!(qualities, [Some(1.0); 2], "{rewards:?}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_validator_resumes_its_period() {
-    let folder = tempfile::tempdir().unwrap();
-    resumes_its_period(Store::open(folder.path()).await.unwrap()).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_validator_resumes_its_period_on_postgres() {
-    let Some(server) = Postgres::start() else { return };
-    resumes_its_period(Store::connect(&server.url()).await.unwrap()).await;
-}
-
-async fn resumes_its_period(store: Store) {
-    let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
-    let handshakes = Arc::new(AtomicU32::new(0));
-    let nodes = [
-        miner("//Bob", 1, &model, &handshakes).await,
-        miner("//Charlie", 2, &model, &handshakes).await,
-        // The validator itself, and an unreachable miner.
-        neuron(0, &key("//Alice"), "127.0.0.1:9".parse().unwrap()),
-        neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
-    ];
-    let total = async |store: &Store, period| -> f64 {
-        store.contenders(PeriodId(period)).await.unwrap().iter().map(|row| row.counts.total_requests).sum()
-    };
-    let mut first = process(&store, &nodes, &model);
-    let shutdown = Shutdown::new();
-    first.spawn(&shutdown);
-    // Kill the process in the middle of its first period.
-    let counted = async {
-        while total(&store, 1).await < 2.0 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        ended = first.controller.period() => panic!("the period is over: {ended:?}"),
-        () = counted => {}
-    }
-    shutdown.request();
-    // The last counters are stored before the other process reads what is left to send.
-    shutdown.finished().await.unwrap();
-    let before = total(&store, 1).await;
-    assert!(before > 0.0);
-    drop(first);
-    // Another process resumes the period with the same session keys.
-    let mut second = process(&store, &nodes, &model);
-    let shutdown = Shutdown::new();
-    second.spawn(&shutdown);
-    assert!(second.controller.period().await.unwrap());
-    assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
-    let roster = second.floor.roster().unwrap();
-    assert_eq!(roster.limit(&key("//Bob").hotkey()), Some(7), "the announced concurrency outlives the process");
-    assert!(total(&store, 1).await >= before);
-    let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
-    assert!(total(&store, 1).await <= planned, "no request is planned twice");
-    assert!(second.controller.period().await.unwrap());
-    assert_eq!(handshakes.load(Ordering::SeqCst), 2, "session keys outlive a period");
-    second.controller.close().await.unwrap();
-    let history = store.history_since(0).await.unwrap();
-    assert_eq!(history.len(), 4, "one row per miner and period");
-    assert!(history.iter().all(|row| row.score.is_some_and(|score| score > 0.99)), "{history:?}");
-    // Checked answers result in weights.
-    while second.scorer.check_next().await.unwrap() {}
-    let report = market_report(&store, &second.market.current(), i64::MAX).await.unwrap();
-    assert!(report.miners.is_empty(), "all rows are outside the windows");
-    // Answers are checked after their period has closed.
-    let now = store.newest_period().await.unwrap().unwrap().closed_ms.unwrap() + 60_000;
-    let report = market_report(&store, &second.market.current(), now).await.unwrap();
-    assert_eq!(report.miners.iter().map(|miner| miner.uid.0).collect::<Vec<_>>(), [1, 2]);
-    assert!((report.miners.iter().map(|miner| miner.weight).sum::<f64>() - 1.0).abs() < 1e-9);
-    for miner in &report.miners {
-        assert!(miner.tasks[0].average_quality > 0.99, "{miner:?}");
-    }
-    // The export has all that determines the weights: period scores are computed from their counters.
-    let config = second.market.current();
-    let mut export = MarketState::load(&store, &config, now).await.unwrap().export(&config);
-    let weights = taonet_nineteen_core::document::weights(&export, None).unwrap();
-    let earned: Vec<_> = report.miners.iter().map(|miner| miner.weight).collect();
-    assert_eq!(weights, serde_json::json!({"uids": [1, 2], "weights": earned}));
-    export["period_scores"][0]["requests_500"] = 1.0.into();
-    assert!(taonet_nineteen_core::document::weights(&export, None).is_err());
-    shutdown.request();
 }
 
 /// The loops of a validator continue when the chain, the miners or the checked answers fail.

@@ -159,8 +159,7 @@ impl MarketConfig {
         check((1..=MOST_TASKS).contains(&count), || "tasks".into(), &format!("{count} tasks"), "use 1..=256 tasks")?;
         let mut names = HashSet::new();
         for (index, task) in self.tasks.iter().enumerate() {
-            let path = || format!("tasks[{index}].task");
-            check(names.insert(&task.task), path, &task.task, "name each task once")?;
+            check(names.insert(&task.task), || format!("tasks[{index}].task"), &task.task, "name each task once")?;
             check_task(index, task)?;
         }
         let most = self.aliases.len();

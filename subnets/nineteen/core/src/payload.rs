@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_stand_in_one_order() {
+    fn payload_fields_have_a_fixed_order() {
         let payload = TextPayload {
             input: TextInput::Messages(vec![json!({"role": "user", "content": "a"})]),
             model: "chat".to_owned(),

@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn the_table_of_the_reference() {
+    fn period_scores_equal_the_reference_table() {
         for (total, capacity, consumed, limited, failed, score) in [
             (40.0, 120_000.0,  12_000.0,  0.0,  0.0, 1.0),
             (40.0, 120_000.0,  12_000.0, 10.0,  0.0, 0.58125),
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn the_same_table_in_the_other_profiles() {
+    fn period_scores_of_other_profiles_follow_their_table() {
         for (total, capacity, consumed, limited, failed, seed, later) in [
             (40.0, 120_000.0,  12_000.0,  0.0,  0.0, 1.0,       1.0),
             (40.0, 120_000.0,  12_000.0, 10.0,  0.0, 0.775,     0.58125),
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_or_nothing_offered_is_no_score() {
+    fn period_without_requests_or_capacity_has_no_score() {
         for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
             assert_eq!(period_score(&counts([0.0, 10.0, 0.0, 0.0, 0.0]), profile), None);
             assert_eq!(period_score(&counts([5.0, 0.0, 0.0, 0.0, 0.0]), profile), None);
@@ -196,7 +196,7 @@ mod tests {
 
         /// With `seed`, a rate limit (429) costs a miner less than a failure.
         #[test]
-        fn limiting_costs_less_than_failing(total in 2_u32..1_000, missed in 1_u32..1_000, used in 0.0..0.99_f64) {
+        fn rate_limits_cost_less_than_failures(total in 2_u32..1_000, missed in 1_u32..1_000, used in 0.0..0.99_f64) {
             prop_assume!(missed < total);
             let row = |limited, failed| counts([f64::from(total), 1_000.0, 1_000.0 * used, limited, failed]);
             let limited = period_score(&row(f64::from(missed), 0.0), PeriodProfile::Seed);

@@ -116,7 +116,7 @@ mod tests {
 
     /// Contenders receive requests in proportion to their allowances: the reference sends equal numbers to all.
     #[test]
-    fn small_allowances_get_few_requests() {
+    fn requests_are_in_proportion_to_allowances() {
         let mut allowances = [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
         let mut counts = [0; 3];
         while let Some(place) = synthetic_order(&allowances).first() {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_furthest_behind_comes_first() {
+    fn contender_furthest_behind_its_allowance_comes_first() {
         let allowances = [(100.0, 50.0), (100.0, 10.0), (10.0, 1.0), (10.0, 10.0)]
             .map(|(to_score, sent)| Allowance { to_score, sent });
         assert_eq!(synthetic_order(&allowances), [1, 2, 0]);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_keep_by_weight() {
+    fn kept_samples_of_a_task_follow_its_weight() {
         let kept = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
         assert_eq!([kept(0.05), kept(0.2), kept(0.0)], [Some(51), Some(201), Some(1)]);
         assert_eq!([evicted(1_009), evicted(1_010)], [0, 10]);

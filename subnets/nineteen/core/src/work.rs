@@ -42,14 +42,14 @@ mod tests {
     }
 
     #[test]
-    fn embeddings_are_paid_by_what_was_asked() {
+    fn embedding_work_is_that_of_the_request() {
         let work = |payload: serde_json::Value| embedding_work(payload.as_object().unwrap());
         assert_eq!(work(serde_json::json!({"input": ["abcd", "\u{e9}f"]})), 1.5);
         assert_eq!([work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))], [0.5, 1.0]);
     }
 
     #[test]
-    fn speed_needs_a_time() {
+    fn speed_without_positive_time_is_missing() {
         assert_eq!(metric(100.0, Some(0.5)), Some(200.0));
         assert_eq!([metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)], [None; 3]);
     }

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn mean_of_nothing_is_missing() {
+    fn mean_of_no_values_is_missing() {
         assert_eq!(mean(std::iter::empty()), None);
         assert_eq!(mean([0.5, 1.5].into_iter()), Some(1.0));
     }

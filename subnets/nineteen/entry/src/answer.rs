@@ -260,7 +260,7 @@ mod tests {
 
     /// Each event has the gateway's id, model and time, not those that the miner sent.
     #[test]
-    fn our_id_replaces_the_miners() {
+    fn gateway_id_replaces_that_of_the_miner() {
         let head = Head {
             id: "chatcmpl-ours".to_owned(),
             model: "chat-a".to_owned(),

@@ -104,8 +104,8 @@ impl Resolve for Downloads {
     fn resolve(&self, name: Name) -> Resolving {
         let is_callable = self.is_callable;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Vec<SocketAddr> = found.filter(|address| is_callable(address.ip())).collect();
+            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let addresses: Vec<SocketAddr> = resolved.filter(|address| is_callable(address.ip())).collect();
             if addresses.is_empty() {
                 return Err(DownloadError::Private.into());
             }

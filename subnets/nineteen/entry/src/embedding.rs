@@ -57,19 +57,19 @@ impl EmbeddingRequest {
 
     /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has the wrong length.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
-        let mut found = vec![None; self.payload.input.len()];
+        let mut received = vec![None; self.payload.input.len()];
         for entry in answer.get("data")?.as_array()? {
             let index = usize::try_from(entry.get("index")?.as_u64()?).ok()?;
             let numbers = entry.get("embedding")?.as_array()?;
             let numbers = numbers.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
-            *found.get_mut(index)? = Some(numbers);
+            *received.get_mut(index)? = Some(numbers);
         }
-        let vectors = found.into_iter().collect::<Option<Vec<_>>>()?;
+        let vectors = received.into_iter().collect::<Option<Vec<_>>>()?;
         let width = vectors.first()?.len();
-        let asked = self.payload.further.get("dimensions").and_then(Value::as_u64);
+        let requested = self.payload.further.get("dimensions").and_then(Value::as_u64);
         if width == 0
             || vectors.iter().any(|vector| vector.len() != width)
-            || asked.is_some_and(|asked| u64::try_from(width).ok() != Some(asked))
+            || requested.is_some_and(|requested| u64::try_from(width).ok() != Some(requested))
         {
             return None;
         }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_refused_with_a_hint() {
+    fn token_ids_as_input_are_refused_with_a_hint() {
         for input in [json!([1, 2]), json!([[1, 2], [3]])] {
             let error = parse(&json!({"model": "a", "input": input})).unwrap_err();
             assert!(error.to_string().contains("check_embedding_ctx_length=False"), "{error}");

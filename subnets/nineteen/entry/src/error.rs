@@ -187,6 +187,11 @@ impl GatewayError {
         Self::Field { param: param.into(), message: message.into() }
     }
 
+    /// Creates an error for an image that cannot be downloaded.
+    pub(crate) fn image(param: &str, reason: impl Into<String>) -> Self {
+        Self::Image { param: param.to_owned(), reason: reason.into() }
+    }
+
     /// Names the probable reason of a rejection by miners: that the request, of about `input` tokens, and the longest answer
     /// exceed the model's context. Other errors remain. The gateway itself rejects no such request, because its estimate can
     /// be too high.
@@ -340,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_bodies_have_a_status_of_their_own() {
+    fn refused_body_has_its_own_status() {
         let within = Duration::from_secs(30);
         for (refusal, status, message) in [
             (BodyRefusal::TooLarge { limit: 8 << 20 }, 413, "exceeds 8 MiB"),

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn old_speeds_are_forgotten() {
+    fn old_speeds_expire() {
         let (speeds, began) = (Speeds::default(), Instant::now());
         let (tasks, later) = (tasks(), began + SPEED_AGE / 2);
         speeds.record(&tasks[1].task, Duration::from_secs(9), began);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn task_of_unknown_speed_comes_first_now_and_then() {
+    fn task_of_unknown_speed_is_sometimes_tried_first() {
         let (speeds, now) = (Speeds::default(), Instant::now());
         let tasks = tasks();
         for task in &tasks[1..] {

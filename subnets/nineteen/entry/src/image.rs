@@ -77,10 +77,10 @@ impl ImageRequest {
         for (miners_name, value) in &mut self.payload.further {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
             let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
-            let failed = |reason: String| GatewayError::Image { param: param.to_owned(), reason };
-            let bytes = downloads.download(url).await.map_err(|error| failed(error.to_string()))?;
+            let bytes = downloads.download(url).await;
+            let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
             if !has_signature(&bytes) {
-                return Err(failed("the file is not a JPEG, PNG, GIF, BMP or TIFF image".to_owned()));
+                return Err(GatewayError::image(param, "the file is not a JPEG, PNG, GIF, BMP or TIFF image"));
             }
             *value = STANDARD.encode(&bytes).into();
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_references_routes_have_their_own_fields() {
+    fn reference_routes_have_their_own_fields() {
         let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
         let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
         assert_eq!((request.payload.steps, request.model.as_deref()), (10, Some("m")));
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_images() {
+    fn image_answer_is_validated() {
         let image_of = |answer: Value| ImageRequest::image_of(&answer).map(str::to_owned);
         assert_eq!(image_of(json!({"image_b64": JPEG, "is_nsfw": false})), Ok(JPEG.to_owned()));
         for image in [json!(null), json!(JPEG)] {

@@ -50,8 +50,10 @@ impl Once {
         let Some(name) = headers.get(NAME) else { return Ok(Begun::Unnamed) };
         let is_valid = |name: &&str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\t');
         let name = name.to_str().ok().filter(is_valid);
-        let wrong = || GatewayError::field("Idempotency-Key", "Idempotency-Key must have 1..=255 ASCII characters");
-        let name = name.ok_or_else(wrong)?.to_owned();
+        let name = name.ok_or_else(|| {
+            GatewayError::field("Idempotency-Key", "Idempotency-Key must have 1..=255 ASCII characters")
+        })?;
+        let name = name.to_owned();
         let mut hash = Sha256::new();
         hash.update(path);
         hash.update([0]);

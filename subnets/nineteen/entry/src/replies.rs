@@ -138,11 +138,11 @@ async fn answer(
 }
 
 async fn read(reply: &mut Reply) -> NextChunk {
-    let interrupted = |error: Interrupted| {
+    let chunk = reply.next().await?;
+    Some(chunk.map_err(|error: Interrupted| {
         tracing::debug!(%error, "answer interrupted");
         GatewayError::Interrupted
-    };
-    Some(reply.next().await?.map_err(interrupted))
+    }))
 }
 
 /// Lets a choice for which all miners are busy wait for the end of another one of its request, which may keep them busy.

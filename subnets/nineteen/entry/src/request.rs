@@ -191,8 +191,7 @@ impl Fields {
 
     /// Moves the named fields to a new set.
     pub(crate) fn split(&mut self, names: &[&str]) -> Self {
-        let moved = |name: &&str| Some(((*name).to_owned(), self.0.shift_remove(*name)?));
-        Self(names.iter().filter_map(moved).collect())
+        Self(names.iter().filter_map(|name| Some(((*name).to_owned(), self.0.shift_remove(*name)?))).collect())
     }
 
     /// Parses the remaining fields of a text request and rejects unknown ones.
@@ -259,8 +258,7 @@ impl Fields {
             self.pass_on(penalty, further, "a number in -2..=2", |value| is_number_in(value, -2.0..=2.0))?;
         }
         self.pass_on("logit_bias", further, "an object of numbers in -100..=100", |value| {
-            let is_bias = |bias: &Value| is_number_in(bias, -100.0..=100.0);
-            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
+            value.as_object().is_some_and(|biases| biases.values().all(|bias| is_number_in(bias, -100.0..=100.0)))
         })
     }
 
@@ -394,8 +392,9 @@ impl Fields {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = integer(&value).and_then(|number| u64::try_from(number).ok());
         let number = number.filter(|number| (smallest..=largest).contains(number));
-        let expected = || GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}"));
-        number.map(Some).ok_or_else(expected)
+        number
+            .map(Some)
+            .ok_or_else(|| GatewayError::field(name, format!("{name} must be an integer in {smallest}..={largest}")))
     }
 
     pub(crate) fn float(
@@ -406,8 +405,9 @@ impl Fields {
     ) -> Result<Option<f64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-        let expected = || GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}"));
-        number.map(Some).ok_or_else(expected)
+        number
+            .map(Some)
+            .ok_or_else(|| GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}")))
     }
 
     pub(crate) fn refuse_unless(

@@ -73,8 +73,11 @@ pub(crate) fn named_task(
     endpoint: Endpoint,
 ) -> Result<Task, GatewayError> {
     let is_meant = |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
-    let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
-    let task = config.enabled().find(is_meant).cloned().ok_or_else(unknown)?;
+    let task = config
+        .enabled()
+        .find(is_meant)
+        .cloned()
+        .ok_or_else(|| GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect()))?;
     if !may_use(key, &task) {
         return Err(GatewayError::Forbidden(task.task.to_string()));
     }
@@ -420,7 +423,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn default_max_tokens_is_the_rest_of_the_context() {
+    fn default_max_tokens_is_the_remaining_context() {
         let mut task = MarketConfig::default().task("chat-llama-3-2-3b").unwrap().clone();
         let payload = TextRequest::chat(
             json!({"model": "m", "messages": [{"role": "user", "content": "a"}]}).to_string().as_bytes(),

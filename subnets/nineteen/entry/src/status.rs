@@ -8,7 +8,7 @@ use axum::http::header::HOST;
 use axum::response::{Html, IntoResponse as _, Json, Response};
 use serde_json::{Value, json};
 use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::{Contender, TaskFloor};
+use taonet_nineteen_query::{TaskMiner, TaskMiners};
 
 use crate::Gateway;
 
@@ -31,16 +31,16 @@ pub(crate) struct TaskStatus {
 }
 
 impl TaskStatus {
-    pub(crate) fn of(floor: &TaskFloor, is_served: bool) -> Self {
-        let contenders = floor.contenders();
+    pub(crate) fn of(task_miners: &TaskMiners, is_served: bool) -> Self {
+        let contenders = task_miners.contenders();
         let counts: Vec<_> = contenders.iter().map(|contender| contender.counts()).collect();
-        let has_answered = |contender: &&std::sync::Arc<Contender>| contender.counts().consumed_capacity > 0.0;
+        let has_answered = |contender: &&std::sync::Arc<TaskMiner>| contender.counts().consumed_capacity > 0.0;
         let mut latencies: Vec<f64> =
             contenders.iter().filter(has_answered).map(|contender| contender.health().latency()).collect();
         latencies.sort_by(f64::total_cmp);
         Self {
-            task: floor.task.task.to_string(),
-            endpoint: floor.task.endpoint.path(),
+            task: task_miners.task.task.to_string(),
+            endpoint: task_miners.task.endpoint.path(),
             miners: contenders.len(),
             is_served,
             capacity: counts.iter().map(|counts| counts.capacity).sum(),
@@ -94,9 +94,11 @@ impl TaskStatus {
 
 impl Gateway {
     fn status(&self) -> Vec<TaskStatus> {
-        let Some(roster) = self.0.queries.market().roster() else { return Vec::new() };
-        let status = |floor: &TaskFloor| TaskStatus::of(floor, self.0.queries.is_served(floor.task.task.as_str()));
-        roster.floors().iter().map(status).collect()
+        let Some(period_miners) = self.0.queries.market().period_miners() else { return Vec::new() };
+        let status = |task_miners: &TaskMiners| {
+            TaskStatus::of(task_miners, self.0.queries.is_served(task_miners.task.task.as_str()))
+        };
+        period_miners.tasks().iter().map(status).collect()
     }
 }
 

@@ -30,7 +30,7 @@ use crate::bill::today;
 
 /// Days end at midnight in UTC, regardless of the local time.
 #[test]
-fn days_are_utc() {
+fn days_end_at_midnight_utc() {
     let at = |seconds: u64| {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         today(&(Arc::new(move || time) as taonet_service::Clock))
@@ -82,7 +82,7 @@ async fn bills_are_settled_once() {
 
 /// PostgreSQL is unavailable while the gateway charges a delivered answer.
 #[tokio::test]
-async fn a_charge_waits_for_the_database() {
+async fn charge_is_retried_until_the_database_recovers() {
     use crate::bill::{Bill, Tariff};
     use taonet_nineteen_core::task::Price;
 
@@ -133,7 +133,7 @@ async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16
 }
 
 #[tokio::test]
-async fn every_refusal_has_openais_form() {
+async fn refusals_have_the_openai_error_format() {
     let (router, store, _folder) = gateway().await;
     let models = Some(vec!["chat-llama-3-2-3b".parse().unwrap()]);
     let terms = KeyTerms { models, monthly_budget: Some(5), ..KeyTerms::new("test", 7) };

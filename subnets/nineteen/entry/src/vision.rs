@@ -126,15 +126,15 @@ pub(crate) async fn download_images(
     let mut total = 0;
     for (url, param) in urls {
         let address = url.as_str().unwrap_or_default();
-        let failed = |reason: String| GatewayError::Image { param: param.clone(), reason };
         // One after the other, so that a request needs little memory.
-        let bytes = downloads.download(address).await.map_err(|error| failed(error.to_string()))?;
+        let bytes = downloads.download(address).await;
+        let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
         total += bytes.len();
         if total > LARGEST_TOTAL {
-            return Err(failed("the images of the request have more than 9 MiB together".to_owned()));
+            return Err(GatewayError::image(param, "the images of the request have more than 9 MiB together"));
         }
         let kind = media_type(&bytes);
-        let kind = kind.ok_or_else(|| failed("the file is not a JPEG, PNG, GIF or WebP image".to_owned()))?;
+        let kind = kind.ok_or_else(|| GatewayError::image(param, "the file is not a JPEG, PNG, GIF or WebP image"))?;
         *url = format!("data:{kind};base64,{}", STANDARD.encode(&bytes)).into();
     }
     Ok(())

@@ -132,7 +132,7 @@ mod tests {
 
     /// A validator that has sent no request for a moment finds as many places as announced to it.
     #[tokio::test(start_paused = true)]
-    async fn probes_leave_unused_places_of_active_validators_free() {
+    async fn probes_leave_unused_slots_of_active_validators_free() {
         let places = Places::new(16);
         drop(places.enter(LARGE, 12, false).await.unwrap());
         let mut running = Vec::new();

@@ -80,8 +80,8 @@ impl Miner {
         };
         let model = model.as_str().ok_or(Refused::Field("model"))?;
         let task = model.replace('_', "-");
-        let found = served.iter().find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
-        found.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
+        let named = served.iter().find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
+        named.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
     }
 
     /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the backend's error.

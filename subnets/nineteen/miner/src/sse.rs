@@ -228,8 +228,8 @@ impl Answer {
             None => None,
             Some(text) if !text.get().starts_with('"') => return Err(StreamFault::Text),
             Some(text) => {
-                let malformed = |error: serde_json::Error| StreamFault::Malformed(error.to_string());
-                Some(serde_json::from_str::<Cow<'_, str>>(text.get()).map_err(malformed)?)
+                let text = serde_json::from_str::<Cow<'_, str>>(text.get());
+                Some(text.map_err(|error| StreamFault::Malformed(error.to_string()))?)
             }
         };
         let has_text = text.as_ref().is_some_and(|text| !text.is_empty());

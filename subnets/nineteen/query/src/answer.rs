@@ -16,13 +16,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::embedding::ignored_dimensions;
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::period_miners::Completion;
 use crate::querier::Inner;
 use crate::reading::Reading;
-use crate::roster::Completion;
 use crate::slot::Slot;
 use crate::sse::{DEEPEST, Event, Events, StreamFault, depth};
 use crate::tool_calls::CallNumbers;
-use crate::{Chunk, ChunkBody, Contender, Payload, Querier, Request, RequestKind, measures};
+use crate::{Chunk, ChunkBody, Payload, Querier, Request, RequestKind, TaskMiner, measures};
 
 /// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
@@ -376,7 +376,7 @@ impl Drop for Attempt {
         let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: std::mem::take(&mut self.job_id),
-            period: self.slot.roster.period,
+            period: self.slot.period_miners.period,
             task: self.slot.contender.offer.task.clone(),
             hotkey: self.slot.contender.offer.hotkey,
             uid: self.slot.contender.offer.uid,
@@ -395,7 +395,7 @@ impl Drop for Attempt {
 pub struct Answer {
     stream: Option<Reading>,
     ready: VecDeque<Chunk>,
-    contender: Arc<Contender>,
+    contender: Arc<TaskMiner>,
     job_id: String,
     /// `None` once the miner has sent the complete answer: its slot is free, even if the answer has not been read.
     attempt: Option<Attempt>,
@@ -403,7 +403,7 @@ pub struct Answer {
 
 impl Answer {
     /// Returns the contender that sends the answer.
-    pub fn contender(&self) -> &Arc<Contender> {
+    pub fn contender(&self) -> &Arc<TaskMiner> {
         &self.contender
     }
 

@@ -221,9 +221,9 @@ impl Inner {
     /// Returns whether a miner outside `tried` may get a slot by `until`, and soon enough to wait for it.
     fn opens_until(&self, task: &TaskName, tried: &[Hotkey], until: Instant) -> bool {
         let pause = until.saturating_duration_since(Instant::now()).min(MAX_PAUSE).as_secs_f64();
-        let roster = self.market.roster();
-        let floor = roster.as_ref().and_then(|roster| roster.floor(task.as_str()));
-        floor.is_some_and(|floor| floor.opens_within(self.now(), pause, tried))
+        let period_miners = self.market.period_miners();
+        let task_miners = period_miners.as_ref().and_then(|period_miners| period_miners.task(task.as_str()));
+        task_miners.is_some_and(|task_miners| task_miners.opens_within(self.now(), pause, tried))
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.

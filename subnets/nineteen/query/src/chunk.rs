@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_content() {
+    fn chunks_with_text_are_content() {
         for (value, characters, is_content) in [
             (json!({"choices": [{"delta": {"content": "h\u{e9}y"}}]}), 3, true),
             (json!({"choices": [{"text": "ab"}]}), 2, true),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn other_objects_are_refused() {
+    fn malformed_chunk_is_refused() {
         for value in [json!({}), json!({"choices": {}}), json!({"choices": [{"delta": {"content": 7}}]})] {
             assert!(Chunk::streamed(value).is_err());
         }

@@ -34,9 +34,9 @@ impl Division {
     /// Returns this process's share of a limit, at least 1: a process that does not serve buyers, such as a validator beside
     /// query workers, gets one slot for tests, and the others divide the rest.
     pub fn share(&self, total: usize) -> usize {
-        let rest = total.saturating_sub(self.processes);
-        let (Some(index), Some(each)) = (self.index, rest.checked_div(self.serving)) else { return 1 };
-        1 + each + usize::from(index < rest % self.serving)
+        let remaining = total.saturating_sub(self.processes);
+        let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else { return 1 };
+        1 + each + usize::from(index < remaining % self.serving)
     }
 
     /// Returns this process's share of the queue's places, at least 1. Only processes that serve buyers divide them; one that
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_add_up_to_the_limit() {
+    fn shares_of_processes_add_up_to_the_limit() {
         for (processes, serving) in [(1, 1), (2, 1), (2, 2), (3, 2), (5, 5), (9, 8)] {
             for total in [1, 2, 3, 7, 8, 9, 10, 100, 65_536] {
                 let indices = (0..serving).map(Some).chain(std::iter::repeat_n(None, processes - serving));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_divided_among_serving_processes() {
+    fn slots_are_divided_among_serving_processes() {
         for serving in 1..=9 {
             for total in [9, 10, 1_000] {
                 let indices = (0..serving).map(Some);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn divisions_are_known_once_no_unknown_one_counts() {
+    fn divisions_are_known_once_no_unknown_division_is_in_use() {
         let two = Division::new(2, 2, Some(0));
         assert!(!Divisions::new([Division::UNKNOWN, two], true).is_known() && Divisions::new([two], false).is_known());
         let unsettled = Divisions::new([two], true).unsettled();

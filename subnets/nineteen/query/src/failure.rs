@@ -10,10 +10,10 @@ use taonet_primitives::Hotkey;
 use taonet_wire::CallError;
 
 use crate::chunk::ChunkFault;
+use crate::period_miners::Completion;
 use crate::querier::Inner;
-use crate::roster::Completion;
 use crate::sse::StreamFault;
-use crate::{Contender, RequestKind, measures};
+use crate::{RequestKind, TaskMiner, measures};
 
 /// Why an attempt to query a miner failed.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +87,7 @@ pub(crate) struct FailedAttempt {
 /// A failure that the buyer's request itself may have caused. The attempt has released its slot. Counts nothing when
 /// dropped.
 pub(crate) struct DisputedFailure {
-    contender: Arc<Contender>,
+    contender: Arc<TaskMiner>,
     inner: Arc<Inner>,
     outcome: Option<RequestOutcome>,
     /// Whether the miner refused a request with images: its model may read none.
@@ -97,7 +97,7 @@ pub(crate) struct DisputedFailure {
 }
 
 impl DisputedFailure {
-    pub(crate) fn new(contender: Arc<Contender>, inner: Arc<Inner>, error: &AttemptError, has_images: bool) -> Self {
+    pub(crate) fn new(contender: Arc<TaskMiner>, inner: Arc<Inner>, error: &AttemptError, has_images: bool) -> Self {
         let status = error.refused();
         let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
         Self { contender, inner, outcome: None, refuses_images, is_too_large: status == Some(413) }

@@ -3,8 +3,8 @@
 //! [`Querier::ask`] sends a request to a contender (a miner that offers the task) and returns the answer once its first
 //! chunk has arrived, or, of a collected request, once it is complete. The answer is read from the miner's connection on
 //! demand ([`Answer::next`]); dropping it cancels the miner's work. Every attempt that is not cancelled before its first
-//! chunk updates the contender's counters ([`Roster`]), unless two miners fail at a buyer's request for a reason that lies
-//! in the request, in which case neither has failed. A sample of the answers goes to the checker.
+//! chunk updates the contender's counters ([`PeriodMiners`]), unless two miners fail at a buyer's request for a reason
+//! that lies in the request, in which case neither has failed. A sample of the answers goes to the checker.
 //!
 //! - a synthetic request tests one contender: of those with a free slot, the one that has used the smallest share of
 //!   its allowance. There is no failover, so that a failure does not shift requests to other miners;
@@ -54,13 +54,13 @@ mod market;
 mod measures;
 mod membership;
 mod payload;
+mod period_miners;
 mod prefix;
 mod querier;
 mod queue;
 mod reading;
 mod recorder;
 mod reply;
-mod roster;
 mod slot;
 mod sse;
 #[cfg(feature = "testing")]
@@ -75,11 +75,11 @@ pub use division::{Division, Divisions};
 pub use market::Market;
 pub use measures::describe as describe_metrics;
 pub use payload::Payload;
+pub use period_miners::{PeriodMiners, TaskMiner, TaskMiners};
 pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
 pub use recorder::{ProcessRole, Recorder, sessions};
 pub use reply::{Queries, Reply};
-pub use roster::{Contender, Roster, TaskFloor};
 pub use taonet_nineteen_transport::{LARGEST_REQUEST, sealed_size};
 
 #[cfg(test)]

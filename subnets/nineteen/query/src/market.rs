@@ -8,12 +8,12 @@ use taonet_nineteen_store::PeriodId;
 use tokio::time::{Instant, sleep};
 
 use crate::membership::MAX_HEARTBEAT_AGE;
-use crate::{Contender, Divisions, Roster};
+use crate::{Divisions, PeriodMiners, TaskMiner};
 
 /// Interval between checks of the latest division's age.
 const CHECK: Duration = Duration::from_millis(250);
 
-/// Handle to the roster of the open period. The roster is replaced atomically when the next period opens. Clones share
+/// Handle to the miners of the open period. They are replaced atomically when the next period opens. Clones share
 /// state.
 #[derive(Debug, Clone, Default)]
 pub struct Market(Arc<Inner>);
@@ -26,7 +26,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    roster: Option<Arc<Roster>>,
+    period_miners: Option<Arc<PeriodMiners>>,
     divisions: Divisions,
     /// Time of the latest division; `None` if the market is not divided.
     divided: Option<Instant>,
@@ -34,37 +34,39 @@ struct State {
 
 impl State {
     fn divide(&mut self, divisions: Divisions) {
-        if let Some(roster) = &self.roster {
-            roster.divide(&divisions);
+        if let Some(period_miners) = &self.period_miners {
+            period_miners.divide(&divisions);
         }
         self.divisions = divisions;
     }
 }
 
 impl Market {
-    /// Returns the roster of the open period; `None` before the first one.
-    pub fn roster(&self) -> Option<Arc<Roster>> {
-        self.read().roster.clone()
+    /// Returns the miners of the open period; `None` before the first one.
+    pub fn period_miners(&self) -> Option<Arc<PeriodMiners>> {
+        self.read().period_miners.clone()
     }
 
-    /// Opens a period with this roster; returns the roster of the previous period.
-    pub fn open(&self, mut roster: Roster) -> Option<Arc<Roster>> {
+    /// Opens a period with these miners; returns those of the previous period.
+    pub fn open(&self, mut period_miners: PeriodMiners) -> Option<Arc<PeriodMiners>> {
         let mut state = self.write();
-        if let Some(earlier) = state.roster.as_deref() {
-            roster.inherit(earlier);
+        if let Some(earlier) = state.period_miners.as_deref() {
+            period_miners.inherit(earlier);
         }
-        roster.divide(&state.divisions);
-        state.roster.replace(Arc::new(roster))
+        period_miners.divide(&state.divisions);
+        state.period_miners.replace(Arc::new(period_miners))
     }
 
     /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks that the period does not
     /// offer, and contenders that it has already.
-    pub fn admit(&self, period: PeriodId, late: Vec<Contender>) {
+    pub fn admit(&self, period: PeriodId, late: Vec<TaskMiner>) {
         let mut state = self.write();
-        let Some(open) = state.roster.as_ref().filter(|roster| roster.period == period) else { return };
-        let roster = open.with(late);
-        roster.divide(&state.divisions);
-        state.roster = Some(Arc::new(roster));
+        let Some(open) = state.period_miners.as_ref().filter(|period_miners| period_miners.period == period) else {
+            return;
+        };
+        let period_miners = open.with(late);
+        period_miners.divide(&state.divisions);
+        state.period_miners = Some(Arc::new(period_miners));
     }
 
     /// Sets this process's share of the miners' limits and of the queue's places.

@@ -23,7 +23,7 @@ use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
-use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskFloor, measures};
+use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, measures};
 
 /// Maximum number of attempts of an organic request, without those that a miner rejected with status 429.
 const ATTEMPTS: usize = 5;
@@ -173,9 +173,9 @@ impl Inner {
         if !request.has_images {
             return Vec::new();
         }
-        let roster = self.market.roster();
-        let floor = roster.as_ref().and_then(|roster| roster.floor(request.task.as_str()));
-        let contenders = floor.map(TaskFloor::contenders).unwrap_or_default();
+        let period_miners = self.market.period_miners();
+        let task_miners = period_miners.as_ref().and_then(|period_miners| period_miners.task(request.task.as_str()));
+        let contenders = task_miners.map(TaskMiners::contenders).unwrap_or_default();
         let refusing = contenders.iter().filter(|contender| contender.refuses_images.load(Ordering::Relaxed));
         let refusing: Vec<Hotkey> = refusing.map(|contender| contender.offer.hotkey).collect();
         if refusing.len() < contenders.len() { refusing } else { Vec::new() }
@@ -254,7 +254,10 @@ impl Querier {
     /// Returns whether any miner can accept an organic request for a task now.
     pub fn is_served(&self, task: &str) -> bool {
         let now = self.inner.now();
-        self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
+        self.inner
+            .market
+            .period_miners()
+            .is_some_and(|period_miners| period_miners.task(task).is_some_and(|task_miners| task_miners.is_served(now)))
     }
 
     /// Sends a request; returns the answer once its first chunk has arrived, or, of a collected request, once it is
@@ -263,17 +266,18 @@ impl Querier {
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
     pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
-        let unknown = || QueryError::UnknownTask(request.task.clone());
-        let roster = self.inner.market.roster().ok_or_else(unknown)?;
-        let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
+        let period_miners = self.inner.market.period_miners();
+        let period_miners = period_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
+        let task_miners = period_miners.task(request.task.as_str());
+        let task_miners = task_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
         match request.kind {
             RequestKind::Organic => {
                 self.inner.market.count_buyers_request();
-                let prefix = self.inner.prefix(&request, &floor.task);
+                let prefix = self.inner.prefix(&request, &task_miners.task);
                 if prefix.is_none() {
-                    floor.spend();
+                    task_miners.spend();
                 }
-                drop(roster);
+                drop(period_miners);
                 self.ask_miners(&request, prefix).await
             }
             RequestKind::Synthetic => self.test(&request).await,

@@ -12,7 +12,7 @@ use taonet_service::{Clock, Shutdown, unix_time};
 use tokio::sync::mpsc;
 
 use crate::membership::Membership;
-use crate::{Contender, Division, Divisions, Market, Roster};
+use crate::{Division, Divisions, Market, PeriodMiners, TaskMiner};
 
 /// Interval between writes of the counters.
 const FLUSH: Duration = Duration::from_millis(250);
@@ -112,11 +112,15 @@ impl Recorder {
                 sample = samples.recv() => sample,
             };
             let Some(sample) = sample else { return };
-            let roster = self.market.roster();
-            let Some(floor) = roster.as_ref().and_then(|roster| roster.floor(sample.task.as_str())) else { continue };
-            match self.store.put_sample(&sample, floor.task.weight).await {
+            let period_miners = self.market.period_miners();
+            let Some(task_miners) =
+                period_miners.as_ref().and_then(|period_miners| period_miners.task(sample.task.as_str()))
+            else {
+                continue;
+            };
+            match self.store.put_sample(&sample, task_miners.task.weight).await {
                 // The scorer enables sampling again; in processes without a scorer, the next period does.
-                Ok(kept) => floor.set_keeps_samples(kept),
+                Ok(kept) => task_miners.set_keeps_samples(kept),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store an answer"),
             }
         }
@@ -127,8 +131,8 @@ impl Recorder {
     /// # Errors
     /// [`StoreError`] when the database fails; the next call retries.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let Some(roster) = self.market.roster() else { return Ok(()) };
-        let changed: Vec<_> = roster
+        let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
+        let changed: Vec<_> = period_miners
             .contenders()
             .filter_map(|contender| Some((Arc::clone(contender), contender.take_changes()?)))
             .collect();
@@ -136,7 +140,7 @@ impl Recorder {
             return Ok(());
         }
         let rows: Vec<_> = changed.iter().map(|(_, (row, _))| row.clone()).collect();
-        let stored = self.store.put_part(roster.period, &self.process, &rows, &spent(&roster)).await;
+        let stored = self.store.put_part(period_miners.period, &self.process, &rows, &spent(&period_miners)).await;
         for (contender, (_, unstored)) in &changed {
             match stored {
                 Ok(true) => {}
@@ -152,10 +156,10 @@ impl Recorder {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn close_period(&self, period: PeriodId, now_ms: i64) -> Result<(), StoreError> {
-        let roster = self.market.roster().filter(|roster| roster.period == period);
-        let contenders: Vec<_> = roster.iter().flat_map(|roster| roster.contenders()).collect();
+        let period_miners = self.market.period_miners().filter(|period_miners| period_miners.period == period);
+        let contenders: Vec<_> = period_miners.iter().flat_map(|period_miners| period_miners.contenders()).collect();
         let rows: Vec<ContenderRow> = contenders.iter().map(|contender| contender.part().0).collect();
-        let spent = roster.as_deref().map(spent).unwrap_or_default();
+        let spent = period_miners.as_deref().map(spent).unwrap_or_default();
         let closed = self.store.close_period(period, &self.process, &rows, &spent, now_ms).await;
         if closed.is_err() {
             for contender in &contenders {
@@ -186,9 +190,9 @@ impl Recorder {
     }
 
     async fn follow_once(&self, on_config: &impl Fn(MarketConfig), clock: &Clock) -> Result<(), StoreError> {
-        // Between two periods, keep the roster of the last one.
+        // Between two periods, keep the miners of the last one.
         let Some(period) = self.store.open_period().await? else { return Ok(()) };
-        if self.market.roster().is_some_and(|roster| roster.period == period.id) {
+        if self.market.period_miners().is_some_and(|period_miners| period_miners.period == period.id) {
             return Ok(());
         }
         // A period that an earlier release has opened has no configuration.
@@ -199,10 +203,10 @@ impl Recorder {
         let sessions = sessions(self.store.nodes().await?);
         let now = unix_time(clock()).saturating_sub(QUALITY);
         let qualities = self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
-        self.market.open(Roster::of(period.id, &config, &rows, &sessions, &budgets));
-        if let Some(roster) = self.market.roster() {
-            set_qualities(&roster, qualities);
-            tracing::info!(period = %period.id, contenders = roster.contenders().count(), "period loaded");
+        self.market.open(PeriodMiners::of(period.id, &config, &rows, &sessions, &budgets));
+        if let Some(period_miners) = self.market.period_miners() {
+            set_qualities(&period_miners, qualities);
+            tracing::info!(period = %period.id, contenders = period_miners.contenders().count(), "period loaded");
         }
         on_config(config);
         Ok(())
@@ -210,42 +214,42 @@ impl Recorder {
 
     /// Adds the miners that the validator's process has admitted since the period opened. This process sends them no tests.
     async fn admit_late(&self) -> Result<(), StoreError> {
-        let Some(roster) = self.market.roster() else { return Ok(()) };
-        let mut rows = self.store.contenders_without(roster.period, &self.process).await?;
+        let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
+        let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
         rows.retain(|row| {
-            let floor = roster.floor(row.offer.task.as_str());
-            let is_known = |contender: &Arc<Contender>| contender.offer.hotkey == row.offer.hotkey;
-            floor.is_some_and(|floor| !floor.contenders().iter().any(is_known))
+            let task_miners = period_miners.task(row.offer.task.as_str());
+            let is_known = |contender: &Arc<TaskMiner>| contender.offer.hotkey == row.offer.hotkey;
+            task_miners.is_some_and(|task_miners| !task_miners.contenders().iter().any(is_known))
         });
         if rows.is_empty() {
             return Ok(());
         }
         let sessions = sessions(self.store.nodes().await?);
-        let late = |row: &ContenderRow| Some(Contender::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0));
+        let late = |row: &ContenderRow| Some(TaskMiner::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0));
         let late: Vec<_> = rows.iter().filter_map(late).collect();
         if !late.is_empty() {
-            self.market.admit(roster.period, late);
+            self.market.admit(period_miners.period, late);
         }
         Ok(())
     }
 
     /// Reads the counters of the other processes, which reduce the remaining capacity.
     async fn read_others(&self) -> Result<(), StoreError> {
-        let Some(roster) = self.market.roster() else { return Ok(()) };
+        let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         // Once the period has closed, the sums include this process's part, which must not be counted twice.
-        if self.store.open_period().await?.is_none_or(|period| period.id != roster.period) {
+        if self.store.open_period().await?.is_none_or(|period| period.id != period_miners.period) {
             return Ok(());
         }
-        let rows = self.store.contenders_without(roster.period, &self.process).await?;
+        let rows = self.store.contenders_without(period_miners.period, &self.process).await?;
         let rows: HashMap<_, _> = rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
-        for contender in roster.contenders() {
+        for contender in period_miners.contenders() {
             if let Some(row) = rows.get(&(&contender.offer.task, contender.offer.hotkey)) {
                 contender.set_others(row);
             }
         }
-        for row in self.store.budgets(roster.period, Some(&self.process)).await? {
-            if let Some(floor) = roster.floor(row.task.as_str()) {
-                floor.set_budget(row.remaining);
+        for row in self.store.budgets(period_miners.period, Some(&self.process)).await? {
+            if let Some(task_miners) = period_miners.task(row.task.as_str()) {
+                task_miners.set_budget(row.remaining);
             }
         }
         Ok(())
@@ -257,14 +261,14 @@ pub fn sessions(nodes: Vec<Node>) -> HashMap<Hotkey, Session> {
     nodes.into_iter().filter_map(|node| Some((*node.peer.hotkey(), node.session?))).collect()
 }
 
-fn spent(roster: &Roster) -> Vec<Spent> {
-    let floors = roster.floors().iter();
-    floors.map(|floor| Spent { task: floor.task.task.clone(), requests: floor.spent() }).collect()
+fn spent(period_miners: &PeriodMiners) -> Vec<Spent> {
+    let tasks = period_miners.tasks().iter();
+    tasks.map(|task_miners| Spent { task: task_miners.task.task.clone(), requests: task_miners.spent() }).collect()
 }
 
-fn set_qualities(roster: &Roster, qualities: Vec<(TaskName, Hotkey, f64)>) {
+fn set_qualities(period_miners: &PeriodMiners, qualities: Vec<(TaskName, Hotkey, f64)>) {
     for (task, hotkey, quality) in qualities {
-        let contenders = roster.floor(task.as_str()).map(crate::TaskFloor::contenders).unwrap_or_default();
+        let contenders = period_miners.task(task.as_str()).map(crate::TaskMiners::contenders).unwrap_or_default();
         if let Some(contender) = contenders.iter().find(|contender| contender.offer.hotkey == hotkey) {
             contender.set_quality(quality);
         }

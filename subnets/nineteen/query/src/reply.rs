@@ -53,8 +53,10 @@ impl Queries {
         match self {
             Self::Here(querier) => querier.is_served(task),
             Self::Workers(workers) => {
-                let roster = workers.market().roster();
-                roster.is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(0.0)))
+                let period_miners = workers.market().period_miners();
+                period_miners.is_some_and(|period_miners| {
+                    period_miners.task(task).is_some_and(|task_miners| task_miners.is_served(0.0))
+                })
             }
         }
     }

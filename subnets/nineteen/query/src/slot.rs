@@ -11,10 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{CapacitySignal, MinerLoad, Reservation};
+use crate::period_miners::{Completion, OrganicOrder};
 use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
-use crate::roster::{Completion, OrganicOrder};
-use crate::{Contender, Roster, measures};
+use crate::{PeriodMiners, TaskMiner, measures};
 
 /// Maximum time that a test waits for a slot.
 const TEST_WAIT: Duration = Duration::from_secs(10);
@@ -24,11 +24,11 @@ const TEST_POLL: Duration = Duration::from_millis(20);
 /// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued request.
 pub(crate) struct Slot {
     inner: Arc<Inner>,
-    pub(crate) roster: Arc<Roster>,
+    pub(crate) period_miners: Arc<PeriodMiners>,
     pub(crate) task: Arc<Task>,
     /// Whether answers are queued for checking.
     pub(crate) keeps_samples: bool,
-    pub(crate) contender: Arc<Contender>,
+    pub(crate) contender: Arc<TaskMiner>,
     load: Arc<MinerLoad>,
     pub(crate) position: Position,
     /// API key of an organic request.
@@ -54,17 +54,17 @@ impl Slot {
     ) -> Option<Self> {
         let permit = Arc::clone(&inner.backlog.running).try_acquire_owned().ok()?;
         let now = inner.now();
-        let roster = inner.market.roster()?;
-        let order = roster.floor(task.as_str())?.for_organic(now, tried, prefix, rand::random);
+        let period_miners = inner.market.period_miners()?;
+        let order = period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
         let OrganicOrder { contenders, is_of_prefix, is_sampled } = order;
         let (place, mut slot) = contenders.into_iter().enumerate().find_map(|(place, contender)| {
-            let load = roster.load(&contender.offer.hotkey)?;
+            let load = period_miners.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
             let Some(is_probe) = contender.enter(now) else {
                 load.leave(position, CapacitySignal::None);
                 return None;
             };
-            let mut slot = Self::new(inner, &roster, contender, load, position)?;
+            let mut slot = Self::new(inner, &period_miners, contender, load, position)?;
             slot.completion.ends_probe = is_probe;
             Some((place, slot))
         })?;
@@ -81,15 +81,15 @@ impl Slot {
         let until = Instant::now() + TEST_WAIT;
         let mut reservation = None;
         loop {
-            let roster = inner.market.roster()?;
-            let floor = roster.floor(task.as_str())?;
-            let contenders = floor.for_synthetic();
-            let first = Arc::clone(roster.load(&contenders.first()?.offer.hotkey)?);
+            let period_miners = inner.market.period_miners()?;
+            let task_miners = period_miners.task(task.as_str())?;
+            let contenders = task_miners.for_synthetic();
+            let first = Arc::clone(period_miners.load(&contenders.first()?.offer.hotkey)?);
             let slot = contenders.into_iter().find_map(|contender| {
-                let load = roster.load(&contender.offer.hotkey)?;
+                let load = period_miners.load(&contender.offer.hotkey)?;
                 let position = load.enter_test(inner.max_running)?;
-                contender.enter_test(floor.task.volume_to_requests_conversion);
-                Self::new(inner, &roster, contender, load, position)
+                contender.enter_test(task_miners.task.volume_to_requests_conversion);
+                Self::new(inner, &period_miners, contender, load, position)
             });
             if slot.is_some() || Instant::now() >= until {
                 return slot;
@@ -106,15 +106,15 @@ impl Slot {
         let until = Instant::now() + TEST_WAIT;
         let mut reservation = None;
         loop {
-            let roster = inner.market.roster()?;
-            let contenders = roster.floor(task.as_str())?.contenders();
+            let period_miners = inner.market.period_miners()?;
+            let contenders = period_miners.task(task.as_str())?.contenders();
             let contender = contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
-            let load = roster.load(hotkey)?;
+            let load = period_miners.load(hotkey)?;
             reservation.replace(load.reserve(true));
             if let Some(position) = load.enter_repeated_test(inner.max_running) {
                 // The first attempt has used the volume.
                 contender.enter_test(0.0);
-                let mut slot = Self::new(inner, &roster, Arc::clone(contender), load, position)?;
+                let mut slot = Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
                 slot.reservation = reservation;
                 return Some(slot);
             }
@@ -125,20 +125,20 @@ impl Slot {
         }
     }
 
-    /// Creates a slot at a contender that counts the request already; `None` if the roster does not offer the task.
+    /// Creates a slot at a contender that counts the request already; `None` if the period does not offer the task.
     fn new(
         inner: &Arc<Inner>,
-        roster: &Arc<Roster>,
-        contender: Arc<Contender>,
+        period_miners: &Arc<PeriodMiners>,
+        contender: Arc<TaskMiner>,
         load: &Arc<MinerLoad>,
         position: Position,
     ) -> Option<Self> {
-        let floor = roster.floor(contender.offer.task.as_str())?;
+        let task_miners = period_miners.task(contender.offer.task.as_str())?;
         Some(Self {
             inner: Arc::clone(inner),
-            roster: Arc::clone(roster),
-            task: Arc::clone(&floor.task),
-            keeps_samples: floor.keeps_samples(),
+            period_miners: Arc::clone(period_miners),
+            task: Arc::clone(&task_miners.task),
+            keeps_samples: task_miners.keeps_samples(),
             contender,
             load: Arc::clone(load),
             position,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_a_fault() {
+    fn malformed_event_is_a_fault() {
         for garbage in ["data: {\n", "data: [1]\n", "data: \u{0}", "data: [DONE] \"x\"", "data:"] {
             assert_eq!(through(&[garbage.as_bytes()]), Err(StreamFault::NotAnObject), "{garbage}");
         }
@@ -173,12 +173,12 @@ mod tests {
     proptest! {
         /// Packet boundaries have no effect, even within a character.
         #[test]
-        fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
+        fn packet_boundaries_do_not_change_the_events(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             prop_assert_eq!(through(&split_at(STREAM, cuts)), Ok(expected()));
         }
 
         #[test]
-        fn nothing_panics(bytes: Vec<u8>) {
+        fn arbitrary_stream_never_panics(bytes: Vec<u8>) {
             let _ = through(&[&bytes]);
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn chunk(text: &str) -> String {
 pub(crate) struct Bench {
     pub(crate) querier: Querier,
     samples: mpsc::Receiver<Sample>,
-    pub(crate) contenders: Vec<Arc<Contender>>,
+    pub(crate) contenders: Vec<Arc<TaskMiner>>,
 }
 
 pub(crate) async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
@@ -76,14 +76,14 @@ async fn bench_of(
         let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
         let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
-        contenders.push(Contender::new(&row, session, 900.0));
+        contenders.push(TaskMiner::new(&row, session, 900.0));
     }
     let market = Market::default();
-    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let (sender, samples) = mpsc::channel(16);
     let clocks = (system_clock(), monotonic_clock());
     let querier = Querier::new(client, market.clone(), deadlines, max_running, clocks, sender);
-    let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+    let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
 
@@ -160,7 +160,7 @@ async fn an_answer_is_relayed_counted_and_sampled() {
     assert_eq!((sample.work, sample.synthetic), (3.5, false));
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
     // An organic request replaced a synthetic one.
-    assert_eq!(bench.querier.market().roster().unwrap().floors()[0].budget(), 9);
+    assert_eq!(bench.querier.market().period_miners().unwrap().tasks()[0].budget(), 9);
     assert!(bench.contenders[0].take_changes().is_some() && bench.contenders[0].take_changes().is_none());
 }
 
@@ -177,9 +177,9 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
     assert!(!sample.request.contains("tools") && bench.samples.try_recv().is_err());
     // Nothing is sampled in a task that nobody checks.
     let mut task = MarketConfig::default().task(TASK).unwrap().clone();
-    assert!(TaskFloor::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
+    assert!(TaskMiners::new(Arc::new(task.clone()), Vec::new(), 0).keeps_samples());
     task.checked = false;
-    assert!(!TaskFloor::new(Arc::new(task), Vec::new(), 0).keeps_samples());
+    assert!(!TaskMiners::new(Arc::new(task), Vec::new(), 0).keeps_samples());
 }
 
 /// Status 429 of a stream counts as a rate limit: the reference checks only the body.
@@ -221,7 +221,7 @@ async fn no_failover_after_first_chunk() {
 }
 
 #[tokio::test]
-async fn before_the_first_byte_the_next_one_answers() {
+async fn next_miner_is_asked_before_the_first_byte() {
     let bad: Vec<axum::routing::MethodRouter> = vec![
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
         says("data: garbage\n\n".to_owned()),
@@ -247,7 +247,7 @@ async fn before_the_first_byte_the_next_one_answers() {
 
 /// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the complete answer.
 #[tokio::test]
-async fn each_timeout_ends_attempt() {
+async fn each_timeout_ends_the_attempt() {
     let total = Duration::from_secs(3);
     let deadlines = QueryDeadlines { total, ..short() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
@@ -268,7 +268,7 @@ async fn each_timeout_ends_attempt() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_not_the_miners_fault() {
+async fn slow_reader_does_not_count_against_the_miner() {
     let total = Duration::from_secs(2);
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
@@ -292,7 +292,7 @@ impl Drop for Tell {
 }
 
 #[tokio::test]
-async fn whoever_leaves_cancels_the_work() {
+async fn dropped_reader_cancels_the_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let handler = post(move || {
         let tell = Tell(sender.clone());
@@ -314,7 +314,7 @@ async fn whoever_leaves_cancels_the_work() {
 }
 
 #[tokio::test]
-async fn the_miner_is_read_as_fast_as_the_reader_reads() {
+async fn slow_reader_slows_reading_from_the_miner() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let handler = post(move || {
@@ -355,7 +355,7 @@ async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
 }
 
 #[tokio::test]
-async fn a_busy_miner_gets_no_more() {
+async fn busy_miner_gets_no_further_request() {
     let endless = || stalls(vec![(0, chunk("x"))]);
     let bench = bench(vec![endless()], QueryDeadlines::default()).await;
     let mut running = Vec::new();
@@ -369,7 +369,7 @@ async fn a_busy_miner_gets_no_more() {
 }
 
 #[tokio::test]
-async fn a_slow_start_is_hedged() {
+async fn request_with_a_slow_start_is_hedged() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let slow = post(move || {
         let tell = Tell(sender.clone());
@@ -397,7 +397,7 @@ async fn a_slow_start_is_hedged() {
 }
 
 #[tokio::test]
-async fn tests_and_quick_starts_are_not_hedged() {
+async fn tests_and_fast_starts_are_not_hedged() {
     let pause = |millis| stalls(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
     let bench = bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() }).await;
@@ -416,19 +416,19 @@ async fn tests_and_quick_starts_are_not_hedged() {
 
 /// Concurrent requests never overspend the budget of synthetic ones, and buyers' requests need none.
 #[tokio::test(flavor = "multi_thread")]
-async fn budgets_are_spent_atomically() {
+async fn budget_is_spent_atomically() {
     let bench = bench(vec![says(chunk("a"))], QueryDeadlines::default()).await;
-    let roster = bench.querier.market().roster().unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
     let spenders: Vec<_> = (0..8)
         .map(|_| {
-            let roster = Arc::clone(&roster);
-            std::thread::spawn(move || (0..1_000).for_each(|_| roster.floors()[0].spend()))
+            let period_miners = Arc::clone(&period_miners);
+            std::thread::spawn(move || (0..1_000).for_each(|_| period_miners.tasks()[0].spend()))
         })
         .collect();
     for spender in spenders {
         spender.join().unwrap();
     }
-    assert_eq!((roster.floors()[0].spent(), roster.floors()[0].budget()), (10, 0));
+    assert_eq!((period_miners.tasks()[0].spent(), period_miners.tasks()[0].budget()), (10, 0));
     assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
-    assert_eq!(roster.floors()[0].spent(), 10);
+    assert_eq!(period_miners.tasks()[0].spent(), 10);
 }

@@ -155,8 +155,7 @@ impl Store {
         .bind(period.map(|period| period.0))
         .value(&self.database)
         .await?;
-        let unknown = |error: serde_json::Error| invalid("config", &error);
-        text.map(|text| serde_json::from_str(&text).map_err(unknown)).transpose()
+        text.map(|text| serde_json::from_str(&text).map_err(|error| invalid("config", &error))).transpose()
     }
 
     /// Opens a period with its offers, budgets and configuration. The previous one must be closed.
@@ -283,8 +282,8 @@ impl Store {
             return Ok(());
         }
         put_part(&mut transaction, period, process, rows, spent).await?;
-        let found = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
-        let Some(row) = found else { return Ok(()) };
+        let row = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
+        let Some(row) = row else { return Ok(()) };
         let profile = self::period(&row)?.profile;
         for ContenderRow { offer, counts, sent, .. } in contenders(&mut transaction, period, None).await? {
             statement(

@@ -62,7 +62,7 @@ macro_rules! on_both {
         )*
 
         #[tokio::test]
-        async fn all_of_these_on_postgres() {
+        async fn all_store_tests_pass_on_postgres() {
             let Some(server) = Postgres::start() else { return };
             $(
                 println!("{}", stringify!($name));
@@ -84,14 +84,14 @@ on_both! {
     market::a_period_is_counted_once
     market::rewards_are_keyed_by_job
     market::tasks_keep_as_many_answers_as_their_weight_allows
-    market::rows_are_in_the_same_order
-    credits::keys_are_found_by_their_text_alone
+    market::rows_are_sorted_bytewise
+    credits::keys_are_looked_up_by_their_secret_only
     credits::key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1
-    credits::credits_are_never_overdrawn
-    credits::budgets_are_of_a_month
+    credits::concurrent_holds_never_overdraw_credits
+    credits::monthly_budget_is_renewed_each_month
     credits::budgets_of_a_day_and_a_month_apply_together
-    credits::invoices_are_of_a_key_and_a_month
-    credits::books_that_were_tampered_with_do_not_balance
+    credits::invoice_covers_one_key_and_month
+    credits::manipulated_books_do_not_balance
     credits::repeated_requests_run_once
     credit_limit::grants_above_the_limit_are_refused
     credit_limit::amounts_at_the_limits_never_overflow
@@ -108,10 +108,10 @@ on_both! {
     shared::busy_keys_reserve_admissions
     shared::reserved_admissions_never_exceed_the_limit
     shared::rate_limits_hold_across_processes
-    shared::rates_slide
+    shared::rate_window_slides
     shared::counters_of_a_closed_period_stay
-    shared::parts_of_processes_add_up
-    shared::one_process_has_control
+    shared::counts_of_processes_add_up
+    shared::only_one_process_has_control
     teams::keys_of_a_team_share_its_budgets
     teams::spending_stays_with_the_team_that_a_key_leaves
     teams::team_budgets_hold_over_processes
@@ -145,7 +145,7 @@ fn task(name: &str) -> TaskName {
 }
 
 #[tokio::test]
-async fn only_the_owner_reads_it() {
+async fn database_files_are_readable_by_the_owner_only() {
     let home = Home::sqlite();
     let store = home.open().await;
     store.nodes().await.unwrap();
@@ -156,7 +156,7 @@ async fn only_the_owner_reads_it() {
 }
 
 #[tokio::test]
-async fn other_databases_are_refused() {
+async fn unsupported_database_url_is_refused() {
     for url in ["mysql://localhost/x", "sqlite:x", "postgres://a:b@host:99999/x"] {
         let error = Store::connect(url).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();

@@ -143,7 +143,7 @@ mod tests {
 
     /// Checks the example of the Fernet specification.
     #[test]
-    fn the_specifications_token() {
+    fn token_of_the_specification_opens() {
         let key = FernetKey::from_base64("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
         let iv = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
         let token =
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn both_alphabets_are_read() {
+    fn fernet_key_is_read_from_both_base64_alphabets() {
         let bytes = [0xfb; 32];
         for text in [base64::engine::general_purpose::STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
             assert_eq!(FernetKey::from_base64(&text).unwrap().as_bytes(), bytes);
@@ -177,13 +177,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_sealed_opens(plaintext: Vec<u8>, seconds: u64, key: [u8; 32]) {
+        fn sealed_tokens_open(plaintext: Vec<u8>, seconds: u64, key: [u8; 32]) {
             let key = FernetKey::from_bytes(key);
             prop_assert_eq!(key.open(key.seal(&plaintext, seconds).as_bytes()), Ok(plaintext));
         }
 
         #[test]
-        fn nothing_panics(token: Vec<u8>, start in 0..200_usize, length in 0..200_usize) {
+        fn opening_arbitrary_token_never_panics(token: Vec<u8>, start in 0..200_usize, length in 0..200_usize) {
             let key = FernetKey::from_bytes([7; 32]);
             let _ = key.open(&token);
             let sealed = key.seal(&token, 1);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn number_of_stored_keys_is_limited() {
         let store = KeyStore::default();
         for number in 0..100 {
             store.insert(validator(1), number.to_string(), key(1), NOW).unwrap();

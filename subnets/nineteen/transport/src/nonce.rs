@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_plain_numbers() {
+    fn nonce_time_is_a_plain_number() {
         assert_eq!(Nonce::time("17"), Some(17));
         assert_eq!(Nonce::time("17_"), Some(17));
         for text in ["", "_x", "nonsense", "+17_x", "-17_x", "1 7_x", "100000000000000000001_x", "١٧_x"] {

@@ -71,9 +71,9 @@ impl Formatter for Python {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(start) = rest.find(|letter: char| !letter.is_ascii()) {
-            let (plain, special) = rest.split_at(start);
+        let mut remaining = fragment;
+        while let Some(start) = remaining.find(|letter: char| !letter.is_ascii()) {
+            let (plain, special) = remaining.split_at(start);
             writer.write_all(plain.as_bytes())?;
             let mut letters = special.chars();
             if let Some(letter) = letters.next() {
@@ -81,9 +81,9 @@ impl Formatter for Python {
                     write!(writer, "\\u{unit:04x}")?;
                 }
             }
-            rest = letters.as_str();
+            remaining = letters.as_str();
         }
-        writer.write_all(rest.as_bytes())
+        writer.write_all(remaining.as_bytes())
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_pythons() {
+    fn json_text_equals_that_of_python() {
         let value =
             json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
         let text =
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_carries_a_nonce() {
+    fn sealed_payload_has_a_nonce() {
         let key = FernetKey::random();
         let payload = json!({"task_configs": []}).as_object().unwrap().clone();
         let plain = key.open(seal_payload(&key, payload, 5_000_000_000).as_bytes()).unwrap();

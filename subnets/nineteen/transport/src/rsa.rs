@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_travel() {
+    fn symmetric_key_round_trips_through_rsa() {
         let miner = RsaKey::generate().unwrap();
         assert!(
             miner.public_pem().starts_with("-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA")
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_no_keys() {
+    fn malformed_pem_is_an_error() {
         for text in ["", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
             assert_eq!(PublicEncryptionKey::from_pem(text).unwrap_err(), RsaError::Key);
             assert_eq!(RsaKey::from_pem(text).unwrap_err(), RsaError::Key);

@@ -123,7 +123,7 @@ async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn our_miner_answers_as_fibers_does() {
+async fn miner_responds_as_that_of_fiber() {
     for (exchange, status, body) in play(FiberRules::Reference).await {
         let text = String::from_utf8_lossy(&body);
         assert_eq!(status, exchange.status, "{}: {text}", exchange.name);
@@ -150,7 +150,7 @@ async fn strict_rules_differ_in_four_exchanges() {
 }
 
 #[test]
-fn our_headers_are_fibers() {
+fn headers_equal_those_of_fiber() {
     let recording = recording();
     let identity = Identity {
         keypair: Keypair::from_uri(&recording.validator).unwrap(),
@@ -185,7 +185,7 @@ fn our_headers_are_fibers() {
 }
 
 #[test]
-fn our_bodies_are_fibers_byte_for_byte() {
+fn bodies_equal_those_of_fiber() {
     let recording = recording();
     let key = FernetKey::from_base64(&recording.symmetric_key).unwrap();
     let mut checked = 0;
@@ -209,7 +209,7 @@ fn our_bodies_are_fibers_byte_for_byte() {
 }
 
 #[test]
-fn the_recorded_key_travels() {
+fn recorded_symmetric_key_is_decrypted() {
     let recording = recording();
     let rsa = RsaKey::from_pem(&recording.miner_rsa_private_key).unwrap();
     let exchange = &recording.exchanges[1];

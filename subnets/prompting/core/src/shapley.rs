@@ -76,14 +76,14 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
 /// positive, shared equally.
 pub fn synergies(players: usize, mut value: impl FnMut(&[usize]) -> f64) -> Vec<Synergy> {
     let alone: Vec<f64> = (0..players).map(|player| value(&[player])).collect();
-    let mut found = Vec::new();
+    let mut synergies = Vec::new();
     for (first, one) in alone.iter().enumerate() {
         for (second, other) in alone.iter().enumerate().skip(first + 1) {
             let surplus = value(&[first, second]) - one.max(*other);
-            found.push(Synergy { first, second, share: surplus.max(0.0) / 2.0 });
+            synergies.push(Synergy { first, second, share: surplus.max(0.0) / 2.0 });
         }
     }
-    found
+    synergies
 }
 
 #[cfg(test)]

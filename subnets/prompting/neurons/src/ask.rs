@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_of_a_completion_are_taken_as_they_arrive() {
+    async fn parts_of_a_completion_are_returned_as_they_arrive() {
         let (keypair, addresses) = (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let limits = query_limits(Duration::from_secs(3));
         let client = client(keypair.clone(), &addresses, limits).unwrap();

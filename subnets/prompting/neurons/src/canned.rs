@@ -49,12 +49,12 @@ impl CannedAnswers {
 
     /// Returns the answer to the most similar question, by the share of common words.
     pub fn answer(&self, question: &str) -> &str {
-        let asked: BTreeSet<String> = words(question).into_iter().collect();
-        let similarity = |known: &BTreeSet<String>| {
-            let common = known.intersection(&asked).count();
-            common as f64 / (known.len() + asked.len()).saturating_sub(common).max(1) as f64
+        let question_words: BTreeSet<String> = words(question).into_iter().collect();
+        let similarity = |entry_words: &BTreeSet<String>| {
+            let common = entry_words.intersection(&question_words).count();
+            common as f64 / (entry_words.len() + question_words.len()).saturating_sub(common).max(1) as f64
         };
-        let scored = self.entries.iter().map(|(known, answer)| (similarity(known), answer));
+        let scored = self.entries.iter().map(|(entry_words, answer)| (similarity(entry_words), answer));
         let best = scored.filter(|(score, _)| *score > 0.0).max_by(|(one, _), (other, _)| one.total_cmp(other));
         best.map_or(UNKNOWN, |(_, answer)| answer.as_str())
     }

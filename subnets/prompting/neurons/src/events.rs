@@ -118,17 +118,17 @@ impl EventLog {
     /// # Errors
     /// [`LinesError`] when the file cannot be read.
     pub fn latest(&self, most: usize) -> Result<LatestSteps, LinesError> {
-        let failed = |source| LinesError::Read { path: self.path.clone(), source };
         let mut file = match File::open(&self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LatestSteps::default()),
-            Err(source) => return Err(failed(source)),
+            Err(source) => return Err(LinesError::Read { path: self.path.clone(), source }),
         };
-        let metadata = file.metadata().map_err(failed)?;
-        let written = metadata.modified().map_err(failed)?;
-        file.seek(SeekFrom::Start(metadata.len().saturating_sub(LATEST))).map_err(failed)?;
+        let metadata = file.metadata().map_err(LinesError::read(&self.path))?;
+        let written = metadata.modified().map_err(LinesError::read(&self.path))?;
+        let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST));
+        file.seek(start).map_err(LinesError::read(&self.path))?;
         let mut bytes = Vec::new();
-        file.take(LATEST).read_to_end(&mut bytes).map_err(failed)?;
+        file.take(LATEST).read_to_end(&mut bytes).map_err(LinesError::read(&self.path))?;
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps = lines.filter_map(|line| serde_json::from_slice(line).ok()).take(most).collect();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_line_loses_only_itself() {
+    fn only_the_incomplete_line_is_lost() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         assert!(log.read().unwrap().is_empty());

@@ -74,15 +74,14 @@ impl Prompting {
     /// Status 400 for the caller when there is no message, or the numbers of roles and messages differ; status 413 when
     /// the messages have more than 64 KiB.
     pub fn conversation(&self) -> Result<Vec<Message>, SynapseError> {
-        let refuse = |status, message| Err(SynapseError::new(status, message));
         if self.messages.is_empty() {
-            return refuse(StatusCode::BAD_REQUEST, "the conversation has no message");
+            return Err(SynapseError::new(StatusCode::BAD_REQUEST, "the conversation has no message"));
         }
         if self.roles.len() != self.messages.len() {
-            return refuse(StatusCode::BAD_REQUEST, "the conversation needs one role for each message");
+            return Err(SynapseError::new(StatusCode::BAD_REQUEST, "the conversation needs one role for each message"));
         }
         if self.messages.iter().map(String::len).sum::<usize>() > MAX_CONVERSATION {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB");
+            return Err(SynapseError::new(StatusCode::PAYLOAD_TOO_LARGE, "the conversation is longer than 64 KiB"));
         }
         Ok(self.messages_with_roles())
     }

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_known_by_their_hash_only() {
+    fn only_hashes_of_keys_are_stored() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("keys.json");
         let mut keys = ApiKeys::open(&path).unwrap();

@@ -94,12 +94,12 @@ impl Relay {
     /// # Errors
     /// When the URL is not a secure WebSocket URL, or the system's certificates cannot be used.
     pub fn new(url: &str, signer: Arc<Keypair>, examiner: Arc<Examiner>, stop: &Shutdown) -> Result<Self, RelayError> {
-        let invalid = || RelayError::Url(url.to_owned());
-        let parsed: Uri = url.parse().map_err(|_| invalid())?;
-        let host = parsed.host().ok_or_else(invalid)?.trim_start_matches('[').trim_end_matches(']');
+        let parsed: Uri = url.parse().map_err(|_| RelayError::Url(url.to_owned()))?;
+        let host = parsed.host().ok_or_else(|| RelayError::Url(url.to_owned()))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let is_local = host == "localhost" || host.parse().is_ok_and(|host: std::net::IpAddr| host.is_loopback());
         if !(parsed.scheme_str() == Some("wss") || parsed.scheme_str() == Some("ws") && is_local) {
-            return Err(invalid());
+            return Err(RelayError::Url(url.to_owned()));
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?

@@ -207,8 +207,9 @@ impl Form {
             }
             (None, Some(prompt)) => {
                 let directory = examiner.circuit(&circuit).filter(|circuit| is_language_model(circuit.metadata()));
-                let unknown = || Refusal::Body(format!("no language model {circuit} is served"));
-                TextBundle::check_prompt(directory.ok_or_else(unknown)?, &prompt)?;
+                let directory =
+                    directory.ok_or_else(|| Refusal::Body(format!("no language model {circuit} is served")))?;
+                TextBundle::check_prompt(directory, &prompt)?;
                 Submission::Prompt(prompt)
             }
             _ => return Err(Refusal::Body("expected either input or prompt".to_owned())),

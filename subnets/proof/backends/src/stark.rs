@@ -115,13 +115,16 @@ fn parameters_for(plan: &Plan) -> &'static Parameters {
     if plan.method.polynomials { &POLYNOMIALS } else { &TILES }
 }
 
+fn malformed(reason: &str) -> VerifyError {
+    VerifyError::Malformed(reason.to_owned())
+}
+
+/// Reason why the verification key of a circuit is rejected.
+const KEY_OF_OTHER_NETWORK: &str = "the verification key does not match the network; hint: use the circuit of the \
+                                    model's owner, or compile the model again";
+
 /// Computes a circuit's verification key again, and compares it with an existing one.
 fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
-    let other = || {
-        let reason = "the verification key does not match the network; hint: use the circuit of the model's owner, or \
-                      compile the model again";
-        BackendError::OtherCircuit(reason)
-    };
     let parameters = VerificationKeyFile::parameters_of(key)?;
     let file = VerificationKeyFile::from_bytes(key)?;
     // Other versions may choose another method for new keys. With the method of the key, all of them lay out a circuit in
@@ -129,12 +132,12 @@ fn recompute(circuit: &Circuit, key: &[u8]) -> Result<System, BackendError> {
     let plan = Plan::with_method(circuit, file.method())?;
     // Cheaper than the commitment, which takes most of the time.
     if plan.method != file.method() || !file.has_rows_of(&plan) {
-        return Err(other());
+        return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
     let config = parameters.config();
     let prepared = prepare(&config, &plan)?;
     if VerificationKeyFile::new(circuit, &plan, parameters, &prepared)?.to_bytes()? != key {
-        return Err(other());
+        return Err(BackendError::OtherCircuit(KEY_OF_OTHER_NETWORK));
     }
     Ok(System { parameters, plan, config, prepared })
 }
@@ -361,7 +364,6 @@ impl StarkVerifier {
     }
 
     fn read<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<T, VerifyError> {
-        let malformed = |reason: &str| VerifyError::Malformed(reason.to_owned());
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
         }

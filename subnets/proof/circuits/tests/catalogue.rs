@@ -34,7 +34,7 @@ fn circuit_that_would_take_too_much_memory_is_skipped() {
 }
 
 #[test]
-fn circuits_of_other_versions_are_skipped_with_what_to_do() {
+fn circuits_of_other_versions_are_skipped_with_a_hint() {
     let place = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
     let good = CircuitDirectory::create(&place.path().join("good"), &model.compile("stark").unwrap()).unwrap();

@@ -69,7 +69,7 @@ fn a_program_proves_and_verifies_models() {
 
 /// A circuit's own program takes precedence; circuits without a program are not served.
 #[test]
-fn programs_may_be_of_one_circuit() {
+fn program_of_a_circuit_takes_precedence() {
     let (model, place) = (ShippedModel::DiabetesRegression, tempfile::tempdir().unwrap());
     let compiled = compile(model.onnx(), &model.sample().unwrap(), &options(model, &running(&program()))).unwrap();
     let external = CircuitDirectory::create(&place.path().join("external"), &compiled).unwrap().id();

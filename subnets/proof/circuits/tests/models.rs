@@ -34,7 +34,7 @@ fn miner() -> Hotkey {
 }
 
 #[test]
-fn quantising_costs_little() {
+fn quantisation_loses_little_accuracy() {
     for model in ShippedModel::ALL {
         let name = model.name();
         let report = compiled(model, "stark").metadata.quantisation.unwrap();
@@ -104,7 +104,7 @@ fn models_are_proven_with_stark() {
 }
 
 #[test]
-fn changed_and_missing_files_are_noticed() {
+fn changed_and_missing_files_are_rejected() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("circuit");
     let compiled = compiled(ShippedModel::DiabetesRegression, "stark");
@@ -191,7 +191,7 @@ fn contributions_are_verified_against_an_earlier_key() {
 /// The exported network computes the same integers in onnxruntime, and the outputs of the float model differ from them
 /// by the reported error.
 #[test]
-fn outputs_equal_onnxruntimes() {
+fn outputs_equal_those_of_onnxruntime() {
     let Some(python) = python() else { return };
     for model in ShippedModel::ALL {
         let name = model.name();

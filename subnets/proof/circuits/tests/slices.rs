@@ -87,7 +87,7 @@ fn groth16_slices_form_a_chain_too() {
 }
 
 #[test]
-fn a_model_without_one_of_its_slices_is_refused() {
+fn model_with_a_missing_slice_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let target = place.path().join("regression");
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_changes_the_digest() {
+    fn each_field_changes_the_digest() {
         let binding = Binding {
             nonce: Digest::of(b"nonce"),
             miner: Hotkey::from_bytes([1; 32]),

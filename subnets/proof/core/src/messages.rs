@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_survive_both_encodings() {
+    fn messages_round_trip_in_both_encodings() {
         round_trip(&QueryZkProof::default());
         round_trip(&QueryZkProof {
             model_id: Some("a".repeat(64)),
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_miner_says_so() {
+    fn busy_field_is_sent_by_full_miner_only() {
         let text = serde_json::to_string(&QueryZkProofResponse::default()).unwrap();
         assert!(!text.contains("busy"), "the reference's fields only: {text}");
         let old = r#"{"query_output":[],"witness":[],"computed_outputs":[]}"#;

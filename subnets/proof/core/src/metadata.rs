@@ -211,8 +211,8 @@ impl CircuitMetadata {
 
 /// Returns whether a file name has no path components.
 fn is_plain(name: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    !name.is_empty() && name.len() <= 100 && name.bytes().all(known) && !name.starts_with('.')
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= 100 && name.bytes().all(is_allowed) && !name.starts_with('.')
 }
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_of_other_programs_and_versions_says_what_to_do() {
+    fn metadata_of_other_programs_and_versions_has_a_hint() {
         for (text, expected) in [
             (r#"{"version": 2, "renamed": 1}"#, "unsupported circuit metadata version 2, expected 1"),
             ("\u{feff}{\"version\": 2}", "unsupported circuit metadata version 2, expected 1"),

@@ -236,6 +236,18 @@ pub enum NetworkError {
     Memory(#[from] MemoryError),
 }
 
+impl NetworkError {
+    /// Returns a function that adds the index of a layer to the error of its shape.
+    fn shape(layer: usize) -> impl FnOnce(ShapeError) -> Self {
+        move |source| Self::Shape { layer, source }
+    }
+}
+
+/// Decodes the beginning of `bytes`. Returns the bytes after it, too.
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<(T, &'a [u8]), NetworkError> {
+    postcard::take_from_bytes(bytes).map_err(|error| NetworkError::Malformed(error.to_string()))
+}
+
 impl Network {
     /// Parses a network file.
     ///
@@ -246,20 +258,19 @@ impl Network {
         if bytes.len() > MAX_BYTES {
             return Err(NetworkError::TooLong(bytes.len()));
         }
-        let malformed = |error: postcard::Error| NetworkError::Malformed(error.to_string());
         // Other formats may have other fields.
-        let (format, _) = postcard::take_from_bytes::<u32>(bytes).map_err(malformed)?;
+        let (format, _) = decode::<u32>(bytes)?;
         if format != FORMAT {
             return Err(NetworkError::Format(format));
         }
         // Checked first, because a layer takes far more bytes in memory than in the file.
-        let ((_, _, layers), _) = postcard::take_from_bytes::<(u32, Input, usize)>(bytes).map_err(malformed)?;
+        let ((_, _, layers), _) = decode::<(u32, Input, usize)>(bytes)?;
         if layers > MAX_LAYERS {
             return Err(NetworkError::Layers(layers));
         }
-        let (network, rest): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
-        if !rest.is_empty() {
-            return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", rest.len())));
+        let (network, trailing) = decode::<Self>(bytes)?;
+        if !trailing.is_empty() {
+            return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", trailing.len())));
         }
         Ok(network)
     }

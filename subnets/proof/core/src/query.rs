@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_survive_their_message() {
+    fn queries_round_trip() {
         let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3, 255] };
         let message = query.to_message();
         assert_eq!(ProofQuery::from_message(&message), Ok(query));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_queries_say_what_is_wrong() {
+    fn malformed_query_names_the_fault() {
         let good = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }.to_message();
         let refused = |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
         assert_eq!(refused(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn slice_queries_survive_their_message() {
+    fn slice_queries_round_trip() {
         let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3] };
         let query = SliceQuery { model: Digest::of(b"m"), slice: 2, query };
         let message = query.to_message(ProofSystem::Stark);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_survive_both_wires() {
+    fn answers_round_trip_in_both_encodings() {
         let answer = ProofAnswer::new(&[0, 255], &[3], 1).unwrap();
         assert_eq!(ProofAnswer::from_message(answer.to_message().unwrap()), answer);
         assert_eq!(ProofAnswer::from_slice_message(answer.to_slice_message().unwrap()), answer);

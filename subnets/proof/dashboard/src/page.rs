@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units() {
+    fn sizes_are_shown_with_units() {
         for (bytes, text) in [(None, "–"), (Some(0.0), "0 B"), (Some(128.4), "128 B"), (Some(1_500.0), "1.5 kB")] {
             assert_eq!(size(bytes), text);
         }

@@ -124,11 +124,11 @@ pub(super) fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize])
     }
     (0..elements(target)?)
         .map(|index| {
-            let mut rest = index;
+            let mut remaining = index;
             let mut source = 0;
             for (&size, &stride) in target.iter().zip(&strides).rev() {
-                source += rest % size * stride;
-                rest /= size;
+                source += remaining % size * stride;
+                remaining /= size;
             }
             values.get(source).copied()
         })
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn operands_are_repeated() {
+    fn operands_are_broadcast() {
         assert_eq!(broadcast(&[7], &[1], &[1, 3]), Some(vec![7; 3]));
         assert_eq!(broadcast(&[7], &[], &[2]), Some(vec![7; 2]));
         assert_eq!(broadcast(&[1, 2], &[2, 1], &[2, 3]), Some(vec![1, 1, 1, 2, 2, 2]));

@@ -61,8 +61,10 @@ impl Reader {
             "PRelu" => {
                 let slopes = self.repeated(node, 1, &self.tensor(node, 0)?.dims)?;
                 let slope = uniform(&slopes).map(f64::from);
-                let refuse = || unsupported(node, "the slope must be one number, or several equal ones".to_owned());
-                Unary::LeakyRelu { alpha: slope.ok_or_else(refuse)? }
+                let alpha = slope.ok_or_else(|| {
+                    unsupported(node, "the slope must be one number, or several equal ones".to_owned())
+                })?;
+                Unary::LeakyRelu { alpha }
             }
             "Reciprocal" => Unary::Reciprocal,
             "Relu" => Unary::Relu,

@@ -90,8 +90,7 @@ impl Ensemble {
                     next.extend(children);
                 }
                 TreeNode::Leaf(weights) => {
-                    let is_valid = |&(output, weight): &(usize, f64)| output < self.base.len() && weight.is_finite();
-                    if !weights.iter().all(is_valid) {
+                    if !weights.iter().all(|&(output, weight)| output < self.base.len() && weight.is_finite()) {
                         return Err(unsupported(node, format!("leaf {index} has weights {weights:?}")));
                     }
                 }

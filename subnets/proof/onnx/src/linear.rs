@@ -27,8 +27,8 @@ impl Reader {
 
     /// Converts a choice of columns.
     fn features(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let refuse = || unsupported(node, "the columns are not constant integers".to_owned());
-        let columns = self.integers(node, 1)?.ok_or_else(refuse)?;
+        let columns = self.integers(node, 1)?;
+        let columns = columns.ok_or_else(|| unsupported(node, "the columns are not constant integers".to_owned()))?;
         let count = self.feature_count(node)?;
         let mut expansion = Expansion::new(self, node);
         let row = expansion.reshape(first(node)?, &[1, count])?;

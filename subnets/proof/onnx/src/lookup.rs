@@ -17,8 +17,10 @@ impl Reader {
         }
         let missing = || unsupported(node, "the table is missing".to_owned());
         let table = self.weights(node, 0)?.ok_or_else(missing)?;
-        let exceeds = || unsupported(node, "an integer of the table exceeds single precision".to_owned());
-        let values = table.to_floats().ok_or_else(exceeds)?.into_owned();
+        let values = table
+            .to_floats()
+            .ok_or_else(|| unsupported(node, "an integer of the table exceeds single precision".to_owned()))?;
+        let values = values.into_owned();
         let of_table = table.dims.clone();
         if dims::axis(node, node.int("axis", 0), of_table.len())? != 0 {
             return Err(unsupported(

@@ -143,8 +143,8 @@ impl Reader {
     /// Converts an Expand, which repeats elements.
     pub(super) fn expand(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
-        let missing = || unsupported(node, "the dimensions are not constant".to_owned());
-        let given = self.integers(node, 1)?.ok_or_else(missing)?;
+        let given = self.integers(node, 1)?;
+        let given = given.ok_or_else(|| unsupported(node, "the dimensions are not constant".to_owned()))?;
         let refuse = || unsupported(node, format!("{:?} cannot be repeated to {given:?}", input.dims));
         let target = given.iter().map(|&extent| usize::try_from(extent).ok()).collect::<Option<Vec<usize>>>();
         let dims = target.and_then(|target| dims::common(&[&input.dims, &target])).ok_or_else(refuse)?;

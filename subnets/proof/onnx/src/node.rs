@@ -126,11 +126,10 @@ impl Reader {
 
     /// Returns the integers at an input position, if it has an input.
     pub(super) fn integers(&self, node: &NodeProto, position: usize) -> Result<Option<Vec<i64>>, OnnxError> {
-        let refuse = || unsupported(node, format!("input {position} is not a list of integers"));
         let read = |constant: &Constant| match constant.integers() {
             Some(values) if values.len() <= MAX_LIST => Ok(values.to_vec()),
             Some(values) => Err(unsupported(node, format!("input {position} has {} integers", values.len()))),
-            None => Err(refuse()),
+            None => Err(unsupported(node, format!("input {position} is not a list of integers"))),
         };
         self.weights(node, position)?.map(read).transpose()
     }

@@ -15,8 +15,8 @@ impl Reader {
             return Err(unsupported(node, "block_size and output_dtype are unsupported".to_owned()));
         }
         let input = self.tensor(node, 0)?;
-        let missing = || unsupported(node, "the scale is missing".to_owned());
-        let scale = self.limit(node, 1)?.ok_or_else(missing)?;
+        let scale = self.limit(node, 1)?;
+        let scale = scale.ok_or_else(|| unsupported(node, "the scale is missing".to_owned()))?;
         let zero = self.limit(node, 2)?.unwrap_or(0.0);
         if !(scale.is_finite() && scale > 0.0) {
             return Err(unsupported(node, format!("the scale {scale} is not positive")));

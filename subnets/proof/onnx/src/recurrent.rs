@@ -91,8 +91,9 @@ fn activations(node: &NodeProto, defaults: &[&str], directions: usize) -> Result
     };
     let operator = |name: &Vec<u8>| {
         let known = ACTIVATIONS.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
-        let refuse = || unsupported(node, format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)));
-        known.map(|&known| known.to_owned()).ok_or_else(refuse)
+        known.map(|&known| known.to_owned()).ok_or_else(|| {
+            unsupported(node, format!("the activation '{}' is unsupported", String::from_utf8_lossy(name)))
+        })
     };
     let operators = given.iter().map(operator).collect::<Result<Vec<String>, _>>()?;
     if operators.len() != defaults.len() * directions {

@@ -62,6 +62,10 @@ impl NodeProto {
     }
 }
 
+fn invalid_weight(tensor: &TensorProto, reason: String) -> OnnxError {
+    OnnxError::Weight { name: tensor.name.clone(), reason }
+}
+
 impl Constant {
     /// Parses a tensor: floats or integers, as a list or as raw bytes.
     pub(super) fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
@@ -72,11 +76,10 @@ impl Constant {
         if tensor.dims.len() > MAX_RANK {
             return Err(OnnxError::Rank(name.clone()));
         }
-        let refuse = |reason: String| OnnxError::Weight { name: name.clone(), reason };
         let dims: Option<Vec<usize>> = tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect();
         let count = dims.as_deref().and_then(dims::elements);
         let (Some(dims), Some(count)) = (dims, count.filter(|&count| count <= MAX_ELEMENTS)) else {
-            return Err(refuse(format!("dimensions {:?} are negative or too large", tensor.dims)));
+            return Err(invalid_weight(tensor, format!("dimensions {:?} are negative or too large", tensor.dims)));
         };
         let raw = &tensor.raw_data;
         let mut data = match DataType::try_from(tensor.data_type) {
@@ -116,7 +119,7 @@ impl Constant {
                 let values: Vec<i64> = tensor.int32_data.iter().copied().map(i64::from).collect();
                 let [low, high] = byte_range(tensor.data_type).unwrap_or_default();
                 if let Some(value) = values.iter().find(|value| !(low..=high).contains(*value)) {
-                    return Err(refuse(format!("{value} is no integer of 8 bits")));
+                    return Err(invalid_weight(tensor, format!("{value} is no integer of 8 bits")));
                 }
                 values
             } else {
@@ -125,7 +128,7 @@ impl Constant {
                     .map(|&byte| if is_signed { i64::from(byte.cast_signed()) } else { i64::from(byte) })
                     .collect()
             }),
-            _ => return Err(refuse(format!("unsupported element type {}", tensor.data_type))),
+            _ => return Err(invalid_weight(tensor, format!("unsupported element type {}", tensor.data_type))),
         };
         if let Data::Floats(values) = &mut data {
             // Minus infinity is the mask of a softmax, for which any very small number has the same result.
@@ -144,13 +147,13 @@ impl Constant {
             _ => 4,
         };
         if !raw.is_empty() && raw.len() != count * size {
-            return Err(refuse(format!("{} bytes do not match dimensions {dims:?}", raw.len())));
+            return Err(invalid_weight(tensor, format!("{} bytes do not match dimensions {dims:?}", raw.len())));
         }
         if length != count {
-            return Err(refuse(format!("{length} values do not match dimensions {dims:?}")));
+            return Err(invalid_weight(tensor, format!("{length} values do not match dimensions {dims:?}")));
         }
         if !finite {
-            return Err(refuse("values are not finite".to_owned()));
+            return Err(invalid_weight(tensor, "values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
     }

@@ -178,7 +178,7 @@ fn outputs(graph: GraphProto, input: &[f32]) -> Vec<f64> {
 }
 
 #[test]
-fn valid_forms_are_read() {
+fn valid_operand_forms_are_accepted() {
     let gemm = |bias: TensorProto| {
         let weights = floats("w", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         small(&[1, 2], vec![node("Gemm", &["x", "w", "b"], "y", &[])], vec![weights, bias])

@@ -50,22 +50,21 @@ pub(crate) async fn download(
     expected: Option<Digest>,
     limit: u64,
 ) -> Result<(), StoreError> {
-    let failed = |source| StoreError::File { path: path.to_owned(), source };
     // An earlier attempt may have received all bytes.
-    if expected.is_some() && digest(path).await.map_err(failed)? == expected {
+    if expected.is_some() && digest(path).await.map_err(StoreError::file(path))? == expected {
         return Ok(());
     }
     let target = Download { file: path, limit, attempts: ATTEMPTS, pause: PAUSE };
     target.run(&Remote { source, place }, |_, _| ()).await.map_err(|error| match error {
         DownloadError::Origin(error) => StoreError::Source(error),
-        DownloadError::File(source) => failed(source),
+        DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
         DownloadError::TooLarge => StoreError::TooLarge { place: place.to_owned(), limit },
     })?;
     let Some(expected) = expected else { return Ok(()) };
-    if digest(path).await.map_err(failed)? == Some(expected) {
+    if digest(path).await.map_err(StoreError::file(path))? == Some(expected) {
         return Ok(());
     }
-    std::fs::remove_file(path).map_err(failed)?;
+    std::fs::remove_file(path).map_err(StoreError::file(path))?;
     Err(StoreError::Checksum { place: place.to_owned(), expected })
 }
 

@@ -103,6 +103,13 @@ pub enum StoreError {
     Slices(#[from] SliceError),
 }
 
+impl StoreError {
+    /// Returns a function that adds the path of a file to an I/O error.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+}
+
 /// A local cache of circuits. See the [crate](crate).
 #[derive(Debug)]
 pub struct CircuitStore {
@@ -230,18 +237,14 @@ impl CircuitStore {
 
     async fn download(&self, id: &Digest, path: &Path, documents: &Documents<'_>) -> Result<(), StoreError> {
         let partial = self.settings.directory.join(format!(".partial-{id}"));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StoreError::File { path, source }
-        };
-        fs::create_dir_all(&partial).map_err(failed(&partial))?;
+        fs::create_dir_all(&partial).map_err(StoreError::file(&partial))?;
         let mut failure = StoreError::Unknown(*id);
         for (source, listing) in &documents.listings {
             let Some(listed) = listing.get(id) else { continue };
             match self.download_from(source, listed, &partial).await {
                 Ok(()) => {
                     self.remove(id, path)?;
-                    fs::rename(&partial, path).map_err(failed(path))?;
+                    fs::rename(&partial, path).map_err(StoreError::file(path))?;
                     return Ok(());
                 }
                 Err(error) => {
@@ -256,12 +259,11 @@ impl CircuitStore {
     /// Removes a circuit if it is in the cache. It is renamed first, so that a kill never leaves an incomplete circuit
     /// there.
     fn remove(&self, id: &Digest, path: &Path) -> Result<(), StoreError> {
-        let doomed = self.settings.directory.join(format!(".removed-{id}"));
-        let failed = |source| StoreError::File { path: path.to_owned(), source };
-        // A kill can have left one.
-        present(fs::remove_dir_all(&doomed)).map_err(failed)?;
-        if present(fs::rename(path, &doomed)).map_err(failed)? {
-            fs::remove_dir_all(&doomed).map_err(failed)
+        let trash = self.settings.directory.join(format!(".removed-{id}"));
+        // Left over from a killed process.
+        present(fs::remove_dir_all(&trash)).map_err(StoreError::file(path))?;
+        if present(fs::rename(path, &trash)).map_err(StoreError::file(path))? {
+            fs::remove_dir_all(&trash).map_err(StoreError::file(path))
         } else {
             Ok(())
         }
@@ -269,11 +271,10 @@ impl CircuitStore {
 
     async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
-        let failed = |source| StoreError::File { path: path.clone(), source };
         // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
-        present(fs::remove_file(&path)).map_err(failed)?;
+        present(fs::remove_file(&path)).map_err(StoreError::file(&path))?;
         download(source, &listed.place(metadata::FILE), &path, None, MAX_METADATA).await?;
-        let metadata = CircuitMetadata::from_json(&fs::read(&path).map_err(failed)?)?;
+        let metadata = CircuitMetadata::from_json(&fs::read(&path).map_err(StoreError::file(&path))?)?;
         let actual = metadata.id()?;
         if actual != listed.id {
             return Err(StoreError::OtherCircuit { expected: listed.id, actual });
@@ -284,7 +285,7 @@ impl CircuitStore {
         // Rejects an invalid network, and the key of another network, before the circuit enters the cache. The files are
         // complete, so nothing could be resumed.
         if let Err(error) = CircuitDirectory::open(partial) {
-            present(fs::remove_dir_all(partial)).map_err(failed)?;
+            present(fs::remove_dir_all(partial)).map_err(StoreError::file(&path))?;
             return Err(error.into());
         }
         Ok(())
@@ -293,17 +294,16 @@ impl CircuitStore {
     /// Writes a sliced model's description to the cache.
     fn keep_model(&self, id: &Digest, model: &SlicedModel) -> Result<(), StoreError> {
         // The name sorts after those of circuits, so that the slices are known before the description is read.
-        let place = self.settings.directory.join(format!("sliced_{id}"));
-        let failed = |source| StoreError::File { path: place.clone(), source };
+        let path = self.settings.directory.join(format!("sliced_{id}"));
         let draft = self.settings.directory.join(format!(".sliced-{id}"));
         let text = model.to_json()?;
-        if fs::read(place.join(SLICED)).is_ok_and(|cached| cached == text) {
+        if fs::read(path.join(SLICED)).is_ok_and(|cached| cached == text) {
             return Ok(());
         }
-        fs::create_dir_all(&draft).map_err(failed)?;
-        fs::write(draft.join(SLICED), text).map_err(failed)?;
-        present(fs::remove_dir_all(&place)).map_err(failed)?;
-        fs::rename(&draft, &place).map_err(failed)
+        fs::create_dir_all(&draft).map_err(StoreError::file(&path))?;
+        fs::write(draft.join(SLICED), text).map_err(StoreError::file(&path))?;
+        present(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
+        fs::rename(&draft, &path).map_err(StoreError::file(&path))
     }
 
     /// Evicts the least recently used circuits until the cache is within its limit.
@@ -348,13 +348,13 @@ impl CircuitStore {
         let mut circuits = Vec::new();
         for path in self.entries(CIRCUIT_PREFIX)? {
             let Some(id) = fetched_id(&path) else { continue };
-            let failed = |source| StoreError::File { path: path.clone(), source };
             let mut bytes = 0;
-            for file in fs::read_dir(&path).map_err(failed)? {
-                bytes += file.and_then(|file| file.metadata()).map_err(failed)?.len();
+            for file in fs::read_dir(&path).map_err(StoreError::file(&path))? {
+                bytes += file.and_then(|file| file.metadata()).map_err(StoreError::file(&path))?.len();
             }
             let metadata = fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
-            circuits.push(Cached { id, bytes, last_used: metadata.map_err(failed)?, path });
+            let last_used = metadata.map_err(StoreError::file(&path))?;
+            circuits.push(Cached { id, bytes, last_used, path });
         }
         Ok(circuits)
     }
@@ -362,10 +362,9 @@ impl CircuitStore {
     /// Lists the cache entries whose names begin with `prefix`.
     fn entries(&self, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
         let directory = &self.settings.directory;
-        let failed = |source| StoreError::File { path: directory.clone(), source };
         let mut paths = Vec::new();
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+        for entry in fs::read_dir(directory).map_err(StoreError::file(directory))? {
+            let entry = entry.map_err(StoreError::file(directory))?;
             if entry.file_name().to_string_lossy().starts_with(prefix) {
                 paths.push(entry.path());
             }
@@ -404,14 +403,10 @@ fn fetched_id(path: &Path) -> Option<Digest> {
 
 /// Returns whether a circuit is in the cache, and all of its files match their digests.
 async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::File { path, source }
-    };
-    let place = path.join(metadata::FILE);
-    let text = match fs::read(&place) {
+    let metadata_path = path.join(metadata::FILE);
+    let text = match fs::read(&metadata_path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        text => text.map_err(failed(&place))?,
+        text => text.map_err(StoreError::file(&metadata_path))?,
     };
     let metadata = CircuitMetadata::from_json(&text).ok();
     let Some(metadata) = metadata.filter(|metadata| metadata.id().is_ok_and(|actual| actual == *id)) else {
@@ -419,8 +414,8 @@ async fn is_intact(path: &Path, id: &Digest) -> Result<bool, StoreError> {
         return Ok(false);
     };
     for (name, expected) in &metadata.files {
-        let place = path.join(name);
-        if digest(&place).await.map_err(failed(&place))? != Some(*expected) {
+        let file = path.join(name);
+        if digest(&file).await.map_err(StoreError::file(&file))? != Some(*expected) {
             tracing::warn!(circuit = %id, file = name, "a cached file is corrupt: downloading the circuit again");
             return Ok(false);
         }

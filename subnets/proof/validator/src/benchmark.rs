@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use crate::dispatch::Assignment;
-use crate::request::{Asked, Missing};
+use crate::request::{ProofRequest, RequestError};
 use crate::{Examiner, ProofMiner, measures};
 
 /// Grace period for the answers to requests in flight at shutdown, so that no finished work is lost.
@@ -111,13 +111,13 @@ impl Examiner {
 
     async fn benchmark(&self, assignment: Assignment, permit: OwnedSemaphorePermit) -> Option<Outcome> {
         let miner = *assignment.miner.hotkey();
-        let asked = Asked::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
+        let asked = ProofRequest::Circuit(self.circuits.get(assignment.circuit())?.benchmark());
         // An overdue request releases its permit, so that a silent miner does not block others.
         match self.request(assignment, &asked, || drop(permit)).await {
             Ok((outcome, _)) => Some(outcome),
-            Err(Missing::Fault(fault)) => Some(Outcome::Failed(fault)),
-            Err(Missing::Busy) => None,
-            Err(Missing::Local(error)) => {
+            Err(RequestError::Fault(fault)) => Some(Outcome::Failed(fault)),
+            Err(RequestError::Busy) => None,
+            Err(RequestError::Local(error)) => {
                 tracing::warn!(%miner, error, "local error in a benchmark request");
                 None
             }

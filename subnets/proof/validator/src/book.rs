@@ -83,27 +83,35 @@ pub enum BookError {
     },
 }
 
+impl BookError {
+    /// Returns a function that adds the path of a file to an I/O error.
+    fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File { path: path.to_owned(), source }
+    }
+
+    fn damaged(path: &Path, reason: String) -> Self {
+        Self::Damaged { path: path.to_owned(), reason }
+    }
+}
+
 impl Book {
     /// Opens the book in a directory, which is created if missing.
     ///
     /// # Errors
     /// When another process has the book open, or a file cannot be read, is corrupt or cannot be written.
     pub async fn open(directory: &Path) -> Result<Self, BookError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BookError::File { path, source }
-        };
-        std::fs::create_dir_all(directory).map_err(failed(directory))?;
+        std::fs::create_dir_all(directory).map_err(BookError::file(directory))?;
         let lock = directory.join("scores.lock");
-        let lock = lock_file(&lock).await.map_err(failed(&lock))?;
+        let lock = lock_file(&lock).await.map_err(BookError::file(&lock))?;
         let lock = lock.ok_or_else(|| BookError::Locked(directory.to_owned()))?;
         let path = directory.join("scores.json");
         let Snapshot { number: covered, mut board, .. } = read_snapshot(&path)?;
         let path = directory.join("scores.journal");
-        let mut journal = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed(&path))?;
+        let mut journal =
+            OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(BookError::file(&path))?;
         let mut text = String::new();
-        journal.seek(SeekFrom::Start(0)).map_err(failed(&path))?;
-        journal.read_to_string(&mut text).map_err(failed(&path))?;
+        journal.seek(SeekFrom::Start(0)).map_err(BookError::file(&path))?;
+        journal.read_to_string(&mut text).map_err(BookError::file(&path))?;
         let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
         let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
         if !text.is_empty() {
@@ -155,33 +163,30 @@ impl StoredScores {
     pub fn read(directory: &Path) -> Result<Self, BookError> {
         // The journal first: a snapshot that is written in the meantime covers all events of the journal.
         let path = directory.join("scores.journal");
-        let failed = |source| BookError::File { path: path.clone(), source };
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => BookError::Missing(directory.to_owned()),
-            _ => failed(error),
+            _ => BookError::File { path: path.clone(), source: error },
         })?;
-        let written = metadata.modified().map_err(failed)?;
-        let text = std::fs::read_to_string(&path).map_err(failed)?;
+        let written = metadata.modified().map_err(BookError::file(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(BookError::file(&path))?;
         let Snapshot { number, mut board, .. } = read_snapshot(&directory.join("scores.json"))?;
         let replayed = replay(&mut board, number, &text);
-        let events = replayed.map_err(|reason| BookError::Damaged { path: path.clone(), reason })?;
+        let events = replayed.map_err(|reason| BookError::damaged(&path, reason))?;
         Ok(Self { board, events, written })
     }
 }
 
 impl Inner {
     fn record(&mut self, event: Event) -> Result<(), BookError> {
-        let path = || self.directory.join("scores.journal");
-        let failed = |source| BookError::File { path: path(), source };
+        let path = self.directory.join("scores.journal");
         let entry = Entry { number: self.number + 1, event };
-        let mut line = serde_json::to_vec(&entry)
-            .map_err(|error| BookError::Damaged { path: path(), reason: error.to_string() })?;
+        let mut line = serde_json::to_vec(&entry).map_err(|error| BookError::damaged(&path, error.to_string()))?;
         line.push(b'\n');
-        let end = self.journal.metadata().map_err(failed)?.len();
+        let end = self.journal.metadata().map_err(BookError::file(&path))?.len();
         if let Err(source) = self.journal.write_all(&line) {
             // A partial line would make the next one unreadable.
             let _ = self.journal.set_len(end);
-            return Err(failed(source));
+            return Err(BookError::File { path, source });
         }
         self.number = entry.number;
         self.board.apply(&entry.event);
@@ -195,23 +200,20 @@ impl Inner {
     fn checkpoint(&mut self) -> Result<(), BookError> {
         let path = self.directory.join("scores.json");
         let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
-        let text = serde_json::to_vec(&snapshot)
-            .map_err(|error| BookError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        let text = serde_json::to_vec(&snapshot).map_err(|error| BookError::damaged(&path, error.to_string()))?;
         atomic_write(&path, &text, Access::Everyone)?;
         self.covered = self.number;
-        let failed = |source| BookError::File { path: self.directory.join("scores.journal"), source };
-        self.journal.set_len(0).map_err(failed)
+        self.journal.set_len(0).map_err(BookError::file(&self.directory.join("scores.journal")))
     }
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
-    let damaged = |reason: String| BookError::Damaged { path: path.to_owned(), reason };
     match std::fs::read(path) {
         Ok(text) => {
             let snapshot: Snapshot<Scoreboard> =
-                serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+                serde_json::from_slice(&text).map_err(|error| BookError::damaged(path, error.to_string()))?;
             if snapshot.version > VERSION {
-                return Err(damaged(format!("version {} is unsupported", snapshot.version)));
+                return Err(BookError::damaged(path, format!("version {} is unsupported", snapshot.version)));
             }
             Ok(snapshot)
         }
@@ -314,7 +316,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_kill_between_snapshot_and_journal_doubles_nothing() {
+    async fn kill_between_snapshot_and_journal_counts_no_event_twice() {
         let place = tempfile::tempdir().unwrap();
         let book = Book::open(place.path()).await.unwrap();
         (1..=5).for_each(|number| book.record(event(number)).unwrap());

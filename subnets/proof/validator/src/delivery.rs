@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::Examiner;
 use crate::dispatch::Assignment;
 use crate::examiner::bundle;
-use crate::request::{Asked, Claimed, Missing};
+use crate::request::{ProofRequest, RequestError, UnverifiedProof};
 
 /// Maximum number of miners that may fail one slice.
 const MOST_ATTEMPTS: usize = 20;
@@ -157,7 +157,7 @@ impl Examiner {
         let nonce = Digest::from_bytes(rand::random());
         self.check(id, inputs)?;
         if let Some(position) = self.circuits.iter().position(|examined| examined.directory.id() == *id) {
-            let asked = Asked::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
+            let asked = ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
             let bundle = self.obtain(position, asked, &report).await?;
             return Ok(ModelBundle::Whole(Box::new(bundle)));
         }
@@ -188,9 +188,13 @@ impl Examiner {
     }
 
     /// Runs the model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
-    fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
-        let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
-        let id = model.id().map_err(|error| local(&error))?;
+    fn cut(
+        &self,
+        model: &SlicedModel,
+        run: Digest,
+        inputs: Vec<i64>,
+    ) -> Result<Vec<(usize, ProofRequest)>, DeliveryError> {
+        let id = model.id().map_err(|error| DeliveryError::Local(error.to_string()))?;
         let mut before = inputs;
         let mut parts = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
@@ -199,11 +203,13 @@ impl Examiner {
                 .find(|(_, examined)| examined.directory.id() == *circuit)
                 .ok_or(DeliveryError::UnknownModel(*circuit))?;
             let after = examined.circuit().execute(&before)?.outputs(examined.circuit());
-            let nonce = model.nonce(&run, slice, &before, &after).map_err(|error| local(&error))?;
+            let nonce = model.nonce(&run, slice, &before, &after);
+            let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
             let backend = &examined.directory.metadata().backend;
-            let system = ProofSystem::of_backend(backend).ok_or_else(|| local(&format!("backend {backend}")))?;
+            let system =
+                ProofSystem::of_backend(backend).ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
             let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
-            parts.push((position, Asked::Slice(SliceQuery { model: id, slice, query }, system)));
+            parts.push((position, ProofRequest::Slice(SliceQuery { model: id, slice, query }, system)));
             before = after;
         }
         Ok(parts)
@@ -215,7 +221,7 @@ impl Examiner {
     async fn obtain(
         self: &Arc<Self>,
         position: usize,
-        asked: Asked,
+        asked: ProofRequest,
         report: &Delivery,
     ) -> Result<Bundle, DeliveryError> {
         let (slice, asked) = (asked.slice(), Arc::new(asked));
@@ -253,19 +259,24 @@ impl Examiner {
                     let examined = self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
                     return Ok(bundle(examined, &claimed)?);
                 }
-                Err(Missing::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
-                Err(Missing::Busy) => {
+                Err(RequestError::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
+                Err(RequestError::Busy) => {
                     tried.remove(&miner);
                     tokio::time::sleep(BUSY_PAUSE).await;
                     full += BUSY_PAUSE;
                 }
-                Err(Missing::Local(error)) => return Err(DeliveryError::Local(error)),
+                Err(RequestError::Local(error)) => return Err(DeliveryError::Local(error)),
             }
         }
     }
 
     /// Sends the request to one miner in the background.
-    fn attempt(self: &Arc<Self>, assignment: Assignment, asked: Arc<Asked>, steps: mpsc::Sender<(Hotkey, Step)>) {
+    fn attempt(
+        self: &Arc<Self>,
+        assignment: Assignment,
+        asked: Arc<ProofRequest>,
+        steps: mpsc::Sender<(Hotkey, Step)>,
+    ) {
         let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
         tokio::spawn(async move {
             let overdue = || drop(steps.try_send((miner, Step::Overdue)));
@@ -281,5 +292,5 @@ enum Step {
     /// The answer is overdue.
     Overdue,
     /// The attempt ended: with a verified proof, or without one.
-    Ended(Result<Arc<Claimed>, Missing>),
+    Ended(Result<Arc<UnverifiedProof>, RequestError>),
 }

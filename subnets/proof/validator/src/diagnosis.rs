@@ -14,7 +14,7 @@ use taonet_proof_core::scoring::Fault;
 use taonet_proof_core::{Binding, Digest};
 
 use crate::ProofMiner;
-use crate::request::{Claimed, Examined};
+use crate::request::{LoadedCircuit, UnverifiedProof};
 
 /// Number of statements remembered per miner, from the miner's latest verified proofs.
 const REMEMBERED: usize = 4;
@@ -114,7 +114,7 @@ struct Trials<'a> {
 impl Trials<'_> {
     /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if the verifier is an
     /// external program.
-    fn holds(&mut self, examined: &Examined, statement: &Statement) -> bool {
+    fn holds(&mut self, examined: &LoadedCircuit, statement: &Statement) -> bool {
         if self.left == 0 || examined.is_external() {
             return false;
         }
@@ -126,9 +126,9 @@ impl Trials<'_> {
 
 /// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MOST_TRIALS`] verifications.
 pub(crate) fn diagnose(
-    examined: &Examined,
-    all: &[Examined],
-    claimed: &Claimed,
+    examined: &LoadedCircuit,
+    all: &[LoadedCircuit],
+    claimed: &UnverifiedProof,
     error: &VerifyError,
     remembered: &Remembered,
     miners: &[ProofMiner],
@@ -151,9 +151,9 @@ pub(crate) fn diagnose(
 
 /// Finds the statement that a rejected proof was made for. Tries the most likely statements first.
 fn origin(
-    examined: &Examined,
-    all: &[Examined],
-    claimed: &Claimed,
+    examined: &LoadedCircuit,
+    all: &[LoadedCircuit],
+    claimed: &UnverifiedProof,
     remembered: &Remembered,
     miners: &[ProofMiner],
     trials: &mut Trials<'_>,
@@ -163,8 +163,7 @@ fn origin(
     if let Some(owner) = remembered.owner(&claimed.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
-    let is_other = |other: &&Examined| other.directory.id() != examined.directory.id();
-    for other in all.iter().filter(is_other).take(MOST_CIRCUITS) {
+    for other in all.iter().filter(|other| other.directory.id() != examined.directory.id()).take(MOST_CIRCUITS) {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.holds(other, &statement) {
             return Some(Fault::OtherCircuit);

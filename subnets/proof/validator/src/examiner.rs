@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::diagnosis::Remembered;
 use crate::dispatch::{Assignment, Dispatcher, Ended, Limits};
-use crate::request::{Asked, Claimed, Clients, Examined, Missing};
+use crate::request::{Clients, LoadedCircuit, ProofRequest, RequestError, UnverifiedProof};
 use crate::{Book, ProofMiner, measures};
 use verification::Verifications;
 
@@ -77,7 +77,7 @@ impl Default for ExaminerSettings {
 /// slow or silent miner does not delay others, because an overdue request no longer counts towards the limit of
 /// concurrent requests.
 pub struct Examiner {
-    pub(crate) circuits: Arc<Vec<Examined>>,
+    pub(crate) circuits: Arc<Vec<LoadedCircuit>>,
     pub(crate) models: BTreeMap<Digest, Arc<SlicedModel>>,
     clients: Clients,
     book: Arc<Book>,
@@ -102,7 +102,7 @@ impl Examiner {
         settings: ExaminerSettings,
         clock: Clock,
     ) -> Result<Self, CircuitError> {
-        let circuits: Vec<_> = catalogue.circuits().map(Examined::load).collect::<Result<_, _>>()?;
+        let circuits: Vec<_> = catalogue.circuits().map(LoadedCircuit::load).collect::<Result<_, _>>()?;
         let limits = Limits {
             interval: settings.interval,
             timeout: settings.timeout,
@@ -156,9 +156,9 @@ impl Examiner {
     pub(crate) async fn request(
         &self,
         mut assignment: Assignment,
-        asked: &Asked,
+        asked: &ProofRequest,
         overdue: impl FnOnce(),
-    ) -> Result<(Outcome, Arc<Claimed>), Missing> {
+    ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
         let (miner, circuit) = (assignment.miner.clone(), assignment.circuit());
         let patience = assignment.patience;
         let mut answer = pin!(self.answer(&miner, circuit, asked, assignment.timeout));
@@ -171,9 +171,9 @@ impl Examiner {
         };
         match &answer {
             Ok((Outcome::Verified { time, .. }, _)) => assignment.settle(Ended::Verified(*time)),
-            Ok((Outcome::Failed(_), _)) | Err(Missing::Fault(_)) => assignment.settle(Ended::Failed),
-            Err(Missing::Busy) => assignment.settle(Ended::Busy),
-            Err(Missing::Local(_)) => {}
+            Ok((Outcome::Failed(_), _)) | Err(RequestError::Fault(_)) => assignment.settle(Ended::Failed),
+            Err(RequestError::Busy) => assignment.settle(Ended::Busy),
+            Err(RequestError::Local(_)) => {}
         }
         answer
     }
@@ -182,30 +182,30 @@ impl Examiner {
         &self,
         miner: &ProofMiner,
         position: usize,
-        asked: &Asked,
+        asked: &ProofRequest,
         timeout: Duration,
-    ) -> Result<(Outcome, Arc<Claimed>), Missing> {
-        let local = |text: &str| Missing::Local(text.to_owned());
-        let examined = self.circuits.get(position).ok_or_else(|| local("the circuit is not loaded"))?;
+    ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
+        let examined = self.circuits.get(position).ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
         let circuit = examined.directory.id().to_string();
         match self.clients.ask(miner, examined, asked, timeout).await {
             Ok(claimed) => {
                 let claimed = Arc::new(claimed);
                 let outcome = self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
-                let outcome = outcome.ok_or_else(|| local("the local verifier failed"))?;
+                let outcome = outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
                 let counted = self.count(miner, &circuit, outcome).await;
-                match counted.ok_or_else(|| local("cannot record an outcome"))? {
-                    Outcome::Failed(fault) => Err(Missing::Fault(fault)),
+                match counted.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
+                    Outcome::Failed(fault) => Err(RequestError::Fault(fault)),
                     verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
                 }
             }
-            Err(Missing::Fault(fault)) => {
+            Err(RequestError::Fault(fault)) => {
                 let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted.map_or_else(|| local("cannot record an outcome"), |_| Missing::Fault(fault)))
+                Err(counted
+                    .map_or_else(|| RequestError::local("cannot record an outcome"), |_| RequestError::Fault(fault)))
             }
-            Err(Missing::Busy) => {
+            Err(RequestError::Busy) => {
                 measures::busy();
-                Err(Missing::Busy)
+                Err(RequestError::Busy)
             }
             Err(local) => Err(local),
         }
@@ -251,13 +251,13 @@ impl Examiner {
 }
 
 /// Creates the bundle of a proof.
-pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, CircuitError> {
+pub(crate) fn bundle(examined: &LoadedCircuit, claimed: &UnverifiedProof) -> Result<Bundle, CircuitError> {
     Bundle::new(&examined.directory, &claimed.statement, &claimed.proof)
 }
 
 /// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only, because the proof
 /// may contain a user's confidential input.
-fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
+fn keep(directory: &Path, examined: &LoadedCircuit, claimed: &UnverifiedProof) -> Result<(), Box<dyn Error>> {
     let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
     atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Owner)?;

@@ -33,7 +33,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::request::{Asked, Missing};
+use crate::request::{ProofRequest, RequestError};
 use crate::{ProofMiner, Wire};
 use connections::Connections;
 use stopwatch::Stopwatch;
@@ -152,21 +152,25 @@ impl QuicClient {
     pub(crate) async fn ask(
         &self,
         peer: &Peer,
-        asked: &Asked,
+        asked: &ProofRequest,
         circuit: &CircuitMetadata,
         timeout: Duration,
-    ) -> Result<(ProofAnswer, Duration), Missing> {
+    ) -> Result<(ProofAnswer, Duration), RequestError> {
         let limit = largest_answer(circuit);
         match asked {
-            Asked::Circuit(query) => {
+            ProofRequest::Circuit(query) => {
                 let (message, paused): (QueryZkProofResponse, _) =
                     self.call(peer, QUERY_ZK_PROOF, &query.to_message(), limit, timeout).await?;
-                if message.busy { Err(Missing::Busy) } else { Ok((ProofAnswer::from_message(message), paused)) }
+                if message.busy { Err(RequestError::Busy) } else { Ok((ProofAnswer::from_message(message), paused)) }
             }
-            Asked::Slice(query, proof_system) => {
+            ProofRequest::Slice(query, proof_system) => {
                 let (message, paused): (SliceProofResponse, _) =
                     self.call(peer, SLICE_PROOF, &query.to_message(*proof_system), limit, timeout).await?;
-                if message.busy { Err(Missing::Busy) } else { Ok((ProofAnswer::from_slice_message(message), paused)) }
+                if message.busy {
+                    Err(RequestError::Busy)
+                } else {
+                    Ok((ProofAnswer::from_slice_message(message), paused))
+                }
             }
         }
     }
@@ -179,12 +183,14 @@ impl QuicClient {
         message: &impl Serialize,
         limit: usize,
         within: Duration,
-    ) -> Result<(T, Duration), Missing> {
-        let request = QuicRequest::from_typed(synapse, message).map_err(|error| Missing::Local(error.to_string()))?;
+    ) -> Result<(T, Duration), RequestError> {
+        let request =
+            QuicRequest::from_typed(synapse, message).map_err(|error| RequestError::Local(error.to_string()))?;
         let timestamp = unix_seconds();
         let packet = SynapsePacket { synapse_type: request.synapse_type, data: request.data, timestamp };
-        let packet = rmp_serde::to_vec(&packet).map_err(|error| Missing::Local(error.to_string()))?;
-        let address = address(peer).ok_or_else(|| Missing::Local(format!("{} is not an IPv4 address", peer.host())))?;
+        let packet = rmp_serde::to_vec(&packet).map_err(|error| RequestError::Local(error.to_string()))?;
+        let address =
+            address(peer).ok_or_else(|| RequestError::Local(format!("{} is not an IPv4 address", peer.host())))?;
         let connection = self.0.connections.get(peer.hotkey(), address).await?;
         let mut time = Stopwatch::start(within);
         let exchange = self.0.exchange(&connection, &packet, limit, &mut time).await.inspect_err(|missing| {
@@ -202,14 +208,14 @@ impl Inner {
         packet: &[u8],
         limit: usize,
         time: &mut Stopwatch,
-    ) -> Result<T, Missing> {
+    ) -> Result<T, RequestError> {
         let (mut send, mut recv) = time.limit(connection.open_bi()).await?.map_err(|error| unreachable(&error))?;
         time.limit(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
             .await?
-            .map_err(|_| Missing::Fault(Fault::Unreachable))?;
+            .map_err(|_| RequestError::Fault(Fault::Unreachable))?;
         let (payload, _share) = self.read(&mut recv, limit, time).await?;
         let parser = time.pause(self.parsers.acquire()).await;
-        let _parser = parser.map_err(|error| Missing::Local(error.to_string()))?;
+        let _parser = parser.map_err(|error| RequestError::Local(error.to_string()))?;
         parse(&payload)
     }
 
@@ -219,13 +225,13 @@ impl Inner {
         recv: &mut RecvStream,
         limit: usize,
         time: &mut Stopwatch,
-    ) -> Result<(Vec<u8>, Share<'_>), Missing> {
+    ) -> Result<(Vec<u8>, Share<'_>), RequestError> {
         let mut header = [0; FRAME_HEADER];
         time.limit(recv.read_exact(&mut header)).await?.map_err(|error| incomplete(&error))?;
         let [kind, size @ ..] = header;
         let size = u32::from_be_bytes(size) as usize;
         if kind != MessageType::SynapseResponse as u8 || size > limit {
-            return Err(Missing::Fault(Fault::Malformed));
+            return Err(RequestError::Fault(Fault::Malformed));
         }
         let at_slowest = Duration::from_secs_f64(size as f64 / SLOWEST_TRANSFER as f64);
         time.shorten(self.limits.transfer + at_slowest);
@@ -243,33 +249,33 @@ impl Inner {
 }
 
 /// Parses an answer.
-fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Missing> {
-    let malformed = Missing::Fault(Fault::Malformed);
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
+    let malformed = RequestError::Fault(Fault::Malformed);
     let Ok(SynapseResponse { success, data, error, .. }) = rmp_serde::from_slice(payload) else {
         return Err(malformed);
     };
     if success {
         return QuicResponse { success, data, latency_ms: 0.0, error }.deserialize_data().map_err(|_| malformed);
     }
-    Err(Missing::Fault(match error.as_deref() {
+    Err(RequestError::Fault(match error.as_deref() {
         Some("handler timed out") => Fault::Timeout,
         _ => Fault::Refused,
     }))
 }
 
 /// Classifies a failed read as the miner's fault.
-fn incomplete(error: &ReadExactError) -> Missing {
+fn incomplete(error: &ReadExactError) -> RequestError {
     match error {
         ReadExactError::ReadError(ReadError::ConnectionLost(error)) => unreachable(error),
-        ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => Missing::Fault(Fault::Malformed),
+        ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => RequestError::Fault(Fault::Malformed),
     }
 }
 
 /// Classifies a lost connection as the miner's fault or a local one.
-fn unreachable(error: &ConnectionError) -> Missing {
+fn unreachable(error: &ConnectionError) -> RequestError {
     match error {
-        ConnectionError::LocallyClosed => Missing::Local(error.to_string()),
-        _ => Missing::Fault(Fault::Unreachable),
+        ConnectionError::LocallyClosed => RequestError::Local(error.to_string()),
+        _ => RequestError::Fault(Fault::Unreachable),
     }
 }
 

@@ -19,13 +19,13 @@ use crate::quic::QuicClient;
 use crate::{ProofMiner, Wire};
 
 /// A circuit with its verifier loaded.
-pub(crate) struct Examined {
+pub(crate) struct LoadedCircuit {
     pub(crate) directory: Arc<CircuitDirectory>,
     pub(crate) verifier: Box<dyn Verifier>,
     pub(crate) verification_key: Digest,
 }
 
-impl Examined {
+impl LoadedCircuit {
     pub(crate) fn load(directory: &Arc<CircuitDirectory>) -> Result<Self, CircuitError> {
         Ok(Self {
             verifier: directory.verifier()?,
@@ -58,7 +58,7 @@ impl Examined {
 }
 
 /// An answer with a proof that is not verified yet.
-pub(crate) struct Claimed {
+pub(crate) struct UnverifiedProof {
     pub(crate) statement: Statement,
     pub(crate) proof: Vec<u8>,
     /// Time from request to answer.
@@ -67,7 +67,7 @@ pub(crate) struct Claimed {
 
 /// Why a request yielded no answer to verify.
 #[derive(Debug)]
-pub(crate) enum Missing {
+pub(crate) enum RequestError {
     /// The miner is at capacity: neither credited nor penalised.
     Busy,
     /// The miner failed, for this reason.
@@ -76,16 +76,23 @@ pub(crate) enum Missing {
     Local(String),
 }
 
+impl RequestError {
+    /// Creates a local error.
+    pub(crate) fn local(text: &str) -> Self {
+        Self::Local(text.to_owned())
+    }
+}
+
 /// Content of a request to a miner.
 #[derive(Clone, Debug)]
-pub(crate) enum Asked {
+pub(crate) enum ProofRequest {
     /// A proof of a circuit.
     Circuit(ProofQuery),
     /// A proof of a slice of a model, with the slice's proof system.
     Slice(SliceQuery, ProofSystem),
 }
 
-impl Asked {
+impl ProofRequest {
     pub(crate) const fn query(&self) -> &ProofQuery {
         match self {
             Self::Circuit(query) => query,
@@ -122,51 +129,51 @@ impl Clients {
     pub(crate) async fn ask(
         &self,
         miner: &ProofMiner,
-        examined: &Examined,
-        asked: &Asked,
+        examined: &LoadedCircuit,
+        asked: &ProofRequest,
         timeout: Duration,
-    ) -> Result<Claimed, Missing> {
+    ) -> Result<UnverifiedProof, RequestError> {
         let (peer, query) = (&miner.peer, asked.query());
         let began = Instant::now();
         let (answer, paused) = match (miner.wire, &self.quic) {
             (Wire::Http, _) => (ask_over_http(&self.http, peer, asked, timeout).await?, Duration::ZERO),
             (Wire::Quic, Some(quic)) => quic.ask(peer, asked, examined.directory.metadata(), timeout).await?,
-            (Wire::Quic, None) => return Err(Missing::Local("there is no QUIC client".to_owned())),
+            (Wire::Quic, None) => return Err(RequestError::Local("there is no QUIC client".to_owned())),
         };
         // The miner does not answer for a lack of memory in this process.
         let time = began.elapsed().saturating_sub(paused);
         let answer = answer.read(examined.directory.metadata().output.scale);
-        let Ok((proof, outputs)) = answer else { return Err(Missing::Fault(Fault::Malformed)) };
+        let Ok((proof, outputs)) = answer else { return Err(RequestError::Fault(Fault::Malformed)) };
         let binding = examined.binding(query.nonce, *peer.hotkey());
-        Ok(Claimed { statement: Statement { binding, inputs: query.inputs.clone(), outputs }, proof, time })
+        Ok(UnverifiedProof { statement: Statement { binding, inputs: query.inputs.clone(), outputs }, proof, time })
     }
 }
 
 async fn ask_over_http(
     client: &SignedClient,
     peer: &Peer,
-    asked: &Asked,
+    asked: &ProofRequest,
     timeout: Duration,
-) -> Result<ProofAnswer, Missing> {
+) -> Result<ProofAnswer, RequestError> {
     let (path, body) = match asked {
-        Asked::Circuit(query) => (QUERY_ZK_PROOF, serde_json::to_vec(&query.to_message())),
-        Asked::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
+        ProofRequest::Circuit(query) => (QUERY_ZK_PROOF, serde_json::to_vec(&query.to_message())),
+        ProofRequest::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
     };
-    let mut call = Call::new(Method::POST, path, body.map_err(|error| Missing::Local(error.to_string()))?);
+    let mut call = Call::new(Method::POST, path, body.map_err(|error| RequestError::Local(error.to_string()))?);
     // No retry: the measured response time would include both attempts, and miners soon receive the next request.
     (call.deadline, call.retry) = (timeout, Retry::Never);
     let answer = client.call(peer, &call).await.map_err(|error| match error {
-        CallError::Timeout { .. } => Missing::Fault(Fault::Timeout),
-        CallError::Connect { .. } | CallError::Broken(_) => Missing::Fault(Fault::Unreachable),
-        CallError::TooLarge { .. } => Missing::Fault(Fault::Malformed),
-        other => Missing::Local(other.to_string()),
+        CallError::Timeout { .. } => RequestError::Fault(Fault::Timeout),
+        CallError::Connect { .. } | CallError::Broken(_) => RequestError::Fault(Fault::Unreachable),
+        CallError::TooLarge { .. } => RequestError::Fault(Fault::Malformed),
+        other => RequestError::Local(other.to_string()),
     })?;
     match answer.status {
-        StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| Missing::Fault(Fault::Malformed)),
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(Missing::Busy),
+        StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| RequestError::Fault(Fault::Malformed)),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(RequestError::Busy),
         status => {
             tracing::debug!(miner = %peer.hotkey(), %status, "request refused by the miner");
-            Err(Missing::Fault(Fault::Refused))
+            Err(RequestError::Fault(Fault::Refused))
         }
     }
 }

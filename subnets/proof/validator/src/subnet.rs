@@ -46,8 +46,7 @@ impl Subnet for ProofSubnet {
         }
         let (uids, weights): (Vec<_>, Vec<_>) = scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
         if uids.is_empty() {
-            let burned = |uid| Weights { uids: vec![uid], weights: vec![1.0] };
-            return Some(burn_uid.map_or_else(Weights::default, burned));
+            return Some(burn_uid.map_or_else(Weights::default, |uid| Weights { uids: vec![uid], weights: vec![1.0] }));
         }
         Some(Weights { uids, weights })
     }

@@ -122,9 +122,8 @@ impl GatewayMiner {
         message: Message,
         total: Duration,
     ) -> Result<T, CallError> {
-        let encode = |error: serde_json::Error| CallError::Transport(error.to_string());
         let until = self.time.now() + total;
-        let mut body = message.first.map_err(encode)?;
+        let mut body = message.first.map_err(|error| encoding_failed(&error))?;
         let mut repeated = message.repeated;
         let mut is_renewed = false;
         let mut repeats = 0;
@@ -137,7 +136,7 @@ impl GatewayMiner {
             };
             attempt += 1;
             if let Some(again) = repeated.take() {
-                body = again.map_err(encode)?;
+                body = again.map_err(|error| encoding_failed(&error))?;
             }
             match &failure {
                 Failure::Call { error: WireError::Status { status, .. }, token }
@@ -191,8 +190,7 @@ impl GatewayMiner {
                 bt_headers.insert(name.as_str().to_owned(), value);
             }
         }
-        let encode = |error: serde_json::Error| CallError::Transport(error.to_string());
-        let predict_payload: Box<RawValue> = serde_json::from_slice(body).map_err(encode)?;
+        let predict_payload: Box<RawValue> = serde_json::from_slice(body).map_err(|error| encoding_failed(&error))?;
         let id = Uuid::new_v4().simple();
         let request = RunsyncRequest {
             input: RunsyncInput { predict_payload, bt_headers },
@@ -201,7 +199,7 @@ impl GatewayMiner {
             miner_hotkey: Some(self.route.hotkey.to_string()),
             request_id: Some(format!("gw-audio:{name}:{}:{number}:{id}", self.route.uid)),
         };
-        serde_json::to_vec(&request).map_err(encode)
+        serde_json::to_vec(&request).map_err(|error| encoding_failed(&error))
     }
 }
 
@@ -250,6 +248,10 @@ impl From<Failure> for CallError {
             Failure::Final(error) => error,
         }
     }
+}
+
+fn encoding_failed(error: &serde_json::Error) -> CallError {
+    CallError::Transport(error.to_string())
 }
 
 /// Returns the headers of a call. They contain the token, too, for gateways that authenticate before they read the

@@ -123,9 +123,10 @@ impl PodMiner {
 
     /// Starts the pod if it is not running, and waits until it is healthy.
     pub(super) async fn wake(&self, timeout: Duration) -> Result<(), CallError> {
-        let refused = |text: &str| CallError::Refused(text.to_owned());
-        let key = self.pods.key.as_ref().ok_or_else(|| refused("missing_runpod_api_key_for_pod_route"))?;
-        let id = self.id.as_deref().ok_or_else(|| refused("missing_endpoint_id_for_pod_route"))?;
+        let key = self.pods.key.as_ref();
+        let key = key.ok_or_else(|| CallError::Refused("missing_runpod_api_key_for_pod_route".to_owned()))?;
+        let id = self.id.as_deref();
+        let id = id.ok_or_else(|| CallError::Refused("missing_endpoint_id_for_pod_route".to_owned()))?;
         if !self.is_up.load(Ordering::Relaxed) {
             tracing::info!(pod = id, "starting pod");
             self.pods.start(id, key).await?;

@@ -103,15 +103,15 @@ pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpo
     let by_hotkey: HashMap<Hotkey, &MinerEntry> = registered.iter().map(|miner| (miner.hotkey, miner)).collect();
     let by_uid: HashMap<u16, &MinerEntry> = registered.iter().map(|miner| (miner.uid.0, miner)).collect();
     let mut resolved = Resolved::default();
-    let mut places: HashMap<Hotkey, usize> = HashMap::new();
+    let mut positions: HashMap<Hotkey, usize> = HashMap::new();
     for row in rows {
         if row.status == "terminated" && !["not_in_list", "idle"].iter().any(|soft| row.reason.contains(soft)) {
             resolved.terminated += 1;
             continue;
         }
         let hotkey = row.hotkey.parse::<Hotkey>().ok();
-        let found = hotkey.and_then(|hotkey| by_hotkey.get(&hotkey));
-        let Some(miner) = found.or_else(|| by_uid.get(&row.uid?)) else {
+        let by_key = hotkey.and_then(|hotkey| by_hotkey.get(&hotkey));
+        let Some(miner) = by_key.or_else(|| by_uid.get(&row.uid?)) else {
             resolved.unregistered += 1;
             continue;
         };
@@ -123,11 +123,11 @@ pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpo
             }
         };
         let route = Route { miner: (*miner).clone(), status: row.status.clone(), target };
-        match places.get(&miner.hotkey).and_then(|place| resolved.routes.get_mut(*place)) {
-            Some(known) if route.rank() < known.rank() => *known = route,
+        match positions.get(&miner.hotkey).and_then(|position| resolved.routes.get_mut(*position)) {
+            Some(earlier) if route.rank() < earlier.rank() => *earlier = route,
             Some(_) => {}
             None => {
-                places.insert(miner.hotkey, resolved.routes.len());
+                positions.insert(miner.hotkey, resolved.routes.len());
                 resolved.routes.push(route);
             }
         }

@@ -33,7 +33,7 @@ async fn found(server: &MockServer, passing: &Passing) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn the_round_waits_until_all_are_ready() {
+async fn round_waits_until_all_miners_are_ready() {
     let (server, passing) = (gateway().await, Passing::default());
     let pages = [
         page(&[(1, "running"), (2, "warming")]),
@@ -46,7 +46,7 @@ async fn the_round_waits_until_all_are_ready() {
 }
 
 #[tokio::test]
-async fn who_is_not_ready_in_time_is_left_out() {
+async fn miner_not_ready_in_time_is_omitted() {
     let (server, passing) = (gateway().await, Passing::default());
     route(&server, "GET", LIST, vec![page(&[(1, "running"), (2, "warming"), (3, "idle")])]).await;
     assert_eq!(found(&server, &passing).await, [1, 3]);
@@ -54,7 +54,7 @@ async fn who_is_not_ready_in_time_is_left_out() {
 }
 
 #[tokio::test]
-async fn an_empty_arena_is_waited_for_too() {
+async fn empty_arena_is_polled_until_the_timeout() {
     let (server, passing) = (gateway().await, Passing::default());
     route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])]).await;
     assert_eq!(found(&server, &passing).await, [2]);
@@ -66,7 +66,7 @@ async fn an_empty_arena_is_waited_for_too() {
 }
 
 #[tokio::test]
-async fn looks_are_at_least_a_second_apart() {
+async fn ready_polls_are_at_least_1_s_apart() {
     let (server, passing) = (gateway().await, Passing::default());
     route(&server, "GET", LIST, vec![page(&[(1, "warming")])]).await;
     let settings = ArenaSettings {
@@ -92,7 +92,7 @@ async fn world(listing: Listing, uids: &[u16]) -> Running {
 }
 
 #[tokio::test]
-async fn real_miners_are_played_through_our_gateway_and_directly() {
+async fn miners_are_played_through_our_gateway_and_directly() {
     for listing in [Listing::Gateway, Listing::Endpoints] {
         let world = world(listing, &[1, 2, 4]).await;
         let passing = Passing::default();

@@ -17,7 +17,7 @@ use super::container::{ContainerMiner, base_url};
 use super::gateway::{GatewayMiner, Message};
 use super::pod::{HEALTH, PodMiner, Pods};
 use super::resolve::{Route, Target};
-use super::{Arena, ArenaError};
+use super::{Arena, ArenaError, log_skipped};
 
 impl Arena {
     /// Like [`Arena::miners`], with connections for the text contest.
@@ -28,10 +28,7 @@ impl Arena {
         let routes = self.ready_routes(registered).await?;
         let connected = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
-            let failed = |error: &PeerError| {
-                tracing::warn!(miner = %uid, %error, "arena miner skipped: cannot set up its client");
-            };
-            self.connect_text(route).inspect_err(failed).ok()
+            self.connect_text(route).inspect_err(|error| log_skipped(uid, error)).ok()
         });
         Ok(connected.collect())
     }

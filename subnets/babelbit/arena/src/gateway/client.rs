@@ -67,8 +67,7 @@ pub async fn submit(
 }
 
 async fn ask_hotkey(gateway: &Url) -> Result<Hotkey, SubmitError> {
-    let broken = |_| SubmitError::NoHotkey;
-    let client = JsonClient::new(gateway, None, MAX_BODY).map_err(broken)?;
+    let client = JsonClient::new(gateway, None, MAX_BODY).map_err(|_| SubmitError::NoHotkey)?;
     let health = client.get("/healthz", &[], TIMEOUT).await.map_err(SubmitError::Health)?;
     let hotkey = health.get("hotkey").and_then(Value::as_str);
     hotkey.and_then(|hotkey| hotkey.parse().ok()).ok_or(SubmitError::NoHotkey)

@@ -58,6 +58,13 @@ pub enum EntriesError {
     Newer(PathBuf),
 }
 
+impl EntriesError {
+    /// Returns a function that adds the path of a file or directory to an I/O error.
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
 /// Contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Saved {
@@ -98,13 +105,9 @@ pub(super) struct Entries {
 
 impl Entries {
     pub(super) async fn open(directory: &Path) -> Result<Self, EntriesError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| EntriesError::Io { path, source }
-        };
-        std::fs::create_dir_all(directory).map_err(failed(directory))?;
+        std::fs::create_dir_all(directory).map_err(EntriesError::io(directory))?;
         let path = directory.join(LOCK);
-        let lock = lock_file(&path).await.map_err(failed(&path))?;
+        let lock = lock_file(&path).await.map_err(EntriesError::io(&path))?;
         let lock = lock.ok_or_else(|| EntriesError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let saved = match std::fs::read(&path) {
@@ -242,16 +245,19 @@ impl Entries {
         let mut saved = self.saved.lock().await;
         let mut changed = saved.clone();
         change(&mut changed);
-        let failed = |source: io::Error| WriteError { path: self.path.clone(), source };
-        let bytes = serde_json::to_vec(&changed).map_err(|error| failed(error.into()))?;
+        let bytes = serde_json::to_vec(&changed).map_err(|error| self.write_error(error.into()))?;
         let path = self.path.clone();
         let written = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
-        written.map_err(|error| failed(io::Error::other(error)))??;
+        written.map_err(|error| self.write_error(io::Error::other(error)))??;
         *saved = changed;
         self.version.fetch_add(1, Ordering::SeqCst);
         metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);
         metrics::gauge!("taonet_arena_gateway_challenges").set(saved.challenges.len() as f64);
         Ok(())
+    }
+
+    fn write_error(&self, source: io::Error) -> WriteError {
+        WriteError { path: self.path.clone(), source }
     }
 }
 

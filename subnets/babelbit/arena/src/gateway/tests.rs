@@ -65,7 +65,7 @@ async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
 }
 
 #[tokio::test]
-async fn the_list_is_for_validators_and_has_two_forms() {
+async fn miner_list_needs_a_token_and_has_two_forms() {
     let running = Running::start(config()).await;
     for uid in [3, 1] {
         running.submit(uid, &format!("http://127.0.0.1:{uid}/x")).await.unwrap();
@@ -100,7 +100,7 @@ async fn the_list_is_for_validators_and_has_two_forms() {
 }
 
 #[tokio::test]
-async fn messages_reach_the_miner_and_its_answers_come_back() {
+async fn gateway_relays_messages_and_responses() {
     let running = Running::start(config()).await;
     for uid in [1, 2] {
         running.submit(uid, parrot(uid).await.as_str()).await.unwrap();
@@ -116,7 +116,7 @@ async fn messages_reach_the_miner_and_its_answers_come_back() {
 
 /// A token is valid in the body and in a header; a message is forwarded only with a token of its sender.
 #[tokio::test]
-async fn a_message_needs_a_token_of_its_sender() {
+async fn message_needs_a_token_of_its_sender() {
     let running = Running::start(config()).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     let hotkey = miner_key(1).hotkey();
@@ -174,7 +174,7 @@ async fn a_message_needs_a_token_of_its_sender() {
 
 /// Columns: a miner's response · the gateway's response
 #[tokio::test]
-async fn miners_that_fail_are_told_from_those_that_refuse() {
+async fn miner_failure_and_refusal_have_different_status_codes() {
     for (answer, status, marker) in [
         (ResponseTemplate::new(503).set_body_string("no room"), 503, "upstream_unavailable"),
         (ResponseTemplate::new(429).set_body_string("slow"), 503, "upstream_unavailable"),
@@ -207,7 +207,7 @@ async fn miners_that_fail_are_told_from_those_that_refuse() {
 }
 
 #[tokio::test]
-async fn submissions_are_signed_checked_and_kept() {
+async fn submission_is_verified_and_stored() {
     let running = Running::start(config()).await;
     let answer = running.submit(1, "127.0.0.1:9000").await.unwrap();
     assert_eq!((answer.endpoint_url.as_str(), answer.listed, answer.wins), ("http://127.0.0.1:9000/", true, 0));
@@ -236,7 +236,7 @@ async fn submissions_are_signed_checked_and_kept() {
 }
 
 #[tokio::test]
-async fn a_captured_submission_is_good_once() {
+async fn replayed_submission_is_refused() {
     let running = Running::start(config()).await;
     let signer = Signer::new(miner_key(1), "0.0.0.0", BtauthScheme::new());
     let peer = taonet_wire::Peer::new(running.gateway.hotkey(), "0.0.0.0", 0).unwrap();
@@ -254,7 +254,7 @@ async fn a_captured_submission_is_good_once() {
 }
 
 #[tokio::test]
-async fn limits_hold() {
+async fn gateway_enforces_rate_and_slot_limits() {
     let limit = |requests| RateLimit { requests, window: Duration::from_mins(1) };
     let running = Running::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() }).await;
     let token = token(&running).await;
@@ -341,7 +341,7 @@ impl Qualifying {
 
 /// Columns: response to the request for references (`None`: with the challenge's uid) · number of requests for sessions
 #[tokio::test]
-async fn which_challenge_is_current_takes_no_session_where_the_engine_tells() {
+async fn current_challenge_needs_no_session_if_the_engine_names_it() {
     for (answer, sessions) in [
         (None, 0),
         (Some(ResponseTemplate::new(404)), 3),
@@ -403,7 +403,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
 }
 
 #[tokio::test]
-async fn only_members_enter_under_the_chains_number() {
+async fn only_registered_miners_enter_with_their_uid() {
     let snapshot = |hotkeys: &[u16]| {
         let hotkeys: Vec<_> = hotkeys.iter().map(|uid| miner_key(*uid).hotkey().to_string()).collect();
         json!({ "block": 1, "hotkeys": hotkeys, "last_update": [], "axons": [] })

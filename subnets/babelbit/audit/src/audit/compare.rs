@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_named_and_small_differences_pass() {
+    fn differences_above_the_tolerance_are_named_by_path() {
         for (recorded, found, paths) in [
             (json!({"a": 1.0, "b": null}), json!({"a": 1}), vec![]),
             (json!({"a": 0.5}), json!({"a": 0.500_009}), vec![]),

@@ -12,7 +12,8 @@ use super::{AuditError, KeptReplies, Mismatch, Place, Record};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
-    Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, Heard, ScorerSettings, ScoringConditions, TranscriptCache,
+    Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, ScorerSettings, ScoringConditions, TranscriptCache,
+    Transcription,
 };
 
 /// Local engines for recomputing scores.
@@ -180,7 +181,7 @@ impl Work<'_> {
         let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
         let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
-            let heard = audio.and_then(|audio| scorer.heard(audio.hash())).map(|heard| Heard::clone(&heard));
+            let heard = audio.and_then(|audio| scorer.heard(audio.hash())).map(|heard| Transcription::clone(&heard));
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
             (*row, StoredScore { heard, conditions, batch: number, ..result.into() })
         });
@@ -206,7 +207,7 @@ impl Work<'_> {
 }
 
 /// Returns all compared fields of a score.
-fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
+fn document(score: &StoredScore, heard: Option<&Transcription>) -> Value {
     let mut document = serde_json::to_value(&score.result).unwrap_or_default();
     if let Value::Object(fields) = &mut document {
         fields.insert("failed_gates".to_owned(), json!(score.failed_gates));

@@ -57,7 +57,7 @@ fn told(report: &AuditReport) -> Vec<(Place, Option<u16>, Option<u32>, &str)> {
 }
 
 #[tokio::test]
-async fn what_was_not_touched_is_found_as_it_was_recorded() {
+async fn unchanged_run_has_no_mismatch() {
     let run = Run::of(&MINERS).await;
     let report = run.audit().await;
     assert_eq!(told(&report), []);
@@ -71,7 +71,7 @@ async fn what_was_not_touched_is_found_as_it_was_recorded() {
 }
 
 #[tokio::test]
-async fn a_changed_reply_is_named_and_nothing_else() {
+async fn only_the_changed_reply_is_named() {
     let run = Run::of(&MINERS).await;
     let wav = run.home(1).join("predicted/utt_0001.wav");
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
@@ -143,7 +143,7 @@ async fn a_changed_ledger_is_named() {
 }
 
 #[tokio::test]
-async fn other_engines_and_options_are_told() {
+async fn different_engines_and_options_are_reported() {
     let run = Run::of(&MINERS).await;
     let fields = |report: &AuditReport| -> Vec<String> {
         assert!(!report.is_clean());
@@ -168,7 +168,7 @@ async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
 }
 
 #[tokio::test]
-async fn who_came_later_was_held_against_those_before_but_not_the_reverse() {
+async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
     let run = Run::of(&[(1, 10)]).await;
     let directory = run.paths.logs.parent().unwrap().to_owned();
     play(&directory, &[(1, 10), (2, 20)]).await;
@@ -181,7 +181,7 @@ async fn who_came_later_was_held_against_those_before_but_not_the_reverse() {
 }
 
 #[tokio::test]
-async fn a_challenge_that_is_not_there_is_told_with_those_that_are() {
+async fn error_for_missing_challenge_lists_existing_ones() {
     let run = Run::of(&[(1, 10)]).await;
     let error = Record::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "no main challenge \"other\" in the ledger; the ledger has challenge-1");

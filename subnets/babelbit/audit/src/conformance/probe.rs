@@ -82,13 +82,12 @@ fn init(source: &Source, channels: u16) -> String {
 /// Parses a response as a JSON object.
 fn object(reply: &Result<Reply, Failed>) -> Result<Map<String, Value>, Failed> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
-    let failed = |kind| Failed { kind, seen: shown(reply) };
     if let Some(kind) = Fault::of(reply) {
-        return Err(failed(kind));
+        return Err(Failed { kind, seen: shown(reply) });
     }
     match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
-        _ => Err(failed(Fault::NotAnswer)),
+        _ => Err(Failed { kind: Fault::NotAnswer, seen: shown(reply) }),
     }
 }
 

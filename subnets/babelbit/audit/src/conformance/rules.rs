@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_was_broken_once_is_broken() {
+    fn rule_that_failed_once_stays_failed() {
         let mut seen = Vec::new();
         let mut observe = |event: Event<'_>| {
             if let Event::Verdict(report) = event {

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_held_against_the_deadlines() {
+    fn times_are_compared_with_the_deadlines() {
         let mut watch = Stopwatch::default();
         for tenth in 1..=20 {
             watch.add(Phase::Frame, Duration::from_millis(200 * tenth));

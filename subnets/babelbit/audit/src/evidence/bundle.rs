@@ -25,6 +25,11 @@ pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
     format!("replies/{}/utt_{index:04}.wav", miner.directory())
 }
 
+/// Returns the first 200 characters of the path of a member.
+fn shown_path(entry: &tar::Entry<'_, impl Read>) -> String {
+    String::from_utf8_lossy(&entry.path_bytes()).chars().take(200).collect()
+}
+
 /// A bundle with a valid signature, a valid manifest, and unpacked replies.
 #[derive(Debug)]
 pub struct Bundle {
@@ -63,9 +68,9 @@ impl Bundle {
             }
         }
         members.end()?;
-        let mut rest = Vec::new();
-        archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut rest)?;
-        if rest.len() as u64 > MAX_END_BYTES || rest.iter().any(|byte| *byte != 0) {
+        let mut trailing = Vec::new();
+        archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut trailing)?;
+        if trailing.len() as u64 > MAX_END_BYTES || trailing.iter().any(|byte| *byte != 0) {
             return Err(EvidenceError::Trailing);
         }
         Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
@@ -103,16 +108,15 @@ struct Members<'a, R: Read> {
 impl<'a, R: Read> Members<'a, R> {
     fn next(&mut self, name: &str, limit: u64) -> Result<tar::Entry<'a, R>, EvidenceError> {
         let entry = self.entries.next().ok_or_else(|| EvidenceError::Missing(name.to_owned()))??;
-        let found = || String::from_utf8_lossy(&entry.path_bytes()).chars().take(200).collect::<String>();
         if *entry.path_bytes() != *name.as_bytes() {
-            return Err(EvidenceError::Member { expected: name.to_owned(), found: found() });
+            return Err(EvidenceError::Member { expected: name.to_owned(), found: shown_path(&entry) });
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(EvidenceError::Kind(found()));
+            return Err(EvidenceError::Kind(shown_path(&entry)));
         }
         let bytes = entry.size();
         if bytes > limit {
-            return Err(EvidenceError::TooLarge { name: found(), bytes, limit });
+            return Err(EvidenceError::TooLarge { name: shown_path(&entry), bytes, limit });
         }
         Ok(entry)
     }

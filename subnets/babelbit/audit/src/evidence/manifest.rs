@@ -51,6 +51,12 @@ pub enum ManifestError {
     },
 }
 
+impl ManifestError {
+    fn field(place: String, problem: &'static str) -> Self {
+        Self::Field { place, problem }
+    }
+}
+
 /// Content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,59 +168,61 @@ impl Manifest {
     }
 
     fn check(&self) -> Result<(), ManifestError> {
-        let wrong = |place: String, problem| Err(ManifestError::Field { place, problem });
         if self.conditions.len() > MAX_CONDITIONS {
-            return wrong("conditions".into(), "more than 16 entries");
+            return Err(ManifestError::field("conditions".to_owned(), "more than 16 entries"));
         }
         for (name, conditions) in &self.conditions {
             if *name != conditions.sha256() {
-                return wrong(format!("conditions.{name:.16}"), "not the SHA-256 of the conditions");
+                return Err(ManifestError::field(
+                    format!("conditions.{name:.16}"),
+                    "not the SHA-256 of the conditions",
+                ));
             }
         }
         let mut indices = HashSet::new();
         for (position, utterance) in self.utterances.iter().enumerate() {
             let place = format!("utterances[{position}]");
             if !indices.insert(utterance.index) {
-                return wrong(place, "duplicate index");
+                return Err(ManifestError::field(place, "duplicate index"));
             }
             if utterance.source.is_some() == utterance.error.is_some() {
-                return wrong(place, "expected either source or error");
+                return Err(ManifestError::field(place, "expected either source or error"));
             }
             if utterance.source.as_ref().is_some_and(|source| {
                 !(1..=MAX_CHANNELS).contains(&source.channels)
                     || source.sample_rate_hz == 0
                     || source.frames > MAX_FRAMES
             }) {
-                return wrong(place, "invalid audio format");
+                return Err(ManifestError::field(place, "invalid audio format"));
             }
         }
         let mut keys = HashSet::new();
         for (position, reply) in self.replies.iter().enumerate() {
             let place = |field: &str| format!("replies[{position}].{field}");
             if !keys.insert((reply.miner_uid, reply.miner_hotkey, reply.utterance_index)) {
-                return wrong(place("utterance_index"), "duplicate reply");
+                return Err(ManifestError::field(place("utterance_index"), "duplicate reply"));
             }
             if !indices.contains(&reply.utterance_index) {
-                return wrong(place("utterance_index"), "unknown utterance");
+                return Err(ManifestError::field(place("utterance_index"), "unknown utterance"));
             }
             if reply.audio_sha256.is_some() == reply.error.is_some() {
-                return wrong(place("audio_sha256"), "expected either audio_sha256 or error");
+                return Err(ManifestError::field(place("audio_sha256"), "expected either audio_sha256 or error"));
             }
             if reply.audio_sha256.as_deref().is_some_and(|hash| !is_hash(hash)) {
-                return wrong(place("audio_sha256"), "expected 64 lower-case hexadecimal digits");
+                return Err(ManifestError::field(place("audio_sha256"), "expected 64 lower-case hexadecimal digits"));
             }
             if reply.score.is_some() && reply.error.is_some() {
-                return wrong(place("score"), "a failed reply has no score");
+                return Err(ManifestError::field(place("score"), "a failed reply has no score"));
             }
             if reply.frames > MAX_FRAMES {
-                return wrong(place("frames"), "the reply is too long");
+                return Err(ManifestError::field(place("frames"), "the reply is too long"));
             }
             if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
-                return wrong(place("score.batch"), "the batch number is too large");
+                return Err(ManifestError::field(place("score.batch"), "the batch number is too large"));
             }
             let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
             if named.is_some_and(|name| !self.conditions.contains_key(name)) {
-                return wrong(place("score.conditions"), "unknown conditions");
+                return Err(ManifestError::field(place("score.conditions"), "unknown conditions"));
             }
         }
         Ok(())

@@ -71,7 +71,7 @@ fn with_manifest(bundle: &[u8], signer: &Keypair, edit: impl Fn(&mut serde_json:
 }
 
 #[tokio::test]
-async fn a_bundle_holds_what_checking_needs() {
+async fn exported_bundle_can_be_verified() {
     let bundle = exported().await;
     let report = read(&bundle).unwrap();
     assert!(report.audit.is_clean(), "{report:?}");
@@ -83,7 +83,7 @@ async fn a_bundle_holds_what_checking_needs() {
 }
 
 #[tokio::test]
-async fn the_same_record_gives_the_same_bytes_but_for_the_signature() {
+async fn bundle_is_reproducible_except_for_the_signature() {
     let (_directory, paths) = played().await;
     let record = record(&paths).await;
     let [first, second] = [(); 2].map(|()| {
@@ -118,7 +118,7 @@ async fn a_changed_byte_of_a_reply_is_named() {
 }
 
 #[tokio::test]
-async fn nothing_is_exported_that_proves_nothing() {
+async fn export_with_changed_reply_is_refused() {
     let (_directory, paths) = played().await;
     let record = record(&paths).await;
     let wav = paths.logs.join(format!("s2s/challenge-1/main/miner_2__hk_{}/predicted/utt_0000.wav", key(2).hotkey));
@@ -128,7 +128,7 @@ async fn nothing_is_exported_that_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_manifest_is_as_it_was_signed() {
+async fn changed_manifest_is_rejected() {
     let bundle = exported().await;
     let bob = Keypair::from_uri("//Bob").unwrap();
     let mut changed = members(&bundle);
@@ -168,7 +168,7 @@ async fn a_manifest_is_as_it_was_signed() {
 }
 
 #[tokio::test]
-async fn scores_that_do_not_follow_are_named_although_they_are_signed() {
+async fn signed_scores_that_do_not_follow_from_replies_are_named() {
     let bundle = exported().await;
     let lying =
         with_manifest(&bundle, &alice(), |manifest| manifest["replies"][0]["score"]["result"]["score"] = 1.0.into());
@@ -182,7 +182,7 @@ async fn scores_that_do_not_follow_are_named_although_they_are_signed() {
 }
 
 #[tokio::test]
-async fn members_are_those_that_belong_there() {
+async fn unexpected_and_missing_bundle_members_are_rejected() {
     let bundle = exported().await;
     let good = members(&bundle);
     let error = |edit: &dyn Fn(&mut Vec<Member>)| {
@@ -221,7 +221,7 @@ fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
 }
 
 #[test]
-fn links_paths_and_giants_are_refused_before_anything_is_written() {
+fn links_unsafe_paths_and_oversized_members_are_refused_before_writing() {
     for (name, kind, size, says) in [
         ("manifest.json", tar::EntryType::Symlink, 0, "is not a regular file"),
         ("manifest.json", tar::EntryType::Directory, 0, "is not a regular file"),
@@ -247,7 +247,7 @@ fn checked(bundle: &[u8], directory: &Path) {
 }
 
 #[test]
-fn no_change_of_a_bundle_panics() {
+fn modified_bundle_never_panics() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let bundle = runtime.block_on(exported());
     let directory = tempfile::tempdir().unwrap();
@@ -274,7 +274,7 @@ fn no_change_of_a_bundle_panics() {
 
 proptest! {
     #[test]
-    fn no_bytes_panic(bytes: Vec<u8>) {
+    fn arbitrary_bytes_are_an_error_and_never_panic(bytes: Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         prop_assert!(Bundle::read(bytes.as_slice(), directory.path()).is_err());
         prop_assert!(Manifest::parse(&bytes, alice().hotkey()).is_err());

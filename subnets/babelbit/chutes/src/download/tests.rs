@@ -119,7 +119,7 @@ fn ok(content: &str) -> ResponseTemplate {
 
 /// Columns: text · repository, GGUF file and revision; none if malformed
 #[test]
-fn names_of_models() {
+fn model_name_is_split_into_repository_file_and_revision() {
     type Parts<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
     let table: [(&str, Option<Parts<'_>>); 14] = [
         ("gpt2", Some(("gpt2", None, None))),
@@ -167,7 +167,7 @@ async fn a_model_is_downloaded_once() {
 }
 
 #[tokio::test]
-async fn the_key_reaches_the_hub_but_not_its_storage() {
+async fn key_is_sent_to_the_hub_but_not_to_its_storage() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
@@ -208,7 +208,7 @@ async fn a_complete_part_needs_no_request() {
 
 /// Columns: content of the storage
 #[tokio::test]
-async fn a_file_that_differs_from_the_list_is_deleted() {
+async fn file_with_wrong_size_or_hash_is_deleted() {
     for content in ["9876543210", "0123456789 and more"] {
         let setup = Setup::new().await;
         setup.complete().await;
@@ -262,7 +262,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
 
 /// Columns: status of the list, of a file · error · whether a retry may succeed · whether a key is needed
 #[tokio::test]
-async fn refusals_are_explained() {
+async fn download_refusals_have_hints() {
     for (listed, resolved, expected, retryable, auth) in [
         (404, 200, "the hub has no public model al/m\nhint: ", false, false),
         (401, 200, "the hub has no public model al/m\nhint: ", false, false),
@@ -302,7 +302,7 @@ async fn malformed_lists_are_named() {
 }
 
 #[tokio::test]
-async fn a_renamed_model_is_found_and_endless_redirects_are_refused() {
+async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
@@ -324,7 +324,7 @@ async fn a_renamed_model_is_found_and_endless_redirects_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_hub_the_last_download_is_used() {
+async fn last_download_is_used_when_the_hub_is_unreachable() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.store(ok(WEIGHTS_CONTENT)).await;
@@ -347,7 +347,7 @@ async fn without_the_hub_the_last_download_is_used() {
 }
 
 #[tokio::test]
-async fn two_processes_do_not_download_one_model() {
+async fn concurrent_processes_download_a_model_once() {
     let setup = Setup::new().await;
     setup.complete().await;
     setup.leave(".lock", "");

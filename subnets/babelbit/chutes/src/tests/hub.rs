@@ -102,7 +102,7 @@ async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
 
 /// Columns: missing part of the hub's response · error
 #[tokio::test]
-async fn a_hub_that_answers_wrongly_is_named() {
+async fn malformed_hub_response_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path());
     for (answer, expected) in [
@@ -134,7 +134,7 @@ fn models_that_cannot_be_uploaded_are_named() {
 }
 
 #[tokio::test]
-async fn gated_models_and_revisions() {
+async fn model_info_tells_whether_model_is_gated() {
     for (gated, expected) in [(json!(false), false), (json!("auto"), true), (json!(true), true), (Value::Null, false)] {
         let (server, settings) = server().await;
         Mock::given(path(format!("/api/models/al/m/revision/{REVISION}")))

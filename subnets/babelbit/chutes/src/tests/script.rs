@@ -9,7 +9,7 @@ fn script(template: Option<&Path>) -> Script<'_> {
 }
 
 #[test]
-fn a_script_holds_its_values_as_texts() {
+fn script_values_are_quoted_strings() {
     let script = Script { model: "al/\"m\"\n", username: "alice", ..script(None) };
     let text = script.render().unwrap();
     assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
@@ -74,7 +74,7 @@ fn the_image_of_a_template_has_a_dockerfile() {
 }
 
 #[test]
-fn names_and_slugs() {
+fn chute_name_and_slug_are_derived_from_user_and_revision() {
     let name = chute_name("al", REVISION);
     assert_eq!(name, "al-Babelbit-0123456789ab");
     assert_eq!(guessed_slug("Al.ice", &name), "al-ice-al-babelbit-0123456789ab");

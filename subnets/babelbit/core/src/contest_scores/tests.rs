@@ -17,7 +17,7 @@ fn only_main(scores: &[(u16, f64)]) -> ContestScores {
 
 /// Columns: requested contest · row · main score · arena score
 #[test]
-fn rows_have_many_shapes() {
+fn score_rows_of_all_formats_are_parsed() {
     for (contest, row, main, arena) in [
         (Contest::Main, json!({ "miner_hotkey": "hk7", "challenge_mean_score": 0.5 }), Some(0.5), None),
         (Contest::Arena, json!({ "miner_hotkey": "hk7", "challenge_mean_score": 0.5 }), None, Some(0.5)),
@@ -54,7 +54,7 @@ fn rows_have_many_shapes() {
 }
 
 #[test]
-fn the_first_row_of_a_hotkey_wins() {
+fn first_row_of_a_hotkey_is_used() {
     let mut scores = ContestScores::default();
     let row = |hotkey: &str, score: f64| json!({ "hotkey": hotkey, "score": score });
     // A row without a numeric score does not count as the first.
@@ -71,7 +71,7 @@ fn the_first_row_of_a_hotkey_wins() {
 
 /// Columns: main scores · arena scores · winner
 #[test]
-fn the_main_winner_comes_before_the_arenas() {
+fn main_winner_precedes_arena_winner() {
     for (main, arena, winner) in
         [(&[(1, 0.5), (2, 0.5)][..], &[(3, 0.9)][..], Some(1)), (&[(1, 0.0)], &[(3, 0.9)], Some(3)), (&[], &[], None)]
     {
@@ -81,7 +81,7 @@ fn the_main_winner_comes_before_the_arenas() {
 }
 
 #[test]
-fn without_a_burn_uid_the_miners_share_everything() {
+fn miners_share_all_weight_without_a_burn_uid() {
     let weights = |scores: &[(u16, f64)]| only_main(scores).weights(ArenaShare::default(), None, Rules::Reference);
     assert_eq!(weights(&[]), None);
     assert_eq!(weights(&[(1, 0.0)]), Some(Weights::default()));
@@ -91,7 +91,7 @@ fn without_a_burn_uid_the_miners_share_everything() {
 }
 
 #[test]
-fn the_arena_counts_only_where_it_has_a_share() {
+fn arena_without_share_gets_no_weight() {
     let scores = ContestScores { main: Vec::new(), arena: uids(&[(5, 0.9)]) };
     let weights = scores.weights(ArenaShare::NONE, Some(Uid(248)), Rules::Reference);
     assert_eq!(weights, Some(Weights { uids: vec![Uid(248)], weights: vec![1.0] }));

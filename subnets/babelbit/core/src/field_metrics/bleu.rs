@@ -119,7 +119,7 @@ mod tests {
 
     /// Columns: text · tokens
     #[test]
-    fn punctuation_becomes_tokens_but_numbers_stay_whole() {
+    fn punctuation_is_tokenised_except_within_numbers() {
         for (text, tokens) in [
             ("Hello, world!", "Hello , world !"),
             ("It costs 1,200.50 dollars.", "It costs 1,200.50 dollars ."),

@@ -128,7 +128,7 @@ fn lag_metrics_equal_those_of_simuleval() {
 
 /// Two pieces of 1 s arrive at 1.2 s and 4 s: the listener hears nothing from 2.2 s to 4 s.
 #[test]
-fn words_are_heard_when_their_piece_is_played() {
+fn word_delay_is_the_time_of_its_playback() {
     let playback = playback(&[(1200.0, 1000.0), (4000.0, 1000.0)]);
     let word = |end| Word { text: "word".to_owned(), start: 0.0, end };
     let words = [word(0.4), word(1.0), word(1.5), word(2.5), Word { text: " ".to_owned(), ..word(0.1) }];
@@ -138,7 +138,7 @@ fn words_are_heard_when_their_piece_is_played() {
 
 /// The worked example in docs/metrics.md.
 #[test]
-fn the_worked_example_of_the_document() {
+fn documented_example_is_reproduced() {
     let bytes = |seconds: f64| (seconds * 96_000.0).round() as u64;
     let timeline = Timeline::new(vec![(25, bytes(1.2)), (50, bytes(0.9))], 50);
     let source = ms(4000.0);
@@ -179,7 +179,7 @@ fn replies_without_words_have_no_lag() {
 proptest::proptest! {
     /// Metrics are finite for any frame rate and size, since recordings may come from other programs.
     #[test]
-    fn strange_timelines_give_finite_metrics(
+    fn malformed_timeline_has_finite_metrics(
         rate in proptest::num::f64::ANY,
         arrivals in proptest::collection::vec((0..2_000_u64, 0..1_000_000_u64), 0..6),
         source in 0.0..1e7_f64,

@@ -55,11 +55,11 @@ impl Side {
     /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a token's duration to the
     /// time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
-        let rest = duration.rem_euclid(TOKEN);
-        let whole = ((duration - rest) / TOKEN).round().max(0.0) as usize;
-        self.ends.extend(std::iter::repeat_n(TOKEN, whole).map(&mut end));
-        if rest > 0.0 {
-            self.ends.push(end(rest));
+        let remainder = duration.rem_euclid(TOKEN);
+        let full_tokens = ((duration - remainder) / TOKEN).round().max(0.0) as usize;
+        self.ends.extend(std::iter::repeat_n(TOKEN, full_tokens).map(&mut end));
+        if remainder > 0.0 {
+            self.ends.push(end(remainder));
         }
         self.totals.push(self.ends.len());
     }

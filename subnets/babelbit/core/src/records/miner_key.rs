@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_could_leave_the_directory_are_unsafe() {
+    fn name_that_leaves_the_directory_is_unsafe() {
         for name in ["challenge-1781174402-d4bb9c06", "a", "a.b_c"] {
             assert!(is_safe_name(name), "{name}");
         }

@@ -5,7 +5,7 @@ use super::*;
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
 #[test]
-fn types_and_their_old_names() {
+fn challenge_types_are_parsed_with_their_old_names() {
     for (text, expected) in [
         ("main", ChallengeType::Main),
         ("round1", ChallengeType::Main),
@@ -20,7 +20,7 @@ fn types_and_their_old_names() {
 }
 
 #[test]
-fn heads_of_score_files() {
+fn score_file_head_is_parsed() {
     let head = |file: serde_json::Value| ScoreFileHead::parse(file.to_string().as_bytes());
     let kind = |kind: serde_json::Value| {
         head(json!({"challenge_uid": "c", "challenge_type": kind, "miner_uid": 3, "miner_hotkey": ALICE, "x": 1}))

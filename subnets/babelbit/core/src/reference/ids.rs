@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_these_forms() {
+    fn id_forms_cover_suffix_and_number() {
         let distinct = |id| {
             let mut forms = forms(id);
             forms.sort();
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_match_when_a_form_is_common() {
+    fn ids_with_a_common_form_match() {
         for (left, right, same) in [
             ("challenge-x:007", "7", true),
             ("challenge-x:0", "0", true),

@@ -13,7 +13,7 @@ fn word(text: &str, start: f64, end: f64) -> Word {
 
 /// Columns: schema · text · number of words · words per second
 #[test]
-fn the_first_schema_that_applies_counts() {
+fn first_matching_schema_is_used() {
     let words = json!([{"word": " so ", "start": 0, "end": 0.4}, {"word": "it", "start": 0.4, "end": 0.8}]);
     for (name, utterance, text, count, wps) in [
         (
@@ -68,7 +68,7 @@ fn words_are_trimmed() {
 
 /// Columns: given rate · words · resulting rate
 #[test]
-fn the_rate_is_given_or_that_of_the_words() {
+fn speech_rate_is_given_or_computed_from_words() {
     let two = vec![word("a", 0.0, 0.4), word("b", 0.4, 0.8)];
     for (name, provided, words, wps) in [
         ("provided", Some(3.0), two.clone(), 3.0),
@@ -111,7 +111,7 @@ fn utterances_are_found_by_any_form_of_their_id() {
 
 /// Columns: document · exception name and message
 #[test]
-fn each_mistake_is_named() {
+fn invalid_reference_document_is_named() {
     let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();
     let missing = ("ValueError", "Missing reference text in scoring metadata".to_owned());
     for utterance in [
@@ -136,14 +136,14 @@ fn each_mistake_is_named() {
 }
 
 #[test]
-fn a_bare_utterance_is_a_document_of_one() {
+fn single_utterance_is_a_document() {
     let document = ReferenceDocument::parse(json!({"reference_text": "Hi", "language": "fr"})).unwrap();
     assert_eq!(document.sole("en").unwrap().text, "Hi");
     assert_eq!(document.sole("en").unwrap().language, None);
 }
 
 #[test]
-fn the_language_is_that_of_the_reference() {
+fn document_language_is_read() {
     for (utterance, language) in [
         (json!({"target": {"text": "x", "language": "EN"}, "language": "fr"}), Some("en")),
         (json!({"utterance_translations": [{"text": "x", "language": "de"}]}), Some("de")),
@@ -185,7 +185,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_document_panics(utterances in any_json(), id in ".{0,6}") {
+    fn arbitrary_document_never_panics(utterances in any_json(), id in ".{0,6}") {
         if let Ok(document) = ReferenceDocument::parse(json!({"utterances": [utterances.clone()]})) {
             let _ = document.find(&id, "en");
             let _ = document.sole("en");

@@ -52,7 +52,7 @@ mod tests {
 
     /// Columns: detected · confidence · language of the reference · fails under reference rules · under strict rules
     #[test]
-    fn another_language_fails() {
+    fn reply_in_another_language_fails() {
         for (detected, confidence, language, by_reference, by_strict) in [
             ("en", None, None, false, false),
             (" EN ", None, None, false, false),

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_texts_are_those_of_the_reference() {
+    fn error_texts_equal_those_of_the_reference() {
         for (error, text) in [
             (ScoreError::NoAudio, "ValueError:WAV payload had no frames"),
             (

@@ -40,7 +40,7 @@ mod tests {
 
     /// Columns: completion · source · overshoot · allowed · score (to the row's precision)
     #[test]
-    fn the_score_falls_with_the_overshoot() {
+    fn latency_score_falls_with_the_overshoot() {
         for (completion, source, overshoot, allowed, score) in [
             (14.4, 14.25, 0.15, 4.275, 0.998_769),
             (9.5, 10.0, 0.0, 3.0, 1.0),
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_power_shapes_the_fall() {
+    fn latency_power_1_is_linear() {
         let straight = ScoreOptions { latency_power: 1.0, ..ScoreOptions::default() };
         assert_eq!(latency(11.5, 10.0, &straight).score, 0.5);
     }

@@ -137,13 +137,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_are_sound() {
+    fn default_options_are_valid() {
         assert_eq!(ScoreOptions::default().checked(), Ok(ScoreOptions::default()));
     }
 
     /// Columns: threshold, gamma, minimum score · clamped values
     #[test]
-    fn duplication_settings_are_brought_into_range() {
+    fn duplication_settings_are_clamped() {
         for ((threshold, gamma, min), expected) in [
             ((1.0, 0.5, 0.0), (0.999_999, 0.5, 0.0)),
             ((-0.1, -1.0, -2.0), (0.0, 0.0, 0.0)),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_settings_are_named() {
+    fn invalid_setting_is_named() {
         let nan = ScoreOptions { accuracy_threshold: f64::NAN, ..ScoreOptions::default() };
         assert!(nan.checked().unwrap_err().to_string().starts_with("accuracy_threshold must be a finite number"));
         let negative = ScoreOptions { latency_power: -1.0, ..ScoreOptions::default() };

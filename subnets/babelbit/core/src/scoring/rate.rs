@@ -114,7 +114,7 @@ mod tests {
 
     /// Columns: text · duration · penalty
     #[test]
-    fn without_word_times_the_duration_counts() {
+    fn rate_uses_the_duration_without_word_times() {
         for (text, duration, penalty) in [
             ("four words of text", 2.0, 1.0),
             ("four words of text", 0.5, 0.0),

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn two_channels_take_half_the_time() {
+    fn stereo_bytes_take_half_the_playback_time() {
         assert_eq!(Timeline::new(vec![(10, bytes(2.0))], 10).completion(2), 1.8);
     }
 
@@ -146,7 +146,7 @@ mod tests {
 
     /// Columns: completion, first frame, frame rate, reply · effective completion
     #[test]
-    fn completion_is_bounded_below_by_the_reply_played_from_its_first_frame() {
+    fn completion_is_at_least_first_frame_plus_reply_duration() {
         for (completion, first, rate, reply, effective) in [
             (1.25, 99, 1.0, 3.0, 102.0),
             (5.0, 10, 12.5, 1.0, 5.0),
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_time_lines_give_finite_times() {
+    fn malformed_timeline_has_finite_times() {
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 5e-324] {
             let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(u64::MAX, u64::MAX)], u64::MAX) };
             assert!(timeline.timing(0, Seconds::ZERO, Seconds::ZERO).effective_completion.get().is_finite());

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn eof_is_removed_once() {
+    fn only_the_last_eof_is_removed() {
         for (text, expected) in [
             ("word EOF", "word"),
             ("word EOF EOF", "word EOF"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_steps_are_refused() {
+    fn step_above_the_limit_is_refused() {
         let event = |step: u64| json!([{"event": "revealed", "utterance_index": 0, "step": step}]);
         assert_eq!(log(event(9_999)), Ok(Vec::new()));
         for step in [10_000, u64::MAX] {

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_are_those_of_python() {
+    fn baseline_pairs_equal_those_of_python() {
         let drawn: Vec<_> = pairs(5, 0).take(8).collect();
         assert_eq!(drawn, [(3, 4), (0, 2), (4, 3), (3, 2), (3, 2), (4, 1), (4, 1), (2, 1)]);
         let drawn: Vec<_> = pairs(5, 4_294_967_295).take(6).collect();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_have_one_length_and_zero_has_no_direction() {
+    fn vectors_of_different_lengths_and_zero_vectors_are_errors() {
         let zero = BTreeMap::from([("a".to_owned(), vec![0.0]), ("b".to_owned(), vec![1.0])]);
         assert_eq!(SentenceVectors::new(zero).unwrap().cosine("a", "b"), Ok(0.0));
         let other = BTreeMap::from([("a".to_owned(), vec![0.0]), ("b".to_owned(), vec![1.0, 2.0])]);
@@ -234,7 +234,7 @@ mod tests {
 
     /// Columns: two vectors · cosine
     #[test]
-    fn large_numbers_have_a_direction() {
+    fn cosine_of_large_vectors_does_not_overflow() {
         for (one, other, expected) in [
             ([1e200, 0.0], [1.0, 0.0], 1.0),
             ([1e300, 1e300], [0.0, -1e200], -std::f64::consts::FRAC_1_SQRT_2),

@@ -17,7 +17,7 @@ fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
 
 /// Columns: main · arena winner · arena share · burn uid · weights in the order of first assignment
 #[test]
-fn shares_are_given_out() {
+fn weights_are_shared_between_main_arena_and_burn() {
     for (main, winner, percent, burn, expected) in [
         (&[(10, 3.0), (2, 1.0)][..], None, 0.0, BURN, &[(10, 0.75), (2, 0.25)][..]),
         (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(2), 90.0, BURN, &[(1, 0.05625), (3, 0.0125), (4, 0.03125), (2, 0.9)]),
@@ -52,7 +52,7 @@ fn shares_are_given_out() {
 
 /// Columns: arena scores · percent · burn uid · weights of miners 1 and 3 under reference rules · under strict rules
 #[test]
-fn an_arena_with_all_of_the_share_and_no_recipient_leaves_nothing() {
+fn full_arena_share_without_winner_leaves_no_weights() {
     let shared: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
     for (arena, percent, burn, by_reference, by_strict) in [
         (&[][..], 100.0, None, &[][..], shared),
@@ -71,7 +71,7 @@ fn an_arena_with_all_of_the_share_and_no_recipient_leaves_nothing() {
 }
 
 #[test]
-fn a_share_is_exact_to_the_last_bit() {
+fn arena_share_is_exact() {
     let (a, b, c) = (0.9, 0.2, 0.7);
     let share = ArenaShare::from_percent(30.0);
     let found =
@@ -99,7 +99,7 @@ fn the_arena_has_one_winner() {
 
 /// Columns: setting · share
 #[test]
-fn the_share_is_read_from_a_setting() {
+fn arena_share_is_parsed() {
     for (text, share) in [
         (None, 0.9),
         (Some(""), 0.9),
@@ -118,7 +118,7 @@ fn the_share_is_read_from_a_setting() {
 
 proptest! {
     #[test]
-    fn weights_sum_to_one_or_there_are_none(
+    fn weights_sum_to_one_or_are_empty(
         main in prop::collection::vec((any::<u16>(), any::<f64>()), 0..8),
         arena in prop::collection::vec((any::<u16>(), any::<f64>()), 0..4),
         percent in -10.0_f64..110.0,

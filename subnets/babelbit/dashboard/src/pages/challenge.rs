@@ -19,7 +19,6 @@ use crate::diff::compare;
 use crate::index::{Challenge, Standing};
 use crate::reply::{MAX_PIECES, is_cut, marks, pieces};
 use crate::section::BabelbitSection;
-use crate::source::Unavailable;
 use crate::verdict::{components, decision};
 
 /// Maximum number of replies per page.
@@ -50,8 +49,7 @@ struct Utterance<'a> {
 }
 
 pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
-    let unavailable = |why: Unavailable| view.unavailable("Challenge", &why.0);
-    let Some(row) = section.source.challenge(id).await.map_err(unavailable)? else {
+    let Some(row) = section.source.challenge(id).await.map_err(|why| view.unavailable("Challenge", &why.0))? else {
         return Err(view.missing("This challenge"));
     };
     let index = section.source.index();

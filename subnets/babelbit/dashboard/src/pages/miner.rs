@@ -65,9 +65,9 @@ fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
 
 fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     let board = index.leaderboard(contest, 0);
-    let found = board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
+    let ranked = board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
     html! {
-        @if let Some((rank, standing)) = found {
+        @if let Some((rank, standing)) = ranked {
             dl.figures {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
                 div { dt { "Score" } dd { (score(standing.score)) } }

@@ -195,12 +195,12 @@ impl Index {
         files.sort_unstable_by(|a, b| time(b).cmp(time(a)).then_with(|| a.cmp(b)));
         files.truncate(MAX_RUNS);
         let mut before = std::mem::take(&mut self.entries);
-        let mut found = Runs::default();
+        let mut runs = Runs::default();
         for name in files {
             let metadata = std::fs::metadata(scores.join(format!("{name}.json"))).ok();
             let version = metadata.map(|metadata| (metadata.len(), metadata.modified().ok())).unwrap_or_default();
-            let known = before.remove(&name).filter(|known| known.version == version);
-            let entry = known.unwrap_or_else(|| {
+            let unchanged = before.remove(&name).filter(|unchanged| unchanged.version == version);
+            let entry = unchanged.unwrap_or_else(|| {
                 #[cfg(test)]
                 {
                     self.reads += 1;
@@ -208,15 +208,15 @@ impl Index {
                 Entry { version, content: Content::read(scores, &name) }
             });
             match &entry.content {
-                Content::Text(run) => found.runs.push(Arc::clone(run)),
+                Content::Text(run) => runs.runs.push(Arc::clone(run)),
                 Content::Speech => {}
-                Content::Unreadable => found.unreadable += 1,
+                Content::Unreadable => runs.unreadable += 1,
             }
             self.entries.insert(name, entry);
         }
         let mean = |run: &Summary| run.mean.unwrap_or(f64::NEG_INFINITY);
-        found.runs.sort_by(|a, b| b.time().cmp(a.time()).then_with(|| mean(b).total_cmp(&mean(a))));
-        Ok(found)
+        runs.runs.sort_by(|a, b| b.time().cmp(a.time()).then_with(|| mean(b).total_cmp(&mean(a))));
+        Ok(runs)
     }
 }
 

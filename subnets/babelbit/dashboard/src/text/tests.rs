@@ -85,7 +85,7 @@ async fn runs_are_listed_with_the_best_miner_first() {
 }
 
 #[tokio::test]
-async fn a_run_shows_each_prediction_and_where_the_miner_would_have_stopped() {
+async fn run_page_shows_predictions_and_stopping_points() {
     let results = Results::write();
     let path = "/text/challenge_run_small-talk_type_main_miner_7_run_20261122_030405";
     let (status, page) = results.get(path).await;
@@ -171,7 +171,7 @@ async fn a_pipe_among_the_results_does_not_block() {
 }
 
 #[tokio::test]
-async fn texts_of_result_files_stay_texts() {
+async fn texts_of_result_files_are_escaped() {
     let results = Results::write();
     let head = "a_type_main_miner_9";
     let dialogue = |uid: &str| json!({"dialogue_uid": uid, "dialogue_average_u_best_early": 0.5, "dialogue_index": 0});

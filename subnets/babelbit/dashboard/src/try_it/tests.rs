@@ -98,7 +98,7 @@ fn form(miner: u16, keep: bool, file: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_recording_is_interpreted_without_scripts() {
+async fn recording_is_interpreted_without_javascript() {
     let section = section(None);
     let site = site(&section);
     let (status, page) = get(&site, "/try").await;
@@ -156,7 +156,7 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
 }
 
 #[tokio::test]
-async fn an_empty_conversation_has_a_result() {
+async fn empty_conversation_has_a_result() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 1, false).await.unwrap();
@@ -167,7 +167,7 @@ async fn an_empty_conversation_has_a_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn places_are_limited_and_idle_visitors_lose_theirs() {
+async fn visitors_are_limited_and_idle_ones_are_removed() {
     let section = section(None);
     let site = site(&section);
     let mut visits = Vec::new();
@@ -243,7 +243,7 @@ async fn speech_is_limited_and_samples_are_cleaned() {
 }
 
 #[tokio::test]
-async fn a_miner_that_fails_ends_the_conversation() {
+async fn failing_miner_ends_the_conversation() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 2, false).await.unwrap();

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn forms_are_read() {
+    async fn upload_form_is_parsed() {
         let sound = ("sound", "RIFF");
         let expected = |is_kept| Ok(Upload { miner: Uid(7), is_kept, file: Bytes::from("RIFF") });
         assert_eq!(parse(&[("miner", "7"), sound]).await, expected(false));

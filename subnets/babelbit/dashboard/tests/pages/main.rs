@@ -28,7 +28,7 @@ async fn site(directory: &Path) -> Router {
 }
 
 #[tokio::test]
-async fn the_overview_fits_every_terminal() {
+async fn overview_fits_every_terminal_width() {
     let directory = tempfile::tempdir().unwrap();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 6, 2).await;
@@ -141,7 +141,7 @@ async fn recordings_are_played_in_parts() {
 }
 
 #[tokio::test]
-async fn text_from_outside_stays_text_in_every_field() {
+async fn untrusted_text_is_escaped_in_every_field() {
     let directory = tempfile::tempdir().unwrap();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play_hostile().await;
@@ -162,7 +162,7 @@ async fn text_from_outside_stays_text_in_every_field() {
 }
 
 #[tokio::test]
-async fn missing_audio_is_reported_and_nothing_else_is_lost() {
+async fn missing_audio_is_reported_and_other_data_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 3, 2).await;
     let logs = directory.path().join("logs");
@@ -209,7 +209,7 @@ async fn foreign_and_half_written_directories_are_reported() {
 }
 
 #[tokio::test]
-async fn a_malformed_result_costs_only_its_challenge() {
+async fn malformed_result_hides_only_its_challenge() {
     let directory = tempfile::tempdir().unwrap();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
@@ -225,7 +225,7 @@ async fn a_malformed_result_costs_only_its_challenge() {
 }
 
 #[tokio::test]
-async fn the_page_follows_the_runner() {
+async fn page_updates_while_the_runner_plays() {
     let directory = tempfile::tempdir().unwrap();
     let section = BabelbitSection::open(RunPaths::below(directory.path())).await;
     let (changes, shutdown) = (Changes::default(), Shutdown::new());

@@ -12,7 +12,7 @@ use taonet_babelbit_runner::{
     ChallengeRow, Ledger, NewChallenge, ReplyRecord, ResultRow, RunPaths, SourceInfo, StoredScore, UtteranceRow,
     WallClock,
 };
-use taonet_babelbit_scorer::Heard;
+use taonet_babelbit_scorer::Transcription;
 use taonet_primitives::{Hotkey, SampleRate, Transcript, Uid, Word};
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
@@ -90,13 +90,13 @@ fn reply(seconds: f64) -> ReplyRecord {
     }
 }
 
-fn heard(text: &str) -> Heard {
+fn heard(text: &str) -> Transcription {
     let words = text.split(' ').zip(0_u32..).map(|(word, at)| {
         let start = f64::from(at) * 0.4;
         Word { text: word.to_owned(), start, end: start + 0.3 }
     });
     let transcript = Transcript { text: text.into(), words: words.collect(), detected_language: "en".into() };
-    Heard { transcript, confidence: Some(0.9) }
+    Transcription { transcript, confidence: Some(0.9) }
 }
 
 /// A run directory with a ledger and recordings.

@@ -54,7 +54,7 @@ fn row(body: &str, miner: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_scores_of_all_validators_are_beside_ours() {
+async fn scores_of_all_validators_are_shown() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 3, 2).await;
     let (api, url) = served(directory.path(), &sqlite(directory.path())).await;
@@ -86,7 +86,7 @@ async fn the_scores_of_all_validators_are_beside_ours() {
 }
 
 #[tokio::test]
-async fn without_the_scoring_api_the_last_scores_stay() {
+async fn last_scores_stay_when_scoring_api_is_down() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let (api, url) = served(directory.path(), &sqlite(directory.path())).await;
@@ -109,7 +109,7 @@ async fn without_the_scoring_api_the_last_scores_stay() {
 
 /// A scoring API that refuses every request with hostile text.
 #[tokio::test]
-async fn errors_of_the_scoring_api_stay_text() {
+async fn errors_of_the_scoring_api_are_escaped() {
     let directory = tempfile::tempdir().unwrap();
     Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let url = listen(Router::new().fallback(|| async { (StatusCode::FORBIDDEN, INJECTION) })).await;

@@ -17,11 +17,10 @@ pub(super) struct BaseUrl(Url);
 
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
-        let refused = |url: &str| EngineError::BaseUrl { url: url.to_owned() };
         // An unparsable URL cannot be redacted, so the error omits the URL.
-        let mut url = Url::parse(text.trim()).map_err(|_| refused("…"))?;
+        let mut url = Url::parse(text.trim()).map_err(|_| EngineError::BaseUrl { url: "…".to_owned() })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(refused(url.scheme()));
+            return Err(EngineError::BaseUrl { url: url.scheme().to_owned() });
         }
         let path = url.path().trim_end_matches('/').to_owned();
         url.set_path(&path);
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn slashes_of_the_address_do_not_matter() {
+    fn slashes_in_the_engine_url_are_ignored() {
         for base in ["http://a:1", "http://a:1/", "http://a:1//"] {
             let base = BaseUrl::parse(base).unwrap();
             assert_eq!(base.join("auth/verify").as_str(), "http://a:1/auth/verify");
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn other_addresses_are_refused() {
+    fn unsupported_engine_url_is_refused() {
         for base in ["", "engine:9000", "ftp://a", "http://", "/auth", "http://a:99999"] {
             assert!(BaseUrl::parse(base).is_err(), "{base}");
         }

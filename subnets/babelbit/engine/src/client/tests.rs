@@ -96,7 +96,7 @@ mod authentication {
     use super::*;
 
     #[tokio::test]
-    async fn the_challenge_is_signed_as_received() {
+    async fn client_signs_challenge_as_received() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         engine.client.authenticate().await.unwrap();
@@ -112,7 +112,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn a_token_serves_until_five_minutes_before_its_end() {
+    async fn token_is_reused_until_5_min_before_expiry() {
         let engine = Scripted::new().await;
         engine.open(1_000).await;
         engine.client.authenticate().await.unwrap();
@@ -125,7 +125,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn callers_at_once_share_one_authentication() {
+    async fn concurrent_callers_share_one_authentication() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         let outcomes = futures::future::join_all((0..8).map(|_| engine.client.authenticate())).await;
@@ -134,7 +134,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn failures_are_tried_five_times() {
+    async fn failed_request_is_tried_five_times() {
         let engine = Scripted::new().await;
         engine.route("POST", "/auth", vec![status(500)]).await;
         let error = engine.client.authenticate_with_retry().await.unwrap_err();
@@ -144,7 +144,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn a_hint_lengthens_the_wait_and_never_shortens_it() {
+    async fn retry_after_only_lengthens_the_wait() {
         let engine = Scripted::new().await;
         let limited = |body: &str| status(429).set_body_string(body.to_owned());
         let answers = vec![
@@ -161,7 +161,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn a_permanent_refusal_is_not_tried_again() {
+    async fn permanent_refusal_is_not_retried() {
         for code in [401, 403] {
             let engine = Scripted::new().await;
             engine.route("POST", "/auth", vec![ok(json!({"challenge": "sign me"}))]).await;
@@ -175,7 +175,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn garbage_is_an_authentication_error() {
+    async fn malformed_auth_response_is_an_authentication_error() {
         for body in ["", "{", "[]", "{}", "{\"challenge\": 7}"] {
             let engine = Scripted::new().await;
             engine.route("POST", "/auth", vec![status(200).set_body_string(body)]).await;
@@ -210,7 +210,7 @@ mod calls {
     use super::*;
 
     #[tokio::test]
-    async fn each_failure_has_its_text() {
+    async fn error_text_names_the_failed_request() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         let routes = [
@@ -247,7 +247,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn next_names_the_session() {
+    async fn next_request_names_the_session() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/next", vec![ok(utterance(1, "AAA=", true))]).await;
@@ -259,7 +259,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn an_answer_has_a_largest_size() {
+    async fn oversized_response_is_an_error() {
         let engine = Scripted::with(|options| options.max_body_bytes = 1_000).await;
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))]).await;
@@ -268,7 +268,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn a_silent_engine_is_given_up() {
+    async fn silent_engine_times_out() {
         let engine = Scripted::with(|options| options.timeout = Duration::from_secs(1)).await;
         engine.open(86_400).await;
         let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
@@ -278,7 +278,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn an_absent_engine_is_an_authentication_error() {
+    async fn unreachable_engine_is_an_authentication_error() {
         let key = Arc::new(Keypair::from_uri("//Alice").unwrap());
         let client = EngineClient::new("http://127.0.0.1:9", key, EngineOptions::default()).unwrap();
         let error = client.start(ChallengeKind::Main).await.unwrap_err();
@@ -287,7 +287,7 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn starting_is_tried_three_times() {
+    async fn session_start_is_tried_three_times() {
         let engine = Scripted::new().await;
         engine.open(86_400).await;
         let answers = vec![status(503), status(503), ok(utterance(0, "AAA=", true)), status(503)];
@@ -310,7 +310,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn a_failure_in_the_middle_keeps_what_was_fetched() {
+    async fn failure_after_some_utterances_keeps_them() {
         let engine = Scripted::new().await;
         let next = vec![ok(utterance(1, "AAA=", false)), status(503)];
         let challenge = fetched(&engine, utterance(0, "AAA=", false), next).await;
@@ -322,7 +322,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn each_end_ends() {
+    async fn session_ends_at_each_end_marker() {
         #[rustfmt::skip]
         let table = [
             // Columns: first response · next response · number of utterances · number of next calls
@@ -341,7 +341,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn without_a_uid_there_is_nothing() {
+    async fn challenge_without_uid_has_no_utterances() {
         let engine = Scripted::new().await;
         let mut first = utterance(0, "AAA=", false);
         first["challenge_uid"] = json!("");
@@ -359,7 +359,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn a_challenge_that_never_ends_is_cut() {
+    async fn number_of_utterances_is_limited() {
         let engine = Scripted::with(|options| options.max_utterances = 3).await;
         let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))]).await;
         assert_eq!(challenge.utterances.len(), 3);
@@ -381,7 +381,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn the_reference_is_the_engines_else_the_utterances() {
+    async fn reference_comes_from_the_engine_or_the_utterances() {
         let document = json!({"utterances": [{"utterance_id": "0", "reference_text": "hello"}]});
         let mut first = utterance(0, "AAA=", false);
         first["reference_text"] = json!("hello");
@@ -414,7 +414,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn without_any_reference_there_is_none() {
+    async fn challenge_without_reference_has_none() {
         let engine = Scripted::new().await;
         let challenge = fetched(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
         assert_eq!(challenge.reference, None);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_works_once_and_for_its_time() {
+    fn auth_challenge_is_valid_once_until_expiry() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let answer = sign(&alice, &auth.challenge(at(1_000)));
         assert!(auth.verify(&answer, at(1_059)).is_ok());
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_signed_must_fit() {
+    fn answer_with_changed_field_is_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let bob = Keypair::from_uri("//Bob").unwrap();
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_expire_and_the_oldest_make_room() {
+    fn tokens_expire_and_the_oldest_are_evicted() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let first = auth.issue(alice.hotkey(), at(1_000));
         assert_eq!(auth.caller(&bearer(&first.access_token), at(1_099)).unwrap(), alice.hotkey());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn other_authorizations_are_refused() {
+    fn malformed_authorization_headers_are_refused() {
         let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
         let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
         for value in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"] {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn unanswered_challenges_are_bounded() {
+    fn unanswered_challenges_are_limited() {
         let auth = authenticator();
         for _ in 0..=MAX_PENDING {
             auth.challenge(at(1_000));

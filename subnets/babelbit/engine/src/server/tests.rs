@@ -152,7 +152,7 @@ async fn a_validator_gets_the_main_challenge_with_its_reference() {
 }
 
 #[tokio::test]
-async fn the_solo_challenge_is_the_next_one_and_brings_its_reference_along() {
+async fn solo_challenge_is_the_next_one_with_its_reference() {
     let served = Served::new(|_| ()).await;
     let fetched = served.client("//Alice").prefetch(ChallengeKind::Solo).await.unwrap();
     assert_eq!((fetched.challenge_uid.as_str(), fetched.utterances.len()), ("challenge-1", 2));
@@ -182,7 +182,7 @@ async fn an_expired_token_is_refused_and_renewed() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_its_token() {
+async fn session_continues_after_its_token_expires() {
     let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
     let client = served.client("//Alice");
     let first = client.start(ChallengeKind::Main).await.unwrap();
@@ -209,7 +209,7 @@ async fn every_data_route_needs_a_token() {
 }
 
 #[tokio::test]
-async fn each_wrong_answer_to_a_challenge_is_refused() {
+async fn wrong_challenge_answer_is_refused() {
     let served = Served::new(|config| config.auth_limit.requests = 1_000).await;
     let alter = |field: &'static str, value: Value| {
         let served = &served;
@@ -256,7 +256,7 @@ async fn only_listed_hotkeys_get_a_token() {
 }
 
 #[tokio::test]
-async fn too_many_requests_say_when_to_come_back() {
+async fn rate_limit_response_has_retry_after() {
     let served = Served::new(|config| config.auth_limit.requests = 2).await;
     served.challenge().await;
     served.hands.forward(15);
@@ -274,7 +274,7 @@ async fn too_many_requests_say_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn the_client_waits_as_long_as_it_is_asked_to() {
+async fn client_waits_for_retry_after() {
     let served = Served::new(|config| config.auth_limit.requests = 2).await;
     let waits = Arc::new(Mutex::new(Vec::new()));
     let (hands, notes) = (served.hands.clone(), Arc::clone(&waits));
@@ -306,7 +306,7 @@ async fn data_calls_are_limited_by_hotkey() {
 }
 
 #[tokio::test]
-async fn sessions_end_with_a_marker_that_may_be_asked_for_again() {
+async fn end_marker_of_session_can_be_requested_again() {
     let served = Served::new(|_| ()).await;
     let client = served.client("//Alice");
     let session = client.start(ChallengeKind::Main).await.unwrap().session_id;
@@ -346,7 +346,7 @@ async fn sessions_are_private_and_expire() {
 }
 
 #[tokio::test]
-async fn bad_requests_are_named() {
+async fn invalid_request_is_named() {
     let served = Served::new(|_| ()).await;
     let token = served.token("//Alice").await;
     let post = async |path: &str, body: Vec<u8>| {
@@ -375,7 +375,7 @@ async fn bad_requests_are_named() {
 }
 
 #[tokio::test]
-async fn a_body_without_a_length_is_limited_too() {
+async fn body_without_content_length_is_limited() {
     let served = Served::new(|_| ()).await;
     let chunks = futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
     let request = served.http.post(format!("{}/auth/verify", served.url)).body(reqwest::Body::wrap_stream(chunks));
@@ -394,7 +394,7 @@ async fn repeated_slashes_count_as_one() {
 }
 
 #[tokio::test]
-async fn challenges_take_turns() {
+async fn challenges_alternate() {
     let served = Served::new(|config| {
         config.challenges = challenges(3);
         config.rotation = Rotation::Every(Duration::from_hours(1));
@@ -414,7 +414,7 @@ async fn challenges_take_turns() {
 }
 
 #[tokio::test]
-async fn without_a_synthesizer_there_is_no_challenge() {
+async fn engine_without_synthesizer_has_no_challenge() {
     let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
     let error = served.engine.prepare().await.unwrap_err();
     assert_eq!(error.to_string(), "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice");
@@ -423,14 +423,14 @@ async fn without_a_synthesizer_there_is_no_challenge() {
 }
 
 #[test]
-fn an_engine_needs_challenges_that_differ() {
+fn engine_refuses_missing_or_duplicate_challenges() {
     let setup = |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
     assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
     assert_eq!(setup([challenges(1), challenges(1)].concat()), "duplicate challenge uid challenge-0");
 }
 
 #[test]
-fn lifetimes_have_bounds() {
+fn token_and_challenge_lifetimes_have_bounds() {
     let year = Duration::from_hours(365 * 24);
     for (token, challenge, is_good) in [
         (year, year, true),

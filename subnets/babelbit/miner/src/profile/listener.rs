@@ -75,8 +75,8 @@ impl LiveListener {
     fn resample(&mut self, samples: &[f32], end: bool) -> Vec<f32> {
         self.pending.extend_from_slice(samples);
         let count = self.pending.len();
-        let rest = self.pending.split_off(if end { count } else { count - count % GROUP });
-        let ready = std::mem::replace(&mut self.pending, rest);
+        let incomplete_group = self.pending.split_off(if end { count } else { count - count % GROUP });
+        let ready = std::mem::replace(&mut self.pending, incomplete_group);
         resample_for_recognition(&Pcm::mono(ready, SampleRate::HZ_24K))
     }
 }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn it_talks_for_about_as_long_as_the_source() {
+    fn reply_of_mumbler_is_about_as_long_as_the_source() {
         let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
         let mumbler = Mumbler::new(Arc::new(Tone), voice).unwrap();
         let mut mumbling = mumbler.open(2, None);

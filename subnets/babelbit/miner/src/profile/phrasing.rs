@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn long_phrases_are_broken_at_seams() {
+    fn long_phrases_are_split_at_conjunctions() {
         assert!(spoken("").is_empty());
         assert_eq!(spoken("we should leave now"), ["we should leave now"]);
         assert_eq!(
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_come_before_opening_words() {
+    fn phrases_are_cut_before_opening_words() {
         let text = "we should leave the house because the train";
         let timed: Vec<_> = (0..)
             .zip(words(text))

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_plays_after_what_was_said() {
+    fn speech_is_played_in_order() {
         let mut playback = Playback::default();
         playback.advance(24_000);
         assert!(playback.length().abs() < 1e-9);

@@ -94,8 +94,8 @@ impl Segmenter {
                 return Some(Found::TooLong);
             }
         }
-        let rest = end && self.loud.contains(&true);
-        rest.then(|| Found::Phrase(self.take(self.pending.len())))
+        let is_last = end && self.loud.contains(&true);
+        is_last.then(|| Found::Phrase(self.take(self.pending.len())))
     }
 
     /// Returns the samples of the current phrase.
@@ -123,8 +123,8 @@ impl Segmenter {
     }
 
     fn take(&mut self, at: usize) -> Phrase {
-        let rest = self.pending.split_off(at);
-        let samples = mem::replace(&mut self.pending, rest);
+        let remaining = self.pending.split_off(at);
+        let samples = mem::replace(&mut self.pending, remaining);
         // After a cut within a block, the loud flags shift by less than one block.
         self.loud.drain(..(at / BLOCK).min(self.loud.len()));
         self.loud.truncate(self.pending.len() / BLOCK);
@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn short_gaps_and_short_words_end_nothing() {
+    fn short_gaps_and_short_words_end_no_phrase() {
         assert_eq!(phrases(&[(true, 600), (false, 60), (true, 600)]), [(1260, true)]);
         assert_eq!(phrases(&[(true, 200), (false, 150), (true, 600)]), [(950, true)]);
     }
 
     #[test]
-    fn silence_gives_nothing() {
+    fn silence_has_no_phrases() {
         assert_eq!(phrases(&[(false, 5000)]), []);
         assert_eq!(phrases(&[(false, 2000), (true, 500)]).len(), 1);
     }

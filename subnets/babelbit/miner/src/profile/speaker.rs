@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn silence_around_a_phrase_goes() {
+    fn silence_around_a_phrase_is_trimmed() {
         let mut samples = vec![0.0; 5000];
         samples.extend([0.5; 100]);
         samples.extend([0.001; 2000]);

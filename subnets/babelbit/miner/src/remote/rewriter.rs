@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_become_words() {
+    fn model_response_is_split_into_words() {
         let table = [
             ("\"We should stop for today.\"", "we should stop for today"),
             ("Twenty-one — don’t ask!", "twenty one don't ask"),

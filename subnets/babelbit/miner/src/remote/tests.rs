@@ -98,7 +98,7 @@ fn assert_alike(found: &Played, expected: &Played, what: &str) {
 }
 
 #[test]
-fn remote_stages_interpret_as_those_of_the_process() {
+fn remote_stages_equal_local_ones() {
     let server = InferenceServer::start(&[]);
     assert_alike(&play(&remote(&server, Duration::from_secs(10))), &local(), "remote");
 }
@@ -180,7 +180,7 @@ fn voice_server(takes: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsi
 /// Columns: whether the frame is the last one, number of calls in twice the time of one call. The phrase has at
 /// least five breaths, and each of them needs a call.
 #[test]
-fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
+fn calls_per_frame_are_bounded_by_the_frame_time() {
     let words = "the old green house near the river stands empty because nobody wants such a long walk in winter while \
         seven yellow boats wait under heavy snow behind our village church and every child who lives there hopes that \
         spring comes soon";
@@ -199,7 +199,7 @@ fn the_time_of_a_frame_bounds_the_number_of_its_calls() {
 }
 
 #[test]
-fn a_call_that_the_time_of_a_frame_cuts_pauses_nothing() {
+fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
     // The first call never ends.
     let (server, requests) = voice_server(|index| if index == 0 { Duration::MAX } else { Duration::ZERO });
     let tts = RemoteSynthesizer::new(server.model(PATIENCE), "any".to_owned(), None);
@@ -237,7 +237,7 @@ fn unusable() -> [(StatusCode, &'static Value); 3] {
 }
 
 #[test]
-fn failing_servers_are_called_once_and_then_left_alone_for_a_while() {
+fn failing_server_is_called_once_and_then_paused() {
     let expected = local();
     for (status, body) in unusable() {
         let (server, requests) = broken(status, body);
@@ -250,7 +250,7 @@ fn failing_servers_are_called_once_and_then_left_alone_for_a_while() {
 }
 
 #[test]
-fn without_a_fallback_the_phrases_are_lost_but_the_session_lives() {
+fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
     for (status, body) in unusable() {
         let (server, _) = broken(status, body);
         let stt = || Arc::new(RemoteRecognizer::new(server.model(DEADLINE), None));
@@ -305,7 +305,7 @@ const HEARD: &str = "we should all stop for today";
 
 /// Columns: events of the server before it stalls, words of the answer.
 #[test]
-fn the_words_of_a_chat_before_the_deadline_count() {
+fn words_of_a_chat_before_the_deadline_are_used() {
     let role = "data: {\"choices\": [{\"delta\": {\"role\": \"assistant\"}}]}\n\n".to_owned();
     let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\n".to_owned();
     let piece = |text: &str| chat_event(text);
@@ -359,7 +359,7 @@ fn the_speech_before_the_deadline_is_spoken_without_a_fallback() {
 }
 
 #[test]
-fn responses_without_end_are_cut() {
+fn endless_responses_are_truncated() {
     let began = Instant::now();
     let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
     let stt = RemoteRecognizer::new(server.model(PATIENCE), None);
@@ -377,7 +377,7 @@ fn responses_without_end_are_cut() {
 }
 
 #[test]
-fn a_transcript_is_used_only_as_a_whole() {
+fn incomplete_transcript_is_not_used() {
     let server = Scripted::start("application/json", b"{\"text\": \"we should stop\", \"words\": [", b"");
     let stt = RemoteRecognizer::new(server.model(DEADLINE), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");

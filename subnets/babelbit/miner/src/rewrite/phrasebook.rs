@@ -262,26 +262,26 @@ mod tests {
     }
 
     #[test]
-    fn choices_follow_each_other() {
+    fn inflections_match_between_phrase_and_replacement() {
         let book = "pull/pulls/pulled $his leg/ear | joke/jokes/joked with $him";
         assert_eq!(apply(book, "she pulled my leg and pulls their ear"), "she joked with me and jokes with them");
         assert_eq!(apply("have/had no choice but to | must/had+to", "i had no choice but to go"), "i had to go");
     }
 
     #[test]
-    fn any_word_is_carried_over() {
+    fn wildcard_word_is_copied() {
         assert_eq!(apply("take _ for granted | undervalue _", "they take us for granted"), "they undervalue us");
     }
 
     #[test]
-    fn anchored_phrases_hold_at_the_start_only() {
+    fn anchored_phrases_match_at_the_start_only() {
         assert_eq!(apply("^well |\n^so |", "well so it went well so far"), "it went well so far");
         let book = Phrasebook::parse("test", "^well |").unwrap();
         assert_eq!(book.apply(&words("well done"), false), words("well done"));
     }
 
     #[test]
-    fn phrases_that_may_go_on() {
+    fn incomplete_phrase_may_continue() {
         let book = Phrasebook::parse("test", "at the end of the day | finally").unwrap();
         assert!(book.goes_on(&words("at the end")));
         assert!(!book.goes_on(&words("at the end of the day")));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mistake_names_its_line() {
+    fn invalid_line_is_named() {
         let table = [
             ("a b", "expected one `|` between phrase and replacement"),
             ("a | b | c", "expected one `|` between phrase and replacement"),
@@ -309,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "[a-c/|_^$+ \n]{0,60}", spoken in "[a-c ]{0,20}") {
+        fn arbitrary_phrasebook_never_panics(text in "[a-c/|_^$+ \n]{0,60}", spoken in "[a-c ]{0,20}") {
             if let Ok(book) = Phrasebook::parse("test", &text) {
                 book.apply(&words(&spoken), true);
             }

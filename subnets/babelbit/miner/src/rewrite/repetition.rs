@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn repetitions_are_said_once() {
+    fn repetitions_are_removed() {
         let table = [
             ("i i think i think that it would be best", "i think that it would be best"),
             ("the the the dog", "the dog"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn repetition_across_a_border() {
+    fn repetition_across_phrases_is_removed() {
         let table = [
             ("so i think", "i think that", "that"),
             ("so i think", "think that", "that"),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn false_starts_go() {
+    fn false_starts_are_removed() {
         let table = [
             ("we could we should leave", "we should leave"),
             ("and i was i went home", "and i went home"),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn corrections_are_carried_out() {
+    fn corrections_replace_the_corrected_words() {
         let table = [
             ("we meet on tuesday no wait on wednesday", "we meet on wednesday"),
             ("give it to him sorry i mean to her", "give it to her"),

@@ -28,7 +28,7 @@ fn check(table: &[(&str, &str)]) {
 }
 
 #[test]
-fn the_tables_are_rich() {
+fn rule_tables_have_enough_entries() {
     for (book, least) in [
         (&RULES.expletives, 200),
         (&RULES.fillers, 250),
@@ -41,7 +41,7 @@ fn the_tables_are_rich() {
 }
 
 #[test]
-fn what_a_human_interpreter_does() {
+fn rewriting_equals_that_of_a_human_interpreter() {
     check(&[
         ("i i think i think that it would be best to finish now", "i think that it would be best to finish now"),
         ("what a load of fucking nonsense", "what a load of nonsense"),
@@ -55,7 +55,7 @@ fn what_a_human_interpreter_does() {
 }
 
 #[test]
-fn fillers_go() {
+fn fillers_are_removed() {
     check(&[
         ("um well you know it was uh sort of late", "it was late"),
         ("to be perfectly honest with you i like it", "i like it"),
@@ -102,7 +102,7 @@ fn figures_of_speech_become_literal() {
 }
 
 #[test]
-fn what_was_left_out_comes_back() {
+fn omitted_words_are_restored() {
     check(&[
         ("sounds good", "that sounds good"),
         ("been busy lately", "i have been busy lately"),
@@ -114,12 +114,12 @@ fn what_was_left_out_comes_back() {
 }
 
 #[test]
-fn numbers_stay() {
+fn numbers_are_kept() {
     check(&[("call me on five five one two two", "call me on five five one two two")]);
 }
 
 #[test]
-fn phrases_are_understood_across_borders() {
+fn figures_of_speech_are_recognised_across_phrases() {
     assert_eq!(rewrite_phrases(&["it is true at the end", "of the day we lost"]), ["it is true", "finally we lost"]);
     assert_eq!(rewrite_phrases(&["we walked home", "walked home in the rain"]), ["we walked home", "in the rain"]);
     // "as well" is deferred: "as well as" means "and".
@@ -143,7 +143,7 @@ fn a_late_reply_is_condensed() {
 }
 
 #[test]
-fn nothing_in_nothing_out() {
+fn empty_phrase_stays_empty() {
     assert_eq!(rewrite(""), "");
     assert_eq!(rewrite("um uh er"), "");
 }

@@ -123,7 +123,7 @@ fn noise(samples: usize, seed: u64) -> Vec<f32> {
 
 /// Columns: request field, value, whether the field is optional.
 #[tokio::test]
-async fn the_fields_of_an_init_request() {
+async fn init_request_fields_are_validated() {
     let miner = start(Silent, Limits::default()).await;
     for (field, value, optional) in [
         ("kind", json!("init"), false),
@@ -152,7 +152,7 @@ async fn the_fields_of_an_init_request() {
 
 /// Columns: response field, expected value.
 #[tokio::test]
-async fn the_fields_of_an_init_response() {
+async fn init_response_has_protocol_fields() {
     let miner = start(Silent, Limits::default()).await;
     let request = with(init_body(3), "channels", json!(2));
     let (status, response) = miner.post(request.to_string()).await;
@@ -177,7 +177,7 @@ async fn the_fields_of_an_init_response() {
 
 /// Columns: request field, whether the field is optional.
 #[tokio::test]
-async fn the_fields_of_a_predict_request() {
+async fn predict_request_fields_are_validated() {
     let miner = start(Parrot, Limits::default()).await;
     let session = miner.init(0).await;
     let audio = samples::encode(&[0.5; 1920]);
@@ -194,7 +194,7 @@ async fn the_fields_of_a_predict_request() {
 
 /// Columns: channels, samples of the frame, `in_eos`, expected response.
 #[tokio::test]
-async fn the_fields_of_a_predict_response() {
+async fn predict_response_has_protocol_fields() {
     let miner = start(Parrot, Limits::default()).await;
     for (number, (channels, frame, in_eos)) in
         (0..).zip([(1, noise(1920, 1), false), (1, noise(100, 2), true), (2, noise(3840, 3), true), (1, vec![], true)])
@@ -234,7 +234,7 @@ async fn silence_ends_with_the_source_and_drains() {
 }
 
 #[tokio::test]
-async fn sessions_do_not_mix() {
+async fn sessions_are_independent() {
     let miner = start(Parrot, Limits::default()).await;
     let (left, right) = (noise(1920 * 20, 1), noise(1920 * 20, 2));
     let (a, b) = tokio::join!(miner.play(0, &left), miner.play(1, &right));
@@ -243,7 +243,7 @@ async fn sessions_do_not_mix() {
 }
 
 #[tokio::test]
-async fn strangers_are_refused() {
+async fn unsigned_requests_and_foreign_sessions_are_refused() {
     let miner = start(Parrot, Limits::default()).await;
     let (status, body) = miner.post_as(None, init_body(0).to_string()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
@@ -257,7 +257,7 @@ async fn strangers_are_refused() {
 }
 
 #[tokio::test]
-async fn bad_bodies_are_refused() {
+async fn malformed_bodies_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     let table = [
         (String::new(), StatusCode::BAD_REQUEST, "the body is not JSON"),
@@ -276,7 +276,7 @@ async fn bad_bodies_are_refused() {
 }
 
 #[tokio::test]
-async fn bad_parameters_are_refused() {
+async fn invalid_parameters_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     let table = [
         ("sample_rate_hz", json!(16_000), "sample_rate_hz is 16000, expected 24000"),
@@ -299,7 +299,7 @@ async fn bad_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn bad_frames_are_refused_and_change_nothing() {
+async fn malformed_frame_is_refused_without_changing_the_session() {
     let miner = start(Parrot, Limits::default()).await;
     let session = miner.init(0).await;
     let long = samples::encode(&[0.0; 1921]);
@@ -392,7 +392,7 @@ impl Interpretation for Gate {
 }
 
 #[tokio::test]
-async fn one_request_of_a_session_at_a_time() {
+async fn concurrent_requests_of_a_session_are_refused() {
     let gate = Arc::new(std::sync::Barrier::new(2));
     let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
     let session = miner.init(0).await;
@@ -411,7 +411,7 @@ async fn one_request_of_a_session_at_a_time() {
 }
 
 #[tokio::test]
-async fn of_two_inits_at_once_one_session_remains() {
+async fn concurrent_inits_leave_one_session() {
     let miner = start(Silent, Limits::default()).await;
     for _ in 0..20 {
         let (a, b) = tokio::join!(miner.init(0), miner.init(0));
@@ -424,7 +424,7 @@ async fn of_two_inits_at_once_one_session_remains() {
 }
 
 #[tokio::test]
-async fn an_init_during_a_frame_leaves_that_frame_its_answer() {
+async fn init_during_a_frame_does_not_cancel_it() {
     let gate = Arc::new(std::sync::Barrier::new(2));
     let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
     let old = miner.init(0).await;
@@ -444,7 +444,7 @@ async fn an_init_during_a_frame_leaves_that_frame_its_answer() {
 }
 
 #[tokio::test]
-async fn a_failure_breaks_its_session_only() {
+async fn failure_ends_only_its_session() {
     let miner = start(Gate(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
     let (lost, good) = (miner.init(0).await, miner.init(1).await);
     for _ in 0..2 {
@@ -456,7 +456,7 @@ async fn a_failure_breaks_its_session_only() {
 }
 
 #[tokio::test]
-async fn work_keeps_its_worker_when_the_caller_gives_up() {
+async fn cancelled_call_keeps_its_worker_until_done() {
     let gate = Arc::new(std::sync::Barrier::new(2));
     let config = MinerConfig { workers: 1, ..MinerConfig::default() };
     let miner = Miner::new(config, Arc::new(Gate(Arc::clone(&gate))));

@@ -32,7 +32,7 @@ fn a_session_belongs_to_the_hotkey_that_opened_it() {
 }
 
 #[test]
-fn idle_sessions_are_forgotten() {
+fn idle_sessions_expire() {
     let (sessions, start) = (Sessions::new(LIMITS), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
     let id = open(&sessions, ALICE, 0, start).unwrap();
@@ -44,7 +44,7 @@ fn idle_sessions_are_forgotten() {
 }
 
 #[test]
-fn work_that_goes_on_keeps_its_session() {
+fn session_in_use_does_not_expire() {
     let (sessions, start) = (Sessions::new(LIMITS), Instant::now());
     let id = open(&sessions, ALICE, 0, start).unwrap();
     let (_, working) = sessions.take(&id, ALICE, start).unwrap();
@@ -115,7 +115,7 @@ impl Playback {
 }
 
 #[test]
-fn frames_after_the_end() {
+fn frame_after_the_end_is_refused_unless_empty() {
     let parrot = Playback::parrot();
     assert_eq!(parrot.send(&[0.5; 1920], false, None).unwrap(), (1920, false));
     assert!(matches!(parrot.send(&[], false, None), Err(Refusal::EmptyFrame)));
@@ -125,7 +125,7 @@ fn frames_after_the_end() {
 }
 
 #[test]
-fn the_source_is_limited() {
+fn source_duration_is_limited() {
     let parrot = Playback::parrot();
     for _ in 0..12 {
         parrot.send(&[0.5; 1920], false, None).unwrap();
@@ -139,7 +139,7 @@ fn the_source_is_limited() {
 }
 
 #[test]
-fn repeated_frames_get_the_same_answer() {
+fn repeated_frame_gets_the_same_response() {
     let parrot = Playback::parrot();
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));

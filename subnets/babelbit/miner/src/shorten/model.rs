@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn step_that_cannot_end_in_time_does_not_start() {
+    fn generation_step_too_late_for_the_deadline_is_skipped() {
         let phrases = ChatPhraseModel::new(random()).unwrap();
         assert!(phrases.step_time.load(Ordering::Relaxed) > 0, "measured while the instructions are read");
         phrases.step_time.store(80_000_000, Ordering::Relaxed);

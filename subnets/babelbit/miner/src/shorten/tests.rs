@@ -127,7 +127,7 @@ fn accepted_proposal_is_spoken_without_case_and_punctuation() {
 
 /// A repetition of the speaker and names of other languages are no reason to reject a proposal.
 #[test]
-fn words_of_the_phrase_are_no_fault_of_the_proposal() {
+fn proposal_may_repeat_words_of_the_phrase() {
     for (phrase, proposal) in [
         ("they had had a very long day at work", "they had had a long day at work"),
         ("the road from el paso to los angeles is really very long", "the road from el paso to los angeles is long"),
@@ -171,7 +171,7 @@ fn slow_model_is_not_called_during_the_pause() {
 
 /// The frame's other calls, and not a slow model, have used the time.
 #[test]
-fn end_of_the_time_of_a_frame_pauses_nothing() {
+fn frame_deadline_does_not_pause_the_model() {
     let (shortener, calls) = scripted(too_slow, LONG);
     for expected in 1..=2 {
         let result = shortener.attempt(&words(PHRASE), Instant::now() + Duration::from_millis(20));

@@ -11,7 +11,7 @@ use crate::events::RunEvent;
 use crate::ledger::{ResultRow, StoredScore};
 use crate::reply_scorer::{ReplyScorer, find_candidate};
 use taonet_babelbit_core::records::MinerKey;
-use taonet_babelbit_scorer::{Candidate, Heard, ScoringConditions};
+use taonet_babelbit_scorer::{Candidate, ScoringConditions, Transcription};
 
 /// Scores utterances in order, each as soon as every miner has replied or failed.
 ///
@@ -141,7 +141,7 @@ impl Batches {
             let heard = candidates.iter().map(|candidate| heard(&*run.scorer, candidate)).collect();
             (results, heard, run.scorer.conditions())
         };
-        let (results, heard, conditions): (Vec<ScoreResult>, Vec<Option<Heard>>, Option<ScoringConditions>) =
+        let (results, heard, conditions): (Vec<ScoreResult>, Vec<Option<Transcription>>, Option<ScoringConditions>) =
             spawn_blocking(score).await.map_err(RunError::Task)?;
         if results.len() != miners.len() {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
@@ -165,7 +165,7 @@ impl Batches {
 }
 
 /// Returns the scorer's transcript of a reply.
-fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Heard> {
+fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Transcription> {
     let audio = candidate.wav.as_ref()?.hash();
-    scorer.heard(audio).map(|heard| Heard::clone(&heard))
+    scorer.heard(audio).map(|heard| Transcription::clone(&heard))
 }

@@ -76,7 +76,7 @@ async fn messages_are_signed_and_named() {
 }
 
 #[tokio::test]
-async fn answers_that_are_none_have_the_texts_of_the_record() {
+async fn failed_response_has_the_recorded_error_text() {
     let json = |value: serde_json::Value| ResponseTemplate::new(200).set_body_json(value);
     let long = "x".repeat(400);
     for (template, message) in [
@@ -99,21 +99,21 @@ async fn answers_that_are_none_have_the_texts_of_the_record() {
 }
 
 #[tokio::test]
-async fn fields_that_may_be_missing_have_defaults() {
+async fn missing_optional_fields_have_defaults() {
     let template = ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1"}));
     let found = answer(template, TIMEOUT).await.unwrap();
     assert_eq!((found.out_eos, found.audio_b64.as_str(), found.n_bytes), (false, "", 0));
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_signed() {
+async fn unsignable_request_is_an_identity_error() {
     let error = connect_from("not\na header", "127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
     let expected = "validator_identity_error:invalid value of header bt_header_dendrite_ip";
     assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]
-async fn a_miner_that_is_not_there() {
+async fn unreachable_miner_is_a_connection_error() {
     let gone = connect("127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
     assert!(gone.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"), "{gone}");
 }

@@ -9,7 +9,7 @@ use taonet_primitives::Uid;
 
 use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
 use crate::player::WallClock;
-use taonet_babelbit_scorer::{Heard, ScoringConditions};
+use taonet_babelbit_scorer::{ScoringConditions, Transcription};
 
 /// Metadata of a reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct StoredScore {
     pub failed_gates: Vec<Gate>,
     /// Transcript of the reply; `None` if recognition was skipped or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heard: Option<Heard>,
+    pub heard: Option<Transcription>,
     /// SHA-256 of the scoring conditions ([`Ledger::conditions`]); `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<String>,

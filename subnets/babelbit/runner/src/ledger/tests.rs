@@ -70,7 +70,7 @@ fn score(value: f64) -> StoredScore {
 }
 
 #[tokio::test]
-async fn a_challenge_reads_back_and_keeps_its_first_timestamp() {
+async fn stored_challenge_keeps_its_first_timestamp() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("new/state")).await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_solo_challenge_keeps_its_main_challenge() {
 }
 
 #[tokio::test]
-async fn the_last_round_of_each_contest_is_remembered() {
+async fn last_round_of_each_contest_is_stored() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     assert_eq!(ledger.last_round(ChallengeType::Main).await.unwrap(), None);
@@ -124,7 +124,7 @@ async fn the_last_round_of_each_contest_is_remembered() {
 
 /// Opening a ledger of the previous schema version migrates it and retains its challenge.
 #[tokio::test]
-async fn an_older_ledger_keeps_what_it_holds() {
+async fn older_ledger_is_migrated_without_loss() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(FILE);
     {
@@ -170,7 +170,7 @@ async fn a_partial_challenge_is_completed() {
 }
 
 #[tokio::test]
-async fn how_often_a_challenge_was_taken_up_is_remembered() {
+async fn number_of_resumptions_is_stored() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let first = ledger.begin(&challenge()).await.unwrap();
@@ -186,7 +186,7 @@ async fn how_often_a_challenge_was_taken_up_is_remembered() {
 }
 
 #[tokio::test]
-async fn who_has_rows_was_played() {
+async fn miners_with_rows_count_as_played() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
@@ -221,7 +221,7 @@ async fn results_are_entered_once_and_scored_once() {
 }
 
 #[tokio::test]
-async fn a_damaged_reply_is_forgotten() {
+async fn damaged_reply_is_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let challenge = ledger.begin(&challenge()).await.unwrap();
@@ -246,14 +246,14 @@ async fn a_second_runner_is_refused_until_the_first_has_ended() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_ledger_is_refused() {
+async fn foreign_file_is_not_opened_as_ledger() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at as one").unwrap();
     assert!(Ledger::open(directory.path()).await.is_err());
 }
 
 #[tokio::test]
-async fn a_reader_sees_what_a_runner_writes_beside_it() {
+async fn reader_sees_concurrent_writes_of_a_runner() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Ledger::read(directory.path()).await.unwrap_err();
     assert!(missing.to_string().contains("does not exist"), "{missing}");
@@ -273,7 +273,7 @@ async fn a_reader_sees_what_a_runner_writes_beside_it() {
 }
 
 #[tokio::test]
-async fn conditions_are_kept_once_and_scores_name_them() {
+async fn scores_refer_to_conditions_stored_once() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let row = ledger.begin(&challenge()).await.unwrap();
@@ -295,7 +295,7 @@ async fn conditions_are_kept_once_and_scores_name_them() {
 }
 
 #[tokio::test]
-async fn digests_have_the_numbers_of_the_results() {
+async fn digest_has_result_counts_and_scores() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let reader = Ledger::read(directory.path()).await.unwrap();

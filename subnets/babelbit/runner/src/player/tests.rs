@@ -65,7 +65,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn later_utterances_open_with_the_short_deadline() {
+async fn later_utterances_have_the_short_init_timeout() {
     let miner = ScriptedMiner::silent();
     play_utterance(&miner, "c", &source(1, 1), &settings(), &std::env::temp_dir()).await.unwrap();
     assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));
@@ -80,7 +80,7 @@ async fn a_reply_that_ends_early_gets_no_further_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_frame_clock_does_not_see_how_long_a_miner_takes() {
+async fn frame_clock_excludes_response_time() {
     let fast = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
     let slow = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos).after(30 * MS));
     let (fast, slow) = (play(&fast, 1, &settings()).await.unwrap(), play(&slow, 1, &settings()).await.unwrap());
@@ -90,7 +90,7 @@ async fn the_frame_clock_does_not_see_how_long_a_miner_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_is_asked_for() {
+async fn remaining_reply_is_drained() {
     let miner = ScriptedMiner::new(|k, _| Step::sound(960, k == 3));
     let reply = play(&miner, 2, &settings()).await.unwrap();
     assert_eq!(miner.asked()[3], Asked::Predict { bytes: 0, in_eos: true });
@@ -123,7 +123,7 @@ async fn the_last_frame_may_take_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_has_a_deadline() {
+async fn drain_has_a_deadline() {
     // 2 frames and one drain request: a drain timeout fails the reply.
     let miner =
         ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO }));
@@ -139,7 +139,7 @@ async fn the_rest_has_a_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_has_a_minimum_of_time_even_after_a_slow_last_frame() {
+async fn drain_has_a_minimum_time_after_a_slow_last_frame() {
     let miner = ScriptedMiner::new(|k, _| Step::sound(0, k == 3).after(if k > 1 { 90 * MS } else { Duration::ZERO }));
     let settings = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 100 * MS, ..settings() };
     assert!(play(&miner, 2, &settings).await.is_ok());
@@ -153,7 +153,7 @@ async fn a_single_request_has_the_miner_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_miner_that_never_opens_is_given_up() {
+async fn init_without_response_times_out() {
     let miner = ScriptedMiner::silent().with_init(|_, _| Ok(Duration::MAX));
     let failure = play(&miner, 1, &settings()).await.unwrap_err();
     assert_eq!(failure.error.to_string(), "timeout after 600.0s");
@@ -162,7 +162,7 @@ async fn a_miner_that_never_opens_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_miner_opens_is_checked() {
+async fn init_response_is_validated() {
     type Change = fn(&mut InitResponse);
     for (change, message) in [
         ((|r| r.ready = false) as Change, "init response has ready false, expected true"),
@@ -188,7 +188,7 @@ async fn what_a_miner_opens_is_checked() {
 
 /// Columns: response of the miner · whether the player logs a warning
 #[tokio::test(start_paused = true)]
-async fn what_does_not_matter_is_ignored() {
+async fn irrelevant_init_fields_are_ignored() {
     type Change = fn(&mut InitResponse);
     for (change, warns) in [
         ((|_| {}) as Change, false),
@@ -212,7 +212,7 @@ async fn what_does_not_matter_is_ignored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_answers_fail_the_utterance_with_a_reason() {
+async fn malformed_response_fails_the_utterance_with_a_reason() {
     let long = "A".repeat(4_000_000);
     for (step, message) in [
         (Step::text("AAAAA", true), "audio_b64 is not base64: "),
@@ -238,7 +238,7 @@ async fn bad_answers_fail_the_utterance_with_a_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_miner_that_streams_for_ever_is_cut_off() {
+async fn endless_reply_fails_at_its_limit() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(24_000, false));
     let settings = PlaySettings { max_reply: Duration::from_secs(10), ..settings() };
     assert_eq!(error(&miner, 200, &settings).await, "reply exceeds 960000 bytes of audio");
@@ -261,7 +261,7 @@ async fn an_init_that_fails_keeps_its_reason() {
 
 /// Columns: first frames in the arena · later frames · last frame
 #[tokio::test(start_paused = true)]
-async fn the_arenas_first_frames_may_be_answered_late() {
+async fn first_arena_frames_have_a_longer_deadline() {
     let arena =
         PlaySettings { startup_utterances: 3, startup_frames: 4, miner_timeout: Duration::from_mins(2), ..settings() };
     let late = |frame: usize| {
@@ -306,7 +306,7 @@ impl MinerConnection for Patient {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_patient_connection_is_waited_for_up_to_the_deadlines_of_frames() {
+async fn patient_connection_has_the_frame_deadlines() {
     let slow = |init: u64, first: u64| {
         let script = ScriptedMiner::new(move |k, call| {
             Step::sound(10, call.in_eos).after(Duration::from_secs(if k == 1 { first } else { 0 }))

@@ -376,7 +376,7 @@ async fn a_main_round_is_followed_by_its_solo_round() {
 }
 
 #[tokio::test]
-async fn a_restart_in_the_same_epoch_plays_nothing_and_in_a_later_one_catches_up() {
+async fn restart_plays_only_in_a_later_epoch() {
     let world = World::new().await;
     let mut running = world.start().await;
     world.block(100).await;
@@ -396,7 +396,7 @@ async fn a_restart_in_the_same_epoch_plays_nothing_and_in_a_later_one_catches_up
 }
 
 #[tokio::test]
-async fn a_start_plays_at_once_where_it_is_told_to() {
+async fn start_plays_immediately_with_on_startup() {
     let mut world = World::new().await;
     world.settings.schedule.on_startup = true;
     let mut running = world.start().await;
@@ -407,7 +407,7 @@ async fn a_start_plays_at_once_where_it_is_told_to() {
 
 /// Stops a runner during its main or solo round, and restarts it.
 #[tokio::test]
-async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
+async fn interrupted_round_is_resumed_at_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
         let mut world = World::new().await;
         let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {

@@ -213,7 +213,7 @@ async fn a_run_writes_every_file_in_its_layout() {
 }
 
 #[tokio::test]
-async fn a_miner_that_fails_is_recorded_and_costs_nobody_else() {
+async fn failing_miner_is_recorded_and_does_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
     let boom = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
     let miners = [miner(1, &Arc::new(boom)), miner(2, &parrot())];
@@ -249,7 +249,7 @@ async fn a_blank_transcript_is_null() {
 }
 
 #[tokio::test]
-async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
+async fn slow_and_silent_miners_do_not_delay_others() {
     let directory = tempfile::tempdir().unwrap();
     let slow = Arc::new(ScriptedMiner::new(|_, call| Step::sound(0, call.in_eos).after(Duration::from_millis(500))));
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
@@ -272,7 +272,7 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
 }
 
 #[tokio::test]
-async fn a_long_reply_waits_for_nobody() {
+async fn long_reply_is_written_without_waiting_for_other_miners() {
     let directory = tempfile::tempdir().unwrap();
     // 25 s of audio in the first response; then one of the miners stops responding.
     let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
@@ -302,7 +302,7 @@ async fn a_long_reply_waits_for_nobody() {
 }
 
 #[tokio::test]
-async fn an_utterance_that_cannot_be_played_costs_only_itself() {
+async fn unplayable_utterance_does_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5", "0.5", "0.5"]);
     challenge.utterances[1].channels = 2;
@@ -318,7 +318,7 @@ async fn an_utterance_that_cannot_be_played_costs_only_itself() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
+async fn partial_challenge_is_scored_and_can_be_completed() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let error = "AudioChallengeError:Failed to advance source-audio session: HTTP 503";
@@ -350,7 +350,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
 }
 
 #[tokio::test]
-async fn without_a_reference_replies_get_error_results() {
+async fn replies_without_reference_get_error_results() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5"]);
     challenge.reference = None;
@@ -360,7 +360,7 @@ async fn without_a_reference_replies_get_error_results() {
 
 /// Columns: stored file · error of the utterance
 #[tokio::test]
-async fn references_among_files_that_cannot_be_used_are_named() {
+async fn unusable_reference_files_are_named() {
     for (stored, error) in [
         (Some("{"), "ValueError:Scoring metadata cannot be read (not JSON, or too large): "),
         (None, "FileNotFoundError:Scoring metadata not found: "),
@@ -416,7 +416,7 @@ impl ReplyScorer for Patient {
 }
 
 #[tokio::test]
-async fn later_replies_are_recognised_before_earlier_ones_have_scores() {
+async fn recognition_of_later_replies_overlaps_earlier_scoring() {
     let directory = tempfile::tempdir().unwrap();
     let runner = Runner::open(settings(directory.path()), "en", Arc::new(Patient::default())).await.unwrap();
     let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
@@ -425,7 +425,7 @@ async fn later_replies_are_recognised_before_earlier_ones_have_scores() {
 }
 
 #[tokio::test]
-async fn a_source_that_the_ledger_holds_is_not_replaced() {
+async fn stored_source_is_not_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let runner = runner(directory.path()).await;
     let part = |samples: usize| {
@@ -446,7 +446,7 @@ async fn a_source_that_the_ledger_holds_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
+async fn unsafe_challenge_uid_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let runner = runner(directory.path()).await;
     for name in ["../../etc", "a/b", ".."] {
@@ -463,7 +463,7 @@ async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
 /// With submissions enabled, the run queues a miner's files once they are written, and queues a complete result only
 /// once.
 #[tokio::test]
-async fn results_wait_for_their_submission_where_it_is_asked_for() {
+async fn results_are_queued_if_submission_is_enabled() {
     let directory = tempfile::tempdir().unwrap();
     let open = async |submit: bool, name: &str| {
         let settings = RunnerSettings { submit, ..settings(&directory.path().join(name)) };

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_results_have_one_key() {
+    fn object_keys_of_results_are_unique() {
         let of = |file, kind, miner| key("logs", file, "c", kind, Some(miner), "x");
         assert_eq!(of(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
         assert_eq!(of(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");

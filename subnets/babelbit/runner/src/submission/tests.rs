@@ -34,7 +34,7 @@ async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
 
 /// The signed text matches the protocol's description.
 #[test]
-fn the_signed_text_is_that_of_the_reference() {
+fn signed_text_equals_that_of_the_reference() {
     let submission = Submission {
         vali_hotkey: "5V".into(),
         miner_hotkey: "5M".into(),
@@ -165,7 +165,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
 
 /// A failure that repeats for the same reason is logged once.
 #[tokio::test]
-async fn a_lasting_failure_is_logged_once() {
+async fn repeated_failure_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
     let results = Results::new(1).await;
     std::fs::remove_file(results.path(ResultFile::ChallengeScore, 0)).unwrap();
@@ -180,7 +180,7 @@ async fn a_lasting_failure_is_logged_once() {
 /// The scoring API has a result signed later: the outbox counts the older result as delivered and logs that it is
 /// superseded.
 #[tokio::test]
-async fn a_result_that_does_not_count_is_told() {
+async fn superseded_result_is_logged() {
     let (log, _guard) = CapturedLog::start();
     let results = Results::new(1).await;
     let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
@@ -196,7 +196,7 @@ async fn a_result_that_does_not_count_is_told() {
 
 /// Scores, which weights depend on, overtake all files queued earlier.
 #[tokio::test]
-async fn scores_overtake_other_files() {
+async fn scores_are_submitted_before_other_files() {
     let results = Arc::new(Results::new(2).await);
     let sent = Arc::new(Mutex::new(Vec::new()));
     let (results_too, sent_too) = (Arc::clone(&results), Arc::clone(&sent));
@@ -225,7 +225,7 @@ async fn scores_overtake_other_files() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_kept_with_the_reason() {
+async fn permanently_refused_submission_is_kept_with_the_reason() {
     let results = Results::new(1).await;
     let server = MockServer::start().await;
     let no = ResponseTemplate::new(403).set_body_string("no permit");
@@ -266,7 +266,7 @@ async fn solo_results_name_the_main_challenge() {
 /// Files queued while the outbox runs are submitted immediately; rewritten files are submitted again, other files are
 /// not.
 #[tokio::test]
-async fn a_running_outbox_submits_what_comes() {
+async fn running_outbox_submits_new_files() {
     let results = Results::new(1).await;
     let (server, url) = taking_all().await;
     let outbox = results.outbox(&url);
@@ -295,7 +295,7 @@ async fn a_running_outbox_submits_what_comes() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_long_ago_is_forgotten() {
+async fn old_deliveries_are_deleted() {
     let results = Results::new(1).await;
     let (_server, url) = taking_all().await;
     results.outbox(&url).drain().await.unwrap();
@@ -305,7 +305,7 @@ async fn what_was_delivered_long_ago_is_forgotten() {
 }
 
 #[tokio::test]
-async fn pauses_double_up_to_the_longest() {
+async fn retry_pauses_double_up_to_the_maximum() {
     let results = Results::new(0).await;
     let api: Url = "http://127.0.0.1:9".parse().unwrap();
     let settings = OutboxSettings::new(api, results.paths());
@@ -331,7 +331,7 @@ async fn a_thousand_artefacts_go_out_in_seconds() {
 
 /// Submissions are concurrent, up to the limit.
 #[tokio::test(flavor = "multi_thread")]
-async fn so_many_at_a_time_and_no_more() {
+async fn concurrent_submissions_are_limited() {
     let results = Results::new(6).await;
     let running = Arc::new(Mutex::new((0, 0)));
     let counted = Arc::clone(&running);

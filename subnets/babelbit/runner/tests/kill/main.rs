@@ -37,7 +37,7 @@ fn key(uid: u8) -> MinerKey {
 }
 
 #[test]
-fn fifty_kills_lose_and_repeat_nothing() {
+fn runner_killed_50_times_loses_and_repeats_nothing() {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
     let mut random = StdRng::seed_from_u64(seed);

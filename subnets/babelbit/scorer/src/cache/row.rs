@@ -3,7 +3,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Transcript, Word};
 
-use crate::{AudioHash, Heard};
+use crate::{AudioHash, Transcription};
 
 /// A line of the cache file.
 #[derive(Serialize)]
@@ -18,8 +18,8 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    pub(super) fn new(audio: AudioHash, heard: &'a Heard, fingerprint: &'a str) -> Self {
-        let Heard { transcript, confidence } = heard;
+    pub(super) fn new(audio: AudioHash, heard: &'a Transcription, fingerprint: &'a str) -> Self {
+        let Transcription { transcript, confidence } = heard;
         Self {
             wav_sha256: audio.to_string(),
             text: &transcript.text,
@@ -38,7 +38,7 @@ impl<'a> Row<'a> {
     }
 
     /// Parses audio hash, transcript and, if present, the recogniser's fingerprint; `None` for a malformed line.
-    pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Heard, Option<String>)> {
+    pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Transcription, Option<String>)> {
         #[derive(Deserialize)]
         struct Read {
             wav_sha256: String,
@@ -57,6 +57,6 @@ impl<'a> Row<'a> {
             detected_language: row.detected_language.unwrap_or_default(),
         };
         let audio = AudioHash::from_hex(&row.wav_sha256)?;
-        Some((audio, Heard { transcript, confidence: row.confidence }, row.recognizer))
+        Some((audio, Transcription { transcript, confidence: row.confidence }, row.recognizer))
     }
 }

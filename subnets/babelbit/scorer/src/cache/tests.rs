@@ -8,10 +8,10 @@ use crate::tests::Script;
 
 const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
-fn heard(text: &str) -> Arc<Heard> {
+fn heard(text: &str) -> Arc<Transcription> {
     let words = vec![Word { text: text.into(), start: 0.0, end: 0.1 }];
     let transcript = Transcript { text: text.into(), words, detected_language: "en".into() };
-    Arc::new(Heard { transcript, confidence: Some(0.7) })
+    Arc::new(Transcription { transcript, confidence: Some(0.7) })
 }
 
 fn hash(text: &str) -> AudioHash {
@@ -39,7 +39,7 @@ fn reference_line(audio: &str, text: &str) -> String {
 }
 
 #[test]
-fn what_was_written_reads_back() {
+fn cached_transcripts_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/stt_cache.jsonl");
     open(&path, "tiny-ctc").put(hash("a"), &heard("schön"));
@@ -54,7 +54,7 @@ fn what_was_written_reads_back() {
 }
 
 #[test]
-fn other_recognisers_leave_the_reference_file_alone() {
+fn other_recognisers_do_not_write_the_reference_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stt_cache.jsonl");
     // Lines that an earlier version wrote to the reference's file are still valid.
@@ -76,7 +76,7 @@ fn other_recognisers_leave_the_reference_file_alone() {
 
 /// Columns: writer · reader · whether the line is valid for the reader
 #[test]
-fn a_line_counts_for_its_own_recogniser() {
+fn cached_line_is_used_for_its_recogniser_only() {
     for (writer, reader, counts) in [
         (Some("tiny-ctc"), "tiny-ctc", true),
         (Some("tiny-ctc"), "faster-whisper-small", false),
@@ -97,7 +97,7 @@ fn a_line_counts_for_its_own_recogniser() {
 }
 
 #[test]
-fn lines_that_are_no_transcripts_are_skipped_and_later_ones_count() {
+fn malformed_lines_are_skipped_and_later_lines_are_read() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut content = reference_line("a", "old");
     content +=
@@ -124,7 +124,7 @@ fn lines_of_any_length_are_read_in_bounded_memory() {
 }
 
 #[test]
-fn a_file_that_is_too_large_loses_its_older_half() {
+fn oversized_cache_file_loses_its_older_half() {
     for model in ["tiny-ctc", "faster-whisper-tiny"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stt_cache.jsonl");
@@ -148,7 +148,7 @@ fn a_file_that_is_too_large_loses_its_older_half() {
 }
 
 #[test]
-fn after_a_torn_line_a_new_one_begins() {
+fn line_is_appended_after_an_incomplete_one() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
     std::fs::write(file.path(), torn).unwrap();
@@ -160,7 +160,7 @@ fn after_a_torn_line_a_new_one_begins() {
 }
 
 #[test]
-fn memory_is_bounded_and_the_file_keeps_all() {
+fn cache_in_memory_is_bounded_and_file_is_complete() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let cache = open(file.path(), "faster-whisper-tiny");
     for audio in 0..25 {
@@ -173,7 +173,7 @@ fn memory_is_bounded_and_the_file_keeps_all() {
 }
 
 #[test]
-fn a_path_that_cannot_be_used_is_named() {
+fn unusable_cache_path_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let error = TranscriptCache::open(folder.path(), &identity("tiny-ctc"), TEN).err().unwrap();
     assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
@@ -181,7 +181,7 @@ fn a_path_that_cannot_be_used_is_named() {
 
 proptest! {
     #[test]
-    fn no_file_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_cache_file_never_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), content).unwrap();
         let cache = open(file.path(), "faster-whisper-small");

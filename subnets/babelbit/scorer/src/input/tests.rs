@@ -39,7 +39,7 @@ fn a_batch_gives_results_in_order() {
 }
 
 #[test]
-fn a_list_gives_a_list() {
+fn list_of_batches_has_a_list_of_results() {
     let outcome = run(json!([batch(), batch()])).unwrap();
     assert_eq!(outcome.value.as_array().unwrap().len(), 2);
     assert_eq!(outcome.value[1]["results"][0]["score"], 0.96);
@@ -47,7 +47,7 @@ fn a_list_gives_a_list() {
 }
 
 #[test]
-fn in_a_list_the_place_names_the_batch() {
+fn warning_in_a_list_names_its_batch() {
     let (mut odd, mut wrong) = (batch(), batch());
     odd["predictions"][0]["mood"] = json!(7);
     let warnings = run(json!([batch(), odd])).unwrap().warnings;
@@ -76,14 +76,14 @@ fn wav_files_are_recognised() {
 }
 
 #[test]
-fn the_length_of_what_arrived_counts_without_wav_and_duration() {
+fn duration_defaults_to_that_of_the_timeline() {
     let mut batch = batch();
     batch["predictions"][0]["duration_sec"] = Value::Null;
     assert_eq!(run(batch).unwrap().value["results"][0]["predicted_duration_sec"], 2.0);
 }
 
 #[test]
-fn sound_without_wav_and_transcript_is_an_error_of_that_reply() {
+fn reply_with_neither_wav_nor_transcript_is_an_error_of_that_reply() {
     let mut batch = batch();
     batch["predictions"][0]["transcript"] = Value::Null;
     let outcome = run(batch).unwrap();
@@ -106,7 +106,7 @@ fn unknown_fields_are_warnings() {
 
 /// Columns: change · error message
 #[test]
-fn mistakes_name_their_place() {
+fn invalid_field_is_named_by_its_path() {
     for (path, value, message) in [
         ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
         ("/source_duration_sec", json!(-1), "the batch at source_duration_sec: a duration must be at least 0"),
@@ -140,7 +140,7 @@ fn mistakes_name_their_place() {
 
 /// A mismatched reference gives error results, as in the reference system, instead of an error of the document.
 #[test]
-fn a_reference_that_does_not_fit_gives_error_results() {
+fn unusable_reference_has_error_results() {
     for (reference, error) in [
         (
             json!({"utterances": [{"utterance_id": "9", "reference_text": "x"}]}),

@@ -116,8 +116,8 @@ impl ArtifactStore {
             return Ok(keys.iter().filter_map(|key| Some(key.strip_prefix(PREFIX)?.to_owned())).collect());
         }
         let directory = self.directory.clone();
-        let found = spawn_blocking(move || written_before(&directory, time));
-        found.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+        let names = spawn_blocking(move || written_before(&directory, time));
+        names.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> ArtifactError {

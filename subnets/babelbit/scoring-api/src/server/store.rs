@@ -255,12 +255,14 @@ fn read_score(row: &Row) -> Result<GivenScore, StoreError> {
     let validator: String = row.get("validator")?;
     let challenge_type: String = row.get("challenge_type")?;
     let miner_uid: i64 = row.get("miner_uid")?;
-    let wrong = |column, value: String| StoreError::Value { column, value };
     Ok(GivenScore {
-        validator: validator.parse().map_err(|_| wrong("score.validator", validator))?,
-        challenge_type: challenge_type.parse().map_err(|_| wrong("score.challenge_type", challenge_type))?,
+        validator: validator.parse().map_err(|_| StoreError::Value { column: "score.validator", value: validator })?,
+        challenge_type: challenge_type
+            .parse()
+            .map_err(|_| StoreError::Value { column: "score.challenge_type", value: challenge_type })?,
         miner_hotkey: row.get("miner_hotkey")?,
-        miner_uid: u16::try_from(miner_uid).map_err(|_| wrong("score.miner_uid", miner_uid.to_string()))?,
+        miner_uid: u16::try_from(miner_uid)
+            .map_err(|_| StoreError::Value { column: "score.miner_uid", value: miner_uid.to_string() })?,
         score: row.get("mean_score")?,
         signed_unix: row.get("signed_unix")?,
     })

@@ -86,20 +86,20 @@ async fn validators_read_what_validators_wrote(directory: &Path, database: &str)
 }
 
 #[tokio::test]
-async fn validators_read_what_validators_wrote_to_sqlite() {
+async fn submitted_scores_are_read_from_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     validators_read_what_validators_wrote(folder.path(), &sqlite(folder.path())).await;
 }
 
 #[tokio::test]
-async fn validators_read_what_validators_wrote_to_postgres() {
+async fn submitted_scores_are_read_from_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
 }
 
 /// A repeated submission is one row; a replayed older one changes nothing.
 #[tokio::test]
-async fn a_submission_that_is_sent_again_changes_nothing() {
+async fn repeated_submission_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
     let (validator, miner, time) = (key("//a"), key("//good"), now());
@@ -114,7 +114,7 @@ async fn a_submission_that_is_sent_again_changes_nothing() {
 
 /// Columns: malformed submission, status, error.
 #[tokio::test]
-async fn what_is_no_submission_is_refused_and_not_kept() {
+async fn invalid_submission_is_refused_and_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let (validator, miner, time) = (key("//a"), key("//good"), now());
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
@@ -202,7 +202,7 @@ async fn submissions_without_content_or_miner_are_kept() {
 }
 
 #[tokio::test]
-async fn what_is_old_is_forgotten() {
+async fn old_submissions_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;

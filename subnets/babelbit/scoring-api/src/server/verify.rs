@@ -118,17 +118,19 @@ impl<'a> Data<'a> {
 
 /// Returns the mean score in the JSON text of a challenge score, whose challenge and miner must match the signed key.
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
-    const FIELD: &str = "data.content";
-    let wrong = |expected| ApiError::Field { field: FIELD, expected };
-    let score: Value = serde_json::from_str(content).map_err(|_| wrong("a challenge score in JSON"))?;
+    let score: Value = serde_json::from_str(content).map_err(|_| invalid_content("a challenge score in JSON"))?;
     let says =
         |field: &str, expected: &str| score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected);
     let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
     if !says("challenge_uid", &key.challenge_uid) || !says("miner_hotkey", &miner) {
-        return Err(wrong("the signed challenge and miner"));
+        return Err(invalid_content("the signed challenge and miner"));
     }
     let mean = score.get("challenge_mean_U").and_then(Value::as_f64);
-    mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| wrong("challenge_mean_U from 0 to 1"))
+    mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| invalid_content("challenge_mean_U from 0 to 1"))
+}
+
+fn invalid_content(expected: &'static str) -> ApiError {
+    ApiError::Field { field: "data.content", expected }
 }
 
 /// Verifies the signature of a query; returns the caller's hotkey.

@@ -107,7 +107,7 @@ async fn backend_with(answer: Answer, options: CompletionOptions, fallback: bool
 
 /// Columns: answer of the server, prediction without and with an n-gram model.
 #[tokio::test]
-async fn the_words_before_the_deadline_count_and_the_ngram_model_adds_the_rest() {
+async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
     let full = "How are you doing today my friend";
     let table = [
         (Answer::Ends(&[" you", " to", "day?"]), "How are you today?", "How are you today?"),
@@ -137,7 +137,7 @@ async fn the_words_before_the_deadline_count_and_the_ngram_model_adds_the_rest()
 }
 
 #[tokio::test]
-async fn a_stream_without_end_is_cut_after_some_words() {
+async fn endless_stream_is_truncated() {
     let (backend, _) = backend(Answer::Repeats(" on"), false).await;
     let predicted = backend.predict("It goes", "").await;
     assert_eq!(predicted, format!("It goes{}", " on".repeat(MAX_ADDED)));

@@ -114,7 +114,7 @@ mod tests {
 
     /// Columns: prompt, number of cached tokens.
     #[test]
-    fn prompts_continue_what_they_have_in_common() {
+    fn prompts_with_a_common_prefix_share_the_cache() {
         let model = tiny();
         let mut sessions = Sessions::new(3, usize::MAX);
         let table: [(&[u32], usize); 11] = [
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_cache_gives_the_logits_of_a_cache_of_its_own() {
+    fn shared_cache_has_the_logits_of_a_separate_cache() {
         let model = tiny();
         let mut sessions = Sessions::new(4, usize::MAX);
         for prompt in [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]] {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn cached_sessions_have_a_memory_limit() {
         let model = tiny();
         let one = {
             let mut sessions = Sessions::new(1, usize::MAX);

@@ -32,7 +32,7 @@ fn start_with(limits: Limits, options: CompletionOptions, fallback: bool) -> Cau
 }
 
 #[tokio::test]
-async fn predictions_do_not_depend_on_what_was_asked_before() {
+async fn predictions_do_not_depend_on_earlier_requests() {
     let texts =
         ["How are", "The ferry", "How are you", "The ferry leaves", "How", "", "The ferry leaves at", "How are you"];
     let model = start(patient(), false);
@@ -110,7 +110,7 @@ async fn a_model_that_panics_is_not_loaded() {
 }
 
 #[tokio::test]
-async fn a_full_queue_is_an_overload() {
+async fn full_queue_is_reported_as_overload() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let model = Causal::spawn("m".to_owned(), patient().deadline, CompletionOptions::default(), None, move |inbox| {
         let _ = wait.recv();
@@ -144,7 +144,7 @@ async fn long_texts_and_any_characters_are_completed() {
 }
 
 #[test]
-fn the_beginning_of_long_prompts_goes_in_pieces() {
+fn long_prompt_is_truncated_at_its_start_in_blocks() {
     let tokens: Vec<u32> = (0..10_000).collect();
     // Room for 960 of 1 024 tokens, in pieces of 240.
     for (length, first, count) in

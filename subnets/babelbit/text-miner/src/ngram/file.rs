@@ -100,9 +100,8 @@ impl NgramModel {
     /// # Errors
     /// [`ModelFileError`] naming the file and the defect.
     pub fn load(path: &Path) -> Result<Self, ModelFileError> {
-        let open = |source| ModelFileError::Open { file: path.to_owned(), source };
-        let file = File::open(path).map_err(open)?;
-        let length = file.metadata().map_err(open)?.len();
+        let opened = File::open(path).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
+        let (file, length) = opened.map_err(|source| ModelFileError::Open { file: path.to_owned(), source })?;
         Self::read(BufReader::with_capacity(256 << 10, file), length)
             .map_err(|problem| ModelFileError::Content { file: path.to_owned(), problem })
     }

@@ -101,6 +101,13 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// Returns a function that adds the path of a file to an I/O error.
+    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Read { file: path.to_owned(), source }
+    }
+}
+
 /// Calls `utterance` with each utterance of a file: the strings of every `utterances` list in a `.json` or `.jsonl`
 /// file, or the lines of any other file. Calls `progress` with the number of bytes read so far. Returns the number of
 /// utterances.
@@ -112,9 +119,8 @@ pub fn read_utterances(
     progress: impl FnMut(u64),
     mut utterance: impl FnMut(&str) -> Result<(), TrainError>,
 ) -> Result<u64, InputError> {
-    let named = |source| InputError::Read { file: path.to_owned(), source };
-    let mut inner = File::open(path).map_err(named)?;
-    let bytes = skip_bom(&mut inner).map_err(named)?;
+    let mut inner = File::open(path).map_err(InputError::read(path))?;
+    let bytes = skip_bom(&mut inner).map_err(InputError::read(path))?;
     let file = Counted { inner, bytes, progress };
     let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
     let mut count = 0;
@@ -201,21 +207,21 @@ fn read_lines(
     mut reader: BufReader<impl Read>,
     mut each: impl FnMut(&str) -> Result<(), TrainError>,
 ) -> Result<(), InputError> {
-    let file = || path.to_owned();
     let mut bytes = Vec::new();
     for line in 1.. {
         bytes.clear();
         let mut limited = reader.by_ref().take(MAX_LINE + 1);
-        limited.read_until(b'\n', &mut bytes).map_err(|source| InputError::Read { file: file(), source })?;
+        limited.read_until(b'\n', &mut bytes).map_err(InputError::read(path))?;
         if bytes.is_empty() {
             break;
         }
         if bytes.len() as u64 > MAX_LINE {
-            return Err(InputError::Line { file: file(), line });
+            return Err(InputError::Line { file: path.to_owned(), line });
         }
-        let text = std::str::from_utf8(&bytes).map_err(|_| InputError::Encoding { file: file(), line })?.trim();
+        let text = std::str::from_utf8(&bytes);
+        let text = text.map_err(|_| InputError::Encoding { file: path.to_owned(), line })?.trim();
         if !text.is_empty() {
-            each(text).map_err(|source| InputError::Train { file: file(), source })?;
+            each(text).map_err(|source| InputError::Train { file: path.to_owned(), source })?;
         }
     }
     Ok(())
@@ -370,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_utterances() {
+    fn each_line_is_an_utterance() {
         assert_eq!(
             read("a.txt", b"one two\r\n\n  three \nfour"),
             Ok(vec!["one two".into(), "three".into(), "four".into()])
@@ -399,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_refused_with_its_place() {
+    fn malformed_json_is_refused_with_its_position() {
         #[rustfmt::skip]
         let table = [
             (&br#"{"dialogues": [{"utterances": ["a b", "c"#[..],
@@ -424,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_of_json_are_refused_with_their_line() {
+    fn overlong_json_value_is_refused_with_its_line() {
         let most = MAX_LINE as usize;
         let document = |value: &str| format!("{{\"utterances\": [\"a\",\n\"b\", {value}");
         #[rustfmt::skip]
@@ -448,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn the_trainer_may_refuse() {
+    fn training_error_stops_reading() {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in [("a.json", r#"{"utterances": ["a"]}"#), ("a.txt", "a")] {
             let path = directory.path().join(name);

@@ -48,14 +48,14 @@ fn the_first_of_equally_frequent_words_wins() {
 }
 
 #[test]
-fn loops_end() {
+fn repeating_prediction_ends() {
     let model = trained(1, &["the end of the end of the end of the end of the end"]);
     let predicted = model.complete("the");
     assert!(predicted.split(' ').count() < 10, "{predicted}");
 }
 
 #[test]
-fn a_context_that_says_nothing_new_is_not_stored() {
+fn context_with_the_same_prediction_is_not_stored() {
     let model = trained(4, &["one two three four five"]);
     let lengths: Vec<_> = model.tables.iter().map(|table| table.contexts.len()).collect();
     assert_eq!(lengths, [6, 0, 0, 0]);
@@ -63,7 +63,7 @@ fn a_context_that_says_nothing_new_is_not_stored() {
 }
 
 #[test]
-fn the_end_marker_is_no_word() {
+fn end_marker_is_not_a_word() {
     let model = trained(2, &["a b EOF", "EOF", ""]);
     assert_eq!(model.words().collect::<Vec<_>>(), ["a", "b"]);
     let mut empty = Trainer::new(2).unwrap();
@@ -75,7 +75,7 @@ fn the_end_marker_is_no_word() {
 }
 
 #[test]
-fn a_long_prefix_costs_no_more_than_its_end() {
+fn only_the_end_of_a_long_prefix_is_used() {
     let model = trained(4, &["so it goes on and on"]);
     let prefix = "word ".repeat(20_000) + "it goes";
     let predicted = model.complete(&prefix);
@@ -83,7 +83,7 @@ fn a_long_prefix_costs_no_more_than_its_end() {
 }
 
 #[test]
-fn a_saved_model_is_the_same() {
+fn saved_model_round_trips() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("model.bin");
     let model = trained(3, &["Grüße aus Köln.", "Grüße aus Bonn.", "Grüße"]);
@@ -107,7 +107,7 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn defects_are_named() {
+fn invalid_model_file_is_named() {
     let model = trained(1, &["a b"]);
     let good = bytes(&model);
     // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38, continuations 62,
@@ -148,7 +148,7 @@ fn defects_are_named() {
 
 proptest! {
     #[test]
-    fn every_model_survives_its_file(
+    fn models_round_trip_through_files(
         utterances in prop::collection::vec("[a-e]{1,2}( [a-e]{1,2}){0,6}", 1..20),
         context_words in 1..=MAX_CONTEXT,
     ) {
@@ -166,14 +166,14 @@ proptest! {
     }
 
     #[test]
-    fn a_file_of_another_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
+    fn file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
         let good = bytes(&trained(2, &["a b c", "a c b", "b a"]));
         prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
         prop_assert!(read(&[good, added].concat()).is_err());
     }
 
     #[test]
-    fn nonsense_is_refused(content in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn arbitrary_file_is_refused_without_panic(content in prop::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(read(&content).is_err());
         // Arbitrary content with a valid magic number, version and checksum is mostly invalid, and never panics.
         let sealed = resealed([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());

@@ -78,7 +78,7 @@ async fn unsigned_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn in_development_mode_requests_need_no_signature() {
+async fn requests_need_no_signature_in_development_mode() {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you today?").unwrap();
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();

@@ -33,7 +33,7 @@ fn committed(slug: &str, model: &str) -> String {
 
 /// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
 #[test]
-fn who_may_be_a_miner() {
+fn miner_candidate_needs_commitment_or_axon() {
     let (whole, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
     let foreign = json!({ "slug": "a", "hotkey": key(9).hotkey }).to_string();
     for (commitment, has_axon, expected) in [
@@ -126,7 +126,7 @@ fn miners_of(server: &MockServer, texts: Vec<PublishedText>, api_key: Option<Sec
 }
 
 #[tokio::test]
-async fn models_and_chutes_are_checked() {
+async fn ineligible_models_and_chutes_are_excluded() {
     let server = services().await;
     let texts = vec![
         text(0, 9, &committed("good", "a/good")),
@@ -167,7 +167,7 @@ async fn a_model_without_a_chute_is_checked() {
 }
 
 #[tokio::test]
-async fn a_hub_that_is_down_excludes_nobody() {
+async fn unreachable_hub_excludes_no_miner() {
     let server = services().await;
     let mut miners = miners_of(&server, vec![text(0, 9, &committed("good", "a/good"))], Some(Secret::new("cpk")));
     let nowhere = ChutesSettings { hub_url: "http://127.0.0.1:9".parse().unwrap(), ..miners.settings.clone() };
@@ -201,7 +201,7 @@ async fn the_axon_is_the_fallback_of_a_chute() {
 }
 
 #[tokio::test]
-async fn a_chute_without_an_axon_has_the_whole_step() {
+async fn chute_without_an_axon_gets_the_whole_step() {
     let server = services().await;
     let answer =
         ResponseTemplate::new(200).set_delay(Duration::from_secs(2)).set_body_json(json!({ "prediction": "chute" }));

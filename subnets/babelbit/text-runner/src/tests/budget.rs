@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_miner_with_long_predictions_exceeds_its_budget_and_not_that_of_others() {
+async fn long_predictions_exceed_only_the_budget_of_their_miner() {
     const MIB: usize = 1 << 20;
     let file = tempfile::NamedTempFile::new().unwrap();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(file.reopen().unwrap())).finish();

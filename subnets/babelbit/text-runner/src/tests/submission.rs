@@ -73,7 +73,7 @@ async fn an_unrecorded_challenge_is_played_again() {
 }
 
 #[tokio::test]
-async fn a_refused_file_does_not_keep_the_others_back() {
+async fn refused_file_does_not_delay_other_files() {
     fn is_log_of_a(request: &wiremock::Request) -> bool {
         let body: Value = request.body_json().unwrap();
         body["kind"] == "dialogue_logs" && body["data"]["dialogue_uid"] == "a"

@@ -40,7 +40,7 @@ async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
 
 /// Columns: blocks seen (0: the gateway fails) · processed epochs
 #[tokio::test]
-async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
+async fn each_epoch_is_processed_once_for_any_block_sequence() {
     for (numbers, epochs) in [
         (vec![742, 743, 799, 800, 801], vec![7, 8]),
         // The first block of an epoch was missed; several epochs were missed.
@@ -91,7 +91,7 @@ async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
 
 /// A brief outage of the scoring API costs no miner its share.
 #[tokio::test]
-async fn scores_that_cannot_be_had_are_asked_for_again() {
+async fn failed_score_request_is_retried() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let broken = Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));

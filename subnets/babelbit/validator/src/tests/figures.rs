@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::*;
 
 #[tokio::test]
-async fn figures_are_those_of_the_last_epoch() {
+async fn metrics_describe_the_last_epoch() {
     let world = World::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
@@ -34,7 +34,7 @@ async fn figures_are_those_of_the_last_epoch() {
 
 /// Weights are neither set nor counted as set if other weights were submitted in the same epoch of the chain.
 #[tokio::test]
-async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
+async fn rejected_weights_do_not_count_as_set() {
     let world = World::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));

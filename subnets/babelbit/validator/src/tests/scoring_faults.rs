@@ -10,7 +10,7 @@ const LATE: u32 = 767;
 
 /// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
-async fn without_a_challenge_there_are_no_scores() {
+async fn scores_are_empty_without_a_challenge() {
     let world = World::new().await;
     world.engine.reset().await;
     mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
@@ -26,7 +26,7 @@ async fn without_a_challenge_there_are_no_scores() {
 
 /// A failure is not mistaken for "no scores", which would withhold the arena's share for a whole epoch of the chain.
 #[tokio::test]
-async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
+async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     let world = World::new().await;
     let main = ok(json!({ "scores": [row(1, 0.5)] }));
     for (main, arena, said) in [
@@ -55,7 +55,7 @@ async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
 }
 
 #[tokio::test]
-async fn a_contest_without_a_share_is_not_waited_for() {
+async fn contest_without_share_is_not_retried() {
     let mut world = World::new().await;
     world.arena_share = ArenaShare::NONE;
     world.scores(ok(json!({ "scores": [row(1, 0.5)] })), ResponseTemplate::new(500), ResponseTemplate::new(500)).await;
@@ -100,7 +100,7 @@ async fn a_scoring_api_that_recovers_loses_no_scores() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_left_in_time() {
+async fn silent_scoring_api_times_out() {
     let world = World::new().await;
     let url = silent().await;
     let keypair = Arc::new(key("//validator"));
@@ -118,7 +118,7 @@ async fn a_server_that_never_answers_is_left_in_time() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_no_answer() {
+async fn truncated_scores_are_an_error() {
     let world = World::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();

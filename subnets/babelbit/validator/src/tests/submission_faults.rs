@@ -5,7 +5,7 @@ use taonet_validator::testing::nowhere;
 
 /// Columns: the signer's response · whether the gateway is called too
 #[tokio::test]
-async fn the_gateway_is_asked_where_the_signer_fails() {
+async fn gateway_submits_if_the_signer_fails() {
     for (answer, is_asked) in [
         (ok(json!({ "success": true, "details": {} })), false),
         (ok(json!({ "success": false })), true),
@@ -35,7 +35,7 @@ async fn the_gateway_is_asked_where_the_signer_fails() {
 }
 
 #[tokio::test]
-async fn where_neither_answers_it_is_tried_again_for_a_while() {
+async fn submission_is_retried_for_a_while_if_signer_and_gateway_fail() {
     let world = World::new().await;
     world.rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = world.gateway.uri().parse().unwrap();

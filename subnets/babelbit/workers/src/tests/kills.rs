@@ -108,7 +108,7 @@ fn job(candidate: &Candidate) -> JobId {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
+async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
@@ -156,17 +156,17 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
+async fn recording_that_kills_workers_is_excluded_alone() {
     check_set_aside(POISON, PACE.transcription).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_on_which_the_recogniser_hangs_is_set_aside_and_harms_no_other() {
+async fn recording_that_hangs_the_recogniser_is_excluded_alone() {
     check_set_aside(HANG, Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_at_which_the_recogniser_stops_is_set_aside_and_harms_no_other() {
+async fn recording_that_stops_the_recogniser_is_excluded_alone() {
     check_set_aside(STOP, PACE.transcription).await;
 }
 

@@ -24,7 +24,7 @@ async fn pause(milliseconds: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outages_delay_scores_and_change_none() {
+async fn outages_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     servers.nats.stop();
@@ -53,7 +53,7 @@ async fn outages_delay_scores_and_change_none() {
 
 /// The client panics, here in a caller's function; this fails no other transcription.
 #[tokio::test(flavor = "multi_thread")]
-async fn other_transcriptions_outlive_a_panic() {
+async fn panic_in_a_callback_fails_no_other_transcription() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let running = worker(&services, &stop);
@@ -66,11 +66,14 @@ async fn other_transcriptions_outlive_a_panic() {
     workers.start(Audio::from(recording(0)), panic);
     for index in 1..6 {
         let outcome = outcome.clone();
-        workers.start(Audio::from(recording(index)), Answer::new(move |hearing| outcome.send(hearing).unwrap()));
+        workers.start(
+            Audio::from(recording(index)),
+            Answer::new(move |transcription| outcome.send(transcription).unwrap()),
+        );
     }
     for _ in 1..6 {
-        let hearing = outcomes.recv_timeout(Duration::from_mins(1)).unwrap();
-        assert!(hearing.is_ok(), "{hearing:?}");
+        let transcription = outcomes.recv_timeout(Duration::from_mins(1)).unwrap();
+        assert!(transcription.is_ok(), "{transcription:?}");
     }
     panicked.recv_timeout(Duration::from_mins(1)).expect("the client panics");
     stop.request();
@@ -89,7 +92,7 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_and_cut_connections_delay_scores_and_change_none() {
+async fn slow_and_cut_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let (bucket, queue) = (Line::unconnected().await, Line::unconnected().await);
     servers.bucket = S3Server::start_behind(Some(bucket.port())).await;
@@ -148,7 +151,7 @@ async fn check_half_open(servers: &Servers, line: &Line, services: Services) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_database_delay_scores_and_change_none() {
+async fn half_open_database_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let line = Line::to(&servers.postgres).await;
     let services = services(&servers.nats.url(), &line.url("postgres"), servers.bucket.url.as_str());
@@ -156,7 +159,7 @@ async fn half_open_connections_to_the_database_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_queue_delay_scores_and_change_none() {
+async fn half_open_queue_connections_delay_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let line = Line::unconnected().await;
     line.forward(servers.nats.port());
@@ -166,7 +169,7 @@ async fn half_open_connections_to_the_queue_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_to_the_bucket_delay_scores_and_change_none() {
+async fn half_open_bucket_connections_delay_scores_without_changing_them() {
     let Some(mut servers) = Servers::start().await else { return };
     let line = Line::unconnected().await;
     servers.bucket = S3Server::start_behind(Some(line.port())).await;
@@ -180,7 +183,7 @@ async fn half_open_connections_to_the_bucket_delay_scores_and_change_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_database_that_loses_its_rows_delays_scores_and_changes_none() {
+async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let store = Store::open(&services.database_url).await.unwrap();
@@ -227,7 +230,7 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_are_reused_and_malformed_ones_are_not() {
+async fn only_well_formed_results_are_reused() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let candidates = [candidate(recording(0)), candidate(b"not a recording".to_vec()), candidate(encoded(vec![]))];
@@ -251,7 +254,7 @@ async fn results_are_reused_and_malformed_ones_are_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_result_stays_and_handed_back_jobs_are_no_tries() {
+async fn first_result_is_kept_and_returned_jobs_count_no_attempt() {
     let Some(servers) = Servers::start().await else { return };
     let store = Store::open(&servers.postgres.url()).await.unwrap();
     let id = JobId::new(candidate(recording(0)).wav.unwrap().hash(), &identity());

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::scoring::ScoreError;
-use taonet_babelbit_scorer::{Audio, AudioHash, Hearing, RecognizerStopped, transcribe};
+use taonet_babelbit_scorer::{Audio, AudioHash, RecognizerStopped, TranscriptionResult, transcribe};
 use taonet_objects::StorageError;
 use taonet_service::Shutdown;
 use taonet_speech::WavHeader;
@@ -136,10 +136,10 @@ impl Worker {
             stop.requested().await;
             tokio::time::sleep(self.services.pace.grace).await;
         };
-        let hearing: Hearing = tokio::select! {
+        let transcription: TranscriptionResult = tokio::select! {
             // `transcribe` converts panics of the recogniser to results.
             done = work => match done {
-                Ok(Ok(hearing)) => hearing,
+                Ok(Ok(transcription)) => transcription,
                 Ok(Err(RecognizerStopped)) => {
                     tracing::error!(job = %id, "the recogniser has stopped");
                     return Ok(self.give_up(stop, "stopped"));
@@ -160,9 +160,9 @@ impl Worker {
             }
         };
         metrics::histogram!("taonet_scorer_job_seconds").record(began.elapsed().as_secs_f64());
-        let result = encode(&hearing);
+        let result = encode(&transcription);
         // Retry until the database stores the result: transcribing again would cost more.
-        while let Err(error) = store.finish(id, &result, hearing.is_err()).await.map_err(WorkError::from) {
+        while let Err(error) = store.finish(id, &result, transcription.is_err()).await.map_err(WorkError::from) {
             tracing::warn!(job = %id, %error, "cannot store a result, retrying");
             if stop.is_requested() {
                 return Err(error);
@@ -172,7 +172,7 @@ impl Worker {
         let new = u64::try_from(length.as_millis()).unwrap_or_default();
         let heard = self.heard.fetch_add(new, Ordering::Relaxed) + new;
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(heard / 1_000);
-        count(if hearing.is_ok() { "transcribed" } else { "failed" });
+        count(if transcription.is_ok() { "transcribed" } else { "failed" });
         Ok(Next::Done)
     }
 

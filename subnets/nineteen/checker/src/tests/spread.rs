@@ -125,7 +125,7 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
 }
 
 #[tokio::test]
-async fn characters_in_pieces_keep_the_later_tokens_in_place() {
+async fn split_characters_do_not_shift_later_tokens() {
     let texts = honest(&byte_level(), &[0, 5, 6, 7, 3, 8, 9, 10, 11, 4, 1], &[1, 2]).await;
     assert_eq!(texts, ["ab", "", "\u{e9}", "a", "", "", "", "\u{1f600}", "b"]);
 }
@@ -137,7 +137,7 @@ async fn words_of_sentence_piece_are_found_in_the_answer() {
 }
 
 #[tokio::test]
-async fn nothing_hides_in_pieces_that_the_model_does_not_have() {
+async fn text_in_unknown_pieces_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), &byte_level(), &[0, 5, 6, 7, 1], &[1]);
     let reference = LocalReference::new(Arc::new(LanguageModel::open("m", folder.path()).unwrap()));

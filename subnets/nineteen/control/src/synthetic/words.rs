@@ -71,21 +71,21 @@ pub(super) fn text(part: Part, words: usize, random: &mut impl Rng) -> String {
 }
 
 /// Appends a random expansion of a grammar symbol; symbols in the expansion are expanded recursively.
-fn add(found: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
+fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
     let Some(alternatives) = GRAMMAR.get(name) else {
-        drawn(found, name, random);
+        drawn(text, name, random);
         return;
     };
-    let mut rest = alternatives.choose(random).copied().unwrap_or_default();
-    while let Some((before, after)) = rest.split_once('{') {
+    let mut template = alternatives.choose(random).copied().unwrap_or_default();
+    while let Some((before, after)) = template.split_once('{') {
         let (inner, after) = after.split_once('}').unwrap_or((after, ""));
-        push(found, before);
+        push(text, before);
         if depth > 0 {
-            add(found, inner, depth - 1, random);
+            add(text, inner, depth - 1, random);
         }
-        rest = after;
+        template = after;
     }
-    push(found, rest);
+    push(text, template);
 }
 
 /// Adds text, with a capital letter where a sentence begins.
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_complete() {
+    fn each_grammar_reference_is_defined() {
         let drawn = ["number", "small", "year", "name", "word", "code"];
         for (name, alternatives) in GRAMMAR.iter() {
             for alternative in alternatives {

@@ -29,16 +29,16 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     let validator = process(&store, &nodes, &model);
     let controller = Arc::clone(&validator.controller);
     let period = tokio::spawn(async move { controller.period().await });
-    while validator.floor.roster().is_none() {
+    while validator.live_market.period_miners().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (worker, shutdown) = (Market::default(), Shutdown::new());
     let (recorder, stop) = (Recorder::new(store.clone(), worker.clone(), ProcessRole::Worker), shutdown.clone());
     shutdown.spawn("worker", async move { recorder.follow(|_| {}, &system_clock(), &stop).await });
-    while worker.roster().is_none() {
+    while worker.period_miners().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let contenders = || validator.floor.roster().unwrap().contenders().count();
+    let contenders = || validator.live_market.period_miners().unwrap().contenders().count();
     assert_eq!((contenders(), handshakes.load(Ordering::SeqCst)), (1, 1));
     is_open.store(true, Ordering::SeqCst);
     while contenders() == 1 {
@@ -53,7 +53,10 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     // A query worker has loaded the period before the miner was admitted.
     let charlie = key("//Charlie").hotkey();
     let is_known = async {
-        while [&validator.floor, &worker].iter().any(|market| market.roster().unwrap().limit(&charlie) != Some(7)) {
+        while [&validator.live_market, &worker]
+            .iter()
+            .any(|market| market.period_miners().unwrap().limit(&charlie) != Some(7))
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -62,10 +65,10 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     assert!(period.await.unwrap().unwrap());
     let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
     assert!(budget.remaining < budget.planned, "{budget:?}");
-    let roster = validator.floor.roster().unwrap();
-    assert_eq!(roster.floors()[0].budget(), budget.remaining);
+    let period_miners = validator.live_market.period_miners().unwrap();
+    assert_eq!(period_miners.tasks()[0].budget(), budget.remaining);
     // Tests reach the late miner too.
-    let late = roster.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
+    let late = period_miners.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
     assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
     shutdown.request();
 }
@@ -85,7 +88,8 @@ async fn miner_that_registers_late_is_admitted_within_the_period() {
     nodes.0.lock().unwrap().push(bob);
     let controller = Arc::clone(&validator.controller);
     let period = tokio::spawn(async move { controller.period().await });
-    let contenders = || validator.floor.roster().map_or(0, |roster| roster.contenders().count());
+    let contenders =
+        || validator.live_market.period_miners().map_or(0, |period_miners| period_miners.contenders().count());
     while contenders() == 0 {
         assert!(!period.is_finished(), "the first miner is not found");
         tokio::time::sleep(Duration::from_millis(5)).await;

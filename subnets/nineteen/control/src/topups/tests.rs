@@ -463,7 +463,7 @@ async fn many_transfers_end_a_part_and_small_ones_are_not_recorded() {
 }
 
 #[test]
-fn permanent_failures_are_retried_ever_later() {
+fn retry_pauses_of_permanent_failures_grow() {
     let mut failures = Failures::default();
     let permanent = || Err(TopUpError::Reverted(genesis()));
     let pauses: Vec<_> = (0..8).map(|_| failures.note(permanent()).as_secs()).collect();

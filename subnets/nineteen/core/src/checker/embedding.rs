@@ -20,16 +20,16 @@ const DIFFERENT: f64 = 0.95;
 /// Parses the vectors of an answer in OpenAI's format, in the order of the texts; `None` if the answer has not exactly
 /// one vector for each of `texts` texts.
 pub fn vectors(answer: &Value, texts: usize) -> Option<Vec<Vec<f64>>> {
-    let mut found = vec![None; texts];
+    let mut vectors = vec![None; texts];
     for entry in answer.get("data")?.as_array()? {
-        let place = found.get_mut(usize::try_from(entry.get("index")?.as_u64()?).ok()?)?;
+        let slot = vectors.get_mut(usize::try_from(entry.get("index")?.as_u64()?).ok()?)?;
         let numbers = entry.get("embedding")?.as_array()?;
         let vector = numbers.iter().map(Value::as_f64).collect::<Option<Vec<_>>>()?;
-        if place.replace(vector).is_some() {
+        if slot.replace(vector).is_some() {
             return None;
         }
     }
-    found.into_iter().collect()
+    vectors.into_iter().collect()
 }
 
 /// Returns the lowest cosine similarity between the miner's and the validator's vectors; 0 if their numbers or lengths
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_vector_counts() {
+    fn similarity_is_that_of_the_worst_vector() {
         let own = [vec![1.0, 0.0], vec![0.0, 2.0]];
         assert_eq!(similarity(&own, &own), 1.0);
         assert_eq!(similarity(&own, &[vec![1.0, 0.0], vec![1.0, 0.0]]), 0.0);

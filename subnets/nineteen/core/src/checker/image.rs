@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn the_table_of_the_reference() {
+    fn similarity_scores_equal_the_reference_table() {
         for (p, c, score) in [
             (0.90, 0.99, 1.0),
             (0.81, 0.95, 0.8127),
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn the_classifier() {
+    fn classifier_probability_follows_the_hash_distances() {
         for (perceptual, average, difference, colour, p) in [
             ( 0,  0,  0,  0, 0.997_527),
             ( 5,  5,  5,  5, 0.880_797),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn cosines_of_nothing() {
+    fn cosine_of_zero_vectors_is_defined() {
         assert_eq!(cosine(&[3.0, 4.0], &[6.0, 8.0]), Some(1.0));
         assert_eq!(cosine(&[1.0, 0.0], &[0.0, 1.0]), Some(0.0));
         assert_eq!(cosine(&[0.0], &[0.0]), Some(1.0));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_compared() {
+    fn image_answers_are_compared_with_the_validators() {
         let good = answer();
         assert_eq!(quality(&good, &good), Some(1.0));
         let changed = |change: &dyn Fn(&mut ImageAnswer)| {
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_counted() {
+    fn differing_bits_of_hex_strings_are_counted() {
         assert_eq!(differing_bits("00ff", "0f0f"), Some(8));
         assert_eq!(differing_bits("FF", "ff"), Some(0));
         assert_eq!([differing_bits("0", "00"), differing_bits("g", "0")], [None; 2]);

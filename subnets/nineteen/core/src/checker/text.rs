@@ -77,24 +77,24 @@ const LONGEST_CHARACTER: usize = 4;
 /// A server streams such a character with its last token, and nothing with the others, so the texts do not show which
 /// bytes belong to which token.
 pub fn comparable(tokens: &[Token]) -> Vec<usize> {
-    let mut found = Vec::with_capacity(tokens.len());
-    let mut place = 0;
-    while let Some(token) = tokens.get(place) {
-        let rest = tokens.get(place..).unwrap_or_default();
-        let empty = rest.iter().take_while(|token| token.text.is_empty()).count();
-        let is_character = rest.get(empty).is_none_or(|last| {
+    let mut positions = Vec::with_capacity(tokens.len());
+    let mut position = 0;
+    while let Some(token) = tokens.get(position) {
+        let remaining = tokens.get(position..).unwrap_or_default();
+        let empty = remaining.iter().take_while(|token| token.text.is_empty()).count();
+        let is_character = remaining.get(empty).is_none_or(|last| {
             // Otherwise a miner could hide any token behind an empty one.
             let mut letters = last.text.chars();
             letters.next().is_some_and(|letter| !letter.is_ascii()) && letters.next().is_none()
         });
         if token.text.is_empty() && is_character && empty < LONGEST_CHARACTER {
-            place += empty + 1;
+            position += empty + 1;
         } else {
-            found.push(place);
-            place += 1;
+            positions.push(position);
+            position += 1;
         }
     }
-    found
+    positions
 }
 
 /// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at most
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn first_and_last_are_always_compared() {
+    fn first_and_last_positions_are_always_compared() {
         let first = |_| 0;
         assert_eq!(positions(0, first), [0; 0]);
         assert_eq!(positions(1, first), [0]);

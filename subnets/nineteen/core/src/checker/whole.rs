@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_found() {
+    fn positions_of_unlikely_tokens_are_reported() {
         let unlikely = Verdict { rank: Some(10), ..likely() };
         let impossible = Verdict { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
         let absent = Verdict { rank: None, ..likely() };

@@ -38,7 +38,7 @@ fn tables() -> Value {
 }
 
 #[test]
-fn weights_stand_in_the_order_of_first_assignment() {
+fn weights_are_in_the_order_of_first_assignment() {
     // Equal speeds rank in order of uid: (0.75 / 2)³ and (1.25 / 2)³.
     let (one, two) = (0.375_f64.powi(3), 0.625_f64.powi(3));
     let found = weights(&tables(), None).unwrap();

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_limit_is_no_failure() {
+    fn rate_limit_does_not_count_as_failure() {
         let mut health = Health::default();
         for _ in 0..100 {
             health.limited(50.0);
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn averages_follow() {
+    fn averages_follow_each_outcome() {
         let mut health = Health::default();
         health.succeeded(0.5);
         assert_eq!((health.latency(), health.success()), (0.9, 1.0));

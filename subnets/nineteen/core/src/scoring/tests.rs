@@ -63,7 +63,7 @@ fn example() -> ScoringInput<&'static str, &'static str> {
 }
 
 #[test]
-fn the_worked_example() {
+fn worked_example_is_reproduced() {
     // The example ignores that the reference ranks D, which serves only Y, in X too.
     let scores = score(&example(), &ScoringProfile::Strict.rules());
     #[rustfmt::skip]
@@ -104,7 +104,7 @@ fn the_worked_example() {
 }
 
 #[test]
-fn the_numbers_multiply_to_the_weight() {
+fn weight_is_the_product_of_its_factors() {
     for profile in PROFILES {
         let rules = profile.rules();
         let scores = score(&example(), &rules);
@@ -134,7 +134,7 @@ fn the_numbers_multiply_to_the_weight() {
 
 #[test]
 #[rustfmt::skip]
-fn normalised_periods() {
+fn period_score_is_normalised_by_rows() {
     let perfect = |periods| vec![(1.0, 10_000.0); periods];
     let mut nine = vec![(0.9, 10_000.0), (0.5, 20_000.0)];
     nine.extend(perfect(7));
@@ -167,7 +167,7 @@ fn bonuses_fall_linearly_with_the_rank() {
 }
 
 #[test]
-fn the_thirtieth_percentile() {
+fn percentile_30_selects_the_lower_index() {
     let numbers = |count: u32| (0..count).rev().map(f64::from).collect::<Vec<_>>();
     for (count, index) in [(1, 0.0), (3, 0.0), (4, 1.0), (10, 3.0), (100, 30.0)] {
         assert_eq!(percentile(numbers(count), 0.3), Some(index), "{count}");
@@ -177,7 +177,7 @@ fn the_thirtieth_percentile() {
 
 /// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
-fn rows_count_once_and_units_do_not_mix() {
+fn each_row_counts_once_and_units_are_not_mixed() {
     let mut input = example();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y, does not serve X.
     input.rewards.retain(|reward| reward.hotkey != "B");
@@ -194,7 +194,7 @@ fn rows_count_once_and_units_do_not_mix() {
 }
 
 #[test]
-fn the_newest_rewards_fill_up_to_fifty() {
+fn newest_rewards_are_used_up_to_50() {
     let input = ScoringInput {
         tasks: vec![task("X", 1.0)],
         nodes: vec!["A"],
@@ -213,7 +213,7 @@ fn the_newest_rewards_fill_up_to_fifty() {
 
 /// The reference's rows are those of the task, then the newest of any task up to 50.
 #[test]
-fn reference_counts_rows_twice() {
+fn reference_profile_counts_rows_twice() {
     let mut input = ScoringInput {
         tasks: vec![task("X", 1.0)],
         nodes: vec!["A"],
@@ -265,7 +265,7 @@ fn reference_ranks_miners_that_never_served_the_task() {
 }
 
 #[test]
-fn rows_without_values_say_nothing() {
+fn rows_without_values_are_ignored() {
     let mut input = example();
     for reward in input.rewards.iter_mut().filter(|reward| reward.hotkey == "B") {
         reward.metric = None;
@@ -280,7 +280,7 @@ fn rows_without_values_say_nothing() {
 }
 
 #[test]
-fn tasks_that_nobody_serves_drop_out() {
+fn unserved_and_disabled_tasks_are_ignored() {
     let mut input = example();
     input.tasks.insert(0, task("unserved", 5.0));
     input.tasks.push(TaskWeight { enabled: false, ..task("Y", 5.0) });
@@ -290,7 +290,7 @@ fn tasks_that_nobody_serves_drop_out() {
 }
 
 #[test]
-fn each_alone_in_its_task_earns_half() {
+fn two_tasks_with_one_miner_each_share_equally() {
     let input = ScoringInput {
         tasks: vec![task("X", 0.5), task("Y", 0.5)],
         nodes: vec!["A", "B"],
@@ -318,7 +318,7 @@ fn shares_are_cubed() {
 }
 
 #[test]
-fn the_later_profile() {
+fn later_profile_squares_low_averages() {
     let rules = ScoringProfile::LaterStrict.rules();
     let scores = score(&example(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };

@@ -30,11 +30,11 @@ impl FromStr for TaskName {
     type Err = TaskNameError;
 
     fn from_str(text: &str) -> Result<Self, TaskNameError> {
-        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-        let clean = (1..=LONGEST).contains(&text.len())
-            && text.bytes().all(known)
+        let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let is_valid = (1..=LONGEST).contains(&text.len())
+            && text.bytes().all(is_allowed)
             && text.starts_with(|first: char| first.is_ascii_alphanumeric());
-        if clean { Ok(Self(text.into())) } else { Err(TaskNameError(text.chars().take(LONGEST).collect())) }
+        if is_valid { Ok(Self(text.into())) } else { Err(TaskNameError(text.chars().take(LONGEST).collect())) }
     }
 }
 

@@ -78,8 +78,7 @@ impl Options {
         fields.refuse_unless("background", is(&["auto", "opaque"]), "background must be auto or opaque")?;
         fields.refuse_unless("moderation", is(&["auto"]), "only moderation = auto is supported")?;
         fields.refuse_unless("stream", |value| *value == Value::Bool(false), "images are not streamed")?;
-        let is_none = |value: &Value| integer(value) == Some(0);
-        fields.refuse_unless("partial_images", is_none, "partial_images must be 0")?;
+        fields.refuse_unless("partial_images", |value| integer(value) == Some(0), "partial_images must be 0")?;
         let is_url = match fields.take("response_format") {
             None => false,
             Some(format) if format == "b64_json" => false,
@@ -141,20 +140,23 @@ type Size = (Option<(u64, u64)>, Option<u32>);
 
 fn size(size: Option<Value>) -> Result<Size, GatewayError> {
     let Some(size) = size else { return Ok((None, None)) };
-    let invalid = || {
-        let message = "size must be auto, 256x256, 512x512 or WIDTHxHEIGHT, each in 513..=2047";
-        GatewayError::field("size", message)
-    };
-    let text = size.as_str().ok_or_else(invalid)?;
+    let text = size.as_str().ok_or_else(invalid_size)?;
     if text == "auto" {
         return Ok((None, None));
     }
     if let Some((_, side)) = SMALL_SIZES.iter().find(|(name, _)| *name == text) {
         return Ok((Some((DEFAULT_SIDE, DEFAULT_SIDE)), Some(*side)));
     }
-    let (width, height) = text.split_once('x').ok_or_else(invalid)?;
-    let side = |text: &str| text.parse().ok().filter(|side| SIDES.contains(side)).ok_or_else(invalid);
+    let (width, height) = text.split_once('x').ok_or_else(invalid_size)?;
     Ok((Some((side(width)?, side(height)?)), None))
+}
+
+fn side(text: &str) -> Result<u64, GatewayError> {
+    text.parse().ok().filter(|side| SIDES.contains(side)).ok_or_else(invalid_size)
+}
+
+fn invalid_size() -> GatewayError {
+    GatewayError::field("size", "size must be auto, 256x256, 512x512 or WIDTHxHEIGHT, each in 513..=2047")
 }
 
 /// Returns the size of an image if miners accept it, otherwise the next one with nearly the same ratio.
@@ -180,17 +182,20 @@ fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
 
 /// Takes an image file; returns it in base64 in a format that miners read, and decoded.
 fn picture(fields: &mut Fields, name: &'static str) -> Result<Option<(String, Picture)>, GatewayError> {
-    let invalid = |error: &PictureError| GatewayError::field(name, format!("{name} {error}"));
     let Some(value) = fields.take(name) else { return Ok(None) };
     let file = value.as_str().and_then(|text| STANDARD.decode(text).ok());
-    let file = file.ok_or_else(|| invalid(&PictureError::Base64))?;
-    let picture = Picture::decode(&file).map_err(|error| invalid(&error))?;
+    let file = file.ok_or_else(|| invalid_picture(name, &PictureError::Base64))?;
+    let picture = Picture::decode(&file).map_err(|error| invalid_picture(name, &error))?;
     let file = match Format::of(&file) {
         // The reference's routes accept no WebP files.
-        Some(Format::WebP) => picture.to_png().map_err(|error| invalid(&error))?,
+        Some(Format::WebP) => picture.to_png().map_err(|error| invalid_picture(name, &error))?,
         _ => file,
     };
     Ok(Some((STANDARD.encode(file), picture)))
+}
+
+fn invalid_picture(name: &str, error: &PictureError) -> GatewayError {
+    GatewayError::field(name, format!("{name} {error}"))
 }
 
 /// Converts a mask to one of the miners', in base64.

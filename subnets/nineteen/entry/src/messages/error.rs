@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn errors_have_anthropics_status_and_type() {
+    async fn errors_have_the_anthropic_status_and_type() {
         let id = HeaderValue::from_static("mine");
         for (error, status, kind, retries) in [
             (GatewayError::Key, 401, "authentication_error", false),

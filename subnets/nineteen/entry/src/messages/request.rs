@@ -55,8 +55,9 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     let mut messages = Vec::new();
     if let Some(system) = fields.take("system") {
         let text = joined_text(&system, &TEXT, "\n");
-        let wrong = || GatewayError::field("system", "system must be a string or an array of text blocks");
-        messages.push(json!({"role": "system", "content": text.ok_or_else(wrong)?}));
+        let text =
+            text.ok_or_else(|| GatewayError::field("system", "system must be a string or an array of text blocks"))?;
+        messages.push(json!({"role": "system", "content": text}));
     }
     let images = conversation(&mut fields, &mut messages)?;
     tools(&mut fields, &mut chat)?;
@@ -100,17 +101,13 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<St
     let ends_with_assistant = turns.last().is_some_and(|turn| turn.role == "assistant");
     let mut images = Vec::new();
     for Turn { role, blocks, fields } in turns {
-        let wrong = |(block, what): BlockError| {
-            let param = fields.get(block).cloned().unwrap_or_default();
-            GatewayError::field(param.clone(), format!("{param} {what}"))
-        };
         match role.as_str() {
             "user" => {
-                let blocks = user(&blocks, messages).map_err(wrong)?;
+                let blocks = user(&blocks, messages).map_err(|error| block_error(&fields, error))?;
                 images.extend(blocks.into_iter().filter_map(|block| fields.get(block).cloned()));
             }
-            "assistant" => assistant(&blocks, messages).map_err(wrong)?,
-            _ => system(&blocks, messages).map_err(wrong)?,
+            "assistant" => assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?,
+            _ => system(&blocks, messages).map_err(|error| block_error(&fields, error))?,
         }
     }
     if ends_with_assistant {
@@ -126,18 +123,14 @@ fn conversation(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<St
 fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
     let mut turns: Vec<Turn> = Vec::new();
     for (index, mut message) in messages.into_iter().enumerate() {
-        let wrong = |field: &str, what: &str| {
-            let param = format!("messages[{index}].{field}");
-            GatewayError::field(param.clone(), format!("{param} must be {what}"))
-        };
         let blocks = match message.get_mut("content").map(Value::take) {
             Some(Value::String(text)) => vec![json!({"type": "text", "text": text})],
             Some(Value::Array(blocks)) if !blocks.is_empty() => blocks,
-            _ => return Err(wrong("content", "a string or an array of at least one content block")),
+            _ => return Err(message_error(index, "content", "a string or an array of at least one content block")),
         };
         let role = message.get("role").and_then(Value::as_str);
         let role = role.filter(|role| matches!(*role, "user" | "assistant" | "system"));
-        let role = role.ok_or_else(|| wrong("role", "user, assistant or system"))?;
+        let role = role.ok_or_else(|| message_error(index, "role", "user, assistant or system"))?;
         let fields = (0..blocks.len()).map(|block| format!("messages[{index}].content[{block}]"));
         match turns.last_mut().filter(|turn| turn.role == role) {
             Some(turn) => {
@@ -152,6 +145,16 @@ fn turns(messages: Vec<Value>) -> Result<Vec<Turn>, GatewayError> {
 
 /// Index of a content block, and why it is invalid.
 type BlockError = (usize, &'static str);
+
+fn block_error(fields: &[String], (block, what): BlockError) -> GatewayError {
+    let param = fields.get(block).cloned().unwrap_or_default();
+    GatewayError::field(param.clone(), format!("{param} {what}"))
+}
+
+fn message_error(index: usize, field: &str, expected: &str) -> GatewayError {
+    let param = format!("messages[{index}].{field}");
+    GatewayError::field(param.clone(), format!("{param} must be {expected}"))
+}
 
 /// Returns the type of a content block.
 fn kind(block: &Value) -> &str {
@@ -254,9 +257,8 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let message = "tools must be an array of up to 128 tools, each with a name and an object input_schema; tools of \
                        other types than custom are not supported";
-        let wrong = || GatewayError::field("tools", message);
-        let tools: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(tool).collect();
-        let tools = tools.ok_or_else(wrong)?;
+        let tools: Option<Vec<Value>> = tools.as_array().and_then(|tools| tools.iter().map(tool).collect());
+        let tools = tools.ok_or_else(|| GatewayError::field("tools", message))?;
         if !tools.is_empty() {
             chat.0.insert("tools".to_owned(), tools.into());
         }

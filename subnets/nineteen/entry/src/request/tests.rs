@@ -105,7 +105,7 @@ fn options_are_passed_on() {
 }
 
 #[test]
-fn what_is_unknown_is_refused_by_name() {
+fn unknown_fields_are_refused_by_name() {
     for (further, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
         (json!({"n": 0}), "n"),

@@ -133,11 +133,10 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
             for (index, item) in items.iter().enumerate() {
-                let wrong = |what: &str| {
+                let parts = message(item, messages).map_err(|what| {
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {what}"))
-                };
-                let parts = message(item, messages).map_err(|what| wrong(&what))?;
+                })?;
                 images.extend(parts.into_iter().map(|part| format!("input[{index}].content[{part}]")));
             }
         }
@@ -251,14 +250,14 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
 /// Converts tools and the response format to those of chat completions, and records the originals in `echo`.
 fn tools(fields: &mut Fields, chat: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
-        let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");
         let translate = |tool: &Value| {
             let mut function = tool.as_object()?.clone();
             let is_function = function.shift_remove("type")?.as_str() == Some("function");
             (is_function && function.get("name")?.is_string()).then(|| function_tool(&function))
         };
-        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(translate).collect();
-        let chats = chats.ok_or_else(wrong)?;
+        let chats: Option<Vec<Value>> = tools.as_array().and_then(|tools| tools.iter().map(translate).collect());
+        let chats = chats
+            .ok_or_else(|| GatewayError::field("tools", "tools must be an array of functions, each with a name"))?;
         echo.insert("tools".to_owned(), tools);
         if !chats.is_empty() {
             chat.0.insert("tools".to_owned(), chats.into());
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_state_is_refused_by_name() {
+    fn fields_that_need_stored_state_are_refused_by_name() {
         let url = "https://example.org/a.png";
         let image = json!({"type": "input_image", "image_url": url});
         for (further, param) in [

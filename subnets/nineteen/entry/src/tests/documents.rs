@@ -77,7 +77,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
 }
 
 #[tokio::test]
-async fn the_status_tells_tasks_capacity_and_latency() {
+async fn status_shows_tasks_capacity_and_latency() {
     let shop = shop_of(MarketConfig::default(), CHAT, says(vec![word(), word()])).await;
     let before = document(get(&shop, "/status.json").await).await;
     let task = &before["tasks"][0];

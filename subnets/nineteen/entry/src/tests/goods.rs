@@ -70,7 +70,7 @@ async fn embeddings_are_charged_by_the_request() {
 }
 
 #[tokio::test]
-async fn half_an_embedding_costs_nothing() {
+async fn incomplete_embedding_is_not_charged() {
     let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let shop = embeddings(handler).await;
     let response = shop.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
@@ -102,7 +102,7 @@ async fn images_are_charged_by_their_steps() {
 }
 
 #[tokio::test]
-async fn images_that_are_withheld_cost_nothing() {
+async fn withheld_images_are_not_charged() {
     let (handler, _) = counted(json!({"image_b64": null, "is_nsfw": true}));
     let shop = shop_of(MarketConfig::default(), IMAGE, handler).await;
     let body = json!({"model": IMAGE, "prompt": "a cat"});
@@ -113,7 +113,7 @@ async fn images_that_are_withheld_cost_nothing() {
 }
 
 #[tokio::test]
-async fn responses_are_whole_or_streamed() {
+async fn responses_are_complete_or_streamed() {
     let shop = chat(says(vec![word(), word(), word()])).await;
     let body = json!({"model": CHAT, "input": "12345678", "max_output_tokens": 100, "metadata": {"a": "b"}});
     let answer = document(shop.send("/v1/responses", &body, None).await).await;
@@ -181,7 +181,7 @@ async fn responses_call_functions() {
 }
 
 #[tokio::test]
-async fn responses_that_break_off_say_so() {
+async fn interrupted_response_reports_an_error() {
     let shop = stalled(vec![word(), word()]).await;
     let body = json!({"model": CHAT, "input": "12345678", "stream": true});
     let stream = text(shop.send("/v1/responses", &body, None).await).await;
@@ -229,7 +229,7 @@ async fn a_repeated_request_is_answered_and_charged_once() {
 }
 
 #[tokio::test]
-async fn what_failed_may_be_repeated() {
+async fn failed_request_may_be_repeated() {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let handler = post(move || {
@@ -253,7 +253,7 @@ async fn what_failed_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_stream_that_was_left_may_be_repeated() {
+async fn cancelled_stream_may_be_repeated() {
     let shop = stalled(vec![word(), word()]).await;
     let mut body = question();
     body["stream"] = json!(true);
@@ -269,7 +269,7 @@ async fn a_stream_that_was_left_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn every_answer_tells_the_rate() {
+async fn each_response_has_rate_limit_headers() {
     let shop = chat(says(vec![word()])).await;
     let terms = KeyTerms::new("test", 3);
     shop.store.update_key(&shop.id, &terms).await.unwrap();

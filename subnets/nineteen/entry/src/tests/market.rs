@@ -19,7 +19,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_query::{
-    Contender, LARGEST_REQUEST, Market, Querier, QueryDeadlines, QueueSettings, Roster, TaskFloor,
+    LARGEST_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner, TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
 use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
@@ -108,15 +108,15 @@ pub(super) async fn shop_with_slots(
     let port = listen(routes(handshake, signed, handlers)).await.port();
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
-    let floor = |task: &&str| {
+    let task_miners = |task: &&str| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let (hotkey, concurrency) = (bob.hotkey(), None);
         let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity, concurrency };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
-        TaskFloor::new(task, vec![Contender::new(&row, session.clone(), 900.0)], 10)
+        TaskMiners::new(task, vec![TaskMiner::new(&row, session.clone(), 900.0)], 10)
     };
     let market = Market::default();
-    market.open(Roster::new(PeriodId(1), tasks.iter().map(floor).collect()));
+    market.open(PeriodMiners::new(PeriodId(1), tasks.iter().map(task_miners).collect()));
     let (sender, samples) = mpsc::channel(16);
     let queue = QueueSettings { wait, ..QueueSettings::default() };
     let querier =
@@ -227,7 +227,7 @@ async fn tools_are_passed_on_and_called() {
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_charged() {
+async fn delivered_tokens_are_charged() {
     let shop = shop(says(vec![word(), word(), word()])).await;
     let answer = document(shop.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
@@ -305,7 +305,7 @@ async fn largest_image_is_within_the_miners_limit() {
 }
 
 #[tokio::test]
-async fn answers_that_break_off_say_so() {
+async fn interrupted_answer_reports_an_error() {
     let shop = stalled(vec![word(), word()]).await;
     let stream = text(shop.buy(&json!({"stream": true})).await).await;
     assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
@@ -317,7 +317,7 @@ async fn answers_that_break_off_say_so() {
 }
 
 #[tokio::test]
-async fn a_buyer_that_leaves_pays_for_what_it_has() {
+async fn cancelled_request_is_charged_for_delivered_tokens() {
     let endless = post(|| async {
         let chunks = futures::stream::repeat(Ok::<_, Infallible>(Bytes::from(word()))).then(|chunk| async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -337,7 +337,7 @@ async fn a_buyer_that_leaves_pays_for_what_it_has() {
 }
 
 #[tokio::test]
-async fn full_and_failing_miners_cost_nothing() {
+async fn failed_requests_are_not_charged() {
     for (status, expected) in [(429, 503), (500, 502), (422, 400)] {
         let status = StatusCode::from_u16(status).unwrap();
         let shop = shop(post(move || async move { status })).await;

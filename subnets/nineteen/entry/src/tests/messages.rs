@@ -45,7 +45,7 @@ fn events(stream: &str) -> Vec<(&str, Value)> {
 }
 
 #[tokio::test]
-async fn messages_are_whole_or_streamed() {
+async fn messages_are_complete_or_streamed() {
     let shop = shop(vec![word(), word(), word()]).await;
     let response = shop.send(PATH, &question(&json!({})), None).await;
     assert_eq!(response.headers()["request-id"], "mine");

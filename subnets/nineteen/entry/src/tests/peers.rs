@@ -175,7 +175,7 @@ fn bought() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openais_python_client_buys_everything() {
+async fn openai_python_client_is_compatible() {
     let Some(peer) = peer_directory("openai") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
@@ -186,7 +186,7 @@ async fn openais_python_client_buys_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openais_node_client_buys_everything() {
+async fn openai_node_client_is_compatible() {
     let Some(peer) = peer_directory("openai-node") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new("node");
@@ -197,7 +197,7 @@ async fn openais_node_client_buys_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn anthropics_python_client_buys_messages() {
+async fn anthropic_python_client_is_compatible() {
     let Some(peer) = peer_directory("anthropic") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
@@ -233,7 +233,7 @@ async fn anthropics_python_client_buys_messages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_openapi_document_is_true() {
+async fn openapi_document_describes_the_routes() {
     let Some(peer) = peer_directory("schemathesis") else { return };
     let served = Served::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -76,7 +76,7 @@ async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_streamed_pass_as_they_are() {
+async fn unstreamed_answers_are_passed_on_unchanged() {
     let backend = chats(|| async { Json(json!({"choices": [{"message": {"content": "whole"}}]})) });
     let miner = miner_before(backend, config()).await;
     let response = ask(&miner, "/chat/completions", json!({"model": "org/A", "stream": false})).await;
@@ -189,7 +189,7 @@ async fn payload_without_model_selects_the_task_of_the_route() {
 }
 
 #[tokio::test]
-async fn embeddings_pass_as_they_are() {
+async fn embeddings_are_passed_on_unchanged() {
     let answer = json!({"data": [{"index": 0, "embedding": [0.5, 1.0]}]});
     let expected = answer.clone();
     let backend = Router::new().route("/v1/embeddings", post(move || async move { Json(answer) }));
@@ -222,7 +222,7 @@ async fn wrong_payloads_are_named() {
 }
 
 #[tokio::test]
-async fn a_failing_backend_is_told() {
+async fn failing_backend_is_reported() {
     let short = Duration::from_millis(50);
     let hasty = MinerConfig { deadlines: Deadlines { first: short, between: short, total: short }, ..config() };
     let failing = miner_before(chats(|| async { StatusCode::INTERNAL_SERVER_ERROR }), config()).await;
@@ -335,7 +335,7 @@ fn endless(first: Bytes) -> Body {
 }
 
 #[tokio::test]
-async fn a_full_miner_says_429() {
+async fn full_miner_responds_with_429() {
     let miner = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config()).await;
     let first = chat(&miner).await;
     assert_eq!(first.status(), StatusCode::OK);
@@ -347,7 +347,7 @@ async fn a_full_miner_says_429() {
 
 /// A validator may send the next request before the miner has released the place of the last one.
 #[tokio::test]
-async fn place_released_within_the_wait_is_taken() {
+async fn slot_released_within_the_wait_is_used() {
     let miner = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config()).await;
     let first = chat(&miner).await;
     let (second, ()) = tokio::join!(chat(&miner), async { drop(first) });
@@ -356,7 +356,7 @@ async fn place_released_within_the_wait_is_taken() {
 
 /// Requests beyond those that the miner has announced to their validator leave places for the other validators.
 #[tokio::test]
-async fn probes_leave_a_quarter_of_the_places_free() {
+async fn probes_leave_a_quarter_of_the_slots_free() {
     let backend = chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) });
     let miner = miner_before(backend, MinerConfig { concurrency: 8, ..config() }).await;
     let probe = async || {
@@ -421,7 +421,7 @@ impl Drop for Tell {
 }
 
 #[tokio::test]
-async fn a_validator_that_leaves_ends_the_backends_work() {
+async fn disconnected_validator_cancels_the_backend_request() {
     let (sender, mut ended) = mpsc::unbounded_channel();
     let backend = chats(move || {
         let tell = Tell(sender.clone());
@@ -446,7 +446,7 @@ async fn a_validator_that_leaves_ends_the_backends_work() {
 }
 
 #[tokio::test]
-async fn the_backend_is_read_as_fast_as_the_validator_reads() {
+async fn slow_validator_slows_reading_from_the_backend() {
     let sent = Arc::new(AtomicUsize::new(0));
     let count = sent.clone();
     let backend = chats(move || {

@@ -116,7 +116,7 @@ fn faults_of_streams_are_named() {
 }
 
 #[test]
-fn nothing_follows_done() {
+fn chunks_after_done_are_ignored() {
     let text = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
     assert_eq!(of_chunks(&[text, "[DONE]", text, "{broken"], true), (vec![text.to_owned()], None));
 }
@@ -169,7 +169,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics(bytes: Vec<u8>) {
+    fn arbitrary_stream_never_panics(bytes: Vec<u8>) {
         let _ = filtered(&[&bytes], true);
     }
 }

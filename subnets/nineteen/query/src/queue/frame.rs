@@ -119,14 +119,14 @@ impl Outbox {
 
     /// Sends a document, split into frames; returns the number of frames.
     pub(super) async fn send_document(&mut self, document: Vec<u8>) -> u64 {
-        let mut rest = Bytes::from(document);
+        let mut remaining = Bytes::from(document);
         let mut frames = 1;
-        while rest.len() > LARGEST_BODY {
-            let part = rest.split_to(LARGEST_BODY);
+        while remaining.len() > LARGEST_BODY {
+            let part = remaining.split_to(LARGEST_BODY);
             self.send(Frame::Part(part)).await;
             frames += 1;
         }
-        self.send(Frame::Last(rest)).await;
+        self.send(Frame::Last(remaining)).await;
         frames
     }
 }
@@ -189,12 +189,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn frames_survive_the_wire(number: u32, frame in frame()) {
+        fn frames_round_trip(number: u32, frame in frame()) {
             prop_assert_eq!(Frame::decode(&frame.encode(number)), Some((number, frame)));
         }
 
         #[test]
-        fn nothing_panics(bytes: Vec<u8>) {
+        fn decoding_arbitrary_frame_never_panics(bytes: Vec<u8>) {
             let _ = Frame::decode(&Bytes::from(bytes));
         }
     }

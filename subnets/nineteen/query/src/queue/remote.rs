@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, Subscriber};
 use futures::StreamExt as _;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::frame::{Assembly, Frame, Outbox, Received};
@@ -96,6 +97,11 @@ fn failed(last: String) -> QueryError {
     QueryError::Failed { attempts: Attempts { limited: 0, failed: 1 }, last, refused: None, is_disputed: false }
 }
 
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Interrupted> {
+    serde_json::from_slice(bytes)
+        .map_err(|_| Interrupted("malformed frame from a query worker: versions differ".to_owned()))
+}
+
 enum Event {
     /// A worker takes the job; contains the worker's inbox.
     Take(String),
@@ -179,15 +185,14 @@ impl RemoteAnswer {
 
     /// Waits for the next event from the current worker, or for a worker that takes the job.
     async fn receive(&mut self, patience: Duration) -> Result<Event, Interrupted> {
-        let malformed = |_| Interrupted("malformed frame from a query worker: versions differ".to_owned());
         loop {
             match self.arrived.take() {
                 Some(Frame::Last(bytes)) => {
-                    return Ok(Event::Chunk(serde_json::from_slice(&bytes).map_err(malformed)?));
+                    return Ok(Event::Chunk(parse(&bytes)?));
                 }
                 Some(Frame::End) => return Ok(Event::End),
                 Some(Frame::Failed(error)) => {
-                    return Ok(Event::Failed(serde_json::from_slice(&error).map_err(malformed)?));
+                    return Ok(Event::Failed(parse(&error)?));
                 }
                 Some(Frame::Interrupted(reason)) => {
                     return Err(Interrupted(String::from_utf8_lossy(&reason).into_owned()));

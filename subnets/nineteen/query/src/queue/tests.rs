@@ -26,8 +26,8 @@ use tokio::time::{sleep, timeout};
 use super::{Queue, RemoteAnswer, Worker, Workers};
 use crate::tests::{Bench, TASK, Tell, bench, chunk, key, request, says};
 use crate::{
-    Attempts, Contender, Division, Divisions, Market, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
-    RequestKind, Roster, TaskFloor,
+    Attempts, Division, Divisions, Market, PeriodMiners, Querier, QueryDeadlines, QueryError, QueueSettings, Request,
+    RequestKind, TaskMiner, TaskMiners,
 };
 
 /// Timeout for operations that take a few seconds on an idle machine.
@@ -150,7 +150,11 @@ async fn answers_and_errors_cross_the_queue() {
             (Ok(answer), Ok(expected)) => {
                 assert_eq!(text(answer).await.unwrap(), expected);
                 assert_eq!(contenders[0].counts().total_requests, 1.0);
-                assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1, "in place of a synthetic one");
+                assert_eq!(
+                    querier.market().period_miners().unwrap().tasks()[0].spent(),
+                    1,
+                    "in place of a synthetic one"
+                );
             }
             (answer, expected) => assert_eq!(answer.map(drop), expected.map(drop)),
         }
@@ -174,7 +178,7 @@ async fn requests_and_answers_may_be_larger_than_a_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_slows_the_miner() {
+async fn slow_reader_slows_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, _told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
@@ -198,7 +202,7 @@ async fn a_slow_reader_slows_the_miner() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_buyer_that_leaves_cancels_the_work() {
+async fn cancelled_request_is_cancelled_at_the_miner() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
@@ -235,7 +239,7 @@ async fn a_buyer_that_leaves_cancels_the_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn before_the_first_chunk_another_worker_answers() {
+async fn failed_worker_is_replaced_before_the_first_chunk() {
     let Some(net) = net().await else { return };
     let arrived = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&arrived);
@@ -261,7 +265,7 @@ async fn before_the_first_chunk_another_worker_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_the_first_chunk_the_answer_is_interrupted() {
+async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
     let Some(net) = net().await else { return };
     let (sent, (cancelled, mut told)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
@@ -274,11 +278,11 @@ async fn after_the_first_chunk_the_answer_is_interrupted() {
     assert_eq!(error, "the answer was interrupted: no query worker responds");
     timeout(LONG, told.recv()).await.unwrap();
     // No worker repeats the request.
-    assert_eq!(querier.market().roster().unwrap().floors()[0].spent(), 1);
+    assert_eq!(querier.market().period_miners().unwrap().tasks()[0].spent(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nats_may_restart() {
+async fn restarted_nats_is_used_again() {
     let Some(mut net) = net().await else { return };
     let refused = net.entry.ask(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
@@ -316,14 +320,14 @@ const OTHER: &str = "chat-llama-3-1-8b";
 /// Opens a period in which the first miner offers [`TASK`], and the second one [`OTHER`].
 fn offer_a_task_each(bench: &Bench) -> Market {
     let config = MarketConfig::default();
-    let floors = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
+    let tasks = bench.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let offer = NewContender { task: task.task.clone(), ..contender.offer.clone() };
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
-        TaskFloor::new(task, vec![Contender::new(&row, contender.session().clone(), 900.0)], 10)
+        TaskMiners::new(task, vec![TaskMiner::new(&row, contender.session().clone(), 900.0)], 10)
     });
     let market = Market::default();
-    market.open(Roster::new(PeriodId(2), floors.collect()));
+    market.open(PeriodMiners::new(PeriodId(2), tasks.collect()));
     market
 }
 

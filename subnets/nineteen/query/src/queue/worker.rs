@@ -77,7 +77,7 @@ impl Worker {
     /// jobs that other workers can serve, and until the worker knows its share of the miners' slots.
     async fn take_jobs(&self, running: &mut JoinSet<()>, on_ready: &impl Fn()) -> Result<(), QueueError> {
         let market = self.querier.market();
-        while market.roster().is_none() || !market.is_division_known() {
+        while market.period_miners().is_none() || !market.is_division_known() {
             sleep(LOOK).await;
         }
         let consumer = self.queue.consumer().await?;

@@ -56,8 +56,8 @@ async fn poison_prompt_does_not_lower_the_limit() {
         for _ in 0..3 {
             bench.querier.ask(buyers("a")).await.unwrap_err();
         }
-        let roster = bench.querier.market().roster().unwrap();
-        assert_eq!(roster.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
+        let period_miners = bench.querier.market().period_miners().unwrap();
+        assert_eq!(period_miners.limit(&bench.contenders[0].offer.hotkey), Some(64), "{status}");
     }
 }
 

@@ -17,7 +17,7 @@ fn counted(bench: &Bench) -> (f64, f64) {
 /// A buyer cannot lower miners' scores with malformed requests: a request that two miners refuse counts as the buyer's
 /// fault.
 #[tokio::test]
-async fn what_two_miners_refuse_counts_against_neither() {
+async fn request_refused_by_two_miners_counts_against_neither() {
     let bench = bench([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
     let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
     let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else { panic!("{error:?}") };
@@ -35,15 +35,15 @@ async fn what_two_miners_refuse_counts_against_neither() {
 fn offer_embeddings(bench: &mut Bench) {
     let mut task = MarketConfig::default().task(TASK).unwrap().clone();
     (task.task_type, task.is_stream) = (TaskType::Embedding, false);
-    let contender = |contender: &Arc<Contender>| {
+    let contender = |contender: &Arc<TaskMiner>| {
         let counts = PeriodCounts::with_capacity(1_000.0);
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
-        Contender::new(&row, contender.session().clone(), 900.0)
+        TaskMiner::new(&row, contender.session().clone(), 900.0)
     };
     let contenders = bench.contenders.iter().map(contender).collect();
     let market = bench.querier.market();
-    market.open(Roster::new(PeriodId(2), vec![TaskFloor::new(Arc::new(task), contenders, 10)]));
-    bench.contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+    market.open(PeriodMiners::new(PeriodId(2), vec![TaskMiners::new(Arc::new(task), contenders, 10)]));
+    bench.contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
 }
 
 /// The model does not have the requested dimensions if two miners' embeddings have the same other number of them.
@@ -72,7 +72,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
 
 /// If only one miner refuses a request, the refusal counts as that miner's failure.
 #[tokio::test]
-async fn what_one_miner_refuses_counts_against_it() {
+async fn request_refused_by_one_miner_counts_against_it() {
     let bench = bench(vec![refusing(422), says(chunk("a"))], QueryDeadlines::default()).await;
     while bench.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "a");
@@ -117,7 +117,7 @@ async fn half_open_breaker_allows_one_request() {
     // Five failures, of which the last one was 6 s before the querier's clock began.
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
-        contender.count(&crate::roster::Completion { outcome: failed, now: -6.0, ..Default::default() });
+        contender.count(&crate::period_miners::Completion { outcome: failed, now: -6.0, ..Default::default() });
     }
     let mut buying = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -145,7 +145,11 @@ async fn half_open_breaker_allows_next_request_after_first_chunk() {
     let bench = miners::market(vec![(stalls(vec![(0, chunk("a"))]), Some(8))], QueueSettings::default()).await;
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
     for _ in 0..5 {
-        bench.contenders[0].count(&crate::roster::Completion { outcome: failed, now: -6.0, ..Default::default() });
+        bench.contenders[0].count(&crate::period_miners::Completion {
+            outcome: failed,
+            now: -6.0,
+            ..Default::default()
+        });
     }
     let mut answers = Vec::new();
     for running in 1..=3 {

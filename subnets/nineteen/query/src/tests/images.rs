@@ -13,7 +13,7 @@ fn refuses(status: StatusCode, asked: &Arc<AtomicUsize>) -> axum::routing::Metho
     })
 }
 
-fn refuses_images(contender: &Contender) -> bool {
+fn refuses_images(contender: &TaskMiner) -> bool {
     contender.refuses_images.load(Ordering::Relaxed)
 }
 

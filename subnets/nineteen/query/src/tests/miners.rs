@@ -87,19 +87,19 @@ pub(super) async fn market_with(
 
 /// Opens a market of another process, with the miners of `bench`, each with this capacity.
 pub(super) fn reopened(bench: &Bench, capacity: f64) -> Bench {
-    let contender = |contender: &Arc<Contender>| {
+    let contender = |contender: &Arc<TaskMiner>| {
         let counts = PeriodCounts::with_capacity(capacity);
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
-        Contender::new(&row, contender.session().clone(), 900.0)
+        TaskMiner::new(&row, contender.session().clone(), 900.0)
     };
-    let task = Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].task);
+    let task = Arc::clone(&bench.querier.market().period_miners().unwrap().tasks()[0].task);
     let market = Market::default();
     let contenders = bench.contenders.iter().map(contender).collect();
-    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    market.open(PeriodMiners::new(PeriodId(1), vec![TaskMiners::new(task, contenders, 10)]));
     let clocks = (system_clock(), monotonic_clock());
     let (sender, samples) = mpsc::channel(16);
     let querier = Querier::new(bench.querier.inner.client.clone(), market.clone(), patient(), 4_096, clocks, sender);
-    let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+    let contenders = market.period_miners().unwrap().tasks()[0].contenders().to_vec();
     Bench { querier, samples, contenders }
 }
 

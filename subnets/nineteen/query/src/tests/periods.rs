@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn quality_and_health_are_inherited_by_the_next_period() {
-    // The next period's roster inherits health and quality, but not counters that are stored.
+    // The next period's miners inherit health and quality, but not counters that are stored.
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let hotkey = key("//Bob").hotkey();
@@ -23,19 +23,19 @@ fn quality_and_health_are_inherited_by_the_next_period() {
     let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
     let market = Market::default();
     let open = |id| {
-        let floor = TaskFloor::new(Arc::clone(&task), vec![Contender::new(&row, session(), 1.0)], 1);
-        market.open(Roster::new(PeriodId(id), vec![floor]));
-        market.roster().unwrap()
+        let task_miners = TaskMiners::new(Arc::clone(&task), vec![TaskMiner::new(&row, session(), 1.0)], 1);
+        market.open(PeriodMiners::new(PeriodId(id), vec![task_miners]));
+        market.period_miners().unwrap()
     };
     let first = open(1);
-    let contender = &first.floors()[0].contenders()[0];
+    let contender = &first.tasks()[0].contenders()[0];
     contender.set_quality(0.9);
     contender.enter(0.0).unwrap();
     let outcome = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
-    contender.leave(&crate::roster::Completion { outcome, ..Default::default() });
+    contender.leave(&crate::period_miners::Completion { outcome, ..Default::default() });
     assert_eq!(contender.part().1.total_requests, 1.0);
     let second = open(2);
-    let heir = &second.floors()[0].contenders()[0];
+    let heir = &second.tasks()[0].contenders()[0];
     assert_eq!((heir.quality(), heir.health()), (0.9, contender.health()));
     assert_eq!(heir.counts().total_requests, 0.0);
 }
@@ -46,19 +46,19 @@ async fn requests_count_in_the_period_in_which_they_end() {
     let slow = || stalls(vec![(0, chunk("slow"))]);
     let bench = bench(vec![slow()], QueryDeadlines::default()).await;
     let open = |period| {
-        let roster = bench.querier.market().roster().unwrap();
-        let floor = &roster.floors()[0];
-        let earlier = &floor.contenders()[0];
+        let period_miners = bench.querier.market().period_miners().unwrap();
+        let task_miners = &period_miners.tasks()[0];
+        let earlier = &task_miners.contenders()[0];
         let counts = PeriodCounts::default();
         let row = ContenderRow { offer: earlier.offer.clone(), counts, sent: 0.0, score: None };
-        let next = Contender::new(&row, earlier.session().clone(), 1.0);
-        bench
-            .querier
-            .market()
-            .open(Roster::new(PeriodId(period), vec![TaskFloor::new(Arc::clone(&floor.task), vec![next], 1)]));
-        Arc::clone(&bench.querier.market().roster().unwrap().floors()[0].contenders()[0])
+        let next = TaskMiner::new(&row, earlier.session().clone(), 1.0);
+        bench.querier.market().open(PeriodMiners::new(
+            PeriodId(period),
+            vec![TaskMiners::new(Arc::clone(&task_miners.task), vec![next], 1)],
+        ));
+        Arc::clone(&bench.querier.market().period_miners().unwrap().tasks()[0].contenders()[0])
     };
-    let total = |contender: &Contender| contender.counts().total_requests;
+    let total = |contender: &TaskMiner| contender.counts().total_requests;
     let ask = async || bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
     let (stored, unstored) = (ask().await, ask().await);
     let first = Arc::clone(&bench.contenders[0]);

@@ -22,7 +22,7 @@ fn prefix(request: &Request) -> PromptPrefix {
 }
 
 /// Returns a request that one of the miners gets even if another one is many times as fast.
-fn decided(contenders: &[Arc<Contender>]) -> Request {
+fn decided(contenders: &[Arc<TaskMiner>]) -> Request {
     let is_decided = |request: &Request| {
         let prefix = prefix(request);
         let mut logarithms: Vec<f64> =
@@ -44,7 +44,7 @@ async fn sent(bench: &mut Bench, request: &Request) -> (f64, u64, u64) {
     while bench.samples.try_recv().is_ok() {
         samples += 1;
     }
-    (most, bench.querier.market().roster().unwrap().floors()[0].spent(), samples)
+    (most, bench.querier.market().period_miners().unwrap().tasks()[0].spent(), samples)
 }
 
 async fn market(miners: usize) -> Bench {
@@ -76,10 +76,10 @@ async fn all_requests_are_sampled_without_affinity_or_with_short_prompts() {
 #[tokio::test]
 async fn prefixes_spread_over_the_miners() {
     let bench = market(3).await;
-    let roster = bench.querier.market().roster().unwrap();
-    let floor = &roster.floors()[0];
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let task_miners = &period_miners.tasks()[0];
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
-        let order = floor.for_organic(0.0, tried, Some(prefix(&long(number))), || 0.5);
+        let order = task_miners.for_organic(0.0, tried, Some(prefix(&long(number))), || 0.5);
         assert!(order.is_of_prefix);
         order.contenders
     };
@@ -100,12 +100,12 @@ async fn prefixes_spread_over_the_miners() {
 #[tokio::test]
 async fn answers_of_the_miner_of_a_prefix_are_sampled_by_its_share() {
     let bench = market(4).await;
-    let roster = bench.querier.market().roster().unwrap();
-    let floor = &roster.floors()[0];
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let task_miners = &period_miners.tasks()[0];
     let prefix = Some(prefix(&long(0)));
-    let is_sampled = |random: f64| floor.for_organic(0.0, &[], prefix, || random).is_sampled;
+    let is_sampled = |random: f64| task_miners.for_organic(0.0, &[], prefix, || random).is_sampled;
     assert!(is_sampled(0.24) && !is_sampled(0.26), "each of the four miners has the same value");
-    assert!(floor.for_organic(0.0, &[], None, || 0.99).is_sampled);
+    assert!(task_miners.for_organic(0.0, &[], None, || 0.99).is_sampled);
 }
 
 #[tokio::test]
@@ -129,9 +129,9 @@ async fn answer_of_another_miner_than_that_of_the_prefix_is_not_sampled() {
 #[tokio::test]
 async fn prefix_leaves_a_miner_with_too_many_requests_in_flight() {
     let bench = market(3).await;
-    let roster = bench.querier.market().roster().unwrap();
-    let floor = &roster.floors()[0];
-    let order = || floor.for_organic(0.0, &[], Some(prefix(&long(0))), || 0.5);
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let task_miners = &period_miners.tasks()[0];
+    let order = || task_miners.for_organic(0.0, &[], Some(prefix(&long(0))), || 0.5);
     let preferred = Arc::clone(&order().contenders[0]);
     for _ in 0..11 {
         preferred.enter(0.0).unwrap();

@@ -107,8 +107,8 @@ async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
             }
         });
     }
-    let roster = bench.querier.market().roster().unwrap();
-    until(|| roster.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    until(|| period_miners.limit(&bench.contenders[0].offer.hotkey) >= Some(40)).await;
     stops.store(true, Ordering::SeqCst);
     buyers.join_all().await;
     let counts = bench.contenders[0].counts();
@@ -147,8 +147,8 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             failures
         });
     }
-    let roster = bench.querier.market().roster().unwrap();
-    let limit = || roster.limit(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let limit = || period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| limit() > SLOTS).await;
     until(|| limit() <= SLOTS).await;
     stops.store(true, Ordering::SeqCst);
@@ -392,8 +392,8 @@ async fn two_processes_share_the_slots_of_a_miner() {
     }
     assert_eq!(most.load(Ordering::SeqCst), SLOTS);
     let limits = [&bench.querier, &other].map(|querier| {
-        let roster = querier.market().roster().unwrap();
-        roster.limit(&bench.contenders[0].offer.hotkey).unwrap()
+        let period_miners = querier.market().period_miners().unwrap();
+        period_miners.limit(&bench.contenders[0].offer.hotkey).unwrap()
     });
     assert_eq!(limits, [5, 4]);
 }

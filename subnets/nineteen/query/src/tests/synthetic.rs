@@ -39,8 +39,8 @@ async fn rejected_test_is_repeated_when_the_miner_must_accept_it() {
             })
         };
         let bench = market(vec![(miner, Some(1))], QueueSettings::default()).await;
-        let roster = bench.querier.market().roster().unwrap();
-        let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+        let period_miners = bench.querier.market().period_miners().unwrap();
+        let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
         raise_limit(load, 4);
         let entered = [(); 2].map(|()| load.enter(4).unwrap());
         let querier = bench.querier.clone();
@@ -70,8 +70,8 @@ async fn test_is_sent_to_a_saturated_miner() {
     queued(&bench, 4).await;
     let querier = bench.querier.clone();
     let test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
-    let roster = bench.querier.market().roster().unwrap();
-    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| load.has_waiting_test()).await;
     gate.add_permits(2);
     assert_eq!(test.await.unwrap(), Ok("a".to_owned()));
@@ -94,8 +94,8 @@ async fn test_is_sent_to_a_saturated_miner_with_a_growing_limit() {
     queued(&bench, 7).await;
     let querier = bench.querier.clone();
     let mut test = tokio::spawn(async move { text(querier.ask(request(RequestKind::Synthetic)).await.unwrap()).await });
-    let roster = bench.querier.market().roster().unwrap();
-    let load = roster.load(&bench.contenders[0].offer.hotkey).unwrap();
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    let load = period_miners.load(&bench.contenders[0].offer.hotkey).unwrap();
     until(|| load.has_waiting_test()).await;
     loop {
         // For one more answer.

@@ -11,15 +11,15 @@ const OTHER: &str = "chat-llama-3-1-8b";
 /// Opens a period in which the only miner offers two tasks.
 fn offer_two_tasks(bench: &Bench) {
     let config = MarketConfig::default();
-    let floor = |task: &str| {
+    let task_miners = |task: &str| {
         let task = Arc::new(config.task(task).unwrap().clone());
         let mut offer = bench.contenders[0].offer.clone();
         offer.task = task.task.clone();
         let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e6), sent: 0.0, score: None };
-        let contender = Contender::new(&row, bench.contenders[0].session().clone(), 900.0);
-        TaskFloor::new(task, vec![contender], 10)
+        let contender = TaskMiner::new(&row, bench.contenders[0].session().clone(), 900.0);
+        TaskMiners::new(task, vec![contender], 10)
     };
-    bench.querier.market().open(Roster::new(PeriodId(2), vec![floor(TASK), floor(OTHER)]));
+    bench.querier.market().open(PeriodMiners::new(PeriodId(2), vec![task_miners(TASK), task_miners(OTHER)]));
 }
 
 async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
@@ -29,8 +29,8 @@ async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, 
 
 /// Returns the number of requests in flight at the only miner, over all its tasks.
 fn running(bench: &Bench) -> usize {
-    let roster = bench.querier.market().roster().unwrap();
-    roster.contenders().map(|contender| contender.running()).sum()
+    let period_miners = bench.querier.market().period_miners().unwrap();
+    period_miners.contenders().map(|contender| contender.running()).sum()
 }
 
 /// A task's released slot goes to the queued request of another task of the same miner.

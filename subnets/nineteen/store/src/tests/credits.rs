@@ -13,7 +13,7 @@ pub(super) fn usage(day: &str, charge: i64) -> Usage {
     Usage { model: "a".to_owned(), day: day.to_owned(), input_tokens: 3, output_tokens: 5, charge }
 }
 
-pub(super) async fn keys_are_found_by_their_text_alone(home: Home) {
+pub(super) async fn keys_are_looked_up_by_their_secret_only(home: Home) {
     let store = home.open().await;
     let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
     let found = store.key_of(&made.secret).await.unwrap().unwrap();
@@ -48,7 +48,7 @@ pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weigh
     assert!(matches!(store.key("old").await, Err(StoreError::Value { column: "weight", .. })));
 }
 
-pub(super) async fn credits_are_never_overdrawn(home: Home) {
+pub(super) async fn concurrent_holds_never_overdraw_credits(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
@@ -82,7 +82,7 @@ pub(super) async fn credits_are_never_overdrawn(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn budgets_are_of_a_month(home: Home) {
+pub(super) async fn monthly_budget_is_renewed_each_month(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
@@ -153,7 +153,7 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Home) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn books_that_were_tampered_with_do_not_balance(home: Home) {
+pub(super) async fn manipulated_books_do_not_balance(home: Home) {
     let store = home.open().await;
     let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
@@ -213,7 +213,7 @@ pub(super) async fn repeated_requests_run_once(home: Home) {
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
 }
 
-pub(super) async fn invoices_are_of_a_key_and_a_month(home: Home) {
+pub(super) async fn invoice_covers_one_key_and_month(home: Home) {
     let store = home.open().await;
     let key = store.create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999).await.unwrap().id;
     let other = store.create_key_with_credits(&terms(None), 100, &[2; 40], 0).await.unwrap().id;

@@ -239,7 +239,7 @@ pub(super) async fn tasks_keep_as_many_answers_as_their_weight_allows(home: Home
     assert_eq!(store.next_sample(&task("b")).await.unwrap(), None);
 }
 
-pub(super) async fn rows_are_in_the_same_order(home: Home) {
+pub(super) async fn rows_are_sorted_bytewise(home: Home) {
     let store = home.open().await;
     let mut offers = Vec::new();
     // PostgreSQL's locales ignore punctuation and case in the first pass.

@@ -116,7 +116,7 @@ pub(super) async fn rate_limits_hold_across_processes(home: Home) {
     assert_eq!(statement("SELECT COUNT(*) FROM rate").number(&stores[0].database).await.unwrap(), 1);
 }
 
-pub(super) async fn rates_slide(home: Home) {
+pub(super) async fn rate_window_slides(home: Home) {
     let store = home.open().await;
     let [key, other] = [1, 2].map(|byte| [byte; 40]);
     let key = store.create_key(&terms(None), &key, 0).await.unwrap().id;
@@ -210,7 +210,7 @@ pub(super) async fn counters_of_a_closed_period_stay(home: Home) {
     }
 }
 
-pub(super) async fn parts_of_processes_add_up(home: Home) {
+pub(super) async fn counts_of_processes_add_up(home: Home) {
     let stores = processes(&home).await;
     let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
     let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
@@ -260,7 +260,7 @@ pub(super) async fn parts_of_processes_add_up(home: Home) {
     assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
 }
 
-pub(super) async fn one_process_has_control(home: Home) {
+pub(super) async fn only_one_process_has_control(home: Home) {
     let stores = processes(&home).await;
     assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
     let held = stores[0].lock_control().await.unwrap();

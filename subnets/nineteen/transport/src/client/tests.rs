@@ -33,7 +33,7 @@ async fn miner(uri: &str, clock: &Arc<ManualClock>) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_session_is_made_and_used() {
+async fn handshake_opens_a_usable_session() {
     let clock = Arc::new(ManualClock::at(NOW));
     let address = miner("//Bob", &clock).await;
     for trust in [Trust::Any, Trust::Signed] {
@@ -95,7 +95,7 @@ async fn unsigned_key_of_miner_is_rejected() {
 }
 
 #[tokio::test]
-async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
+async fn unsigned_miners_are_trusted_only_by_option() {
     let clock = Arc::new(ManualClock::at(NOW));
     let fiber = listen(publish(bob_says(&clock).0, None)).await;
     let session = client(Trust::Any, &clock).handshake(&peer("//Bob", fiber)).await.unwrap();
@@ -108,7 +108,7 @@ async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
 }
 
 #[tokio::test]
-async fn refusals_and_nonsense_are_told() {
+async fn refused_and_malformed_handshakes_are_errors() {
     let clock = Arc::new(ManualClock::at(NOW));
     let shake = async |router: Router| {
         let address = listen(router).await;

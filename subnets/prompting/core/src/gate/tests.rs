@@ -84,7 +84,7 @@ fn gate_learns_which_miner_is_good_at_which_message() {
 }
 
 #[test]
-fn replaced_hotkey_starts_anew() {
+fn replaced_hotkey_is_reset() {
     let mut gate = Gate::new(3);
     gate.train(&EMBEDDINGS[0], &[(key(0), 1.0), (key(1), 0.0)], GateSettings::default());
     assert!(gate.scores(&EMBEDDINGS[0], &[key(1)])[0] < 0.0);
@@ -130,7 +130,7 @@ fn training_without_rewards_changes_nothing() {
 }
 
 #[test]
-fn trained_gate_survives_serialisation_and_foreign_ones_are_refused() {
+fn trained_gate_round_trips_and_foreign_ones_are_refused() {
     let mut gate = Gate::new(3);
     gate.train(&EMBEDDINGS[0], &[(key(0), 1.0), (key(1), 0.0)], GateSettings::default());
     let read: Gate = serde_json::from_str(&serde_json::to_string(&gate).unwrap()).unwrap();

@@ -132,7 +132,7 @@ async fn passage_is_asked_about_before_its_question_is_answered() {
 
 /// Also without `best`, with which the gate chooses nobody.
 #[test]
-fn gate_forgets_miners_that_have_left() {
+fn gate_removes_departed_miners() {
     for settings in [gated(), ChallengeSettings::default()] {
         let directory = tempfile::tempdir().unwrap();
         let challenge = open(&directory, Dataset::built_in().unwrap(), settings.clone());

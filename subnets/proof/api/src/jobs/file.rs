@@ -32,6 +32,13 @@ pub enum JobFileError {
     Encode(#[from] serde_json::Error),
 }
 
+impl JobFileError {
+    /// Returns a function that adds the path of the directory to an I/O error.
+    fn directory(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Directory { path: path.to_owned(), source }
+    }
+}
+
 /// A user's request on disk, with its result once the proof has finished.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,11 +86,10 @@ pub(super) struct JobDirectory(PathBuf);
 impl JobDirectory {
     /// Opens the directory and reads all requests. Files that cannot be read are skipped with a warning.
     pub(super) fn open(path: PathBuf) -> Result<(Self, Vec<(Digest, JobFile)>), JobFileError> {
-        let failed = |source| JobFileError::Directory { path: path.clone(), source };
-        std::fs::create_dir_all(&path).map_err(failed)?;
+        std::fs::create_dir_all(&path).map_err(JobFileError::directory(&path))?;
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&path).map_err(failed)? {
-            let file = entry.map_err(failed)?.path();
+        for entry in std::fs::read_dir(&path).map_err(JobFileError::directory(&path))? {
+            let file = entry.map_err(JobFileError::directory(&path))?.path();
             let id = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".json")?.parse().ok());
             // Skips temporary files of interrupted writes, whose names are not IDs.
             let Some(id) = id else { continue };

@@ -229,10 +229,11 @@ impl Relay {
 
     /// Returns the model of a request, its number of slices, and the inputs.
     fn read(&self, request: &Request, tensor: Option<&[u8]>) -> Result<(Digest, usize, Vec<i64>), Refusal> {
-        let unknown = || Refusal::Result(format!("circuit {} is not served", request.circuit_id));
-        let circuit: Digest = request.circuit_id.parse().map_err(|_| unknown())?;
         let examiner = self.jobs.examiner();
-        let served = examiner.served().find(|served| served.id == circuit).ok_or_else(unknown)?;
+        let circuit: Option<Digest> = request.circuit_id.parse().ok();
+        let served = circuit.and_then(|circuit| examiner.served().find(|served| served.id == circuit));
+        let served = served.ok_or_else(|| Refusal::Result(format!("circuit {} is not served", request.circuit_id)))?;
+        let circuit = served.id;
         let inputs = if let Some(bytes) = tensor {
             tensor::integers(bytes, served.input).map_err(|error| error.to_string())
         } else {

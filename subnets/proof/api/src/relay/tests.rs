@@ -135,7 +135,7 @@ async fn submissions_are_proven() {
 
 /// A message of 20 MiB is read and refused; the connection stays.
 #[tokio::test(flavor = "multi_thread")]
-async fn large_messages_are_read() {
+async fn large_messages_are_accepted() {
     let (world, listener) = start(Conduct::Honest).await;
     let mut relay = Server::authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": world.circuit }), &vec![7; 20 << 20]).await;

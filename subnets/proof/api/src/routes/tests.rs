@@ -122,7 +122,7 @@ async fn removed_keys_are_rejected_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_and_bad_submissions_are_refused() {
+async fn unknown_keys_and_invalid_submissions_are_refused() {
     let rate = RateLimit { requests: 15, window: Duration::from_mins(10) };
     let api = start(Conduct::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
     for request in [

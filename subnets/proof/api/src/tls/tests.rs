@@ -144,7 +144,7 @@ fn byte_order_mark_of_pem_files_is_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_make_room() {
+async fn half_open_connections_are_replaced() {
     let server = Server::start(LIMITS).await;
     let hello = server.hello();
     let half_hello = Half::Hello(hello[..hello.len() / 2].to_vec());

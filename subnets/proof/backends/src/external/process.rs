@@ -26,14 +26,13 @@ pub(super) struct Limits {
 /// Runs a program with a document on standard input and returns its standard output. The program inherits this
 /// process's standard error. When this function returns, the program and all processes of its process group are killed.
 pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Result<Vec<u8>> {
-    let failed = |reason: &str| io::Error::other(reason.to_owned());
     let mut command = Command::new(program);
     command.env_clear().current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
     let mut group = Group(command.spawn()?);
     // The program receives its request after this.
     group.limit_memory(limits.memory)?;
     let pipes = group.0.stdin.take().zip(group.0.stdout.take());
-    let (mut stdin, stdout) = pipes.ok_or_else(|| failed("the program has no pipes"))?;
+    let (mut stdin, stdout) = pipes.ok_or_else(|| io::Error::other("the program has no pipes"))?;
     let (answered, answer) = mpsc::channel();
     // Both threads end when the pipes close, at the latest when the process group is killed.
     thread::spawn(move || {
@@ -46,9 +45,9 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
         let _ = answered.send(read);
     });
     let answer = answer.recv_timeout(limits.timeout);
-    let bytes = answer.map_err(|_| failed("the program did not respond before the timeout"))??;
+    let bytes = answer.map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
     if bytes.len() as u64 > MAX_ANSWER {
-        return Err(failed("the program's response is too long"));
+        return Err(io::Error::other("the program's response is too long"));
     }
     group.wait(EXIT.min(limits.timeout))?;
     Ok(bytes)

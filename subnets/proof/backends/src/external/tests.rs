@@ -65,7 +65,7 @@ fn verify(external: &External) -> Result<(), VerifyError> {
 }
 
 #[test]
-fn a_program_that_misbehaves_never_accepts() {
+fn misbehaving_program_never_accepts() {
     let scripts = [
         "#!/bin/sh\nexit 3\n",
         "#!/bin/sh\necho '{\"valid\": true}'; exit 1\n",

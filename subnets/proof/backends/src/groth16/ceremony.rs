@@ -172,10 +172,10 @@ pub fn check_transcript(proving_key: &Digest, transcript: &Transcript) -> Result
 impl Contribution {
     /// Verifies the proof of knowledge and returns δ after the contribution.
     fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {
-        let malformed = |_| CeremonyError::Malformed(index);
-        let delta = G1Affine::deserialize_compressed(&*self.delta).map_err(malformed)?;
-        let commitment = G1Affine::deserialize_compressed(&*self.commitment).map_err(malformed)?;
-        let response = Fr::deserialize_compressed(&*self.response).map_err(malformed)?;
+        let delta = G1Affine::deserialize_compressed(&*self.delta).map_err(|_| CeremonyError::Malformed(index))?;
+        let commitment = G1Affine::deserialize_compressed(&*self.commitment);
+        let commitment = commitment.map_err(|_| CeremonyError::Malformed(index))?;
+        let response = Fr::deserialize_compressed(&*self.response).map_err(|_| CeremonyError::Malformed(index))?;
         let challenge = challenge(&self.contributor, before, &delta, &commitment);
         let holds = *before * response == commitment + delta * challenge;
         if holds && !G1Projective::from(delta).is_zero() { Ok(delta) } else { Err(CeremonyError::Knowledge(index)) }

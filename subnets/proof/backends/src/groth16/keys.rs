@@ -129,9 +129,13 @@ pub(super) fn proving_to_bytes(key: &ProvingKey<Bn254>) -> Result<Vec<u8>, Seria
 /// protects the file's integrity.
 pub(super) fn proving_from_bytes(bytes: &[u8]) -> Result<ProvingKey<Bn254>, BackendError> {
     let mut reader = bytes;
-    let refuse = |reason: String| BackendError::Key { key: "proving key", reason };
-    let key = ProvingKey::deserialize_uncompressed_unchecked(&mut reader).map_err(|error| refuse(error.to_string()))?;
-    if reader.is_empty() { Ok(key) } else { Err(refuse("trailing bytes after the key".to_owned())) }
+    let key = ProvingKey::deserialize_uncompressed_unchecked(&mut reader)
+        .map_err(|error| invalid_proving_key(error.to_string()))?;
+    if reader.is_empty() { Ok(key) } else { Err(invalid_proving_key("trailing bytes after the key".to_owned())) }
+}
+
+fn invalid_proving_key(reason: String) -> BackendError {
+    BackendError::Key { key: "proving key", reason }
 }
 
 /// Reads the verification key with which a proving key begins, without checking its points.

@@ -124,7 +124,7 @@ mod tests {
 
     /// The digests of (1, 2) and of (1, …, 8), the instance in use, equal those that circomlib computes.
     #[test]
-    fn the_permutation_is_the_published_one() {
+    fn poseidon_permutation_equals_published_values() {
         let digest = |parameters: &Parameters, inputs: u64| {
             let mut state: Vec<Fr> = (0..=inputs).map(Fr::from).collect();
             permute(parameters, &mut state, &mut Vec::new());
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_are_told_apart() {
+    fn hash_depends_on_the_input_length() {
         assert_ne!(hash(&[Fr::from(1)]), hash(&[Fr::from(1), Fr::from(0)]));
         assert_ne!(hash(&[]), hash(&[Fr::from(0)]));
     }

@@ -110,12 +110,11 @@ impl R1cs {
 /// Replays the system for the key generator.
 impl ConstraintSynthesizer<Fr> for &R1cs {
     fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
-        let unassigned = || Err(SynthesisError::AssignmentMissing);
         for _ in 1..self.instance {
-            let _ = cs.new_input_variable(unassigned)?;
+            let _ = cs.new_input_variable(|| Err(SynthesisError::AssignmentMissing))?;
         }
         for _ in self.instance..self.variables {
-            let _ = cs.new_witness_variable(unassigned)?;
+            let _ = cs.new_witness_variable(|| Err(SynthesisError::AssignmentMissing))?;
         }
         let combination = |row: &[(Fr, Var)]| {
             let terms = row.iter().map(|&(coefficient, var)| (coefficient, self.variable(var)));

@@ -91,7 +91,7 @@ fn no_flipped_bit_is_accepted() {
 }
 
 #[test]
-fn copies_that_are_randomised_again_are_bound_as_well() {
+fn rerandomised_proof_is_bound_to_its_statement() {
     let bench = Bench::new(&Groth16, &testing::network(1));
     let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
     let file = VerificationKeyFile::from_bytes(&bench.keys.verification).unwrap();
@@ -113,7 +113,7 @@ fn compressed(value: &impl CanonicalSerialize) -> Vec<u8> {
 
 /// Points off the curve, outside of the subgroup and at infinity are rejected in proofs and keys.
 #[test]
-fn points_outside_of_the_groups_are_refused() {
+fn points_outside_the_curve_groups_are_refused() {
     let bench = Bench::new(&Groth16, &testing::network(1));
     let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
     // Without the flag of the ordinate's sign, the encoding of a point is that of its abscissa.
@@ -185,7 +185,7 @@ fn extremes_of_every_layer_satisfy_the_constraints() {
 }
 
 #[test]
-fn widths_hold_their_intervals_and_stay_far_from_the_field() {
+fn widths_cover_their_intervals_and_stay_below_the_field() {
     use super::gadgets::Width;
     for (low, high, bits, signed) in [
         (0, 0, 0, false),

@@ -78,10 +78,10 @@ impl VerificationKeyFile {
         }
         // Other formats may have other fields.
         Self::parameters_of(bytes)?;
-        let malformed = |error: postcard::Error| refuse(&error.to_string());
-        let (mut file, mut trailing): (Self, &[u8]) = postcard::take_from_bytes(bytes).map_err(malformed)?;
+        let (mut file, mut trailing): (Self, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|error| refuse(&error.to_string()))?;
         if file.has_polynomials() {
-            (file.gaps, trailing) = postcard::take_from_bytes(trailing).map_err(malformed)?;
+            (file.gaps, trailing) = postcard::take_from_bytes(trailing).map_err(|error| refuse(&error.to_string()))?;
         }
         if !trailing.is_empty() || file.to_bytes()? != bytes {
             return Err(refuse("not the canonical encoding"));

@@ -271,7 +271,7 @@ fn check_remainders(forger: &Forger) {
 }
 
 #[test]
-fn keys_follow_from_the_network() {
+fn keys_are_derived_from_the_network() {
     let circuit = Arc::new(testing::network(1).lower().unwrap());
     let keys = Stark.setup(&circuit).unwrap();
     assert_eq!(Stark.setup(&circuit).unwrap().verification, keys.verification);
@@ -283,7 +283,7 @@ fn keys_follow_from_the_network() {
 
 /// Keys whose tile another version chose are proven with, too.
 #[test]
-fn the_key_determines_the_tile() {
+fn tile_is_read_from_the_key() {
     let network = testing::network(1);
     let circuit = Arc::new(network.lower().unwrap());
     let current = Plan::new(&circuit).unwrap().method.tile;
@@ -307,7 +307,7 @@ fn the_key_determines_the_tile() {
 
 /// A key of another version is rejected with what to do about it.
 #[test]
-fn unknown_formats_say_what_to_do() {
+fn unknown_format_has_a_hint() {
     let bench = Bench::new(&Stark, &testing::network(1));
     // The format is the first byte of the key.
     assert_eq!(u32::from(bench.keys.verification[0]), TILES.format);

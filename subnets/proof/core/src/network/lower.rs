@@ -135,7 +135,6 @@ impl Network {
 impl Layer {
     /// Returns the shape of the layer's output.
     fn shape(&self, index: usize, inputs: &[Shape]) -> Result<Shape, NetworkError> {
-        let refuse = |source| NetworkError::Shape { layer: index, source };
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
         let (Some(&first), count) = (inputs.first(), inputs.len()) else { return Err(arity) };
         match &self.operation {
@@ -143,23 +142,23 @@ impl Layer {
             Operation::Product if count == 2 => same_shape(index, inputs, first),
             Operation::MatrixProduct(sizes) => {
                 let &[a, b] = inputs else { return Err(arity) };
-                sizes.shape([a, b]).map_err(refuse)?.ok_or(NetworkError::Shapes(index))
+                sizes.shape([a, b]).map_err(NetworkError::shape(index))?.ok_or(NetworkError::Shapes(index))
             }
             Operation::Move { shape, indices, .. } => {
-                let shape = shape.checked().map_err(refuse)?;
+                let shape = shape.checked().map_err(NetworkError::shape(index))?;
                 if shape.elements() == indices.len() { Ok(shape) } else { Err(NetworkError::Move(index)) }
             }
             _ if count != 1 => Err(arity),
             Operation::Sum { .. } | Operation::Product => Err(arity),
             Operation::Table { .. } => Ok(first),
-            Operation::Dense { bias, .. } => Shape::vector(bias.len()).map_err(refuse),
+            Operation::Dense { bias, .. } => Shape::vector(bias.len()).map_err(NetworkError::shape(index)),
             Operation::Convolution { window, bias, .. } => {
-                let [rows, columns] = window.output(&first).map_err(refuse)?;
-                Shape::new(bias.len(), rows, columns).map_err(refuse)
+                let [rows, columns] = window.output(&first).map_err(NetworkError::shape(index))?;
+                Shape::new(bias.len(), rows, columns).map_err(NetworkError::shape(index))
             }
             Operation::MaxPool { window } => {
-                let [rows, columns] = window.pooled(&first).map_err(refuse)?;
-                Shape::new(first.channels, rows, columns).map_err(refuse)
+                let [rows, columns] = window.pooled(&first).map_err(NetworkError::shape(index))?;
+                Shape::new(first.channels, rows, columns).map_err(NetworkError::shape(index))
             }
         }
     }
@@ -295,12 +294,11 @@ fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
 type Parts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
 
 fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Result<Parts, NetworkError> {
-    let misfit = || NetworkError::Weights(index);
     match (&layer.operation, inputs) {
         (Operation::Dense { weights, bias }, [input]) => {
             let slots = input.shape.elements();
             if weights.len() != slots * bias.len() {
-                return Err(misfit());
+                return Err(NetworkError::Weights(index));
             }
             let taps = (0..slots).map(|slot| Tap { cell: input.cell(slot), slot: slot as u32 }).collect();
             let job = Job { kernel: 0, taps, outputs: (0..bias.len() as u32).collect() };
@@ -310,11 +308,11 @@ fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Resu
             let channels = input.shape.channels;
             let outputs = bias.len();
             if *groups == 0 || channels % groups != 0 || outputs % groups != 0 {
-                return Err(misfit());
+                return Err(NetworkError::Weights(index));
             }
             let slots = channels / groups * window.kernel[0] * window.kernel[1];
             if weights.len() != slots * outputs {
-                return Err(misfit());
+                return Err(NetworkError::Weights(index));
             }
             let rows = outputs / groups * slots;
             let kernels = weights.chunks(rows).map(|chunk| Kernel { slots, weights: chunk.to_vec() }).collect();

@@ -158,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_survive_json(number in 0.0..1e9_f64) {
+        fn report_numbers_round_trip_as_json(number in 0.0..1e9_f64) {
             let number = rounded(number);
             let text = serde_json::to_string(&number).unwrap();
             prop_assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits());

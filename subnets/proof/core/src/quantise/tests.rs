@@ -92,7 +92,7 @@ fn calibration_and_test_have_no_common_row() {
 
 /// Scales chosen with dim inputs saturate on bright ones, and the report shows that.
 #[test]
-fn an_error_on_other_rows_is_reported() {
+fn error_on_test_rows_is_reported() {
     let float = network();
     let bright = sample(1);
     let dim: Vec<Vec<i64>> = bright.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();

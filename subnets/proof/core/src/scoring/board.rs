@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn honest_work_is_paid_and_lies_cost_more_than_one_answer_earns() {
+    fn honest_work_is_paid_and_one_lie_costs_more_than_one_answer_earns() {
         let mut board = Scoreboard::default();
         for _ in 0..20 {
             board.apply(&event(1, verified(500)));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn boards_and_events_survive_their_documents() {
+    fn boards_and_events_round_trip_as_json() {
         let mut board = Scoreboard::default();
         for fault in Fault::ALL {
             let event = event(1, Outcome::Failed(fault));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_answers_have_no_weight() {
+    fn miner_with_too_few_answers_has_no_weight() {
         let mut accounts = WorkAccounts::default();
         for _ in 0..99 {
             accounts.verified(hotkey(1), "a:0", Duration::from_secs(1), NOW);

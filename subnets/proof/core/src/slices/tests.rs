@@ -32,7 +32,7 @@ fn run(network: &Network, inputs: &[i64]) -> Vec<i64> {
 }
 
 #[test]
-fn a_shortcut_is_not_cut() {
+fn slices_do_not_cut_a_shortcut() {
     // Layers: 0 dense, 1 dense, 2 sum of tensors 1 and 2, 3 dense.
     let network = chain(&[4, 4, 4, 2], Some(1));
     assert_eq!(network.layers.len(), 4);
@@ -50,7 +50,7 @@ fn slices_have_about_the_same_work() {
 }
 
 #[test]
-fn a_nonce_covers_everything() {
+fn nonce_depends_on_all_fields() {
     let tensor = TensorDescription { shape: Shape::vector(1).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
     let model = SlicedModel {
         version: VERSION,
@@ -79,7 +79,7 @@ fn a_nonce_covers_everything() {
 
 proptest! {
     #[test]
-    fn slices_compute_what_the_whole_computes(
+    fn slices_compute_the_output_of_the_model(
         widths in prop::collection::vec(1_usize..6, 3..8),
         residual in prop::option::of(0_usize..6),
         count in 1_usize..7,

@@ -122,7 +122,7 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_have_the_protocols_texts() {
+async fn refusals_have_the_texts_of_the_protocol() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
     let good = miner.query(b"1").to_message();
@@ -178,7 +178,7 @@ async fn permits_are_required_for_each_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_miner_says_so() {
+async fn full_miner_reports_busy() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
     let request = || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();

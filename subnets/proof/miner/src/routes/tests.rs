@@ -157,7 +157,7 @@ async fn unsupported_messages_are_refused() {
 }
 
 #[tokio::test]
-async fn a_full_miner_refuses_at_once_and_a_slow_proof_times_out() {
+async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
     let place = tempfile::tempdir().unwrap();
     let (miner, circuit) = load(place.path(), |settings| MinerSettings { concurrency: 1, ..settings });
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
@@ -172,7 +172,7 @@ async fn a_full_miner_refuses_at_once_and_a_slow_proof_times_out() {
 }
 
 #[tokio::test]
-async fn liars_answer_what_does_not_verify() {
+async fn answers_of_dishonest_miners_do_not_verify() {
     let wrong = start(|settings| MinerSettings { conduct: Conduct::WrongOutput, ..settings });
     assert!(!wrong.is_proven(&wrong.query(b"1")).await);
     let replay = start(|settings| MinerSettings { conduct: Conduct::Replay, ..settings });

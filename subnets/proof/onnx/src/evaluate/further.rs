@@ -87,8 +87,7 @@ impl Operands<'_> {
             Ok(Some(part))
         };
         let scale = along_axis(1)?.ok_or_else(|| self.refuse("the scale is missing"))?;
-        let none = || Tensor { dims: Vec::new(), values: vec![0.0] };
-        let zero = along_axis(2)?.unwrap_or_else(none);
+        let zero = along_axis(2)?.unwrap_or_else(|| Tensor { dims: Vec::new(), values: vec![0.0] });
         if self.node.op_type == "DequantizeLinear" {
             return self.combined(&self.combined(&input, &zero, |x, zero| x - zero)?, &scale, |x, scale| x * scale);
         }

@@ -251,7 +251,7 @@ fn sums_of_integers_are_compared_exactly() {
 
 /// Not of 2 would be -1.
 #[test]
-fn booleans_have_no_other_range() {
+fn boolean_input_with_another_range_is_refused() {
     let mut graph = small(&[1, 2], vec![node("Not", &["x"], "y", &[])], vec![]);
     graph.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = DataType::Bool as i32;
     let float = read(&model(graph)).unwrap();

@@ -79,7 +79,7 @@ fn largest_difference(ours: &[f64], theirs: &[f64]) -> f64 {
 
 /// Every file of the directory has a case.
 #[test]
-fn every_model_has_outputs() {
+fn every_model_file_has_a_recorded_case() {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());
     let models = files.filter(|path| path.extension().is_some_and(|extension| extension == "onnx"));
     let models: BTreeSet<String> = models.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();

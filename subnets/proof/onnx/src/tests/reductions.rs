@@ -73,7 +73,7 @@ fn reductions_are_quantised() {
 
 /// A mean of positive numbers has a root, although an activation with a sign could be negative.
 #[test]
-fn sums_of_positive_numbers_have_no_sign() {
+fn sum_of_positive_numbers_is_not_negative() {
     let nodes = |operator| {
         vec![node("Exp", &["x"], "e", &[]), node(operator, &["e", "axes"], "m", &[]), node("Sqrt", &["m"], "y", &[])]
     };

@@ -24,7 +24,7 @@ fn cycles_and_missing_tensors_are_named() {
 }
 
 #[test]
-fn weights_that_lie_about_their_size_are_refused() {
+fn weights_with_a_false_size_are_refused() {
     for dims in [vec![i64::MAX, i64::MAX], vec![1 << 40], vec![-1, 8], vec![2, 1, 3, 4], vec![]] {
         let error = refuse(|graph| graph.initializer[0].dims.clone_from(&dims));
         assert!(matches!(error, OnnxError::Weight { .. } | OnnxError::Unsupported { .. }), "{dims:?}: {error}");

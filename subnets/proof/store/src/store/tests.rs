@@ -254,7 +254,7 @@ async fn interrupted_downloads_resume_where_they_ended() {
 }
 
 #[tokio::test]
-async fn a_server_without_ranges_starts_again_and_what_was_left_is_used() {
+async fn download_without_range_support_restarts() {
     let one = compiled();
     let site = Site::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
@@ -283,7 +283,7 @@ async fn a_server_without_ranges_starts_again_and_what_was_left_is_used() {
 }
 
 #[tokio::test]
-async fn nothing_that_was_changed_enters_the_cache() {
+async fn changed_file_is_not_cached() {
     let one = compiled();
     let id = one.metadata.id().unwrap();
     for name in [metadata::NETWORK, metadata::VERIFICATION_KEY] {
@@ -305,7 +305,7 @@ async fn nothing_that_was_changed_enters_the_cache() {
 }
 
 #[tokio::test]
-async fn the_circuits_that_were_not_used_for_longest_make_room() {
+async fn least_recently_used_circuits_are_evicted() {
     let one = compiled();
     let circuits: Vec<Compiled> = ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
     let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
@@ -335,7 +335,7 @@ async fn the_circuits_that_were_not_used_for_longest_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_is_a_catalogue_too_and_sliced_models_come_with_their_slices() {
+async fn bucket_serves_circuits_and_slices_of_models() {
     let s3 = S3Server::start().await;
     let place = tempfile::tempdir().unwrap();
     let root = place.path().join("site");

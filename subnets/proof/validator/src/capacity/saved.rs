@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn performance_survives_its_document() {
+    fn performance_round_trips_as_json() {
         let document = Saved::from_json(&serde_json::to_vec(&saved()).unwrap()).unwrap();
         assert_eq!(document, saved());
         // The circuits have other positions now, and one is no longer served.
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_are_dropped() {
+    fn impossible_stored_values_are_dropped() {
         let mut saved = saved();
         let miner = saved.miners.values_mut().next().unwrap();
         miner.capacity = usize::MAX;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn other_documents_are_refused() {
+    fn malformed_or_newer_document_is_refused() {
         let mut other = saved();
         other.version += 1;
         let text = serde_json::to_vec(&other).unwrap();

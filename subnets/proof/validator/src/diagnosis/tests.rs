@@ -27,7 +27,7 @@ fn key(number: u16) -> Hotkey {
 }
 
 struct Case {
-    circuits: Vec<Examined>,
+    circuits: Vec<LoadedCircuit>,
     miners: Vec<ProofMiner>,
     count: Arc<AtomicUsize>,
     _place: tempfile::TempDir,
@@ -55,8 +55,8 @@ fn case_with(backends: [&str; 2]) -> Case {
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
         let directory = CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap();
         let directory = Arc::new(directory.with_backends(&options.backends));
-        let examined = Examined::load(&directory).unwrap();
-        Examined { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined }
+        let examined = LoadedCircuit::load(&directory).unwrap();
+        LoadedCircuit { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined }
     });
     let miners = (0..256_u16).map(|number| {
         let host = if number == 0 || number == 255 { "10.9.9.9".to_owned() } else { format!("10.0.0.{number}") };
@@ -67,18 +67,18 @@ fn case_with(backends: [&str; 2]) -> Case {
 
 impl Case {
     /// Returns a proof by `prover` that `claimant` claims, for the same or a different request.
-    fn claim(&self, circuit: usize, prover: u16, claimant: u16, nonces: [&[u8]; 2]) -> Claimed {
+    fn claim(&self, circuit: usize, prover: u16, claimant: u16, nonces: [&[u8]; 2]) -> UnverifiedProof {
         let examined = &self.circuits[circuit];
         let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
         let [proven, claimed] = nonces.map(Digest::of);
         let proof = examined.directory.prover().unwrap();
         let proof = proof.prove(&inputs, &examined.binding(proven, key(prover))).unwrap();
         let statement = Statement { binding: examined.binding(claimed, key(claimant)), inputs, outputs: proof.outputs };
-        Claimed { statement, proof: proof.proof, time: Duration::from_secs(1) }
+        UnverifiedProof { statement, proof: proof.proof, time: Duration::from_secs(1) }
     }
 
     /// Diagnoses a rejected proof, and returns the number of verifications that it cost.
-    fn diagnose(&self, circuit: usize, claimed: &Claimed, remembered: &Remembered) -> (Fault, usize) {
+    fn diagnose(&self, circuit: usize, claimed: &UnverifiedProof, remembered: &Remembered) -> (Fault, usize) {
         let before = self.count.load(Ordering::Relaxed);
         let examined = &self.circuits[circuit];
         let fault = diagnose(examined, &self.circuits, claimed, &VerifyError::Invalid, remembered, &self.miners);
@@ -126,7 +126,7 @@ fn likely_origins_are_found_with_few_verifications() {
     let again = |miner: u16| {
         let binding = case.circuits[0].binding(Digest::of(b"second"), key(miner));
         let statement = Statement { binding, ..verified.statement.clone() };
-        Claimed { statement, proof: verified.proof.clone(), time: verified.time }
+        UnverifiedProof { statement, proof: verified.proof.clone(), time: verified.time }
     };
     assert_eq!(case.diagnose(0, &again(1), &remembered), (Fault::ReplayedProof, 0));
     assert_eq!(case.diagnose(0, &again(2), &remembered), (Fault::CopiedProof, 0));

@@ -56,7 +56,7 @@ fn users_are_served_by_failing_miners_last() {
 
 /// Without benchmarks, a miner that has restarted would otherwise stay idle as long as another one works.
 #[test]
-fn without_benchmarks_users_try_miners_again_after_their_pause() {
+fn paused_miners_are_retried_by_users_without_benchmarks() {
     let (miners, nobody) = (miners(2), BTreeSet::new());
     let now = Instant::now();
     for (benchmarks, after_pause) in [(true, key(2)), (false, key(1))] {

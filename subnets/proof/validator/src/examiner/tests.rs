@@ -149,7 +149,7 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_lie_has_its_name() {
+async fn each_invalid_answer_has_its_fault() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG).await;
     let (honest, miner) = market.miner("//Bob", Conduct::Honest).await;
@@ -222,7 +222,7 @@ async fn measured_performance_survives_restarts_and_corruption() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_circuits_proof_is_known() {
+async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
         let market = Market::new(&backends);
         let (examiner, _) = market.examiner(LONG).await;
@@ -234,7 +234,7 @@ async fn another_circuits_proof_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_and_refusals_count_and_a_full_miner_does_not() {
+async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(Duration::from_secs(2)).await;
     let (slow, _) = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await;

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::keep;
 use crate::diagnosis::{Remembered, diagnose};
-use crate::request::{Claimed, Examined};
+use crate::request::{LoadedCircuit, UnverifiedProof};
 use crate::{ProofMiner, measures};
 
 /// Verifies proofs. Queued proofs of one circuit are verified as a batch if that is faster with the backend.
@@ -23,21 +23,21 @@ pub(super) struct Verifications {
 }
 
 struct Shared {
-    circuits: Arc<Vec<Examined>>,
+    circuits: Arc<Vec<LoadedCircuit>>,
     remembered: Arc<Remembered>,
     bundles: Option<PathBuf>,
 }
 
 /// A queued proof. If its channel closes without an outcome, the verifier itself failed.
 struct Waiting {
-    claimed: Arc<Claimed>,
+    claimed: Arc<UnverifiedProof>,
     outcome: oneshot::Sender<Outcome>,
 }
 
 impl Verifications {
     /// Creates a queue for each circuit. Proofs that verify are stored in the directory `bundles`, if there is one.
     pub(super) fn new(
-        circuits: &Arc<Vec<Examined>>,
+        circuits: &Arc<Vec<LoadedCircuit>>,
         remembered: &Arc<Remembered>,
         threads: usize,
         bundles: Option<PathBuf>,
@@ -53,7 +53,7 @@ impl Verifications {
     pub(super) async fn verify(
         &self,
         position: usize,
-        claimed: Arc<Claimed>,
+        claimed: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
         let most = self.shared.circuits.get(position)?.verifier.most_together().max(1);
@@ -78,7 +78,7 @@ impl Verifications {
 }
 
 /// Removes a proof from the queue, with up to `most` - 1 others. Returns no proofs if the proof is not in the queue.
-fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<Claimed>, most: usize) -> Vec<Waiting> {
+fn take(waiting: &mut VecDeque<Waiting>, claimed: &Arc<UnverifiedProof>, most: usize) -> Vec<Waiting> {
     // Nobody waits for the proofs of abandoned requests.
     waiting.retain(|waiting| !waiting.outcome.is_closed());
     let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
@@ -119,8 +119,8 @@ impl Shared {
     }
 }
 
-fn verify_all(examined: &Examined, proofs: &[Waiting]) -> Vec<Result<(), VerifyError>> {
-    let verify = |claimed: &Claimed| examined.verifier.verify(&claimed.statement, &claimed.proof);
+fn verify_all(examined: &LoadedCircuit, proofs: &[Waiting]) -> Vec<Result<(), VerifyError>> {
+    let verify = |claimed: &UnverifiedProof| examined.verifier.verify(&claimed.statement, &claimed.proof);
     let results = match proofs {
         [only] => vec![verify(&only.claimed)],
         several => {
@@ -176,7 +176,7 @@ mod tests {
         let model = ShippedModel::DiabetesRegression;
         let compiled = model.compile(backend).unwrap();
         let directory = Arc::new(CircuitDirectory::create(&place.path().join(backend), &compiled).unwrap());
-        let examined = Examined::load(&directory).unwrap();
+        let examined = LoadedCircuit::load(&directory).unwrap();
         let prover = directory.prover().unwrap();
         let claims = (0..8_u8).map(|number| {
             let inputs = model.sample().unwrap().inputs[usize::from(number)].clone();
@@ -184,10 +184,11 @@ mod tests {
             let mut proven = prover.prove(&inputs, &binding).unwrap();
             proven.outputs[0] += i64::from(number == 7);
             let statement = Statement { binding, inputs, outputs: proven.outputs };
-            Arc::new(Claimed { statement, proof: proven.proof, time: Duration::from_secs(1) })
+            Arc::new(UnverifiedProof { statement, proof: proven.proof, time: Duration::from_secs(1) })
         });
-        let claims: Vec<Arc<Claimed>> = claims.collect();
-        let examined = Examined { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined };
+        let claims: Vec<Arc<UnverifiedProof>> = claims.collect();
+        let examined =
+            LoadedCircuit { verifier: Box::new(Counting(examined.verifier, Arc::clone(&count))), ..examined };
         let verifications = Arc::new(Verifications::new(&Arc::new(vec![examined]), &Arc::default(), 1, None));
         let busy = Arc::clone(&verifications.threads).acquire_owned().await.unwrap();
         let mut running = JoinSet::new();

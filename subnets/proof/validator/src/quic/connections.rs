@@ -13,7 +13,7 @@ use taonet_wallet::Keypair;
 use tokio::time::{Instant, timeout_at};
 
 use super::handshake::authenticate;
-use crate::request::Missing;
+use crate::request::RequestError;
 
 /// Pauses after failed attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_mins(1));
@@ -87,38 +87,38 @@ impl Connections {
     }
 
     /// Returns a connection that is authenticated for this miner, within the timeout of a connection attempt.
-    pub(super) async fn get(&self, miner: &Hotkey, address: SocketAddr) -> Result<Connection, Missing> {
+    pub(super) async fn get(&self, miner: &Hotkey, address: SocketAddr) -> Result<Connection, RequestError> {
         let link = {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(by_address.entry(address).or_default())
         };
         let deadline = Instant::now() + self.within;
         let Ok(mut link) = timeout_at(deadline, link.lock()).await else {
-            return Err(Missing::Fault(Fault::Unreachable));
+            return Err(RequestError::Fault(Fault::Unreachable));
         };
         link.connection.take_if(|connection| connection.close_reason().is_some());
         if !link.is_authenticated(miner) && !link.pauses(miner).is_over() {
             let is_connected = link.connection.is_some();
-            return Err(Missing::Fault(if is_connected { Fault::Refused } else { Fault::Unreachable }));
+            return Err(RequestError::Fault(if is_connected { Fault::Refused } else { Fault::Unreachable }));
         }
         let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
-        let connected = connected.unwrap_or(Err(Missing::Fault(Fault::Unreachable)));
+        let connected = connected.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
         if connected.is_err() {
             link.pauses(miner).fail();
         }
         connected
     }
 
-    async fn connect(&self, link: &mut Link, miner: &Hotkey, address: SocketAddr) -> Result<Connection, Missing> {
+    async fn connect(&self, link: &mut Link, miner: &Hotkey, address: SocketAddr) -> Result<Connection, RequestError> {
         let connection = if let Some(connection) = &link.connection {
             connection.clone()
         } else {
             link.authenticated.clear();
             let connecting = self.endpoint.connect(address, &address.ip().to_string());
-            let connecting = connecting.map_err(|error| Missing::Local(error.to_string()))?;
+            let connecting = connecting.map_err(|error| RequestError::Local(error.to_string()))?;
             let connection = connecting.await.map_err(|error| {
                 tracing::debug!(%address, %error, "cannot open a QUIC connection");
-                Missing::Fault(Fault::Unreachable)
+                RequestError::Fault(Fault::Unreachable)
             })?;
             link.connecting = Pauses::default();
             link.connection.insert(connection).clone()
@@ -126,7 +126,7 @@ impl Connections {
         if !link.is_authenticated(miner) {
             authenticate(&connection, &self.keypair, miner).await.map_err(|reason| {
                 tracing::debug!(%miner, %address, reason, "QUIC handshake failed");
-                Missing::Fault(Fault::Refused)
+                RequestError::Fault(Fault::Refused)
             })?;
             link.handshakes.remove(miner);
             link.authenticated.insert(*miner);

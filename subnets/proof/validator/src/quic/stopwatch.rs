@@ -3,7 +3,7 @@ use std::time::Duration;
 use taonet_proof_core::scoring::Fault;
 use tokio::time::{Instant, timeout_at};
 
-use crate::request::Missing;
+use crate::request::RequestError;
 
 /// Stopwatch for an exchange with a miner, paused while this process has no memory for the answer.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ impl Stopwatch {
     }
 
     /// Waits for a future of the miner, at most until the deadline.
-    pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, Missing> {
-        timeout_at(self.deadline, work).await.map_err(|_| Missing::Fault(Fault::Timeout))
+    pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, RequestError> {
+        timeout_at(self.deadline, work).await.map_err(|_| RequestError::Fault(Fault::Timeout))
     }
 
     /// Waits for a future of this process, and extends the deadline by that time.

@@ -96,7 +96,7 @@ impl FakeMiner {
 }
 
 /// Sends a request without content.
-async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, Missing> {
+async fn ask(client: &QuicClient, peer: &Peer, within: Duration) -> Result<QueryZkProofResponse, RequestError> {
     let message = QueryZkProofResponse::default();
     client.call(peer, QUERY_ZK_PROOF, &message, LIMIT, within).await.map(|(answer, _)| answer)
 }
@@ -108,9 +108,9 @@ async fn begin(stream: &mut SendStream, size: usize, sent: usize) {
     stream.write_all(&vec![0; sent]).await.unwrap();
 }
 
-fn fault<T: std::fmt::Debug>(result: Result<T, Missing>) -> Fault {
+fn fault<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Fault {
     match result {
-        Err(Missing::Fault(fault)) => fault,
+        Err(RequestError::Fault(fault)) => fault,
         other => panic!("{other:?}"),
     }
 }
@@ -146,7 +146,7 @@ async fn connection_attempts_time_out() {
 /// Large answers wait for memory; the response time and its timeout exclude that wait. Answers that never end time out
 /// and release their memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_clock_stops_while_there_is_no_room() {
+async fn response_timeout_excludes_wait_for_memory() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let peer = miner.peer("//Bob");
     let serving = async {
@@ -184,7 +184,7 @@ async fn the_clock_stops_while_there_is_no_room() {
 
 /// A miner that declares a large answer and sends little of it reserves no memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn declared_sizes_reserve_nothing() {
+async fn declared_size_reserves_no_memory() {
     let (client, miner) = (client(Limits { transfer: LONG, ..LIMITS }), FakeMiner::start(true));
     let all_held = tokio::sync::Notify::new();
     let peer = miner.peer("//Bob");

@@ -13,7 +13,7 @@ fn scope(url: &str, uid: u16) -> TokenScope {
 }
 
 #[test]
-fn the_signed_text_is_that_of_the_protocol() {
+fn token_request_signs_protocol_text() {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
     let request = signed_request(&key("//validator"), Some(("5M", 7)), now);
     let expected = r#"1700000000000|1700000000000000000|{"miner_hotkey":"5M","uid":7}"#;
@@ -30,7 +30,7 @@ fn the_signed_text_is_that_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_followed_by_the_request_for_all() {
+async fn refused_miner_token_falls_back_to_gateway_scope() {
     let server = wiremock::MockServer::start().await;
     route(&server, "POST", "/auth/token", vec![says(422, "which miner?"), ok(json!({ "token": "t" }))]).await;
     let token = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_refusal_is_followed_by_the_request_for_all() {
 }
 
 #[tokio::test]
-async fn both_refusals_are_told() {
+async fn token_error_names_both_refusals() {
     let server = wiremock::MockServer::start().await;
     route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
     let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
@@ -55,7 +55,7 @@ async fn both_refusals_are_told() {
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_none() {
+async fn response_without_token_is_an_error() {
     for answer in [ok(json!({})), ok(json!([])), says(200, "<html>"), ok(json!({ "auth_token": "" }))] {
         let server = wiremock::MockServer::start().await;
         route(&server, "POST", "/auth/token", vec![answer]).await;
@@ -66,7 +66,7 @@ async fn what_is_no_token_is_none() {
 
 /// Columns: lifetime in the response · time for which the token is used, both in seconds
 #[tokio::test]
-async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
+async fn token_is_reused_for_its_lifetime_of_at_least_30_s() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
         let server = wiremock::MockServer::start().await;
         let answer = |n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": expires_in }));
@@ -83,7 +83,7 @@ async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
 }
 
 #[tokio::test]
-async fn each_miner_has_its_token_and_many_callers_ask_once() {
+async fn concurrent_callers_share_one_token_request_per_miner() {
     let server = gateway().await;
     let tokens = tokens(&Passing::default());
     let (client, scope) = (client(), scope(&server.uri(), 7));

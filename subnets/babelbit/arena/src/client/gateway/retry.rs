@@ -52,7 +52,7 @@ mod tests {
 
     /// Columns: status · body · whether it is retried
     #[test]
-    fn the_table() {
+    fn retry_decision_depends_on_status_and_body() {
         for (status, body, repeated) in [
             (404, "", true),
             (429, "", true),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
+    fn retry_pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
         let backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(10));
         let pauses = |left| (0..5).map(move |repeats| pause(backoff, repeats, left).map(|pause| pause.as_millis()));
         let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();

@@ -32,7 +32,7 @@ async fn calls(server: &MockServer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_message_goes_with_its_signed_headers_token_and_name() {
+async fn message_carries_signed_headers_token_and_miner_name() {
     let server = gateway().await;
     route(&server, "POST", "/runsync", vec![answered()]).await;
     let miner = miner(&server, &Passing::default());
@@ -66,7 +66,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
 
 /// Columns: response · session ID in it, or the error
 #[tokio::test]
-async fn the_output_is_taken_out_of_its_envelope() {
+async fn response_envelope_is_unwrapped() {
     for (answer, expected) in [
         (ok(json!({ "output": { "session_id": "a" }, "session_id": "b" })), Ok("a")),
         (ok(json!({ "session_id": "b" })), Ok("b")),
@@ -88,7 +88,7 @@ async fn the_output_is_taken_out_of_its_envelope() {
 }
 
 #[tokio::test]
-async fn what_may_succeed_later_is_repeated_under_new_numbers() {
+async fn retry_after_temporary_failure_has_a_new_nonce() {
     let (server, passing) = (gateway().await, Passing::default());
     let answers = vec![
         says(503, r#"{"error":"pod_capacity_exhausted"}"#),
@@ -112,7 +112,7 @@ async fn what_may_succeed_later_is_repeated_under_new_numbers() {
 }
 
 #[tokio::test]
-async fn a_repeated_frame_says_which_it_is() {
+async fn retried_frame_carries_its_sequence_number() {
     let server = gateway().await;
     let answers = vec![answered(), says(504, ""), says(504, ""), answered(), answered(), says(504, ""), answered()];
     route(&server, "POST", "/runsync", answers).await;
@@ -140,7 +140,7 @@ async fn a_repeated_frame_says_which_it_is() {
 
 /// Columns: response · immediate error
 #[tokio::test]
-async fn what_will_not_succeed_is_not_repeated() {
+async fn permanent_failure_is_not_retried() {
     for (answer, text) in [
         (says(503, r#"{"error":"miner_app_unavailable"}"#), r#"503:{"error":"miner_app_unavailable"}"#),
         (says(503, "Miner not initialized"), "503:Miner not initialized"),
@@ -157,7 +157,7 @@ async fn what_will_not_succeed_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn repetition_ends_with_the_deadline() {
+async fn retries_end_at_the_deadline() {
     let (server, passing) = (gateway().await, Passing::default());
     route(&server, "POST", "/runsync", vec![says(503, "busy")]).await;
     let error = miner(&server, &passing).predict(frame("s"), MINUTE).await.unwrap_err();
@@ -185,7 +185,7 @@ async fn a_refused_token_is_renewed_once_for_each_call() {
 
 /// Columns: call route · token route
 #[test]
-fn tokens_are_asked_for_beside_the_route() {
+fn token_route_is_derived_from_call_route() {
     for (route, expected) in [
         ("https://gw/runsync", "https://gw/auth/token"),
         ("https://gw/v1/runsync/", "https://gw/v1/auth/token"),
@@ -196,7 +196,7 @@ fn tokens_are_asked_for_beside_the_route() {
 }
 
 #[tokio::test]
-async fn a_call_may_take_ten_minutes() {
+async fn call_through_the_gateway_may_take_10_min() {
     let miner = miner_at("http://127.0.0.1:1/runsync", &Passing::default());
     assert_eq!(miner.patience(), Duration::from_mins(10));
 }

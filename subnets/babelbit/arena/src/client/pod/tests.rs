@@ -46,7 +46,7 @@ fn frame() -> PredictCall {
 }
 
 #[tokio::test]
-async fn a_pod_is_started_looked_at_and_called() {
+async fn stopped_pod_is_started_and_checked_before_its_session() {
     let pod = Scripted::new().await;
     route(&pod.server, "POST", "/api/pods/abc/start", vec![says(201, "")]).await;
     route(&pod.server, "GET", "/healthz", vec![says(200, "")]).await;
@@ -65,7 +65,7 @@ async fn a_pod_is_started_looked_at_and_called() {
 }
 
 #[tokio::test]
-async fn a_pod_that_is_up_is_only_looked_at() {
+async fn running_pod_is_checked_without_a_start() {
     let pod = Scripted::new().await;
     route(&pod.server, "GET", "/healthz", vec![says(404, "")]).await;
     route(&pod.server, "GET", "/health", vec![says(503, "loading"), says(503, "loading"), says(200, "")]).await;
@@ -77,7 +77,7 @@ async fn a_pod_that_is_up_is_only_looked_at() {
 }
 
 #[tokio::test]
-async fn a_pod_that_never_wakes_is_given_up_and_started_anew() {
+async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
     let pod = Scripted::new().await;
     route(&pod.server, "POST", "/api/pods/abc/start", vec![says(200, ""), says(500, "no capacity")]).await;
     let miner = pod.miner(Some("k"), Some("abc"), false);
@@ -91,7 +91,7 @@ async fn a_pod_that_never_wakes_is_given_up_and_started_anew() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_pod_setting_is_named() {
     let pod = Scripted::new().await;
     for (key, id, said) in [
         (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),
@@ -104,7 +104,7 @@ async fn what_is_missing_is_named() {
 }
 
 #[tokio::test]
-async fn an_odd_name_stays_in_its_segment() {
+async fn endpoint_id_is_escaped_in_the_path() {
     let pod = Scripted::new().await;
     let error = pod.miner(Some("k"), Some("../x?y/z"), false).init(init(), MINUTE).await.unwrap_err();
     assert!(error.to_string().starts_with("404:"), "{error}");

@@ -20,7 +20,7 @@ fn container(uid: u16) -> Value {
 
 /// Columns: base · setting · candidates, in order
 #[test]
-fn paths_are_put_right_and_have_a_second_form() {
+fn list_path_is_normalised_with_an_alternative() {
     for (base, path, expected) in [
         ("https://gw/", "/list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"][..]),
         ("https://gw", "list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"]),
@@ -38,7 +38,7 @@ fn paths_are_put_right_and_have_a_second_form() {
 
 /// Columns: setting · requested states, in order
 #[test]
-fn running_means_all_that_can_come_to_run() {
+fn status_running_requests_all_startable_states() {
     for (setting, expected) in [
         ("running", &WIDENED[..]),
         (" Running ", &WIDENED),
@@ -52,7 +52,7 @@ fn running_means_all_that_can_come_to_run() {
 }
 
 #[tokio::test]
-async fn every_state_is_asked_for_with_a_token_and_the_answers_are_taken_together() {
+async fn lists_of_all_states_are_requested_with_a_token_and_merged() {
     let server = gateway().await;
     let pages =
         [vec![container(1)], vec![container(2), container(1)], vec![], vec![json!({})], vec![json!({})], vec![]];
@@ -106,7 +106,7 @@ async fn a_refused_token_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn the_second_path_is_tried_where_the_first_is_not_found() {
+async fn alternative_path_is_tried_after_404() {
     let server = gateway().await;
     route(&server, "GET", "/v1/list_arena_miners", vec![ok(json!({ "containers": [container(1)] }))]).await;
     let settings = ArenaSettings { status: "running,idle".into(), ..ArenaSettings::default() };
@@ -122,7 +122,7 @@ async fn the_second_path_is_tried_where_the_first_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_base_with_a_version_is_used_as_it_is() {
+async fn versioned_base_url_is_not_changed() {
     let server = gateway().await;
     route(&server, "POST", "/v1/auth/token", vec![ok(json!({ "token": "t" }))]).await;
     route(&server, "GET", "/v1/list_arena_miners", vec![ok(json!({ "miners": [{ "hotkey": "5M", "uid": 1 }] }))]).await;
@@ -135,7 +135,7 @@ async fn a_base_with_a_version_is_used_as_it_is() {
 
 /// Columns: response · attempts · error
 #[tokio::test]
-async fn what_is_no_list_is_an_error() {
+async fn response_without_miner_list_is_an_error() {
     let long = "x".repeat(400);
     for (answer, attempts, said) in [
         (says(500, &long), 3, format!("status=500 body={}", "x".repeat(300))),

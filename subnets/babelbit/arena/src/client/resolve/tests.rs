@@ -23,7 +23,7 @@ fn uids(resolved: &Resolved) -> Vec<u16> {
 }
 
 #[test]
-fn only_registered_miners_are_played_under_the_chains_names() {
+fn only_registered_miners_are_played_with_uids_of_the_chain() {
     let mut other_slot = row(2, "running");
     other_slot["uid"] = json!(9);
     let mut other_hotkey = row(3, "running");
@@ -44,7 +44,7 @@ fn only_registered_miners_are_played_under_the_chains_names() {
 }
 
 #[test]
-fn of_two_rows_of_one_miner_the_better_state_counts() {
+fn duplicate_rows_keep_the_better_state() {
     for (first, second, better) in [
         ("warming", "running", "running"),
         ("running", "warming", "running"),
@@ -66,7 +66,7 @@ fn of_two_rows_of_one_miner_the_better_state_counts() {
 
 /// Columns: reason · whether the miner remains in the list
 #[test]
-fn who_was_terminated_for_want_of_use_stays() {
+fn miner_terminated_when_idle_stays_in_the_list() {
     for (reason, stays) in [
         (json!({}), false),
         (json!({ "reason": "banned" }), false),
@@ -83,7 +83,7 @@ fn who_was_terminated_for_want_of_use_stays() {
 }
 
 #[test]
-fn pods_keep_what_wakes_them() {
+fn pod_route_keeps_its_endpoint_id() {
     let pod = |status: &str| {
         let mut pod = row(1, status);
         pod["endpoint_type"] = json!("Pod");
@@ -98,7 +98,7 @@ fn pods_keep_what_wakes_them() {
 
 /// Columns: endpoint · provider · whether it is called in production
 #[test]
-fn endpoints_inside_the_own_network_are_not_called() {
+fn private_endpoints_are_not_called_in_production() {
     for (endpoint, provider, called) in [
         ("http://9.9.9.9:9000", "runpod", true),
         ("https://abc-8000.proxy.runpod.net/v1/predict", "runpod", true),
@@ -125,7 +125,7 @@ fn endpoints_inside_the_own_network_are_not_called() {
 
 /// A token request names no gateway, so a request signed for another gateway is valid at the configured one, too.
 #[test]
-fn nothing_is_signed_for_gateways_of_others() {
+fn route_through_foreign_gateway_is_refused() {
     for origin in
         ["https://other.example.net", "http://gw.example.com", "https://gw.example.com:81", "http://127.0.0.1:8060"]
     {

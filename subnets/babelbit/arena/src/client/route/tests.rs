@@ -20,7 +20,7 @@ fn one(row: &Value) -> Row {
 
 /// Columns: row · hotkey · endpoint
 #[test]
-fn keys_have_other_names() {
+fn row_fields_have_aliases() {
     for (row, hotkey, endpoint) in [
         (
             json!({ "miner_hotkey": "a", "hotkey": "b", "endpoint_url": "http://x/1", "url": "http://x/2" }),
@@ -44,7 +44,7 @@ fn keys_have_other_names() {
 }
 
 #[test]
-fn the_rest_of_a_row() {
+fn optional_row_fields_are_parsed() {
     let row = one(&json!({
         "hotkey": "a", "url": "http://x", "uid": "7", "platform": "RunPod", "metadata": {
             "endpoint_id": "pod1", "endpoint_type": "POD", "status": "IDLE", "termination_reason": "Idle timeout",
@@ -80,7 +80,7 @@ fn malformed_rows_are_counted_and_each_row_counts_once() {
 }
 
 #[test]
-fn a_list_without_end_has_one() {
+fn number_of_rows_is_limited() {
     let rows: Vec<_> = (0..MAX_ROWS + 10).map(|n| json!({ "hotkey": n.to_string(), "url": "http://x" })).collect();
     assert_eq!(read(&rows).rows.len(), MAX_ROWS);
 }
@@ -148,7 +148,7 @@ fn value() -> impl Strategy<Value = Value> {
 proptest! {
     /// Any list from the gateway is parsed without a panic, and only registered miners are returned.
     #[test]
-    fn no_list_does_harm(rows in vec(value(), 0..20), dev_mode: bool) {
+    fn arbitrary_list_never_panics_and_returns_registered_miners_only(rows in vec(value(), 0..20), dev_mode: bool) {
         let listing = read(&rows);
         prop_assert!(listing.rows.len() + listing.malformed <= rows.len());
         let (registered, policy) = (registered(&[1, 2]), policy(dev_mode));

@@ -99,7 +99,7 @@ fn arena_at(url: &Url, passing: &Passing) -> Arena {
 
 /// Columns: fault · whether the request for the list of miners is retried
 #[tokio::test]
-async fn at_the_start() {
+async fn list_request_is_retried_after_temporary_faults() {
     let world = world(Listing::Gateway, &[1]).await;
     for path in ["/auth/token", "/list_arena_miners"] {
         for (fault, passes) in [
@@ -138,7 +138,7 @@ async fn at_the_start() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_down_or_half_open() {
+async fn unreachable_or_half_open_gateway_is_an_error() {
     let passing = Passing::default();
     let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("cannot connect"), "{error}");
@@ -165,7 +165,7 @@ async fn a_gateway_that_is_down_or_half_open() {
 
 /// Columns: fault · number of times · outcome of the frame
 #[tokio::test]
-async fn in_the_middle() {
+async fn frame_is_retried_after_temporary_faults() {
     let world = world(Listing::Gateway, &[1]).await;
     let (faulty, url) = Faulty::before(world.router.clone(), "/runsync").await;
     let passing = Passing::default();
@@ -214,7 +214,7 @@ async fn in_the_middle() {
 
 /// The gateway restarts at the same address, and its tokens are lost.
 #[tokio::test]
-async fn a_gateway_that_comes_back() {
+async fn restarted_gateway_is_used_with_a_new_token() {
     let world = world(Listing::Gateway, &[1]).await;
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();

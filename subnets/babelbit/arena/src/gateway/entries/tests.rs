@@ -26,7 +26,7 @@ async fn win(entries: &Entries, challenge: &str, winners: Vec<Winner>, now: u64)
 }
 
 #[tokio::test]
-async fn wins_decide_within_their_window() {
+async fn arena_members_are_chosen_by_wins_within_the_window() {
     let folder = tempfile::tempdir().unwrap();
     let entries = Entries::open(folder.path()).await.unwrap();
     for uid in 1..=4 {
@@ -51,7 +51,7 @@ async fn wins_decide_within_their_window() {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
+async fn entries_survive_a_restart_and_second_gateway_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let entries = Entries::open(folder.path()).await.unwrap();
     entries.submit(miner_key(1).hotkey(), &submission(1), at(0)).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
 }
 
 #[tokio::test]
-async fn what_the_disk_does_not_take_has_not_happened() {
+async fn submission_that_cannot_be_saved_is_not_listed() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("state");
     let entries = Entries::open(&place).await.unwrap();
@@ -82,7 +82,7 @@ async fn what_the_disk_does_not_take_has_not_happened() {
 }
 
 #[tokio::test]
-async fn files_of_others_are_not_overwritten() {
+async fn malformed_or_newer_file_is_not_overwritten() {
     for (text, said) in
         [("{", "malformed submissions file"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
     {
@@ -95,7 +95,7 @@ async fn files_of_others_are_not_overwritten() {
 }
 
 #[test]
-fn submissions_without_a_win_make_room() {
+fn submissions_without_a_win_are_evicted_first() {
     let mut saved = Saved::default();
     for uid in 1..=3 {
         let entry = Entry { endpoint_url: String::new(), uid, first_at_ms: 0, last_at_ms: u64::from(uid) };

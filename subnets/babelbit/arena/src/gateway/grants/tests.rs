@@ -21,7 +21,7 @@ fn refused(grants: &Grants, request: &TokenRequest, now: SystemTime) -> String {
 }
 
 #[test]
-fn both_forms_get_a_token() {
+fn both_request_forms_get_a_token() {
     let (grants, alice) = (grants(), key("//Alice"));
     for (miner, second) in [(Some(("5M", 7)), 0.0), (None, 1.0), (Some(("discovery", 0)), 2.0)] {
         let answer = grants.grant(&signed_request(&alice, miner, at(second)), at(second)).unwrap();
@@ -33,7 +33,7 @@ fn both_forms_get_a_token() {
 }
 
 #[test]
-fn what_was_signed_must_fit() {
+fn token_request_with_changed_field_is_refused() {
     let (grants, alice, bob) = (grants(), key("//Alice"), key("//Bob"));
     let good = || request(&alice, at(0.0));
     let not_signed = "the signature does not match the request and the hotkey";
@@ -58,7 +58,7 @@ fn what_was_signed_must_fit() {
 }
 
 #[test]
-fn requests_are_fresh_and_accepted_once() {
+fn stale_and_replayed_token_requests_are_refused() {
     let (grants, alice) = (grants(), key("//Alice"));
     for (signed, accepted) in [(-61.0, false), (-59.0, true), (2.0, true), (4.0, false)] {
         assert_eq!(grants.grant(&request(&alice, at(signed)), at(0.0)).is_ok(), accepted, "{signed}");
@@ -70,7 +70,7 @@ fn requests_are_fresh_and_accepted_once() {
 }
 
 #[test]
-fn a_restart_forgets_no_request() {
+fn replayed_request_is_refused_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (path, alice) = (folder.path().join("tokens.log"), key("//Alice"));
     let now = SystemTime::now();

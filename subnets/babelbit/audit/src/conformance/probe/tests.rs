@@ -58,7 +58,7 @@ const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
                     Gateway</h1></center>\r\n<hr><center>nginx</center></body></html>";
 
 #[test]
-fn page_of_proxy_is_shown_without_repetition() {
+fn proxy_error_page_is_shown_without_repeated_status() {
     let reply = |status, page: &str| Reply { status, body: page.into(), ..Reply::default() };
     assert_eq!(shown(&reply(502, PAGE)), "502 Bad Gateway nginx");
     assert_eq!(shown(&reply(404, "<p>404</p> <b>No\n route</b>here<p>here")), "404 No route here");
@@ -67,7 +67,7 @@ fn page_of_proxy_is_shown_without_repetition() {
 
 /// Columns: response to every request · what the report shows · beginning of the remedy
 #[tokio::test]
-async fn each_kind_of_fault_has_its_own_remedy() {
+async fn each_fault_has_a_specific_hint() {
     let json = "content-type: application/json";
     let rows = [
         (
@@ -130,7 +130,7 @@ async fn each_kind_of_fault_has_its_own_remedy() {
 }
 
 #[tokio::test]
-async fn closed_port_has_its_own_remedy() {
+async fn closed_port_has_a_specific_hint() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -220,7 +220,7 @@ async fn text_miner_is_checked_word_by_word() {
 
 /// The text contest has neither audio nor frames, and no setting for its route. Columns: status · remedy.
 #[tokio::test]
-async fn remedies_fit_the_text_contest() {
+async fn hints_are_specific_to_the_text_contest() {
     for (head, remedy) in [
         ("404 Not Found", "serve POST /predict"),
         ("413 Payload Too Large", "accept larger bodies: a request repeats the dialogue up to its last word"),

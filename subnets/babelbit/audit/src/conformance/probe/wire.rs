@@ -204,9 +204,10 @@ fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
 }
 
 async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, Failed>>) -> Result<Reply, Failed> {
-    let seen = || format!("no response within {:.0} s", limit.as_secs_f64());
-    let timed_out = || Failed { kind: Fault::NoReply(NoReply::TimedOut), seen: seen() };
-    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(timed_out()))
+    tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
+        let seen = format!("no response within {:.0} s", limit.as_secs_f64());
+        Err(Failed { kind: Fault::NoReply(NoReply::TimedOut), seen })
+    })
 }
 
 /// Describes a connection error with its causes.

@@ -55,7 +55,7 @@ fn lone(score: f64) -> Value {
 }
 
 #[test]
-fn a_result_has_these_fields_in_this_order() {
+fn score_result_has_fixed_field_order() {
     let transcript = transcript("It is all done", 2.0, "en");
     let result = score(&heard(&transcript, &[0.8, 0.6], 5.0), Rules::Reference);
     let expected = json!({
@@ -73,7 +73,7 @@ fn a_result_has_these_fields_in_this_order() {
 }
 
 #[test]
-fn an_error_result_has_these_fields_in_this_order() {
+fn error_result_has_fixed_field_order() {
     let failed = Evidence::Failed(ScoreError::failed("EOFError", &""));
     let reply = Reply { timing: timing(0.0, 0.8, 4.0), evidence: failed, vector: &[] };
     let expected = json!({
@@ -143,7 +143,7 @@ fn blank_text_with_words_is_scored_0() {
 
 /// Columns: words · language · vector · completion · score · failed gates
 #[test]
-fn the_score_is_the_latency_where_both_gates_are_passed() {
+fn score_equals_latency_score_if_both_gates_pass() {
     let other: &[f32] = &[0.6, 0.8];
     let threshold: &[f32] = &[0.65, 0.76];
     for (case, text, seconds, language, vector, end, expected, gates) in [
@@ -169,7 +169,7 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
 
 /// Columns: vector of the reply · words per second relative to the reference's 2 · expected result
 #[test]
-fn gates_compare_what_is_not_rounded() {
+fn gates_compare_unrounded_values() {
     let just_below: &[f32] = &[0.65, 0.76];
     for (case, vector, ratio, accuracy, shown, gates) in [
         ("0.65 in 32 bits lies below 0.65", just_below, 1.0, 0.65, 1.0, &[Gate::Accuracy][..]),
@@ -188,7 +188,7 @@ fn gates_compare_what_is_not_rounded() {
 }
 
 #[test]
-fn a_reply_that_is_too_late_is_not_heard() {
+fn late_reply_is_not_transcribed() {
     let reply = Reply { timing: timing(2.0, 6.0, 4.0), evidence: Evidence::TooLate, vector: &[] };
     let result = json_of(&score(&reply, Rules::Reference));
     assert_eq!(result["gate"], "too_late");
@@ -203,7 +203,7 @@ fn a_reply_that_is_too_late_is_not_heard() {
 }
 
 #[test]
-fn a_reply_without_sound_carries_its_gate() {
+fn reply_without_sound_reports_its_gate() {
     let reply = Reply { timing: timing(0.0, 1.0, 4.0), evidence: Evidence::NoAudio, vector: &[] };
     assert_eq!(json_of(&score(&reply, Rules::Reference))["gate"], "no_audio");
 }
@@ -226,7 +226,7 @@ fn a_missing_reference_fails_the_whole_batch() {
 
 /// The second reply duplicates the first and is worse; an error and a late reply are between them.
 #[test]
-fn a_batch_shares_out_the_score_of_equal_replies() {
+fn equal_replies_of_a_batch_share_their_score() {
     let transcript = transcript("it is all done", 2.0, "en");
     let failed = Evidence::Failed(ScoreError::NoAudio);
     let replies = [
@@ -243,7 +243,7 @@ fn a_batch_shares_out_the_score_of_equal_replies() {
 }
 
 #[test]
-fn run_files_keep_a_part_of_the_result() {
+fn run_files_keep_a_subset_of_the_result_fields() {
     let transcript = transcript("it is all done", 2.0, "en");
     let breakdown = score(&heard(&transcript, SAME, 5.0), Rules::Reference).breakdown();
     let keys: Vec<_> = breakdown.as_object().unwrap().keys().collect();
@@ -273,7 +273,7 @@ mod strict {
     use super::*;
 
     #[test]
-    fn without_word_times_the_duration_decides() {
+    fn speech_rate_is_computed_from_the_duration_without_word_times() {
         for (text, penalty) in [("it is all done", 1.0), ("it is all done and that so very much faster than said", 0.0)]
         {
             let transcript = Transcript { text: text.into(), ..Transcript::default() };
@@ -285,7 +285,7 @@ mod strict {
     }
 
     #[test]
-    fn the_language_is_that_of_the_reference() {
+    fn reply_is_compared_with_the_reference_language() {
         let transcript = transcript("es ist alles getan", 2.0, "de");
         let reference = Reference { language: Some("de".into()), ..reference() };
         for (rules, expected) in [(Rules::Reference, 0.0), (Rules::Strict, 1.0)] {
@@ -303,7 +303,7 @@ mod strict {
     }
 
     #[test]
-    fn error_results_say_all_that_is_known() {
+    fn error_results_keep_timing_and_reference_fields() {
         let reply =
             Reply { timing: timing(0.0, 5.0, 4.0), evidence: Evidence::Failed(ScoreError::NoAudio), vector: &[] };
         let result = json_of(&score(&reply, Rules::Strict));

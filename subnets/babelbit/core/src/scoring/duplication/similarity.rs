@@ -72,7 +72,7 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
             sums[1][lane] += left[LANES + lane] * right[LANES + lane];
         }
     }
-    let rest = left.len() / (2 * LANES) * (2 * LANES);
-    let tail: f32 = left[rest..].iter().zip(&right[rest..]).map(|(left, right)| left * right).sum();
+    let tail_start = left.len() / (2 * LANES) * (2 * LANES);
+    let tail: f32 = left[tail_start..].iter().zip(&right[tail_start..]).map(|(left, right)| left * right).sum();
     sums.iter().flatten().sum::<f32>() + tail
 }

@@ -57,7 +57,7 @@ fn equal_replies_share_their_score() {
 
 /// Columns: epsilon · raw scores · pressures
 #[test]
-fn without_epsilon_only_replies_that_are_no_worse_weigh() {
+fn only_replies_that_are_not_worse_add_pressure_without_epsilon() {
     let options = ScoreOptions { duplication_score_epsilon: 0.0, ..ScoreOptions::default() };
     for (raw, pressures) in [([0.9, 0.899], [1.0, 1.9]), ([0.5, 0.5], [1.5, 1.5])] {
         let rows = run(&raw, 1.0, &options);
@@ -66,7 +66,7 @@ fn without_epsilon_only_replies_that_are_no_worse_weigh() {
 }
 
 #[test]
-fn replies_below_the_least_score_put_no_pressure_on_others() {
+fn replies_below_the_minimum_score_add_no_pressure() {
     let options = ScoreOptions { duplication_min_score_for_pressure: 0.6, ..ScoreOptions::default() };
     let rows = run(&[0.5, 0.5, 0.7], 1.0, &options);
     assert_near(rows.iter().map(|row| row.duplicate_pressure), &[1.7, 1.7, 1.0], "least score 0.6");
@@ -79,7 +79,7 @@ fn the_nearest_peer_is_reported() {
 }
 
 #[test]
-fn strange_vectors_are_like_no_other() {
+fn malformed_vectors_match_no_other_reply() {
     let good = [0.6_f32, 0.8];
     for strange in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]] {
         let rows = duplication(&[(1.0, &good), (1.0, strange)], &ScoreOptions::default());
@@ -89,7 +89,7 @@ fn strange_vectors_are_like_no_other() {
 }
 
 #[test]
-fn longer_vectors_point_the_same_way() {
+fn cosine_ignores_vector_length() {
     let rows = duplication(&[(1.0, &[3.0, 4.0]), (1.0, &[0.6, 0.8])], &ScoreOptions::default());
     assert_near(rows.iter().map(|row| row.final_score), &[0.707_107; 2], "scaled");
 }
@@ -97,7 +97,7 @@ fn longer_vectors_point_the_same_way() {
 proptest! {
     /// The blocked kernel matches the naive sum for any number and length of vectors.
     #[test]
-    fn cosines_are_those_of_the_plain_sum(
+    fn cosine_equals_the_plain_sum(
         (count, length) in (0_usize..20, 0_usize..40),
         seed in prop::collection::vec(-1.0_f32..1.0, 800),
     ) {
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn scores_never_grow(raw in prop::collection::vec(any::<f64>(), 0..8), cosine in 0.0_f64..=1.0) {
+    fn duplication_never_raises_a_score(raw in prop::collection::vec(any::<f64>(), 0..8), cosine in 0.0_f64..=1.0) {
         for row in run(&raw, cosine, &ScoreOptions::default()) {
             prop_assert!(row.final_score <= row.raw_score && row.final_score >= 0.0);
             prop_assert!(row.duplicate_pressure >= 1.0);

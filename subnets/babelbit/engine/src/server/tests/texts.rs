@@ -92,7 +92,7 @@ async fn wrong_sessions_are_refused_as_the_reference_does() {
 }
 
 #[tokio::test]
-async fn an_engine_without_speech_serves_its_solo_text() {
+async fn text_engine_serves_its_solo_text() {
     let served = Served::new(|config| {
         let clock = Arc::clone(&config.clock);
         *config = EngineConfig { clock, ..EngineConfig::for_texts(texts(2)) };

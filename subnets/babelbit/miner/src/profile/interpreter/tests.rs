@@ -105,7 +105,7 @@ fn seconds(replies: &[Reply]) -> f64 {
 }
 
 #[test]
-fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
+fn phrases_are_rewritten_and_spoken_before_the_source_ends() {
     let (interpreter, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
     let replies = play(&interpreter, &source(&[1500, 1500]));
     assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
@@ -161,7 +161,7 @@ fn end_of_a_reply_is_fast_unless_the_reply_was() {
 }
 
 #[test]
-fn the_patient_says_the_same_after_the_end() {
+fn patient_profile_speaks_after_the_source_ends() {
     let heard = ["um that's not cricket", "it was a piece of cake"];
     let (interpreter_, voicebox) = interpreter(&heard);
     let (other, _) = interpreter(&heard);
@@ -189,7 +189,7 @@ fn long_speech_is_cut_between_words() {
 }
 
 #[test]
-fn speech_that_nobody_understands_is_cut_too() {
+fn unrecognised_speech_is_cut() {
     let (interpreter, voicebox) = interpreter(&[]);
     let mut interpreting = interpreter.begin(1, None);
     for frame in source(&[20_000]).chunks(1920) {
@@ -201,7 +201,7 @@ fn speech_that_nobody_understands_is_cut_too() {
 }
 
 #[test]
-fn silence_is_answered_with_silence() {
+fn silent_source_has_a_silent_reply() {
     let (interpreter, voicebox) = interpreter(&[]);
     let replies = play(&interpreter, &vec![0.0; 1920 * 3]);
     assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);
@@ -209,7 +209,7 @@ fn silence_is_answered_with_silence() {
 }
 
 #[test]
-fn the_patient_keeps_one_channel_of_what_it_hears() {
+fn patient_profile_keeps_one_channel() {
     let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2, None), heard: Vec::new() };
     waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
     assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);

@@ -5,7 +5,7 @@ use crate::NewChallenge;
 use crate::submission::testing::{Results, challenge, miner, written};
 
 #[tokio::test]
-async fn each_file_waits_once_and_scores_go_first() {
+async fn each_file_is_queued_once_and_scores_come_first() {
     let results = Results::new(2).await;
     let ledger = &results.ledger;
     ledger.enqueue(&results.challenge, miner(1), &written("run"), true).await.unwrap();
@@ -20,7 +20,7 @@ async fn each_file_waits_once_and_scores_go_first() {
 }
 
 #[tokio::test]
-async fn outcomes_are_kept() {
+async fn submission_outcomes_are_stored() {
     let results = Results::new(1).await;
     let ledger = &results.ledger;
     let due = ledger.due(0, 100).await.unwrap();
@@ -39,7 +39,7 @@ async fn outcomes_are_kept() {
 
 /// A result is submitted again after its completion, even while its partial version is in flight.
 #[tokio::test]
-async fn files_that_are_written_anew_wait_again() {
+async fn rewritten_files_are_queued_again() {
     let results = Results::new(0).await;
     let ledger = &results.ledger;
     ledger.enqueue(&results.challenge, miner(1), &written("part"), false).await.unwrap();
@@ -56,7 +56,7 @@ async fn files_that_are_written_anew_wait_again() {
 }
 
 #[tokio::test]
-async fn a_solo_challenge_goes_out_with_its_main_one() {
+async fn solo_challenge_is_submitted_with_its_main_challenge() {
     let results = Results::new(1).await;
     let ledger = &results.ledger;
     for (uid, kind, main) in [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))] {

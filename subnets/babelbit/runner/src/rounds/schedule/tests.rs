@@ -51,7 +51,7 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 }
 
 #[test]
-fn the_first_start_waits_and_remembers_from_where() {
+fn first_start_waits_and_stores_its_block() {
     let mut schedule = fresh(settings());
     let begun = schedule.observe(250, at(5));
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
@@ -65,7 +65,7 @@ fn the_first_start_waits_and_remembers_from_where() {
 }
 
 #[test]
-fn a_start_plays_at_once_where_it_is_told_to() {
+fn start_plays_immediately_with_on_startup() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
     let told = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
     let mut schedule = fresh(told.clone());
@@ -81,7 +81,7 @@ fn a_start_plays_at_once_where_it_is_told_to() {
 }
 
 #[test]
-fn rounds_that_are_due_at_once_come_one_after_the_other() {
+fn simultaneously_due_rounds_are_played_in_sequence() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
@@ -89,7 +89,7 @@ fn rounds_that_are_due_at_once_come_one_after_the_other() {
 }
 
 #[test]
-fn a_long_round_takes_nobodys_turn() {
+fn long_round_skips_no_other_contest() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
     schedule.observe(290, NOON);
     schedule.observe(300, NOON);
@@ -105,7 +105,7 @@ fn a_long_round_takes_nobodys_turn() {
 
 /// Columns: rows in the ledger · rounds at the first block, 350
 #[test]
-fn a_restart_goes_on_from_there() {
+fn restart_resumes_from_the_ledger() {
     let uid = Some("c3".to_owned());
     let main = |epoch, end| Some(row(Main, Some(epoch), end, uid.clone(), NOON));
     let solo = |epoch| Some(row(Solo, Some(epoch), RoundEnd::Played, uid.clone(), NOON));
@@ -128,7 +128,7 @@ fn a_restart_goes_on_from_there() {
 }
 
 #[test]
-fn a_solo_round_knows_its_main_challenge() {
+fn solo_round_names_its_main_challenge() {
     let saved =
         Saved { main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)), ..Saved::default() };
     let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
@@ -136,7 +136,7 @@ fn a_solo_round_knows_its_main_challenge() {
 }
 
 #[test]
-fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
+fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..main_only() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
@@ -160,7 +160,7 @@ fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
 }
 
 #[test]
-fn pauses_have_an_end_and_the_next_epoch_begins_the_count_anew() {
+fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
     let mut schedule = fresh(ScheduleSettings { attempts: 100, ..main_only() });
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
@@ -179,7 +179,7 @@ fn pauses_have_an_end_and_the_next_epoch_begins_the_count_anew() {
 }
 
 #[test]
-fn waiting_for_a_neighbour_is_no_attempt() {
+fn waiting_for_a_busy_service_is_no_attempt() {
     let mut schedule = fresh(settings());
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);
@@ -197,7 +197,7 @@ fn waiting_for_a_neighbour_is_no_attempt() {
 }
 
 #[test]
-fn without_blocks_time_decides_but_not_for_the_arena() {
+fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
     let mut schedule = fresh(settings());
     schedule.observe(299, NOON);
     schedule.observe_outage(at(1_199));
@@ -216,7 +216,7 @@ fn without_blocks_time_decides_but_not_for_the_arena() {
 }
 
 #[test]
-fn time_without_blocks_counts_across_restarts_and_from_the_start() {
+fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, at(1_100));
     schedule.observe_outage(at(1_200));
@@ -227,7 +227,7 @@ fn time_without_blocks_counts_across_restarts_and_from_the_start() {
 }
 
 #[test]
-fn a_chain_that_is_shorter_counts_anew_and_a_node_that_lags_does_not() {
+fn reset_chain_restarts_the_schedule_and_lagging_node_does_not() {
     let mut schedule = fresh(main_only());
     schedule.observe(299, NOON);
     schedule.observe(300, NOON);

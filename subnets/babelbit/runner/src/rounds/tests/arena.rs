@@ -54,7 +54,7 @@ impl ArenaMiners for NoArena {
 }
 
 #[tokio::test]
-async fn an_arena_that_is_down_costs_the_main_round_nothing() {
+async fn unreachable_arena_does_not_affect_the_main_round() {
     let mut world = World::new().await;
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
     world.arena = Some(Arc::new(NoArena));

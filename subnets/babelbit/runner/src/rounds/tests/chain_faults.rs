@@ -18,7 +18,7 @@ const FAULTS: [Fault; 7] = [
 ];
 
 #[tokio::test]
-async fn blocks_that_cannot_be_read_are_asked_for_again() {
+async fn failed_block_request_is_retried() {
     for fault in FAULTS {
         let world = World::new().await;
         world.gateway.fail("/v1/block/current", &[fault; 2]);
@@ -32,7 +32,7 @@ async fn blocks_that_cannot_be_read_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_cannot_wait_is_asked_again() {
+async fn gateway_without_long_polling_is_polled() {
     for fault in FAULTS.into_iter().filter(|fault| !matches!(fault, Fault::Silent)) {
         let world = World::new().await;
         world.gateway.fail("/v1/block/wait", &[fault; 3]);
@@ -45,7 +45,7 @@ async fn a_gateway_that_cannot_wait_is_asked_again() {
 
 /// The loop pauses between polls of a gateway that announces a block without advancing.
 #[tokio::test]
-async fn a_gateway_that_does_not_wait_is_not_hurried() {
+async fn gateway_that_responds_early_is_not_polled_faster() {
     let world = World::new().await;
     world.gateway.fail("/v1/block/wait", &[Fault::Text(r#"{"block": 99}"#); 20]);
     let running = world.start().await;
@@ -57,7 +57,7 @@ async fn a_gateway_that_does_not_wait_is_not_hurried() {
 }
 
 #[tokio::test]
-async fn a_metagraph_that_cannot_be_read_is_waited_for() {
+async fn failed_metagraph_request_is_retried() {
     for fault in FAULTS {
         let world = World::new().await;
         world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
@@ -76,7 +76,7 @@ async fn a_metagraph_that_cannot_be_read_is_waited_for() {
 
 /// Columns: metagraph · outcome of the round · number of miners played
 #[tokio::test]
-async fn odd_neurons_cost_only_themselves() {
+async fn malformed_neuron_is_skipped() {
     let public = json!({ "ip": "8.8.8.8", "port": 1 });
     let hotkey = key("//neuron//0").hotkey();
     for (snapshot, outcome, miners) in [
@@ -110,7 +110,7 @@ fn null_axon() -> Value {
 /// Without blocks, a main round is due after the duration of a tempo, but an arena round is not. Later blocks determine
 /// epochs again.
 #[tokio::test]
-async fn without_blocks_for_long_time_decides() {
+async fn schedule_falls_back_to_time_without_blocks() {
     let mut world = World::new().await;
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     world.arena = Some(Arc::new(Arena(parrot())));
@@ -135,7 +135,7 @@ async fn without_blocks_for_long_time_decides() {
 
 /// The gateway is down throughout, and a chain node is available.
 #[tokio::test]
-async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
+async fn chain_is_queried_directly_without_a_gateway() {
     let chain = LocalChain::start(1).await;
     let mut world = World::new().await;
     world.urls[1] = nowhere();
@@ -159,7 +159,7 @@ async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
 }
 
 #[tokio::test]
-async fn where_neither_answers_both_are_named() {
+async fn error_names_gateway_and_chain_if_both_fail() {
     let mut world = World::new().await;
     world.urls[1] = nowhere();
     world.connect_chain = Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));

@@ -15,7 +15,7 @@ const PASSING: [Fault; 6] = [
 
 /// Without a token, the loop requests no challenge and contacts no miner; with a token, it continues.
 #[tokio::test]
-async fn the_loop_outlives_a_refusal_at_the_start() {
+async fn loop_continues_after_refused_authentication() {
     for (path, status) in [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)] {
         let world = World::new().await;
         world.engine.fail(path, &[Fault::Status(status); 3]);
@@ -40,7 +40,7 @@ async fn the_loop_outlives_a_refusal_at_the_start() {
 }
 
 #[tokio::test]
-async fn the_loop_outlives_an_engine_that_is_ill_at_the_start() {
+async fn loop_continues_after_failing_engine_at_startup() {
     for fault in PASSING {
         let world = World::new().await;
         // Fail all five attempts of the first authentication, and one of the second.
@@ -54,7 +54,7 @@ async fn the_loop_outlives_an_engine_that_is_ill_at_the_start() {
 }
 
 #[tokio::test]
-async fn an_engine_that_is_down_is_waited_for() {
+async fn loop_waits_for_unreachable_engine() {
     let mut world = World::new().await;
     let there = std::mem::replace(&mut world.urls[0], nowhere());
     let running = world.start().await;
@@ -70,7 +70,7 @@ async fn an_engine_that_is_down_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_engine_that_asks_to_wait_is_left_alone_so_long() {
+async fn loop_waits_for_retry_after_of_the_engine() {
     let world = World::new().await;
     world.engine.fail("/auth", &[Fault::Wait(75)]);
     let mut running = world.start().await;
@@ -82,7 +82,7 @@ async fn an_engine_that_asks_to_wait_is_left_alone_so_long() {
 
 /// The loop retries a round without a challenge within the epoch, and does not record it as done.
 #[tokio::test]
-async fn a_round_without_a_challenge_is_tried_again() {
+async fn round_without_challenge_is_retried() {
     for fault in PASSING.into_iter().chain([Fault::Wait(5), Fault::Status(403), Fault::Text(r#"{"challenge_uid": 7}"#)])
     {
         let world = World::new().await;
@@ -106,7 +106,7 @@ async fn a_round_without_a_challenge_is_tried_again() {
 
 /// The runner plays the delivered utterances, fetches the others later, and plays none twice.
 #[tokio::test]
-async fn a_part_of_a_challenge_is_completed_later() {
+async fn partial_challenge_is_completed_later() {
     for fault in PASSING.into_iter().chain([Fault::Wait(5)]) {
         let world = World::new().await;
         world.engine.fail("/source-audio/next", &[fault]);
@@ -128,7 +128,7 @@ async fn a_part_of_a_challenge_is_completed_later() {
 
 /// If the delivery of the main challenge stays partial, the solo round is still due, as in the reference.
 #[tokio::test]
-async fn a_challenge_that_stays_partial_is_given_up_in_its_epoch() {
+async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
     let world = World::new().await;
     world.engine.fail("/source-audio/next", &[Fault::Status(503); 100]);
     let mut running = world.start().await;
@@ -149,7 +149,7 @@ async fn a_challenge_that_stays_partial_is_given_up_in_its_epoch() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_in_the_middle_is_renewed() {
+async fn refused_token_is_renewed_within_a_session() {
     let world = World::new().await;
     world.engine.fail("/source-audio/next", &[Fault::Status(401)]);
     world.engine.fail("/solo/start", &[Fault::Status(401)]);
@@ -162,7 +162,7 @@ async fn a_token_that_is_refused_in_the_middle_is_renewed() {
 
 /// Waiting after a rejection of the hotkey does not count as an attempt and causes no other request.
 #[tokio::test]
-async fn a_hotkey_that_is_refused_in_the_middle_is_waited_for() {
+async fn loop_waits_after_refused_hotkey_within_a_session() {
     for (status, pause) in [(403, 300), (500, 60)] {
         let world = World::new().await;
         let mut running = world.start().await;
@@ -183,7 +183,7 @@ async fn a_hotkey_that_is_refused_in_the_middle_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_solo_round_that_fails_is_tried_again_by_itself() {
+async fn failed_solo_round_is_retried_without_the_main_round() {
     let world = World::new().await;
     world.engine.fail("/solo/start", &[Fault::Status(500); 3]);
     let mut running = world.start().await;

@@ -5,7 +5,7 @@ use taonet_primitives::Uid;
 use super::*;
 
 #[tokio::test]
-async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
+async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
     let mut world = World::new().await;
     world.max_miners = 1;
     let mut running = world.start().await;
@@ -23,7 +23,7 @@ async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
 }
 
 #[tokio::test]
-async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
+async fn round_without_miners_is_retried_a_limited_number_of_times() {
     let world = World::new().await;
     *world.snapshot.lock().unwrap() = json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
     let mut running = world.start().await;
@@ -43,7 +43,7 @@ async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
 }
 
 #[tokio::test]
-async fn miners_of_a_list_need_no_metagraph() {
+async fn listed_miners_need_no_metagraph() {
     let mut world = World::new().await;
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
     let entry = MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: Some("listed".into()) };

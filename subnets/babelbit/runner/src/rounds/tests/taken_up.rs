@@ -78,7 +78,7 @@ impl World {
 
 /// Interruptions during the main round, and before the first reply of the solo round.
 #[tokio::test]
-async fn a_round_that_is_taken_up_keeps_its_miners() {
+async fn resumed_round_keeps_its_miners() {
     for utterance_id in ["challenge-0:1", "challenge-1:0"] {
         let mut world = World::new().await;
         *world.snapshot.lock().unwrap() = neurons(5);
@@ -94,7 +94,7 @@ async fn a_round_that_is_taken_up_keeps_its_miners() {
 }
 
 #[tokio::test]
-async fn a_miner_that_has_left_makes_room_for_another() {
+async fn departed_miner_is_replaced_in_a_resumed_round() {
     let mut world = World::new().await;
     *world.snapshot.lock().unwrap() = neurons(5);
     world.max_miners = 2;
@@ -109,7 +109,7 @@ async fn a_miner_that_has_left_makes_room_for_another() {
 
 /// Failed resumes with a working engine, and with one that returns no challenge.
 #[tokio::test]
-async fn an_earlier_challenge_is_finished_after_the_current_one() {
+async fn earlier_challenge_is_completed_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
         let world = World::new().await;
         world.leave("older").await;
@@ -125,7 +125,7 @@ async fn an_earlier_challenge_is_finished_after_the_current_one() {
 }
 
 #[tokio::test]
-async fn an_earlier_challenge_that_cannot_be_finished_holds_up_nothing_and_is_given_up() {
+async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
     let mut world = World::new().await;
     world.settings.schedule.solo = false;
     world.leave("older").await;

@@ -31,7 +31,7 @@ async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -
 
 /// Columns: failed utterances · recorded entries · mean over the entries · mean over all utterances
 #[tokio::test]
-async fn an_arena_miner_that_fails_twice_in_a_row_is_dropped() {
+async fn arena_miner_is_dropped_after_two_failures_in_a_row() {
     for (fails, entries, reference, strict) in [
         (&[1, 3, 5, 7][..], 8, 0.4, 0.4),
         (&[0, 1], 2, 0.0, 0.0),
@@ -50,7 +50,7 @@ async fn an_arena_miner_that_fails_twice_in_a_row_is_dropped() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_be_played_drops_nobody() {
+async fn unplayable_utterance_drops_no_miner() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5"; 4]);
     for utterance in &mut challenge.utterances[..3] {

@@ -50,7 +50,7 @@ async fn play_until(directory: &Path, miners: &[Miner], stop: impl FnMut(&RunEve
 }
 
 #[tokio::test]
-async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetition() {
+async fn run_interrupted_at_any_event_resumes_without_loss_or_repetition() {
     let whole = tempfile::tempdir().unwrap();
     let miners = || [miner(1, &parrot()), miner(2, &parrot())];
     let events = Arc::new(Mutex::new(0));
@@ -85,7 +85,7 @@ async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetit
 }
 
 #[tokio::test]
-async fn what_is_done_is_not_done_again() {
+async fn completed_run_is_not_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let script = parrot();
     let runner = runner(directory.path()).await;
@@ -106,7 +106,7 @@ async fn what_is_done_is_not_done_again() {
 
 /// The engine fails after a part of the challenge, so that some or all references are missing at first.
 #[tokio::test]
-async fn references_that_come_later_count() {
+async fn late_references_are_used_for_scoring() {
     for fetched in [0, 1] {
         let directory = tempfile::tempdir().unwrap();
         let mut part = three();
@@ -148,7 +148,7 @@ impl ReplyScorer for Crowd {
 }
 
 #[tokio::test]
-async fn who_comes_later_is_scored_beside_those_who_have_a_score() {
+async fn late_miner_is_scored_with_already_scored_ones() {
     let directory = tempfile::tempdir().unwrap();
     let runner = Runner::open(settings(directory.path()), "en", Arc::new(Crowd)).await.unwrap();
     let play = async |miners: &[Miner]| {
@@ -164,7 +164,7 @@ async fn who_comes_later_is_scored_beside_those_who_have_a_score() {
 }
 
 #[tokio::test]
-async fn score_files_of_other_programs_count() {
+async fn score_files_of_other_programs_count_as_played() {
     let directory = tempfile::tempdir().unwrap();
     let scores = directory.path().join("scores");
     std::fs::create_dir_all(&scores).unwrap();
@@ -203,7 +203,7 @@ async fn two_runners_do_not_share_a_directory() {
 
 /// Columns: whether the other miner's files are already written · whether the leaving miner has played all utterances
 #[tokio::test]
-async fn a_miner_that_left_the_list_keeps_what_it_earned() {
+async fn miner_removed_from_the_list_keeps_its_scores() {
     for (other_is_done, whole) in [(false, true), (false, false), (true, true), (true, false)] {
         let case = format!("other is done: {other_is_done}, whole: {whole}");
         let directory = tempfile::tempdir().unwrap();

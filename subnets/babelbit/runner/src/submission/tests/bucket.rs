@@ -26,7 +26,7 @@ fn check(results: &Results, server: &S3Server, miners: u16) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submissions_say_where_their_file_is() {
+async fn submissions_name_the_object_of_their_file() {
     let results = Results::new(2).await;
     let bucket = S3Server::start().await;
     let (server, url) = taking_all().await;
@@ -49,7 +49,7 @@ async fn submissions_say_where_their_file_is() {
 
 /// A bucket that fails, at startup and later.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_fails_loses_nothing() {
+async fn failing_bucket_loses_no_submission() {
     let refused = |status: &str| {
         let body = "<Error><Code>SlowDown</Code></Error>";
         Fault::Answer(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
@@ -91,7 +91,7 @@ async fn a_bucket_that_fails_loses_nothing() {
 
 /// Without permission for the bucket, the outbox submits the files without an upload.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_that_refuses_holds_up_nothing() {
+async fn refusing_bucket_does_not_delay_submissions() {
     let results = Results::new(1).await;
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::Answer(forbidden.to_owned())).await;
@@ -106,7 +106,7 @@ async fn a_bucket_that_refuses_holds_up_nothing() {
 
 /// A hanging bucket does not block submissions forever.
 #[tokio::test]
-async fn a_bucket_that_says_nothing_is_given_up() {
+async fn silent_bucket_times_out() {
     let results = Results::new(0).await;
     let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::HalfOpen).await;
     let path = results.folder.path().join("x");

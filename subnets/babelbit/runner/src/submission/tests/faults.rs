@@ -53,7 +53,7 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scoring_api_that_fails_from_the_start_loses_nothing() {
+async fn scoring_api_down_at_startup_loses_no_submission() {
     for (what, fault) in every_fault() {
         let results = Results::new(MINERS).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
@@ -79,7 +79,7 @@ async fn a_scoring_api_that_fails_from_the_start_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
+async fn scoring_api_failing_during_submission_loses_nothing() {
     for (what, fault) in every_fault() {
         let results = Results::new(MINERS / 2).await;
         let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
@@ -99,7 +99,7 @@ async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
 
 /// A drain with a short time limit leaves undelivered files for the next drain, with the reason in the ledger.
 #[tokio::test]
-async fn a_drain_does_not_wait_for_ever() {
+async fn drain_of_outbox_has_a_deadline() {
     let results = Results::new(1).await;
     let api = taonet_validator::testing::nowhere();
     let settings = OutboxSettings { patience: Duration::ZERO, ..results.settings(&api) };

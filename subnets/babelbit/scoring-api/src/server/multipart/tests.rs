@@ -38,7 +38,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 proptest! {
     /// Parts with any content survive any split of the body.
     #[test]
-    fn parts_come_out_as_they_went_in(
+    fn multipart_parts_round_trip(
         metadata in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..50),
         file in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..300),
         piece in 1_usize..40,
@@ -50,13 +50,13 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_refused_without_end(bytes: Vec<u8>, piece in 1_usize..9) {
+    fn arbitrary_body_is_refused(bytes: Vec<u8>, piece in 1_usize..9) {
         prop_assert!(block_on(both(&bytes, piece)).is_err());
     }
 }
 
 #[tokio::test]
-async fn a_form_that_breaks_off_is_noticed() {
+async fn truncated_form_is_an_error() {
     let whole = body(b"{}", b"sound");
     for length in 0..whole.len() - 4 {
         assert!(both(&whole[..length], 7).await.is_err(), "{length}");
@@ -65,7 +65,7 @@ async fn a_form_that_breaks_off_is_noticed() {
 
 /// Columns: malformed form, error message.
 #[tokio::test]
-async fn each_mistake_is_named() {
+async fn malformed_form_is_named() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
     let long = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [

@@ -109,7 +109,7 @@ async fn postgres_keeps_submissions() {
 
 /// Columns: URL, error message.
 #[tokio::test]
-async fn other_databases_are_refused() {
+async fn unsupported_database_url_is_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {
         let error = Store::open(url).await.unwrap_err().to_string();
         assert_eq!(error, "DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE", "{url}");

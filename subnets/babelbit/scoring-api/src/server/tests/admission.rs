@@ -30,7 +30,7 @@ async fn only_validators_submit_and_ask() {
 }
 
 #[tokio::test]
-async fn readers_ask_and_submit_nothing() {
+async fn readers_query_scores_and_cannot_submit() {
     let folder = tempfile::tempdir().unwrap();
     let (validator, reader, miner) = (key("//a"), key("//gateway"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
@@ -45,7 +45,7 @@ async fn readers_ask_and_submit_nothing() {
 }
 
 #[tokio::test]
-async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
+async fn requests_get_retry_after_until_validators_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
@@ -56,7 +56,7 @@ async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
 
 /// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
 #[tokio::test]
-async fn validators_count_by_their_stake() {
+async fn scores_are_weighted_by_validator_stake() {
     let validators = ["//a", "//b", "//c"].map(key);
     for (permits, stakes, expected) in [
         ([true, true, true], [1, 1, 1], Some(0.4)),
@@ -92,7 +92,7 @@ async fn validators_count_by_their_stake() {
 
 /// A gateway without permits would make every miner a validator.
 #[tokio::test]
-async fn a_gateway_without_permits_admits_nobody() {
+async fn gateway_without_permits_admits_no_validator() {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = json!({ "block": 1, "hotkeys": [key("//a").hotkey()], "last_update": [0], "axons": [] });
     let gateway = Router::new().route("/v1/metagraph/snapshot", post_route(move || async { axum::Json(snapshot) }));
@@ -133,7 +133,7 @@ async fn permits_and_stakes_come_from_the_chain() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_told_when_to_come_back() {
+async fn rate_limited_request_gets_retry_after() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();

@@ -57,7 +57,7 @@ pub(super) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn a_file_is_kept_once_and_goes_with_its_row() {
+async fn artifact_is_stored_once_and_deleted_with_its_row() {
     let folder = tempfile::tempdir().unwrap();
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
     let (validator, time) = (key("//a"), now());
@@ -90,7 +90,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
 
 /// Columns: malformed upload, status, error.
 #[tokio::test]
-async fn what_is_no_artifact_is_refused_and_not_kept() {
+async fn invalid_artifact_is_refused_and_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
@@ -125,7 +125,7 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
 
 /// An upload interrupted by a kill is cleaned up.
 #[tokio::test]
-async fn a_half_written_file_does_not_stay() {
+async fn incomplete_file_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join(".incoming")).unwrap();
     std::fs::write(folder.path().join(".incoming/x"), "half").unwrap();

@@ -55,7 +55,7 @@ async fn tried_in_vain(results: &Results) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_that_dies_and_comes_back_loses_nothing() {
+async fn restarted_postgres_loses_no_submission() {
     let (Some(mut postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     let (api, url) = impatient(folder.path(), &postgres.url()).await;
     submitted_through(&api, &url, async |results: &Results| {
@@ -70,7 +70,7 @@ async fn postgres_that_dies_and_comes_back_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_that_somebody_locks_loses_nothing() {
+async fn locked_sqlite_loses_no_submission() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = impatient(folder.path(), &sqlite(folder.path())).await;
     submitted_through(&api, &url, async |results: &Results| {
@@ -86,7 +86,7 @@ async fn sqlite_that_somebody_locks_loses_nothing() {
 
 /// The connection to the database fails during submissions. Connections that become half-open do not recover.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_postgres_that_fails_loses_nothing() {
+async fn failing_connection_to_postgres_loses_no_submission() {
     let Some(postgres) = Postgres::start() else { return };
     let mut server = PgConnection::connect(&postgres.url()).await.unwrap();
     for database in ["cut", "half_open", "deaf", "slow"] {
@@ -115,7 +115,7 @@ async fn a_line_to_postgres_that_fails_loses_nothing() {
 
 /// Startup without a connection to the database fails fast, and succeeds once the connection works.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_to_postgres_that_fails_at_the_start_is_told() {
+async fn failing_connection_to_postgres_at_startup_is_an_error() {
     let Some(postgres) = Postgres::start() else { return };
     for fault in [LineFault::Cut, LineFault::HalfOpen, LineFault::Deaf, LineFault::Slow(WAIT * 5)] {
         let line = Line::to(&postgres).await;
@@ -130,7 +130,7 @@ async fn a_line_to_postgres_that_fails_at_the_start_is_told() {
 }
 
 #[tokio::test]
-async fn sqlite_that_is_locked_at_the_start_is_told() {
+async fn locked_sqlite_at_startup_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(&sqlite(folder.path())).await.unwrap();
     let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
@@ -146,7 +146,7 @@ async fn sqlite_that_is_locked_at_the_start_is_told() {
 
 /// PostgreSQL cancels a statement that waits for a lock, so the statement does not run after its client has timed out.
 #[tokio::test]
-async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
+async fn slow_statement_is_cancelled_in_the_database() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     let (api, _url) = impatient(folder.path(), &postgres.url()).await;
     let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
 
 /// A half-open connection is closed, and frees its slot in the pool.
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_become_half_open_at_work_are_replaced() {
+async fn half_open_connections_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let line = Line::to(&postgres).await;
@@ -200,7 +200,7 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
 
 /// An idle transaction of a disconnected client locks its rows only for a short time.
 #[tokio::test]
-async fn a_transaction_that_nobody_ends_is_ended() {
+async fn abandoned_transaction_is_ended() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     let (api, _url) = impatient(folder.path(), &postgres.url()).await;
     let submit = || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
@@ -214,7 +214,7 @@ async fn a_transaction_that_nobody_ends_is_ended() {
 
 /// Health checks respond in time even while the database hangs.
 #[tokio::test]
-async fn health_is_told_in_time() {
+async fn health_check_responds_while_the_database_hangs() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     let line = Line::to(&postgres).await;
     let store = Store::open_with(&line.url("postgres"), Duration::from_mins(1)).await.unwrap();
@@ -230,7 +230,7 @@ async fn health_is_told_in_time() {
 
 /// Startup reports an unreachable database, and names the setting if the URL is invalid.
 #[tokio::test]
-async fn a_database_that_is_not_there_is_named() {
+async fn unreachable_database_is_named() {
     let error = Store::open("postgres://a@127.0.0.1:9/x").await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
     let error = Store::open("sqlite:/nowhere/at/all.sqlite").await.unwrap_err().to_string();

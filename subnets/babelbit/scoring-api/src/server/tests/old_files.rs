@@ -23,7 +23,7 @@ fn make_old(path: &Path, days: u64) {
 
 /// A process killed after it wrote a file and before it wrote the row leaves an orphaned file.
 #[tokio::test]
-async fn a_file_that_no_row_names_goes_when_it_is_old() {
+async fn old_file_without_row_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
@@ -45,7 +45,7 @@ async fn a_file_that_no_row_names_goes_when_it_is_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_no_row_names_goes_when_it_is_old() {
+async fn old_object_without_row_is_deleted() {
     let (folder, bucket) = (tempfile::tempdir().unwrap(), S3Server::start().await);
     let storage = || ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
     let artifacts = || ArtifactStore::open(&folder.path().join("artifacts"), Some(storage())).unwrap();
@@ -70,7 +70,7 @@ async fn an_object_that_no_row_names_goes_when_it_is_old() {
 
 /// A file that cannot be removed does not block others.
 #[tokio::test]
-async fn a_file_that_cannot_be_removed_is_gone_past() {
+async fn undeletable_file_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;

@@ -70,20 +70,20 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_several_uploads_stays_with_sqlite() {
+async fn one_of_concurrent_uploads_is_kept_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     one_of_several_uploads_stays(&sqlite(folder.path()), folder.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_several_uploads_stays_with_postgres() {
+async fn one_of_concurrent_uploads_is_kept_on_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
     one_of_several_uploads_stays(&postgres.url(), folder.path()).await;
 }
 
 /// If the row cannot be written, the file is removed: a client that retries forever must not fill the disk.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_its_row_does_not_stay() {
+async fn file_without_row_is_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open_with(&sqlite(folder.path()), Duration::from_secs(1)).await.unwrap();

@@ -21,7 +21,7 @@ async fn bought_by(script: &str) -> Option<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn litellm_buys_everything() {
+async fn litellm_is_compatible() {
     let Some(results) = bought_by("litellm_buyer.py").await else { return };
     let tool = json!(["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"]);
     let expected = json!({
@@ -46,7 +46,7 @@ async fn litellm_buys_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn langchain_buys_everything() {
+async fn langchain_is_compatible() {
     let Some(results) = bought_by("langchain_buyer.py").await else { return };
     let call = json!([["c1", "weather", {"town": "Ulm"}]]);
     let model = json!({
@@ -79,7 +79,7 @@ async fn langchain_buys_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn llm_buys_texts() {
+async fn llm_tool_is_compatible() {
     let Some(results) = bought_by("llm_buyer.py").await else { return };
     let model = json!({
         "conversation": [[WORDS, 6, 3], [WORDS, 20, 3]],
@@ -99,7 +99,7 @@ async fn llm_buys_texts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn vercels_ai_sdk_buys_everything() {
+async fn vercel_ai_sdk_is_compatible() {
     let Some(peer) = peer_directory("ai-sdk") else { return };
     let served = Served::start().await;
     let mut buyer = Command::new("node");

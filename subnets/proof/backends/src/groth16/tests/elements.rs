@@ -20,7 +20,7 @@ fn tables_are_refused_with_a_hint() {
 
 /// Products satisfy the constraints at both ends, and no other value does.
 #[test]
-fn another_product_breaks_a_constraint() {
+fn false_product_breaks_a_constraint() {
     for rescale in [None, Some(Rescale { shift: 4, clamp: Clamp::Signed(6) })] {
         let mut network = small(2, vec![moved(&[0], &[1, 0], 0), product(0, 1, rescale)]);
         network.input.range = Range { low: -255, high: 255 };

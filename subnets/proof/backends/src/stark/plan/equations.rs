@@ -196,8 +196,7 @@ pub(super) fn matrix_equations(product: &MatrixProduct) -> Vec<Equation> {
         length: rows,
         outputs: (0..columns)
             .map(|column| {
-                let output = |row| (((pair * rows + row) * columns + column) as u32, rows - 1 - row);
-                (0..rows).map(output).collect()
+                (0..rows).map(|row| (((pair * rows + row) * columns + column) as u32, rows - 1 - row)).collect()
             })
             .collect(),
         inputs: (0..inner)

@@ -163,7 +163,7 @@ fn argument_outside_of_the_table_is_rejected() {
 }
 
 #[test]
-fn another_product_is_rejected() {
+fn false_product_is_rejected() {
     let mut forger = Forger::new(&small(3, vec![product(0, 0, None)]));
     forger.change_inputs(&[100, 3, 7]);
     let products = forger.table(Kind::Multiplications);
@@ -184,7 +184,7 @@ fn another_product_is_rejected() {
 
 /// Elements at other positions, and another constant, are rejected as outputs: a move has no values of its own.
 #[test]
-fn another_order_is_rejected() {
+fn false_order_of_elements_is_rejected() {
     let mut forger = Forger::new(&small(3, vec![moved(&[0], &[2, 0, 1, 3], -9)]));
     forger.change_inputs(&[10, 20, 30]);
     assert_eq!(forger.forge_outputs(vec![30, 10, 20, -9], |_| ()), Ok(()));
@@ -196,7 +196,7 @@ fn another_order_is_rejected() {
 /// A maximum that is not the largest operand, and one that no operand has, are rejected, whatever is changed with it: a
 /// softmax with a smaller maximum would have other ratios, and its powers are in the table.
 #[test]
-fn another_maximum_is_rejected() {
+fn false_maximum_is_rejected() {
     let layer = |input: u32, operation| Layer { inputs: vec![input], operation, rescale: None, scale: 0 };
     let rows = Operation::Move { shape: Shape::new(1, 2, 1).unwrap(), indices: vec![0, 1], constant: 0 };
     let window = Window { kernel: [2, 1], stride: [1; 2], padding: [0; 4] };
@@ -229,7 +229,7 @@ fn another_maximum_is_rejected() {
 /// A comparison of two tensors is a table of their difference, which saturates. Another condition is rejected, whichever
 /// step is false: the quotient, the remainder, the saturation, the argument of the table or its value.
 #[test]
-fn another_condition_is_rejected() {
+fn false_result_of_a_comparison_is_rejected() {
     let difference = Layer {
         inputs: vec![0, 1],
         operation: Operation::Sum { factors: vec![1, -1] },
@@ -318,7 +318,7 @@ fn row_of_another_sum_is_rejected() {
 /// A comparison with a constant, as in a tree, is a difference that saturates to one bit. Another condition is rejected,
 /// whichever step is false: the quotient, the remainder or the saturation.
 #[test]
-fn another_branch_is_rejected() {
+fn false_branch_of_a_choice_is_rejected() {
     let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
     let compare = Layer {
         inputs: vec![0],

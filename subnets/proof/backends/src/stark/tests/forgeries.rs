@@ -158,7 +158,7 @@ fn wrong_products_of_matrices_are_refused() {
 /// A false output with everything else consistent: memory, public values, and the polynomial's value at the challenges.
 /// Only the balance shows it, and the prover may choose its columns.
 #[test]
-fn wrong_products_are_refused() {
+fn false_products_are_refused() {
     let forger = forger(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();

@@ -221,7 +221,7 @@ async fn is_answered(miner: &Running, client: &LightningClient) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_open_connections_make_room() {
+async fn half_open_connections_are_replaced() {
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake, Attack::HalfMessages] {
         let miner = start_within(1, None, Conduct::Honest, Some(LIMITS));
         let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);

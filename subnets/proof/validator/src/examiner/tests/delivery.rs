@@ -7,7 +7,7 @@ use super::*;
 use crate::DeliveryError;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_users_overdue_slice_is_sent_to_another_miner() {
+async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
     let market = Market::new(&["stark"]);
     let patience = Duration::from_millis(300);
     let (examiner, book) = market.examiner_with(ExaminerSettings { patience, ..ExaminerSettings::default() }).await;
@@ -93,7 +93,7 @@ async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_anot
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_liars_part_goes_to_another_miner_and_without_miners_there_is_an_error() {
+async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     let market = Market::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();

@@ -22,7 +22,7 @@ const EXPECTED_QUALITY: f64 = 0.5;
 
 /// A miner's offer for one task in the running period, with its counters.
 #[derive(Debug)]
-pub struct Contender {
+pub struct TaskMiner {
     /// Offer of the miner: task, hotkey, uid and capacity.
     pub offer: NewContender,
     session: Session,
@@ -112,7 +112,7 @@ pub(crate) struct Completion {
     pub(crate) spares_pause: bool,
 }
 
-impl Contender {
+impl TaskMiner {
     /// Creates a contender. `row` contains the counters of other processes; `allowed` is the maximum volume of
     /// synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
@@ -263,10 +263,10 @@ impl Contender {
 
 /// A task of the running period, with its contenders and its budget of synthetic requests.
 #[derive(Debug)]
-pub struct TaskFloor {
+pub struct TaskMiners {
     /// Definition of the task.
     pub task: Arc<Task>,
-    contenders: Vec<Arc<Contender>>,
+    contenders: Vec<Arc<TaskMiner>>,
     /// Budget before the requests of this process are subtracted.
     budget: Arc<AtomicU64>,
     /// Number of requests that this process has subtracted from the budget.
@@ -274,9 +274,9 @@ pub struct TaskFloor {
     keeps_samples: Arc<AtomicBool>,
 }
 
-impl TaskFloor {
+impl TaskMiners {
     /// Creates a task of the period from its contenders and its budget of synthetic requests.
-    pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
+    pub fn new(task: Arc<Task>, contenders: Vec<TaskMiner>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
         let (budget, spent) = (Arc::new(AtomicU64::new(budget)), Arc::default());
         let keeps_samples = Arc::new(AtomicBool::new(task.checked));
@@ -284,7 +284,7 @@ impl TaskFloor {
     }
 
     /// Returns the same task with further contenders. Both share the budget and its counter.
-    fn with(&self, late: Vec<Contender>) -> Self {
+    fn with(&self, late: Vec<TaskMiner>) -> Self {
         let late = late.into_iter().map(Arc::new);
         Self {
             task: Arc::clone(&self.task),
@@ -296,7 +296,7 @@ impl TaskFloor {
     }
 
     /// Returns the task's contenders.
-    pub fn contenders(&self) -> &[Arc<Contender>] {
+    pub fn contenders(&self) -> &[Arc<TaskMiner>] {
         &self.contenders
     }
 
@@ -344,25 +344,25 @@ impl TaskFloor {
 
 /// The tasks and contenders of the running period.
 #[derive(Debug)]
-pub struct Roster {
+pub struct PeriodMiners {
     /// ID of the period.
     pub period: PeriodId,
-    floors: Vec<TaskFloor>,
+    tasks: Vec<TaskMiners>,
     by_name: HashMap<TaskName, usize>,
     loads: HashMap<Hotkey, Arc<MinerLoad>>,
 }
 
-impl Roster {
-    /// Creates the roster of a period.
-    pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
-        let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
-        let offers = floors.iter().flat_map(|floor| &floor.contenders).map(|contender| &contender.offer);
-        let load = |offer: &NewContender| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)));
-        let loads = offers.map(load).collect();
-        Self { period, floors, by_name, loads }
+impl PeriodMiners {
+    /// Creates the miners of a period.
+    pub fn new(period: PeriodId, tasks: Vec<TaskMiners>) -> Self {
+        let by_name =
+            tasks.iter().zip(0..).map(|(task_miners, place)| (task_miners.task.task.clone(), place)).collect();
+        let offers = tasks.iter().flat_map(|task_miners| &task_miners.contenders).map(|contender| &contender.offer);
+        let loads = offers.map(|offer| (offer.hotkey, Arc::new(MinerLoad::new(offer.concurrency)))).collect();
+        Self { period, tasks, by_name, loads }
     }
 
-    /// Creates the roster of a period from its rows in the database. Omits contenders without a session.
+    /// Creates the miners of a period from its rows in the database. Omits contenders without a session.
     pub fn of(
         period: PeriodId,
         config: &MarketConfig,
@@ -371,32 +371,32 @@ impl Roster {
         budgets: &[(TaskName, u64)],
     ) -> Self {
         let multiplier = config.period_multiplier();
-        let mut by_task: HashMap<&TaskName, Vec<Contender>> = HashMap::new();
+        let mut by_task: HashMap<&TaskName, Vec<TaskMiner>> = HashMap::new();
         for row in rows {
             let Some(session) = sessions.get(&row.offer.hotkey) else { continue };
-            let contender = Contender::new(row, session.clone(), row.offer.capacity.to_score * multiplier);
+            let contender = TaskMiner::new(row, session.clone(), row.offer.capacity.to_score * multiplier);
             by_task.entry(&row.offer.task).or_default().push(contender);
         }
-        let floor = |task: &Task| {
+        let task_miners = |task: &Task| {
             let budget = budgets.iter().find(|(name, _)| *name == task.task).map_or(0, |(_, budget)| *budget);
-            TaskFloor::new(Arc::new(task.clone()), by_task.remove(&task.task).unwrap_or_default(), budget)
+            TaskMiners::new(Arc::new(task.clone()), by_task.remove(&task.task).unwrap_or_default(), budget)
         };
-        Self::new(period, config.enabled().map(floor).collect())
+        Self::new(period, config.enabled().map(task_miners).collect())
     }
 
     /// Returns the tasks of the period.
-    pub fn floors(&self) -> &[TaskFloor] {
-        &self.floors
+    pub fn tasks(&self) -> &[TaskMiners] {
+        &self.tasks
     }
 
     /// Returns the task with this name, if the period offers it.
-    pub fn floor(&self, task: &str) -> Option<&TaskFloor> {
-        self.floors.get(*self.by_name.get(task)?)
+    pub fn task(&self, task: &str) -> Option<&TaskMiners> {
+        self.tasks.get(*self.by_name.get(task)?)
     }
 
     /// Returns the contenders of all tasks.
-    pub fn contenders(&self) -> impl Iterator<Item = &Arc<Contender>> {
-        self.floors.iter().flat_map(|floor| &floor.contenders)
+    pub fn contenders(&self) -> impl Iterator<Item = &Arc<TaskMiner>> {
+        self.tasks.iter().flat_map(|task_miners| &task_miners.contenders)
     }
 
     /// Returns the current limit of requests in flight at a miner, if it is a contender.
@@ -414,7 +414,8 @@ impl Roster {
         self.loads.values().for_each(|load| load.divide(divisions));
     }
 
-    /// Shares the requests in flight with an earlier roster. Calls `renew` with each miner's earlier load, and the new one.
+    /// Shares the requests in flight with an earlier period. Calls `renew` with each miner's earlier load, and the new
+    /// one.
     fn inherit_loads(&mut self, earlier: &Self, renew: impl Fn(&MinerLoad, &MinerLoad)) {
         for (hotkey, load) in &mut self.loads {
             if let Some(earlier) = earlier.loads.get(hotkey) {
@@ -426,25 +427,28 @@ impl Roster {
 
     /// Returns the same period with further contenders. Ignores tasks that the period does not offer, and contenders that it
     /// has already.
-    pub(crate) fn with(&self, late: Vec<Contender>) -> Self {
-        let mut by_task: HashMap<TaskName, Vec<Contender>> = HashMap::new();
+    pub(crate) fn with(&self, late: Vec<TaskMiner>) -> Self {
+        let mut by_task: HashMap<TaskName, Vec<TaskMiner>> = HashMap::new();
         for contender in late {
-            let floor = self.floor(contender.offer.task.as_str());
-            let is_known = |known: &Arc<Contender>| known.offer.hotkey == contender.offer.hotkey;
-            if floor.is_some_and(|floor| !floor.contenders.iter().any(is_known)) {
+            let task_miners = self.task(contender.offer.task.as_str());
+            let is_known = |known: &Arc<TaskMiner>| known.offer.hotkey == contender.offer.hotkey;
+            if task_miners.is_some_and(|task_miners| !task_miners.contenders.iter().any(is_known)) {
                 by_task.entry(contender.offer.task.clone()).or_default().push(contender);
             }
         }
-        let floors = self.floors.iter().map(|floor| floor.with(by_task.remove(&floor.task.task).unwrap_or_default()));
-        let mut roster = Self::new(self.period, floors.collect());
-        roster.inherit_loads(self, |_, _| {});
-        roster
+        let tasks = self
+            .tasks
+            .iter()
+            .map(|task_miners| task_miners.with(by_task.remove(&task_miners.task.task).unwrap_or_default()));
+        let mut period_miners = Self::new(self.period, tasks.collect());
+        period_miners.inherit_loads(self, |_, _| {});
+        period_miners
     }
 
     /// Continues the contenders of the same miners in an earlier period.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.inherit_loads(earlier, |earlier, load| earlier.announce(load.announced()));
-        let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
+        let known: HashMap<(&TaskName, &Hotkey), &Arc<TaskMiner>> = earlier
             .contenders()
             .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
             .collect();

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use taonet_nineteen_core::routing::{Allowance, Prospect, exceeds_share, organic_order, share, synthetic_order};
 use taonet_primitives::Hotkey;
 
-use super::{Contender, Live, TaskFloor};
+use super::{Live, TaskMiner, TaskMiners};
 use crate::prefix::PromptPrefix;
 
 /// Contenders for an organic request.
 #[derive(Debug)]
 pub(crate) struct OrganicOrder {
     /// The contenders, the first one to ask first.
-    pub(crate) contenders: Vec<Arc<Contender>>,
+    pub(crate) contenders: Vec<Arc<TaskMiner>>,
     /// Whether the prefix of the prompt determines the order.
     pub(crate) is_of_prefix: bool,
     /// Whether the answer of the first contender may be sampled. If the prefix determines the order, this is as probable as
@@ -20,9 +20,9 @@ pub(crate) struct OrganicOrder {
     pub(crate) is_sampled: bool,
 }
 
-impl TaskFloor {
+impl TaskMiners {
     /// Returns the contenders for a synthetic request, in ascending order of the used share of the allowance.
-    pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
+    pub(crate) fn for_synthetic(&self) -> Vec<Arc<TaskMiner>> {
         let allowances: Vec<_> = self
             .contenders
             .iter()
@@ -83,7 +83,7 @@ impl TaskFloor {
         })
     }
 
-    fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
+    fn at(&self, places: &[usize]) -> Vec<Arc<TaskMiner>> {
         places.iter().filter_map(|place| self.contenders.get(*place)).map(Arc::clone).collect()
     }
 }
