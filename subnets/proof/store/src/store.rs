@@ -354,7 +354,7 @@ impl CircuitStore {
             }
             let metadata = fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
             let last_used = metadata.map_err(StoreError::file(&path))?;
-            circuits.push(Cached { id, bytes, last_used, path });
+            circuits.push(Cached { id, path, bytes, last_used });
         }
         Ok(circuits)
     }
